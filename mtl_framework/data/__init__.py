@@ -1,0 +1,1 @@
+"""Data: the embedded suites and the batches that training reads."""

@@ -1,0 +1,39 @@
+"""Errors that are meant for the person at the keyboard."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class MtlError(Exception):
+    """Something the user can put right.
+
+    The message is one line that names the key or file, the value found and what is allowed. The
+    command line prints it without a traceback and exits with status 2.
+    """
+
+
+class UnknownNameError(MtlError):
+    """A name that nothing answers to.
+
+    Args:
+        kind: what the name should have been, e.g. ``"strategy"``.
+        name: the name found.
+        known: every valid name.
+        hint: a further half sentence, e.g. how to list the names.
+    """
+
+    def __init__(self, kind: str, name: str, known: Iterable[str], hint: str = "") -> None:
+        self.kind, self.name, self.known = kind, name, sorted(known)
+        near = nearest(name, self.known)
+        message = f"unknown {kind} {name!r}"
+        if near:
+            message += f"; did you mean {near!r}?"
+        if len(self.known) <= 30:
+            message += f" (known: {', '.join(self.known) or 'none'})"
+        super().__init__(message + (f"; {hint}" if hint else ""))
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The valid name closest to ``name``, or ``None`` when nothing is close."""
+    found = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return found[0] if found else None

@@ -1,0 +1,57 @@
+"""What a plugin can contribute and observe.
+
+A plugin is a module named by an entry point in the group ``mtl_framework``. It marks functions
+with ``@mtl_framework.hookimpl`` and may leave out any hook and any argument.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+import pluggy
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from .run import Evaluation, Result, Run
+    from .strategy import Step, Strategy
+    from .tasks import Suite
+
+hookspec = pluggy.HookspecMarker("mtl_framework")
+hookimpl = pluggy.HookimplMarker("mtl_framework")
+
+
+@hookspec
+def mtl_strategies() -> Mapping[str, type[Strategy] | str]:  # type: ignore[empty-body]
+    """Strategies by name: classes, or ``"module:Class"`` to import only when used."""
+
+
+@hookspec
+def mtl_backbones() -> Mapping[str, Callable[..., nn.Module] | str]:  # type: ignore[empty-body]
+    """Backbones by name: factories ``(num_classes, in_chans, img_size, **args) -> nn.Module``."""
+
+
+@hookspec
+def mtl_suites() -> Mapping[str, Callable[..., Suite] | str]:  # type: ignore[empty-body]
+    """Suites by name: factories whose keyword arguments are the suite's options."""
+
+
+@hookspec
+def mtl_run_started(run: Run) -> None:
+    """A run begins, or continues, at ``run.iteration``."""
+
+
+@hookspec
+def mtl_step(run: Run, step: Step) -> None:
+    """The strategy finished one iteration."""
+
+
+@hookspec
+def mtl_evaluated(run: Run, evaluation: Evaluation) -> None:
+    """The current networks were evaluated."""
+
+
+@hookspec
+def mtl_run_finished(run: Run, result: Result) -> None:
+    """The last iteration is done and ``result`` is written."""

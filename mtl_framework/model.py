@@ -1,0 +1,69 @@
+"""What the host needs from any strategy's networks."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from .tasks import Task
+
+
+@dataclass(frozen=True)
+class Sharing:
+    """Which tasks use which weights.
+
+    ``weights[u, t]`` numbers the weight of unit ``units[u]`` that task ``tasks[t]`` uses: tasks
+    with equal numbers in a row share that unit.
+    """
+
+    units: tuple[str, ...]
+    tasks: tuple[str, ...]
+    weights: Int[Tensor, "units tasks"]
+
+
+@dataclass(frozen=True)
+class ParameterCounts:
+    """Numbers of parameters: all that training holds, and those that the final networks need."""
+
+    trained: int
+    deployed: int
+
+
+class MultiTaskModel(nn.Module, ABC):
+    """Networks for several tasks, trained together.
+
+    The host sets ``precision`` (``"fp32"`` or ``"bf16"``) and ``memory_budget`` (MiB for the
+    activations of one pass, ``None``: no limit) after the strategy has built the model.
+    """
+
+    precision: str = "fp32"
+    memory_budget: int | None = None
+
+    def __init__(self, tasks: Sequence[Task]) -> None:
+        super().__init__()
+        self.tasks = tuple(tasks)
+
+    @abstractmethod
+    def predict(
+        self, task: int, inputs: Float[Tensor, "rows *dims"]
+    ) -> Float[Tensor, "rows outputs"]:
+        """Outputs of one task's network as it stands, in the model's present mode."""
+
+    @abstractmethod
+    def extract(self, task: int) -> nn.Module:
+        """One task's network on its own, independent of this object, on the CPU, in eval mode."""
+
+    @abstractmethod
+    def sharing(self) -> Sharing | None:
+        """Which tasks share which weights, or ``None`` where no unit is shared as a whole."""
+
+    @abstractmethod
+    def parameter_counts(self) -> ParameterCounts:
+        """Parameters held in training and needed afterwards."""
+
+    def autocast(self, device: torch.device) -> torch.autocast:
+        """Context of a forward pass in this model's precision."""
+        return torch.autocast(device.type, torch.bfloat16, enabled=self.precision == "bf16")

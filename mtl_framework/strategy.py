@@ -1,0 +1,108 @@
+"""Strategy: the base class of every way to share weights."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+from pydantic import BaseModel, ConfigDict
+from torch import Tensor, nn
+
+from .errors import MtlError
+from .model import MultiTaskModel
+
+if TYPE_CHECKING:
+    from .backbones import Backbone
+    from .run import Run
+    from .tasks import Suite
+
+
+class StrategyConfig(BaseModel):
+    """Options of a strategy; unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a strategy reports at every yield.
+
+    Args:
+        loss: the training loss: a scalar, or (..., tasks) so that a NaN can be traced to its task.
+        metrics: further numbers for the metrics file and the progress bar, e.g. ``entropy``.
+            Tensors are read only when they are written, so that the device need not be waited for.
+    """
+
+    loss: Tensor
+    metrics: Mapping[str, Tensor | float] = field(default_factory=dict)
+
+
+class Strategy(ABC):
+    """Decides which tasks use which weights, and drives their optimisation.
+
+    A subclass names its options in ``Config``, builds its networks and optimisers in
+    :meth:`build`, and owns its training loop in :meth:`optimize`. Everything that a resumed run
+    needs lives on the object: networks, optimisers, schedulers, generators and other objects with
+    ``state_dict`` are found among its attributes and saved; :meth:`state_dict` can be extended
+    for the rest.
+
+    ``presets`` holds complete settings by name, e.g. those of the paper: dictionaries with the
+    keys of a run's config file, which the user's own keys override.
+    """
+
+    Config: ClassVar[type[StrategyConfig]] = StrategyConfig
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+
+    network: MultiTaskModel
+
+    def __init__(self, config: StrategyConfig | None = None, seed: int = 0) -> None:
+        self.config: Any = self.Config() if config is None else config
+        self.seed = seed
+
+    @abstractmethod
+    def build(self, backbone: Backbone, suite: Suite) -> MultiTaskModel:
+        """Build the networks, and the optimisers over their parameters.
+
+        Called once, on the CPU, with torch's global generator seeded. The host moves the networks
+        to the device afterwards (parameters keep their identity).
+        """
+
+    @abstractmethod
+    def optimize(self, run: Run) -> Generator[Step, None, None]:
+        """Train: do one iteration, yield a :class:`Step`, and so on.
+
+        The host stops asking after ``run.iterations`` steps. After a resume this starts from its
+        top, with :meth:`load_state_dict` done before: nothing that matters may live in local
+        variables across a yield. Whenever it yields, ``self.network`` predicts with the
+        strategy's current best choice.
+        """
+
+    def state_dict(self) -> dict[str, Any]:
+        """State of every attribute that has one; nested dicts and lists of tensors and numbers."""
+        state: dict[str, Any] = {}
+        for name, value in vars(self).items():
+            if isinstance(value, torch.Generator):
+                state[name] = value.get_state()
+            elif isinstance(value, nn.Module) or hasattr(value, "state_dict"):
+                state[name] = value.state_dict()
+        return state
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore what :meth:`state_dict` returned.
+
+        Raises:
+            MtlError: if the state does not name the same attributes.
+        """
+        mine = self.state_dict()
+        if set(mine) != set(state):
+            odd = ", ".join(sorted(set(mine) ^ set(state)))
+            raise MtlError(f"the saved state does not fit {type(self).__name__}: {odd}")
+        for name, saved in state.items():
+            value = getattr(self, name)
+            if isinstance(value, torch.Generator):
+                value.set_state(saved)
+            else:
+                value.load_state_dict(saved)
