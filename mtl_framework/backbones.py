@@ -1,0 +1,253 @@
+"""Backbone: a model cut into a skeleton, ordered units and a place for heads."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from functools import cached_property
+from typing import Any
+
+import timm
+import torch
+from torch import Tensor, nn
+
+from .banks import Ports
+from .config import BackboneConfig
+from .errors import MtlError, UnknownNameError
+from .routing import Normalization
+from .surgery import small_images
+from .units import STEM, Place, Unit, classifier_name, find_places
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to make the plain model again: what a saved network carries.
+
+    ``name`` and ``args`` go to ``timm.create_model``; ``surgery`` lists the named changes that
+    follow. ``factory`` is set for backbones of plugins, which timm does not know.
+    """
+
+    name: str
+    args: dict[str, Any]
+    surgery: tuple[str, ...] = ()
+    pretrained: bool = False
+    factory: Callable[..., nn.Module] | None = None
+
+    def create(self, num_classes: int, pretrained: bool | None = None) -> nn.Module:
+        """A fresh plain model.
+
+        Raises:
+            MtlError: with the constructor's own reason, if it refuses the arguments.
+        """
+        pretrained = self.pretrained if pretrained is None else pretrained
+        try:
+            if self.factory is not None:
+                return self.factory(num_classes=num_classes, **self.args)
+            model = timm.create_model(
+                self.name, pretrained=pretrained, num_classes=num_classes, **self.args
+            )
+        except MtlError:
+            raise
+        except Exception as error:
+            reason = " ".join(str(error).split()) or type(error).__name__
+            shown = ", ".join(f"{key}={value}" for key, value in self.args.items())
+            raise MtlError(f"backbone {self.name!r} ({shown}) cannot be built: {reason}") from error
+        for change in self.surgery:
+            SURGERY[change](model, self.name)
+        return model
+
+
+SURGERY: dict[str, Callable[[nn.Module, str], None]] = {"small_images": small_images}
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A model that turns an input into features, and where it can be shared.
+
+    Built by :func:`build_backbone`. Units are numbered in execution order; only those that get a
+    weight bank are listed, everything else is shared by all tasks.
+    """
+
+    recipe: Recipe
+    units: tuple[Unit, ...]
+    always_shared: tuple[str, ...]
+    num_features: int
+    normalization: Normalization
+    branching: bool
+    classifier: str
+    input_shape: tuple[int, ...]
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+    hints: tuple[str, ...] = ()
+    places: tuple[tuple[Place, ...], ...] = field(default=(), repr=False)
+    ports: dict[str, tuple[Ports, ...]] = field(default_factory=dict, repr=False)
+    num_parameters: int = 0
+
+    @property
+    def name(self) -> str:
+        """The name it was asked for by."""
+        return self.recipe.name
+
+    def create(self, num_classes: int) -> nn.Module:
+        """A fresh plain model with ``num_classes`` outputs."""
+        return self.recipe.create(num_classes)
+
+    @cached_property
+    def activation_bytes(self) -> tuple[int, ...]:
+        """Bytes that the backward pass keeps for one row, by level (units + 1 of them)."""
+        from .probe import measure_activations
+
+        return measure_activations(self)
+
+
+def build_backbone(
+    config: BackboneConfig,
+    in_chans: int,
+    img_size: tuple[int, int] | None,
+    factory: Callable[..., nn.Module] | None = None,
+    input_shape: tuple[int, ...] | None = None,
+) -> Backbone:
+    """Cut a timm model, or what a plugin's ``factory`` makes, into units.
+
+    Args:
+        config: name, granularity, what is shared.
+        in_chans: channels of the inputs.
+        img_size: height and width of the inputs; ``None`` for inputs that are not images.
+        factory: a plugin's backbone; ``None``: timm's.
+        input_shape: shape of one input where it is not (in_chans, *img_size).
+
+    Raises:
+        MtlError: if the model does not exist, cannot take the inputs, or cannot be routed.
+    """
+    from .probe import check_rows, find_plan
+
+    args = _arguments(config, in_chans, img_size, factory)
+    surgery = ("small_images",) if config.small_images else ()
+    recipe = Recipe(config.name, args, surgery, config.pretrained, factory)
+    with torch.random.fork_rng(devices=[]):  # looking at a model draws nothing from the run's seed
+        plain = Recipe(config.name, args, surgery, False, factory)
+        model = plain.create(2).eval()
+        shape = input_shape or (in_chans, *(img_size or ()))
+        inputs = torch.randn(3, *shape)
+        try:
+            check_rows(model, config.name, inputs)
+            units, stem, ports = find_places(model, config.granularity, config.name, inputs)
+        except MtlError:
+            raise
+        except Exception as error:
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise MtlError(
+                f"backbone {config.name!r} cannot run on inputs of shape {shape}: {reason}"
+            ) from error
+        declared = callable(getattr(model, "units", None))
+        named = {
+            label: (_unit_name(model, label, stem, places, declared), places)
+            for label, places in units.items()
+        }
+        chosen, shared = _choose(list(named.values()), config)
+        classifier = classifier_name(model, config.name)
+        last = model.get_submodule(classifier)
+        backbone = Backbone(
+            recipe=recipe,
+            units=tuple(_unit(model, name, places) for name, places in chosen),
+            always_shared=tuple(shared),
+            num_features=last.in_features if isinstance(last, nn.Linear) else last.in_channels,  # type: ignore[arg-type]
+            normalization=config.normalization,
+            branching=True,
+            classifier=classifier,
+            input_shape=shape,
+            places=tuple(tuple(places) for _, places in chosen),
+            ports=ports,
+            num_parameters=sum(p.numel() for p in model.parameters())
+            - sum(p.numel() for p in last.parameters()),
+            **_preprocessing(model, config),
+            hints=_hints(model, config, inputs),
+        )
+        return find_plan(backbone, model, inputs)
+
+
+def _arguments(
+    config: BackboneConfig,
+    in_chans: int,
+    img_size: tuple[int, int] | None,
+    factory: Callable[..., nn.Module] | None,
+) -> dict[str, Any]:
+    args: dict[str, Any] = {"in_chans": in_chans}
+    if factory is not None:
+        return {**args, "img_size": img_size, **config.args}
+    if not timm.is_model(config.name):
+        known = timm.list_models()
+        raise UnknownNameError("backbone", config.name, known, "see `mtl list backbones`")
+    cfg = timm.get_pretrained_cfg(config.name)
+    if img_size is not None and cfg is not None and cfg.fixed_input_size:
+        args["img_size"] = img_size
+    return {**args, **config.args}
+
+
+def _unit_name(
+    model: nn.Module, label: str, stem: str | None, places: Sequence[Place], declared: bool
+) -> str:
+    """What the backbone calls the unit, else the name of its largest place."""
+    if declared:
+        return label
+    if label == stem:
+        return STEM
+    return max((place.names[0] for place in places), key=lambda name: _size(model, name))
+
+
+def _size(model: nn.Module, place: str) -> int:
+    return sum(p.numel() for p in model.get_submodule(place).parameters())
+
+
+def _unit(model: nn.Module, name: str, places: Sequence[Place]) -> Unit:
+    parameters = {p for place in places for p in model.get_submodule(place.names[0]).parameters()}
+    return Unit(name, tuple(p.names[0] for p in places), sum(p.numel() for p in parameters))
+
+
+def _choose(
+    units: list[tuple[str, list[Place]]], config: BackboneConfig
+) -> tuple[list[tuple[str, list[Place]]], list[str]]:
+    """Units that get a bank, and the names of the others."""
+
+    def matches(name: str, places: list[Place], patterns: Sequence[str]) -> bool:
+        names = [name, *(place.names[0] for place in places)]
+        return any(fnmatchcase(n, pattern) for n in names for pattern in patterns)
+
+    known = [name for name, _ in units]
+    for key, patterns in (("shared", config.shared), ("shareable", config.shareable)):
+        for pattern in patterns:
+            if pattern != STEM and not any(matches(n, p, [pattern]) for n, p in units):
+                raise UnknownNameError(f"unit in backbone.{key}", pattern, known)
+    chosen, shared = [], []
+    for name, places in units:
+        if matches(name, places, config.shareable) and not matches(name, places, config.shared):
+            chosen.append((name, places))
+        else:
+            shared.append(name)
+    if not chosen:
+        raise MtlError(
+            f"backbone.shared={list(config.shared)} and backbone.shareable={list(config.shareable)} "
+            f"leave no unit of {config.name!r} to share (units: {', '.join(known)})"
+        )
+    return chosen, shared
+
+
+def _preprocessing(model: nn.Module, config: BackboneConfig) -> dict[str, Any]:
+    if not config.pretrained:
+        return {}
+    cfg: dict[str, Any] = getattr(model, "pretrained_cfg", None) or {}
+    mean, std = cfg.get("mean"), cfg.get("std")
+    return {"mean": tuple(mean) if mean else None, "std": tuple(std) if std else None}
+
+
+def _hints(model: nn.Module, config: BackboneConfig, inputs: Tensor) -> tuple[str, ...]:
+    if config.small_images or not (hasattr(model, "conv1") and hasattr(model, "maxpool")):
+        return ()
+    with torch.no_grad():
+        features = model.forward_features(inputs[:2])  # type: ignore[operator]
+    if features.ndim == 4 and features.shape[-1] == features.shape[-2] == 1:
+        size = "x".join(str(n) for n in inputs.shape[-2:])
+        return (
+            f"the last feature map of {config.name} on {size} images is a single pixel; "
+            "backbone.small_images=true keeps more of the image, at many times the cost",
+        )
+    return ()

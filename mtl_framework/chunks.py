@@ -1,0 +1,70 @@
+"""Cutting a pass into parts that fit a memory budget."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Columns that run in one pass: all pairs of ``samples`` and ``tasks``, both ascending."""
+
+    samples: tuple[int, ...]
+    tasks: tuple[int, ...]
+
+
+def plan_chunks(
+    num_samples: int,
+    sizes: Sequence[int],
+    budget: int | None,
+    cost: Callable[[Chunk], int],
+    *,
+    whole_samples: bool,
+    whole_tasks: bool,
+) -> list[Chunk]:
+    """Group tasks, and where one task alone is too much also samples, under a budget.
+
+    Tasks are independent given the assignment, so they are what a pass is cut by first. A chunk
+    never mixes batch sizes. What cannot be cut further runs even if it exceeds the budget.
+
+    Args:
+        num_samples: S.
+        sizes: examples of every task.
+        budget: most that a chunk may cost; ``None``: no limit.
+        cost: of a chunk, in the budget's unit; called only where there is a budget.
+        whole_samples: never split the tasks of one sample (pooled statistics).
+        whole_tasks: keep all tasks together for their common root where samples suffice.
+    """
+    samples = tuple(range(num_samples))
+    by_size: dict[int, list[int]] = {}
+    for task, size in enumerate(sizes):
+        by_size.setdefault(size, []).append(task)
+    groups = [Chunk(samples, tuple(tasks)) for tasks in by_size.values()]
+    if budget is None:
+        return groups
+    chunks: list[Chunk] = []
+    for group in groups:
+        if whole_samples or whole_tasks:
+            chunks += _split_samples(group, budget, cost)
+            continue
+        start = 0
+        while start < len(group.tasks):
+            stop = start + 1
+            while stop < len(group.tasks) and (
+                cost(Chunk(samples, group.tasks[start : stop + 1])) <= budget
+            ):
+                stop += 1
+            chunk = Chunk(samples, group.tasks[start:stop])
+            chunks += _split_samples(chunk, budget, cost) if stop == start + 1 else [chunk]
+            start = stop
+    return chunks
+
+
+def _split_samples(chunk: Chunk, budget: int, cost: Callable[[Chunk], int]) -> list[Chunk]:
+    if len(chunk.samples) == 1 or cost(chunk) <= budget:
+        return [chunk]
+    middle = len(chunk.samples) // 2
+    return [
+        part
+        for half in (chunk.samples[:middle], chunk.samples[middle:])
+        for part in _split_samples(Chunk(half, chunk.tasks), budget, cost)
+    ]

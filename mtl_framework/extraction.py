@@ -1,0 +1,58 @@
+"""Taking one task's network out of the rewritten backbone."""
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from .backbones import Backbone
+from .banks import WeightBank
+from .norms import RoutedBatchNorm
+
+
+def extract_plain(
+    backbone: Backbone, skeleton: nn.Module, head: nn.Module, weights: Sequence[int], task: int
+) -> nn.Module:
+    """A fresh plain model that holds a task's weights, on the CPU, in evaluation mode.
+
+    Args:
+        backbone: makes the model.
+        skeleton: the rewritten one.
+        head: the task's linear head.
+        weights: the task's weight of every unit.
+        task: position of the task, which selects its own running averages where it has some.
+    """
+    assert isinstance(head, nn.Linear)
+    with torch.random.fork_rng(devices=[]):
+        model = backbone.recipe.create(head.out_features, pretrained=False)
+    state = dict(_plain_state(skeleton, weights, task))
+    wanted = model.state_dict()
+    for name in ("weight", "bias"):
+        key = f"{backbone.classifier}.{name}"
+        value = getattr(head, name)
+        if key in wanted:
+            state[key] = value.reshape(wanted[key].shape)
+    model.load_state_dict({key: value.detach().cpu() for key, value in state.items()})
+    dtype = head.weight.dtype
+    return (model.to(dtype) if dtype != torch.float32 else model).eval()
+
+
+def _plain_state(
+    module: nn.Module, weights: Sequence[int], task: int, prefix: str = ""
+) -> Iterator[tuple[str, Tensor]]:
+    """State of one path, under the names of the plain model."""
+    if isinstance(module, WeightBank):
+        yield from _plain_state(module.copies[weights[module.unit]], weights, task, prefix)
+        return
+    for name, parameter in module._parameters.items():
+        if parameter is not None:
+            yield prefix + name, parameter
+    for name, buffer in module._buffers.items():
+        if buffer is not None and name not in module._non_persistent_buffers_set:
+            plain = (
+                module.plain_buffer(name, task) if isinstance(module, RoutedBatchNorm) else buffer
+            )
+            yield prefix + name, plain
+    for name, child in module._modules.items():
+        if child is not None:
+            yield from _plain_state(child, weights, task, f"{prefix}{name}.")

@@ -1,0 +1,107 @@
+"""The routed pass against the oracle: losses, gradients, running statistics."""
+
+from typing import Any
+
+import pytest
+import torch
+from makers import make_assignments, make_backbone, make_batch, make_tasks
+from oracle import Oracle
+from torch import Tensor
+
+from mtl_framework.network import TaskNetworks
+
+TOLERANCE = {"rtol": 1e-10, "atol": 1e-10}
+BACKBONES: dict[str, dict[str, Any]] = {
+    "resnet18": {},
+    "mobilenetv3_small_050": {},
+    "vit_tiny_patch16_224": {"args": {"depth": 3}},
+    "convnext_atto": {"args": {"depths": (1, 2, 1, 1)}},
+    "swin_tiny_patch4_window7_224": {
+        "args": {"depths": (1, 1, 2, 1), "embed_dim": 24, "drop_path_rate": 0.0}  # on by default
+    },
+    "cait_xxs24_224": {"args": {"depth": 3}},
+    "hrnet_w18_small": {},
+}
+
+
+def networks(
+    name: str, normalization: str, weights: int = 3, training: bool = True, **options: Any
+) -> TaskNetworks:
+    torch.manual_seed(1)
+    backbone = make_backbone(name, normalization=normalization, **BACKBONES[name])
+    network = TaskNetworks(backbone, make_tasks(), weights, **options).double().train(training)
+    for module in network.modules():  # running averages that differ from weight to weight
+        for key in ("running_mean", "running_var"):
+            value = getattr(module, key, None)
+            if isinstance(value, Tensor):
+                value.add_(torch.rand_like(value))
+    return network
+
+
+def compare(network: TaskNetworks, batch: Any, assignments: Tensor, training: bool = True) -> None:
+    torch.manual_seed(3)
+    weights = torch.rand(len(assignments), len(network.tasks), dtype=torch.float64)
+    expected = Oracle(network).step(batch, assignments, weights, training)
+    if training:
+        losses = network.accumulate_gradients(batch, assignments, weights)
+        gradients = {
+            name: p.grad
+            for name, p in network.named_parameters(remove_duplicate=False)
+            if p.grad is not None
+        }
+        used = {name for name, g in expected.gradients.items() if g is not None}
+        assert used == set(gradients)
+        for name, gradient in gradients.items():
+            torch.testing.assert_close(
+                gradient, expected.gradients[name], **TOLERANCE, msg=lambda m, n=name: f"{n}: {m}"
+            )
+    else:
+        with torch.no_grad():
+            losses = network.losses(batch, assignments)
+    torch.testing.assert_close(losses, expected.losses, **TOLERANCE)
+    for name, buffer in network.named_buffers():
+        if name != "assignment":
+            torch.testing.assert_close(
+                buffer, expected.buffers[name], **TOLERANCE, msg=lambda m, n=name: f"{n}: {m}"
+            )
+
+
+@pytest.mark.parametrize("branching", [True, False])
+@pytest.mark.parametrize("name", BACKBONES)
+def test_every_backbone_agrees_with_the_loops(name: str, branching: bool) -> None:
+    network = networks(name, "shared", branching=branching and None)
+    units, tasks = len(network.weights_per_unit), len(network.tasks)
+    # four images: statistics over two values would amplify rounding
+    compare(network, make_batch(network.tasks), make_assignments("random", 3, units, tasks, 3))
+
+
+@pytest.mark.parametrize("kind", ["random", "equal", "repeated", "different"])
+@pytest.mark.parametrize("branching", [True, False])
+@pytest.mark.parametrize("normalization", ["shared", "task", "pooled"])
+def test_modes_and_plans_agree_with_the_loops(
+    normalization: str, branching: bool, kind: str
+) -> None:
+    network = networks("resnet18", normalization, branching=branching)
+    batch = make_batch(network.tasks)
+    compare(network, batch, make_assignments(kind, 4, 8, 3, 3))
+
+
+@pytest.mark.parametrize("normalization", ["shared", "task", "pooled"])
+def test_evaluation_agrees_with_the_loops(normalization: str) -> None:
+    network = networks("resnet18", normalization, training=False)
+    compare(network, make_batch(network.tasks), make_assignments("random", 4, 8, 3, 3), False)
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("normalization", ["shared", "task", "pooled"])
+def test_a_common_input_agrees_with_the_loops(normalization: str, training: bool) -> None:
+    network = networks("resnet18", normalization, training=training)
+    batch = make_batch(network.tasks, common_input=True)
+    compare(network, batch, make_assignments("repeated", 4, 8, 3, 3), training)
+
+
+@pytest.mark.parametrize("normalization", ["shared", "task"])
+def test_unequal_batch_sizes_agree_with_the_loops(normalization: str) -> None:
+    network = networks("resnet18", normalization)
+    batch = make_batch(network.tasks, sizes=(2, 5, 2))
+    compare(network, batch, make_assignments("random", 4, 8, 3, 3))
