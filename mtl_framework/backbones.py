@@ -225,8 +225,9 @@ def _choose(
             shared.append(name)
     if not chosen:
         raise MtlError(
-            f"backbone.shared={list(config.shared)} and backbone.shareable={list(config.shareable)} "
-            f"leave no unit of {config.name!r} to share (units: {', '.join(known)})"
+            f"backbone.shared={list(config.shared)} and "
+            f"backbone.shareable={list(config.shareable)} leave no unit of {config.name!r} "
+            f"to share (units: {', '.join(known)})"
         )
     return chosen, shared
 

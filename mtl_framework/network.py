@@ -33,6 +33,15 @@ class _Step:
     chunks: tuple[tuple[Chunk, RoutePlan], ...]
 
 
+def _refuse_checkpointing(enable: bool = True) -> None:
+    """The model's own switch would repeat calls outside the pass that knows their rows."""
+    if enable:
+        raise MtlError(
+            "set_grad_checkpointing of a rewritten backbone loses track of its rows; build "
+            "TaskNetworks(..., checkpoint=True) instead"
+        )
+
+
 class TaskNetworks(MultiTaskModel):
     """Per-task networks over banks of weights.
 
@@ -106,6 +115,8 @@ class TaskNetworks(MultiTaskModel):
                 for name in place.names:
                     skeleton.set_submodule(name, bank)
         skeleton.set_submodule(backbone.classifier, nn.Identity())
+        if hasattr(skeleton, "set_grad_checkpointing"):
+            skeleton.set_grad_checkpointing = _refuse_checkpointing
         return route_norms(skeleton, self._context, backbone.normalization, len(self.tasks))
 
     # -- running -------------------------------------------------------------------------------

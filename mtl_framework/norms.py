@@ -156,12 +156,12 @@ class RoutedBatchNorm(nn.Module):
     def _by_path(self, x: Tensor, rows: RowGroups) -> Tensor:
         view, inner = self._per_path(x, rows)
         groups = rows.marker.shape[1]
-        track = self.running_mean is not None and self.context.gather_statistics
+        track = self.running_mean is not None
         # a momentum of one makes batch_norm hand out this batch's own mean and unbiased variance
         mean = self._statistic(groups) if track else None
         var = self._statistic(groups) if track else None
         y = F.batch_norm(view, mean, var, *self._affine(groups), True, 1.0, self.eps)
-        if mean is not None and var is not None:
+        if mean is not None and var is not None and self.context.gather_statistics:
             self._gather(mean.view(groups, -1), var.view(groups, -1), rows)
         return self._back(y, x, rows, inner)
 
@@ -239,15 +239,24 @@ class RoutedBatchNorm(nn.Module):
 
 
 def route_norms(
-    module: nn.Module, context: RoutingContext, mode: Normalization, num_tasks: int
+    module: nn.Module,
+    context: RoutingContext,
+    mode: Normalization,
+    num_tasks: int,
+    done: dict[nn.Module, nn.Module] | None = None,
 ) -> nn.Module:
     """Replace every batch norm in ``module``, itself included, and return the result.
+
+    ``done`` maps the layers replaced so far, so that a tied layer stays one layer.
 
     Raises:
         MtlError: if another kind of layer keeps running statistics, naming it.
     """
+    done = {} if done is None else done
     if type(module) in BATCH_NORMS:
-        return RoutedBatchNorm(module, context, mode, num_tasks)
+        if module not in done:
+            done[module] = RoutedBatchNorm(module, context, mode, num_tasks)
+        return done[module]
     if isinstance(module, (RoutedBatchNorm, *FIXED_NORMS)):
         return module
     keeps = [name for name, _ in module.named_buffers(recurse=False) if "running_" in name]
@@ -256,8 +265,7 @@ def route_norms(
             f"layer {type(module).__name__} keeps running statistics ({', '.join(keeps)}) in a way "
             f"that cannot be routed; known are {', '.join(c.__name__ for c in BATCH_NORMS)}"
         )
-    for name, child in module.named_children():
-        routed = route_norms(child, context, mode, num_tasks)
-        if routed is not child:
-            setattr(module, name, routed)
+    for name, child in module._modules.items():
+        if child is not None:
+            module._modules[name] = route_norms(child, context, mode, num_tasks, done)
     return module

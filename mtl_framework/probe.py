@@ -77,6 +77,27 @@ def _rewritten(backbone: Backbone, model: nn.Module, context: RoutingContext) ->
             model.set_submodule(name, module)
 
 
+def _features(backbone: Backbone, model: nn.Module, inputs: Tensor) -> Tensor:
+    """What the classifier reads, which has to be what the model returns without it."""
+    classifier = model.get_submodule(backbone.classifier)
+    model.set_submodule(backbone.classifier, nn.Identity())
+    try:
+        features = model(inputs)
+        reason = f"returned {tuple(features.shape)} without it" * (
+            features.shape != (len(inputs), backbone.num_features)
+        )
+    except Exception as error:
+        reason = " ".join(str(error).split())
+    finally:
+        model.set_submodule(backbone.classifier, classifier)
+    if reason:
+        raise MtlError(
+            f"backbone {backbone.name!r} does more with its classifier {backbone.classifier!r} "
+            f"than return its output, so heads cannot replace it: {reason}"
+        )
+    return features
+
+
 def find_plan(backbone: Backbone, model: nn.Module, inputs: Tensor) -> Backbone:
     """Find out whether paths may branch unit by unit, and return the backbone that says so.
 
@@ -93,10 +114,7 @@ def find_plan(backbone: Backbone, model: nn.Module, inputs: Tensor) -> Backbone:
     reason = ""
     inputs = inputs[:2]
     with torch.no_grad():
-        classifier = model.get_submodule(backbone.classifier)
-        model.set_submodule(backbone.classifier, nn.Identity())
-        expected = model(inputs)
-        model.set_submodule(backbone.classifier, classifier)
+        expected = _features(backbone, model, inputs)
         for branching in (True, False):
             context = RoutingContext()
             plan = RoutePlan(
@@ -118,7 +136,8 @@ def find_plan(backbone: Backbone, model: nn.Module, inputs: Tensor) -> Backbone:
                 reason = " ".join(str(error).split())
                 continue
             wanted = expected.repeat_interleave(units + 1, 0)
-            if found.shape == wanted.shape and torch.allclose(found, wanted, rtol=1e-3, atol=1e-4):
+            scale = 1e-3 * float(expected.abs().max())
+            if found.shape == wanted.shape and torch.allclose(found, wanted, rtol=0, atol=scale):
                 return dataclasses.replace(backbone, branching=branching)
             reason = "features of routed rows differ from the plain model's"
     raise MtlError(f"backbone {backbone.name!r} cannot be routed: {reason}")

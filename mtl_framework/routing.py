@@ -252,7 +252,7 @@ class RoutePlan:
 
     @cached_property
     def outputs(self) -> list[tuple[Tensor, Tensor]]:
-        """For each task: its groups (n,) at the last level, and (S,) which of them a sample uses."""
+        """For each task its groups (n,) at the last level, and (S,) which one a sample uses."""
         last, found = self._groups[-1], []
         for task in self.tasks:
             groups, which = np.unique(last[self._task == task], return_inverse=True)

@@ -82,7 +82,8 @@ def _labels(
                     module = model.get_submodule(place)
                 except AttributeError:
                     raise MtlError(
-                        f"backbone {backbone!r}: unit {unit!r} names {place!r}, which does not exist"
+                        f"backbone {backbone!r}: unit {unit!r} names {place!r}, which does not "
+                        "exist"
                     ) from None
                 labels.update((id(p), unit) for p in module.parameters())
         stem = STEM if STEM in declared else None
@@ -108,7 +109,7 @@ def _places(model: nn.Module, labels: Mapping[int, str]) -> list[Place]:
     units: dict[int, str] = {}
 
     def visit(module: nn.Module, prefix: str) -> None:
-        for name, child in module.named_children():
+        for name, child in _children(module):  # every name of a tied module counts
             path = f"{prefix}{name}"
             found = {labels.get(id(p)) for p in child.parameters()}
             if len(found) == 1 and isinstance(label := next(iter(found)), str):
@@ -148,7 +149,7 @@ def find_places(
     while True:
         small = _record(model, places, inputs[:2])
         uncalled = [place for place in places if place.names[0] not in small]
-        split = [part for place in uncalled for part in _children(model, place)]
+        split = [part for place in uncalled for part in _parts(model, place)]
         if not split:
             break
         # the model reaches into these containers itself: their children are the places
@@ -170,10 +171,20 @@ def find_places(
     return units, stem, ports
 
 
-def _children(model: nn.Module, place: Place) -> Iterator[Place]:
-    for name, child in model.get_submodule(place.names[0]).named_children():
+def _children(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """Children under all their names; ``named_children`` tells each only once."""
+    for name, child in module._modules.items():
+        if child is not None:
+            yield name, child
+
+
+def _parts(model: nn.Module, place: Place) -> Iterator[Place]:
+    names: dict[int, list[str]] = {}
+    for name, child in _children(model.get_submodule(place.names[0])):
         if any(True for _ in child.parameters()):
-            yield Place(tuple(f"{prefix}.{name}" for prefix in place.names), place.unit)
+            names.setdefault(id(child), []).extend(f"{prefix}.{name}" for prefix in place.names)
+    for found in names.values():
+        yield Place(tuple(found), place.unit)
 
 
 Leaves = list[Any]

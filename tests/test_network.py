@@ -21,15 +21,21 @@ BACKBONES: dict[str, dict[str, Any]] = {
     },
     "cait_xxs24_224": {"args": {"depth": 3}},
     "hrnet_w18_small": {},
+    "tnt_s_legacy_patch16_224": {"args": {"depth": 1}},  # rows x patches
+    "coat_tiny": {"args": {"serial_depths": (1, 1, 1, 1), "parallel_depth": 1}},  # tied modules
+    "resnetv2_18": {},  # a convolution as classifier
 }
+SIZES = {"coat_tiny": 64}
 
 
 def networks(
     name: str, normalization: str, weights: int = 3, training: bool = True, **options: Any
 ) -> TaskNetworks:
     torch.manual_seed(1)
-    backbone = make_backbone(name, normalization=normalization, **BACKBONES[name])
-    network = TaskNetworks(backbone, make_tasks(), weights, **options).double().train(training)
+    size = SIZES.get(name, 32)
+    backbone = make_backbone(name, size, normalization=normalization, **BACKBONES[name])
+    tasks = make_tasks(shape=(3, size, size))
+    network = TaskNetworks(backbone, tasks, weights, **options).double().train(training)
     for module in network.modules():  # running averages that differ from weight to weight
         for key in ("running_mean", "running_var"):
             value = getattr(module, key, None)
