@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Shaped
+from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
 from .errors import MtlError, UnknownNameError
@@ -85,8 +85,10 @@ class Classification(Objective):
                 f"of shape {tuple(targets.shape)}"
             )
         if len(targets) and (targets.min() < 0 or targets.max() >= self.num_classes):
-            bad = targets[(targets < 0) | (targets >= self.num_classes)][0].item()
-            raise MtlError(f"label {bad} is outside 0..{self.num_classes - 1}")
+            row = _first((targets < 0) | (targets >= self.num_classes))
+            raise MtlError(
+                f"label {targets[row].item()} of example {row} is outside 0..{self.num_classes - 1}"
+            )
 
 
 @dataclass(frozen=True)
@@ -114,9 +116,12 @@ class Binary(Objective):
         """Targets are 0 or 1, one a row."""
         if targets.ndim != 1:
             raise MtlError(f"binary targets should have shape (N,), found {tuple(targets.shape)}")
-        if len(targets) and not bool(((targets == 0) | (targets == 1)).all()):
-            bad = targets[(targets != 0) & (targets != 1)][0].item()
-            raise MtlError(f"binary target {bad} is neither 0 nor 1")
+        wrong = (targets != 0) & (targets != 1)
+        if bool(wrong.any()):
+            row = _first(wrong)
+            raise MtlError(
+                f"binary target {targets[row].item()} of example {row} is neither 0 nor 1"
+            )
 
 
 @dataclass(frozen=True)
@@ -153,7 +158,7 @@ class Regression(Objective):
 
     def check(self, targets: Tensor) -> None:
         """Targets are finite numbers of shape (N,) or (N, ``num_targets``)."""
-        shapes = [(len(targets), self.num_targets)]
+        shapes: list[tuple[int, ...]] = [(len(targets), self.num_targets)]
         if self.num_targets == 1:
             shapes.append((len(targets),))
         if tuple(targets.shape) not in shapes:
@@ -161,8 +166,9 @@ class Regression(Objective):
                 f"regression targets should have shape {' or '.join(map(str, shapes))}, "
                 f"found {tuple(targets.shape)}"
             )
-        if not bool(torch.isfinite(targets).all()):
-            raise MtlError("a regression target is not a finite number")
+        wrong = ~torch.isfinite(targets.reshape(len(targets), -1)).all(1)
+        if bool(wrong.any()):
+            raise MtlError(f"the regression target of example {_first(wrong)} is not finite")
 
 
 @dataclass(frozen=True)
@@ -170,6 +176,7 @@ class Examples:
     """Inputs and targets of one split, row by row.
 
     ``inputs`` has shape (N, ...); images are (N, C, H, W), as uint8 in 0..255 or as floats.
+    ``targets`` has shape (N,) or (N, numbers), as the objective wants it.
     """
 
     inputs: Tensor
@@ -192,7 +199,9 @@ class Task:
         batch_size: training examples of this task in a batch; ``None``: the run's.
 
     Raises:
-        MtlError: on an empty split, unequal lengths, labels out of range.
+        MtlError: naming the task and the split, on an empty split, inputs without a dimension
+            beside the examples or with a number that is not finite, unequal lengths, labels out of
+            range; on a name that is empty or not printable.
     """
 
     name: str
@@ -203,19 +212,16 @@ class Task:
     batch_size: int | None = None
 
     def __post_init__(self) -> None:
+        if not self.name.strip() or not self.name.isprintable():
+            raise MtlError(f"a task's name should be printable text, found {self.name!r}")
         if self.batch_size is not None and self.batch_size < 1:
             raise MtlError(
                 f"task {self.name!r}: batch_size should be at least 1, found {self.batch_size}"
             )
         for split, examples in self.splits().items():
             where = f"task {self.name!r}, {split} split"
-            if not len(examples):
-                raise MtlError(f"{where}: there is no example")
-            if len(examples.targets) != len(examples.inputs):
-                raise MtlError(
-                    f"{where}: {len(examples.inputs)} inputs but {len(examples.targets)} targets"
-                )
             try:
+                _check_rows(examples)
                 self.objective.check(examples.targets)
             except MtlError as error:
                 raise MtlError(f"{where}: {error}") from None
@@ -226,14 +232,37 @@ class Task:
         return {name: examples for name, examples in found.items() if examples is not None}
 
 
+def _check_rows(examples: Examples) -> None:
+    inputs, targets = examples.inputs, examples.targets
+    if inputs.ndim < 2 or targets.ndim < 1:
+        raise MtlError(
+            "inputs should have shape (N, ...) and targets (N,) or (N, numbers), found "
+            f"{tuple(inputs.shape)} and {tuple(targets.shape)}"
+        )
+    if not len(inputs):
+        raise MtlError("there is no example")
+    if len(targets) != len(inputs):
+        raise MtlError(f"{len(inputs)} inputs but {len(targets)} targets")
+    if inputs.is_floating_point():
+        wrong = ~torch.isfinite(inputs).flatten(1).all(1)
+        if bool(wrong.any()):
+            raise MtlError(f"the input of example {_first(wrong)} is not finite")
+
+
+def _first(marked: Bool[Tensor, " rows"]) -> int:
+    """The first marked row."""
+    return int(marked.nonzero()[0])
+
+
 class Suite:
     """A named set of tasks that are trained together.
 
     Args:
         name: how the suite is called on the command line.
-        tasks: at least one; names unique; inputs of one shape, so that they can be batched.
+        tasks: at least one; names unique; inputs of one shape and dtype, so that they can be
+            batched.
         common_input: True where all tasks read the same inputs (attributes of one image). The
-            tasks' splits then hold the same input tensor, row for row.
+            tasks then have the same splits, and these hold the same input tensor, row for row.
 
     Raises:
         MtlError: naming the tasks that do not go together.
@@ -247,25 +276,44 @@ class Suite:
             if names.count(task_name) > 1:
                 raise MtlError(f"suite {name!r}: task name {task_name!r} occurs twice")
         first = tasks[0]
-        shape = tuple(first.train.inputs.shape[1:])
+        shape, dtype = tuple(first.train.inputs.shape[1:]), first.train.inputs.dtype
         for task in tasks:
             for split, examples in task.splits().items():
                 found = tuple(examples.inputs.shape[1:])
                 if found != shape:
                     raise MtlError(
-                        f"suite {name!r}: inputs of task {task.name!r} ({split}) have shape {found}, "
-                        f"those of task {first.name!r} {shape}; tasks of one suite are batched "
-                        "together and need one shape: resize them alike"
+                        f"suite {name!r}: inputs of task {task.name!r} ({split}) have shape "
+                        f"{found}, those of task {first.name!r} {shape}; tasks of one suite are "
+                        "batched together and need one shape: resize them alike"
                     )
-                if common_input and examples.inputs is not first.splits()[split].inputs:
+                if examples.inputs.dtype != dtype:
                     raise MtlError(
-                        f"suite {name!r} has a common input, but task {task.name!r} ({split}) "
-                        f"does not hold the input tensor of task {first.name!r}"
+                        f"suite {name!r}: inputs of task {task.name!r} ({split}) are "
+                        f"{examples.inputs.dtype}, those of task {first.name!r} {dtype}; tasks of "
+                        "one suite are batched together and need one dtype"
                     )
+            if common_input:
+                self._check_common_input(name, first, task)
         self.name = name
         self.tasks = tuple(tasks)
         self.common_input = common_input
         self.input_shape: tuple[int, ...] = shape
+
+    @staticmethod
+    def _check_common_input(name: str, first: Task, task: Task) -> None:
+        ours, theirs = task.splits(), first.splits()
+        for split in SPLITS:
+            if (split in ours) != (split in theirs):
+                has, lacks = (task, first) if split in ours else (first, task)
+                raise MtlError(
+                    f"suite {name!r} has a common input, but task {has.name!r} has a {split} split "
+                    f"and task {lacks.name!r} has none"
+                )
+            if split in ours and ours[split].inputs is not theirs[split].inputs:
+                raise MtlError(
+                    f"suite {name!r} has a common input, but task {task.name!r} ({split}) "
+                    f"does not hold the input tensor of task {first.name!r}"
+                )
 
     def __len__(self) -> int:
         return len(self.tasks)

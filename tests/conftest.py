@@ -1,5 +1,6 @@
 """Shapes in signatures are enforced while the tests run."""
 
+import hypothesis
 import pytest
 from jaxtyping import install_import_hook
 
@@ -8,6 +9,10 @@ install_import_hook(
 )
 
 import torch  # noqa: E402
+
+# The first call of a checked function is slow, and so is a busy machine: neither is a failure.
+hypothesis.settings.register_profile("no-deadline", deadline=None)
+hypothesis.settings.load_profile("no-deadline")
 
 
 @pytest.fixture(autouse=True)

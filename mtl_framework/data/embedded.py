@@ -1,0 +1,12 @@
+"""The suites that come with the framework; nothing is loaded before one of them is used."""
+
+from ..hookspecs import hookimpl
+
+
+@hookimpl
+def mtl_suites() -> dict[str, str]:
+    """The embedded suites by name."""
+    return {
+        "alphabets": "mtl_framework.data.alphabets:alphabets",
+        "digits": "mtl_framework.data.digits:digits",
+    }

@@ -1,0 +1,216 @@
+from collections import Counter
+from collections.abc import Sequence
+
+import hypothesis.strategies as st
+import pytest
+import torch
+from hypothesis import given, settings
+
+from mtl_framework.data.batches import BalancedBatches, evaluation_batches, prepare
+from mtl_framework.errors import MtlError
+from mtl_framework.tasks import Classification, Examples, Regression, Suite, Task
+
+CPU = torch.device("cpu")
+
+tasks_of = st.lists(
+    st.tuples(st.integers(1, 12), st.one_of(st.none(), st.integers(1, 9))), min_size=1, max_size=4
+)
+
+
+def numbered(sizes: Sequence[tuple[int, int | None]], common_input: bool = False) -> Suite:
+    """Inputs and targets of a task are its examples' numbers."""
+    tasks, first = [], None
+    for place, (rows, batch_size) in enumerate(sizes):
+        inputs = torch.arange(rows, dtype=torch.float32)[:, None]
+        if common_input:
+            inputs = first = inputs if first is None else first
+        data = Examples(inputs, inputs[:, 0] + 100 * place)
+        tasks.append(Task(f"task{place}", Regression(), data, data, batch_size=batch_size))
+    return Suite("s", tasks, common_input)
+
+
+def drawn(batches: BalancedBatches, steps: int) -> list[list[list[int]]]:
+    """Numbers of the examples, by step and task."""
+    return [[x[:, 0].long().tolist() for x in batches.next().inputs] for _ in range(steps)]
+
+
+@given(tasks_of, st.integers(1, 9), st.integers(0, 40), st.integers(0, 2**31 - 1))
+def test_every_example_is_used_equally_often(
+    sizes: list[tuple[int, int | None]], batch_size: int, steps: int, seed: int
+) -> None:
+    batches = BalancedBatches(numbered(sizes), batch_size, seed, CPU)
+    found = drawn(batches, steps)
+    for place, (rows, own) in enumerate(sizes):
+        assert all(len(step[place]) == (own or batch_size) for step in found)
+        counts = Counter(row for step in found for row in step[place])
+        times = [counts[row] for row in range(rows)]
+        assert sum(times) == steps * (own or batch_size)
+        assert max(times) - min(times) <= 1
+
+
+@given(tasks_of, st.integers(1, 9), st.integers(0, 12), st.booleans())
+def test_continuing_from_a_state_equals_not_stopping(
+    sizes: list[tuple[int, int | None]], batch_size: int, steps: int, common_input: bool
+) -> None:
+    if common_input:
+        sizes = [(sizes[0][0], None) for _ in sizes]
+    suite = numbered(sizes, common_input)
+    batches = BalancedBatches(suite, batch_size, 1, CPU)
+    drawn(batches, steps)
+    state = batches.state_dict()
+    expected = drawn(batches, 12)
+    other = BalancedBatches(suite, batch_size, 2, CPU)
+    drawn(other, 5)
+    other.load_state_dict(state)
+    assert drawn(other, 12) == expected
+    other.load_state_dict(state)  # what was drawn since has not changed the state itself
+    assert drawn(other, 12) == expected
+
+
+@given(tasks_of, st.data())
+def test_a_task_does_not_depend_on_the_others(sizes: list, data: st.DataObject) -> None:
+    suite = numbered(sizes)
+    kept = data.draw(st.lists(st.sampled_from(suite.tasks), min_size=1, unique_by=id))
+    full = drawn(BalancedBatches(suite, 4, 3, CPU), 8)
+    part = drawn(BalancedBatches(Suite("other", kept), 4, 3, CPU), 8)
+    for place, task in enumerate(kept):
+        assert [step[place] for step in part] == [step[suite.index(task.name)] for step in full]
+
+
+def test_orders_differ_by_task_and_seed_and_pass() -> None:
+    suite = numbered([(50, None), (50, None)])
+    first, second, third = drawn(BalancedBatches(suite, 50, 0, CPU), 3)
+    assert len({tuple(order) for step in (first, second, third) for order in step}) == 6
+    assert drawn(BalancedBatches(suite, 50, 1, CPU), 1) != [first]
+    assert drawn(BalancedBatches(suite, 50, 0, CPU), 1) == [first]
+
+
+@settings(max_examples=20)
+@given(st.integers(1, 12), st.integers(1, 9), st.integers(1, 4))
+def test_common_input_is_one_tensor_with_every_tasks_targets(
+    rows: int, batch_size: int, tasks: int
+) -> None:
+    batches = BalancedBatches(numbered([(rows, None)] * tasks, True), batch_size, 0, CPU)
+    for _ in range(5):
+        batch = batches.next()
+        assert batch.common_input
+        assert all(inputs is batch.inputs[0] for inputs in batch.inputs)
+        assert batch.inputs[0].shape == (batch_size, 1)
+        for place, targets in enumerate(batch.targets):
+            torch.testing.assert_close(targets, batch.inputs[0][:, 0] + 100 * place)
+
+
+def test_targets_belong_to_inputs() -> None:
+    batches = BalancedBatches(numbered([(7, None), (5, 3)]), 4, 0, CPU)
+    for _ in range(5):
+        batch = batches.next()
+        for place, (inputs, targets) in enumerate(zip(batch.inputs, batch.targets, strict=True)):
+            assert torch.equal(targets, inputs[:, 0] + 100 * place)
+
+
+def test_common_input_refuses_different_batch_sizes() -> None:
+    suite = numbered([(5, None), (5, 3)], True)
+    with pytest.raises(MtlError, match=r"batch_size is 4 for task 'task0' and 3 for task 'task1'"):
+        BalancedBatches(suite, 4, 0, CPU)
+    assert BalancedBatches(suite, 3, 0, CPU).next().inputs[0].shape == (3, 1)
+
+
+def test_batch_size_is_positive() -> None:
+    with pytest.raises(MtlError, match="batch_size should be at least 1, found 0"):
+        BalancedBatches(numbered([(5, None)]), 0, 0, CPU)
+
+
+# -- states that do not fit change nothing ---------------------------------------------------------
+
+
+def state_of(rows: int = 6) -> dict:
+    return BalancedBatches(numbered([(rows, None), (4, None)]), 3, 9, CPU).state_dict()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"permutation": torch.arange(5)}, "of the 6 examples"),
+        ({"permutation": torch.tensor([0, 1, 2, 3, 4, 4])}, "of the 6 examples"),
+        ({"permutation": torch.arange(6.0)}, "of the 6 examples"),
+        ({"permutation": list(range(6))}, "of the 6 examples"),
+        ({"position": 7}, "from 0 to 6, found 7"),
+        ({"position": -1}, "from 0 to 6, found -1"),
+        ({"position": None}, "from 0 to 6, found None"),
+        ({"generator": torch.zeros(3, dtype=torch.uint8)}, "generator"),
+        ({"generator": 3}, "generator"),
+        ({"more": 1}, "permutation, position and generator"),
+    ],
+)
+def test_damaged_states(change: dict, message: str) -> None:
+    suite = numbered([(4, None), (6, None)])
+    batches, twin = (BalancedBatches(suite, 3, 0, CPU) for _ in range(2))
+    state = BalancedBatches(suite, 3, 9, CPU).state_dict()
+    state["task1"] = {**state["task1"], **change}
+    with pytest.raises(MtlError, match=f"task 'task1' does not fit: .*{message}"):
+        batches.load_state_dict(state)
+    assert drawn(batches, 4) == drawn(twin, 4)
+
+
+def test_states_of_other_tasks() -> None:
+    batches = BalancedBatches(numbered([(4, None)]), 3, 0, CPU)
+    with pytest.raises(MtlError, match="of other tasks: task1"):
+        batches.load_state_dict(state_of())
+
+
+# -- what a network reads --------------------------------------------------------------------------
+
+
+def test_prepare_scales_and_normalizes_bytes() -> None:
+    images = torch.randint(256, (5, 3, 2, 4), dtype=torch.uint8)
+    before = images.clone()
+    torch.testing.assert_close(prepare(images), images.float() / 255)
+    mean, std = (0.5, 0.25, 0.0), (1.0, 2.0, 0.5)
+    found = prepare(images, mean, std)
+    for channel in range(3):
+        expected = (images[:, channel].float() / 255 - mean[channel]) / std[channel]
+        torch.testing.assert_close(found[:, channel], expected)
+    assert torch.equal(images, before)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.int64, torch.bfloat16])
+def test_prepare_leaves_other_inputs_alone(dtype: torch.dtype) -> None:
+    inputs = torch.ones(4, 3).to(dtype)
+    assert prepare(inputs, (0.5,) * 3, (2.0,) * 3) is inputs
+
+
+@pytest.mark.parametrize("given_as", ["mean", "std"])
+def test_one_number_a_channel(given_as: str) -> None:
+    data = Examples(torch.zeros(4, 1, 2, 2, dtype=torch.uint8), torch.zeros(4).long())
+    suite = Suite("s", [Task("a", Classification(2), data, data)])
+    with pytest.raises(MtlError, match=f"{given_as} should hold .* found 3 for 1 channels"):
+        BalancedBatches(suite, 2, 0, CPU, **{given_as: (0.5, 0.5, 0.5)})
+
+
+def test_batches_of_bytes_are_normalized() -> None:
+    images = torch.arange(8, dtype=torch.uint8).reshape(4, 2, 1, 1).expand(4, 2, 3, 3)
+    data = Examples(images, torch.arange(4))
+    suite = Suite("s", [Task("a", Classification(4), data, data)])
+    batch = BalancedBatches(suite, 4, 0, CPU, (0.5, 0.2), (0.1, 2.0)).next()
+    assert torch.equal(batch.inputs[0], prepare(images, (0.5, 0.2), (0.1, 2.0))[batch.targets[0]])
+
+
+@given(st.integers(1, 20), st.integers(1, 25))
+def test_evaluation_batches_are_all_rows_in_order(rows: int, batch_size: int) -> None:
+    data = Examples(torch.randint(256, (rows, 1, 2, 2), dtype=torch.uint8), torch.arange(rows))
+    parts = list(evaluation_batches(data, batch_size, CPU, (0.5,), (2.0,)))
+    assert all(len(inputs) == batch_size for inputs, _ in parts[:-1])
+    assert torch.equal(
+        torch.cat([inputs for inputs, _ in parts]), prepare(data.inputs, [0.5], [2.0])
+    )
+    assert torch.equal(torch.cat([targets for _, targets in parts]), data.targets)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_batches_are_the_same_on_a_gpu() -> None:
+    suite = numbered([(7, None), (5, 3)])
+    there = BalancedBatches(suite, 4, 0, torch.device("cuda"))
+    batch = there.next()
+    assert {x.device.type for x in (*batch.inputs, *batch.targets)} == {"cuda"}
+    there.load_state_dict(BalancedBatches(suite, 4, 0, CPU).state_dict())
+    assert drawn(there, 5) == drawn(BalancedBatches(suite, 4, 0, CPU), 5)
