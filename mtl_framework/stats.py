@@ -1,0 +1,156 @@
+"""What a few numbers per strategy can tell: spread, difference, significance, Delta m.
+
+The tests are scipy's. Errors are lower-is-better throughout.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+CONFIDENCE = 0.95
+_RESAMPLES = 9999
+_MOST_PERMUTATIONS = 20_000
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Mean and sample standard deviation (n - 1) of ``n`` numbers; ``sd`` needs two."""
+
+    n: int
+    mean: float
+    sd: float | None
+
+
+def spread(values: Sequence[float]) -> Spread | None:
+    """Mean and standard deviation; ``None`` of no numbers."""
+    if not values:
+        return None
+    sd = float(np.std(values, ddof=1)) if len(values) > 1 else None
+    return Spread(len(values), float(np.mean(values)), sd)
+
+
+def less_p(a: Sequence[float], b: Sequence[float]) -> float:
+    """One-sided Mann-Whitney U test: p of the hypothesis that ``a`` is not smaller than ``b``.
+
+    Exact for small samples, with ties by enumerating the permutations; large samples with ties
+    take the normal approximation. Each sample has at least one number.
+    """
+    pooled = [*a, *b]
+    ties = len(set(pooled)) < len(pooled)
+    if len(set(pooled)) == 1:
+        return 1.0  # the normal approximation divides by a variance of zero
+    if ties and len(a) == 1:  # scipy's permutations need two numbers a sample
+        return float(stats.percentileofscore(pooled, a[0], kind="weak")) / 100
+    if ties and len(b) == 1:
+        return float(stats.percentileofscore(pooled, b[0], kind="strict")) / -100 + 1
+    if ties and math.comb(len(pooled), len(a)) <= _MOST_PERMUTATIONS:
+        # the number of permutations asked for is above the number there are: all are visited
+        method = stats.PermutationMethod(n_resamples=_MOST_PERMUTATIONS)
+        return float(stats.mannwhitneyu(a, b, alternative="less", method=method).pvalue)
+    return float(stats.mannwhitneyu(a, b, alternative="less").pvalue)
+
+
+def smallest_p(n: int, m: int) -> float:
+    """The smallest p that :func:`less_p` can give two samples of these sizes without ties."""
+    return 1 / math.comb(n + m, n)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Holm's correction: p-values that hold for all hypotheses together.
+
+    S. Holm, "A simple sequentially rejective multiple test procedure", 1979. scipy has none.
+    """
+    p = np.asarray(p_values, dtype=float)
+    order = np.argsort(p, kind="stable")
+    stepped = p[order] * np.arange(len(p), 0, -1)
+    corrected = np.empty_like(p)
+    corrected[order] = np.minimum(np.maximum.accumulate(stepped), 1)
+    return [float(value) for value in corrected]
+
+
+def superiority(a: Sequence[float], b: Sequence[float]) -> float:
+    """Chance that a number of ``a`` is smaller than one of ``b``, ties counted half: 0 to 1.
+
+    It is the statistic of the Mann-Whitney test divided by its largest value.
+    """
+    return float(stats.mannwhitneyu(b, a).statistic) / (len(a) * len(b))
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Mean of one sample minus mean of another, with a bootstrap interval.
+
+    ``low`` and ``high`` bound 95 % of the resampled differences (percentile bootstrap); ``None``
+    where there are too few numbers. ``paired``: both were resampled together, seed by seed.
+    """
+
+    value: float
+    low: float | None
+    high: float | None
+    paired: bool
+
+
+def difference(a: Mapping[int, float], b: Mapping[int, float]) -> Difference | None:
+    """The difference of two samples that are indexed by seed; ``None`` if one of them is empty.
+
+    With two or more seeds in common, only these count, and they are paired; otherwise the samples
+    are taken as independent. The resampling has a fixed seed, so that a report can be repeated.
+    """
+    if not a or not b:
+        return None
+    common = sorted(set(a) & set(b))
+    if len(common) >= 2:
+        each = [a[seed] - b[seed] for seed in common]
+        low, high = _interval((each,))
+        return Difference(float(np.mean(each)), low, high, True)
+    first, second = list(a.values()), list(b.values())
+    value = float(np.mean(first) - np.mean(second))
+    if len(first) < 2 or len(second) < 2:
+        return Difference(value, None, None, False)
+    low, high = _interval((first, second))
+    return Difference(value, low, high, False)
+
+
+def _interval(samples: tuple[Sequence[float], ...]) -> tuple[float, float]:
+    def statistic(*parts: np.ndarray, axis: int) -> np.ndarray:
+        means = [part.mean(axis) for part in parts]
+        found: np.ndarray = means[0] - means[1] if len(means) == 2 else means[0]
+        return found
+
+    found = stats.bootstrap(
+        samples,
+        statistic,
+        n_resamples=_RESAMPLES,
+        confidence_level=CONFIDENCE,
+        method="percentile",
+        vectorized=True,
+        rng=np.random.default_rng(0),
+    ).confidence_interval
+    return float(found.low), float(found.high)
+
+
+@dataclass(frozen=True)
+class DeltaM:
+    """Relative multi-task performance in percent; positive is better than the baseline.
+
+    Per task 100 (b - m) / b with the error m and the baseline's error b, ``None`` where b is zero;
+    ``mean`` over the tasks, ``None`` where a task has none. Maninis et al., CVPR 2019, equation 1,
+    for metrics of which lower is better.
+    """
+
+    per_task: dict[str, float | None]
+    mean: float | None
+
+
+def delta_m(errors: Mapping[str, float], baseline: Mapping[str, float]) -> DeltaM:
+    """Delta m of one system; ``baseline`` holds the same tasks."""
+    per_task = {
+        task: 100 * (baseline[task] - error) / baseline[task] if baseline[task] else None
+        for task, error in errors.items()
+    }
+    known = [value for value in per_task.values() if value is not None]
+    complete = len(known) == len(per_task) and known
+    return DeltaM(per_task, sum(known) / len(known) if complete else None)
