@@ -1,8 +1,28 @@
 """A run's complete configuration, validated."""
 
-from typing import Any, Literal
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+from .validation import validated
+from .yamls import dump_yaml
+
+_DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
+
+
+def _check_device(value: str) -> str:
+    if not _DEVICE.fullmatch(value):
+        raise ValueError("should be auto, cpu, mps, cuda or cuda:N")
+    return value
+
+
+def _one_or_more(value: Any) -> Any:
+    return (value,) if isinstance(value, str) else value
+
+
+Patterns = Annotated[tuple[str, ...], BeforeValidator(_one_or_more)]
 
 
 class NamedOptions(BaseModel):
@@ -23,20 +43,24 @@ class BackboneConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: str = Field("resnet18", description="a timm model or a plugin's backbone")
-    pretrained: bool = Field(False, description="start every weight from timm's pretrained ones")
-    granularity: Literal["block", "stage"] = Field("block", description="size of a unit")
-    shared: tuple[str, ...] = Field(
-        ("stem",), description="units, by name or glob, that all tasks always share"
+    name: str = Field(default="resnet18", description="a timm model or a plugin's backbone")
+    pretrained: bool = Field(
+        default=False, description="start every weight from timm's pretrained ones"
     )
-    shareable: tuple[str, ...] = Field(
-        ("*",), description="units, by name or glob, that get a weight bank; the rest is shared"
+    granularity: Literal["block", "stage"] = Field(default="block", description="size of a unit")
+    shared: Patterns = Field(
+        default=("stem",), description="units, by name or glob, that all tasks always share"
+    )
+    shareable: Patterns = Field(
+        default=("*",),
+        description="units, by name or glob, that get a weight bank; the rest is shared",
     )
     small_images: bool = Field(
-        False, description="ResNets: 3x3 stem with stride 1 and no max-pool (the CIFAR form)"
+        default=False,
+        description="ResNets: 3x3 stem with stride 1 and no max-pool (the CIFAR form)",
     )
     normalization: Literal["shared", "task", "pooled"] = Field(
-        "shared",
+        default="shared",
         description="batch norm: one running average a weight, one a weight and task, or "
         "statistics pooled over all tasks of a weight",
     )
@@ -53,14 +77,38 @@ class RunConfig(BaseModel):
     strategy: NamedOptions = NamedOptions(name="lws")
     backbone: BackboneConfig = BackboneConfig()
     suite: NamedOptions = NamedOptions(name="alphabets")
-    iterations: int = Field(300, ge=1, description="steps of the strategy's training loop")
-    seed: int = Field(0, ge=0, lt=2**31, description="of weights, batches and sampling")
-    batch_size: int = Field(16, ge=1, description="training examples a task, unless it has its own")
-    device: str = Field("auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")
-    precision: Literal["fp32", "bf16"] = "fp32"
-    eval_every: int = Field(100, ge=1, description="iterations between evaluations")
-    eval_batch_size: int = Field(256, ge=1, description="rows a forward pass when evaluating")
-    log_every: int = Field(10, ge=1, description="iterations between lines of metrics.jsonl")
-    memory_budget: int | None = Field(
-        None, ge=1, description="MiB for the activations of one pass; larger passes run in chunks"
+    iterations: int = Field(default=300, ge=1, description="steps of the strategy's training loop")
+    seed: int = Field(default=0, ge=0, lt=2**31, description="of weights, batches and sampling")
+    batch_size: int = Field(
+        default=16, ge=1, description="training examples a task, unless it has its own"
     )
+    device: Annotated[str, AfterValidator(_check_device)] = Field(
+        default="auto", description="auto, cpu, mps, cuda or cuda:N"
+    )
+    precision: Literal["fp32", "bf16"] = Field(default="fp32", description="of forward passes")
+    eval_every: int = Field(default=100, ge=1, description="iterations between evaluations")
+    eval_batch_size: int = Field(
+        default=256, ge=1, description="rows a forward pass when evaluating"
+    )
+    log_every: int = Field(
+        default=10, ge=1, description="iterations between lines of metrics.jsonl"
+    )
+    memory_budget: int | None = Field(
+        default=None,
+        ge=1,
+        description="MiB for the activations of one pass; larger passes run in chunks",
+    )
+
+
+def check_config(values: Mapping[str, Any]) -> RunConfig:
+    """A run's configuration from plain values; the plugins' own options stay unchecked.
+
+    Raises:
+        MtlError: naming the first key that is wrong, its value and what is allowed.
+    """
+    return validated(RunConfig, values)
+
+
+def dump(config: RunConfig) -> str:
+    """The configuration as YAML; :func:`mtl_framework.layers.read_file` reads it back."""
+    return dump_yaml(config.model_dump(mode="json"))

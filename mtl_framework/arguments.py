@@ -1,0 +1,106 @@
+"""Options of a function, checked against its signature before it is called."""
+
+import inspect
+import typing
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from pydantic import PydanticUserError, TypeAdapter, ValidationError
+from pydantic_core import PydanticSerializationError, to_jsonable_python
+
+from .errors import MtlError
+from .validation import KeyPath, explained, unknown_key
+
+Locate = Callable[[KeyPath], str]
+
+
+def check_arguments(
+    function: Callable[..., Any],
+    options: Mapping[str, Any],
+    prefix: KeyPath,
+    locate: Locate | None = None,
+) -> dict[str, Any]:
+    """Options converted to what the function's annotations say.
+
+    Args:
+        function: takes the options as keyword arguments.
+        options: plain values, by name.
+        prefix: path of the options within the config, for messages.
+        locate: says where a key comes from.
+
+    Raises:
+        MtlError: if an option is unknown, missing or of a wrong type.
+    """
+    parameters = _parameters(function)
+    if parameters is None:
+        return dict(options)
+    where = locate or (lambda key: "")
+    hints = _hints(function)
+    keywords = [n for n, p in parameters.items() if p.kind is not p.VAR_KEYWORD]
+    takes_any = len(keywords) < len(parameters)
+    checked = {}
+    for name, value in options.items():
+        key = (*prefix, name)
+        if name not in keywords and not takes_any:
+            raise unknown_key(key, keywords, where(key))
+        checked[name] = _convert(hints.get(name), value, key, locate)
+    for name in keywords:
+        if name not in options and parameters[name].default is inspect.Parameter.empty:
+            key = (*prefix, name)
+            raise MtlError(f"{where(key)}{'.'.join(key)} is missing")
+    return checked
+
+
+def complete_arguments(
+    function: Callable[..., Any],
+    options: Mapping[str, Any],
+    prefix: KeyPath,
+    locate: Locate | None = None,
+) -> dict[str, Any]:
+    """All options of a function as plain values: those given, and the defaults of the others.
+
+    Raises:
+        MtlError: as :func:`check_arguments`.
+    """
+    check_arguments(function, options, prefix, locate)
+    complete = {}
+    for name, parameter in (_parameters(function) or {}).items():
+        if parameter.kind is not parameter.VAR_KEYWORD and name not in options:
+            try:
+                complete[name] = to_jsonable_python(parameter.default)
+            except PydanticSerializationError:
+                continue  # a default that a config file cannot hold stays the function's own
+    return {**complete, **options}
+
+
+def _parameters(function: Callable[..., Any]) -> dict[str, inspect.Parameter] | None:
+    """Parameters that can be named; ``None`` where the function does not tell."""
+    try:
+        found = inspect.signature(function).parameters
+    except (TypeError, ValueError):
+        return None
+    unnamed = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.VAR_POSITIONAL)
+    return {name: p for name, p in found.items() if p.kind not in unnamed}
+
+
+def _hints(function: Callable[..., Any]) -> dict[str, Any]:
+    target: Any = inspect.unwrap(function)
+    if isinstance(target, type):
+        target = vars(target).get("__init__", target)
+    try:
+        return typing.get_type_hints(target, include_extras=True)
+    except (NameError, TypeError, AttributeError):
+        return {}  # annotations of names that do not exist at run time say nothing here
+
+
+def _convert(hint: Any, value: Any, key: KeyPath, locate: Locate | None) -> Any:
+    if hint is None:
+        return value
+    try:
+        adapter = TypeAdapter(hint)
+    except PydanticUserError:
+        return value  # a type that plain values are not converted to
+    try:
+        return adapter.validate_python(value)
+    except ValidationError as error:
+        raise explained(error, value, key, locate=locate) from None
