@@ -6,10 +6,11 @@ from typing import Any
 
 import torch
 import torch.utils.checkpoint
-from torch import Tensor, nn
+from torch import nn
 from torch.utils import _pytree as pytree
 
 from .context import RoutingContext
+from .layout import RowLayout, merge_groups, split_groups
 from .routing import Call, RouteError
 
 
@@ -63,7 +64,8 @@ class WeightBank(nn.Module):
         try:
             return super().__getattr__(name)
         except AttributeError:
-            value = getattr(super().__getattr__("copies")[0], name)
+            copies: Any = super().__getattr__("copies")
+            value = getattr(copies[0], name)
             if isinstance(value, (nn.Parameter, nn.Module)) or callable(value):
                 raise AttributeError(
                     f"{name!r} of a weight bank: parameters and methods belong to one weight; "
@@ -75,8 +77,9 @@ class WeightBank(nn.Module):
         """Route the rows of all arguments through the weights that their paths use."""
         context = self.context
         route = context.route(self.unit)
-        assert context.plan is not None
-        examples = context.plan.examples
+        plan = context.plan
+        assert plan is not None
+        examples = plan.examples
         ports = self._ports()
         leaves, spec = pytree.tree_flatten((args, kwargs))
         if len(leaves) != len(ports.inputs):
@@ -96,6 +99,10 @@ class WeightBank(nn.Module):
             self._check(result, ports, examples * route.groups_out)
             context.passed(route)
             return result
+
+        def layout(groups: int) -> RowLayout:
+            return RowLayout(examples, groups, plan.group_major)
+
         per_call: list[list[Any]] = [[] for _ in route.calls]
         sources = [call.source for call in route.calls]
         for leaf, factor in zip(leaves, ports.inputs, strict=True):
@@ -103,7 +110,7 @@ class WeightBank(nn.Module):
             if factor is None:
                 parts = [leaf] * len(sources)
             else:
-                parts = split_groups(leaf, sources, examples, route.groups_in)
+                parts = split_groups(leaf, sources, layout(route.groups_in))
             for values, part in zip(per_call, parts, strict=True):
                 values.append(part)
         results = []
@@ -119,7 +126,7 @@ class WeightBank(nn.Module):
             if factor is None:
                 merged.append(parts[0])
             else:
-                merged.append(merge_groups(parts, targets, examples, route.groups_out))
+                merged.append(merge_groups(parts, targets, layout(route.groups_out)))
         context.passed(route)
         return pytree.tree_unflatten(merged, results[0][1])
 
@@ -163,91 +170,3 @@ class WeightBank(nn.Module):
                 raise RouteError(
                     f"unit {self.unit} returned {leaf.shape[0]} rows instead of {rows * factor}"
                 )
-
-
-def split_groups(
-    x: Tensor, sources: Sequence[Tensor], examples: int, groups: int
-) -> tuple[Tensor, ...]:
-    """Rows of some groups for each of several calls.
-
-    Args:
-        x: (examples * groups * n, ...), example-major.
-        sources: for each call the groups (g,) that it reads.
-        examples: B.
-        groups: G.
-
-    Returns:
-        for each call (examples * g * n, ...), example-major.
-    """
-    parts: tuple[Tensor, ...] = _Split.apply(x, examples, groups, *sources)
-    return parts
-
-
-def merge_groups(
-    parts: Sequence[Tensor], targets: Sequence[Tensor], examples: int, groups: int
-) -> Tensor:
-    """Put the outputs of several calls together; each group is written by exactly one call.
-
-    Args:
-        parts: for each call (examples * g * n, ...), example-major.
-        targets: for each call the groups (g,) that it writes.
-        examples: B.
-        groups: G, all groups written.
-
-    Returns:
-        (examples * groups * n, ...), example-major.
-    """
-    merged: Tensor = _Merge.apply(examples, groups, len(parts), *targets, *parts)
-    return merged
-
-
-def _by_group(x: Tensor, examples: int, groups: int) -> Tensor:
-    return x.reshape(examples, groups, x.shape[0] // (examples * groups), *x.shape[1:])
-
-
-class _Split(torch.autograd.Function):
-    """Several index selections whose gradients meet in one buffer."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, examples: int, groups: int, *sources: Tensor) -> Any:
-        ctx.sizes = examples, groups, x.shape
-        ctx.sources = sources
-        view = _by_group(x, examples, groups)
-        return tuple(view.index_select(1, source).flatten(0, 2) for source in sources)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor | None) -> Any:
-        examples, groups, shape = ctx.sizes
-        total: Tensor | None = None
-        for source, gradient in zip(ctx.sources, gradients, strict=True):
-            if gradient is None:
-                continue
-            if total is None:
-                total = gradient.new_zeros(shape)
-            # a call reads a parent once for each of its children
-            part = _by_group(gradient, examples, len(source))
-            _by_group(total, examples, groups).index_add_(1, source, part)
-        return (total, None, None, *[None] * len(ctx.sources))
-
-
-class _Merge(torch.autograd.Function):
-    """Several writes into one buffer; the gradient is read back group by group."""
-
-    @staticmethod
-    def forward(ctx: Any, examples: int, groups: int, count: int, *tensors: Tensor) -> Tensor:
-        targets, parts = tensors[:count], tensors[count:]
-        ctx.sizes = examples, groups
-        ctx.targets = targets
-        inner = parts[0].shape[0] // (examples * len(targets[0]))
-        merged = parts[0].new_empty(examples * groups * inner, *parts[0].shape[1:])
-        view = _by_group(merged, examples, groups)
-        for target, part in zip(targets, parts, strict=True):
-            view.index_copy_(1, target, _by_group(part, examples, len(target)))
-        return merged
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Any:
-        examples, groups = ctx.sizes
-        view = _by_group(gradient, examples, groups)
-        parts = [view.index_select(1, target).flatten(0, 2) for target in ctx.targets]
-        return (None, None, None, *[None] * len(ctx.targets), *parts)

@@ -35,7 +35,7 @@ def all_reduce_gradients(before: Mapping[nn.Parameter, Tensor | None]) -> None:
         gradients = [p.grad for p in used if p.grad is not None]
         flat = all_reduce_mean(torch.cat([gradient.reshape(-1) for gradient in gradients]))
         for gradient, part in zip(
-            gradients, flat.split([g.numel() for g in gradients]), strict=True
+            gradients, torch.split(flat, [g.numel() for g in gradients]), strict=True
         ):
             gradient.copy_(part.view_as(gradient))
     for parameter, held in before.items():

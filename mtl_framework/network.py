@@ -16,6 +16,8 @@ from .data.batches import Batch
 from .distributed import all_reduce_gradients, all_reduce_mean, is_distributed
 from .errors import MtlError
 from .extraction import extract_plain
+from .heads import HeadBank, resized
+from .layout import RowLayout
 from .model import MultiTaskModel, ParameterCounts, Sharing
 from .norms import route_norms
 from .routing import Ints, RouteError, RoutePlan, StepOrder
@@ -56,6 +58,8 @@ class TaskNetworks(MultiTaskModel):
             k-th freshly initialised model (all equal where the backbone is pretrained).
         branching: overrides what the backbone's probe found, for tests and measurements.
         checkpoint: recompute the activations of units in the backward pass.
+        group_major: order of the rows in memory; default: group-major on the CPU, where it goes
+            together with channels-last images, example-major elsewhere.
 
     Raises:
         MtlError: if a number of weights is below one or there is not one for each unit; if the
@@ -70,6 +74,7 @@ class TaskNetworks(MultiTaskModel):
         *,
         branching: bool | None = None,
         checkpoint: bool = False,
+        group_major: bool | None = None,
     ) -> None:
         super().__init__(tasks)
         units = len(backbone.units)
@@ -85,12 +90,11 @@ class TaskNetworks(MultiTaskModel):
         self.backbone = backbone
         self.weights_per_unit = tuple(weights_per_unit)
         self.branching = backbone.branching if branching is None else branching
+        self._group_major = group_major
         self._context = RoutingContext()
         self._banks: list[list[WeightBank]] = []
         self.skeleton = self._rewrite(checkpoint)
-        self.heads = nn.ModuleList(
-            nn.Linear(backbone.num_features, task.objective.num_outputs) for task in self.tasks
-        )
+        self.heads = self._put_heads()
         self.assignment: Tensor
         self.register_buffer("assignment", torch.zeros(units, len(self.tasks), dtype=torch.int64))
         self._steps: dict[tuple[object, ...], _Step] = {}
@@ -114,10 +118,22 @@ class TaskNetworks(MultiTaskModel):
                 self._banks[unit].append(bank)
                 for name in place.names:
                     skeleton.set_submodule(name, bank)
-        skeleton.set_submodule(backbone.classifier, nn.Identity())
         if hasattr(skeleton, "set_grad_checkpointing"):
-            skeleton.set_grad_checkpointing = _refuse_checkpointing
+            skeleton.set_grad_checkpointing = _refuse_checkpointing  # type: ignore[assignment]
         return route_norms(skeleton, self._context, backbone.normalization, len(self.tasks))
+
+    def _put_heads(self) -> nn.ModuleList:
+        """Every task's head: a linear layer, or copies of class layers, where they stay inside."""
+        names = self.backbone.class_layers
+        widths = [task.objective.num_outputs for task in self.tasks]
+        if not self.backbone.heads_inside:
+            self.skeleton.set_submodule(self.backbone.classifier, nn.Identity())
+            return nn.ModuleList(nn.Linear(self.backbone.num_features, n) for n in widths)
+        layers = [self.skeleton.get_submodule(name) for name in names]
+        heads = [[resized(layer, n) for layer in layers] for n in widths]
+        for name, copies in zip(names, zip(*heads, strict=True), strict=True):
+            self.skeleton.set_submodule(name, HeadBank(copies, self._context))
+        return nn.ModuleList(nn.ModuleList(head) for head in heads)
 
     # -- running -------------------------------------------------------------------------------
 
@@ -174,7 +190,7 @@ class TaskNetworks(MultiTaskModel):
                 else:
                     part = weights.to(losses)[torch.tensor(chunk.samples)[:, None], chunk.tasks]
                     total = (part * losses).sum()
-                total.backward()  # type: ignore[no-untyped-call]
+                torch.autograd.backward(total)
                 columns.append(losses.detach())
         except BaseException:
             self._context.discard()
@@ -195,44 +211,51 @@ class TaskNetworks(MultiTaskModel):
             chunk = Chunk((0,), (task,))
             self._keep(key, _Step(order, ((chunk, self._route(order, chunk, len(inputs), False)),)))
         _, plan = self._steps[key].chunks[0]
-        features = self._features(inputs, plan, gather_statistics=False)
-        with self.autocast(inputs.device):
-            outputs: Tensor = self.heads[task](features)
-        return outputs if outputs.dtype == torch.float64 else outputs.float()
+        (outputs,) = self._outputs(inputs, plan, gather_statistics=False)
+        return outputs.squeeze(1)
 
     def _run(self, batch: Batch, chunk: Chunk, plan: RoutePlan) -> Tensor:
         """Losses (samples, tasks) of a chunk."""
-        if batch.common_input:
-            rows = batch.inputs[0]
-            if plan.num_groups(0) > 1:
-                rows = rows.repeat_interleave(plan.num_groups(0), 0)
+        roots = [batch.inputs[chunk.tasks[position]] for position in plan.root_tasks]
+        if len(roots) == 1:
+            rows = roots[0]
         else:
-            roots = [batch.inputs[chunk.tasks[position]] for position in plan.root_tasks]
-            rows = torch.stack(roots, 1).flatten(0, 1) if len(roots) > 1 else roots[0]
-        features = self._features(rows, plan, gather_statistics=self.training)
-        by_group = features.view(plan.examples, -1, features.shape[1])
+            rows = torch.stack(roots, 0 if plan.group_major else 1).flatten(0, 1)
+        scores = self._outputs(rows, plan, gather_statistics=self.training)
         losses = []
-        for task, (groups, which) in zip(chunk.tasks, plan.outputs, strict=True):
-            own = by_group.index_select(1, groups)
-            with self.autocast(rows.device):
-                outputs = self.heads[task](own)
-            if outputs.dtype != torch.float64:
-                outputs = outputs.float()
+        for task, outputs, (groups, which) in zip(chunk.tasks, scores, plan.outputs, strict=True):
             targets = batch.targets[task].repeat_interleave(len(groups), 0)
             each = self.tasks[task].objective.losses(outputs.flatten(0, 1), targets)
             losses.append(each.view(plan.examples, len(groups)).mean(0)[which])
         return torch.stack(losses, 1)
 
-    def _features(self, rows: Tensor, plan: RoutePlan, gather_statistics: bool) -> Tensor:
+    def _outputs(self, rows: Tensor, plan: RoutePlan, gather_statistics: bool) -> list[Tensor]:
+        """Outputs (B, groups, outputs) of every task of a plan, for the task's own groups."""
+        if plan.group_major and rows.ndim == 4 and rows.is_floating_point():
+            rows = rows.contiguous(memory_format=torch.channels_last)
         with self._context.running(plan, gather_statistics), self.autocast(rows.device):
-            features: Tensor = self.skeleton(rows)
-        expected = plan.examples * plan.num_groups(plan.num_units)
-        if features.shape != (expected, self.backbone.num_features):
+            found: Tensor = self.skeleton(rows)
+        inside = self.backbone.heads_inside
+        widths = [self.tasks[task].objective.num_outputs for task in plan.tasks]
+        counts = [len(groups) for groups, _ in plan.outputs]
+        groups = sum(counts) if inside else plan.num_groups(plan.num_units)
+        width = max(task.objective.num_outputs for task in self.tasks)
+        expected = plan.examples * groups, width if inside else self.backbone.num_features
+        if found.shape != expected:
             raise RouteError(
-                f"backbone {self.backbone.name!r} returned features {tuple(features.shape)}, "
-                f"expected {(expected, self.backbone.num_features)}"
+                f"backbone {self.backbone.name!r} returned {tuple(found.shape)}, "
+                f"expected {expected}"
             )
-        return features
+        by_group = RowLayout(plan.examples, groups, plan.group_major).split_first(found).squeeze(2)
+        outputs = []
+        if inside:
+            for part, width in zip(by_group.split(counts, 1), widths, strict=True):
+                outputs.append(part[..., :width])
+        else:
+            for task, (own, _) in zip(plan.tasks, plan.outputs, strict=True):
+                with self.autocast(rows.device):
+                    outputs.append(self.heads[task](by_group.index_select(1, own)))
+        return [y if y.dtype == torch.float64 else y.float() for y in outputs]
 
     # -- planning ------------------------------------------------------------------------------
 
@@ -294,8 +317,14 @@ class TaskNetworks(MultiTaskModel):
             merge_tasks=self.training or mode != "task",
             # a pooled statistic belongs to one sample
             merge_samples=not (self.training and mode == "pooled"),
+            group_major=self._rows_group_major(),
             device=self.assignment.device,
         )
+
+    def _rows_group_major(self) -> bool:
+        if self._group_major is None:
+            return self.assignment.device.type == "cpu"
+        return self._group_major
 
     def _check(self, batch: Batch, assignments: Assignments) -> None:
         units, tasks = len(self.weights_per_unit), len(self.tasks)

@@ -1,8 +1,9 @@
 """Batch normalisation for rows of several paths.
 
-Rows are (example, group), example-major, so (B * G, C, ...) is also (B, G * C, ...): one
-batch-norm call gives every path its own batch statistics. What happens to the running averages
-depends on the mode, see :class:`~mtl_framework.routing.StepOrder`.
+Where rows are example-major, (B * G, C, ...) is also (B, G * C, ...): one batch-norm call gives
+every path its own batch statistics. Where they are group-major, the rows of a path lie together and
+are normalised group by group. What happens to the running averages depends on the mode, see
+:class:`~mtl_framework.routing.StepOrder`.
 """
 
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
-from timm.layers import (
+from timm.layers.norm_act import (
     BatchNormAct2d,
     FrozenBatchNormAct2d,
     SyncBatchNormAct,
@@ -21,6 +22,8 @@ from torchvision.ops import FrozenBatchNorm2d
 from .context import RoutingContext
 from .distributed import all_reduce_mean
 from .errors import MtlError
+from .layout import RowLayout
+from .path_norm import path_batch_norm
 from .routing import Normalization, RouteError, RowGroups
 
 BATCH_NORMS: tuple[type[nn.Module], ...] = (
@@ -118,62 +121,78 @@ class RoutedBatchNorm(nn.Module):
             y = child(y)
         return y
 
-    def _per_path(self, x: Tensor, rows: RowGroups) -> tuple[Tensor, int]:
-        """View (B, G * C, ...) of the rows, and how many rows a path's example has inside."""
-        examples, groups = rows.marker.shape[:2]
-        inner, rest = divmod(x.shape[0], examples * groups)
-        if rest:
-            raise RouteError(f"{x.shape[0]} rows do not hold {groups} paths of {examples} examples")
-        if inner == 1:
-            return x.reshape(examples, groups * x.shape[1], *x.shape[2:]), 1
-        x = x.reshape(examples, groups, inner, x.shape[1], -1).transpose(2, 3)
-        return x.reshape(examples, groups * x.shape[2], inner, x.shape[4]), inner
-
-    def _back(self, y: Tensor, x: Tensor, rows: RowGroups, inner: int) -> Tensor:
-        if inner == 1:
-            return y.reshape(x.shape)
-        examples, groups = rows.marker.shape[:2]
-        y = y.reshape(examples, groups, x.shape[1], inner, -1).transpose(2, 3)
-        return y.reshape(x.shape)
-
-    def _affine(self, groups: int) -> tuple[Tensor | None, Tensor | None]:
-        if groups == 1 or self.weight is None or self.bias is None:
-            return self.weight, self.bias
-        return self.weight.repeat(groups), self.bias.repeat(groups)
-
     def _by_running_averages(self, x: Tensor, rows: RowGroups) -> Tensor:
         mean, var = self.running_mean, self.running_var
         assert mean is not None
         assert var is not None
         if self.mode != "task":
             return F.batch_norm(x, mean, var, self.weight, self.bias, False, 0.0, self.eps)
-        view, inner = self._per_path(x, rows)
-        groups = rows.marker.shape[1]
-        mean, var = mean[rows.tasks].reshape(-1), var[rows.tasks].reshape(-1)
-        y = F.batch_norm(view, mean, var, *self._affine(groups), False, 0.0, self.eps)
-        return self._back(y, x, rows, inner)
+        scale = (var + self.eps).rsqrt()
+        if self.weight is not None:
+            scale = scale * self.weight
+        shift = -mean * scale
+        if self.bias is not None:
+            shift = shift + self.bias
+        layout = self._layout(x, rows)
+        view = layout.split_first(x)  # (B, G, n, C, ...)
+        ones = [1] * (x.ndim - 2)
+        scale, shift = (v[rows.tasks].view(layout.groups, 1, -1, *ones) for v in (scale, shift))
+        return layout.join_first(torch.addcmul(shift, view, scale)).to(x.dtype)
+
+    def _layout(self, x: Tensor, rows: RowGroups) -> RowLayout:
+        examples, groups = rows.marker.shape[:2]
+        if x.shape[0] % (examples * groups):
+            raise RouteError(f"{x.shape[0]} rows do not hold {groups} paths of {examples} examples")
+        return RowLayout(examples, groups, rows.group_major)
 
     def _by_path(self, x: Tensor, rows: RowGroups) -> Tensor:
-        view, inner = self._per_path(x, rows)
-        groups = rows.marker.shape[1]
-        track = self.running_mean is not None
-        # a momentum of one makes batch_norm hand out this batch's own mean and unbiased variance
-        mean = self._statistic(groups) if track else None
-        var = self._statistic(groups) if track else None
-        y = F.batch_norm(view, mean, var, *self._affine(groups), True, 1.0, self.eps)
-        if mean is not None and var is not None and self.context.gather_statistics:
-            self._gather(mean.view(groups, -1), var.view(groups, -1), rows)
-        return self._back(y, x, rows, inner)
+        layout = self._layout(x, rows)
+        groups = layout.groups
+        if groups > 1 and rows.group_major:
+            mean, var = self._statistic(x, groups), self._statistic(x, groups)
+            y = path_batch_norm(x, self.weight, self.bias, mean, var, self.eps)
+        else:
+            mean, var = self._statistic(x, groups), self._statistic(x, groups)
+            view, inner = self._channels_by_path(x, layout)
+            weight, bias = self.weight, self.bias
+            if groups > 1 and weight is not None and bias is not None:
+                weight, bias = weight.repeat(groups), bias.repeat(groups)
+            # a momentum of one makes batch_norm hand out this batch's own statistics
+            y = F.batch_norm(view, mean.view(-1), var.view(-1), weight, bias, True, 1.0, self.eps)
+            y = self._rows_by_path(y, x, layout, inner)
+        if self.running_mean is not None and self.context.gather_statistics:
+            self._gather(mean, var, rows)
+        return y
 
-    def _statistic(self, groups: int) -> Tensor:
-        assert self.running_mean is not None
-        return self.running_mean.new_zeros(groups * self.num_features)
+    def _channels_by_path(self, x: Tensor, layout: RowLayout) -> tuple[Tensor, int]:
+        """View (B, G * C, ...) of example-major rows, and how many rows an example has inside."""
+        inner = x.shape[0] // (layout.examples * layout.groups)
+        if layout.groups == 1:
+            return x, 1
+        if inner == 1:
+            return x.reshape(layout.examples, -1, *x.shape[2:]), 1
+        x = x.reshape(layout.examples, layout.groups, inner, x.shape[1], -1).transpose(2, 3)
+        return x.reshape(layout.examples, -1, inner, x.shape[4]), inner
+
+    def _rows_by_path(self, y: Tensor, x: Tensor, layout: RowLayout, inner: int) -> Tensor:
+        if inner == 1:
+            return y.reshape(x.shape)
+        y = y.reshape(layout.examples, layout.groups, x.shape[1], inner, -1).transpose(2, 3)
+        return y.reshape(x.shape)
+
+    def _statistic(self, x: Tensor, groups: int) -> Tensor:
+        like = x if self.running_mean is None else self.running_mean
+        return like.new_zeros(groups, self.num_features)
 
     def _by_sample(self, x: Tensor, rows: RowGroups) -> Tensor:
         """One statistic over all rows of this weight under one sample."""
-        examples, groups = rows.marker.shape[:2]
+        layout = self._layout(x, rows)
         view = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
-        view = view.reshape(examples, groups, -1, x.shape[1], x[0, 0].numel())
+        view = (
+            layout.split_first(view).flatten(4)
+            if x.ndim > 2
+            else layout.split_first(view)[..., None]
+        )
         # a row of a common input counts once for every task that reads it
         share = rows.multiplicity.to(view.dtype)
         total = share.new_zeros(rows.visits.num_groups).index_add(0, rows.segments, share)
@@ -194,9 +213,9 @@ class RoutedBatchNorm(nn.Module):
         if self.bias is not None:
             y = y + self.bias[:, None]
         if self.running_mean is not None and self.context.gather_statistics:
-            count = total[:, None] * (examples * view.shape[2] * view.shape[4])
+            count = total[:, None] * (layout.examples * view.shape[2] * view.shape[4])
             self._gather(mean.detach(), var.detach() * count / (count - 1), rows)
-        return y.reshape(x.shape).to(x.dtype)
+        return layout.join_first(y).reshape(x.shape).to(x.dtype)
 
     @torch.no_grad()
     def _gather(self, mean: Tensor, var: Tensor, rows: RowGroups) -> None:

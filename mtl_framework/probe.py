@@ -13,6 +13,7 @@ from .backbones import Backbone
 from .banks import WeightBank
 from .context import RoutingContext
 from .errors import MtlError
+from .heads import HeadBank, resized
 from .routing import RoutePlan, StepOrder
 
 _QUIET = (nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd)
@@ -57,9 +58,13 @@ def check_rows(model: nn.Module, name: str, inputs: Tensor) -> None:
 
 @contextmanager
 def _rewritten(backbone: Backbone, model: nn.Module, context: RoutingContext) -> Iterator[None]:
-    """The model with two-weight banks whose weights are one and the same module."""
+    """The model with two-weight banks whose weights are one and the same module, without heads."""
     before: list[tuple[str, nn.Module]] = []
-    classifier = model.get_submodule(backbone.classifier)
+
+    def replace(name: str, module: nn.Module) -> None:
+        before.append((name, model.get_submodule(name)))
+        model.set_submodule(name, module)
+
     try:
         for number, places in enumerate(backbone.places):
             for place in places:
@@ -67,65 +72,79 @@ def _rewritten(backbone: Backbone, model: nn.Module, context: RoutingContext) ->
                 bank = WeightBank([module, module], number, backbone.ports[place.names[0]], context)
                 bank.train(model.training)
                 for name in place.names:
-                    before.append((name, module))
-                    model.set_submodule(name, bank)
-        model.set_submodule(backbone.classifier, nn.Identity())
+                    replace(name, bank)
+        for name in backbone.class_layers:
+            layer = model.get_submodule(name)
+            heads = HeadBank([layer, _widened(layer)], context)
+            replace(name, heads if backbone.heads_inside else nn.Identity())
         yield
     finally:
-        model.set_submodule(backbone.classifier, classifier)
-        for name, module in before:
+        for name, module in reversed(before):
             model.set_submodule(name, module)
 
 
-def _features(backbone: Backbone, model: nn.Module, inputs: Tensor) -> Tensor:
-    """What the classifier reads, which has to be what the model returns without it."""
-    classifier = model.get_submodule(backbone.classifier)
-    model.set_submodule(backbone.classifier, nn.Identity())
-    try:
-        features = model(inputs)
-        reason = f"returned {tuple(features.shape)} without it" * (
-            features.shape != (len(inputs), backbone.num_features)
-        )
-    except Exception as error:
-        reason = " ".join(str(error).split())
-    finally:
-        model.set_submodule(backbone.classifier, classifier)
-    if reason:
-        raise MtlError(
-            f"backbone {backbone.name!r} does more with its classifier {backbone.classifier!r} "
-            f"than return its output, so heads cannot replace it: {reason}"
-        )
-    return features
+def _widened(layer: nn.Module) -> nn.Module:
+    """A class layer with one class more, whose scores stand out."""
+    wider = resized(layer, 3)
+    for name, parameter in layer.named_parameters():
+        wide = wider.get_parameter(name)
+        wide[:2], wide[2:] = parameter, 100.0
+    return wider
+
+
+def _features(backbone: Backbone, model: nn.Module, inputs: Tensor) -> Tensor | None:
+    """What the model returns without its class layer, if that is what the layer reads."""
+    if len(backbone.class_layers) > 1:
+        return None
+    layer = model.get_submodule(backbone.classifier)
+    seen: list[Tensor] = []
+    handle = layer.register_forward_hook(
+        lambda module, args, output: seen.extend((args[0], output))
+    )
+    scores = model(inputs)
+    handle.remove()
+    if len(seen) != 2 or not torch.equal(seen[1].flatten(1), scores):
+        return None
+    return seen[0].flatten(1)
 
 
 def find_plan(backbone: Backbone, model: nn.Module, inputs: Tensor) -> Backbone:
-    """Find out whether paths may branch unit by unit, and return the backbone that says so.
+    """Find out where heads go, and whether paths may branch unit by unit.
 
     Sample s of the probe leaves sample 0 at unit s, so that the number of rows grows strictly from
-    unit to unit and any mixing of levels fails, by shape.
+    unit to unit and any mixing of levels fails, by shape. Heads that stay inside the model are
+    probed with two tasks, one of which has a class more.
+
+    Returns:
+        the backbone, saying so.
 
     Raises:
         MtlError: if the model cannot be routed even with separate rows for every path.
     """
     units = len(backbone.units)
-    assignments = np.zeros((units + 1, units, 1), dtype=np.int64)
-    for unit in range(units):
-        assignments[unit + 1, unit, 0] = 1
     reason = ""
     inputs = inputs[:2]
     with torch.no_grad():
         expected = _features(backbone, model, inputs)
+        if expected is None:
+            backbone = dataclasses.replace(backbone, heads_inside=True)
+            expected = model(inputs)
+        tasks = 2 if backbone.heads_inside else 1
+        assignments = np.zeros((units + 1, units, tasks), dtype=np.int64)
+        for unit in range(units):
+            assignments[unit + 1, unit] = 1
         for branching in (True, False):
             context = RoutingContext()
             plan = RoutePlan(
                 StepOrder(assignments, "shared"),
                 range(units + 1),
-                [0],
+                range(tasks),
                 len(inputs),
                 branching=branching,
-                common_input=False,
+                common_input=True,
                 merge_tasks=True,
                 merge_samples=True,
+                group_major=False,
                 device=inputs.device,
             )
             start = inputs.repeat_interleave(plan.num_groups(0), 0)
@@ -135,11 +154,14 @@ def find_plan(backbone: Backbone, model: nn.Module, inputs: Tensor) -> Backbone:
             except Exception as error:
                 reason = " ".join(str(error).split())
                 continue
-            wanted = expected.repeat_interleave(units + 1, 0)
+            wanted = expected.repeat_interleave(tasks * (units + 1), 0)
+            found = found.flatten(1)
+            if backbone.heads_inside:
+                found = found[:, :2]
             scale = 1e-3 * float(expected.abs().max())
             if found.shape == wanted.shape and torch.allclose(found, wanted, rtol=0, atol=scale):
                 return dataclasses.replace(backbone, branching=branching)
-            reason = "features of routed rows differ from the plain model's"
+            reason = "outputs of routed rows differ from the plain model's"
     raise MtlError(f"backbone {backbone.name!r} cannot be routed: {reason}")
 
 

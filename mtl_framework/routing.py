@@ -1,6 +1,7 @@
 """From assignments to a plan of which rows meet which weights.
 
-Rows of a batch are (example, path) pairs, example-major. A column is one (sample, task) pair; its
+Rows of a batch are (example, path) pairs, in one of two orders: example-major, row b * G + g, or
+group-major, row g * B + b. A column is one (sample, task) pair; its
 path through the backbone depends on its own entries of the assignment only. Columns that agree on
 their first units share their rows up to there, so the columns form a trie, whose nodes at one
 depth are the *groups* of that level. All planning happens in numpy on the CPU.
@@ -44,7 +45,8 @@ class StepOrder:
 
     def __init__(self, assignments: Ints, mode: Normalization) -> None:
         self.assignments = assignments
-        self.num_samples, self.num_units, self.num_tasks = assignments.shape
+        shape: tuple[int, ...] = assignments.shape
+        self.num_samples, self.num_units, self.num_tasks = shape
         self.mode = mode
         self._visits: dict[int | None, tuple[Ints, Ints]] = {}
 
@@ -109,7 +111,7 @@ class Visits:
 
 @dataclass
 class RowGroups:
-    """The rows that a layer sees: ``examples`` x ``groups``, example-major.
+    """The rows that a layer sees: ``examples`` x ``groups``.
 
     Args:
         marker: empty tensor of shape (examples, groups, 0). Layers read both counts from its
@@ -118,6 +120,7 @@ class RowGroups:
         visits: how the groups enter running statistics.
         segments: (groups,) for the pooled mode, the position of each group's sample.
         multiplicity: (groups,) how many columns run through each group.
+        group_major: the order of the rows.
     """
 
     marker: Float[Tensor, "examples groups 0"]
@@ -125,6 +128,7 @@ class RowGroups:
     visits: Visits
     segments: Int64[Tensor, " groups"]
     multiplicity: Int64[Tensor, " groups"]
+    group_major: bool
     _on_device: dict[float, tuple[Tensor, Tensor, Tensor]] = field(default_factory=dict)
 
     def coefficients(self, momentum: float) -> tuple[Tensor, Tensor, Tensor]:
@@ -179,6 +183,9 @@ class RoutePlan:
         common_input: True where all tasks read the same rows.
         merge_tasks: whether columns of different tasks may share rows of a common input.
         merge_samples: whether columns of different samples may share rows.
+        group_major: the order of the rows. Group-major keeps the rows of a path together in
+            memory, also in channels-last layout; example-major lets one batch-norm kernel
+            normalise all paths.
         device: where index tensors live.
     """
 
@@ -193,9 +200,11 @@ class RoutePlan:
         common_input: bool,
         merge_tasks: bool,
         merge_samples: bool,
+        group_major: bool,
         device: torch.device,
     ) -> None:
         self.order, self.examples, self.branching, self.device = order, examples, branching, device
+        self.group_major = group_major
         self.samples = np.asarray(samples, dtype=np.int64)
         self.tasks = np.asarray(tasks, dtype=np.int64)
         grid_s, grid_t = np.meshgrid(self.samples, self.tasks, indexing="ij")
@@ -326,6 +335,7 @@ class RoutePlan:
             ),
             segments=self._index(segment.reshape(-1)),
             multiplicity=self._index(np.bincount(visit_group, minlength=len(chosen))),
+            group_major=self.group_major,
         )
 
     def _index(self, values: Ints) -> Tensor:

@@ -1,6 +1,6 @@
 """Where a model can be cut: units and their places."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,9 +10,10 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from .banks import Ports
+from .blocks import STEM, repeated_blocks
 from .errors import MtlError
 
-STEM = "stem"
+_CLASSES = "class scores"
 
 
 @dataclass(frozen=True)
@@ -43,39 +44,15 @@ class Unit:
     num_parameters: int
 
 
-def classifier_name(model: nn.Module, backbone: str) -> str:
-    """Name of the model's last layer.
-
-    Raises:
-        MtlError: unless it is one linear layer or one 1x1 convolution.
-    """
-    if not hasattr(model, "get_classifier"):
-        raise MtlError(f"backbone {backbone!r} has no get_classifier() method")
-    classifier = model.get_classifier()
-    if isinstance(classifier, nn.Conv2d) and set(classifier.kernel_size) == {1}:
-        supported = classifier.groups == 1
-    else:
-        supported = isinstance(classifier, nn.Linear)
-    if not supported:
-        kind = type(classifier).__name__
-        raise MtlError(
-            f"backbone {backbone!r} ends in a {kind}; task heads replace one linear layer or one "
-            "1x1 convolution"
-        )
-    names = [name for name, module in model.named_modules() if module is classifier]
-    if not names:
-        raise MtlError(f"backbone {backbone!r} does not hold the classifier it names")
-    return names[0]
-
-
 def _labels(
-    model: nn.Module, granularity: str, classifier: str, backbone: str
+    model: nn.Module, granularity: str, class_layers: Sequence[str], backbone: str
 ) -> tuple[dict[int, str], str | None]:
     """Unit label of every parameter, by identity, and the label of the stem."""
-    own = getattr(model, "units", None)
     labels: dict[int, str] = {}
-    if callable(own):
-        declared: Mapping[str, Sequence[str]] = own()
+    declared = declared_units(model)
+    if declared is None and not hasattr(model, "group_matcher"):
+        declared = repeated_blocks(model, granularity)
+    if declared:
         for unit, places in declared.items():
             for place in places:
                 try:
@@ -88,19 +65,26 @@ def _labels(
                 labels.update((id(p), unit) for p in module.parameters())
         stem = STEM if STEM in declared else None
     elif hasattr(model, "group_matcher"):
-        groups = group_parameters(model, model.group_matcher(coarse=granularity == "stage"))
+        matcher: Callable[..., Any] = model.group_matcher  # type: ignore[assignment]
+        groups = group_parameters(model, matcher(coarse=granularity == "stage"))
         parameters = dict(model.named_parameters())
         for group, names in groups.items():
             labels.update((id(parameters[name]), str(group)) for name in names)
         stem = str(min(groups))
     else:
         raise MtlError(
-            f"backbone {backbone!r} ({type(model).__name__}) has no group_matcher, and declares no "
-            "units(); wrap it in a plugin's backbone that does"
+            f"backbone {backbone!r} ({type(model).__name__}) has no group_matcher, no repeated "
+            "blocks, and declares no units(); wrap it in a plugin's backbone that does"
         )
-    for parameter in model.get_submodule(classifier).parameters():
-        labels[id(parameter)] = "classifier"
+    for name in class_layers:
+        labels.update((id(p), _CLASSES) for p in model.get_submodule(name).parameters())
     return labels, stem
+
+
+def declared_units(model: nn.Module) -> Mapping[str, Sequence[str]] | None:
+    """What a backbone's ``units()`` says, where it has one."""
+    own = getattr(model, "units", None)
+    return own() if callable(own) else None
 
 
 def _places(model: nn.Module, labels: Mapping[int, str]) -> list[Place]:
@@ -123,7 +107,11 @@ def _places(model: nn.Module, labels: Mapping[int, str]) -> list[Place]:
 
 
 def find_places(
-    model: nn.Module, granularity: str, backbone: str, inputs: Tensor
+    model: nn.Module,
+    granularity: str,
+    class_layers: Sequence[str],
+    backbone: str,
+    inputs: Tensor,
 ) -> tuple[dict[str, list[Place]], str | None, dict[str, tuple[Ports, ...]]]:
     """Units of a model, their places in execution order, and what passes through them.
 
@@ -133,6 +121,7 @@ def find_places(
     Args:
         model: a plain model; it is run, not changed.
         granularity: ``"block"`` or ``"stage"``.
+        class_layers: names of the layers that become task heads.
         backbone: its name, for errors.
         inputs: at least three inputs (B, ...).
 
@@ -141,11 +130,10 @@ def find_places(
         place by its first name.
 
     Raises:
-        MtlError: if the classifier or an argument's batch dimension is of an unsupported kind.
+        MtlError: if an argument's batch dimension is of an unsupported kind.
     """
-    classifier = classifier_name(model, backbone)
-    labels, stem = _labels(model, granularity, classifier, backbone)
-    places = [place for place in _places(model, labels) if place.unit != "classifier"]
+    labels, stem = _labels(model, granularity, class_layers, backbone)
+    places = [place for place in _places(model, labels) if place.unit != _CLASSES]
     while True:
         small = _record(model, places, inputs[:2])
         uncalled = [place for place in places if place.names[0] not in small]

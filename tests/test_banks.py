@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from makers import make_assignments, make_backbone, make_batch, make_tasks
 from torch import Tensor, nn
 
-from mtl_framework.banks import merge_groups, split_groups
 from mtl_framework.chunks import Chunk, plan_chunks
 from mtl_framework.data.batches import Batch
 from mtl_framework.errors import MtlError
+from mtl_framework.layout import RowLayout, merge_groups, split_groups
 from mtl_framework.network import TaskNetworks
 from mtl_framework.routing import RouteError
 
@@ -259,25 +259,38 @@ def test_plain_attributes_of_a_block_can_be_read_but_not_its_weights() -> None:
 
 
 @settings(deadline=None, max_examples=30)
-@given(st.integers(1, 3), st.integers(1, 5), st.integers(1, 3), st.integers(0, 2**31))
+@given(
+    st.integers(1, 3),
+    st.integers(1, 5),
+    st.integers(1, 3),
+    st.integers(0, 2**31),
+    st.booleans(),
+    st.booleans(),
+)
 def test_split_and_merge_are_selections_with_their_gradients(
-    examples: int, groups: int, inner: int, seed: int
+    examples: int, groups: int, inner: int, seed: int, group_major: bool, images: bool
 ) -> None:
     generator = torch.Generator().manual_seed(seed)
-    x = torch.randn(examples * groups * inner, 2, generator=generator, dtype=torch.float64)
+    tail = (2, 3, 4) if images else (2,)
+    x = torch.randn(examples * groups * inner, *tail, generator=generator, dtype=torch.float64)
+    if images:
+        x = x.contiguous(memory_format=torch.channels_last)
+    layout = RowLayout(examples, groups, group_major)
     sources = [torch.randint(0, groups, (n,), generator=generator) for n in (1, 2, 4)]
     targets = list(torch.randperm(7, generator=generator).split([1, 2, 4]))
     x.requires_grad_()
-    parts = split_groups(x, sources, examples, groups)
-    merged = merge_groups(parts, targets, examples, 7)
-    view = x.view(examples, groups, inner, 2)
-    expected = torch.empty(examples, 7, inner, 2, dtype=torch.float64)
+    parts = split_groups(x, sources, layout)
+    after = RowLayout(examples, 7, group_major)
+    merged = merge_groups(parts, targets, after)
+    view = layout.split_first(x)
+    expected = torch.empty(examples, 7, inner, *tail, dtype=torch.float64)
     for source, target in zip(sources, targets, strict=True):
         expected[:, target] = view[:, source]
-    assert torch.equal(merged.view_as(expected), expected)
-    weight = torch.randn(merged.shape, generator=generator, dtype=torch.float64)
-    (found,) = torch.autograd.grad((merged * weight).sum(), x)
-    (wanted,) = torch.autograd.grad((expected * weight.view_as(expected)).sum(), x)
+    found_rows = after.split_first(merged)
+    assert torch.equal(found_rows, expected)
+    weight = torch.randn(expected.shape, generator=generator, dtype=torch.float64)
+    (found,) = torch.autograd.grad((found_rows * weight).sum(), x)
+    (wanted,) = torch.autograd.grad((expected * weight).sum(), x)
     torch.testing.assert_close(found, wanted)
 
 

@@ -75,7 +75,7 @@ def compare(network: TaskNetworks, batch: Any, assignments: Tensor, training: bo
 @pytest.mark.parametrize("branching", [True, False])
 @pytest.mark.parametrize("name", BACKBONES)
 def test_every_backbone_agrees_with_the_loops(name: str, branching: bool) -> None:
-    network = networks(name, "shared", branching=branching and None)
+    network = networks(name, "shared", branching=branching and None, group_major=branching)
     units, tasks = len(network.weights_per_unit), len(network.tasks)
     # four images: statistics over two values would amplify rounding
     compare(network, make_batch(network.tasks), make_assignments("random", 3, units, tasks, 3))
@@ -84,10 +84,11 @@ def test_every_backbone_agrees_with_the_loops(name: str, branching: bool) -> Non
 @pytest.mark.parametrize("kind", ["random", "equal", "repeated", "different"])
 @pytest.mark.parametrize("branching", [True, False])
 @pytest.mark.parametrize("normalization", ["shared", "task", "pooled"])
+@pytest.mark.parametrize("group_major", [True, False])
 def test_modes_and_plans_agree_with_the_loops(
-    normalization: str, branching: bool, kind: str
+    normalization: str, branching: bool, kind: str, group_major: bool
 ) -> None:
-    network = networks("resnet18", normalization, branching=branching)
+    network = networks("resnet18", normalization, branching=branching, group_major=group_major)
     batch = make_batch(network.tasks)
     compare(network, batch, make_assignments(kind, 4, 8, 3, 3))
 

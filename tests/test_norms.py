@@ -12,12 +12,15 @@ from mtl_framework.config import BackboneConfig
 from mtl_framework.context import RoutingContext
 from mtl_framework.data.batches import Batch
 from mtl_framework.errors import MtlError
+from mtl_framework.layout import RowLayout
 from mtl_framework.network import TaskNetworks
 from mtl_framework.norms import RoutedBatchNorm, route_norms
 from mtl_framework.routing import Normalization, RouteError, RoutePlan, StepOrder
 
 
-def make_plan(tasks: int, examples: int, mode: Normalization = "shared") -> RoutePlan:
+def make_plan(
+    tasks: int, examples: int, mode: Normalization = "shared", group_major: bool = False
+) -> RoutePlan:
     order = StepOrder(np.zeros((1, 1, tasks), dtype=np.int64), mode)
     return RoutePlan(
         order,
@@ -28,6 +31,7 @@ def make_plan(tasks: int, examples: int, mode: Normalization = "shared") -> Rout
         common_input=False,
         merge_tasks=True,
         merge_samples=True,
+        group_major=group_major,
         device=torch.device("cpu"),
     )
 
@@ -46,9 +50,10 @@ LAYERS = {
 }
 
 
+@pytest.mark.parametrize("group_major", [True, False])
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("name", LAYERS)
-def test_every_layout_normalises_path_by_path(name: str, training: bool) -> None:
+def test_every_layout_normalises_path_by_path(name: str, training: bool, group_major: bool) -> None:
     layer, shape, inner = LAYERS[name]
     tasks, examples = 4, 3
     torch.manual_seed(0)
@@ -66,10 +71,12 @@ def test_every_layout_normalises_path_by_path(name: str, training: bool) -> None
     plain.train(training)
     x = torch.randn(examples, tasks, inner, *shape, dtype=torch.float64)
     expected = torch.stack([plain(x[:, t].flatten(0, 1)) for t in range(tasks)], 1)
-    with context.running(make_plan(tasks, examples), gather_statistics=training):
-        found = routed(x.flatten(0, 2))
+    layout = RowLayout(examples, tasks, group_major)
+    plan = make_plan(tasks, examples, group_major=group_major)
+    with context.running(plan, gather_statistics=training):
+        found = routed(layout.join_first(x))
     context.commit()
-    found = found.view(examples, tasks, inner, *shape)
+    found = layout.split_first(found)
     expected = expected.view(examples, inner, tasks, *shape).transpose(1, 2)
     torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
     for key, buffer in plain.named_buffers():

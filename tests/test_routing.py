@@ -17,6 +17,7 @@ def make_plan(assignments: np.ndarray, **options: object) -> RoutePlan:
         "common_input": False,
         "merge_tasks": True,
         "merge_samples": True,
+        "group_major": False,
         "device": torch.device("cpu"),
         **options,
     }
@@ -133,6 +134,7 @@ def test_parts_of_a_step_add_up_to_the_whole() -> None:
         "common_input": False,
         "merge_tasks": True,
         "merge_samples": True,
+        "group_major": False,
         "device": torch.device("cpu"),
     }
 

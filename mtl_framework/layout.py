@@ -1,0 +1,156 @@
+"""Moving groups of rows: the copies that routing makes, with their gradients."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class RowLayout:
+    """How (example, group) pairs lie in the first dimension of a tensor.
+
+    Each pair may stand for several rows in a row (patches of an image).
+    """
+
+    examples: int
+    groups: int
+    group_major: bool
+
+    def split_first(self, x: Tensor) -> Tensor:
+        """View with the first dimension taken apart: (B, G, n, ...)."""
+        inner = x.shape[0] // (self.examples * self.groups)
+        if self.group_major:
+            return x.unflatten(0, (self.groups, self.examples, inner)).transpose(0, 1)
+        return x.unflatten(0, (self.examples, self.groups, inner))
+
+    def join_first(self, x: Tensor) -> Tensor:
+        """The reverse of :meth:`split_first`."""
+        if self.group_major:
+            x = x.transpose(0, 1)
+        return x.flatten(0, 2)
+
+
+def split_groups(x: Tensor, sources: Sequence[Tensor], layout: RowLayout) -> tuple[Tensor, ...]:
+    """Rows of some groups for each of several calls.
+
+    Args:
+        x: rows in ``layout``.
+        sources: for each call the groups (g,) that it reads.
+        layout: of ``x``.
+
+    Returns:
+        for each call its rows, in the layout of g groups and the memory format of ``x``.
+    """
+    parts: tuple[Tensor, ...] = _Split.apply(x, layout, *sources)
+    return parts
+
+
+def merge_groups(parts: Sequence[Tensor], targets: Sequence[Tensor], layout: RowLayout) -> Tensor:
+    """Put the outputs of several calls together; each group is written by exactly one call.
+
+    Args:
+        parts: for each call its rows, in the layout of g groups.
+        targets: for each call the groups (g,) that it writes.
+        layout: of the result, all of whose groups are written.
+
+    Returns:
+        rows in ``layout``, in the memory format of the first part.
+    """
+    merged: Tensor = _Merge.apply(layout, len(parts), *targets, *parts)
+    return merged
+
+
+def channels_last(x: Tensor) -> bool:
+    """Whether images are stored with their channels innermost."""
+    return (
+        x.ndim == 4 and not x.is_contiguous() and x.is_contiguous(memory_format=torch.channels_last)
+    )
+
+
+class _Blocks:
+    """Rows as a matrix with one dense block of memory for each (outer, group) pair.
+
+    (G, block) where rows are group-major, (B, G, block) where they are example-major.
+    """
+
+    def __init__(self, x: Tensor, layout: RowLayout, last: bool) -> None:
+        self.layout, self.last, self.tail = layout, last, x.shape[1:]
+        self.dim = 0 if layout.group_major else 1
+        size = (layout.groups,) if layout.group_major else (layout.examples, layout.groups)
+        self.matrix = (x.permute(0, 2, 3, 1) if last else x).reshape(*size, -1)
+        self.inner = x.shape[0] // (layout.examples * layout.groups)
+
+    def empty(self, groups: int) -> tuple[Tensor, "_Blocks"]:
+        """Uninitialised rows of another number of groups, and their blocks, which alias them."""
+        layout = RowLayout(self.layout.examples, groups, self.layout.group_major)
+        rows = torch.empty(
+            (layout.examples * groups * self.inner, *self.tail),
+            dtype=self.matrix.dtype,
+            device=self.matrix.device,
+            memory_format=torch.channels_last if self.last else torch.contiguous_format,
+        )
+        return rows, _Blocks(rows, layout, self.last)
+
+    def select(self, groups: Tensor) -> Tensor:
+        """Rows of some groups."""
+        rows, blocks = self.empty(len(groups))
+        torch.index_select(self.matrix, self.dim, groups, out=blocks.matrix)
+        return rows
+
+
+def _part(layout: RowLayout, groups: int) -> RowLayout:
+    return RowLayout(layout.examples, groups, layout.group_major)
+
+
+class _Split(torch.autograd.Function):
+    """Several index selections whose gradients meet in one buffer."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, layout: RowLayout, *sources: Tensor) -> Any:
+        ctx.layout, ctx.sources = layout, sources
+        blocks = _Blocks(x, layout, channels_last(x))
+        return tuple(blocks.select(source) for source in sources)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor | None) -> Any:
+        layout: RowLayout = ctx.layout
+        found: Tensor | None = None
+        for source, gradient in zip(ctx.sources, gradients, strict=True):
+            if gradient is None:
+                continue
+            if found is None:
+                last = channels_last(gradient)
+            blocks = _Blocks(gradient, _part(layout, len(source)), last)
+            if found is None:
+                found, total = blocks.empty(layout.groups)
+                found.zero_()
+            # a group is read once for each of its children
+            total.matrix.index_add_(blocks.dim, source, blocks.matrix)
+        return (found, None, *[None] * len(ctx.sources))
+
+
+class _Merge(torch.autograd.Function):
+    """Several writes into one buffer; the gradient is read back group by group."""
+
+    @staticmethod
+    def forward(ctx: Any, layout: RowLayout, count: int, *tensors: Tensor) -> Tensor:
+        targets, parts = tensors[:count], tensors[count:]
+        ctx.layout, ctx.targets = layout, targets
+        last = channels_last(parts[0])
+        all_blocks = [
+            _Blocks(part, _part(layout, len(target)), last)
+            for target, part in zip(targets, parts, strict=True)
+        ]
+        merged, whole = all_blocks[0].empty(layout.groups)
+        for target, blocks in zip(targets, all_blocks, strict=True):
+            whole.matrix.index_copy_(blocks.dim, target, blocks.matrix)
+        return merged
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Any:
+        blocks = _Blocks(gradient, ctx.layout, channels_last(gradient))
+        parts = [blocks.select(target) for target in ctx.targets]
+        return (None, None, *[None] * len(ctx.targets), *parts)

@@ -1,0 +1,89 @@
+"""Batch normalisation of consecutive groups of rows, each by its own statistics."""
+
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+
+def path_batch_norm(
+    x: Float[Tensor, "rows channels *dims"],
+    weight: Float[Tensor, " channels"] | None,
+    bias: Float[Tensor, " channels"] | None,
+    mean: Float[Tensor, "groups channels"],
+    var: Float[Tensor, "groups channels"],
+    eps: float,
+) -> Float[Tensor, "rows channels *dims"]:
+    """Normalise G consecutive groups of rows, group by group.
+
+    Works in any memory format without moving rows, which on a CPU makes channels-last images
+    several times faster than one call over G * C channels.
+
+    Args:
+        x: rows in group-major order, the same number for each group.
+        weight: scale.
+        bias: shift.
+        mean: receives every group's mean.
+        var: receives every group's unbiased variance.
+        eps: added to the (biased) variance.
+    """
+    y: Tensor = _PathBatchNorm.apply(x, weight, bias, mean, var, eps)
+    return y
+
+
+class _PathBatchNorm(torch.autograd.Function):
+    """torch's own kernels, one call a group, into one output."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        weight: Tensor | None,
+        bias: Tensor | None,
+        mean: Tensor,
+        var: Tensor,
+        eps: float,
+    ) -> Tensor:
+        groups = len(mean)
+        saved_mean, saved_scale = torch.empty_like(mean), torch.empty_like(mean)
+        parts = []
+        for g, part in enumerate(x.chunk(groups)):
+            # a momentum of one makes the running averages this group's own statistics
+            y, center, scale = torch.native_batch_norm(
+                part, weight, bias, mean[g], var[g], True, 1.0, eps
+            )
+            saved_mean[g], saved_scale[g] = center, scale
+            parts.append(y)
+        ctx.eps = eps
+        ctx.save_for_backward(x, weight, saved_mean, saved_scale)
+        return torch.cat(parts)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Any:
+        x, weight, saved_mean, saved_scale = ctx.saved_tensors
+        groups = len(saved_mean)
+        needed = [ctx.needs_input_grad[0], weight is not None, weight is not None]
+        if gradient.stride() != x.stride():
+            gradient = torch.empty_like(x).copy_(gradient)
+        parts, by_weight, by_bias = [], None, None
+        for g, (part, above) in enumerate(
+            zip(x.chunk(groups), gradient.chunk(groups), strict=True)
+        ):
+            to_x, to_weight, to_bias = torch.ops.aten.native_batch_norm_backward(
+                above,
+                part,
+                weight,
+                None,
+                None,
+                saved_mean[g],
+                saved_scale[g],
+                True,
+                ctx.eps,
+                needed,
+            )
+            parts.append(to_x)
+            if weight is not None:
+                by_weight = to_weight if by_weight is None else by_weight.add_(to_weight)
+                by_bias = to_bias if by_bias is None else by_bias.add_(to_bias)
+        return (torch.cat(parts) if needed[0] else None, by_weight, by_bias, None, None, None)
