@@ -1,0 +1,51 @@
+"""Where a run computes."""
+
+import sys
+
+import torch
+
+from .errors import MtlError
+
+
+def available_devices() -> list[str]:
+    """Names that ``device`` can take on this machine, the fastest first."""
+    found = []
+    if torch.cuda.is_available():
+        found += ["cuda", *(f"cuda:{n}" for n in range(torch.cuda.device_count()))]
+    if torch.backends.mps.is_available():
+        found.append("mps")
+    return [*found, "cpu"]
+
+
+def resolve_device(name: str) -> torch.device:
+    """The device of that name; ``auto`` is the first of cuda, mps and cpu that is there.
+
+    Raises:
+        MtlError: naming the devices that are available.
+    """
+    known = available_devices()
+    if name == "auto":
+        return torch.device(known[0])
+    if name not in known:
+        raise MtlError(f"device {name!r} is not available here (available: {', '.join(known)})")
+    return torch.device(name)
+
+
+def device_name(device: torch.device) -> str:
+    """What to call a device in a result, e.g. ``cpu`` or the name of the GPU."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+def peak_memory(device: torch.device) -> float | None:
+    """Most memory in MiB that this process held so far, on a GPU that its tensors took there.
+
+    ``None`` where the system does not say.
+    """
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    try:
+        import resource
+    except ImportError:  # not a Unix
+        return None
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most / 2**20 if sys.platform == "darwin" else most / 2**10

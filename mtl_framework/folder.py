@@ -1,0 +1,124 @@
+"""A run's folder: what lies where, and whether a run may start or go on in it."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from .atomic import sync_directory, write_text
+from .checkpoint import Checkpoints
+from .config import RunConfig, dump
+from .errors import MtlError
+from .yamls import read_yaml
+
+# What may differ when a run goes on: nothing that a single step depends on.
+CHANGEABLE = ("iterations", "device", "log_every")
+
+
+class RunFolder:
+    """Paths of a run's files.
+
+    Args:
+        path: the folder; it need not exist yet.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.config = path / "config.yaml"
+        self.metrics = path / "metrics.jsonl"
+        self.result = path / "result.json"
+        self.checkpoints = Checkpoints(path / "checkpoint")
+
+    def check_free(self) -> None:
+        """Refuse a folder that holds a run.
+
+        Raises:
+            MtlError: naming what was found and what to do.
+        """
+        if self.path.exists() and not self.path.is_dir():
+            raise MtlError(f"output {self.path} is a file; give a folder")
+        for file in (self.config, self.metrics, self.result, self.checkpoints.directory):
+            if file.exists():
+                raise MtlError(
+                    f"output folder {self.path} already holds a run ({file.name}); give another "
+                    "folder, or --resume to go on with that run"
+                )
+
+    def load(self, config: RunConfig) -> dict[str, Any] | None:
+        """The state to go on from; ``None`` where the run was stopped before its first checkpoint.
+
+        Args:
+            config: of the run that shall go on; it must be the folder's but for the keys in
+                ``CHANGEABLE``, and may ask for more iterations.
+
+        Raises:
+            MtlError: if there is no run, it has another config, or its checkpoint is damaged.
+        """
+        if not self.path.is_dir():
+            raise MtlError(f"there is no run to resume in {self.path}")
+        iteration = self.checkpoints.latest("last")
+        if self.config.exists():
+            check_same(read_yaml(self.config)[0], config, str(self.config))
+        elif iteration is not None or self.metrics.exists() or self.result.exists():
+            raise MtlError(f"cannot resume in {self.path}: its config.yaml is missing")
+        if iteration is None:
+            return None
+        state = self.checkpoints.load("last", iteration)
+        where = str(self.checkpoints.stem("last", iteration))
+        if not isinstance(state.get("config"), dict) or state.get("iteration") != iteration:
+            raise MtlError(f"checkpoint {where} is not that of a run's iteration {iteration}")
+        check_same(state["config"], config, where)
+        return state
+
+    def claim(self, config: RunConfig) -> None:
+        """Make the folder, and write the complete config into it.
+
+        Raises:
+            MtlError: if that cannot be done.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            sync_directory(self.path.parent)
+        except OSError as error:
+            raise MtlError(f"cannot make folder {self.path}: {error.strerror}") from error
+        write_text(self.config, dump(config))
+
+
+def check_same(saved: Mapping[str, Any], config: RunConfig, where: str) -> None:
+    """Refuse to go on with another config than the one saved.
+
+    Raises:
+        MtlError: naming the first key that differs, and both values.
+    """
+    wanted = config.model_dump(mode="json")
+    found = first_difference(
+        {key: value for key, value in saved.items() if key not in CHANGEABLE},
+        {key: value for key, value in wanted.items() if key not in CHANGEABLE},
+    )
+    if found is not None:
+        key, old, new = found
+        raise MtlError(
+            f"cannot resume: {key} is {old} in {where}, but {new} now (only "
+            f"{', '.join(CHANGEABLE)} may change)"
+        )
+    iterations = saved.get("iterations")
+    if not isinstance(iterations, int) or iterations > config.iterations:
+        raise MtlError(
+            f"cannot resume: iterations is {iterations} in {where}, but {config.iterations} now; "
+            "it may only grow"
+        )
+
+
+def first_difference(
+    old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = ""
+) -> tuple[str, str, str] | None:
+    """Dotted key and both values, as text, of the first entry in which two configs differ."""
+    for key in [*new, *(key for key in old if key not in new)]:
+        a, b = old.get(key), new.get(key)
+        if isinstance(a, Mapping) and isinstance(b, Mapping):
+            found = first_difference(a, b, f"{prefix}{key}.")
+            if found is not None:
+                return found
+        elif a != b or (key in old) != (key in new):
+            texts = (repr(x[key]) if key in x else "not set" for x in (old, new))
+            return (f"{prefix}{key}", *texts)  # type: ignore[return-value]
+    return None

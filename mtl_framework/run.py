@@ -1,0 +1,394 @@
+"""One run: drives a strategy's loop, evaluates, saves, and goes on where it was stopped.
+
+A run's state is saved before the first step (so that what cannot be saved shows at once), after
+every evaluation, and when a signal asks to stop. Its random numbers come from ``config.seed``: one
+stream seeds the global generators before the networks are built, others the batches and the
+strategy.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from pydantic import TypeAdapter
+from rich.console import Console
+
+from .arguments import complete_arguments
+from .backbones import Backbone, build_backbone
+from .config import NamedOptions, RunConfig
+from .contract import Steps, build_network
+from .data.batches import BalancedBatches, Batch
+from .devices import device_name, peak_memory, resolve_device
+from .errors import MtlError
+from .evaluation import Evaluation, SplitMetrics, evaluate
+from .finite import LossWatch, NotFiniteError, check_evaluation, check_parameters
+from .folder import RunFolder
+from .interrupts import Interrupted, Interrupts
+from .model import MultiTaskModel
+from .plugins import Plugins
+from .result import Assignment, Best, Result, versions
+from .seeding import derive_seed, generator_states, restore_generators, seed_everything
+from .strategy import Strategy, StrategyConfig
+from .tasks import Suite
+from .validation import validated
+
+if TYPE_CHECKING:
+    from .observers import MetricsFile, Progress
+
+__all__ = ["Best", "Evaluation", "Interrupted", "Result", "Run", "SplitMetrics"]
+
+
+class Run:
+    """A strategy at work on a suite, in a folder. Made by :meth:`start`.
+
+    Attributes:
+        config: complete, with every option of the strategy.
+        directory: the run's folder.
+        device: where the network is and batches come to.
+        suite: the tasks.
+        backbone: what the strategy was given to share.
+        strategy: drives the training.
+        network: the strategy's networks.
+        iteration: steps done so far.
+        last_evaluation: the newest one, if there was one.
+        best: the evaluation that validation prefers so far, where there is validation.
+    """
+
+    def __init__(
+        self,
+        config: RunConfig,
+        plugins: Plugins,
+        folder: RunFolder,
+        suite: Suite,
+        backbone: Backbone,
+        strategy: Strategy,
+        device: torch.device,
+        console: Console | None,
+    ) -> None:
+        self.config = config
+        self.directory = folder.path
+        self.device = device
+        self.suite = suite
+        self.backbone = backbone
+        self.strategy = strategy
+        self.network: MultiTaskModel = strategy.network
+        self.iteration = 0
+        self.last_evaluation: Evaluation | None = None
+        self.best: Best | None = None
+        self._plugins = plugins
+        self._folder = folder
+        self._console = console
+        self._batches = BalancedBatches(
+            suite,
+            config.batch_size,
+            derive_seed(config.seed, "batches"),
+            device,
+            backbone.mean,
+            backbone.std,
+        )
+        self._watch = LossWatch(suite.task_names)
+        self._observers: list[MetricsFile | Progress] = []
+        self._metrics: MetricsFile | None = None
+        self._metrics_length = 0
+        self._resumed = False
+        self._earlier_seconds = 0.0
+        self._training_seconds = 0.0
+        self._begin: float | None = None
+
+    @classmethod
+    def start(
+        cls,
+        config: RunConfig,
+        plugins: Plugins,
+        directory: Path,
+        resume: bool = False,
+        console: Console | None = None,
+    ) -> "Run":
+        """Check everything, build everything, then claim the folder.
+
+        Args:
+            config: what to run.
+            plugins: where its names are looked up; they see the run through their hooks.
+            directory: for the run's files; new, or without a run unless ``resume``.
+            resume: go on with the run in ``directory``. Its config must be this one, but
+                ``iterations`` may grow and ``device`` and ``log_every`` may change. A run that
+                was stopped before its first checkpoint starts again.
+            console: gets messages and the progress bar; ``None``: silent.
+
+        Raises:
+            MtlError: on anything wrong with names, options, device, folder or checkpoint; nothing
+                was written then.
+        """
+        device = resolve_device(config.device)
+        strategy_class = plugins.strategy(config.strategy.name)
+        make_suite = plugins.suite(config.suite.name)
+        factory = plugins.backbone(config.backbone.name)
+        options = validated(strategy_class.Config, config.strategy.options, ("strategy",))
+        config = _complete(config, options, make_suite)
+        folder = RunFolder(directory)
+        state = None
+        if resume:
+            state = folder.load(config)
+        else:
+            folder.check_free()
+
+        suite = make_suite(**config.suite.options)
+        shape = suite.input_shape
+        img_size = (shape[1], shape[2]) if len(shape) == 3 else None
+        if console is not None:
+            size = "x".join(map(str, shape))
+            text = (
+                f"building {config.backbone.name} for {len(suite)} tasks of {suite.name} ({size})"
+            )
+            console.print(text, markup=False, highlight=False, soft_wrap=True)
+        seed_everything(derive_seed(config.seed, "weights"))
+        backbone = build_backbone(config.backbone, suite.in_chans, img_size, factory, shape)
+        strategy = strategy_class(options, seed=derive_seed(config.seed, "strategy"))
+        network = build_network(config.strategy.name, strategy, backbone, suite)
+        network.precision, network.memory_budget = config.precision, config.memory_budget
+        strategy.network = network.to(device)
+
+        run = cls(config, plugins, folder, suite, backbone, strategy, device, console)
+        if state is not None:
+            run._restore(state)
+        folder.claim(config)
+        if console is not None:
+            for hint in backbone.hints:
+                console.print(f"hint: {hint}", markup=False, highlight=False, soft_wrap=True)
+        return run
+
+    # -- what strategies and observers see -----------------------------------------------------
+
+    @property
+    def iterations(self) -> int:
+        """Steps that the run will do."""
+        return self.config.iterations
+
+    @property
+    def seconds(self) -> float:
+        """Wall time of the run so far, without the time between an interruption and its end."""
+        now = 0.0 if self._begin is None else time.perf_counter() - self._begin
+        return self._earlier_seconds + now
+
+    def next_batch(self) -> Batch:
+        """The next training examples of every task, on the device, inputs as floats."""
+        return self._batches.next()
+
+    # -- running -------------------------------------------------------------------------------
+
+    def execute(self) -> Result:
+        """Train to the end, evaluate, and write the result.
+
+        A run that is finished already only gives its result.
+
+        Raises:
+            Interrupted: after a SIGINT or SIGTERM; the state is saved.
+            MtlError: if the loss, a parameter or a figure is not finite, if the strategy breaks
+                its contract, or if a file cannot be written. What was saved before stays.
+        """
+        if self._resumed and self.iteration == self.iterations and self._folder.result.exists():
+            result = Result.load(self._folder.result)
+            if result.iterations == self.iterations:
+                self._say(f"{self.directory} is finished: {self.iterations} iterations done")
+                return result
+        from .observers import MetricsFile, Progress  # which look at runs
+
+        self._begin = time.perf_counter()
+        with ExitStack() as stack:
+            self._metrics = MetricsFile(self._folder.metrics, self._metrics_length)
+            self._observers = [self._metrics]
+            if self._console is not None:
+                self._observers.append(Progress(self._console))
+            for observer in self._observers:
+                stack.callback(observer.close)
+            interrupts = stack.enter_context(Interrupts())
+            self._tidy()
+            self._notify("mtl_run_started")
+            try:
+                self._train(interrupts)
+            except NotFiniteError as error:
+                raise MtlError(f"{error}; {self._kept()}") from error
+            result = self._result()
+            result.save(self._folder.result)
+            self._notify("mtl_run_finished", result=result)
+        return result
+
+    def _train(self, interrupts: Interrupts) -> None:
+        if not self._resumed:
+            self._save()
+        # a run that was stopped between a step and its evaluation owes that evaluation
+        self._evaluate_if_due()
+        steps = Steps(self.config.strategy.name, self.strategy.optimize(self))
+        try:
+            while self.iteration < self.iterations:
+                self._advance(steps)
+                if interrupts.received is None:
+                    self._evaluate_if_due()
+                else:
+                    self._save()
+                done = self.iteration == self.iterations and not self._is_due()
+                if interrupts.received is not None and not done:
+                    raise Interrupted(
+                        interrupts.received,
+                        f"interrupted at iteration {self.iteration} of {self.iterations}, all "
+                        f"saved; go on with: mtl run --resume --output {self.directory}",
+                    )
+        finally:
+            steps.close()
+
+    def _advance(self, steps: Steps) -> None:
+        """One iteration of the strategy."""
+        begin = time.perf_counter()
+        step = steps.next(self.iteration, self.iterations)
+        self.iteration += 1
+        self._watch.add(self.iteration, step.loss)
+        if self.iteration % self.config.log_every == 0 or self._is_due():
+            self._watch.check()  # waits for the device, so that the time is that of the steps
+        self._training_seconds += time.perf_counter() - begin
+        self._notify("mtl_step", step=step)
+
+    def _is_due(self) -> bool:
+        """Whether an evaluation should follow now and has not been done."""
+        last = self.last_evaluation
+        now = self.iteration % self.config.eval_every == 0 or self.iteration == self.iterations
+        return self.iteration > 0 and now and (last is None or last.iteration != self.iteration)
+
+    def _evaluate_if_due(self) -> None:
+        if not self._is_due():
+            return
+        self._check_finite()
+        evaluation = evaluate(
+            self.network,
+            self.suite,
+            self.iteration,
+            self.device,
+            self.config.eval_batch_size,
+            self.backbone.mean,
+            self.backbone.std,
+        )
+        check_evaluation(evaluation)
+        self.last_evaluation = evaluation
+        candidate = Best.of(evaluation)
+        if candidate is not None and (
+            self.best is None or candidate.validation.error_mean < self.best.validation.error_mean
+        ):
+            self.best = candidate
+            state = {"config": self._plain_config(), "network": self.network.state_dict()}
+            self._folder.checkpoints.save("best", self.iteration, state)
+        self._notify("mtl_evaluated", evaluation=evaluation)
+        self._save()
+
+    def _check_finite(self) -> None:
+        self._watch.check()
+        check_parameters(self.network, self.iteration)
+
+    # -- saving and restoring ------------------------------------------------------------------
+
+    def _save(self) -> None:
+        """Write the state that :meth:`_restore` reads; never from networks that have diverged."""
+        assert self._metrics is not None
+        self._check_finite()
+        state = {
+            "config": self._plain_config(),
+            "iteration": self.iteration,
+            "strategy": self.strategy.state_dict(),
+            "batches": self._batches.state_dict(),
+            "generators": generator_states(self.device),
+            "evaluation": None if self.last_evaluation is None else asdict(self.last_evaluation),
+            "best": None if self.best is None else asdict(self.best),
+            "metrics_length": self._metrics.sync(),
+            "seconds": self.seconds,
+            "training_seconds": self._training_seconds,
+        }
+        self._folder.checkpoints.save("last", self.iteration, state)
+        self._tidy()
+
+    def _restore(self, state: Mapping[str, Any]) -> None:
+        try:
+            self.strategy.load_state_dict(state["strategy"])
+            self._batches.load_state_dict(state["batches"])
+            evaluation, best = state["evaluation"], state["best"]
+            if evaluation is not None:
+                self.last_evaluation = TypeAdapter(Evaluation).validate_python(evaluation)
+            if best is not None:
+                self.best = TypeAdapter(Best).validate_python(best)
+            self._metrics_length = int(state["metrics_length"])
+            self._earlier_seconds = float(state["seconds"])
+            self._training_seconds = float(state["training_seconds"])
+            self.iteration = int(state["iteration"])
+            restore_generators(state["generators"], self.device)
+        except (MtlError, KeyError, TypeError, ValueError, RuntimeError) as error:
+            reason = " ".join(str(error).split())[:300]
+            where = self._folder.checkpoints.stem("last", state["iteration"])
+            raise MtlError(f"checkpoint {where} does not fit this run: {reason}") from error
+        self._resumed = True
+
+    def _tidy(self) -> None:
+        """Remove checkpoints that nothing refers to any more."""
+        kept = [("last", self.iteration)]
+        if self.best is not None:
+            kept.append(("best", self.best.iteration))
+        self._folder.checkpoints.keep_only(kept)
+
+    def _plain_config(self) -> dict[str, Any]:
+        return self.config.model_dump(mode="json")
+
+    def _kept(self) -> str:
+        iteration = self._folder.checkpoints.latest("last")
+        if iteration is None:
+            return "nothing was saved yet"
+        return f"the state of iteration {iteration} is kept in {self.directory}"
+
+    # -- telling -------------------------------------------------------------------------------
+
+    def _result(self) -> Result:
+        evaluation = self.last_evaluation
+        assert evaluation is not None
+        sharing = self.network.sharing()
+        return Result(
+            strategy=self.config.strategy.name,
+            backbone=self.config.backbone.name,
+            suite=self.config.suite.name,
+            seed=self.config.seed,
+            iterations=self.iteration,
+            test=evaluation.splits["test"],
+            validation=evaluation.splits.get("validation"),
+            best=self.best,
+            metrics={task.name: task.objective.metric for task in self.suite.tasks},
+            parameters=self.network.parameter_counts(),
+            assignment=None if sharing is None else Assignment.of(sharing),
+            seconds=self.seconds,
+            seconds_per_iteration=self._training_seconds / self.iteration,
+            peak_memory=peak_memory(self.device),
+            versions=versions(),
+            device=device_name(self.device),
+            threads=torch.get_num_threads(),
+        )
+
+    def _notify(self, hook: str, **found: Any) -> None:
+        for observer in self._observers:
+            if hasattr(observer, hook):
+                getattr(observer, hook)(run=self, **found)
+        self._plugins.notify(hook, run=self, **found)
+
+    def _say(self, text: str) -> None:
+        if self._console is not None:
+            self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def _complete(
+    config: RunConfig, options: StrategyConfig, make_suite: Callable[..., Suite]
+) -> RunConfig:
+    """The config with all options of strategy and suite, so that later defaults change nothing."""
+    strategy = options.model_dump(mode="json")
+    suite = complete_arguments(make_suite, config.suite.options, ("suite",))
+    return config.model_copy(
+        update={
+            "strategy": NamedOptions(name=config.strategy.name, **strategy),
+            "suite": NamedOptions(name=config.suite.name, **suite),
+        }
+    )
