@@ -1,0 +1,92 @@
+"""What a cell's folder says: finished, failed, or how far it has come."""
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..atomic import write_text
+from ..config import RunConfig
+from ..errors import MtlError
+from ..folder import RunFolder
+from ..layers import read_file
+from ..records import State
+from ..result import Result
+from ..validation import validated
+from .grid import significant
+
+TRACEBACK = "traceback.txt"
+_TAIL = 65536
+
+
+@dataclass(frozen=True)
+class CellStatus:
+    """State of a cell when no process works on it.
+
+    ``stopped``: begun, and can go on. ``iteration`` is how far it came, ``seconds`` how long that
+    took, ``error`` the reason of a failure in one line.
+    """
+
+    state: State
+    iteration: int = 0
+    seconds: float = 0.0
+    result: Result | None = None
+    error: str | None = None
+
+
+def inspect(folder: Path, config: RunConfig) -> CellStatus:
+    """Read a cell's folder; damaged files count as not there, and the run is done again."""
+    files = RunFolder(folder)
+    iteration, seconds = last_line(files.metrics)
+    traceback = folder / TRACEBACK
+    if traceback.is_file():
+        first = traceback.read_text(encoding="utf-8", errors="replace").partition("\n")[0]
+        return CellStatus("failed", iteration, seconds, error=first)
+    result = finished_result(folder, config)
+    if result is not None:
+        return CellStatus("done", result.iterations, result.seconds, result)
+    begun = files.config.exists() or files.checkpoints.directory.exists()
+    return CellStatus("stopped" if begun else "waiting", iteration, seconds)
+
+
+def finished_result(folder: Path, config: RunConfig) -> Result | None:
+    """The result of exactly this config, if its run has ended."""
+    if not (folder / "result.json").is_file():
+        return None
+    try:
+        result = Result.load(folder)
+        written = validated(RunConfig, read_file(folder / "config.yaml").values)
+    except MtlError:
+        return None
+    same = significant(written) == significant(config)
+    return result if same and result.iterations == config.iterations else None
+
+
+def last_line(metrics: Path) -> tuple[int, float]:
+    """Iteration and seconds of the newest line of a metrics file; zeros where there is none."""
+    try:
+        with metrics.open("rb") as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - _TAIL))
+            lines = file.read().split(b"\n")
+    except OSError:
+        return 0, 0.0
+    for line in reversed(lines[:-1]):  # what stands after the last line end is not complete
+        try:
+            found: Any = json.loads(line)
+            return int(found["iteration"]), float(found["seconds"])
+        except (ValueError, KeyError, TypeError):
+            continue
+    return 0, 0.0
+
+
+def note_failure(folder: Path, reason: str, details: str = "") -> None:
+    """Keep why a cell failed: one line, then a traceback or what its process said last."""
+    folder.mkdir(parents=True, exist_ok=True)
+    line = " ".join(reason.split())
+    write_text(folder / TRACEBACK, f"{line}\n\n{details}" if details else f"{line}\n")
+
+
+def forget_failure(folder: Path) -> None:
+    """Before another try."""
+    (folder / TRACEBACK).unlink(missing_ok=True)

@@ -1,0 +1,191 @@
+"""``mtl compare`` from end to end."""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+from rich.console import Console
+
+from ..errors import MtlError
+from ..plugins import Plugins
+from ..records import RunRecord, make_groups
+from .analysis import Analysis, analyse
+from .config import Comparison, read_comparison
+from .execution import Tracked, execute, track
+from .files import write_files
+from .grid import make_grid
+from .processes import Executor, LocalProcesses, gpu_groups, machine_threads
+from .terminal import LiveTable, analysis_table, duration, estimate, grid_table
+
+RUNS = "runs"
+_LOCK = ".lock"
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What the cells run on.
+
+    Args:
+        workers: cells at a time; ``None``: one, or one a GPU share.
+        gpus_per_run: of each cell, e.g. 1 or 0.5; ``None``: one where the machine has GPUs and the
+            config's device lets them be used; 0: none.
+        ray: address of a Ray cluster, ``auto`` for the one that is running or a new one here;
+            ``None``: processes of this machine.
+    """
+
+    workers: int | None = None
+    gpus_per_run: float | None = None
+    ray: str | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a comparison ended. ``signal``: that stopped it before its end, if one did."""
+
+    tracked: tuple[Tracked, ...]
+    analyses: tuple[Analysis, ...]
+    signal: int | None
+
+    @property
+    def failed(self) -> list[Tracked]:
+        """Cells that failed."""
+        return [item for item in self.tracked if item.state == "failed"]
+
+
+def compare(
+    path: Path,
+    directory: Path,
+    plugins: Plugins,
+    resources: Resources,
+    out: Console,
+    err: Console,
+    overrides: Mapping[str, Any] | None = None,
+    dry_run: bool = False,
+) -> Outcome:
+    """Run what is left of a comparison, then print and write what it tells.
+
+    Args:
+        path: of the comparison's YAML file.
+        directory: for its files; the runs lie below ``runs``.
+        plugins: where names are looked up.
+        resources: what the cells run on.
+        out: for results.
+        err: for progress.
+        overrides: top-level keys of the config that win over the file's.
+        dry_run: only print the grid, what is done and an estimate.
+
+    Raises:
+        MtlError: on a wrong config or wrong resources, before anything starts; if another
+            comparison is at work in the folder; if a file cannot be written.
+    """
+    comparison = read_comparison(path, plugins, overrides)
+    tracked = track(make_grid(comparison), directory / RUNS)
+    make_executor, workers = _executor(comparison, resources)
+    if dry_run:
+        out.print(grid_table(tracked))
+        out.print(_estimate_text(tracked, workers), markup=False, soft_wrap=True)
+        return Outcome(tuple(tracked), (), None)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        with FileLock(directory / _LOCK, timeout=0):
+            _write(directory, comparison, tracked)
+            signal = None
+            if any(item.state != "done" for item in tracked):
+                with LiveTable(err, tracked) as table:
+                    signal = execute(tracked, make_executor(), table.show)
+            analyses = _write(directory, comparison, tracked)
+    except Timeout as error:
+        raise MtlError(f"another comparison is at work in {directory}") from error
+    except OSError as error:
+        raise MtlError(f"cannot write in {directory}: {error.strerror or error}") from error
+    for analysis in analyses:
+        out.print(analysis_table(analysis))
+        for note in analysis.notes:
+            out.print(f"note: {note}", markup=False, soft_wrap=True)
+    return Outcome(tuple(tracked), tuple(analyses), signal)
+
+
+def _write(directory: Path, comparison: Comparison, tracked: Sequence[Tracked]) -> list[Analysis]:
+    settings = comparison.settings
+    records = [
+        RunRecord(
+            strategy=item.cell.strategy,
+            suite=item.cell.suite,
+            backbone=item.cell.backbone,
+            seed=item.cell.seed,
+            directory=item.folder,
+            iterations=item.cell.config.iterations,
+            state=item.status.state,
+            result=item.status.result,
+            error=item.status.error,
+        )
+        for item in tracked
+    ]
+    analyses = [
+        analyse(group, settings.baseline, settings.significance, settings.select)
+        for group in make_groups(records)
+    ]
+    plain = _shown(settings.model_dump(mode="json"))
+    write_files(directory, plain, records, analyses)
+    return analyses
+
+
+def _shown(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Those settings that say how the figures were made."""
+    return {key: settings[key] for key in ("baseline", "significance", "select")}
+
+
+def _executor(comparison: Comparison, resources: Resources) -> tuple[Callable[[], Executor], int]:
+    """How to run cells, and how many at a time."""
+    workers, threads = resources.workers, machine_threads()
+    if workers is not None and workers < 1:
+        raise MtlError(f"--workers should be at least 1, found {workers}")
+    gpus, per_run = _gpus(comparison, resources)
+    if resources.ray is not None:
+        from .on_ray import RayTasks
+
+        address, each = resources.ray, max(1, threads // (workers or 1))
+        return (lambda: RayTasks(address, each, per_run)), workers or 1
+    devices = None
+    if per_run:
+        devices = gpu_groups(gpus, per_run)
+        workers = workers or len(devices)
+        if workers > len(devices):
+            raise MtlError(
+                f"--workers is {workers}, but {len(gpus)} GPUs have room for {len(devices)} runs "
+                f"with --gpus-per-run {per_run:g}"
+            )
+    elif gpus:
+        devices = [()] * (workers or 1)  # none of the GPUs may be touched
+    workers = workers or 1
+    return (lambda: LocalProcesses(workers, max(1, threads // workers), devices)), workers
+
+
+def _gpus(comparison: Comparison, resources: Resources) -> tuple[list[str], float]:
+    """Names of the machine's GPUs, and how many each cell gets."""
+    if resources.gpus_per_run is not None and resources.gpus_per_run < 0:
+        raise MtlError(f"--gpus-per-run should be at least 0, found {resources.gpus_per_run:g}")
+    import torch
+
+    device = comparison.variants[0].config.device
+    found = torch.cuda.device_count()
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    names = visible.split(",")[:found] if visible else [str(n) for n in range(found)]
+    wanted = resources.gpus_per_run
+    if wanted is None:
+        wanted = 1.0 if names and device in ("auto", "cuda") and resources.ray is None else 0.0
+    return names, wanted
+
+
+def _estimate_text(tracked: Sequence[Tracked], workers: int) -> str:
+    left = sum(item.state != "done" for item in tracked)
+    if not left:
+        return "nothing is left to run"
+    seconds, unknown = estimate(tracked, workers)
+    if seconds is None:
+        return f"{left} runs are left; their time is not known before one has begun"
+    text = f"{left} runs are left: about {duration(seconds)} with {workers} at a time"
+    return text + (f", and {unknown} runs of unknown length" if unknown else "")

@@ -1,0 +1,302 @@
+"""A comparison's YAML file: suites x backbones x strategies x seeds, checked all at once.
+
+```yaml
+suite: alphabets               # or suites: [a list]
+backbone: {name: resnet18}     # or backbones: [a list]
+strategies:
+  - no_sharing
+  - {name: lws, as: LWS K=2, weights_per_unit: 2}
+seeds: 5                       # 0 to 4; or a list
+iterations: 500                # and any other key of a run's config
+```
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from ..config import BackboneConfig, RunConfig
+from ..errors import MtlError, UnknownNameError
+from ..layers import Layer, resolve
+from ..plugins import Plugins
+from ..validation import KeyPath, unknown_key
+from ..yamls import read_yaml
+from .problems import Problems, argument_problems, model_problems
+
+_LISTS = {"suite": "suites", "backbone": "backbones", "strategy": "strategies"}
+SHARED = tuple(key for key in RunConfig.model_fields if key not in {*_LISTS, "seed"})
+
+
+def _seed_list(value: Any) -> Any:
+    if isinstance(value, int) and not isinstance(value, bool):
+        if value < 1:
+            raise ValueError("should be at least 1, or a list of seeds")
+        return tuple(range(value))
+    return value
+
+
+def _distinct(seeds: tuple[int, ...]) -> tuple[int, ...]:
+    twice = sorted({seed for seed in seeds if seeds.count(seed) > 1})
+    if twice:
+        raise ValueError(f"should name every seed once ({twice[0]} occurs twice)")
+    return seeds
+
+
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
+
+
+class Settings(BaseModel):
+    """The keys that only a comparison has, beside what is compared."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    seeds: Annotated[
+        tuple[Seed, ...],
+        Field(min_length=1),
+        AfterValidator(_distinct),
+        BeforeValidator(_seed_list),
+    ] = Field(default=(0, 1, 2), description="a number n for 0 to n - 1, or a list")
+    baseline: str | None = Field(
+        default=None,
+        description="strategy that Delta m is measured against; default: the one whose tasks turn "
+        "out to share nothing",
+    )
+    significance: float = Field(
+        default=0.05, gt=0, lt=1, description="level of the tests, after Holm's correction"
+    )
+    select: Literal["last", "best"] = Field(
+        default="last",
+        description="networks that count: after the last step, or those that validation prefers",
+    )
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One entry of the lists: a plugin's name and options, and what to call it here."""
+
+    label: str
+    values: Mapping[str, Any]
+    preset: str | None = None
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One strategy on one suite and backbone: a complete run config but for its seed."""
+
+    strategy: str
+    suite: str
+    backbone: str
+    config: RunConfig
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What to compare; ``variants`` in the file's order, suites outermost, strategies innermost."""
+
+    settings: Settings
+    variants: tuple[Variant, ...]
+
+
+def read_comparison(
+    path: Path, plugins: Plugins, overrides: Mapping[str, Any] | None = None
+) -> Comparison:
+    """Read and check a comparison.
+
+    Args:
+        path: of the YAML file.
+        plugins: where strategies, backbones and suites are looked up.
+        overrides: top-level keys that win over the file's.
+
+    Raises:
+        ConfigProblemsError: with every fault that was found, each with its line and key.
+        MtlError: if the file cannot be read, or is not YAML.
+    """
+    values, lines = read_yaml(path)
+    given = {key: value for key, value in (overrides or {}).items() if value is not None}
+    for key in given:
+        values.pop(_LISTS.get(key, key), None)
+    values = {**values, **given}
+    problems = Problems(str(path), {k: v for k, v in lines.items() if k[0] not in given})
+    reader = _Reader(values, plugins, problems)
+    found = reader.read()
+    problems.raise_any()
+    assert found is not None
+    return found
+
+
+class _Reader:
+    def __init__(self, values: dict[str, Any], plugins: Plugins, problems: Problems) -> None:
+        self.values = values
+        self.plugins = plugins
+        self.problems = problems
+
+    def read(self) -> Comparison | None:
+        known = [*Settings.model_fields, *SHARED, *_LISTS, *_LISTS.values()]
+        for name in self.values:
+            if name not in known:
+                self.problems.add(unknown_key((str(name),), known), (str(name),))
+        settings = self._settings()
+        shared = self._part(RunConfig, SHARED)
+        for problem, place in model_problems(RunConfig, shared):
+            self.problems.add(problem, place)
+        if str(shared.get("device", "")).startswith("cuda:"):
+            text = (
+                f"device should be auto, cpu, cuda or mps, found {shared['device']!r}; cells get "
+                "their GPUs by --gpus-per-run"
+            )
+            self.problems.add(MtlError(text), ("device",))
+        suites = self._choices("suite", self._check_suite)
+        backbones = self._choices("backbone", self._check_backbone)
+        strategies = self._choices("strategy", self._check_strategy)
+        baseline, labels = self.values.get("baseline"), [choice.label for choice in strategies]
+        if isinstance(baseline, str) and baseline not in labels:
+            unknown = UnknownNameError("strategy", baseline, labels)
+            self.problems.add(MtlError(f"baseline: {unknown}"), ("baseline",))
+        if self.problems.found or settings is None:
+            return None
+        variants = [
+            self._variant(shared, suite, backbone, strategy)
+            for suite in suites
+            for backbone in backbones
+            for strategy in strategies
+        ]
+        self._check_different(variants)
+        return Comparison(settings, tuple(v for v in variants if v is not None))
+
+    def _part(self, model: type[BaseModel], keys: Sequence[str]) -> dict[str, Any]:
+        return {key: self.values[key] for key in keys if key in self.values}
+
+    def _settings(self) -> Settings | None:
+        part = self._part(Settings, tuple(Settings.model_fields))
+        try:
+            return Settings.model_validate(part)
+        except ValidationError:
+            for problem, key in model_problems(Settings, part):
+                self.problems.add(problem, key)
+            return None
+
+    def _choices(self, kind: str, check: Any) -> list[Choice]:
+        """Entries of ``suites`` or ``suite``, and so on; a single entry needs no list."""
+        plural = _LISTS[kind]
+        present = [key for key in (kind, plural) if key in self.values]
+        if len(present) == 2:
+            self.problems.add(MtlError(f"{kind} and {plural} exclude each other"), (kind,))
+        if not present:
+            if kind == "strategy":
+                self.problems.add(MtlError("strategies is missing: name those to compare"), ())
+                return []
+            values = RunConfig().model_dump()[kind]
+            return [Choice(values["name"], {"name": values["name"]})]
+        key = present[0]
+        raw = self.values[key]
+        entries = (
+            [((key, str(n)), item) for n, item in enumerate(raw)]
+            if isinstance(raw, list)
+            else [((key,), raw)]
+        )
+        if not entries:
+            self.problems.add(MtlError(f"{key} should name at least one {kind}"), (key,))
+        found: list[Choice] = []
+        for place, item in entries:
+            choice = self._choice(place, item)
+            if choice is None:
+                continue
+            if choice.label in [other.label for other in found]:
+                text = f"{'.'.join(place)}: {choice.label!r} occurs twice; name one with `as:`"
+                self.problems.add(MtlError(text), place)
+            check(place, choice)
+            found.append(choice)
+        return found
+
+    def _choice(self, place: KeyPath, item: Any) -> Choice | None:
+        values = {"name": item} if isinstance(item, str) else item
+        name = values.get("name") if isinstance(values, Mapping) else None
+        if not isinstance(values, Mapping) or not isinstance(name, str):
+            text = f"{'.'.join(place)} should be a name, or a mapping with a name, found {item!r}"
+            self.problems.add(MtlError(text), place)
+            return None
+        label = values.get("as", name)
+        if not isinstance(label, str) or not label.strip() or not label.isprintable():
+            text = f"{'.'.join(place)}.as should be a short text, found {label!r}"
+            self.problems.add(MtlError(text), (*place, "as"))
+            return None
+        options = {k: v for k, v in values.items() if k not in ("as", "preset")}
+        return Choice(label, options, values.get("preset"))
+
+    def _check_suite(self, place: KeyPath, choice: Choice) -> None:
+        self._refuse_preset(place, choice)
+        try:
+            factory = self.plugins.suite(choice.values["name"])
+        except MtlError as error:
+            self.problems.add(error, (*place, "name"))
+            return
+        options = {k: v for k, v in choice.values.items() if k != "name"}
+        for problem, key in argument_problems(factory, options, place):
+            self.problems.add(problem, key)
+
+    def _check_backbone(self, place: KeyPath, choice: Choice) -> None:
+        self._refuse_preset(place, choice)
+        for problem, key in model_problems(BackboneConfig, choice.values, place):
+            self.problems.add(problem, key)
+        try:
+            self.plugins.backbone(choice.values["name"])
+        except MtlError as error:
+            self.problems.add(error, (*place, "name"))
+
+    def _check_strategy(self, place: KeyPath, choice: Choice) -> None:
+        name = choice.values["name"]
+        try:
+            strategy = self.plugins.strategy(name)
+        except MtlError as error:
+            self.problems.add(error, (*place, "name"))
+            return
+        if choice.preset is not None:
+            if choice.preset not in strategy.presets:
+                unknown = UnknownNameError(
+                    "preset", str(choice.preset), strategy.presets, f"of strategy {name!r}"
+                )
+                self.problems.add(unknown, (*place, "preset"))
+            return  # the options are complete only together with the preset's
+        options = {k: v for k, v in choice.values.items() if k != "name"}
+        for problem, key in model_problems(strategy.Config, options, place):
+            self.problems.add(problem, key)
+
+    def _refuse_preset(self, place: KeyPath, choice: Choice) -> None:
+        if choice.preset is not None:
+            text = f"{'.'.join(place)}.preset: only strategies have presets"
+            self.problems.add(MtlError(text), (*place, "preset"))
+
+    def _variant(
+        self, shared: Mapping[str, Any], suite: Choice, backbone: Choice, strategy: Choice
+    ) -> Variant | None:
+        values = {
+            **shared,
+            "suite": suite.values,
+            "backbone": backbone.values,
+            "strategy": strategy.values,
+        }
+        if strategy.preset is not None:
+            values["preset"] = strategy.preset
+        try:
+            config = resolve(self.plugins, [Layer(values)])
+        except MtlError as error:
+            self.problems.add(MtlError(f"strategy {strategy.label!r}: {error}"), ())
+            return None
+        return Variant(strategy.label, suite.label, backbone.label, config)
+
+    def _check_different(self, variants: Sequence[Variant | None]) -> None:
+        seen: dict[str, Variant] = {}
+        for variant in variants:
+            if variant is None:
+                continue
+            text = variant.config.model_dump_json()
+            if text in seen:
+                first, second = seen[text], variant
+                names = " and ".join(
+                    repr(f"{v.strategy}, {v.suite}, {v.backbone}") for v in (first, second)
+                )
+                self.problems.add(MtlError(f"{names} have the same config: drop one"), ())
+            seen[text] = variant

@@ -1,0 +1,89 @@
+"""Working through the cells that are not done yet."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from ..folder import RunFolder
+from ..interrupts import Interrupts
+from .cells import CellStatus, inspect, last_line
+from .grid import Cell
+from .processes import Executor
+
+_PAUSE = 0.2  # seconds between two looks at the cells
+
+
+@dataclass
+class Tracked:
+    """A cell and what is known of it; ``running`` while an executor has it."""
+
+    cell: Cell
+    folder: Path
+    status: CellStatus
+    running: bool = False
+
+    @property
+    def state(self) -> Literal["running", "waiting", "stopped", "done", "failed"]:
+        """For the table."""
+        return "running" if self.running else self.status.state
+
+    def look(self) -> None:
+        """Read the folder again."""
+        if self.running:
+            iteration, seconds = last_line(RunFolder(self.folder).metrics)
+            self.status = CellStatus(self.status.state, iteration, seconds)
+        else:
+            self.status = inspect(self.folder, self.cell.config)
+
+
+def track(cells: Sequence[Cell], runs: Path) -> list[Tracked]:
+    """All cells, with what their folders below ``runs`` say."""
+    return [
+        Tracked(cell, runs / cell.folder, inspect(runs / cell.folder, cell.config))
+        for cell in cells
+    ]
+
+
+def execute(tracked: Sequence[Tracked], executor: Executor, show: Callable[[], None]) -> int | None:
+    """Run every cell that is not done; failed ones of an earlier time are tried again.
+
+    A SIGINT or SIGTERM lets the running cells save their state.
+
+    Args:
+        tracked: all cells; kept up to date.
+        executor: runs them.
+        show: called whenever something may have changed.
+
+    Returns:
+        the signal that ended it, or ``None`` when no cell is left.
+    """
+    waiting = [item for item in tracked if item.status.state != "done"]
+    by_folder = {item.folder.name: item for item in tracked}
+    running = 0
+    with Interrupts() as interrupts:
+        try:
+            while (waiting or running) and interrupts.received is None:
+                while waiting and executor.has_room():
+                    item = waiting.pop(0)
+                    executor.start(item.cell, item.folder)
+                    item.running = True
+                    running += 1
+                for ended in executor.ended():
+                    item = by_folder[ended.cell.folder]
+                    item.running = False
+                    item.look()
+                    running -= 1
+                for item in tracked:
+                    if item.running:
+                        item.look()
+                show()
+                time.sleep(_PAUSE)
+        finally:
+            executor.stop()
+    for item in tracked:
+        item.running = False
+        item.look()
+    show()
+    return interrupts.received

@@ -1,0 +1,61 @@
+"""The cells of a comparison: one run each, known by its complete config."""
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from ..config import RunConfig
+from .config import Comparison
+
+# What changes no number of a run. A cell keeps its folder when these change.
+WITHOUT_EFFECT = ("log_every", "observers")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run of a comparison.
+
+    ``strategy``, ``suite`` and ``backbone`` are what the comparison calls them; ``config`` is
+    complete; ``folder`` is the name of the run's folder.
+    """
+
+    strategy: str
+    suite: str
+    backbone: str
+    config: RunConfig
+
+    @property
+    def seed(self) -> int:
+        """Of the run."""
+        return self.config.seed
+
+    @property
+    def folder(self) -> str:
+        """Name of the run's folder: for the reader its plugins and seed, then its identity."""
+        config = self.config
+        names = [config.strategy.name, config.backbone.name, config.suite.name, f"s{config.seed}"]
+        readable = re.sub(r"[^\w.-]", "_", "-".join(names))
+        return f"{readable}-{identity(config)}"
+
+
+def make_grid(comparison: Comparison) -> list[Cell]:
+    """All cells. Seeds are outermost, so that early results compare all strategies."""
+    return [
+        Cell(v.strategy, v.suite, v.backbone, v.config.model_copy(update={"seed": seed}))
+        for seed in comparison.settings.seeds
+        for v in comparison.variants
+    ]
+
+
+def significant(config: RunConfig) -> dict[str, Any]:
+    """The config as plain values, without what has no effect on the numbers."""
+    plain = config.model_dump(mode="json")
+    return {key: value for key, value in plain.items() if key not in WITHOUT_EFFECT}
+
+
+def identity(config: RunConfig) -> str:
+    """Ten hexadecimal digits that stand for the complete config."""
+    text = json.dumps(significant(config), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:10]

@@ -1,0 +1,182 @@
+"""A comparison in the terminal: the grid, its progress, and the table at the end."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from ..stats import Spread
+from .analysis import Analysis, Row
+from .execution import Tracked
+
+_ORDER = ("running", "failed", "stopped", "waiting", "done")
+_STYLES = {"running": "cyan", "failed": "bold red", "stopped": "yellow", "done": "green"}
+_BESIDE = 5  # lines of header, rule and summary
+
+
+class LiveTable:
+    """One table of all cells that is redrawn; where there is no terminal, a line an ended cell.
+
+    Used as a context; :meth:`show` looks at the cells again.
+    """
+
+    def __init__(self, console: Console, tracked: Sequence[Tracked]) -> None:
+        self._console = console
+        self._tracked = tracked
+        self._live = (
+            Live(console=console, auto_refresh=False, transient=True)
+            if console.is_terminal
+            else None
+        )
+        self._told = {id(item) for item in tracked if item.state == "done"}
+
+    def __enter__(self) -> "LiveTable":
+        if self._live is not None:
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def show(self) -> None:
+        """Draw the present state."""
+        if self._live is not None:
+            rows = max(3, self._console.height - _BESIDE)
+            self._live.update(grid_table(self._tracked, rows), refresh=True)
+            return
+        for item in self._tracked:
+            ended = not item.running and item.state in ("done", "failed")
+            if item.running:
+                self._told.discard(id(item))
+            elif ended and id(item) not in self._told:
+                self._told.add(id(item))
+                done = sum(i.state == "done" for i in self._tracked)
+                text = f"[{done}/{len(self._tracked)}] {_name(item)}: {_outcome(item)}"
+                self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def grid_table(tracked: Sequence[Tracked], most: int | None = None) -> Group:
+    """All cells with their state; beyond ``most`` rows those that say least are only counted."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("strategy", "suite", "backbone"):
+        table.add_column(name, overflow="ellipsis", no_wrap=True)
+    table.add_column("seed", justify="right")
+    table.add_column("state")
+    table.add_column("iteration", justify="right")
+    table.add_column("", min_width=12)
+    table.add_column("test error", justify="right")
+    shown = sorted(tracked, key=lambda item: _ORDER.index(item.state))[:most]
+    for item in tracked if most is None or len(tracked) <= most else shown:
+        total, result = item.cell.config.iterations, item.status.result
+        table.add_row(
+            item.cell.strategy,
+            item.cell.suite,
+            item.cell.backbone,
+            str(item.cell.seed),
+            Text(item.state, style=_STYLES.get(item.state, "dim")),
+            f"{item.status.iteration}/{total}",
+            ProgressBar(total, item.status.iteration, width=12),
+            "" if result is None else f"{result.test.error_mean:.2f}",
+        )
+    counts: Counter[str] = Counter(item.state for item in tracked)
+    total_text = ", ".join(f"{counts[state]} {state}" for state in _ORDER if counts[state])
+    return Group(table, Text(f"{len(tracked)} runs: {total_text}", style="bold"))
+
+
+def estimate(tracked: Sequence[Tracked], workers: int) -> tuple[float | None, int]:
+    """Seconds that the rest will take, and how many of its runs that figure leaves out.
+
+    The pace is that of the same strategy's runs that have done some iterations; a strategy that has
+    none is left out.
+    """
+    pace: dict[tuple[str, str, str], list[float]] = {}
+    for item in tracked:
+        if item.status.iteration and item.status.seconds:
+            per_iteration = item.status.seconds / item.status.iteration
+            pace.setdefault(_variant(item), []).append(per_iteration)
+    rest, unknown = 0.0, 0
+    for item in tracked:
+        if item.state == "done":
+            continue
+        known = pace.get(_variant(item))
+        if known:
+            left = item.cell.config.iterations - item.status.iteration
+            rest += left * sum(known) / len(known)
+        else:
+            unknown += 1
+    return (rest / workers if pace else None), unknown
+
+
+def analysis_table(analysis: Analysis) -> Table:
+    """One group's table, with the caption below."""
+    title = f"{analysis.group.suite} · {analysis.group.backbone}"
+    table = Table(
+        title=title, box=None, pad_edge=False, header_style="bold", caption=analysis.caption,
+        caption_justify="left", title_justify="left",
+    )  # fmt: skip
+    table.add_column("strategy", overflow="fold")
+    for name in ("runs", "error", "pooled", "Δm %", "trained", "deployed", "seconds", "MiB"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for row in analysis.rows:
+        error = with_sd(row.error_mean)
+        table.add_row(
+            row.strategy,
+            runs_text(row),
+            f"[bold]{error}[/]" if row.best else error,
+            with_sd(row.error_pooled),
+            with_sd(row.delta_m, signed=True),
+            mean_of(row.trained, ",.0f"),
+            mean_of(row.deployed, ",.0f"),
+            mean_of(row.seconds, ",.0f"),
+            mean_of(row.memory, ",.0f"),
+        )
+    return table
+
+
+def with_sd(found: Spread | None, digits: int = 2, signed: bool = False) -> str:
+    """``12.80 ± 0.16``; a dash where nothing is known, no deviation where there is one number."""
+    if found is None:
+        return "–"
+    mean = f"{found.mean:{'+' if signed else ''}z.{digits}f}"
+    return mean if found.sd is None else f"{mean} ± {found.sd:.{digits}f}"
+
+
+def mean_of(found: Spread | None, form: str) -> str:
+    """The mean alone."""
+    return "–" if found is None else format(found.mean, form)
+
+
+def runs_text(row: Row) -> str:
+    """How many runs the figures come from, e.g. ``5`` or ``4/5, 1 failed``."""
+    if row.done == row.runs:
+        return str(row.runs)
+    return f"{row.done}/{row.runs}" + (f", {row.failed} failed" if row.failed else "")
+
+
+def duration(seconds: float) -> str:
+    """``45 s``, ``12 min``, ``3 h 05 min``."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def _variant(item: Tracked) -> tuple[str, str, str]:
+    return (item.cell.strategy, item.cell.suite, item.cell.backbone)
+
+
+def _name(item: Tracked) -> str:
+    cell = item.cell
+    return f"{cell.strategy}, {cell.suite}, {cell.backbone}, seed {cell.seed}"
+
+
+def _outcome(item: Tracked) -> str:
+    if item.status.result is None:
+        return f"failed: {item.status.error}"
+    error = item.status.result.test.error_mean
+    return f"test error {error:.2f} after {duration(item.status.seconds)}"

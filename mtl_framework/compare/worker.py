@@ -1,0 +1,87 @@
+"""The process that runs one cell: ``python -m mtl_framework.compare.worker FOLDER``.
+
+The first line on stdin is the run's complete config as JSON. Stdin then stays open for as long as
+whoever started the process wants the run: when it closes, even because that process was killed, the
+run saves its state and stops. Exit status 0: the result is there; 1: the run failed and its
+traceback lies in the folder; anything else: it was stopped and can go on.
+"""
+
+import argparse
+import os
+import signal
+import sys
+import threading
+import traceback
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from ..allocator import keep_freed_memory
+from ..config import RunConfig
+from ..interrupts import Interrupted
+from .cells import forget_failure, note_failure
+
+LOCK = ".lock"
+_STDIN = 0
+_PATIENCE = 120.0  # seconds for another process to save this cell's state and leave
+
+
+def main() -> None:
+    """Run the cell and exit."""
+    parser = argparse.ArgumentParser(prog="mtl_framework.compare.worker", description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--threads", type=int)
+    arguments = parser.parse_args()
+    config = RunConfig.model_validate_json(sys.stdin.buffer.readline())
+    threading.Thread(target=_stop_when_left_alone, daemon=True).start()
+    sys.exit(run_cell(config, arguments.folder, arguments.threads))
+
+
+def run_cell(config: RunConfig, folder: Path, threads: int | None = None) -> int:
+    """Run a cell, or go on with it; returns the exit status.
+
+    Args:
+        config: complete.
+        folder: of the run; it need not exist.
+        threads: for torch; ``None``: as many as torch wants.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(folder / LOCK, timeout=_PATIENCE):
+            forget_failure(folder)
+            return _run(config, folder, threads)
+    except Timeout:
+        note_failure(folder, "another process is at work in this folder")
+        return 1
+
+
+def _run(config: RunConfig, folder: Path, threads: int | None) -> int:
+    try:
+        keep_freed_memory()
+        import torch
+
+        from ..plugins import Plugins
+        from ..run import Run
+
+        if threads is not None:
+            torch.set_num_threads(threads)
+        begun = (folder / "config.yaml").exists() or (folder / "checkpoint").exists()
+        Run.start(config, Plugins.load(), folder, resume=begun).execute()
+    except Interrupted as stopped:
+        return 128 + stopped.signal
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}"
+        note_failure(folder, reason, traceback.format_exc())
+        return 1
+    return 0
+
+
+def _stop_when_left_alone() -> None:
+    # not through sys.stdin, whose lock a thread must not hold when the interpreter ends
+    while os.read(_STDIN, 4096):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+if __name__ == "__main__":
+    main()
