@@ -1,0 +1,99 @@
+"""What all strategies have in common whose assignment is known before training."""
+
+from abc import abstractmethod
+from collections.abc import Generator, Iterable
+from typing import Any, ClassVar, Literal
+
+import torch
+from jaxtyping import Float, Int64
+from pydantic import Field
+from torch import Tensor, nn
+
+from mtl_framework import (
+    Backbone,
+    Batch,
+    Run,
+    Step,
+    Strategy,
+    StrategyConfig,
+    Suite,
+    TaskNetworks,
+)
+
+
+class FixedConfig(StrategyConfig):
+    """Options of training with a fixed assignment."""
+
+    learning_rate: float = Field(1e-3, gt=0, description="of Adam")
+    gradient_scaling: Literal["paper", "usage"] = Field(
+        "paper",
+        description="paper: the gradient of the mean loss; usage (published code): a weight's "
+        "gradient is divided by the number of tasks that use it",
+    )
+    initialization: Literal["he_uniform", "library"] | None = Field(
+        None,
+        description="of the weights; default: he_uniform, or library (the model's own) where "
+        "weights are pretrained",
+    )
+
+
+class FixedStrategy(Strategy):
+    """One Adam step on the mean of the tasks' losses an iteration, with a fixed assignment.
+
+    The baselines of Prellberg and Kramer, IJCNN 2020, arXiv 2003.10159, section IV. A subclass says
+    which tasks share which units.
+    """
+
+    Config: ClassVar[type[StrategyConfig]] = FixedConfig
+    config: Any
+    network: TaskNetworks
+
+    @abstractmethod
+    def groups(self, backbone: Backbone, suite: Suite) -> Int64[Tensor, "units tasks"]:
+        """Group numbers: tasks with equal numbers in a row share that unit."""
+
+    def build(self, backbone: Backbone, suite: Suite) -> TaskNetworks:
+        """As many weights for a unit as it has groups of tasks."""
+        assignment = renumber(self.groups(backbone, suite))
+        self.network = TaskNetworks(backbone, suite.tasks, (assignment.amax(1) + 1).tolist())
+        default = "library" if backbone.recipe.pretrained else "he_uniform"
+        self.network.initialize(self.config.initialization or default)
+        self.network.assignment.copy_(assignment)
+        self.optimizer = torch.optim.Adam(self.network.parameters(), self.config.learning_rate)
+        return self.network
+
+    def optimize(self, run: Run) -> Generator[Step, None, None]:
+        """Plain training: a batch, a step."""
+        while True:
+            yield Step(self.weight_step(run.next_batch()))
+
+    def weight_step(self, batch: Batch) -> Float[Tensor, "1 tasks"]:
+        """Move the weights along the gradient of the mean loss."""
+        network = self.network
+        network.train()
+        self.optimizer.zero_grad()
+        losses = network.accumulate_gradients(batch, network.assignment.cpu()[None])
+        if self.config.gradient_scaling == "usage":
+            self._scale_by_usage()
+        self.optimizer.step()
+        return losses
+
+    def _scale_by_usage(self) -> None:
+        """Divide by the number of tasks that use a weight instead of by the number of all."""
+        network, tasks = self.network, float(len(self.network.tasks))
+        for unit, row in enumerate(network.assignment.cpu()):
+            for weight, users in enumerate(row.bincount().tolist()):
+                _multiply_gradients(network.bank_parameters(unit, weight), tasks / users)
+        for task in range(len(network.tasks)):
+            _multiply_gradients(network.head_parameters(task), tasks)
+
+
+def renumber(groups: Int64[Tensor, "units tasks"]) -> Int64[Tensor, "units tasks"]:
+    """Equal groups, numbered 0, 1, ... in each row."""
+    return torch.stack([row.unique(return_inverse=True)[1] for row in groups])
+
+
+def _multiply_gradients(parameters: Iterable[nn.Parameter], factor: float) -> None:
+    for parameter in parameters:
+        if parameter.grad is not None:
+            parameter.grad.mul_(factor)

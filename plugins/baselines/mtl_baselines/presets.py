@@ -1,0 +1,19 @@
+"""Settings of the paper's experiments that all baselines have in common."""
+
+from typing import Any
+
+
+def paper(strategy: str, **options: Any) -> dict[str, Any]:
+    """A run's settings in Prellberg and Kramer 2020, section IV, for one strategy."""
+    return {
+        "strategy": {
+            "name": strategy,
+            "learning_rate": 1e-3,
+            "initialization": "he_uniform",
+            "gradient_scaling": "paper",
+            **options,
+        },
+        "backbone": {"small_images": True, "normalization": "shared"},
+        "batch_size": 16,
+        "eval_every": 200,
+    }
