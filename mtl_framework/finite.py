@@ -20,20 +20,22 @@ class LossWatch:
 
     Args:
         task_names: the last dimension of a loss numbers these, if it is as long.
+        deferred: look only in :meth:`check`; False where reading a loss costs nothing.
     """
 
-    def __init__(self, task_names: Sequence[str]) -> None:
+    def __init__(self, task_names: Sequence[str], deferred: bool) -> None:
         self.task_names = tuple(task_names)
+        self._most_pending = _MOST_PENDING if deferred else 1
         self._pending: list[tuple[int, Tensor]] = []
 
     def add(self, iteration: int, loss: Tensor) -> None:
-        """Note the loss (any shape) of an iteration; looks at once where reading costs nothing.
+        """Note the loss (any shape) of an iteration.
 
         Raises:
             NotFiniteError: as :meth:`check`.
         """
         self._pending.append((iteration, loss.detach().clone()))
-        if loss.device.type == "cpu" or len(self._pending) >= _MOST_PENDING:
+        if len(self._pending) >= self._most_pending:
             self.check()
 
     def check(self) -> None:

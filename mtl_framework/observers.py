@@ -15,7 +15,6 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
-from torch import Tensor
 
 from .errors import MtlError
 from .evaluation import Evaluation
@@ -125,8 +124,9 @@ class Progress:
         first = run.iteration == self._first[0] + 1
         if run.device.type == "cpu" or first or run.iteration % run.config.log_every == 0:
             figures = [f"loss {float(step.loss.detach().mean()):.3f}"]
-            if "entropy" in step.metrics:
-                figures.append(f"entropy {_number(step.metrics['entropy']):.3f}")
+            entropy = _number(step.metrics.get("entropy", math.nan))
+            if isinstance(entropy, float):
+                figures.append(f"entropy {entropy:.3f}")
             elapsed = max(run.seconds - self._first[1], 1e-9)
             figures.append(f"{(run.iteration - self._first[0]) / elapsed:.1f} it/s")
             self._bar.update(self._row, figures=" · ".join(figures))
@@ -154,10 +154,12 @@ def _losses(step: Step, tasks: tuple[str, ...]) -> dict[str, Any]:
     return found
 
 
-def _number(value: Tensor | float) -> Any:
-    """A metric as JSON has it: a number or nested lists; what is not finite becomes null."""
-    plain = value.tolist() if isinstance(value, Tensor) else value
-    return _finite(plain)
+def _number(value: Any) -> Any:
+    """A metric as JSON has it: a number or nested lists; what is not finite becomes null.
+
+    Tensors, and numpy's arrays and numbers, become plain ones.
+    """
+    return _finite(value.tolist() if hasattr(value, "tolist") else value)
 
 
 def _finite(value: Any) -> Any:

@@ -90,7 +90,7 @@ class Run:
             backbone.mean,
             backbone.std,
         )
-        self._watch = LossWatch(suite.task_names)
+        self._watch = LossWatch(suite.task_names, deferred=device.type != "cpu")
         self._observers: list[MetricsFile | Progress] = []
         self._metrics: MetricsFile | None = None
         self._metrics_length = 0

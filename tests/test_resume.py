@@ -17,14 +17,17 @@ from tiny import Soft, SoftModel, TinyPlugins, content, start
 from torch import Tensor
 
 from mtl_framework.backbones import Backbone
+from mtl_framework.config import check_config
 from mtl_framework.errors import MtlError
 from mtl_framework.folder import first_difference
+from mtl_framework.hookspecs import hookimpl
+from mtl_framework.plugins import Plugins
 from mtl_framework.run import Interrupted, Run
 from mtl_framework.strategy import Step
 from mtl_framework.tasks import Suite
 
 HERE = Path(__file__).parent
-STRATEGIES = ["soft", "routed"]
+STRATEGIES = ["soft", "routed", "learned"]
 
 
 class Signals(TinyPlugins):
@@ -38,6 +41,18 @@ class Signals(TinyPlugins):
         super().notify(hook, **values)
         if hook == "mtl_step" and values["run"].iteration in self.after:
             signal.raise_signal(self.number)
+
+
+class StopsAfter:
+    """The same as a plugin of a user's."""
+
+    def __init__(self, after: int) -> None:
+        self.after = after
+
+    @hookimpl
+    def mtl_step(self, run: Run, step: Step) -> None:
+        if run.iteration == self.after:
+            signal.raise_signal(signal.SIGTERM)
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +79,23 @@ def test_a_run_stopped_after_any_step_goes_on_as_if_it_had_not(
     assert run.iteration == at
     run.execute()
     assert content(tmp_path / "r") == whole[strategy]
+
+
+def test_the_papers_network_on_embedded_data_goes_on(tmp_path: Path) -> None:
+    config = check_config(
+        {
+            "strategy": {"name": "lws"}, "backbone": {"name": "dkl_convnet"},
+            "suite": {"name": "digits"}, "iterations": 4, "eval_every": 3, "batch_size": 4,
+            "log_every": 1, "device": "cpu",
+        }
+    )  # fmt: skip
+    Run.start(config, Plugins.load(), tmp_path / "whole").execute()
+    stopping = Plugins.load()
+    stopping.register(StopsAfter(2), "stops")
+    with pytest.raises(Interrupted):
+        Run.start(config, stopping, tmp_path / "r").execute()
+    Run.start(config, Plugins.load(), tmp_path / "r", resume=True).execute()
+    assert content(tmp_path / "r") == content(tmp_path / "whole")
 
 
 def test_a_run_stopped_after_every_step_goes_on(tmp_path: Path, whole: dict[str, Any]) -> None:
@@ -131,7 +163,7 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE), *sys.path])}
 
 
-@pytest.mark.parametrize(("strategy", "stride"), [("soft", "1"), ("routed", "5")])
+@pytest.mark.parametrize(("strategy", "stride"), [("soft", "1"), ("learned", "9")])
 def test_kill_9_anywhere_in_its_writing_changes_nothing(
     tmp_path: Path, strategy: str, stride: str
 ) -> None:
@@ -148,6 +180,8 @@ import sys, time
 from pathlib import Path
 import torch
 from tiny import TinyPlugins, start
+from mtl_framework.hookspecs import hookimpl
+from mtl_framework.plugins import Plugins
 from mtl_framework.run import Interrupted
 
 torch.set_num_threads(1)

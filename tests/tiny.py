@@ -177,8 +177,9 @@ class TinyPlugin:
         self.strategies = strategies
 
     @hookimpl
-    def mtl_strategies(self) -> dict[str, type[Strategy]]:
-        return {"soft": Soft, "routed": Routed, **self.strategies}
+    def mtl_strategies(self) -> dict[str, type[Strategy] | str]:
+        learned = "mtl_lws.strategy:LearnedWeightSharing"
+        return {"soft": Soft, "routed": Routed, "learned": learned, **self.strategies}
 
     @hookimpl
     def mtl_suites(self) -> dict[str, Callable[..., Suite]]:
