@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
 from dense import binary_suite, dense_backbone
 from makers import make_batch
 from mtl_baselines.ends import FullSharing, NoSharing
@@ -383,6 +385,34 @@ def test_going_on_from_a_saved_state_changes_nothing(unused: str, tmp_path: Path
     assert torch.equal(resumed.distribution.pi, straight.distribution.pi)
     assert torch.equal(resumed.generator.get_state(), straight.generator.get_state())
     assert torch.equal(resumed.network.assignment, straight.network.assignment)
+
+
+# -- several processes --------------------------------------------------------------------------
+
+
+def train_as_rank(rank: int, folder: str) -> None:
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", f"file://{folder}/meeting", rank=rank, world_size=2)
+    strategy = build(weights_per_unit=2, nes_learning_rate=0.3)
+    for seed in range(3):
+        strategy.search_step(binary_batch(3, 10 * seed + rank))
+        strategy.weight_step(binary_batch(3, 10 * seed + 5 + rank))
+    torch.save(strategy.distribution.pi, f"{folder}/pi{rank}")
+    torch.save(parameters(strategy.network), f"{folder}/parameters{rank}")
+    dist.destroy_process_group()
+
+
+def test_processes_with_their_own_examples_learn_the_same(tmp_path: Path) -> None:
+    mp.spawn(train_as_rank, (str(tmp_path),), nprocs=2)
+    pi = [torch.load(tmp_path / f"pi{rank}", weights_only=True) for rank in range(2)]
+    found = [torch.load(tmp_path / f"parameters{rank}", weights_only=True) for rank in range(2)]
+    assert torch.equal(pi[0], pi[1])
+    assert_equal(found[0], found[1])
+    alone = build(weights_per_unit=2, nes_learning_rate=0.3)
+    for seed in range(3):
+        alone.search_step(binary_batch(3, 10 * seed))
+        alone.weight_step(binary_batch(3, 10 * seed + 5))
+    assert not torch.equal(pi[0], alone.distribution.pi)
 
 
 # -- a problem with a solution ------------------------------------------------------------------

@@ -23,6 +23,7 @@ from mtl_framework import (
     Suite,
     TaskNetworks,
 )
+from mtl_framework.distributed import all_reduce_mean
 
 from .config import LwsConfig, check_room
 from .distribution import SearchDistribution
@@ -92,7 +93,8 @@ class LearnedWeightSharing(Strategy):
         network.eval()
         assignments = self.distribution.sample(config.nes_samples, self.generator)
         with torch.no_grad():
-            losses = network.losses(batch, assignments)
+            # every process draws the same assignments and must rank them alike
+            losses = all_reduce_mean(network.losses(batch, assignments))
         self.distribution.step(
             assignments,
             (losses.mean(1) if config.credit == "joint" else losses).cpu(),
