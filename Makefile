@@ -1,0 +1,51 @@
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+FIND_PYTHON := for python in python3.13 python3.12 python3.11 python3; do \
+	$$python -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	&& echo $$python && break; done
+# what pip is doing, without the hundred lines that look alike
+BRIEF := awk '/Downloading .*(MB|GB)|Using cached .*(MB|GB)/ {print; fflush()} \
+	/^Installing collected/ {print "unpacking " NF - 3 " packages"; fflush()}'
+
+DEMO ?=
+
+.PHONY: demo test test-all lint format clean help
+
+demo: $(READY)  ## set up, then learn which tasks share which weights of a ResNet18
+	$(BIN)/mtl run --strategy lws --backbone resnet18 $(DEMO)
+
+test: lint  ## set up, then check style, types and behaviour (under 10 minutes on 2 cores)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow"
+
+test-all: lint  ## the same with the slow tests
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+
+lint: $(READY)  ## check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(READY)  ## put the code into its one format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:  ## remove the environment and caches; runs stay
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+help:  ## show this
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' Makefile
+
+$(READY): pyproject.toml
+	@python="$(PYTHON)"; [ -n "$$python" ] || python=$$($(FIND_PYTHON)) || true; \
+	[ -n "$$python" ] || { echo "found no Python 3.11 or newer with venv and pip among" \
+		"python3.13, python3.12, python3.11, python3; name one: make PYTHON=/path/to/python" >&2; \
+		exit 1; }; \
+	echo "setting up $(VENV) with $$python; the first time this downloads torch, up to 5 GB"; \
+	[ -x $(BIN)/python ] || "$$python" -m venv $(VENV)
+	@PYTHONUNBUFFERED=1 $(BIN)/python -m pip install --disable-pip-version-check -e ".[dev]" | $(BRIEF)
+	@touch $@

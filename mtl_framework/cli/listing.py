@@ -1,0 +1,145 @@
+"""``mtl list``: what can be named on the command line."""
+
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.table import Table
+
+from ..entry_points import entry_point_metadata
+from ..errors import MtlError
+from .console import load_plugins, say_warning, stdout
+
+if TYPE_CHECKING:
+    from ..plugins import Contribution, Plugins
+
+app = typer.Typer(help="List strategies, backbones, suites or plugins.")
+
+
+@app.command(help="Ways to share weights.")
+def strategies() -> None:
+    """Strategies of all plugins."""
+    plugins = load_plugins()
+    table = _table("strategy", "what it does", "presets", "plugin")
+    for found in plugins.contributions("strategy"):
+        strategy, reason = _resolved(plugins, found)
+        presets = ", ".join(strategy.presets) if strategy else ""
+        table.add_row(found.name, reason or _first_line(strategy), presets, _source(found))
+    stdout().print(table)
+    stdout().print("Options of one: mtl describe --strategy NAME")
+
+
+@app.command(help="Networks: the plugins' own, and timm's.")
+def backbones(
+    pattern: Annotated[
+        str | None, typer.Option("--filter", metavar="GLOB", help="e.g. 'resnet*'.")
+    ] = None,
+) -> None:
+    """Backbones of all plugins; those of timm where a pattern is given."""
+    plugins = load_plugins()
+    import timm
+
+    models = timm.list_models()
+    table = _table("backbone", "what it is", "plugin")
+    for found in plugins.contributions("backbone"):
+        if pattern is None or fnmatchcase(found.name, pattern):
+            factory, reason = _resolved(plugins, found)
+            table.add_row(found.name, reason or _first_line(factory), _source(found))
+    if pattern is not None:
+        for name in models:
+            if fnmatchcase(name, pattern):
+                table.add_row(name, "", "timm")
+        if not table.row_count:
+            raise MtlError(f"no backbone matches {pattern!r}; try '*{pattern.strip('*')}*'")
+    stdout().print(table)
+    if pattern is None:
+        stdout().print(
+            f"and the {len(models)} models of timm {timm.__version__}: "
+            "mtl list backbones --filter 'resnet*'",
+            markup=False,
+        )
+
+
+@app.command(help="Sets of tasks that are trained together.")
+def suites() -> None:
+    """Suites of all plugins."""
+    plugins = load_plugins()
+    table = _table("suite", "what it holds", "plugin")
+    for found in plugins.contributions("suite"):
+        factory, reason = _resolved(plugins, found)
+        table.add_row(found.name, reason or _first_line(factory), _source(found))
+    stdout().print(table)
+
+
+@app.command(help="Installed plugins; nothing of them is imported unless --check is given.")
+def plugins(
+    check: Annotated[
+        bool, typer.Option("--check", help="Import each, and say what it contributes.")
+    ] = False,
+) -> None:
+    """Plugins, by the metadata of the distributions that installed them."""
+    installed = entry_point_metadata()
+    table = _table("plugin", "distribution", "version", "module", *["contributes"] * check)
+    loaded = _load_quietly() if check else None
+    for found in installed:
+        row = [found.plugin, found.distribution, found.version, found.module]
+        if loaded is not None:
+            row.append(_contributed(loaded, found.plugin, found.distribution))
+        table.add_row(*row)
+    stdout().print(table)
+    if loaded is None:
+        stdout().print("Import each and see what it contributes: mtl list plugins --check")
+        return
+    for problem in loaded.problems:
+        say_warning(problem)
+    if loaded.problems:
+        raise typer.Exit(1)
+
+
+def _load_quietly() -> "Plugins":
+    from ..plugins import Plugins
+
+    return Plugins.load(on_problem=lambda problem: None)
+
+
+def _contributed(loaded: "Plugins", plugin: str, distribution: str) -> str:
+    parts = []
+    for kind, plural in (
+        ("strategy", "strategies"),
+        ("backbone", "backbones"),
+        ("suite", "suites"),
+    ):
+        names = [
+            found.name
+            for found in loaded.contributions(kind)  # type: ignore[arg-type]
+            if (found.source.plugin, found.source.distribution) == (plugin, distribution)
+        ]
+        if names:
+            parts.append(f"{plural} {', '.join(names)}")
+    broken = any((p.plugin, p.distribution) == (plugin, distribution) for p in loaded.problems)
+    return "; ".join([*parts, *(["see warning"] if broken else [])]) or "observers only"
+
+
+def _resolved(plugins: "Plugins", found: "Contribution") -> tuple[Any, str]:
+    """The class or factory, or why it cannot be had."""
+    try:
+        return plugins.resolved(found), ""
+    except MtlError as error:
+        return None, str(error)
+
+
+def _first_line(value: Any) -> str:
+    return (value.__doc__ or "").strip().partition("\n")[0]
+
+
+def _source(found: "Contribution") -> str:
+    source = found.source
+    own = source.distribution == "mtl-framework"
+    return source.plugin if own else f"{source.plugin} ({source.distribution})"
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table

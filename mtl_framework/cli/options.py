@@ -1,0 +1,44 @@
+"""Options that several commands have."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ..layers import Layer, Setting, parse_setting, read_file
+
+Strategy = Annotated[
+    str | None, typer.Option("--strategy", help="How tasks share weights: `mtl list strategies`.")
+]
+Backbone = Annotated[
+    str | None, typer.Option("--backbone", help="The network: `mtl list backbones`.")
+]
+Suite = Annotated[
+    str | None, typer.Option("--suite", help="The tasks to train together: `mtl list suites`.")
+]
+Preset = Annotated[
+    str | None, typer.Option("--preset", help="Settings that the strategy names, e.g. a paper's.")
+]
+ConfigFile = Annotated[
+    Path | None, typer.Option("--config", help="YAML file; other options win over it.")
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Any key of a config, e.g. backbone.small_images=true; a bare key is an option of "
+        "the strategy. Repeatable.",
+    ),
+]
+
+
+def layers_of(config: Path | None, flags: dict[str, Any]) -> list[Layer]:
+    """Layers of a config file and of the options that were given."""
+    given = {key: value for key, value in flags.items() if value is not None}
+    return [*([read_file(config)] if config else []), Layer(given)]
+
+
+def settings_of(texts: list[str] | None) -> list[Setting]:
+    """Every ``--set``, in order."""
+    return [parse_setting(text) for text in texts or []]

@@ -1,0 +1,115 @@
+"""``mtl run``."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ..allocator import keep_freed_memory
+from ..config import RunConfig
+from ..errors import MtlError
+from ..layers import resolve
+from . import options
+from .console import load_plugins, stderr, stdout
+
+RUNS = Path("runs")
+
+
+def run(
+    strategy: options.Strategy = None,
+    backbone: options.Backbone = None,
+    suite: options.Suite = None,
+    iterations: Annotated[
+        str | None,
+        typer.Option("--iterations", metavar="INT", help="Steps of the strategy's training loop."),
+    ] = None,
+    seed: Annotated[
+        str | None, typer.Option("--seed", metavar="INT", help="Of weights, batches and sampling.")
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option("--device", help="auto, cpu, mps, cuda or cuda:N.")
+    ] = None,
+    precision: Annotated[str | None, typer.Option("--precision", help="fp32 or bf16.")] = None,
+    eval_every: Annotated[
+        str | None,
+        typer.Option("--eval-every", metavar="INT", help="Iterations between evaluations."),
+    ] = None,
+    preset: options.Preset = None,
+    settings: options.Settings = None,
+    config: options.ConfigFile = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", help="Folder of the run; default: runs/SUITE-STRATEGY-BACKBONE-sSEED."
+        ),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the run in --output.")
+    ] = False,
+) -> None:
+    """Train the tasks of a suite together, evaluate, and say where the results lie."""
+    # Numbers stay text here: the config checks them, with one kind of message for all its keys.
+    flags: dict[str, Any] = {
+        "strategy": strategy,
+        "backbone": backbone,
+        "suite": suite,
+        "iterations": iterations,
+        "seed": seed,
+        "device": device,
+        "precision": precision,
+        "eval_every": eval_every,
+        "preset": preset,
+    }
+    parsed = options.settings_of(settings)
+    if resume and (config or preset):
+        raise MtlError("--resume reads the run's own config: leave out --config and --preset")
+    if resume and output is not None:
+        if not (output / "config.yaml").is_file():
+            raise MtlError(f"cannot resume: there is no run in {output} (no config.yaml)")
+        config = output / "config.yaml"
+    layers = options.layers_of(config, flags)
+
+    keep_freed_memory()
+    plugins = load_plugins()
+    complete = resolve(plugins, layers, parsed)
+    if output is None:
+        output = existing_folder(complete) if resume else free_folder(complete)
+        if resume:
+            layers = options.layers_of(output / "config.yaml", flags)
+            complete = resolve(plugins, layers, parsed)
+    from ..run import Run
+    from ..summary import print_summary
+
+    started = Run.start(complete, plugins, output, resume=resume, console=stderr())
+    result = started.execute()
+    print_summary(result, output, stdout())
+
+
+def default_folder(config: RunConfig) -> Path:
+    """``runs/<suite>-<strategy>-<backbone>-s<seed>``."""
+    names = [config.suite.name, config.strategy.name, config.backbone.name, f"s{config.seed}"]
+    return RUNS / "-".join(names).replace("/", "_")
+
+
+def free_folder(config: RunConfig) -> Path:
+    """The default folder, numbered where that is taken."""
+    first = default_folder(config)
+    folder, number = first, 1
+    while folder.exists():
+        number += 1
+        folder = first.with_name(f"{first.name}-{number}")
+    return folder
+
+
+def existing_folder(config: RunConfig) -> Path:
+    """The default folder of a run that goes on.
+
+    Raises:
+        MtlError: if there is no such run, or there are several.
+    """
+    first = default_folder(config)
+    if not (first / "config.yaml").is_file():
+        raise MtlError(f"--resume finds no run in {first}; name its folder with --output")
+    if first.with_name(f"{first.name}-2").exists():
+        raise MtlError(f"there are several runs {first}*; name one with --output")
+    return first
