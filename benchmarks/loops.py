@@ -46,9 +46,7 @@ class Loops(nn.Module):
         """Losses (S, T) without gradients."""
         return torch.stack(
             [
-                torch.stack(
-                    [self.loss(batch, a[:, t].tolist(), t) for t in range(len(self.tasks))]
-                )
+                torch.stack([self.loss(batch, a[:, t].tolist(), t) for t in range(len(self.tasks))])
                 for a in assignments
             ]
         )

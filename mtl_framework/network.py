@@ -91,6 +91,7 @@ class TaskNetworks(MultiTaskModel):
         self.weights_per_unit = tuple(weights_per_unit)
         self.branching = backbone.branching if branching is None else branching
         self._group_major = group_major
+        self._format = torch.contiguous_format  # of images and convolutions
         self._context = RoutingContext()
         self._banks: list[list[WeightBank]] = []
         self.skeleton = self._rewrite(checkpoint)
@@ -231,8 +232,12 @@ class TaskNetworks(MultiTaskModel):
 
     def _outputs(self, rows: Tensor, plan: RoutePlan, gather_statistics: bool) -> list[Tensor]:
         """Outputs (B, groups, outputs) of every task of a plan, for the task's own groups."""
-        if plan.group_major and rows.ndim == 4 and rows.is_floating_point():
-            rows = rows.contiguous(memory_format=torch.channels_last)
+        images = torch.channels_last if plan.group_major else torch.contiguous_format
+        if self._format != images:
+            self.to(memory_format=images)  # type: ignore[call-overload]
+            self._format = images
+        if rows.ndim == 4:
+            rows = rows.contiguous(memory_format=images)
         with self._context.running(plan, gather_statistics), self.autocast(rows.device):
             found: Tensor = self.skeleton(rows)
         inside = self.backbone.heads_inside

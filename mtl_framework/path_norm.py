@@ -47,17 +47,16 @@ class _PathBatchNorm(torch.autograd.Function):
     ) -> Tensor:
         groups = len(mean)
         saved_mean, saved_scale = torch.empty_like(mean), torch.empty_like(mean)
-        parts = []
-        for g, part in enumerate(x.chunk(groups)):
+        y = torch.empty_like(x)
+        for g, (part, out) in enumerate(zip(x.chunk(groups), y.chunk(groups), strict=True)):
             # a momentum of one makes the running averages this group's own statistics
-            y, center, scale = torch.native_batch_norm(
-                part, weight, bias, mean[g], var[g], True, 1.0, eps
-            )
-            saved_mean[g], saved_scale[g] = center, scale
-            parts.append(y)
+            torch.ops.aten.native_batch_norm.out(
+                part, weight, bias, mean[g], var[g], True, 1.0, eps,
+                out=out, save_mean=saved_mean[g], save_invstd=saved_scale[g],
+            )  # fmt: skip
         ctx.eps = eps
         ctx.save_for_backward(x, weight, saved_mean, saved_scale)
-        return torch.cat(parts)
+        return y
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Any:
@@ -66,10 +65,9 @@ class _PathBatchNorm(torch.autograd.Function):
         needed = [ctx.needs_input_grad[0], weight is not None, weight is not None]
         if gradient.stride() != x.stride():
             gradient = torch.empty_like(x).copy_(gradient)
-        parts, by_weight, by_bias = [], None, None
-        for g, (part, above) in enumerate(
-            zip(x.chunk(groups), gradient.chunk(groups), strict=True)
-        ):
+        below, by_weight, by_bias = torch.empty_like(x), None, None
+        slices = zip(*(tensor.chunk(groups) for tensor in (x, gradient, below)), strict=True)
+        for g, (part, above, out) in enumerate(slices):
             to_x, to_weight, to_bias = torch.ops.aten.native_batch_norm_backward(
                 above,
                 part,
@@ -82,8 +80,9 @@ class _PathBatchNorm(torch.autograd.Function):
                 ctx.eps,
                 needed,
             )
-            parts.append(to_x)
+            if needed[0]:
+                out.copy_(to_x)  # while it is in the cache
             if weight is not None:
                 by_weight = to_weight if by_weight is None else by_weight.add_(to_weight)
                 by_bias = to_bias if by_bias is None else by_bias.add_(to_bias)
-        return (torch.cat(parts) if needed[0] else None, by_weight, by_bias, None, None, None)
+        return (below if needed[0] else None, by_weight, by_bias, None, None, None)

@@ -1,0 +1,82 @@
+"""Peak memory of a pass against the budget that was set."""
+
+import resource
+import subprocess
+import sys
+
+import torch
+from common import (
+    Row,
+    Sampler,
+    arguments,
+    at_most,
+    finish,
+    make_batch,
+    make_tasks,
+    plugin_backbone,
+    timm_backbone,
+)
+
+from mtl_framework.network import TaskNetworks
+
+CASES = {
+    "omniglot_convnet": ((1, 105, 105), 8, 8),
+    "resnet18": ((3, 32, 32), 8, 8),
+}
+
+
+def peak(name: str, budget: int | None) -> float:
+    """MiB that a step adds to what is held without activations, in this process."""
+    shape, tasks, weights = CASES[name]
+    backbone = plugin_backbone(name, shape) if "convnet" in name else timm_backbone(name, shape)
+    suite = make_tasks([10] * tasks, shape)
+    network = TaskNetworks(backbone, suite, weights).train()
+    batch = make_batch(suite)
+    draw = Sampler(len(backbone.units), tasks, weights, None)
+    network.memory_budget = 1  # gradients and buffers of the libraries exist before it counts
+    network.accumulate_gradients(batch, draw(1))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    network.memory_budget = budget
+    network.accumulate_gradients(batch, draw())
+    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+
+
+def main() -> None:
+    if len(sys.argv) > 2 and sys.argv[1] == "--peak":
+        torch.set_num_threads(1)
+        print(peak(sys.argv[2], int(sys.argv[3]) or None))
+        return
+    options = arguments(__doc__ or "")
+    rows: list[Row] = []
+    cases = (
+        [("resnet18", 300)]
+        if options.quick
+        else [
+            ("resnet18", 300),
+            ("resnet18", 600),
+            ("omniglot_convnet", 800),
+            ("omniglot_convnet", 2000),
+        ]
+    )
+    for name, budget in cases:
+        if options.only not in name:
+            continue
+        found = {}
+        for value in (budget, 0):
+            command = [sys.executable, __file__, "--peak", name, str(value)]
+            output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+            found[value] = float(output)
+        rows.append(
+            at_most(
+                f"peak / budget, {name}, {budget} MiB",
+                found[budget] / budget,
+                1.1,
+                peak_mib=found[budget],
+                without_budget_mib=found[0],
+            )
+        )
+    finish(rows, options)
+
+
+if __name__ == "__main__":
+    main()
