@@ -59,7 +59,7 @@ def _status(arguments: list[str]) -> int:
         say_error(_usage(error))
         return 2
     except (KeyboardInterrupt, typer.Abort):
-        say_error("nothing was saved", label="stopped")
+        say_error("interrupted", label="stopped")
         return 130
 
 
