@@ -11,13 +11,17 @@ if TYPE_CHECKING:
     from .backbones import Backbone as Backbone
     from .config import RunConfig as RunConfig
     from .data.batches import Batch as Batch
+    from .distributed import all_reduce_mean as all_reduce_mean
     from .errors import MtlError as MtlError
+    from .errors import UnknownNameError as UnknownNameError
     from .evaluation import Evaluation as Evaluation
     from .hookspecs import hookimpl as hookimpl
     from .model import MultiTaskModel as MultiTaskModel
     from .model import ParameterCounts as ParameterCounts
     from .model import Sharing as Sharing
     from .network import TaskNetworks as TaskNetworks
+    from .records import RunRecord as RunRecord
+    from .report.figure import ReportFigure as ReportFigure
     from .run import Result as Result
     from .run import Run as Run
     from .strategy import Step as Step
@@ -45,9 +49,11 @@ _HOMES = {
     "Objective": "tasks",
     "ParameterCounts": "model",
     "Regression": "tasks",
+    "ReportFigure": "report.figure",
     "Result": "run",
     "Run": "run",
     "RunConfig": "config",
+    "RunRecord": "records",
     "Sharing": "model",
     "Step": "strategy",
     "Strategy": "strategy",
@@ -55,6 +61,8 @@ _HOMES = {
     "Suite": "tasks",
     "Task": "tasks",
     "TaskNetworks": "network",
+    "UnknownNameError": "errors",
+    "all_reduce_mean": "distributed",
     "hookimpl": "hookspecs",
 }
 

@@ -23,8 +23,8 @@ class RowLayout:
         """View with the first dimension taken apart: (B, G, n, ...)."""
         inner = x.shape[0] // (self.examples * self.groups)
         if self.group_major:
-            return x.unflatten(0, (self.groups, self.examples, inner)).transpose(0, 1)
-        return x.unflatten(0, (self.examples, self.groups, inner))
+            return torch.unflatten(x, 0, (self.groups, self.examples, inner)).transpose(0, 1)
+        return torch.unflatten(x, 0, (self.examples, self.groups, inner))
 
     def join_first(self, x: Tensor) -> Tensor:
         """The reverse of :meth:`split_first`."""

@@ -234,7 +234,7 @@ class TaskNetworks(MultiTaskModel):
         """Outputs (B, groups, outputs) of every task of a plan, for the task's own groups."""
         images = torch.channels_last if plan.group_major else torch.contiguous_format
         if self._format != images:
-            self.to(memory_format=images)  # type: ignore[call-overload]
+            self.to(memory_format=images)
             self._format = images
         if rows.ndim == 4:
             rows = rows.contiguous(memory_format=images)
@@ -254,7 +254,7 @@ class TaskNetworks(MultiTaskModel):
         by_group = RowLayout(plan.examples, groups, plan.group_major).split_first(found).squeeze(2)
         outputs = []
         if inside:
-            for part, width in zip(by_group.split(counts, 1), widths, strict=True):
+            for part, width in zip(torch.split(by_group, counts, 1), widths, strict=True):
                 outputs.append(part[..., :width])
         else:
             for task, (own, _) in zip(plan.tasks, plan.outputs, strict=True):
@@ -379,6 +379,26 @@ class TaskNetworks(MultiTaskModel):
         """Parameters that every task uses: those outside banks and heads."""
         banked = {p for banks in self._banks for bank in banks for p in bank.parameters()}
         return [p for p in self.skeleton.parameters() if p not in banked]
+
+    def scale_gradients_by_usage(self, users: Float[Tensor, "units weights"]) -> None:
+        """Divide gradients of the mean loss by users instead of by the number of tasks.
+
+        What the published code of learned weight sharing does (the paper's equation 13 does not): a
+        weight's gradient is multiplied by T / users, a head's, which has one user, by T.
+
+        Args:
+            users: expected number of tasks that use each weight; 0 leaves its gradient alone.
+        """
+        tasks = len(self.tasks)
+        factors = [(self.head_parameters(task), float(tasks)) for task in range(tasks)]
+        for unit, count in enumerate(self.weights_per_unit):
+            for weight, number in enumerate(users[unit, :count].tolist()):
+                if number > 0:
+                    factors.append((self.bank_parameters(unit, weight), tasks / number))
+        for parameters, factor in factors:
+            for parameter in parameters:
+                if parameter.grad is not None:
+                    parameter.grad.mul_(factor)
 
     def initialize(self, scheme: str) -> None:
         """Draw the weights of convolutions and linear layers anew.

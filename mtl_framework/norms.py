@@ -154,7 +154,8 @@ class RoutedBatchNorm(nn.Module):
         else:
             mean, var = self._statistic(x, groups), self._statistic(x, groups)
             view, inner = self._channels_by_path(x, layout)
-            weight, bias = self.weight, self.bias
+            weight: Tensor | None = self.weight
+            bias: Tensor | None = self.bias
             if groups > 1 and weight is not None and bias is not None:
                 weight, bias = weight.repeat(groups), bias.repeat(groups)
             # a momentum of one makes batch_norm hand out this batch's own statistics

@@ -140,14 +140,16 @@ def _conv(in_chans: int, out_chans: int) -> nn.Sequential:
         OrderedDict(
             conv=nn.Conv2d(in_chans, out_chans, kernel_size=3, padding=1, bias=False),
             bn=nn.BatchNorm2d(out_chans),
-            relu=nn.ReLU(),
+            relu=nn.ReLU(inplace=True),
             pool=nn.MaxPool2d(2),
         )
     )
 
 
 def _dense(in_features: int, out_features: int) -> nn.Sequential:
-    return nn.Sequential(OrderedDict(linear=nn.Linear(in_features, out_features), relu=nn.ReLU()))
+    return nn.Sequential(
+        OrderedDict(linear=nn.Linear(in_features, out_features), relu=nn.ReLU(inplace=True))
+    )
 
 
 def _pooled_size(name: str, img_size: tuple[int, int] | None, poolings: int) -> tuple[int, int]:

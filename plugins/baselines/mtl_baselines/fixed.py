@@ -1,13 +1,13 @@
 """What all strategies have in common whose assignment is known before training."""
 
 from abc import abstractmethod
-from collections.abc import Generator, Iterable
+from collections.abc import Generator
 from typing import Any, ClassVar, Literal
 
 import torch
 from jaxtyping import Float, Int64
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 
 from mtl_framework import (
     Backbone,
@@ -74,18 +74,9 @@ class FixedStrategy(Strategy):
         self.optimizer.zero_grad()
         losses = network.accumulate_gradients(batch, network.assignment.cpu()[None])
         if self.config.gradient_scaling == "usage":
-            self._scale_by_usage()
+            network.scale_gradients_by_usage(usage(network.assignment.cpu()))
         self.optimizer.step()
         return losses
-
-    def _scale_by_usage(self) -> None:
-        """Divide by the number of tasks that use a weight instead of by the number of all."""
-        network, tasks = self.network, float(len(self.network.tasks))
-        for unit, row in enumerate(network.assignment.cpu()):
-            for weight, users in enumerate(row.bincount().tolist()):
-                _multiply_gradients(network.bank_parameters(unit, weight), tasks / users)
-        for task in range(len(network.tasks)):
-            _multiply_gradients(network.head_parameters(task), tasks)
 
 
 def renumber(groups: Int64[Tensor, "units tasks"]) -> Int64[Tensor, "units tasks"]:
@@ -93,7 +84,6 @@ def renumber(groups: Int64[Tensor, "units tasks"]) -> Int64[Tensor, "units tasks
     return torch.stack([row.unique(return_inverse=True)[1] for row in groups])
 
 
-def _multiply_gradients(parameters: Iterable[nn.Parameter], factor: float) -> None:
-    for parameter in parameters:
-        if parameter.grad is not None:
-            parameter.grad.mul_(factor)
+def usage(assignment: Int64[Tensor, "units tasks"]) -> Float[Tensor, "units weights"]:
+    """How many tasks use each weight of every unit."""
+    return torch.nn.functional.one_hot(assignment).sum(1).double()

@@ -10,8 +10,14 @@ from jaxtyping import Int64
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from mtl_framework import Backbone, MtlError, Result, StrategyConfig, Suite
-from mtl_framework.errors import UnknownNameError
+from mtl_framework import (
+    Backbone,
+    MtlError,
+    Result,
+    StrategyConfig,
+    Suite,
+    UnknownNameError,
+)
 
 from .fixed import FixedConfig, FixedStrategy
 from .presets import paper

@@ -5,12 +5,12 @@ Strategy and Stochastic Gradient Descent", IJCNN 2020, arXiv 2003.10159. Where p
 code differ, an option names both sides and the paper's is the default.
 """
 
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Generator, Mapping
 from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from mtl_framework import (
     Backbone,
@@ -22,8 +22,8 @@ from mtl_framework import (
     StrategyConfig,
     Suite,
     TaskNetworks,
+    all_reduce_mean,
 )
-from mtl_framework.distributed import all_reduce_mean
 
 from .config import LwsConfig, check_room
 from .distribution import SearchDistribution
@@ -113,23 +113,11 @@ class LearnedWeightSharing(Strategy):
         self.optimizer.zero_grad()
         losses = network.accumulate_gradients(batch, assignments)
         if config.gradient_scaling == "usage":
-            self._scale_by_usage()
+            network.scale_gradients_by_usage(self.distribution.pi.sum(1))
         if config.unused_weights == "momentum":
             self._zero_missing_gradients()
         self.optimizer.step()
         return losses
-
-    def _scale_by_usage(self) -> None:
-        """Divide by a weight's expected share of the tasks instead of by their number."""
-        network, tasks = self.network, float(len(self.network.tasks))
-        users = self.distribution.pi.sum(1).tolist()
-        for unit, count in enumerate(network.weights_per_unit):
-            for weight in range(count):
-                parameters = network.bank_parameters(unit, weight)
-                if users[unit][weight] > 0:
-                    _multiply_gradients(parameters, tasks / users[unit][weight])
-        for task in range(len(network.tasks)):
-            _multiply_gradients(network.head_parameters(task), tasks)
 
     def _zero_missing_gradients(self) -> None:
         """Let Adam move every weight that it has moved before."""
@@ -154,9 +142,3 @@ class LearnedWeightSharing(Strategy):
             return SearchDistribution(pi.expand(units, tasks, weights))
         except MtlError as error:
             raise MtlError(f"initial_distribution: {error}") from None
-
-
-def _multiply_gradients(parameters: Iterable[nn.Parameter], factor: float) -> None:
-    for parameter in parameters:
-        if parameter.grad is not None:
-            parameter.grad.mul_(factor)
