@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from .network import TaskNetworks as TaskNetworks
     from .records import RunRecord as RunRecord
     from .report.figure import ReportFigure as ReportFigure
+    from .records import RunRecord as RunRecord
+    from .report.figure import ReportFigure as ReportFigure
     from .run import Result as Result
     from .run import Run as Run
     from .strategy import Step as Step
@@ -50,9 +52,11 @@ _HOMES = {
     "ParameterCounts": "model",
     "Regression": "tasks",
     "ReportFigure": "report.figure",
+    "ReportFigure": "report.figure",
     "Result": "run",
     "Run": "run",
     "RunConfig": "config",
+    "RunRecord": "records",
     "RunRecord": "records",
     "Sharing": "model",
     "Step": "strategy",

@@ -38,6 +38,13 @@ class NamedOptions(BaseModel):
         return dict(self.model_extra or {})
 
 
+def _named(value: Any) -> Any:
+    return {"name": value} if isinstance(value, str) else value
+
+
+Observer = Annotated[NamedOptions, BeforeValidator(_named)]
+
+
 class BackboneConfig(BaseModel):
     """Which network, how it is cut into units, and which units may be shared."""
 
@@ -92,6 +99,9 @@ class RunConfig(BaseModel):
     )
     log_every: int = Field(
         default=10, ge=1, description="iterations between lines of metrics.jsonl"
+    )
+    observers: Annotated[tuple[Observer, ...], BeforeValidator(_one_or_more)] = Field(
+        default=(), description="names of observers, or mappings with name and options"
     )
     memory_budget: int | None = Field(
         default=None,

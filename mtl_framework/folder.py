@@ -11,7 +11,7 @@ from .errors import MtlError
 from .yamls import read_yaml
 
 # What may differ when a run goes on: nothing that a single step depends on.
-CHANGEABLE = ("iterations", "device", "log_every")
+CHANGEABLE = ("iterations", "device", "log_every", "observers")
 
 
 class RunFolder:

@@ -6,7 +6,7 @@ with ``@mtl_framework.hookimpl`` and may leave out any hook and any argument.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import pluggy
@@ -14,6 +14,8 @@ import pluggy
 if TYPE_CHECKING:
     from torch import nn
 
+    from .records import RunRecord
+    from .report.figure import ReportFigure
     from .run import Evaluation, Result, Run
     from .strategy import Step, Strategy
     from .tasks import Suite
@@ -35,6 +37,24 @@ def mtl_backbones() -> Mapping[str, Callable[..., nn.Module] | str]:  # type: ig
 @hookspec
 def mtl_suites() -> Mapping[str, Callable[..., Suite] | str]:  # type: ignore[empty-body]
     """Suites by name: factories whose keyword arguments are the suite's options."""
+
+
+@hookspec
+def mtl_observers() -> Mapping[str, Callable[..., object] | str]:  # type: ignore[empty-body]
+    """Observers by name, which a run has when its config's ``observers`` names them.
+
+    Factories whose keyword arguments are the observer's options; what they return has methods that
+    are marked like hooks below, and perhaps ``close``.
+    """
+
+
+@hookspec
+def mtl_figures(runs: Sequence[RunRecord]) -> Iterable[ReportFigure] | None:
+    """Further figures for a report on ``runs`` of one suite and backbone, of any strategies.
+
+    A strategy's plugin looks for its own runs (``run.result.strategy``), and draws from their
+    ``history``, which holds all metrics of its steps, or from ``checkpoint()``, its saved state.
+    """
 
 
 @hookspec

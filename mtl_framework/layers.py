@@ -123,6 +123,8 @@ def resolve(
         "name": config.suite.name,
         **complete_arguments(suite, config.suite.options, ("suite",), locate),
     }
+    for observer in config.observers:
+        plugins.observer(observer.name)
     plugins.backbone(config.backbone.name)  # an unknown name should be found before any work
     return validated(RunConfig, complete)
 

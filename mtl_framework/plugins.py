@@ -3,7 +3,8 @@
 import functools
 import importlib
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,7 @@ from .plugin_checks import (
 if TYPE_CHECKING:
     from torch import nn
 
+    from .config import NamedOptions
     from .strategy import Strategy
     from .tasks import Suite
 
@@ -33,6 +35,7 @@ _HOOKS: dict[Kind, str] = {
     "strategy": "mtl_strategies",
     "backbone": "mtl_backbones",
     "suite": "mtl_suites",
+    "observer": "mtl_observers",
 }
 
 
@@ -201,6 +204,18 @@ class Plugins:
 
         return build
 
+    def observer(self, name: str) -> Callable[..., object]:
+        """The factory of that observer: a function of its options, not checked yet.
+
+        Raises:
+            MtlError: if no plugin contributes it, or its plugin is broken; with the reason.
+        """
+        found = self._contributions.get(("observer", name))
+        if found is None:
+            raise self._unknown("observer", name, self.names("observer"))
+        factory: Callable[..., object] = self.resolved(found)
+        return factory
+
     def _unknown(self, kind: Kind, name: str, known: list[str]) -> MtlError:
         for problem in self.problems:
             if problem.missing == (kind, name) or normalized(problem.plugin) == normalized(name):
@@ -249,6 +264,59 @@ class Plugins:
                 self._manager.unregister(implementation.plugin)
                 reason = f"{hook} raised {reason_of(error)}; it gets no further calls"
                 self._report(PluginProblem(source.plugin, source.distribution, reason))
+
+    @contextmanager
+    def observing(self, wanted: "Sequence[NamedOptions]") -> Iterator[None]:
+        """Have the named observers told as well, until the block ends.
+
+        An observer that has a method ``close`` is closed then, however the block ends.
+
+        Raises:
+            MtlError: if an observer is unknown, or does not take its options.
+        """
+        from .arguments import check_arguments
+
+        with ExitStack() as stack:
+            for position, named in enumerate(wanted):
+                factory, key = self.observer(named.name), ("observers", str(position))
+                observer = factory(**check_arguments(factory, named.options, key))
+                source = self._contributions["observer", named.name].source
+                label = f"observer {position}: {named.name}"
+                self._manager.register(observer, label)
+                self._installed[label] = source
+                stack.callback(self._dismiss, observer, label)
+            yield
+
+    def _dismiss(self, observer: object, label: str) -> None:
+        del self._installed[label]
+        if self._manager.is_registered(observer):
+            self._manager.unregister(observer)
+        if hasattr(observer, "close"):
+            observer.close()
+
+    # -- asking --------------------------------------------------------------------------------
+
+    def collect(
+        self, hook: str, on_failure: Callable[[str], None], **values: Any
+    ) -> list[tuple[Source, Any]]:
+        """What every plugin with this hook gives, without ``None``, in the order of loading.
+
+        Of an installed plugin that raises, ``on_failure`` is told in one line; errors of plugins
+        from :meth:`register` pass through.
+        """
+        found = []
+        for implementation in reversed(getattr(self._manager.hook, hook).get_hookimpls()):
+            source = self._installed.get(implementation.plugin_name)
+            try:
+                given = implementation.function(*(values[n] for n in implementation.argnames))
+            except Exception as error:
+                if source is None:
+                    raise
+                on_failure(f"{source}: {hook} raised {reason_of(error)}")
+                continue
+            if given is not None:
+                found.append((source or Source(implementation.plugin_name, "this program"), given))
+        return found
 
     def _report(self, problem: PluginProblem) -> None:
         self.problems.append(problem)

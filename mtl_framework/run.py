@@ -205,6 +205,7 @@ class Run:
                 self._observers.append(Progress(self._console))
             for observer in self._observers:
                 stack.callback(observer.close)
+            stack.enter_context(self._plugins.observing(self.config.observers))
             interrupts = stack.enter_context(Interrupts())
             self._tidy()
             self._notify("mtl_run_started")

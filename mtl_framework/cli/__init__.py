@@ -11,7 +11,7 @@ import typer
 
 from ..errors import MtlError
 from ..interrupts import Interrupted
-from . import compare, describe, listing, run
+from . import compare, describe, listing, report, run
 from .console import say_error
 
 # The one class above it stands for every wrong use of commands and options. Typer does not export
@@ -29,6 +29,9 @@ app = typer.Typer(
 app.command("run", help="Train the tasks of a suite together.")(run.run)
 app.command("compare", help="Compare strategies from one config: many runs, statistics, a report.")(
     compare.compare
+)
+app.command("report", help="Show what runs found: tables and figures on one HTML page.")(
+    report.report
 )
 app.add_typer(listing.app, name="list")
 app.command("describe", help="Show the parts of a backbone, or the options of a strategy.")(

@@ -233,7 +233,7 @@ def _notes(
             needed = seeds_needed(len(counts), significance)
             notes.append(
                 f"With so few seeds no difference can reach {significance:g}: the smallest p that "
-                f"the test can give is {min(reach) * len(pairs):.2g} after correction. "
+                f"the test can give is {min(1, min(reach) * len(pairs)):.2g} after correction. "
                 f"{needed} seeds a strategy can show a difference."
             )
         tied = {

@@ -12,13 +12,14 @@ from rich.console import Console
 from ..errors import MtlError
 from ..plugins import Plugins
 from ..records import RunRecord, make_groups
+from ..report.command import make_report
 from .analysis import Analysis, analyse
 from .config import Comparison, read_comparison
 from .execution import Tracked, execute, track
 from .files import write_files
 from .grid import make_grid
 from .processes import Executor, LocalProcesses, gpu_groups, machine_threads
-from .terminal import LiveTable, analysis_table, duration, estimate, grid_table
+from .terminal import LiveTable, duration, estimate, grid_table, print_analyses
 
 RUNS = "runs"
 _LOCK = ".lock"
@@ -101,10 +102,12 @@ def compare(
         raise MtlError(f"another comparison is at work in {directory}") from error
     except OSError as error:
         raise MtlError(f"cannot write in {directory}: {error.strerror or error}") from error
-    for analysis in analyses:
-        out.print(analysis_table(analysis))
-        for note in analysis.notes:
-            out.print(f"note: {note}", markup=False, soft_wrap=True)
+    page = None
+    if any(item.state == "done" for item in tracked):
+        page = make_report(directory, f"Comparison {path.stem}", analyses, plugins)
+    print_analyses(analyses, out)
+    if page is not None:
+        out.print(f"report: {page}", markup=False, soft_wrap=True)
     return Outcome(tuple(tracked), tuple(analyses), signal)
 
 

@@ -112,6 +112,15 @@ def estimate(tracked: Sequence[Tracked], workers: int) -> tuple[float | None, in
     return (rest / workers if pace else None), unknown
 
 
+def print_analyses(analyses: Sequence[Analysis], console: Console) -> None:
+    """The table of every group, and below it what it cannot tell."""
+    for analysis in analyses:
+        console.print(analysis_table(analysis))
+        for note in analysis.notes:
+            console.print(f"note: {note}", markup=False, soft_wrap=True)
+        console.print()
+
+
 def analysis_table(analysis: Analysis) -> Table:
     """One group's table, with the caption below."""
     title = f"{analysis.group.suite} · {analysis.group.backbone}"

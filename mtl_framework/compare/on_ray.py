@@ -1,0 +1,186 @@
+"""Running cells as tasks of a Ray cluster.
+
+Every task starts the same process as on this machine. Where a node sees the comparison's folder
+(one machine, or a shared file system), the cell runs there and can go on from its last state after
+any accident. Elsewhere it runs in a temporary folder of the node, and the files are sent back at
+its end. The nodes need this framework, and the same plugins, installed.
+"""
+
+import io
+import os
+import secrets
+import tempfile
+import zipfile
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from ..config import RunConfig
+from ..errors import MtlError
+from .cells import note_failure
+from .grid import Cell
+from .processes import Ended, settle, spawn
+
+TOKEN = ".token"
+_RETRIES = 5  # of a cell whose worker or node dies
+_LEFT_BEHIND = {".lock", TOKEN}
+
+
+class RayTasks:
+    """Runs every cell as a Ray task.
+
+    Args:
+        address: of the cluster; ``auto``: the one that runs on this machine, or else a new one.
+        threads: CPUs that each cell asks for.
+        gpus: GPUs that each cell asks for.
+
+    Raises:
+        MtlError: if Ray is not installed, the cluster is not there, or no node has the resources.
+    """
+
+    def __init__(self, address: str, threads: int, gpus: float) -> None:
+        self._ray = _import_ray()
+        self._connect(address)
+        self._threads, self._gpus = threads, gpus
+        self._check_fits()
+        self._task = self._ray.remote(work).options(
+            num_cpus=threads, num_gpus=gpus, max_retries=_RETRIES
+        )
+        self._pending: dict[Any, tuple[Cell, Path]] = {}
+
+    def _connect(self, address: str) -> None:
+        """Connect to a cluster, or start one."""
+        quiet = {"log_to_driver": False, "logging_level": "error"}
+        try:
+            self._ray.init(address=address, **quiet)
+            return
+        except ConnectionError as error:
+            if address != "auto":
+                raise MtlError(f"--ray: there is no Ray cluster at {address}") from error
+        except ValueError as error:
+            raise MtlError(f"--ray: {' '.join(str(error).split())}") from error
+        self._ray.init(include_dashboard=False, **quiet)
+
+    def _check_fits(self) -> None:
+        nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
+        if not any(
+            n.get("CPU", 0) >= self._threads and n.get("GPU", 0) >= self._gpus for n in nodes
+        ):
+            self._leave()
+            raise MtlError(
+                f"--ray: no node has {self._threads} CPUs and {self._gpus:g} GPUs for a run"
+            )
+
+    def has_room(self) -> bool:
+        """Whether the cluster, as large as it is now, can hold another cell."""
+        there = self._ray.cluster_resources()
+        room = there.get("CPU", 0) // self._threads
+        if self._gpus:
+            room = min(room, there.get("GPU", 0) // self._gpus)
+        return len(self._pending) < max(1, int(room))
+
+    def start(self, cell: Cell, folder: Path) -> None:
+        """Submit a cell."""
+        folder.mkdir(parents=True, exist_ok=True)
+        token = secrets.token_hex(16)
+        (folder / TOKEN).write_text(token)
+        arguments = (cell.config.model_dump_json(), str(folder.resolve()), token, self._threads)
+        self._pending[self._task.remote(*arguments)] = (cell, folder)
+
+    def ended(self) -> list[Ended]:
+        """Cells whose task has ended since the last call."""
+        if not self._pending:
+            return []
+        ready, _ = self._ray.wait(list(self._pending), num_returns=len(self._pending), timeout=0)
+        found = []
+        for reference in ready:
+            cell, folder = self._pending.pop(reference)
+            try:
+                ok, files = self._ray.get(reference)
+                if files is not None:
+                    unpack(files, folder)
+            except (self._ray.exceptions.RayError, MtlError) as error:
+                ok = False
+                note_failure(folder, f"the Ray task failed: {type(error).__name__}", str(error))
+            (folder / TOKEN).unlink(missing_ok=True)
+            found.append(Ended(cell, ok))
+        return found
+
+    def stop(self) -> None:
+        """Let all cells save their state, wait for that, and leave the cluster."""
+        references = list(self._pending)
+        for reference in references:
+            self._ray.cancel(reference)
+        if references:
+            self._ray.wait(references, num_returns=len(references), timeout=120)
+        for _, folder in self._pending.values():
+            (folder / TOKEN).unlink(missing_ok=True)
+        self._pending.clear()
+        self._leave()
+
+    def _leave(self) -> None:
+        self._ray.shutdown()
+
+
+def work(config: str, folder: str, token: str, threads: int) -> tuple[bool, bytes | None]:
+    """On a node: run one cell; returns whether it succeeded, and its files if they must travel."""
+    name, shared = Path(folder).name, _sees(Path(folder), token)
+    here = Path(folder) if shared else Path(tempfile.gettempdir()) / "mtl-cells" / name
+    # Ray has put the GPUs of this task into the environment, which the process inherits
+    process = spawn(RunConfig.model_validate_json(config), here, threads, None)
+    try:
+        process.wait()
+    finally:  # a cancelled task lets the cell save its state
+        ok = settle(here, process) if process.poll() is not None else _stop(process)
+    return ok, None if shared else pack(here)
+
+
+def _stop(process: Any) -> bool:
+    process.stdin.close()
+    process.wait()
+    return False
+
+
+def _sees(folder: Path, token: str) -> bool:
+    try:
+        return (folder / TOKEN).read_text() == token
+    except OSError:
+        return False
+
+
+def pack(folder: Path) -> bytes:
+    """A folder's files as one block of bytes."""
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w", zipfile.ZIP_STORED) as archive:
+        for path in sorted(folder.rglob("*")):
+            if path.is_file() and path.name not in _LEFT_BEHIND:
+                archive.write(path, path.relative_to(folder).as_posix())
+    return data.getvalue()
+
+
+def unpack(data: bytes, folder: Path) -> None:
+    """Write packed files; the result comes last, so that a folder with one is complete.
+
+    Raises:
+        MtlError: if a file cannot be written, or would lie outside the folder.
+    """
+    root = folder.resolve()
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        for name in sorted(archive.namelist(), key=lambda n: n == "result.json"):
+            path = (root / name).resolve()
+            if not path.is_relative_to(root):
+                raise MtlError(f"a Ray node sent a file outside the run's folder: {name}")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary = path.with_name(f".{path.name}.tmp")
+            temporary.write_bytes(archive.read(name))
+            os.replace(temporary, path)
+
+
+def _import_ray() -> Any:
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    try:
+        return import_module("ray")
+    except ImportError as error:
+        raise MtlError(
+            "--ray needs Ray: install it with `pip install 'mtl-framework[ray]'`"
+        ) from error

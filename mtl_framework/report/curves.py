@@ -1,0 +1,98 @@
+"""Test error, and entropy of the search distribution, against the iteration."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from ..records import Group, RunRecord
+from .figure import MARKERS, ReportFigure, colour_of, new_figure, style
+
+Series = Mapping[int, Sequence[float]]
+
+
+def error_curves(group: Group) -> ReportFigure | None:
+    """Mean and band over seeds of every strategy; ``None`` where nothing was evaluated."""
+    series = {s: _collect([_errors(r) for r in group.done(s)]) for s in group.strategies}
+    if not any(series.values()):
+        return None
+    with style():
+        figure = new_figure(7, 3.8)
+        axes = figure.subplots()
+        _draw(axes, series)
+        axes.set_ylabel(f"test {group.unit}")
+        axes.set_ylim(bottom=0)
+        axes.legend(loc="upper right")
+    ends = [f"{name} ends at {_last(found):.2f}" for name, found in series.items() if found]
+    return ReportFigure(
+        "error",
+        "Error while training",
+        f"Line chart of the mean test {group.unit} against iterations; {'; '.join(ends)}.",
+        "Mean over seeds of the error mean over tasks on the test examples; the band is one sample "
+        "standard deviation to each side.",
+        figure,
+    )
+
+
+def entropy_curves(group: Group) -> ReportFigure | None:
+    """The same for the metric ``entropy``; ``None`` where no strategy reports it."""
+    series = {s: _collect([_metric(r, "entropy") for r in group.done(s)]) for s in group.strategies}
+    if not any(series.values()):
+        return None
+    with style():
+        figure = new_figure(7, 2.8)
+        axes = figure.subplots()
+        _draw(axes, series)
+        axes.set_ylabel("entropy (nats)")
+        axes.set_ylim(bottom=0)
+        axes.legend(loc="upper right")
+    ends = [f"{name} ends at {_last(found):.2f}" for name, found in series.items() if found]
+    return ReportFigure(
+        "entropy",
+        "How decided the sharing is",
+        f"Line chart of the search distribution's entropy against iterations; {'; '.join(ends)}.",
+        "Mean entropy of the choices of all units and tasks; 0 where all is decided. Band: one "
+        "sample standard deviation over seeds.",
+        figure,
+    )
+
+
+def _errors(record: RunRecord) -> dict[int, float]:
+    found = record.history.evaluations
+    return {n: float(splits["test"]["error_mean"]) for n, splits in found if "test" in splits}
+
+
+def _metric(record: RunRecord, name: str) -> dict[int, float]:
+    rows = record.history.metrics.get(name, ())
+    return {n: float(value) for n, value in rows if isinstance(value, int | float)}
+
+
+def _collect(runs: Sequence[Mapping[int, float]]) -> Series:
+    """Values of all runs at the iterations that they have in common."""
+    if not runs:
+        return {}
+    common = sorted(set.intersection(*(set(run) for run in runs)))
+    return {iteration: [run[iteration] for run in runs] for iteration in common}
+
+
+def _last(series: Series) -> float:
+    return float(np.mean(series[max(series)]))
+
+
+def _draw(axes: Axes, series: Mapping[str, Series]) -> None:
+    for position, (name, found) in enumerate(series.items()):
+        if not found:
+            continue
+        x = np.array(list(found))
+        y = np.array(list(found.values()))
+        mean = y.mean(1)
+        colour = colour_of(position)
+        axes.plot(
+            x, mean, color=colour, label=name, linewidth=1.6,
+            marker=MARKERS[position % len(MARKERS)] if len(x) <= 40 else None, markersize=3.5,
+        )  # fmt: skip
+        if y.shape[1] > 1:
+            sd = y.std(1, ddof=1)
+            axes.fill_between(x, mean - sd, mean + sd, color=colour, alpha=0.18, linewidth=0)
+    axes.set_xlabel("iteration")
+    axes.margins(x=0.02)
