@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from .errors import UnknownNameError as UnknownNameError
     from .evaluation import Evaluation as Evaluation
     from .hookspecs import hookimpl as hookimpl
+    from .load import LoadedRun as LoadedRun
+    from .load import load_run as load_run
     from .model import MultiTaskModel as MultiTaskModel
     from .model import ParameterCounts as ParameterCounts
     from .model import Sharing as Sharing
     from .network import TaskNetworks as TaskNetworks
-    from .records import RunRecord as RunRecord
-    from .report.figure import ReportFigure as ReportFigure
     from .records import RunRecord as RunRecord
     from .report.figure import ReportFigure as ReportFigure
     from .run import Result as Result
@@ -46,17 +46,16 @@ _HOMES = {
     "Classification": "tasks",
     "Evaluation": "evaluation",
     "Examples": "tasks",
+    "LoadedRun": "load",
     "MtlError": "errors",
     "MultiTaskModel": "model",
     "Objective": "tasks",
     "ParameterCounts": "model",
     "Regression": "tasks",
     "ReportFigure": "report.figure",
-    "ReportFigure": "report.figure",
     "Result": "run",
     "Run": "run",
     "RunConfig": "config",
-    "RunRecord": "records",
     "RunRecord": "records",
     "Sharing": "model",
     "Step": "strategy",
@@ -68,6 +67,7 @@ _HOMES = {
     "UnknownNameError": "errors",
     "all_reduce_mean": "distributed",
     "hookimpl": "hookspecs",
+    "load_run": "load",
 }
 
 __all__ = [*_HOMES, "__version__"]

@@ -11,11 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from .banks import Ports
+from .blocks import STEM
 from .config import BackboneConfig
 from .errors import MtlError, UnknownNameError
+from .heads import class_layers, in_features
 from .routing import Normalization
-from .surgery import small_images
-from .units import STEM, Place, Unit, classifier_name, find_places
+from .surgery import SURGERY
+from .units import Place, Unit, declared_units, find_places
 
 
 @dataclass(frozen=True)
@@ -56,15 +58,16 @@ class Recipe:
         return model
 
 
-SURGERY: dict[str, Callable[[nn.Module, str], None]] = {"small_images": small_images}
-
-
 @dataclass(frozen=True)
 class Backbone:
     """A model that turns an input into features, and where it can be shared.
 
     Built by :func:`build_backbone`. Units are numbered in execution order; only those that get a
     weight bank are listed, everything else is shared by all tasks.
+
+    ``class_layers`` names the layers that give class scores. Usually there is one, whose output the
+    model returns; task heads then follow the backbone's ``num_features`` features. Where the model
+    does more with the scores, ``heads_inside`` is set and heads take the layers' own places.
     """
 
     recipe: Recipe
@@ -73,7 +76,8 @@ class Backbone:
     num_features: int
     normalization: Normalization
     branching: bool
-    classifier: str
+    class_layers: tuple[str, ...]
+    heads_inside: bool
     input_shape: tuple[int, ...]
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
@@ -86,6 +90,11 @@ class Backbone:
     def name(self) -> str:
         """The name it was asked for by."""
         return self.recipe.name
+
+    @property
+    def classifier(self) -> str:
+        """Name of the first layer that gives class scores."""
+        return self.class_layers[0]
 
     def create(self, num_classes: int) -> nn.Module:
         """A fresh plain model with ``num_classes`` outputs."""
@@ -130,7 +139,8 @@ def build_backbone(
         inputs = torch.randn(3, *shape)
         try:
             check_rows(model, config.name, inputs)
-            units, stem, ports = find_places(model, config.granularity, config.name, inputs)
+            layers = class_layers(model, plain.create(3), config.name)
+            units, stem, ports = find_places(model, config.granularity, layers, config.name, inputs)
         except MtlError:
             raise
         except Exception as error:
@@ -138,27 +148,27 @@ def build_backbone(
             raise MtlError(
                 f"backbone {config.name!r} cannot run on inputs of shape {shape}: {reason}"
             ) from error
-        declared = callable(getattr(model, "units", None))
+        declared = declared_units(model) is not None
         named = {
             label: (_unit_name(model, label, stem, places, declared), places)
             for label, places in units.items()
         }
         chosen, shared = _choose(list(named.values()), config)
-        classifier = classifier_name(model, config.name)
-        last = model.get_submodule(classifier)
+        scoring = [p for name in layers for p in model.get_submodule(name).parameters()]
         backbone = Backbone(
             recipe=recipe,
             units=tuple(_unit(model, name, places) for name, places in chosen),
             always_shared=tuple(shared),
-            num_features=last.in_features if isinstance(last, nn.Linear) else last.in_channels,  # type: ignore[arg-type]
+            num_features=in_features(model.get_submodule(layers[0])),
             normalization=config.normalization,
             branching=True,
-            classifier=classifier,
+            class_layers=layers,
+            heads_inside=False,
             input_shape=shape,
             places=tuple(tuple(places) for _, places in chosen),
             ports=ports,
             num_parameters=sum(p.numel() for p in model.parameters())
-            - sum(p.numel() for p in last.parameters()),
+            - sum(p.numel() for p in scoring),
             **_preprocessing(model, config),
             hints=_hints(model, config, inputs),
         )

@@ -18,22 +18,22 @@ def extract_plain(
     Args:
         backbone: makes the model.
         skeleton: the rewritten one.
-        head: the task's linear head.
+        head: the task's linear head, or its copies of the class layers.
         weights: the task's weight of every unit.
         task: position of the task, which selects its own running averages where it has some.
     """
-    assert isinstance(head, nn.Linear)
+    layers = list(head) if isinstance(head, nn.ModuleList) else [head]
+    outputs = next(layers[0].parameters()).shape[0]
     with torch.random.fork_rng(devices=[]):
-        model = backbone.recipe.create(head.out_features, pretrained=False)
+        model = backbone.recipe.create(outputs, pretrained=False)
     state = dict(_plain_state(skeleton, weights, task))
     wanted = model.state_dict()
-    for name in ("weight", "bias"):
-        key = f"{backbone.classifier}.{name}"
-        value = getattr(head, name)
-        if key in wanted:
-            state[key] = value.reshape(wanted[key].shape)
+    for name, layer in zip(backbone.class_layers, layers, strict=True):
+        for key, value in layer.state_dict().items():
+            if f"{name}.{key}" in wanted:
+                state[f"{name}.{key}"] = value.reshape(wanted[f"{name}.{key}"].shape)
     model.load_state_dict({key: value.detach().cpu() for key, value in state.items()})
-    dtype = head.weight.dtype
+    dtype = next(layers[0].parameters()).dtype
     return (model.to(dtype) if dtype != torch.float32 else model).eval()
 
 

@@ -1,5 +1,7 @@
 """Named changes to a plain model, which a saved network remembers."""
 
+from collections.abc import Callable
+
 from torch import nn
 
 from .errors import MtlError
@@ -28,3 +30,7 @@ def small_images(model: nn.Module, backbone: str) -> None:
             "max-pool"
         )
     model.maxpool = nn.Identity()
+
+
+SURGERY: dict[str, Callable[[nn.Module, str], None]] = {"small_images": small_images}
+"""Every change by its name."""

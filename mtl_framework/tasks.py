@@ -51,14 +51,25 @@ class Objective(ABC):
 
 @dataclass(frozen=True)
 class Classification(Objective):
-    """Cross-entropy over ``num_classes`` classes; the metric is the error in percent."""
+    """Cross-entropy over ``num_classes`` classes; the metric is the error in percent.
+
+    ``class_names`` are what predictions are called, one a class, all different; where there are
+    none, numbers are.
+    """
 
     num_classes: int
+    class_names: tuple[str, ...] = ()
     metric: str = field(default="error %", init=False)
 
     def __post_init__(self) -> None:
         if self.num_classes < 2:
             raise MtlError(f"num_classes should be at least 2, found {self.num_classes}")
+        names = self.class_names
+        if names and (len(names) != self.num_classes or len(set(names)) != len(names)):
+            raise MtlError(
+                f"class_names should be {self.num_classes} different names, found {len(names)}"
+                f"{', some alike' if len(set(names)) != len(names) else ''}"
+            )
 
     @property
     def num_outputs(self) -> int:  # type: ignore[override]

@@ -37,7 +37,8 @@ class Oracle:
     def __post_init__(self) -> None:
         torch.manual_seed(0)
         self.plain = self.network.backbone.create(2).double()
-        self.plain.set_submodule(self.network.backbone.classifier, nn.Identity())
+        if not self.network.backbone.heads_inside:
+            self.plain.set_submodule(self.network.backbone.classifier, nn.Identity())
         self.parameters = {
             name: p.detach().clone().requires_grad_()
             for name, p in self.network.named_parameters(remove_duplicate=False)
@@ -51,8 +52,11 @@ class Oracle:
             if name != "assignment"
         }
 
-    def _name(self, plain_name: str, column: list[int]) -> str:
+    def _name(self, plain_name: str, column: list[int], task: int) -> str:
         """Where the network keeps what the plain model calls ``plain_name``, on this path."""
+        for number, layer in enumerate(self.network.backbone.class_layers):
+            if plain_name.startswith(layer + "."):
+                return f"heads.{task}.{number}.{plain_name[len(layer) + 1 :]}"
         for unit, places in enumerate(self.network.backbone.places):
             for place in places:
                 for prefix in place.names:
@@ -67,9 +71,9 @@ class Oracle:
         start = f"{prefix}." if prefix else ""
         found: dict[str, Tensor] = {}
         for name, _ in module.named_parameters(remove_duplicate=False):
-            found[name] = self.parameters[self._name(start + name, column)]
+            found[name] = self.parameters[self._name(start + name, column, task)]
         for name, plain in module.named_buffers(remove_duplicate=False):
-            buffer = self.buffers[self._name(start + name, column)]
+            buffer = self.buffers[self._name(start + name, column, task)]
             found[name] = buffer[task] if buffer.shape != plain.shape else buffer
         return found
 
@@ -96,8 +100,11 @@ class Oracle:
                     feature = functional_call(self.plain, path, batch.inputs[t])
                 else:
                     feature = features[t]
-                weight = self.parameters[f"heads.{t}.weight"]
-                outputs = feature @ weight.T + self.parameters[f"heads.{t}.bias"]
+                if self.network.backbone.heads_inside:
+                    outputs = feature  # the model itself has used the task's class layers
+                else:
+                    weight = self.parameters[f"heads.{t}.weight"]
+                    outputs = feature @ weight.T + self.parameters[f"heads.{t}.bias"]
                 objective = self.network.tasks[t].objective
                 loss = objective.losses(outputs, batch.targets[t]).mean()
                 losses[s, t] = loss.detach()

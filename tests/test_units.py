@@ -83,20 +83,68 @@ def test_arguments_with_several_rows_an_example_are_measured() -> None:
     assert 1 in factors
 
 
+def test_units_without_a_matcher_are_the_repeated_blocks() -> None:
+    backbone = make_backbone("poolformer_s12", 64)
+    assert backbone.always_shared == ("stem",)
+    assert len(backbone.units) == 2 + 2 + 6 + 2
+    assert backbone.units[2].places == ("stages.1.downsample", "stages.1.blocks.0")
+    assert backbone.units[-1].places == ("stages.3.blocks.1", "head.norm")
+    backbone = make_backbone("poolformer_s12", 64, granularity="stage")
+    assert names(backbone) == [f"stages.{i}" for i in range(4)]
+
+
+def test_blocks_in_a_container_without_stages() -> None:
+    backbone = make_backbone("csatv2", 64)
+    assert backbone.units[1].places == ("stages.0.1", "stages.0.2")  # a norm after the blocks
+    assert backbone.units[2].places == ("stages.1.0", "stages.1.1")  # a convolution before them
+
+
 @pytest.mark.parametrize(
-    ("name", "size", "reason"),
+    ("name", "size", "layers"),
     [
-        ("volo_d1_224", 224, "does more with its classifier"),
-        ("deit_tiny_distilled_patch16_224", 224, "ends in a tuple"),
-        ("poolformer_s12", 64, "no group_matcher"),
+        ("deit_tiny_distilled_patch16_224", 32, ("head", "head_dist")),
+        ("crossvit_tiny_240", 240, ("head.0", "head.1")),
+        ("poolformer_s12", 64, ("head.fc",)),
     ],
 )
-def test_what_cannot_be_routed_is_refused_with_the_reason(
-    name: str, size: int, reason: str
+def test_class_layers_are_those_that_depend_on_the_number_of_classes(
+    name: str, size: int, layers: tuple[str, ...]
 ) -> None:
-    with pytest.raises(MtlError, match=reason) as caught:
-        make_backbone(name, size)
-    assert name in str(caught.value)
+    backbone = make_backbone(name, size)
+    assert backbone.class_layers == layers
+    assert backbone.heads_inside == (len(layers) > 1)
+
+
+class Softmax(nn.Module):
+    """Does something with class scores that depends on how many there are."""
+
+    def __init__(self, num_classes: int, in_chans: int, img_size: object = None) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Linear(in_chans, 8), nn.ReLU())
+        self.head = nn.Linear(8, num_classes)
+
+    def units(self) -> dict[str, list[str]]:
+        return {"body": ["body"]}
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.body(x)).softmax(1)
+
+
+class Classless(Softmax):
+    """Ignores the number of classes."""
+
+    def __init__(self, num_classes: int, in_chans: int, img_size: object = None) -> None:
+        super().__init__(2, in_chans)
+
+
+def test_scores_that_depend_on_each_other_are_refused() -> None:
+    with pytest.raises(MtlError, match="'mine' cannot be routed: outputs of routed rows differ"):
+        build_backbone(BackboneConfig(name="mine"), 6, None, Softmax)
+
+
+def test_a_model_without_class_scores_is_refused() -> None:
+    with pytest.raises(MtlError, match="'mine' has no layer whose size depends on the number"):
+        build_backbone(BackboneConfig(name="mine"), 6, None, Classless)
 
 
 def test_an_input_of_the_wrong_size_is_one_line() -> None:

@@ -11,7 +11,7 @@ import typer
 
 from ..errors import MtlError
 from ..interrupts import Interrupted
-from . import compare, describe, listing, report, run
+from . import compare, describe, evaluate, export, listing, predict, report, run
 from .console import say_error
 
 # The one class above it stands for every wrong use of commands and options. Typer does not export
@@ -32,6 +32,11 @@ app.command("compare", help="Compare strategies from one config: many runs, stat
 )
 app.command("report", help="Show what runs found: tables and figures on one HTML page.")(
     report.report
+)
+app.command("predict", help="Say what one task's network sees in images.")(predict.predict)
+app.command("evaluate", help="Measure a run's networks again.")(evaluate.evaluate)
+app.command("export", help="Take tasks' networks out of a run, to be used on their own.")(
+    export.export
 )
 app.add_typer(listing.app, name="list")
 app.command("describe", help="Show the parts of a backbone, or the options of a strategy.")(

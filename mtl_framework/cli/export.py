@@ -1,0 +1,70 @@
+"""``mtl export``."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..errors import MtlError
+from . import saved
+from .console import load_plugins, stdout
+
+
+class Format(StrEnum):
+    """Of a network's files."""
+
+    safetensors = "safetensors"
+    program = "torch-export"
+    onnx = "onnx"
+
+
+def export(
+    run: saved.Folder,
+    task: Annotated[str | None, typer.Option("--task", help="Whose network.")] = None,
+    every: Annotated[
+        bool,
+        typer.Option("--all", help="All tasks in one folder, every distinct weight stored once."),
+    ] = False,
+    form: Annotated[
+        Format,
+        typer.Option(
+            "--format",
+            help="safetensors: weights for timm; torch-export, onnx: programs that run alone.",
+        ),
+    ] = Format.safetensors,
+    checkpoint: saved.Checkpoint = saved.Which.last,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", help="Folder of the files. [default: RUN/export/TASK or RUN/export]"
+        ),
+    ] = None,
+) -> None:
+    """Take tasks' networks out of a run, to be used without this framework."""
+    if every == (task is not None):
+        raise MtlError("export needs either --task NAME or --all")
+    if every and form is not Format.safetensors:
+        raise MtlError(
+            f"--all stores weights, --format {form.value} one task's program; use --task"
+        )
+    from .. import export as exports
+    from ..export.about import folder_name
+    from ..load import load_run
+
+    loaded = load_run(run, which=checkpoint.value, plugins=load_plugins())
+    if task is None:
+        folder = output or run / "export"
+        exports.export_all(loaded, folder)
+    else:
+        number = loaded.suite.index(task)
+        folder = output or run / "export" / folder_name(loaded.suite.task_names, number)
+        write = {
+            Format.safetensors: exports.export_network,
+            Format.program: exports.export_program,
+            Format.onnx: exports.export_onnx,
+        }[form]
+        write(loaded, number, folder)
+    for file in sorted(folder.iterdir()):
+        if file.is_file():
+            stdout().print(f"{file}  {file.stat().st_size:,} bytes", markup=False, soft_wrap=True)

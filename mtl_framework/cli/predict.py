@@ -1,0 +1,74 @@
+"""``mtl predict``."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.table import Table
+
+from . import saved
+from .console import load_plugins, stdout
+
+if TYPE_CHECKING:
+    from ..load import LoadedRun
+
+CHUNK = 64  # images read and run at a time
+
+
+def predict(
+    run: saved.Folder,
+    images: Annotated[
+        list[Path], typer.Argument(metavar="IMAGE...", help="Images, or folders of images.")
+    ],
+    task: Annotated[str, typer.Option("--task", help="Whose network.")],
+    checkpoint: saved.Checkpoint = saved.Which.last,
+    device: saved.Device = "cpu",
+    as_json: saved.Json = False,
+) -> None:
+    """Say what one task's network sees in images."""
+    from ..load import load_run
+    from ..preprocessing import image_files
+
+    files = image_files(images)
+    loaded = load_run(run, which=checkpoint.value, device=device, plugins=load_plugins())
+    loaded.suite.index(task)
+    found: list[dict[str, Any]] = []
+    for start in range(0, len(files), CHUNK):
+        found += _predict(loaded, task, files[start : start + CHUNK])
+    if as_json:
+        typer.echo(json.dumps(found, indent=2, allow_nan=False))
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for number, column in enumerate(found[0]):
+        table.add_column(column, justify="right" if number > 1 else "left", overflow="fold")
+    for row in found:
+        table.add_row(*(f"{v:.4f}" if isinstance(v, float) else str(v) for v in row.values()))
+    stdout().print(table)
+
+
+def _predict(loaded: "LoadedRun", task: str, files: list[Path]) -> list[dict[str, Any]]:
+    from ..export.about import class_names
+    from ..tasks import Binary, Classification
+
+    outputs = loaded.predict(task, loaded.preprocessing.read(files)).double().cpu()
+    objective = loaded.suite.tasks[loaded.suite.index(task)].objective
+    rows = []
+    for file, output in zip(files, outputs, strict=True):
+        row: dict[str, Any] = {"image": str(file)}
+        if isinstance(objective, Classification):
+            best = int(output.argmax())
+            row |= {
+                "class": class_names(objective)[best],
+                "probability": float(output.softmax(0)[best]),
+            }
+        elif isinstance(objective, Binary):
+            probability = float(output[0].sigmoid())
+            row |= {
+                "class": int(probability > 0.5),
+                "probability": max(probability, 1 - probability),
+            }
+        else:
+            row |= {f"output {n}": float(value) for n, value in enumerate(output)}
+        rows.append(row)
+    return rows

@@ -1,0 +1,27 @@
+"""Options of the commands that use a saved run."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class Which(StrEnum):
+    """Checkpoints of a run."""
+
+    last = "last"
+    best = "best"
+
+
+Folder = Annotated[
+    Path, typer.Argument(metavar="RUN", help="Folder of the run.", show_default=False)
+]
+Checkpoint = Annotated[
+    Which,
+    typer.Option(
+        "--checkpoint", help="last: after the last step; best: what validation preferred."
+    ),
+]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu, mps, cuda or cuda:N.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]

@@ -1,0 +1,179 @@
+"""What an exported network's JSON says, and its integrity."""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from ..atomic import write_text
+from ..backbones import Recipe
+from ..errors import MtlError
+from ..load import LoadedRun
+from ..plugins import Plugins
+from ..surgery import SURGERY
+from ..tasks import Classification, Objective
+
+
+class BackboneAbout(BaseModel):
+    """How to build the plain network: ``timm.create_model(name, **args)`` where ``library`` is
+    ``timm``; else the backbone ``name`` of an installed plugin. ``surgery`` names changes that
+    follow.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    library: str
+    version: str
+    name: str
+    args: dict[str, Any]
+    surgery: tuple[str, ...] = ()
+
+
+class TaskAbout(BaseModel):
+    """A task: its name, what its outputs are, and their names where they are classes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    kind: str
+    num_outputs: int
+    classes: tuple[str, ...] = ()
+
+
+Schema = TypeVar("Schema", bound=BaseModel)
+
+
+def backbone_about(run: LoadedRun) -> BackboneAbout:
+    """The backbone of a run, for JSON.
+
+    Raises:
+        MtlError: if it was built with arguments that JSON cannot hold.
+    """
+    recipe = run.backbone.recipe
+    try:
+        args = json.loads(json.dumps(recipe.args, allow_nan=False))
+    except (TypeError, ValueError) as error:
+        raise MtlError(
+            f"backbone {recipe.name!r} has arguments that cannot be exported: {error}"
+        ) from error
+    library = "timm" if recipe.factory is None else "plugin"
+    return BackboneAbout(
+        library=library,
+        version=version("timm") if library == "timm" else "",
+        name=recipe.name,
+        args=args,
+        surgery=recipe.surgery,
+    )
+
+
+def task_about(run: LoadedRun, task: int) -> TaskAbout:
+    """A task of a run, for JSON."""
+    found = run.suite.tasks[task]
+    objective = found.objective
+    return TaskAbout(
+        name=found.name,
+        kind=type(objective).__name__.lower(),
+        num_outputs=objective.num_outputs,
+        classes=class_names(objective),
+    )
+
+
+def class_names(objective: Objective) -> tuple[str, ...]:
+    """Names of a classification's classes, or their numbers; empty for other objectives."""
+    if not isinstance(objective, Classification):
+        return ()
+    return objective.class_names or tuple(map(str, range(objective.num_classes)))
+
+
+def recipe_of(about: BackboneAbout, file: Path, plugins: Plugins | None) -> Recipe:
+    """How to build the network that a file describes.
+
+    Args:
+        about: its backbone.
+        file: for errors.
+        plugins: where a plugin's backbone is looked up; default: all installed ones.
+
+    Raises:
+        MtlError: if it needs a plugin that is not installed, or surgery that is not known.
+    """
+    factory = None
+    if about.library == "plugin":
+        factory = (Plugins.load() if plugins is None else plugins).backbone(about.name)
+    unknown = [change for change in about.surgery if change not in SURGERY]
+    if about.library not in ("timm", "plugin") or unknown:
+        what = ", ".join(unknown) or about.library
+        raise MtlError(f"{file} was written by another version of this framework: {what!r}")
+    args = dict(about.args)
+    if isinstance(args.get("img_size"), list):
+        args["img_size"] = tuple(args["img_size"])
+    return Recipe(about.name, args, about.surgery, False, factory)
+
+
+def write_about(file: Path, about: Mapping[str, Any]) -> None:
+    """Write as JSON with a digest of its content, whole or not at all.
+
+    Raises:
+        MtlError: if the file cannot be written.
+    """
+    whole = {**about, "sha256": _digest(about)}
+    write_text(file, json.dumps(whole, indent=2, allow_nan=False) + "\n")
+
+
+def read_about(file: Path, schema: type[Schema]) -> Schema:
+    """Read what :func:`write_about` wrote.
+
+    Raises:
+        MtlError: naming the file if it is missing, cut short, changed or something else.
+    """
+    try:
+        found = json.loads(file.read_bytes())
+    except OSError as error:
+        raise MtlError(f"cannot read {file}: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise damaged(file, str(error)) from error
+    if not isinstance(found, dict):
+        raise damaged(file, "it does not describe an export")
+    expected = found.pop("sha256", None)
+    try:
+        about = schema.model_validate(found)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(map(str, first["loc"])) or "content"
+        raise damaged(file, f"{key}: {first['msg']}") from error
+    if expected != _digest(found):
+        raise damaged(file, "its content does not match its digest")
+    return about
+
+
+def damaged(file: Path, reason: str) -> MtlError:
+    """The error for a file that cannot be trusted."""
+    return MtlError(f"{file} is damaged or not an export: {' '.join(reason.split())[:300]}")
+
+
+def folder_name(tasks: Sequence[str], task: int) -> str:
+    """A task's name as a folder can be called; unlike those of other tasks."""
+    plain = [re.sub(r"[^A-Za-z0-9_-]+", "_", name) for name in tasks]
+    same = [other.lower() for other in plain].count(plain[task].lower()) > 1
+    return f"{plain[task]}-{task}" if same else plain[task]
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder, and those above it.
+
+    Raises:
+        MtlError: if that cannot be done.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise MtlError(f"cannot make folder {folder}: {error.strerror}") from error
+
+
+def _digest(about: Mapping[str, Any]) -> str:
+    text = json.dumps(about, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()

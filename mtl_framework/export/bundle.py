@@ -1,0 +1,138 @@
+"""All tasks' networks in one folder, every distinct tensor stored once."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+from torch import Tensor, nn
+
+from ..errors import UnknownNameError
+from ..load import LoadedRun
+from ..plugins import Plugins
+from .about import (
+    BackboneAbout,
+    TaskAbout,
+    backbone_about,
+    damaged,
+    make_folder,
+    read_about,
+    recipe_of,
+    task_about,
+    write_about,
+)
+from .network_file import plain_network
+from .weights import content_key, fill, read_weights, write_weights
+
+FORMAT: Literal["mtl-framework networks 1"] = "mtl-framework networks 1"
+WEIGHTS, ABOUT = "networks.safetensors", "networks.json"
+
+
+class MemberAbout(BaseModel):
+    """A task, and where the tensors of its network are: stored name by name in the network."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    task: TaskAbout
+    tensors: dict[str, str]
+
+
+class BundleAbout(BaseModel):
+    """What ``networks.json`` says."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format: Literal["mtl-framework networks 1"]
+    backbone: BackboneAbout
+    preprocessing: dict[str, Any]
+    sha256_of_weights: str
+    members: tuple[MemberAbout, ...]
+
+
+@dataclass(frozen=True)
+class TaskBundle:
+    """The networks of all tasks of a run. Made by :func:`load_bundle`.
+
+    Args:
+        about: backbone, preprocessing and tasks.
+        tensors: every distinct tensor, by its stored name.
+        file: that ``about`` was read from, for errors.
+        plugins: where a plugin's backbone is looked up; ``None``: all installed ones.
+    """
+
+    about: BundleAbout
+    tensors: dict[str, Tensor]
+    file: Path
+    plugins: Plugins | None = None
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """Names of the tasks, in the run's order."""
+        return tuple(member.task.name for member in self.about.members)
+
+    def network(self, task: str) -> nn.Module:
+        """One task's plain network, on the CPU, in evaluation mode.
+
+        Raises:
+            MtlError: if there is no such task, or the files do not fit together.
+        """
+        if task not in self.tasks:
+            raise UnknownNameError("task", task, self.tasks)
+        member = self.about.members[self.tasks.index(task)]
+        missing = [name for name in member.tensors.values() if name not in self.tensors]
+        if missing:
+            raise damaged(self.file, f"there is no tensor {missing[0]!r}")
+        state = {name: self.tensors[stored] for name, stored in member.tensors.items()}
+        recipe = recipe_of(self.about.backbone, self.file, self.plugins)
+        return fill(recipe.create(member.task.num_outputs), state, self.file)
+
+
+def export_all(run: LoadedRun, folder: Path) -> BundleAbout:
+    """Write the networks of all tasks as ``networks.safetensors`` and ``networks.json``.
+
+    Tensors that are equal bit by bit are one: a weight that tasks share is stored once.
+
+    Raises:
+        MtlError: if the networks are not plain backbones, or a file cannot be written.
+    """
+    backbone = backbone_about(run)
+    stored: dict[str, str] = {}
+    tensors: dict[str, Tensor] = {}
+    members = []
+    for number in range(len(run.suite)):
+        names = {}
+        for name, tensor in plain_network(run, number).state_dict().items():
+            key = content_key(tensor)
+            if key not in stored:
+                stored[key] = f"{number}.{name}"  # of the first task that uses it
+                tensors[stored[key]] = tensor.detach().clone()
+            names[name] = stored[key]
+        members.append(MemberAbout(task=task_about(run, number), tensors=names))
+    make_folder(folder)
+    (folder / ABOUT).unlink(missing_ok=True)
+    digest = write_weights(folder / WEIGHTS, tensors)
+    about = BundleAbout(
+        format=FORMAT,
+        backbone=backbone,
+        preprocessing=run.preprocessing.to_plain(),
+        sha256_of_weights=digest,
+        members=tuple(members),
+    )
+    write_about(folder / ABOUT, about.model_dump(mode="json"))
+    return about
+
+
+def load_bundle(folder: str | Path, plugins: Plugins | None = None) -> TaskBundle:
+    """The networks in a folder of :func:`export_all`.
+
+    Args:
+        folder: of the export.
+        plugins: where a plugin's backbone is looked up; default: all installed ones.
+
+    Raises:
+        MtlError: naming the file that is missing, damaged, or of another version.
+    """
+    file = Path(folder) / ABOUT
+    about = read_about(file, BundleAbout)
+    tensors = read_weights(Path(folder) / WEIGHTS, about.sha256_of_weights)
+    return TaskBundle(about, tensors, file, plugins)

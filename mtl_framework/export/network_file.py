@@ -1,0 +1,150 @@
+"""One task's network as weights and a description: what timm and safetensors alone can load."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+from torch import Tensor, nn
+
+from ..errors import MtlError
+from ..load import LoadedRun
+from ..plugins import Plugins
+from .about import (
+    BackboneAbout,
+    TaskAbout,
+    backbone_about,
+    damaged,
+    make_folder,
+    read_about,
+    recipe_of,
+    task_about,
+    write_about,
+)
+from .weights import fill, read_weights, write_weights
+
+FORMAT: Literal["mtl-framework network 1"] = "mtl-framework network 1"
+WEIGHTS: Literal["model.safetensors"] = "model.safetensors"
+ABOUT = "model.json"
+
+
+class WeightsAbout(BaseModel):
+    """The file with the weights, and further names of tensors that the model holds twice."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    file: Literal["model.safetensors"]
+    sha256: str
+    tied: dict[str, str]
+
+
+class NetworkAbout(BaseModel):
+    """What ``model.json`` says."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format: Literal["mtl-framework network 1"]
+    task: TaskAbout
+    backbone: BackboneAbout
+    preprocessing: dict[str, Any]
+    weights: WeightsAbout
+
+
+def export_network(run: LoadedRun, task: int | str, folder: Path) -> NetworkAbout:
+    """Write one task's network as ``model.safetensors`` and ``model.json``.
+
+    The description is written last: without it, and its digest of the weights, there is no export.
+
+    Args:
+        run: a loaded run.
+        task: name or position.
+        folder: made where it does not exist; an export in it is replaced.
+
+    Raises:
+        MtlError: if the network is not the plain backbone, or a file cannot be written.
+    """
+    number = run.suite.index(task)
+    model = plain_network(run, number)
+    backbone = backbone_about(run)
+    own, tied = untied(model.state_dict())
+    make_folder(folder)
+    (folder / ABOUT).unlink(missing_ok=True)
+    digest = write_weights(folder / WEIGHTS, own)
+    about = NetworkAbout(
+        format=FORMAT,
+        task=task_about(run, number),
+        backbone=backbone.model_copy(
+            update={"args": {**backbone.args, "num_classes": _outputs(run, number)}}
+        ),
+        preprocessing=run.preprocessing.to_plain(),
+        weights=WeightsAbout(file=WEIGHTS, sha256=digest, tied=tied),
+    )
+    write_about(folder / ABOUT, about.model_dump(mode="json"))
+    return about
+
+
+def load_network(folder: str | Path, plugins: Plugins | None = None) -> nn.Module:
+    """The network in a folder of :func:`export_network`, on the CPU, in evaluation mode.
+
+    Args:
+        folder: of the export.
+        plugins: where a plugin's backbone is looked up; default: all installed ones.
+
+    Raises:
+        MtlError: naming the file that is missing, damaged, or of another version.
+    """
+    folder = Path(folder)
+    file = folder / ABOUT
+    about = read_about(file, NetworkAbout)
+    num_classes = about.backbone.args.get("num_classes")
+    if num_classes != about.task.num_outputs:
+        raise damaged(file, f"num_classes is {num_classes}, outputs {about.task.num_outputs}")
+    state = read_weights(folder / about.weights.file, about.weights.sha256)
+    for name, source in about.weights.tied.items():
+        if source not in state:
+            raise damaged(file, f"there is no tensor {source!r}")
+        state[name] = state[source]
+    args = {key: value for key, value in about.backbone.args.items() if key != "num_classes"}
+    recipe = recipe_of(about.backbone.model_copy(update={"args": args}), file, plugins)
+    return fill(recipe.create(about.task.num_outputs), state, file)
+
+
+def plain_network(run: LoadedRun, task: int) -> nn.Module:
+    """One task's network, which has to be what the backbone's recipe makes.
+
+    Raises:
+        MtlError: if the strategy's networks are more than that.
+    """
+    model = run.network.extract(task)
+    outputs = _outputs(run, task)
+    plain = run.backbone.recipe.create(outputs, pretrained=False)
+    shapes, wanted = _shapes(model), _shapes(plain)
+    if type(model) is not type(plain) or shapes != wanted:
+        raise MtlError(
+            f"a network of strategy {run.config.strategy.name!r} is more than a plain "
+            f"{run.backbone.name}, so its weights cannot be loaded into one; export it as "
+            "torch-export or onnx"
+        )
+    return model
+
+
+def untied(state: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Each tensor under its first name, and that name for each further one."""
+    own: dict[str, Tensor] = {}
+    tied: dict[str, str] = {}
+    first: dict[tuple[object, ...], str] = {}
+    for name, tensor in state.items():
+        key = (tensor.data_ptr(), tensor.shape, tensor.dtype)
+        if tensor.numel() and key in first:
+            tied[name] = first[key]
+        else:
+            first[key] = name
+            own[name] = tensor
+    return own, tied
+
+
+def _shapes(model: nn.Module) -> dict[str, object]:
+    return {name: tensor.shape for name, tensor in model.state_dict().items()}
+
+
+def _outputs(run: LoadedRun, task: int) -> int:
+    return run.suite.tasks[task].objective.num_outputs

@@ -1,0 +1,83 @@
+"""One task's network as ONNX, checked with onnxruntime. Needs the extra ``onnx``."""
+
+import io
+import logging
+import warnings
+from contextlib import redirect_stdout
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ..atomic import replacing
+from ..errors import MtlError
+from ..load import LoadedRun
+from .about import make_folder, task_about, write_about
+from .program import ProgramAbout, check_outputs, trace
+from .weights import file_digest
+
+MODEL, ABOUT = "model.onnx", "model.onnx.json"
+
+
+def export_onnx(run: LoadedRun, task: int | str, folder: Path) -> ProgramAbout:
+    """Write one task's network as ``model.onnx`` and ``model.onnx.json``.
+
+    It is run with onnxruntime, and has to give what the network gives, before its file gets its
+    name. The input is called ``inputs``, the output ``outputs``.
+
+    Raises:
+        MtlError: if the extra is not installed, the network cannot be exported, or a file cannot
+            be written.
+    """
+    try:
+        import onnxruntime
+        import onnxscript  # noqa: F401  # torch's exporter needs it
+    except ImportError as error:
+        raise MtlError(
+            f"export to onnx needs {error.name}: pip install 'mtl-framework[onnx]'"
+        ) from None
+    number = run.suite.index(task)
+    model = run.extract(number)
+    program, batch = trace(model, run.preprocessing.input_shape, run.backbone.name)
+    make_folder(folder)
+    (folder / ABOUT).unlink(missing_ok=True)
+    with replacing(folder / MODEL) as temp:
+        temp.write_bytes(_converted(program, run.backbone.name))
+        session = onnxruntime.InferenceSession(temp, providers=["CPUExecutionProvider"])
+
+        def run_session(inputs: Tensor) -> Tensor:
+            return torch.from_numpy(session.run(None, {"inputs": inputs.numpy()})[0])
+
+        check_outputs(run_session, model, run, batch)
+        digest = file_digest(temp)
+    about = ProgramAbout(
+        kind="onnx",
+        task=task_about(run, number),
+        preprocessing=run.preprocessing.to_plain(),
+        batch=batch,
+        file=MODEL,
+        file_sha256=digest,
+    )
+    write_about(folder / ABOUT, about.model_dump(mode="json"))
+    return about
+
+
+def _converted(program: torch.export.ExportedProgram, name: str) -> bytes:
+    """The model in one piece, weights inside."""
+    log = logging.getLogger("torch.onnx")
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            converted = torch.onnx.export(
+                program, input_names=["inputs"], output_names=["outputs"], verbose=False
+            )
+        assert converted is not None
+        found: bytes = converted.model_proto.SerializeToString()
+        return found
+    except Exception as error:  # the exporter raises many kinds
+        reason = " ".join(str(error).split())[:300]
+        raise MtlError(f"torch cannot export backbone {name!r} to ONNX: {reason}") from error
+    finally:
+        log.setLevel(level)

@@ -1,0 +1,118 @@
+"""One task's network as a program: ``torch.export``, which runs with torch alone."""
+
+import warnings
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict
+from torch import Tensor, nn
+
+from ..atomic import replacing
+from ..errors import MtlError
+from ..load import LoadedRun
+from .about import TaskAbout, make_folder, task_about, write_about
+from .weights import file_digest
+
+PROGRAM, ABOUT = "model.pt2", "model.pt2.json"
+BATCH = 2  # a batch of one would be taken for a constant
+
+
+class ProgramAbout(BaseModel):
+    """What the JSON beside a program says. ``batch`` is ``"any"``, or the size it was fixed to."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format: Literal["mtl-framework program 1"] = "mtl-framework program 1"
+    kind: Literal["torch-export", "onnx"]
+    task: TaskAbout
+    preprocessing: dict[str, Any]
+    batch: int | Literal["any"]
+    file: str
+    file_sha256: str
+
+
+def export_program(run: LoadedRun, task: int | str, folder: Path) -> ProgramAbout:
+    """Write one task's network as ``model.pt2`` and ``model.pt2.json``.
+
+    The program is run, and has to give what the network gives, before its file gets its name.
+
+    Raises:
+        MtlError: if torch cannot export the network, or a file cannot be written.
+    """
+    number = run.suite.index(task)
+    model = run.extract(number)
+    program, batch = trace(model, run.preprocessing.input_shape, run.backbone.name)
+    make_folder(folder)
+    (folder / ABOUT).unlink(missing_ok=True)
+    with replacing(folder / PROGRAM) as temp:
+        with temp.open("wb") as file:
+            torch.export.save(program, file)
+        with temp.open("rb") as file:
+            saved = torch.export.load(file).module()
+        check_outputs(saved, model, run, batch)
+        digest = file_digest(temp)
+    about = ProgramAbout(
+        kind="torch-export",
+        task=task_about(run, number),
+        preprocessing=run.preprocessing.to_plain(),
+        batch=batch,
+        file=PROGRAM,
+        file_sha256=digest,
+    )
+    write_about(folder / ABOUT, about.model_dump(mode="json"))
+    return about
+
+
+def trace(
+    model: nn.Module, shape: tuple[int, ...], name: str
+) -> tuple[torch.export.ExportedProgram, int | Literal["any"]]:
+    """A network as a program for any number of inputs, else for a single one.
+
+    Raises:
+        MtlError: with torch's reason if neither works.
+    """
+    dtype = next(model.parameters()).dtype
+    reason = ""
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for count, dynamic in ((BATCH, {0: torch.export.Dim("batch")}), (1, None)):
+            example = torch.zeros(count, *shape, dtype=dtype)
+            try:
+                program = torch.export.export(
+                    model, (example,), dynamic_shapes=(dynamic,) if dynamic else None
+                )
+            except Exception as error:  # torch raises many kinds
+                reason = reason or " ".join(str(error).split())[:300]
+                continue
+            return program, "any" if dynamic else count
+    raise MtlError(f"torch cannot export backbone {name!r}: {reason}")
+
+
+def check_outputs(
+    found: Any, model: nn.Module, run: LoadedRun, batch: int | Literal["any"]
+) -> None:
+    """Refuse a program whose outputs are not the network's to rounding.
+
+    Args:
+        found: called with inputs, returns outputs.
+        model: the network.
+        run: that it is from.
+        batch: number of inputs, or ``"any"``.
+    """
+    generator = torch.Generator().manual_seed(0)
+    dtype = next(model.parameters()).dtype
+    for count in (1, 3) if batch == "any" else (batch,):
+        shape = count, *run.preprocessing.input_shape
+        inputs = torch.rand(shape, generator=generator, dtype=dtype)
+        with torch.no_grad():
+            expected: Tensor = model(inputs)
+            outputs: Tensor = found(inputs)
+        scale = float(expected.abs().max())
+        if outputs.shape != expected.shape or not torch.allclose(
+            outputs, expected, rtol=1e-3, atol=1e-4 * scale + 1e-6
+        ):
+            raise MtlError(
+                f"the exported {run.backbone.name} does not give what the network gives; "
+                "nothing was written"
+            )

@@ -1,0 +1,77 @@
+"""Tensors on disk: safetensors, every distinct one once."""
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+from torch import Tensor, nn
+
+from ..atomic import replacing
+from ..errors import MtlError
+from .about import damaged
+
+
+def content_key(tensor: Tensor) -> str:
+    """Equal for tensors of equal type, shape and values, bit by bit."""
+    own = tensor.detach().cpu().contiguous()
+    digest = hashlib.sha256(f"{own.dtype} {tuple(own.shape)} ".encode())
+    digest.update(own.reshape(-1).view(torch.uint8).numpy().data if own.numel() else b"")
+    return digest.hexdigest()
+
+
+def write_weights(file: Path, tensors: Mapping[str, Tensor]) -> str:
+    """Write tensors and return the digest of the file.
+
+    Raises:
+        MtlError: if that cannot be done.
+    """
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    with replacing(file) as temp:
+        try:
+            safetensors.torch.save_file(plain, temp)
+        except SafetensorError as error:
+            raise MtlError(f"cannot write {file}: {error}") from error
+        return file_digest(temp)
+
+
+def read_weights(file: Path, digest: str) -> dict[str, Tensor]:
+    """Read all tensors of a file whose digest is known.
+
+    Raises:
+        MtlError: naming the file if it is missing or not the one that was written.
+    """
+    try:
+        data = file.read_bytes()
+    except OSError as error:
+        raise MtlError(f"cannot read {file}: {error.strerror}") from error
+    if hashlib.sha256(data).hexdigest() != digest:
+        raise damaged(file, "its content does not match its digest")
+    try:
+        return safetensors.torch.load(data)
+    except SafetensorError as error:
+        raise damaged(file, str(error)) from error
+
+
+def file_digest(file: Path) -> str:
+    """SHA-256 of a file's content."""
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+def fill(model: nn.Module, state: Mapping[str, Tensor], file: Path) -> nn.Module:
+    """Load a complete state into a fresh model, and return it in evaluation mode.
+
+    Raises:
+        MtlError: if names or shapes are not the model's.
+    """
+    floats = {t.dtype for t in state.values() if t.is_floating_point()}
+    if len(floats) == 1:
+        model = model.to(floats.pop())
+    try:
+        model.load_state_dict(dict(state))
+    except RuntimeError as error:
+        raise damaged(file, str(error)) from error
+    return model.eval()

@@ -1,0 +1,211 @@
+"""A saved run, ready to be used."""
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Float, Shaped
+from torch import Tensor, nn
+
+from .backbones import Backbone, build_backbone
+from .config import RunConfig
+from .contract import build_network
+from .devices import resolve_device
+from .errors import MtlError
+from .evaluation import Evaluation, evaluate
+from .folder import RunFolder
+from .layers import read_file, resolve
+from .model import MultiTaskModel
+from .plugins import Plugins
+from .preprocessing import Preprocessing
+from .seeding import untouched_generators
+from .strategy import Strategy
+from .tasks import Suite
+from .validation import validated
+
+Which = Literal["last", "best"]
+
+
+@dataclass(frozen=True)
+class LoadedRun:
+    """The networks of a run as it saved them, in evaluation mode. Made by :func:`load_run`.
+
+    Args:
+        directory: the run's folder.
+        config: of the run.
+        iteration: after which the networks were saved.
+        suite: the tasks.
+        backbone: what was shared.
+        strategy: which the networks belong to.
+        network: the networks.
+        preprocessing: of their inputs.
+        device: where the networks are.
+    """
+
+    directory: Path
+    config: RunConfig
+    iteration: int
+    suite: Suite
+    backbone: Backbone
+    strategy: Strategy
+    network: MultiTaskModel
+    preprocessing: Preprocessing
+    device: torch.device
+
+    def predict(
+        self, task: int | str, inputs: Shaped[Tensor, "rows *dims"]
+    ) -> Float[Tensor, "rows outputs"]:
+        """Outputs (logits, or numbers) of one task's network for inputs as the suite has them.
+
+        Args:
+            task: name or position.
+            inputs: (N, ...) of the suite's shape; images as uint8 or floats from 0 to 1.
+
+        Raises:
+            MtlError: if there is no such task, or inputs have another shape.
+        """
+        number = self.suite.index(task)
+        with torch.no_grad():
+            return self.network.predict(number, self.preprocessing(inputs).to(self.device))
+
+    def extract(self, task: int | str) -> nn.Module:
+        """One task's network on its own, on the CPU, in evaluation mode.
+
+        It reads preprocessed inputs: ``run.extract(task)(run.preprocessing(inputs))``.
+
+        Raises:
+            MtlError: if there is no such task.
+        """
+        return self.network.extract(self.suite.index(task))
+
+    def evaluate(self, suite: Suite | None = None) -> Evaluation:
+        """Metrics on the validation and test examples of a suite; default: the run's own.
+
+        Raises:
+            MtlError: if the suite's tasks are not those of the networks.
+        """
+        suite = suite or self.suite
+        check_tasks(suite, self.suite)
+        return evaluate(
+            self.network,
+            suite,
+            self.iteration,
+            self.device,
+            self.config.eval_batch_size,
+            self.backbone.mean,
+            self.backbone.std,
+        )
+
+
+def load_run(
+    path: str | Path,
+    *,
+    which: Which = "last",
+    device: str = "cpu",
+    plugins: Plugins | None = None,
+) -> LoadedRun:
+    """The networks of a run.
+
+    The suite is built again, so its data has to be where it was; the run's strategy has to be
+    installed. Nothing in the folder is changed, and nothing from it is executed.
+
+    Args:
+        path: the run's folder.
+        which: ``"last"``: after the last step, as ``test`` of ``result.json`` reports;
+            ``"best"``: those that validation preferred.
+        device: where to put the networks.
+        plugins: where names are looked up; default: all installed ones.
+
+    Raises:
+        MtlError: if there is no run, a file is damaged, or names or options do not fit.
+    """
+    folder = RunFolder(Path(path))
+    state = _state(folder, which)
+    plugins = Plugins.load() if plugins is None else plugins
+    config = resolve(plugins, [read_file(folder.config)])
+    strategy_class = plugins.strategy(config.strategy.name)
+    options = validated(strategy_class.Config, config.strategy.options, ("strategy",))
+    factory = plugins.backbone(config.backbone.name)
+    target = resolve_device(device)
+    suite = plugins.suite(config.suite.name)(**config.suite.options)
+    shape = suite.input_shape
+    img_size = (shape[1], shape[2]) if len(shape) == 3 else None
+    with untouched_generators(target):
+        backbone = build_backbone(config.backbone, suite.in_chans, img_size, factory, shape)
+        # the weights are in the checkpoint: nothing need be downloaded again
+        recipe = dataclasses.replace(backbone.recipe, pretrained=False)
+        strategy = strategy_class(options, seed=0)
+        network = build_network(
+            config.strategy.name, strategy, dataclasses.replace(backbone, recipe=recipe), suite
+        )
+        network.precision = config.precision
+        strategy.network = network
+        _restore(strategy, network, state, folder, which)
+    network.to(target).eval()
+    preprocessing = Preprocessing(shape, backbone.mean, backbone.std)
+    return LoadedRun(
+        folder.path,
+        config,
+        int(state["iteration"]),
+        suite,
+        backbone,
+        strategy,
+        network,
+        preprocessing,
+        target,
+    )
+
+
+def check_tasks(found: Suite, wanted: Suite) -> None:
+    """Refuse a suite whose tasks the networks of another one cannot be measured on.
+
+    Raises:
+        MtlError: naming the first difference.
+    """
+    if found.task_names != wanted.task_names:
+        raise MtlError(
+            f"suite {found.name!r} has the tasks {', '.join(found.task_names)}, the run "
+            f"{', '.join(wanted.task_names)}"
+        )
+    if found.input_shape != wanted.input_shape:
+        raise MtlError(
+            f"suite {found.name!r} has inputs of shape {found.input_shape}, the run of "
+            f"{wanted.input_shape}"
+        )
+    for mine, theirs in zip(found.tasks, wanted.tasks, strict=True):
+        if mine.objective != theirs.objective:
+            raise MtlError(
+                f"task {mine.name!r} of suite {found.name!r} is {mine.objective}, that of the run "
+                f"{theirs.objective}"
+            )
+
+
+def _state(folder: RunFolder, which: Which) -> dict[str, Any]:
+    """A checkpoint's content, with ``iteration``."""
+    if not folder.config.is_file():
+        raise MtlError(f"there is no run in {folder.path} (no config.yaml)")
+    iteration = folder.checkpoints.latest(which)
+    if iteration is None:
+        hint = "; only runs with validation examples have one" if which == "best" else ""
+        raise MtlError(f"run {folder.path} has no {which!r} checkpoint{hint}")
+    return {**folder.checkpoints.load(which, iteration), "iteration": iteration}
+
+
+def _restore(
+    strategy: Strategy,
+    network: MultiTaskModel,
+    state: dict[str, Any],
+    folder: RunFolder,
+    which: Which,
+) -> None:
+    try:
+        if which == "best":
+            network.load_state_dict(state["network"])
+        else:
+            strategy.load_state_dict(state["strategy"])
+    except (MtlError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        where = folder.checkpoints.stem(which, state["iteration"])
+        reason = " ".join(str(error).split())[:300]
+        raise MtlError(f"checkpoint {where} does not fit this run: {reason}") from error

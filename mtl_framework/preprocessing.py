@@ -1,0 +1,119 @@
+"""From image files to what a run's networks read."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Shaped
+from PIL import Image, UnidentifiedImageError
+from torch import Tensor
+
+from .data.batches import prepare
+from .errors import MtlError
+
+IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+_MODES = {1: "L", 3: "RGB", 4: "RGBA"}
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How inputs become what the networks of a run read.
+
+    Images are resized to height and width (bilinear, antialiased, without cropping), turned into
+    grey or RGB, scaled to [0, 1], and normalised channel by channel where ``mean`` and ``std`` are
+    given. Other inputs are taken as they are.
+
+    Args:
+        input_shape: of one input; (C, H, W) for images.
+        mean: of each channel of the images in [0, 1], to be subtracted.
+        std: each channel is divided by it afterwards.
+    """
+
+    input_shape: tuple[int, ...]
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+
+    @property
+    def reads_images(self) -> bool:
+        """Whether image files can be read: one, three or four channels, height and width."""
+        return len(self.input_shape) == 3 and self.input_shape[0] in _MODES
+
+    def __call__(self, inputs: Shaped[Tensor, "rows *dims"]) -> Float[Tensor, "rows *dims"]:
+        """Inputs of the right shape as floats; uint8 images are scaled and normalised.
+
+        Raises:
+            MtlError: if they have another shape.
+        """
+        if tuple(inputs.shape[1:]) != self.input_shape:
+            raise MtlError(
+                f"inputs should have shape (N, {', '.join(map(str, self.input_shape))}), found "
+                f"{tuple(inputs.shape)}"
+            )
+        prepared = prepare(inputs, self.mean, self.std)
+        return prepared if prepared.is_floating_point() else prepared.float()
+
+    def read(self, paths: Sequence[Path]) -> Float[Tensor, "rows channels height width"]:
+        """Image files, preprocessed.
+
+        Raises:
+            MtlError: if the run's inputs are not images, or naming the file that is not one.
+        """
+        if not self.reads_images:
+            raise MtlError(
+                f"this run's inputs have shape {self.input_shape}, which image files cannot fill; "
+                "use mtl_framework.load_run(...).predict with tensors"
+            )
+        return self(torch.stack([self._read(path) for path in paths]))
+
+    def _read(self, path: Path) -> Tensor:
+        channels, height, width = self.input_shape
+        try:
+            with Image.open(path) as image:
+                fitted = image.convert(_MODES[channels]).resize(
+                    (width, height), Image.Resampling.BILINEAR
+                )
+        except FileNotFoundError:
+            raise MtlError(f"there is no image {path}") from None
+        except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
+            reason = " ".join(str(error).split())
+            raise MtlError(f"{path} cannot be read as an image: {reason}") from error
+        except Image.DecompressionBombError as error:
+            raise MtlError(f"{path} is too large an image: {error}") from error
+        array = np.array(fitted, dtype=np.uint8).reshape(height, width, channels)
+        return torch.from_numpy(array).permute(2, 0, 1).contiguous()
+
+    def to_plain(self) -> dict[str, Any]:
+        """As JSON holds it, with what a reader needs to know to do the same."""
+        plain: dict[str, Any] = {"input_shape": list(self.input_shape)}
+        if self.reads_images:
+            plain |= {
+                "mode": _MODES[self.input_shape[0]],
+                "resize": "bilinear",
+                "scale": "x / 255",
+                "mean": None if self.mean is None else list(self.mean),
+                "std": None if self.std is None else list(self.std),
+            }
+        return plain
+
+
+def image_files(paths: Sequence[Path]) -> list[Path]:
+    """The images named, and for each folder named those inside it, by name.
+
+    Raises:
+        MtlError: if a path does not exist, or a folder holds no image.
+    """
+    found: list[Path] = []
+    for path in paths:
+        if not path.exists():
+            raise MtlError(f"there is no image or folder {path}")
+        if path.is_dir():
+            inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
+            if not inside:
+                raise MtlError(f"folder {path} holds no image ({', '.join(IMAGE_SUFFIXES)})")
+            found += inside
+        else:
+            found.append(path)
+    return found
