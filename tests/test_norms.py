@@ -169,3 +169,27 @@ def test_rows_that_do_not_fit_the_paths_are_an_error() -> None:
         routed(torch.randn(7, 3, 2, 2))
     with pytest.raises(RouteError, match="outside a pass"):
         routed(torch.randn(6, 3, 2, 2))
+
+
+def test_a_compiler_sees_path_counts_as_shapes() -> None:
+    """With counts as Python integers every new one would compile again, and stop after eight."""
+    graphs = []
+
+    def backend(graph: torch.fx.GraphModule, inputs: object) -> object:
+        graphs.append(graph)
+        return graph.forward
+
+    torch._dynamo.reset()
+    context = RoutingContext()
+    norm = RoutedBatchNorm(nn.BatchNorm2d(3), context, "shared", 2)
+    compiled = torch.compile(norm, backend=backend, dynamic=True)
+    counts = []
+    for groups in range(2, 14):
+        x = torch.randn(groups * 4, 3, 5, 5)
+        with context.running(make_plan(groups, 4), False):
+            found = compiled(x)
+            expected = norm(x)
+        torch.testing.assert_close(found, expected)
+        counts.append(len(graphs))
+    assert counts[0] > 0
+    assert counts[-1] == counts[1]
