@@ -19,14 +19,14 @@ from ..config import RunConfig
 from ..errors import MtlError
 from .cells import note_failure
 from .grid import Cell
-from .processes import Ended, settle, spawn
+from .processes import Ended, Executor, settle, spawn
 
 TOKEN = ".token"
 _RETRIES = 5  # of a cell whose worker or node dies
 _LEFT_BEHIND = {".lock", TOKEN}
 
 
-class RayTasks:
+class RayTasks(Executor):
     """Runs every cell as a Ray task.
 
     Args:

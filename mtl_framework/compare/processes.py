@@ -5,10 +5,10 @@ import os
 import signal
 import subprocess
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from ..config import RunConfig
 from ..errors import MtlError
@@ -26,18 +26,22 @@ class Ended:
     ok: bool
 
 
-class Executor(Protocol):
+class Executor(ABC):
     """Something that runs cells."""
 
+    @abstractmethod
     def has_room(self) -> bool:
         """Whether another cell can be started now."""
 
+    @abstractmethod
     def start(self, cell: Cell, folder: Path) -> None:
         """Begin with a cell, or go on with it."""
 
+    @abstractmethod
     def ended(self) -> list[Ended]:
         """Cells that ended since the last call; returns at once."""
 
+    @abstractmethod
     def stop(self) -> None:
         """Let all cells save their state, and wait for that. Harmless when nothing runs."""
 
@@ -50,7 +54,7 @@ class _Running:
     process: "subprocess.Popen[bytes]"
 
 
-class LocalProcesses:
+class LocalProcesses(Executor):
     """Runs every cell in a process of its own; processes that share the machine's threads.
 
     Args:

@@ -90,7 +90,7 @@ def style() -> Iterator[None]:
         yield
 
 
-def new_figure(width: float, height: float) -> Figure:
+def new_figure(width: int | float, height: int | float) -> Figure:
     """An empty figure, its size in inches, whose parts find their places by themselves."""
     return Figure(figsize=(width, height), layout="constrained")
 
