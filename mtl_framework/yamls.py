@@ -33,6 +33,15 @@ for _class in (_Loader, _Dumper):
     _class.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+0123456789."))
 
 
+def _represent_text(dumper: _Dumper, text: str) -> yaml.ScalarNode:
+    # YAML counts these as line breaks, which only double quotes keep
+    quoted = '"' if set(text) & set("\x85\u2028\u2029") else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=quoted)
+
+
+_Dumper.add_representer(str, _represent_text)
+
+
 def dump_yaml(values: Any) -> str:
     """Plain values as YAML text, keys in their order."""
     return str(yaml.dump(values, Dumper=_Dumper, sort_keys=False, allow_unicode=True))

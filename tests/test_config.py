@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import Field
 
@@ -121,6 +121,7 @@ def test_dumped_config_reads_back_as_itself(
 
 
 @given(PLAIN)
+@example("\x85 \u2028")
 def test_any_plain_value_can_be_written_as_a_setting(value: Any) -> None:
     assert parse_scalar(dump_yaml(value), "here") == value
 

@@ -38,7 +38,8 @@ def networks(
 ) -> TaskNetworks:
     torch.manual_seed(1)
     size = SIZES.get(name, 32)
-    backbone = make_backbone(name, size, normalization=normalization, **BACKBONES[name])
+    settings = options.pop("settings", None) or BACKBONES[name]
+    backbone = make_backbone(name, size, normalization=normalization, **settings)
     tasks = make_tasks(shape=(3, size, size))
     network = TaskNetworks(backbone, tasks, weights, **options).double().train(training)
     for module in network.modules():  # running averages that differ from weight to weight
@@ -93,27 +94,29 @@ def test_every_backbone_agrees_with_the_loops(name: str, branching: bool) -> Non
 def test_modes_and_plans_agree_with_the_loops(
     normalization: str, branching: bool, kind: str, group_major: bool
 ) -> None:
-    network = networks("resnet18", normalization, branching=branching, group_major=group_major)
+    network = networks(
+        "resnet18", normalization, settings=NARROW, branching=branching, group_major=group_major
+    )
     batch = make_batch(network.tasks)
     compare(network, batch, make_assignments(kind, 4, 8, 3, 3))
 
 
 @pytest.mark.parametrize("normalization", ["shared", "task", "pooled"])
 def test_evaluation_agrees_with_the_loops(normalization: str) -> None:
-    network = networks("resnet18", normalization, training=False)
+    network = networks("resnet18", normalization, settings=NARROW, training=False)
     compare(network, make_batch(network.tasks), make_assignments("random", 4, 8, 3, 3), False)
 
 
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("normalization", ["shared", "task", "pooled"])
 def test_a_common_input_agrees_with_the_loops(normalization: str, training: bool) -> None:
-    network = networks("resnet18", normalization, training=training)
+    network = networks("resnet18", normalization, settings=NARROW, training=training)
     batch = make_batch(network.tasks, common_input=True)
     compare(network, batch, make_assignments("repeated", 4, 8, 3, 3), training)
 
 
 @pytest.mark.parametrize("normalization", ["shared", "task"])
 def test_unequal_batch_sizes_agree_with_the_loops(normalization: str) -> None:
-    network = networks("resnet18", normalization)
+    network = networks("resnet18", normalization, settings=NARROW)
     batch = make_batch(network.tasks, sizes=(2, 5, 2))
     compare(network, batch, make_assignments("random", 4, 8, 3, 3))
