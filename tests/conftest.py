@@ -5,7 +5,8 @@ import pytest
 from jaxtyping import install_import_hook
 
 install_import_hook(
-    ["mtl_framework", "mtl_lws", "mtl_baselines", "mtl_backbones"], "beartype.beartype"
+    ["mtl_framework", "mtl_lws", "mtl_baselines", "mtl_backbones", "mtl_tensorboard"],
+    "beartype.beartype",
 )
 
 import torch  # noqa: E402

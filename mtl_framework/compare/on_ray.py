@@ -9,6 +9,7 @@ its end. The nodes need this framework, and the same plugins, installed.
 import io
 import os
 import secrets
+import socket
 import tempfile
 import zipfile
 from importlib import import_module
@@ -51,6 +52,8 @@ class RayTasks(Executor):
     def _connect(self, address: str) -> None:
         """Connect to a cluster, or start one."""
         quiet = {"log_to_driver": False, "logging_level": "error"}
+        if address != "auto":
+            _check_reachable(address)
         try:
             self._ray.init(address=address, **quiet)
             return
@@ -174,6 +177,18 @@ def unpack(data: bytes, folder: Path) -> None:
             temporary = path.with_name(f".{path.name}.tmp")
             temporary.write_bytes(archive.read(name))
             os.replace(temporary, path)
+
+
+def _check_reachable(address: str) -> None:
+    """Refuse an address where nobody answers; Ray itself would try for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdigit():
+        raise MtlError(f"--ray should be auto, HOST:PORT or ray://HOST:PORT, found {address!r}")
+    try:
+        socket.create_connection((host, int(port)), timeout=10).close()
+    except OSError as error:
+        reason = error.strerror or error
+        raise MtlError(f"--ray: there is no Ray cluster at {address} ({reason})") from error
 
 
 def _import_ray() -> Any:

@@ -64,8 +64,8 @@ class TensorBoard:
     @hookimpl
     def mtl_run_finished(self, run: Run, result: Result) -> None:
         """Parameter counts."""
-        self._scalar("parameters/trained", result.parameters.trained, run)
-        self._scalar("parameters/deployed", result.parameters.deployed, run)
+        self._scalar("parameters/trained", float(result.parameters.trained), run)
+        self._scalar("parameters/deployed", float(result.parameters.deployed), run)
 
     def close(self) -> None:
         """Finish the event file."""
