@@ -14,7 +14,7 @@ BRIEF := awk '/Downloading .*(MB|GB)|Using cached .*(MB|GB)/ {print; fflush()} \
 
 DEMO ?=
 
-.PHONY: demo test test-all lint format clean help
+.PHONY: demo test test-all lint format bench clean help
 
 demo: $(READY)  ## set up, then learn which tasks share which weights of a ResNet18
 	$(BIN)/mtl run --strategy lws --backbone resnet18 $(DEMO)
@@ -33,6 +33,9 @@ lint: $(READY)  ## check style and types
 format: $(READY)  ## put the code into its one format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+bench: $(READY)  ## check precision on the GPU where there is one, then measure; QUICK=--quick for minutes
+	PYTHON=$(abspath $(BIN))/python bash benchmarks/all.sh $(QUICK)
 
 clean:  ## remove the environment and caches; runs stay
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

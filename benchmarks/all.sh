@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# Everything that is measured, in one call: on a GPU where there is one, else on the CPU.
+# Options go to every benchmark (--quick). Rows land as JSON in $OUT, by default the folder bench.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+export PYTHONUNBUFFERED=1
+python=${PYTHON:-python3}
+out=${OUT:-bench}
+mkdir -p "$out"
+if [ -z "${PYTHONPATH:-}" ] && ! "$python" -c 'import mtl_framework' 2>/dev/null; then
+    export PYTHONPATH=.:plugins/lws:plugins/baselines:backbones
+fi
+failed=0
+"$python" -m pytest -q tests/test_precision.py || failed=1
+for name in step baselines memory startup; do
+    echo "== $name"
+    "$python" "benchmarks/$name.py" --json "$out/$name.json" "$@" || failed=1
+done
+exit $failed
