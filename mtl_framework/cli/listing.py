@@ -13,7 +13,7 @@ from .console import load_plugins, say_warning, stdout
 if TYPE_CHECKING:
     from ..plugins import Contribution, Plugins
 
-app = typer.Typer(help="List strategies, backbones, suites or plugins.")
+app = typer.Typer(help="List strategies, backbones, suites, observers or plugins.")
 
 
 @app.command(help="Ways to share weights.")
@@ -71,6 +71,17 @@ def suites() -> None:
     stdout().print(table)
 
 
+@app.command(help="What can watch a run: `observers: [NAME]` in its config.")
+def observers() -> None:
+    """Observers of all plugins."""
+    plugins = load_plugins()
+    table = _table("observer", "what it does", "plugin")
+    for found in plugins.contributions("observer"):
+        factory, reason = _resolved(plugins, found)
+        table.add_row(found.name, reason or _first_line(factory), _source(found))
+    stdout().print(table)
+
+
 @app.command(help="Installed plugins; nothing of them is imported unless --check is given.")
 def plugins(
     check: Annotated[
@@ -108,6 +119,7 @@ def _contributed(loaded: "Plugins", plugin: str, distribution: str) -> str:
         ("strategy", "strategies"),
         ("backbone", "backbones"),
         ("suite", "suites"),
+        ("observer", "observers"),
     ):
         names = [
             found.name
