@@ -15,7 +15,7 @@ from .contract import build_network
 from .devices import resolve_device
 from .errors import MtlError
 from .evaluation import Evaluation, evaluate
-from .folder import RunFolder
+from .folder import CHANGEABLE, RunFolder, first_difference
 from .layers import read_file, resolve
 from .model import MultiTaskModel
 from .plugins import Plugins
@@ -24,6 +24,7 @@ from .seeding import untouched_generators
 from .strategy import Strategy
 from .tasks import Suite
 from .validation import validated
+from .yamls import read_yaml
 
 Which = Literal["last", "best"]
 
@@ -190,7 +191,19 @@ def _state(folder: RunFolder, which: Which) -> dict[str, Any]:
     if iteration is None:
         hint = "; only runs with validation examples have one" if which == "best" else ""
         raise MtlError(f"run {folder.path} has no {which!r} checkpoint{hint}")
-    return {**folder.checkpoints.load(which, iteration), "iteration": iteration}
+    state = folder.checkpoints.load(which, iteration)
+    where = folder.checkpoints.stem(which, iteration)
+    saved, here = state.get("config"), read_yaml(folder.config)[0]
+    if not isinstance(saved, dict):
+        raise MtlError(f"checkpoint {where} is not that of a run")
+    fixed = [{k: v for k, v in config.items() if k not in CHANGEABLE} for config in (saved, here)]
+    found = first_difference(*fixed)
+    if found is not None:
+        key, old, new = found
+        raise MtlError(
+            f"{folder.config} does not belong to checkpoint {where}: {key} is {new}, it was {old}"
+        )
+    return {**state, "iteration": iteration}
 
 
 def _restore(

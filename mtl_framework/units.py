@@ -76,9 +76,17 @@ def _labels(
             f"backbone {backbone!r} ({type(model).__name__}) has no group_matcher, no repeated "
             "blocks, and declares no units(); wrap it in a plugin's backbone that does"
         )
-    for name in class_layers:
-        labels.update((id(p), _CLASSES) for p in model.get_submodule(name).parameters())
+    for layer in [*_classifiers(model), *(model.get_submodule(name) for name in class_layers)]:
+        labels.update((id(p), _CLASSES) for p in layer.parameters())
     return labels, stem
+
+
+def _classifiers(model: nn.Module) -> list[nn.Module]:
+    """What the model calls its classifier: norms before the scores are no unit of their own."""
+    own = getattr(model, "get_classifier", None)
+    found = own() if callable(own) else None
+    parts = found if isinstance(found, (tuple, list)) else [found]
+    return [part for part in parts if isinstance(part, nn.Module)]
 
 
 def declared_units(model: nn.Module) -> Mapping[str, Sequence[str]] | None:
