@@ -6,6 +6,7 @@ stream seeds the global generators before the networks are built, others the bat
 strategy.
 """
 
+import shlex
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -233,13 +234,14 @@ class Run:
                     self._save()
                 done = self.iteration == self.iterations and not self._is_due()
                 if interrupts.received is not None and not done:
-                    raise Interrupted(
-                        interrupts.received,
-                        f"interrupted at iteration {self.iteration} of {self.iterations}, all "
-                        f"saved; go on with: mtl run --resume --output {self.directory}",
-                    )
+                    raise self._interrupted(interrupts.received)
         finally:
             steps.close()
+
+    def _interrupted(self, number: int) -> Interrupted:
+        folder = shlex.quote(str(self.directory))
+        done = f"interrupted at iteration {self.iteration} of {self.iterations}, all saved"
+        return Interrupted(number, f"{done}; go on with: mtl run --resume --output {folder}")
 
     def _advance(self, steps: Steps) -> None:
         """One iteration of the strategy."""
