@@ -102,10 +102,7 @@ def draw_assignment(
         group = np.arange(tasks) % max(2, tasks // 8)
         own = np.arange(tasks) + max(2, tasks // 8)
         rows = np.stack(
-            [
-                np.where(generator.random(tasks) < u / units * 0.8, own, group)
-                for u in range(units)
-            ]
+            [np.where(generator.random(tasks) < u / units * 0.8, own, group) for u in range(units)]
         )
     weights = tuple(tuple(int(w) for w in row) for row in rows)
     return Assignment(tuple(f"layer{n + 1}" for n in range(units)), tuple(names), weights)
