@@ -60,9 +60,10 @@ def extraction_error(backbone: Backbone, seed: int = 0) -> float:
         torch.manual_seed(seed)
         inputs = torch.randn(2, *backbone.input_shape)
         objectives = [_Seen(width) for width in (2, 3, 5)]
+        zeros = [Examples(inputs, torch.zeros(2, width)) for width in (2, 3, 5)]
         tasks = [
-            Task(str(number), objective, *[Examples(inputs, torch.zeros(2, width))] * 2)
-            for number, (objective, width) in enumerate(zip(objectives, (2, 3, 5), strict=True))
+            Task(str(number), objective, train=examples, test=examples)
+            for number, (objective, examples) in enumerate(zip(objectives, zeros, strict=True))
         ]
         network = TaskNetworks(backbone, tasks, 2).eval()
         for module in network.modules():

@@ -196,12 +196,12 @@ def _state(folder: RunFolder, which: Which) -> dict[str, Any]:
     saved, here = state.get("config"), read_yaml(folder.config)[0]
     if not isinstance(saved, dict):
         raise MtlError(f"checkpoint {where} is not that of a run")
-    fixed = [{k: v for k, v in config.items() if k not in CHANGEABLE} for config in (saved, here)]
-    found = first_difference(*fixed)
+    old, new = ({k: v for k, v in c.items() if k not in CHANGEABLE} for c in (saved, here))
+    found = first_difference(old, new)
     if found is not None:
-        key, old, new = found
+        key, was, now = found
         raise MtlError(
-            f"{folder.config} does not belong to checkpoint {where}: {key} is {new}, it was {old}"
+            f"{folder.config} does not belong to checkpoint {where}: {key} is {now}, it was {was}"
         )
     return {**state, "iteration": iteration}
 

@@ -57,6 +57,8 @@ def describe(
 
 
 def _print_backbone(backbone: "Backbone", console: "Console") -> None:
+    from ..facts import extraction_error, normalization_kinds
+
     size = "x".join(map(str, backbone.input_shape))
     total = backbone.num_parameters
     console.print(
@@ -84,7 +86,16 @@ def _print_backbone(backbone: "Backbone", console: "Console") -> None:
             "not branching: early units are read again later, so that every distinct path is "
             "computed from the input on"
         )
-    console.print(f"normalization: {backbone.normalization}")
+    if backbone.heads_inside:
+        console.print(
+            "task heads: inside, as the model does more with class scores than return them"
+        )
+    layers = ", ".join(normalization_kinds(backbone)) or "no layers"
+    console.print(f"normalization: {backbone.normalization} ({layers})")
+    console.print(
+        f"extraction: outputs of tasks' own networks differ by {extraction_error(backbone):.1e} of "
+        "the largest"
+    )
     for hint in backbone.hints:
         console.print(f"hint: {hint}", markup=False)
 
