@@ -169,7 +169,7 @@ def build_backbone(
             ports=ports,
             num_parameters=sum(p.numel() for p in model.parameters())
             - sum(p.numel() for p in scoring),
-            **_preprocessing(model, config),
+            **_preprocessing(model, config, in_chans),
             hints=_hints(model, config, inputs),
         )
         return find_plan(backbone, model, inputs)
@@ -242,12 +242,18 @@ def _choose(
     return chosen, shared
 
 
-def _preprocessing(model: nn.Module, config: BackboneConfig) -> dict[str, Any]:
+def _preprocessing(model: nn.Module, config: BackboneConfig, in_chans: int) -> dict[str, Any]:
+    """Mean and standard deviation that pretrained weights expect of every channel."""
     if not config.pretrained:
         return {}
     cfg: dict[str, Any] = getattr(model, "pretrained_cfg", None) or {}
-    mean, std = cfg.get("mean"), cfg.get("std")
-    return {"mean": tuple(mean) if mean else None, "std": tuple(std) if std else None}
+    found = {}
+    for key in ("mean", "std"):
+        values = tuple(float(value) for value in cfg.get(key) or ())
+        if values and len(values) != in_chans:  # timm adapts the stem from colour, too
+            values = (sum(values) / len(values),) * in_chans
+        found[key] = values or None
+    return found
 
 
 def _hints(model: nn.Module, config: BackboneConfig, inputs: Tensor) -> tuple[str, ...]:
