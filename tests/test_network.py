@@ -31,7 +31,6 @@ BACKBONES: dict[str, dict[str, Any]] = {
     "dla46_c": {},  # trees
 }
 NARROW = {"args": {"channels": (16, 24, 32, 40)}}  # for a ResNet: the same in less time
-NARROW = {"args": {"channels": (8, 16, 24, 32)}}  # the same structure for a fraction of the time
 SIZES = {"coat_tiny": 64, "crossvit_tiny_240": 240, "levit_128s": 224, "dla46_c": 64}
 
 
