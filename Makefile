@@ -13,7 +13,7 @@ BRIEF := awk '/Downloading .*(MB|GB)|Using cached .*(MB|GB)/ {print; fflush()} \
 	/^Installing collected/ {print "unpacking " NF - 3 " packages"; fflush()}'
 
 # short on two CPU cores: the paper's search rate of 0.01 is meant for thousands of iterations
-DEMO ?= --iterations 120 --eval-every 40 --set nes_learning_rate=0.3 --set credit=task \
+DEMO ?= --iterations 150 --eval-every 50 --set nes_learning_rate=0.3 --set credit=task \
 	--set weight_samples=4
 
 .PHONY: demo test test-all lint format bench clean help
