@@ -1,0 +1,1 @@
+"""Networks whose activations are mixed instead of their weights shared, as a plugin."""
