@@ -8,9 +8,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .assignments import GivenAssignment as GivenAssignment
+    from .assignments import renumber as renumber
     from .backbones import Backbone as Backbone
     from .config import RunConfig as RunConfig
     from .data.batches import Batch as Batch
+    from .data.streaming import LazyInputs as LazyInputs
     from .distributed import all_reduce_mean as all_reduce_mean
     from .errors import MtlError as MtlError
     from .errors import UnknownNameError as UnknownNameError
@@ -22,6 +25,11 @@ if TYPE_CHECKING:
     from .model import ParameterCounts as ParameterCounts
     from .model import Sharing as Sharing
     from .network import TaskNetworks as TaskNetworks
+    from .objectives import Binary as Binary
+    from .objectives import Classification as Classification
+    from .objectives import LanguageModel as LanguageModel
+    from .objectives import Objective as Objective
+    from .objectives import Regression as Regression
     from .records import RunRecord as RunRecord
     from .report.figure import ReportFigure as ReportFigure
     from .run import Result as Result
@@ -29,11 +37,7 @@ if TYPE_CHECKING:
     from .strategy import Step as Step
     from .strategy import Strategy as Strategy
     from .strategy import StrategyConfig as StrategyConfig
-    from .tasks import Binary as Binary
-    from .tasks import Classification as Classification
     from .tasks import Examples as Examples
-    from .tasks import Objective as Objective
-    from .tasks import Regression as Regression
     from .tasks import Suite as Suite
     from .tasks import Task as Task
 
@@ -42,16 +46,19 @@ if TYPE_CHECKING:
 _HOMES = {
     "Backbone": "backbones",
     "Batch": "data.batches",
-    "Binary": "tasks",
-    "Classification": "tasks",
+    "Binary": "objectives",
+    "Classification": "objectives",
     "Evaluation": "evaluation",
     "Examples": "tasks",
+    "LanguageModel": "objectives",
+    "LazyInputs": "data.streaming",
+    "GivenAssignment": "assignments",
     "LoadedRun": "load",
     "MtlError": "errors",
     "MultiTaskModel": "model",
-    "Objective": "tasks",
+    "Objective": "objectives",
     "ParameterCounts": "model",
-    "Regression": "tasks",
+    "Regression": "objectives",
     "ReportFigure": "report.figure",
     "Result": "run",
     "Run": "run",
@@ -68,6 +75,7 @@ _HOMES = {
     "all_reduce_mean": "distributed",
     "hookimpl": "hookspecs",
     "load_run": "load",
+    "renumber": "assignments",
 }
 
 __all__ = [*_HOMES, "__version__"]

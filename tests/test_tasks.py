@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import hypothesis.strategies as st
 import pytest
@@ -11,6 +12,7 @@ from mtl_framework.tasks import (
     Binary,
     Classification,
     Examples,
+    LanguageModel,
     Objective,
     Regression,
     Suite,
@@ -90,16 +92,42 @@ def test_regression_is_mean_squared_error_and_its_root(data: st.DataObject) -> N
     assert objective.summarize(scores.mean().item()) == pytest.approx(expected, rel=1e-4, abs=1e-6)
 
 
+@given(st.data())
+def test_language_model_is_cross_entropy_a_position_and_perplexity(data: st.DataObject) -> None:
+    words, rows, positions = (data.draw(st.integers(low, 4)) for low in (2, 1, 1))
+    count = rows * positions
+    flat = data.draw(st.lists(numbers, min_size=count * words, max_size=count * words))
+    outputs = torch.tensor(flat, dtype=torch.float64).view(rows, positions, words)
+    drawn = data.draw(st.lists(st.integers(0, words - 1), min_size=count, max_size=count))
+    targets = torch.tensor(drawn).view(rows, positions)
+    objective = LanguageModel(words)
+    objective.check(targets)
+    plain = Classification(words)
+    by_position = plain.losses(outputs.flatten(0, 1), targets.flatten()).view(rows, positions)
+    assert objective.losses(outputs, targets).tolist() == pytest.approx(
+        [sum(row) / positions for row in by_position.tolist()], abs=1e-9
+    )
+    mean = objective.scores(outputs, targets).double().mean().item()
+    assert objective.summarize(mean) == pytest.approx(math.exp(by_position.mean().item()), rel=1e-4)
+
+
+def test_perplexity_beyond_all_numbers_is_infinite() -> None:
+    assert LanguageModel(2).summarize(709.0) == math.exp(709.0)
+    assert LanguageModel(2).summarize(710.0) == math.inf
+
+
 @pytest.mark.parametrize(
     ("objective", "targets"),
     [
         (Classification(3), torch.tensor([0, 2])),
         (Binary(), torch.tensor([0, 1])),
         (Regression(2), torch.tensor([[0.0, 1.0], [2.0, 3.0]])),
+        (LanguageModel(3), torch.tensor([[0, 2, 1], [1, 1, 2]])),
     ],
 )
 def test_losses_have_gradients(objective: Objective, targets: Tensor) -> None:
-    outputs = torch.randn(2, objective.num_outputs, dtype=torch.float64, requires_grad=True)
+    shape = targets.shape if isinstance(objective, LanguageModel) else targets.shape[:1]
+    outputs = torch.randn(*shape, objective.num_outputs, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(lambda x: objective.losses(x, targets), (outputs,))
 
 
@@ -119,12 +147,20 @@ def test_losses_have_gradients(objective: Objective, targets: Tensor) -> None:
         (Regression(2), torch.zeros(3), [r"\(3, 2\)", r"\(3,\)"]),
         (Regression(1), torch.zeros(3, 2), [r"\(3, 1\) or \(3,\)", r"\(3, 2\)"]),
         (Regression(2), torch.tensor([[0, 0], [0, math.inf], [0, 0]]), ["example 1", "finite"]),
+        (LanguageModel(4), torch.tensor([[0, 1], [2, 4], [5, 0]]), ["word 4 of example 1", "0..3"]),
+        (LanguageModel(4), torch.tensor([[0], [1], [-1]]), ["word -1 of example 2"]),
+        (LanguageModel(4), torch.zeros(3, 2), ["int64", "float32"]),
+        (LanguageModel(4), torch.zeros(3).long(), [r"\(N, positions\)", r"\(3,\)"]),
+        (LanguageModel(4), torch.zeros(3, 0).long(), [r"\(3, 0\)"]),
     ],
 )
 @pytest.mark.parametrize("split", ["train", "validation", "test"])
 def test_wrong_targets(objective: Objective, targets: Tensor, parts: list[str], split: str) -> None:
-    good = torch.zeros(3, objective.num_outputs) if isinstance(objective, Regression) else None
-    right = Examples(torch.zeros(3, 1), torch.zeros(3).long() if good is None else good)
+    good = {
+        Regression: torch.zeros(3, objective.num_outputs),
+        LanguageModel: torch.zeros(3, 2).long(),
+    }
+    right = Examples(torch.zeros(3, 1), good.get(type(objective), torch.zeros(3).long()))
     wrong = Examples(torch.zeros(3, 1), targets)
     splits = {"train": right, "validation": right, "test": right, split: wrong}
     with refused(f"task 'a', {split} split", *parts):
@@ -142,6 +178,11 @@ def test_wrong_targets(objective: Objective, targets: Tensor, parts: list[str], 
             Examples(torch.tensor([[0.0], [math.nan]]), torch.zeros(2).long()),
             ["example 1", "finite"],
         ),
+        (replace(examples(), labelled=torch.zeros(6).bool()), ["no example has a label"]),
+        (replace(examples(), labelled=torch.ones(5).bool()), [r"\(6,\)", r"found .* \(5,\)"]),
+        (replace(examples(), lanes=4), ["lanes", r"\(6\)", "found 4"]),
+        (replace(examples(), lanes=0), ["lanes", "found 0"]),
+        (replace(examples(), lanes=2, labelled=torch.ones(6).bool()), ["cannot lack labels"]),
     ],
 )
 @pytest.mark.parametrize("split", ["train", "validation", "test"])
@@ -161,7 +202,29 @@ def test_batch_size_is_positive() -> None:
         task(batch_size=0)
 
 
-@pytest.mark.parametrize("make", [lambda: Classification(1), lambda: Regression(0)])
+def test_streams_decide_their_batch_size() -> None:
+    streams = replace(examples(), lanes=3)
+    assert task(train=streams, batch_size=3).train.lanes == 3
+    with refused("task 'a'", "batch_size", "3, the number of its streams", "found 4"):
+        task(train=streams, batch_size=4)
+    assert task(train=examples(), test=streams, batch_size=4).test.lanes == 3
+
+
+@pytest.mark.parametrize("backbone", [{}, {"name": 3}, {"args": {}}])
+def test_own_backbone_has_a_name(backbone: dict) -> None:
+    with refused("task 'a'", "backbone should have a name"):
+        task(backbone=backbone)
+
+
+def test_labelled_examples_are_counted() -> None:
+    assert examples().num_labelled == 6
+    mask = torch.tensor([True, False, True, False, False, True])
+    assert replace(examples(), labelled=mask).num_labelled == 3
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: Classification(1), lambda: Regression(0), lambda: LanguageModel(1)]
+)
 def test_objectives_need_outputs(make) -> None:
     with refused("at least", "found"):
         make()
@@ -210,6 +273,18 @@ def test_inputs_have_one_shape_and_dtype(split: str) -> None:
         Suite("s", [task(), other])
 
 
+def test_tasks_with_backbones_of_their_own_may_read_different_inputs() -> None:
+    words = Examples(torch.zeros(4, 7).long(), torch.zeros(4, 7).long())
+    text = Task("text", LanguageModel(5), words, words, backbone={"name": "lstm"})
+    suite = Suite("s", [task("a"), text])
+    assert not suite.common_backbone
+    assert suite.input_shape == (1, 4, 4)
+    assert suite.input_shapes == ((1, 4, 4), (7,))
+    assert Suite("s", [task("a"), task("b")]).common_backbone
+    with refused(r"'b' \(test\)", r"\(1, 5, 5\)", r"'b' \(1, 4, 4\)"):
+        Suite("s", [text, task("b", test=examples(shape=(1, 5, 5)), backbone={"name": "lenet"})])
+
+
 def test_common_input_is_one_tensor() -> None:
     first = task("a")
     good = Examples(first.train.inputs, torch.zeros(6).long())
@@ -217,6 +292,13 @@ def test_common_input_is_one_tensor() -> None:
     assert suite.common_input
     with refused(r"'b' \(test\)", "does not hold"):
         Suite("s", [first, task("b", train=good)], common_input=True)
+
+
+def test_common_input_has_common_streams() -> None:
+    first = task("a")
+    streams = replace(first.test, lanes=2)
+    with refused(r"'b' \(test\)", "lanes 2", "'a' None"):
+        Suite("s", [first, task("b", train=first.train, test=streams)], common_input=True)
 
 
 @pytest.mark.parametrize("who", [0, 1])

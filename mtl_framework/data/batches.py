@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Int64, Shaped
+from jaxtyping import Bool, Int64, Shaped
 from torch import Tensor
 
 from ..errors import MtlError
@@ -17,17 +17,29 @@ from ..tasks import Examples, Suite
 class Batch:
     """One training batch, task by task.
 
-    ``inputs[t]`` has shape (B_t, ...), ``targets[t]`` (B_t, ...). With ``common_input`` all tasks
-    read the same rows: ``inputs[t]`` is one tensor for every t.
+    Args:
+        inputs: (B_t, ...) of every task t. With ``common_input`` one tensor for every t.
+        targets: (B_t, ...) of every task.
+        common_input: all tasks read the same rows.
+        labelled: (B_t,), which rows of a task have a label, or ``None``: all of them. Empty: all
+            rows of all tasks have labels.
+        starts: True for tasks whose streams begin anew with this batch: recurrent networks then
+            reset their state. Empty: False for all.
     """
 
     inputs: tuple[Tensor, ...]
     targets: tuple[Tensor, ...]
     common_input: bool = False
+    labelled: tuple[Bool[Tensor, " _"] | None, ...] = ()
+    starts: tuple[bool, ...] = ()
 
     def __post_init__(self) -> None:
         if self.common_input and any(x is not self.inputs[0] for x in self.inputs):
             raise ValueError("a batch with a common input holds one input tensor for all tasks")
+        for name in ("targets", "labelled", "starts"):
+            found = len(getattr(self, name))
+            if found != len(self.inputs) and (found or name == "targets"):
+                raise ValueError(f"a batch of {len(self.inputs)} tasks holds {found} {name}")
 
 
 class BalancedBatches:
