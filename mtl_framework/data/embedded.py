@@ -8,5 +8,6 @@ def mtl_suites() -> dict[str, str]:
     """The embedded suites by name."""
     return {
         "alphabets": "mtl_framework.data.alphabets:alphabets",
+        "arrays": "mtl_framework.data.arrays:arrays",
         "digits": "mtl_framework.data.digits:digits",
     }

