@@ -18,6 +18,7 @@ from mtl_framework import (
     StrategyConfig,
     Suite,
     TaskNetworks,
+    renumber,
 )
 
 
@@ -77,11 +78,6 @@ class FixedStrategy(Strategy):
             network.scale_gradients_by_usage(usage(network.assignment.cpu()))
         self.optimizer.step()
         return losses
-
-
-def renumber(groups: Int64[Tensor, "units tasks"]) -> Int64[Tensor, "units tasks"]:
-    """Equal groups, numbered 0, 1, ... in each row."""
-    return torch.stack([row.unique(return_inverse=True)[1] for row in groups])
 
 
 def usage(assignment: Int64[Tensor, "units tasks"]) -> Float[Tensor, "units weights"]:

@@ -1,58 +1,19 @@
 """Any assignment that is known beforehand: hand-made, or found by an earlier run."""
 
-from collections.abc import Mapping, Sequence
-from fnmatch import fnmatchcase
-from pathlib import Path
-from typing import Any, ClassVar, Literal
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
-import torch
 from jaxtyping import Int64
-from pydantic import Field, model_validator
 from torch import Tensor
 
-from mtl_framework import (
-    Backbone,
-    MtlError,
-    Result,
-    StrategyConfig,
-    Suite,
-    UnknownNameError,
-)
+from mtl_framework import Backbone, GivenAssignment, StrategyConfig, Suite
 
 from .fixed import FixedConfig, FixedStrategy
 from .presets import paper
 
-Groups = Literal["shared", "own"] | list[int]
-SOURCES = ("pattern", "matrix", "from_run", "shared_first")
 
-
-class FixedSharingConfig(FixedConfig):
+class FixedSharingConfig(FixedConfig, GivenAssignment):
     """Options of :class:`FixedSharing`: exactly one of the ways to give the assignment."""
-
-    pattern: dict[str, Groups] | None = Field(
-        None,
-        description="unit name or glob -> shared, own, or a group number for every task; the first "
-        "match counts",
-    )
-    matrix: list[list[int]] | None = Field(
-        None, description="group numbers (units x tasks): equal numbers in a row share that unit"
-    )
-    from_run: str | None = Field(
-        None, description="folder or result.json of a run, whose final assignment is used"
-    )
-    shared_first: int | Literal["half"] | None = Field(
-        None, description="so many of the first units are shared, the others not; half: U // 2"
-    )
-
-    @model_validator(mode="after")
-    def _exactly_one(self) -> "FixedSharingConfig":
-        found = [name for name in SOURCES if getattr(self, name) is not None]
-        if len(found) != 1:
-            raise ValueError(
-                f"should have exactly one of {', '.join(SOURCES)}, "
-                f"found {' and '.join(found) or 'none'}"
-            )
-        return self
 
 
 class FixedSharing(FixedStrategy):
@@ -75,86 +36,4 @@ class FixedSharing(FixedStrategy):
         Raises:
             MtlError: if it does not fit the backbone's units and the suite's tasks.
         """
-        config = self.config
-        units, tasks = [unit.name for unit in backbone.units], suite.task_names
-        if config.pattern is not None:
-            return _by_pattern(config.pattern, units, len(tasks))
-        if config.matrix is not None:
-            return _by_matrix(config.matrix, len(units), len(tasks))
-        if config.from_run is not None:
-            return _from_run(Path(config.from_run), units, tasks)
-        return _by_position(config.shared_first, len(units), len(tasks))
-
-
-def _by_pattern(
-    patterns: Mapping[str, Groups], units: Sequence[str], tasks: int
-) -> Int64[Tensor, "units tasks"]:
-    for pattern, value in patterns.items():
-        if not any(fnmatchcase(unit, pattern) for unit in units):
-            raise UnknownNameError("unit in pattern", pattern, units)
-        if isinstance(value, list):
-            _check_row(f"pattern {pattern!r}", value, tasks)
-    rows = []
-    for unit in units:
-        matching = [value for pattern, value in patterns.items() if fnmatchcase(unit, pattern)]
-        if not matching:
-            raise MtlError(
-                f"pattern: unit {unit!r} matches none of {', '.join(patterns)}; add '*' for the "
-                "rest"
-            )
-        named = {"shared": [0] * tasks, "own": list(range(tasks))}
-        value = matching[0]
-        rows.append(value if isinstance(value, list) else named[value])
-    return torch.tensor(rows)
-
-
-def _by_matrix(matrix: Sequence[list[int]], units: int, tasks: int) -> Int64[Tensor, "units tasks"]:
-    if len(matrix) != units:
-        raise MtlError(f"matrix should have {units} rows, one a unit, found {len(matrix)}")
-    for number, row in enumerate(matrix):
-        _check_row(f"matrix row {number}", row, tasks)
-    return torch.tensor(matrix)
-
-
-def _check_row(where: str, row: Sequence[int], tasks: int) -> None:
-    if len(row) != tasks:
-        raise MtlError(f"{where} should have {tasks} numbers, one a task, found {len(row)}")
-    if min(row) < 0:
-        raise MtlError(f"{where}: group numbers should be at least 0, found {min(row)}")
-
-
-def _from_run(
-    path: Path, units: Sequence[str], tasks: Sequence[str]
-) -> Int64[Tensor, "units tasks"]:
-    found = Result.load(path).assignment
-    if found is None:
-        raise MtlError(f"from_run: {path} holds no assignment: its strategy shares no whole units")
-    for kind, theirs, ours in (("unit", found.units, units), ("task", found.tasks, tasks)):
-        _check_names(path, kind, theirs, ours)
-    return _by_matrix([list(row) for row in found.weights], len(units), len(tasks))
-
-
-def _check_names(path: Path, kind: str, theirs: Sequence[str], ours: Sequence[str]) -> None:
-    if len(theirs) != len(ours):
-        raise MtlError(
-            f"from_run: {path} has {len(theirs)} {kind}s ({', '.join(theirs)}), this run has "
-            f"{len(ours)} ({', '.join(ours)})"
-        )
-    for number, (their, our) in enumerate(zip(theirs, ours, strict=True)):
-        if their != our:
-            raise MtlError(
-                f"from_run: {kind} {number} is {their!r} in {path} and {our!r} in this run"
-            )
-
-
-def _by_position(
-    shared_first: int | str | None, units: int, tasks: int
-) -> Int64[Tensor, "units tasks"]:
-    count = units // 2 if shared_first == "half" else shared_first
-    if not isinstance(count, int) or not 0 <= count <= units:
-        raise MtlError(
-            f"shared_first should be 'half' or a number from 0 to the {units} units, found {count}"
-        )
-    own = torch.arange(tasks).repeat(units, 1)
-    own[:count] = 0
-    return own
+        return self.config.groups([unit.name for unit in backbone.units], suite.task_names)
