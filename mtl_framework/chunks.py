@@ -1,6 +1,6 @@
 """Cutting a pass into parts that fit a memory budget."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 
@@ -14,12 +14,13 @@ class Chunk:
 
 def plan_chunks(
     num_samples: int,
-    sizes: Sequence[int],
+    sizes: Mapping[int, int],
     budget: int | None,
     cost: Callable[[Chunk], int],
     *,
     whole_samples: bool,
     whole_tasks: bool,
+    split_samples: bool = True,
 ) -> list[Chunk]:
     """Group tasks, and where one task alone is too much also samples, under a budget.
 
@@ -28,22 +29,24 @@ def plan_chunks(
 
     Args:
         num_samples: S.
-        sizes: examples of every task.
+        sizes: examples of every task that takes part.
         budget: most that a chunk may cost; ``None``: no limit.
         cost: of a chunk, in the budget's unit; called only where there is a budget.
         whole_samples: never split the tasks of one sample (pooled statistics).
         whole_tasks: keep all tasks together for their common root where samples suffice.
+        split_samples: False where the samples of a task need each other.
     """
     samples = tuple(range(num_samples))
     by_size: dict[int, list[int]] = {}
-    for task, size in enumerate(sizes):
+    for task, size in sizes.items():
         by_size.setdefault(size, []).append(task)
     groups = [Chunk(samples, tuple(tasks)) for tasks in by_size.values()]
-    if budget is None:
+    whole = whole_samples or whole_tasks
+    if budget is None or (whole and not split_samples):
         return groups
     chunks: list[Chunk] = []
     for group in groups:
-        if whole_samples or whole_tasks:
+        if whole:
             chunks += _split_samples(group, budget, cost)
             continue
         start = 0
@@ -54,7 +57,8 @@ def plan_chunks(
             ):
                 stop += 1
             chunk = Chunk(samples, group.tasks[start:stop])
-            chunks += _split_samples(chunk, budget, cost) if stop == start + 1 else [chunk]
+            alone = split_samples and stop == start + 1
+            chunks += _split_samples(chunk, budget, cost) if alone else [chunk]
             start = stop
     return chunks
 

@@ -42,7 +42,10 @@ FIXED_NORMS: tuple[type[nn.Module], ...] = (FrozenBatchNorm2d, FrozenBatchNormAc
 
 @dataclass
 class _Gathered:
-    """What the finished parts of a step add to the running averages."""
+    """What the finished parts of a step add to the running averages.
+
+    With a momentum these are the final terms; in a cumulative average, sums over the visits.
+    """
 
     decay: Float[Tensor, " slots"]
     visits: Tensor
@@ -63,8 +66,8 @@ class RoutedBatchNorm(nn.Module):
         mode: normalisation mode.
         num_tasks: T.
 
-    Raises:
-        MtlError: if the layer averages cumulatively (``momentum=None``).
+    ``momentum`` may be ``None``, as in torch: running averages are then plain averages over all
+    visits so far.
     """
 
     weight: nn.Parameter | None
@@ -78,13 +81,9 @@ class RoutedBatchNorm(nn.Module):
     ) -> None:
         super().__init__()
         assert isinstance(plain, nn.modules.batchnorm._BatchNorm)
-        if plain.momentum is None:
-            raise MtlError(
-                f"{type(plain).__name__} with momentum=None (a cumulative average) cannot be "
-                "routed; give it a momentum between 0 and 1"
-            )
         self.num_features = plain.num_features
-        self.eps, self.momentum = plain.eps, float(plain.momentum)
+        self.eps = plain.eps
+        self.momentum = None if plain.momentum is None else float(plain.momentum)
         self.mode: Normalization = mode
         self.slots = num_tasks if mode == "task" else 1
         self.context = context
@@ -243,7 +242,16 @@ class RoutedBatchNorm(nn.Module):
             return
         for average, part in ((self.running_mean, found.mean), (self.running_var, found.var)):
             part = all_reduce_mean(part)
-            new = average.view(self.slots, -1).to(part.dtype) * found.decay[:, None] + part
+            old = average.view(self.slots, -1).to(part.dtype)
+            if self.momentum is None:
+                assert self.num_batches_tracked is not None
+                before = self.num_batches_tracked.view(self.slots, 1)
+                # a slot without visits keeps what it has
+                total = (before + found.visits[:, None]).clamp(min=1).to(part.dtype)
+                kept = torch.where(found.visits[:, None] > 0, before / total, 1.0)
+                new = old * kept.to(part.dtype) + part / total
+            else:
+                new = old * found.decay[:, None] + part
             average.copy_(new.view_as(average))
         if self.num_batches_tracked is not None:
             self.num_batches_tracked.add_(found.visits.view_as(self.num_batches_tracked))

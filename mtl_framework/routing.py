@@ -7,7 +7,7 @@ their first units share their rows up to there, so the columns form a trie, whos
 depth are the *groups* of that level. All planning happens in numpy on the CPU.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
@@ -41,13 +41,18 @@ class StepOrder:
     Args:
         assignments: (S, U, T) weights by sample, unit and task.
         mode: the normalisation mode.
+        present: the tasks that have examples in this step; default: all. The columns of others
+            are not run and count as no visit.
     """
 
-    def __init__(self, assignments: Ints, mode: Normalization) -> None:
+    def __init__(
+        self, assignments: Ints, mode: Normalization, present: Sequence[int] | None = None
+    ) -> None:
         self.assignments = assignments
         shape: tuple[int, ...] = assignments.shape
         self.num_samples, self.num_units, self.num_tasks = shape
         self.mode = mode
+        self.present = tuple(range(self.num_tasks)) if present is None else tuple(present)
         self._visits: dict[int | None, tuple[Ints, Ints]] = {}
 
     def visits(self, unit: int | None) -> tuple[Ints, Ints]:
@@ -67,10 +72,11 @@ class StepOrder:
             weight = self.assignments[:, unit, :]
         if self.mode == "task":
             weight = weight * tasks + np.arange(tasks)
-        number = np.empty((samples, tasks), dtype=np.int64)
-        total = np.empty((samples, tasks), dtype=np.int64)
-        for k in np.unique(weight):
-            used = weight == k
+        number = np.zeros((samples, tasks), dtype=np.int64)
+        total = np.zeros((samples, tasks), dtype=np.int64)
+        runs = np.isin(np.arange(tasks), self.present)
+        for k in np.unique(weight[:, runs]):
+            used = (weight == k) & runs
             if self.mode == "pooled":
                 by_sample = used.any(axis=1)
                 visit = np.broadcast_to((np.cumsum(by_sample) - 1)[:, None], used.shape)[used]
@@ -95,13 +101,16 @@ class Visits:
     num_groups: int
     num_slots: int
 
-    def coefficients(self, momentum: float) -> tuple[Floats, Floats, Ints]:
+    def coefficients(self, momentum: float | None) -> tuple[Floats, Floats, Ints]:
         """Weights (slots, groups) of the groups' statistics, decay (slots,) and visits (slots,).
 
         After n visits with statistics x_0 .. x_{n-1} a running average r has become
-        (1 - m)^n r + sum_j m (1 - m)^(n - 1 - j) x_j.
+        (1 - m)^n r + sum_j m (1 - m)^(n - 1 - j) x_j. Without a momentum each visit weighs one.
         """
-        part = momentum * (1 - momentum) ** (self.total - 1 - self.number).astype(np.float64)
+        if momentum is None:
+            part, momentum = np.ones(len(self.number)), 0.0
+        else:
+            part = momentum * (1 - momentum) ** (self.total - 1 - self.number).astype(np.float64)
         weights = np.zeros((self.num_slots, self.num_groups))
         np.add.at(weights, (self.slot, self.group), part)
         visits = np.zeros(self.num_slots, dtype=np.int64)
@@ -129,9 +138,9 @@ class RowGroups:
     segments: Int64[Tensor, " groups"]
     multiplicity: Int64[Tensor, " groups"]
     group_major: bool
-    _on_device: dict[float, tuple[Tensor, Tensor, Tensor]] = field(default_factory=dict)
+    _on_device: dict[float | None, tuple[Tensor, Tensor, Tensor]] = field(default_factory=dict)
 
-    def coefficients(self, momentum: float) -> tuple[Tensor, Tensor, Tensor]:
+    def coefficients(self, momentum: float | None) -> tuple[Tensor, Tensor, Tensor]:
         """:meth:`Visits.coefficients` as tensors on the rows' device; float64 on the CPU."""
         if momentum not in self._on_device:
             device = self.marker.device
@@ -187,6 +196,8 @@ class RoutePlan:
             memory, also in channels-last layout; example-major lets one batch-norm kernel
             normalise all paths.
         device: where index tensors live.
+        mixed: units behind which columns are mixed: there every column has rows of its own, those
+            that read one input one after the other, sample by sample. Needs ``branching``.
     """
 
     def __init__(
@@ -202,6 +213,7 @@ class RoutePlan:
         merge_samples: bool,
         group_major: bool,
         device: torch.device,
+        mixed: Collection[int] = (),
     ) -> None:
         self.order, self.examples, self.branching, self.device = order, examples, branching, device
         self.group_major = group_major
@@ -210,6 +222,8 @@ class RoutePlan:
         grid_s, grid_t = np.meshgrid(self.samples, self.tasks, indexing="ij")
         self._sample, self._task = grid_s.reshape(-1), grid_t.reshape(-1)
         self._column = self._sample * order.num_tasks + self._task
+        self.num_inputs = 1 if common_input else len(self.tasks)
+        self._mixed = frozenset(mixed)
         # (U, C): the weight of every unit in every column
         self._weights = np.ascontiguousarray(
             order.assignments[grid_s, :, grid_t].reshape(-1, order.num_units).T
@@ -242,9 +256,13 @@ class RoutePlan:
 
         if self.branching:
             add_level(root)
-            for weight in self._weights:
+            by_input = self._column
+            if self.num_inputs > 1:
+                by_input = by_input + self._task * (int(self._column.max()) + 1)
+            for unit, weight in enumerate(self._weights):
                 # by (parent, weight): children of one parent stay together
-                add_level(self._groups[-1] * (int(weight.max()) + 1) + weight)
+                split = self._groups[-1] * (int(weight.max()) + 1) + weight
+                add_level(by_input if unit in self._mixed else split)
             return
         code = root
         for weight in self._weights:

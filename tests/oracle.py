@@ -95,6 +95,8 @@ class Oracle:
             if pooled:
                 features = self._together(batch, assignments[s])
             for t in range(tasks):
+                if (mask := labels(batch, t)) is not None and not mask.any():
+                    continue  # nothing to learn for this task: as if it were not there
                 if not pooled:
                     path = self.tensors(assignments[s, :, t].tolist(), t)
                     feature = functional_call(self.plain, path, batch.inputs[t])
@@ -105,8 +107,10 @@ class Oracle:
                 else:
                     weight = self.parameters[f"heads.{t}.weight"]
                     outputs = feature @ weight.T + self.parameters[f"heads.{t}.bias"]
-                objective = self.network.tasks[t].objective
-                loss = objective.losses(outputs, batch.targets[t]).mean()
+                objective, targets = self.network.tasks[t].objective, batch.targets[t]
+                if (mask := labels(batch, t)) is not None:
+                    outputs, targets = outputs[mask], targets[mask]
+                loss = objective.losses(outputs, targets).mean()
                 losses[s, t] = loss.detach()
                 if training:
                     (loss * weights[s, t]).backward(retain_graph=pooled)
@@ -115,22 +119,33 @@ class Oracle:
 
     def _together(self, batch: Batch, assignment: Tensor) -> list[Tensor]:
         """Pooled statistics: all tasks of one sample move through the chain of stages together."""
-        rows = list(batch.inputs)
+        rows: list[Tensor | None] = list(batch.inputs)
+        for task in range(len(rows)):
+            if (mask := labels(batch, task)) is not None and not mask.any():
+                rows[task] = None
         for unit, call, prefix in chain(self.network, self.plain):
             used = [0] * len(rows) if unit is None else assignment[unit].tolist()
             after: list[Tensor | None] = [None] * len(rows)
             for k in sorted(set(used)):
-                tasks = [t for t, weight in enumerate(used) if weight == k]
-                x = torch.cat([rows[t] for t in tasks])
+                tasks = [t for t, weight in enumerate(used) if weight == k and rows[t] is not None]
+                if not tasks:
+                    continue
+                parts = [row for t in tasks if (row := rows[t]) is not None]
+                x = torch.cat(parts)
                 if prefix is None:
                     y = call(x)
                 else:
                     path = self.tensors(assignment[:, tasks[0]].tolist(), 0, prefix)
                     y = functional_call(self.plain.get_submodule(prefix), path, x)
-                for t, part in zip(tasks, y.split([len(rows[t]) for t in tasks]), strict=True):
+                for t, part in zip(tasks, y.split([len(p) for p in parts]), strict=True):
                     after[t] = part
-            rows = [row for row in after if row is not None]
-        return rows
+            rows = after
+        return [row if row is not None else torch.empty(0) for row in rows]
+
+
+def labels(batch: Batch, task: int) -> Tensor | None:
+    """Which rows have a label for a task; ``None``: all."""
+    return batch.labelled[task] if batch.labelled else None
 
 
 def chain(

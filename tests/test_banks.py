@@ -47,7 +47,7 @@ def test_parts_within_a_budget_change_nothing(normalization: str, common_input: 
         network.memory_budget = budget
         losses = network.accumulate_gradients(batch, assignments)
         outcomes.append((losses, gradients(network), dict(network.named_buffers())))
-        parts.append(len(network._plan(batch, assignments).chunks))
+        parts.append(len(network.plan(batch, assignments).chunks))
     assert 1 == parts[0] < parts[2] <= parts[1]
     for losses, grads, buffers in outcomes[1:]:
         torch.testing.assert_close(losses, outcomes[0][0], rtol=1e-10, atol=1e-10)
@@ -73,7 +73,7 @@ def test_chunks_hold_every_column_once(
     if whole_samples:
         sizes = [2] * len(sizes)
     chunks = plan_chunks(
-        samples, sizes, budget, cost, whole_samples=whole_samples, whole_tasks=False
+        samples, dict(enumerate(sizes)), budget, cost, whole_samples=whole_samples, whole_tasks=False
     )
     columns = [(s, t) for chunk in chunks for s in chunk.samples for t in chunk.tasks]
     assert sorted(columns) == [(s, t) for s in range(samples) for t in range(len(sizes))]
@@ -229,8 +229,8 @@ def test_a_failed_pass_leaves_no_statistics_behind() -> None:
     with pytest.raises(IndexError):
         network.losses(bad, torch.zeros(1, 8, 3, dtype=torch.int64))
     network.losses(batch, torch.ones(1, 8, 3, dtype=torch.int64))
-    for unit in range(8):
-        for key, value in network._banks[unit][0].copies[0].named_buffers():
+    for unit, bank in enumerate(network.banks()):
+        for key, value in bank.copies[0].named_buffers():
             name = f"skeleton.{network.backbone.units[unit].places[0]}.copies.0.{key}"
             assert torch.equal(value, before[name])
 
@@ -240,11 +240,11 @@ def test_banks_refuse_calls_outside_a_pass_and_wrong_rows() -> None:
     bank = next(network.banks())
     with pytest.raises(RouteError, match="outside a pass"):
         bank(torch.rand(2, 64, 8, 8))
-    order = network._plan(
+    step = network.plan(
         make_batch(network.tasks, dtype=torch.float32), torch.zeros(1, 8, 3, dtype=torch.int64)
     )
     with (
-        network._context.running(order.chunks[0][1], False),
+        bank.context.running(step.chunks[0][1], False),
         pytest.raises(RouteError, match="got 5 rows, its paths have 12"),
     ):
         bank(torch.rand(5, 64, 8, 8))

@@ -8,6 +8,7 @@ from makers import make_assignments, make_backbone, make_batch, make_tasks
 from oracle import Oracle
 from torch import Tensor
 
+from mtl_framework.data.batches import Batch
 from mtl_framework.network import TaskNetworks
 
 TOLERANCE = {"rtol": 1e-10, "atol": 1e-10}
@@ -121,3 +122,51 @@ def test_unequal_batch_sizes_agree_with_the_loops(normalization: str) -> None:
     network = networks("resnet18", normalization, settings=NARROW)
     batch = make_batch(network.tasks, sizes=(2, 5, 2))
     compare(network, batch, make_assignments("random", 4, 8, 3, 3))
+
+
+@pytest.mark.parametrize("branching", [True, False])
+@pytest.mark.parametrize("common_input", [True, False])
+@pytest.mark.parametrize("normalization", ["shared", "task", "pooled"])
+def test_missing_labels_agree_with_the_loops(
+    normalization: str, common_input: bool, branching: bool
+) -> None:
+    """One task has half its labels, one none at all, one all; the missing ones are poison."""
+    network = networks("resnet18", normalization, settings=NARROW, branching=branching)
+    full = make_batch(network.tasks, common_input=common_input)
+    some = torch.tensor([True, False, False, True])
+    none = torch.zeros(4, dtype=torch.bool)
+    targets = (full.targets[0].where(some, -(10**6)), torch.full((4,), 10**6), full.targets[2])
+    batch = Batch(full.inputs, targets, common_input, labelled=(some, none, None))
+    compare(network, batch, make_assignments("random", 4, 8, 3, 3))
+
+
+@pytest.mark.parametrize("name", ["resnet18", "deit_tiny_distilled_patch16_224"])
+def test_a_task_without_labels_in_a_batch_is_left_untouched(name: str) -> None:
+    network = networks(name, "shared")
+    units = len(network.weights_per_unit)
+    full = make_batch(network.tasks)
+    none = torch.zeros(4, dtype=torch.bool)
+    targets = (full.targets[0], torch.full((4,), 10**6), full.targets[2])
+    batch = Batch(full.inputs, targets, labelled=(None, none, None))
+    own = torch.arange(3).expand(1, units, 3)
+    before = {name: b.clone() for name, b in network.named_buffers() if ".copies.1." in name}
+    losses = network.accumulate_gradients(batch, own)
+    assert losses[0, 1] == 0
+    assert losses[0, [0, 2]].all()
+    for unit in range(units):
+        assert all(p.grad is None for p in network.bank_parameters(unit, 1))
+        assert all(p.grad is not None for p in network.bank_parameters(unit, 0))
+    assert all(p.grad is None for p in network.head_parameters(1))
+    for name, buffer in network.named_buffers():
+        if name in before:
+            assert torch.equal(buffer, before[name])
+
+
+def test_a_batch_without_any_label_does_nothing() -> None:
+    network = networks("resnet18", "shared", settings=NARROW)
+    full = make_batch(network.tasks)
+    none = torch.zeros(4, dtype=torch.bool)
+    batch = Batch(full.inputs, full.targets, labelled=(none, none, none))
+    losses = network.accumulate_gradients(batch, torch.zeros(2, 8, 3, dtype=torch.int64))
+    assert not losses.any()
+    assert all(p.grad is None for p in network.parameters())

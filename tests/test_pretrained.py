@@ -33,8 +33,9 @@ def test_every_weight_of_a_bank_starts_from_the_pretrained_ones(published: Path)
     network = TaskNetworks(pretrained(published), make_tasks(), 3)
     torch.manual_seed(3)
     source = timm.create_model("resnet18")
+    third = list(network.banks())[2]
     for k in range(3):
-        block = network._banks[2][0].copies[k]
+        block = third.copies[k]
         assert torch.equal(block.conv1.weight, source.layer2[0].conv1.weight)
     assert torch.equal(network.skeleton.conv1.weight, source.conv1.weight)
     with pytest.raises(MtlError, match="overwrite pretrained"):
