@@ -73,6 +73,11 @@ def complete_arguments(
     return {**complete, **options}
 
 
+def takes(function: Callable[..., Any], name: str) -> bool:
+    """Whether a function names this among its options."""
+    return name in (_parameters(function) or {})
+
+
 def _parameters(function: Callable[..., Any]) -> dict[str, inspect.Parameter] | None:
     """Parameters that can be named; ``None`` where the function does not tell."""
     try:

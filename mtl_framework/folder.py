@@ -1,6 +1,6 @@
 """A run's folder: what lies where, and whether a run may start or go on in it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +10,12 @@ from .config import RunConfig, dump
 from .errors import MtlError
 from .yamls import read_yaml
 
+#: Options by which a suite says where its data lies and whether to fetch it, not what it is.
+LOCATION = ("suite.data_root", "suite.download")
 # What may differ when a run goes on: nothing that a single step depends on.
-CHANGEABLE = ("iterations", "device", "log_every", "observers")
+CHANGEABLE = (
+    "iterations", "device", "log_every", "observers", "keep_on_device", "data_workers", *LOCATION
+)  # fmt: skip
 
 
 class RunFolder:
@@ -90,10 +94,7 @@ def check_same(saved: Mapping[str, Any], config: RunConfig, where: str) -> None:
         MtlError: naming the first key that differs, and both values.
     """
     wanted = config.model_dump(mode="json")
-    found = first_difference(
-        {key: value for key, value in saved.items() if key not in CHANGEABLE},
-        {key: value for key, value in wanted.items() if key not in CHANGEABLE},
-    )
+    found = first_difference(without(saved, CHANGEABLE), without(wanted, CHANGEABLE))
     if found is not None:
         key, old, new = found
         raise MtlError(
@@ -106,6 +107,16 @@ def check_same(saved: Mapping[str, Any], config: RunConfig, where: str) -> None:
             f"cannot resume: iterations is {iterations} in {where}, but {config.iterations} now; "
             "it may only grow"
         )
+
+
+def without(config: Mapping[str, Any], keys: Sequence[str]) -> dict[str, Any]:
+    """A config but for some keys, with a dot before those within a section."""
+    found = {key: value for key, value in config.items() if key not in keys}
+    for key in keys:
+        section, dot, inner = key.partition(".")
+        if dot and isinstance(found.get(section), Mapping):
+            found[section] = {k: v for k, v in found[section].items() if k != inner}
+    return found
 
 
 def first_difference(

@@ -1,14 +1,17 @@
 """A comparison's file: what it means, and everything that is wrong with it at once."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tiny import TinyPlugins
+from tiny import TinyPlugins, tiny_suite
 
+from mtl_framework import hookimpl
 from mtl_framework.compare.config import read_comparison
 from mtl_framework.compare.grid import identity, make_grid
 from mtl_framework.compare.problems import ConfigProblemsError
 from mtl_framework.errors import MtlError
+from mtl_framework.tasks import Suite
 
 GOOD = """
 suites: [tiny, {name: tiny, as: bare, validation: false}]
@@ -141,3 +144,26 @@ def test_identity_is_the_config_and_not_its_name(tmp_path: Path) -> None:
     config = cells[0].config
     assert identity(config.model_copy(update={"log_every": 77})) == identity(config)
     assert identity(config.model_copy(update={"batch_size": 77})) != identity(config)
+
+
+class FilesPlugin:
+    @hookimpl
+    def mtl_suites(self) -> dict[str, Callable[..., Suite]]:
+        def filed(*, data_root: str = ".", level: int = 1) -> Suite:
+            return tiny_suite()
+
+        return {"filed": filed}
+
+
+def test_data_root_goes_to_suites_that_read_files_and_changes_no_cell(tmp_path: Path) -> None:
+    text = GOOD.replace("{name: tiny, as: bare, validation: false}", "{name: filed, level: 2}")
+    plugins = TinyPlugins()
+    plugins.register(FilesPlugin(), "files")
+    path = write(tmp_path, text)
+    before = make_grid(read_comparison(path, plugins))
+    after = make_grid(read_comparison(path, plugins, {"suite.data_root": "/elsewhere"}))
+    assert [c.folder for c in before] == [c.folder for c in after]
+    roots = {c.suite: c.config.suite.options.get("data_root") for c in after}
+    assert roots == {"tiny": None, "filed": "/elsewhere"}
+    with pytest.raises(MtlError, match="--data-root is given, but tiny, bare reads no files"):
+        read_comparison(write(tmp_path, GOOD), plugins, {"suite.data_root": "/elsewhere"})

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from ..interrupts import Interrupted
+from . import options
 from .console import load_plugins, say_error, stderr, stdout
 
 COMPARISONS = Path("comparisons")
@@ -31,6 +32,7 @@ def compare(
     ] = None,
     seeds: Annotated[int | None, typer.Option("--seeds", help="Number of seeds.")] = None,
     iterations: Annotated[int | None, typer.Option("--iterations", help="Steps of a run.")] = None,
+    data_root: options.DataRoot = None,
     device: Annotated[str | None, typer.Option("--device", help="auto, cpu, mps or cuda.")] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the runs, what is done, and an estimate.")
@@ -45,7 +47,12 @@ def compare(
     from ..compare.problems import ConfigProblemsError
 
     directory = output or COMPARISONS / config.stem
-    overrides = {"seeds": seeds, "iterations": iterations, "device": device}
+    overrides = {
+        "seeds": seeds,
+        "iterations": iterations,
+        "device": device,
+        "suite.data_root": data_root,
+    }
     out, err = stdout(), stderr()
     try:
         outcome = compare(

@@ -22,6 +22,14 @@ Preset = Annotated[
 ConfigFile = Annotated[
     Path | None, typer.Option("--config", help="YAML file; other options win over it.")
 ]
+DataRoot = Annotated[
+    str | None,
+    typer.Option(
+        "--data-root",
+        metavar="DIR",
+        help="Where the suite's files lie: suite.data_root of a suite that reads files.",
+    ),
+]
 Settings = Annotated[
     list[str] | None,
     typer.Option(

@@ -19,6 +19,7 @@ def run(
     strategy: options.Strategy = None,
     backbone: options.Backbone = None,
     suite: options.Suite = None,
+    data_root: options.DataRoot = None,
     iterations: Annotated[
         str | None,
         typer.Option("--iterations", metavar="INT", help="Steps of the strategy's training loop."),
@@ -52,7 +53,7 @@ def run(
     flags: dict[str, Any] = {
         "strategy": strategy,
         "backbone": backbone,
-        "suite": suite,
+        "suite": suite if data_root is None else _located(suite, data_root),
         "iterations": iterations,
         "seed": seed,
         "device": device,
@@ -83,6 +84,10 @@ def run(
     started = Run.start(complete, plugins, output, resume=resume, console=stderr())
     result = started.execute()
     print_summary(result, output, stdout())
+
+
+def _located(suite: str | None, data_root: str) -> dict[str, str]:
+    return {**({} if suite is None else {"name": suite}), "data_root": data_root}
 
 
 def default_folder(config: RunConfig) -> Path:

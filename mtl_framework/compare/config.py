@@ -12,12 +12,13 @@ iterations: 500                # and any other key of a run's config
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from ..arguments import takes
 from ..config import BackboneConfig, RunConfig
 from ..errors import MtlError, UnknownNameError
 from ..layers import Layer, resolve
@@ -108,7 +109,8 @@ def read_comparison(
     Args:
         path: of the YAML file.
         plugins: where strategies, backbones and suites are looked up.
-        overrides: top-level keys that win over the file's.
+        overrides: top-level keys that win over the file's; ``suite.data_root`` is set for every
+            suite that has this option.
 
     Raises:
         ConfigProblemsError: with every fault that was found, each with its line and key.
@@ -116,11 +118,12 @@ def read_comparison(
     """
     values, lines = read_yaml(path)
     given = {key: value for key, value in (overrides or {}).items() if value is not None}
+    data_root = given.pop("suite.data_root", None)
     for key in given:
         values.pop(_LISTS.get(key, key), None)
     values = {**values, **given}
     problems = Problems(str(path), {k: v for k, v in lines.items() if k[0] not in given})
-    reader = _Reader(values, plugins, problems)
+    reader = _Reader(values, plugins, problems, data_root)
     found = reader.read()
     problems.raise_any()
     assert found is not None
@@ -128,10 +131,17 @@ def read_comparison(
 
 
 class _Reader:
-    def __init__(self, values: dict[str, Any], plugins: Plugins, problems: Problems) -> None:
+    def __init__(
+        self,
+        values: dict[str, Any],
+        plugins: Plugins,
+        problems: Problems,
+        data_root: str | None = None,
+    ) -> None:
         self.values = values
         self.plugins = plugins
         self.problems = problems
+        self.data_root = data_root
 
     def read(self) -> Comparison | None:
         known = [*Settings.model_fields, *SHARED, *_LISTS, *_LISTS.values()]
@@ -148,7 +158,7 @@ class _Reader:
                 "their GPUs by --gpus-per-run"
             )
             self.problems.add(MtlError(text), ("device",))
-        suites = self._choices("suite", self._check_suite)
+        suites = self._located(self._choices("suite", self._check_suite))
         backbones = self._choices("backbone", self._check_backbone)
         strategies = self._choices("strategy", self._check_strategy)
         baseline, labels = self.values.get("baseline"), [choice.label for choice in strategies]
@@ -210,6 +220,19 @@ class _Reader:
             check(place, choice)
             found.append(choice)
         return found
+
+    def _located(self, suites: list[Choice]) -> list[Choice]:
+        """The suites with the command line's ``--data-root``, where they read files."""
+        if self.data_root is None or self.problems.found:
+            return suites
+        readers = [c for c in suites if takes(self.plugins.suite(c.values["name"]), "data_root")]
+        if not readers:
+            names = ", ".join(choice.label for choice in suites)
+            self.problems.add(MtlError(f"--data-root is given, but {names} reads no files"), ())
+        return [
+            replace(c, values={**c.values, "data_root": self.data_root}) if c in readers else c
+            for c in suites
+        ]
 
     def _choice(self, place: KeyPath, item: Any) -> Choice | None:
         values = {"name": item} if isinstance(item, str) else item

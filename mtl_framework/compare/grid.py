@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..config import RunConfig
+from ..folder import LOCATION, without
 from .config import Comparison
 
 # What changes no number of a run. A cell keeps its folder when these change.
-WITHOUT_EFFECT = ("log_every", "observers")
+WITHOUT_EFFECT = ("log_every", "observers", *LOCATION)
 
 
 @dataclass(frozen=True)
@@ -51,8 +52,7 @@ def make_grid(comparison: Comparison) -> list[Cell]:
 
 def significant(config: RunConfig) -> dict[str, Any]:
     """The config as plain values, without what has no effect on the numbers."""
-    plain = config.model_dump(mode="json")
-    return {key: value for key, value in plain.items() if key not in WITHOUT_EFFECT}
+    return without(config.model_dump(mode="json"), WITHOUT_EFFECT)
 
 
 def identity(config: RunConfig) -> str:
