@@ -7,8 +7,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from .data.batches import evaluation_batches
+from .data.batches import input_batches, labelled_rows
+from .data.images import RAW, Normalization
 from .model import MultiTaskModel
+from .recurrent import fresh_state
 from .seeding import untouched_generators
 from .tasks import Suite, Task
 
@@ -48,50 +50,92 @@ def evaluate(
     iteration: int,
     device: torch.device,
     batch_size: int,
-    mean: tuple[float, ...] | None = None,
-    std: tuple[float, ...] | None = None,
+    normalizations: Sequence[Normalization] = (),
+    workers: int = 0,
 ) -> Evaluation:
     """Evaluate on validation and test examples; the training examples are never read.
 
-    Runs in evaluation mode and without gradients. Leaves the mode of every module, and all global
-    random generators, as they were.
+    Examples without a label of a task do not count for it. Recurrent networks begin every split of
+    a task anew. Runs in evaluation mode and without gradients. Leaves the mode of every module,
+    states of recurrent ones, and all global random generators, as they were.
 
     Args:
         network: on ``device``.
         suite: tasks in the order of the network's.
         iteration: recorded with the figures.
         device: where the network is.
-        batch_size: rows of a forward pass.
-        mean: of each channel of the inputs in [0, 1], to be subtracted; with ``std``.
-        std: to divide by.
+        batch_size: rows of a forward pass, unless the examples are streams.
+        normalizations: of uint8 images, one a task; default: none.
+        workers: processes that read images from files.
+
+    Raises:
+        MtlError: naming an image that cannot be read.
     """
     splits = ["test"]
     if all(task.validation is not None for task in suite.tasks):
         splits.insert(0, "validation")
-    with torch.no_grad(), untouched_generators(device), _evaluation_mode(network):
+    given = tuple(normalizations) or (RAW,) * len(suite)
+    with torch.no_grad(), untouched_generators(device), evaluation_mode(network):
         measured = {}
         for split in splits:
-            scores, losses = [], []
-            for number, task in enumerate(suite.tasks):
-                batches = evaluation_batches(task.splits()[split], batch_size, device, mean, std)
-                rows = []
-                for inputs, targets in batches:
-                    outputs = network.predict(number, inputs)
-                    objective = task.objective
-                    rows.append(
-                        (objective.scores(outputs, targets), objective.losses(outputs, targets))
-                    )
-                scores.append(_sum([score for score, _ in rows]))
-                losses.append(_sum([loss for _, loss in rows]))
+            sums: dict[int, tuple[float, float]] = {}
+            for group in _groups(suite, split, given):
+                data = [suite.tasks[number].splits()[split] for number in group]
+                rows = labelled_rows(data)
+                batches = input_batches(data[0], rows, batch_size, device, given[group[0]], workers)
+                with fresh_state(network):
+                    sums |= _measure(network, suite, group, split, batches)
+            scores, losses = zip(*(sums[number] for number in range(len(suite))), strict=True)
             measured[split] = summarize(suite.tasks, split, scores, losses)
     return Evaluation(iteration, measured)
+
+
+def _groups(
+    suite: Suite, split: str, normalizations: Sequence[Normalization]
+) -> list[tuple[int, ...]]:
+    """Tasks whose inputs are read together: all with a common input, else each alone.
+
+    A network that carries its state along a stream sees one task after the other.
+    """
+    streams = suite.tasks[0].splits()[split].lanes is not None
+    if suite.common_input and not streams and len(set(normalizations)) == 1:
+        return [tuple(range(len(suite)))]
+    return [(number,) for number in range(len(suite))]
+
+
+def _measure(
+    network: MultiTaskModel,
+    suite: Suite,
+    group: Sequence[int],
+    split: str,
+    batches: Iterator[tuple[Tensor, Tensor]],
+) -> dict[int, tuple[float, float]]:
+    """Summed scores and summed losses of every task of a group, over its labelled rows."""
+    found: dict[int, list[tuple[Tensor, Tensor]]] = {number: [] for number in group}
+    for rows, inputs in batches:
+        for number in group:
+            task = suite.tasks[number]
+            data = task.splits()[split]
+            outputs, targets = network.predict(number, inputs), data.targets[rows]
+            if data.labelled is not None:
+                labelled = data.labelled[rows]
+                outputs, targets = outputs[labelled.to(outputs.device)], targets[labelled]
+            targets = targets.to(outputs.device)
+            objective = task.objective
+            found[number].append(
+                (objective.scores(outputs, targets), objective.losses(outputs, targets))
+            )
+    return {
+        number: (_sum([score for score, _ in parts]), _sum([loss for _, loss in parts]))
+        for number, parts in found.items()
+    }
 
 
 def summarize(
     tasks: Sequence[Task], split: str, scores: Sequence[float], losses: Sequence[float]
 ) -> SplitMetrics:
-    """Metrics from every task's summed scores and summed losses over its examples of a split."""
-    counts = [len(task.splits()[split]) for task in tasks]
+    """Metrics from every task's summed scores and losses over its labelled examples of a split."""
+    counts = [task.splits()[split].num_labelled for task in tasks]
     per_task = [
         task.objective.summarize(score / count)
         for task, score, count in zip(tasks, scores, counts, strict=True)
@@ -116,7 +160,7 @@ def _sum(parts: Sequence[Tensor]) -> float:
 
 
 @contextmanager
-def _evaluation_mode(network: nn.Module) -> Iterator[None]:
+def evaluation_mode(network: nn.Module) -> Iterator[None]:
     """Evaluation mode inside; afterwards every module, frozen ones too, has its own mode again."""
     modes = [(module, module.training) for module in network.modules()]
     network.eval()

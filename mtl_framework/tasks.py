@@ -8,7 +8,9 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
+from .data.images import Normalization
 from .data.streaming import LazyInputs
+from .data.transforms import ImageTransform
 from .errors import MtlError, UnknownNameError
 from .objectives import (
     Binary,
@@ -48,12 +50,15 @@ class Examples:
             to (i + 1) * lanes - 1 are the i-th windows of all streams. They are read in this order,
             ``lanes`` rows a batch, and recurrent networks keep their state from batch to batch;
             after the last window everything begins anew.
+        transform: of the images when batches are made, random ones too; in evaluation it does the
+            same to an example every time.
     """
 
     inputs: Tensor | LazyInputs
     targets: Tensor
     labelled: Bool[Tensor, " rows"] | None = None
     lanes: int | None = None
+    transform: ImageTransform | None = None
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -66,7 +71,8 @@ class Examples:
     @property
     def input_shape(self) -> tuple[int, ...]:
         """Shape of one input, as batches have it."""
-        return tuple(self.inputs.shape[1:])
+        shape = tuple(self.inputs.shape[1:])
+        return shape if self.transform is None else self.transform.output_shape(shape)
 
 
 @dataclass(frozen=True)
@@ -83,6 +89,7 @@ class Task:
             of every stream where the examples are streams.
         backbone: the task's own network: keys of a run's ``backbone`` section with at least
             ``name``, e.g. ``{"name": "lenet"}``; ``None``: the run's.
+        normalization: of uint8 images; ``None``: the backbone's.
 
     Raises:
         MtlError: naming the task and the split, on a split without examples or labels, inputs
@@ -98,6 +105,7 @@ class Task:
     validation: Examples | None = None
     batch_size: int | None = None
     backbone: Mapping[str, Any] | None = None
+    normalization: Normalization | None = None
 
     def __post_init__(self) -> None:
         if not self.name.strip() or not self.name.isprintable():
@@ -141,6 +149,11 @@ def _check_rows(examples: Examples) -> None:
         raise MtlError("there is no example")
     if len(targets) != len(inputs):
         raise MtlError(f"{len(inputs)} inputs but {len(targets)} targets")
+    if examples.transform is not None and (inputs.dtype != torch.uint8 or inputs.ndim != 4):
+        raise MtlError(
+            f"transforms need uint8 images (N, C, H, W), found {inputs.dtype} of shape "
+            f"{tuple(inputs.shape)}"
+        )
     lanes = examples.lanes
     if lanes is not None and (lanes < 1 or len(inputs) % lanes):
         raise MtlError(
@@ -238,6 +251,11 @@ class Suite:
                 raise MtlError(
                     f"suite {name!r} has a common input, but task {task.name!r} ({split}) "
                     f"does not hold the input tensor of task {first.name!r}"
+                )
+            if ours[split].transform is not theirs[split].transform:
+                raise MtlError(
+                    f"suite {name!r} has a common input, but task {task.name!r} ({split}) does "
+                    f"not hold the transform of task {first.name!r}"
                 )
             if ours[split].lanes != theirs[split].lanes:
                 raise MtlError(

@@ -6,11 +6,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Int64, Shaped
+from jaxtyping import Bool, Int64
 from torch import Tensor
 
 from ..errors import MtlError
-from ..tasks import Examples, Suite
+from ..tasks import Examples, Suite, Task
+from .images import RAW, Normalization, prepare
+from .orders import Draw, LaneOrder, Order, ShuffledOrder
+from .streaming import Rows, Stream
 
 
 @dataclass(frozen=True)
@@ -49,21 +52,26 @@ class BalancedBatches:
     training examples are used in a random order, every one once, then in another order, and so on;
     a batch may straddle two orders, and a task with fewer examples than its batch repeats some in
     it. A task's order depends on ``seed`` and the task's name only, whatever other tasks there
-    are. Tasks with a common input share one order.
+    are. Examples without a label are left out. Streams are read in their own order.
 
-    Training data is copied to the device once, as it is, and batches are gathered there.
+    Tasks with a common input share one order, over the examples that have a label for any task;
+    which have one for each task goes with the batch.
+
+    Training data is copied to the device once, as it is, and batches are gathered there; or, with
+    ``streamed``, worker processes read them ahead. Both give the same batches.
 
     Args:
         suite: whose training splits are used.
         batch_size: examples of a task in a batch, unless the task has its own number; at least 1.
-        seed: of the orders.
+        seed: of the orders and random transforms.
         device: where batches are made.
-        mean: see :func:`prepare`.
-        std: see :func:`prepare`.
+        normalizations: one a task, see :func:`prepare`; default: none.
+        streamed: read images when they are needed.
+        workers: processes that read streamed images; 0: this one.
 
     Raises:
-        MtlError: if tasks with a common input differ in their batch sizes, or ``mean`` or ``std``
-            does not fit the inputs.
+        MtlError: if tasks with a common input differ in their batch sizes, a normalization does
+            not fit the inputs, or an image that is kept on the device cannot be read.
 
     Source: Prellberg and Kramer 2020, arXiv 2003.10159, by their published code.
     """
@@ -74,49 +82,72 @@ class BalancedBatches:
         batch_size: int,
         seed: int,
         device: torch.device,
-        mean: Sequence[float] | None = None,
-        std: Sequence[float] | None = None,
+        normalizations: Sequence[Normalization] = (),
+        streamed: bool = False,
+        workers: int = 0,
     ) -> None:
         if batch_size < 1:
             raise MtlError(f"batch_size should be at least 1, found {batch_size}")
-        sizes = [task.batch_size or batch_size for task in suite.tasks]
-        self._common_input = suite.common_input
-        readers = dict(zip(suite.task_names, zip(suite.tasks, sizes, strict=True), strict=True))
-        if suite.common_input:
-            for task, size in readers.values():
-                if size != sizes[0]:
-                    raise MtlError(
-                        f"suite {suite.name!r} has a common input, but batch_size is {sizes[0]} "
-                        f"for task {suite.tasks[0].name!r} and {size} for task {task.name!r}; "
-                        "give all tasks one"
-                    )
-            readers = {"common input": (suite.tasks[0], sizes[0])}
-        self._normalization = mean, std
-        prepare(suite.tasks[0].train.inputs[:1], mean, std)  # raises now what would raise later
-        self._inputs = [task.train.inputs.to(device) for task, _ in readers.values()]
+        self._device = device
+        self._normalizations = list(normalizations) or [RAW] * len(suite)
+        # tasks that read the same input in two normalizations have no common input
+        self._common_input = suite.common_input and len(set(self._normalizations)) == 1
+        self._readers = _readers(suite, batch_size)
+        for reader in self._readers:
+            for task in reader.tasks:
+                # raises now what would raise later
+                empty = torch.zeros(1, *reader.data.input_shape, dtype=reader.data.inputs.dtype)
+                prepare(empty, *self._normalizations[task])
         self._targets = [task.train.targets.to(device) for task in suite.tasks]
-        self._sizes = [size for _, size in readers.values()]
-        self._orders = {
-            name: _Order(len(task.train), _seed(seed, name)) for name, (task, _) in readers.items()
-        }
+        self._labelled = [_mask(task, suite.common_input, device) for task in suite.tasks]
+        self._masked = any(mask is not None for mask in self._labelled)
+        self._orders = {reader.name: reader.order(seed) for reader in self._readers}
+        sources = [Rows(reader.data.inputs, reader.data.transform) for reader in self._readers]
+        self._held = None if streamed else [rows.to(device, workers) for rows in sources]
+        self._stream = Stream(sources, workers, pinned=device.type == "cuda") if streamed else None
 
     def next(self) -> Batch:
-        """The next batch, on the device; images as floats."""
-        chosen = [
-            order.take(size).to(inputs.device)
-            for order, size, inputs in zip(
-                self._orders.values(), self._sizes, self._inputs, strict=True
-            )
-        ]
-        inputs = [
-            prepare(inputs[rows], *self._normalization)
-            for inputs, rows in zip(self._inputs, chosen, strict=True)
-        ]
-        if self._common_input:
-            chosen *= len(self._targets)
-            inputs *= len(self._targets)
-        targets = [targets[rows] for targets, rows in zip(self._targets, chosen, strict=True)]
-        return Batch(tuple(inputs), tuple(targets), self._common_input)
+        """The next batch, on the device; images as floats.
+
+        Raises:
+            MtlError: naming a streamed image that cannot be read.
+        """
+        if self._stream is not None:
+            if not self._stream.running:
+                self._stream.start(
+                    [order.at(order.state_dict()) for order in self._orders.values()]
+                )
+            raw = [x.to(self._device, non_blocking=True) for x in self._stream.next()]
+        draws = [order.next() for order in self._orders.values()]
+        if self._held is not None:
+            raw = [rows.read(draw) for rows, draw in zip(self._held, draws, strict=True)]
+        return self._batch(raw, draws)
+
+    def _batch(self, raw: Sequence[Tensor], draws: Sequence[Draw]) -> Batch:
+        tasks = range(len(self._targets))
+        inputs: dict[int, Tensor] = {}
+        targets: dict[int, Tensor] = {}
+        labelled: dict[int, Tensor | None] = {}
+        starts: dict[int, bool] = {}
+        for reader, x, draw in zip(self._readers, raw, draws, strict=True):
+            rows = draw.rows.to(self._device)
+            prepared: dict[Normalization, Tensor] = {}
+            for task in reader.tasks:
+                normalization = self._normalizations[task]
+                if normalization not in prepared:
+                    prepared[normalization] = prepare(x, *normalization)
+                mask = self._labelled[task]
+                inputs[task] = prepared[normalization]
+                targets[task] = self._targets[task][rows]
+                labelled[task] = None if mask is None else mask[rows]
+                starts[task] = draw.starts
+        return Batch(
+            tuple(inputs[t] for t in tasks),
+            tuple(targets[t] for t in tasks),
+            self._common_input,
+            tuple(labelled[t] for t in tasks) if self._masked else (),
+            tuple(starts[t] for t in tasks) if any(starts.values()) else (),
+        )
 
     def state_dict(self) -> dict[str, Any]:
         """The place in every task's order: tensors and ints, by task name."""
@@ -135,112 +166,109 @@ class BalancedBatches:
         orders = {}
         for name, order in self._orders.items():
             try:
-                orders[name] = _Order.from_state(order.num_examples, state[name])
+                orders[name] = order.at(state[name])
             except MtlError as error:
                 raise MtlError(
                     f"the saved order of training examples of task {name!r} does not fit: {error}"
                 ) from None
         self._orders = orders
+        self.close()
+
+    def close(self) -> None:
+        """End worker processes; the next batch starts them again."""
+        if self._stream is not None:
+            self._stream.stop()
 
 
-class _Order:
-    """A random order of numbers 0 to ``num_examples - 1``, then another one, and so on."""
+@dataclass(frozen=True)
+class _Reader:
+    """One sequence of inputs, and the tasks that read it."""
 
-    def __init__(self, num_examples: int, seed: int) -> None:
-        self.num_examples = num_examples
-        self._generator = torch.Generator().manual_seed(seed)
-        self._permutation = torch.randperm(num_examples, generator=self._generator)
-        self._position = 0
+    name: str
+    tasks: Sequence[int]
+    data: Examples
+    rows: Int64[Tensor, " rows"]
+    size: int
 
-    def take(self, count: int) -> Int64[Tensor, "{count}"]:
-        """The next numbers."""
-        parts = []
-        while count:
-            if self._position == self.num_examples:
-                self._permutation = torch.randperm(self.num_examples, generator=self._generator)
-                self._position = 0
-            part = self._permutation[self._position : self._position + count]
-            self._position += len(part)
-            count -= len(part)
-            parts.append(part)
-        return torch.cat(parts)
-
-    def state_dict(self) -> dict[str, Any]:
-        return {
-            "permutation": self._permutation.clone(),
-            "position": self._position,
-            "generator": self._generator.get_state(),
-        }
-
-    @classmethod
-    def from_state(cls, num_examples: int, state: Any) -> "_Order":
-        if not isinstance(state, Mapping) or set(state) != {"permutation", "position", "generator"}:
-            raise MtlError("it should hold permutation, position and generator")
-        permutation, position = state["permutation"], state["position"]
-        if (
-            not isinstance(permutation, Tensor)
-            or permutation.dtype != torch.int64
-            or not torch.equal(permutation.sort().values, torch.arange(num_examples))
-        ):
-            raise MtlError(f"its permutation should be of the {num_examples} examples there are")
-        if not isinstance(position, int) or not 0 <= position <= num_examples:
-            raise MtlError(f"its position should be from 0 to {num_examples}, found {position!r}")
-        order = cls(num_examples, 0)
-        try:
-            order._generator.set_state(state["generator"])
-        except (RuntimeError, TypeError) as error:
-            raise MtlError("its generator's state is not one of torch's CPU generator") from error
-        order._permutation, order._position = permutation.clone(), position
-        return order
+    def order(self, seed: int) -> Order:
+        if self.data.lanes is not None:
+            return LaneOrder(len(self.data), self.data.lanes)
+        transformed = self.data.transform is not None
+        return ShuffledOrder(self.rows, self.size, _seed(seed, self.name), transformed)
 
 
-def prepare(
-    inputs: Shaped[Tensor, "rows *dims"],
-    mean: Sequence[float] | None = None,
-    std: Sequence[float] | None = None,
-) -> Shaped[Tensor, "rows *dims"]:
-    """What a network reads: images of dtype uint8 become floats from 0 to 1, the rest stays.
-
-    Args:
-        inputs: images (N, C, ...) as uint8, or anything of another dtype.
-        mean: subtracted from each channel of uint8 images after that, C numbers.
-        std: each channel is divided by it afterwards, C numbers.
-
-    Raises:
-        MtlError: if there are not as many numbers as channels.
-    """
-    if inputs.dtype != torch.uint8:
-        return inputs
-    images = inputs.to(torch.get_default_dtype()) / 255
-    for name, numbers in {"mean": mean, "std": std}.items():
-        if numbers is not None and len(numbers) != inputs.shape[1]:
+def _readers(suite: Suite, batch_size: int) -> list[_Reader]:
+    sizes = [task.train.lanes or task.batch_size or batch_size for task in suite.tasks]
+    if not suite.common_input:
+        return [
+            _Reader(task.name, [number], task.train, labelled_rows([task.train]), size)
+            for number, (task, size) in enumerate(zip(suite.tasks, sizes, strict=True))
+        ]
+    first = suite.tasks[0]
+    for task, size in zip(suite.tasks, sizes, strict=True):
+        if size != sizes[0]:
             raise MtlError(
-                f"{name} should hold one number a channel, found {len(numbers)} for "
-                f"{inputs.shape[1]} channels"
+                f"suite {suite.name!r} has a common input, but batch_size is {sizes[0]} for task "
+                f"{first.name!r} and {size} for task {task.name!r}; give all tasks one"
             )
-    per_channel = (-1,) + (1,) * (inputs.ndim - 2)
-    if mean is not None:
-        images -= images.new_tensor(mean).view(per_channel)
-    if std is not None:
-        images /= images.new_tensor(std).view(per_channel)
-    return images
+    rows = labelled_rows([task.train for task in suite.tasks])
+    return [_Reader("common input", range(len(suite)), first.train, rows, sizes[0])]
+
+
+def _mask(task: Task, common_input: bool, device: torch.device) -> Bool[Tensor, " rows"] | None:
+    """Which examples have a label, where examples without one can come up."""
+    labelled = task.train.labelled
+    return labelled.to(device) if common_input and labelled is not None else None
+
+
+def labelled_rows(data: Sequence[Examples]) -> Int64[Tensor, " rows"]:
+    """Rows that have a label in any of ``data``, which hold the same inputs."""
+    masks = [examples.labelled for examples in data if examples.labelled is not None]
+    if len(masks) < len(data):
+        return torch.arange(len(data[0]))
+    return torch.stack(masks).any(0).nonzero()[:, 0]
 
 
 def evaluation_batches(
     examples: Examples,
     batch_size: int,
     device: torch.device,
-    mean: Sequence[float] | None = None,
-    std: Sequence[float] | None = None,
+    normalization: Normalization = RAW,
+    workers: int = 0,
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """All examples in their order, as (inputs, targets) on the device; see :func:`prepare`.
+    """All examples that have a label, in their order, as (inputs, targets) on the device.
 
-    Every part has ``batch_size`` rows, the last one perhaps fewer.
+    Args:
+        examples: of one split of a task.
+        batch_size: rows of every part, the last one perhaps fewer; streams come window by window
+            instead.
+        device: of what is returned.
+        normalization: of uint8 images, see :func:`prepare`.
+        workers: processes that read images from files.
+
+    Raises:
+        MtlError: naming an image that cannot be read.
     """
-    for start in range(0, len(examples), batch_size):
-        rows = slice(start, start + batch_size)
-        inputs = prepare(examples.inputs[rows].to(device), mean, std)
-        yield inputs, examples.targets[rows].to(device)
+    rows = labelled_rows([examples])
+    for part, inputs in input_batches(examples, rows, batch_size, device, normalization, workers):
+        yield inputs, examples.targets[part].to(device)
+
+
+def input_batches(
+    examples: Examples,
+    rows: Int64[Tensor, " rows"],
+    batch_size: int,
+    device: torch.device,
+    normalization: Normalization = RAW,
+    workers: int = 0,
+) -> Iterator[tuple[Int64[Tensor, " part"], Tensor]]:
+    """Some rows of ``examples``, as (row numbers, inputs on the device); see above."""
+    parts = torch.split(rows, examples.lanes or batch_size)
+    # a random transform, which evaluation can have, does the same to an example every time
+    draws = [Draw(part, part) for part in parts]
+    source = Rows(examples.inputs, examples.transform)
+    for part, inputs in zip(parts, source.read_all(draws, workers, device), strict=True):
+        yield part, prepare(inputs.to(device, non_blocking=True), *normalization)
 
 
 def _seed(seed: int, name: str) -> int:

@@ -1,14 +1,30 @@
-"""Images from files."""
+"""Images: from files, and as networks read them."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Shaped, UInt8
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from ..errors import MtlError
+
+
+class Normalization(NamedTuple):
+    """What is subtracted from each channel of images in [0, 1], and what they are divided by.
+
+    One number a channel each; ``None``: nothing.
+    """
+
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+
+
+#: Images in [0, 1] as they are.
+RAW = Normalization()
 
 
 def read_image(path: Path, grey: bool = False) -> UInt8[Tensor, "channels height width"]:
@@ -50,3 +66,35 @@ def _from_array(array: np.ndarray, path: Path) -> UInt8[Tensor, "channels height
     elif array.shape[0] not in (1, 3, 4) and array.shape[2] in (1, 3, 4):
         array = array.transpose(2, 0, 1)
     return torch.from_numpy(np.ascontiguousarray(array))
+
+
+def prepare(
+    inputs: Shaped[Tensor, "rows *dims"],
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+) -> Shaped[Tensor, "rows *dims"]:
+    """What a network reads: images of dtype uint8 become floats from 0 to 1, the rest stays.
+
+    Args:
+        inputs: images (N, C, ...) as uint8, or anything of another dtype.
+        mean: subtracted from each channel of uint8 images after that, C numbers.
+        std: each channel is divided by it afterwards, C numbers.
+
+    Raises:
+        MtlError: if there are not as many numbers as channels.
+    """
+    if inputs.dtype != torch.uint8:
+        return inputs
+    images = inputs.to(torch.get_default_dtype()) / 255
+    for name, numbers in {"mean": mean, "std": std}.items():
+        if numbers is not None and len(numbers) != inputs.shape[1]:
+            raise MtlError(
+                f"{name} should hold one number a channel, found {len(numbers)} for "
+                f"{inputs.shape[1]} channels"
+            )
+    per_channel = (-1,) + (1,) * (inputs.ndim - 2)
+    if mean is not None:
+        images -= images.new_tensor(mean).view(per_channel)
+    if std is not None:
+        images /= images.new_tensor(std).view(per_channel)
+    return images

@@ -6,7 +6,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 
-from mtl_framework.data.batches import BalancedBatches, evaluation_batches, prepare
+from mtl_framework.data.batches import BalancedBatches, Batch, evaluation_batches
+from mtl_framework.data.images import Normalization, prepare
 from mtl_framework.errors import MtlError
 from mtl_framework.tasks import Classification, Examples, Regression, Suite, Task
 
@@ -184,21 +185,21 @@ def test_one_number_a_channel(given_as: str) -> None:
     data = Examples(torch.zeros(4, 1, 2, 2, dtype=torch.uint8), torch.zeros(4).long())
     suite = Suite("s", [Task("a", Classification(2), data, data)])
     with pytest.raises(MtlError, match=f"{given_as} should hold .* found 3 for 1 channels"):
-        BalancedBatches(suite, 2, 0, CPU, **{given_as: (0.5, 0.5, 0.5)})
+        BalancedBatches(suite, 2, 0, CPU, [Normalization(**{given_as: (0.5, 0.5, 0.5)})])
 
 
 def test_batches_of_bytes_are_normalized() -> None:
     images = torch.arange(8, dtype=torch.uint8).reshape(4, 2, 1, 1).expand(4, 2, 3, 3)
     data = Examples(images, torch.arange(4))
     suite = Suite("s", [Task("a", Classification(4), data, data)])
-    batch = BalancedBatches(suite, 4, 0, CPU, (0.5, 0.2), (0.1, 2.0)).next()
+    batch = BalancedBatches(suite, 4, 0, CPU, [Normalization((0.5, 0.2), (0.1, 2.0))]).next()
     assert torch.equal(batch.inputs[0], prepare(images, (0.5, 0.2), (0.1, 2.0))[batch.targets[0]])
 
 
 @given(st.integers(1, 20), st.integers(1, 25))
 def test_evaluation_batches_are_all_rows_in_order(rows: int, batch_size: int) -> None:
     data = Examples(torch.randint(256, (rows, 1, 2, 2), dtype=torch.uint8), torch.arange(rows))
-    parts = list(evaluation_batches(data, batch_size, CPU, (0.5,), (2.0,)))
+    parts = list(evaluation_batches(data, batch_size, CPU, Normalization((0.5,), (2.0,))))
     assert all(len(inputs) == batch_size for inputs, _ in parts[:-1])
     assert torch.equal(
         torch.cat([inputs for inputs, _ in parts]), prepare(data.inputs, [0.5], [2.0])
@@ -214,3 +215,126 @@ def test_batches_are_the_same_on_a_gpu() -> None:
     assert {x.device.type for x in (*batch.inputs, *batch.targets)} == {"cuda"}
     there.load_state_dict(BalancedBatches(suite, 4, 0, CPU).state_dict())
     assert drawn(there, 5) == drawn(BalancedBatches(suite, 4, 0, CPU), 5)
+
+
+# -- examples without labels -----------------------------------------------------------------------
+
+
+def partly_labelled(masks: Sequence[Sequence[bool]], common_input: bool) -> Suite:
+    """Like :func:`numbered`; examples without a label have targets that no one should see."""
+    inputs = torch.arange(float(len(masks[0])))[:, None]
+    tasks = []
+    for place, mask in enumerate(masks):
+        labelled = torch.tensor(mask)
+        targets = torch.where(labelled, inputs[:, 0] + 100 * place, -1e6)
+        data = Examples(inputs, targets, labelled)
+        tasks.append(Task(f"task{place}", Regression(), data, data))
+    return Suite("s", tasks, common_input)
+
+
+masks_of = st.integers(1, 9).flatmap(
+    lambda rows: st.lists(
+        st.lists(st.booleans(), min_size=rows, max_size=rows).filter(any), min_size=1, max_size=3
+    )
+)
+
+
+@given(masks_of, st.integers(1, 5))
+def test_a_task_alone_reads_only_what_has_its_label(
+    masks: list[list[bool]], batch_size: int
+) -> None:
+    batches = BalancedBatches(partly_labelled(masks, False), batch_size, 0, CPU)
+    seen: list[set[int]] = [set() for _ in masks]
+    for _ in range(9):
+        batch = batches.next()
+        assert batch.labelled == ()
+        for place, (inputs, targets) in enumerate(zip(batch.inputs, batch.targets, strict=True)):
+            assert torch.equal(targets, inputs[:, 0] + 100 * place)
+            seen[place] |= set(inputs[:, 0].long().tolist())
+    if batch_size * 9 >= len(masks[0]):
+        assert seen == [{row for row, found in enumerate(mask) if found} for mask in masks]
+
+
+@given(masks_of, st.integers(1, 5))
+def test_a_common_input_comes_with_who_has_labels(masks: list[list[bool]], batch_size: int) -> None:
+    batches = BalancedBatches(partly_labelled(masks, True), batch_size, 0, CPU)
+    usable = {row for row in range(len(masks[0])) if any(mask[row] for mask in masks)}
+    seen: Counter[int] = Counter()
+    for _ in range(len(usable)):
+        batch = batches.next()
+        rows = batch.inputs[0][:, 0].long()
+        seen.update(rows.tolist())
+        for mask, labelled in zip(masks, batch.labelled, strict=True):
+            assert labelled is not None
+            assert torch.equal(labelled, torch.tensor(mask)[rows])
+    assert seen == dict.fromkeys(usable, batch_size)
+
+
+def test_tasks_with_all_labels_need_no_mask() -> None:
+    first = partly_labelled([[True, False, True]], True).tasks[0]
+    data = Examples(first.train.inputs, torch.zeros(3))
+    both = Suite("s", [first, Task("full", Regression(), data, data)], common_input=True)
+    batch = BalancedBatches(both, 3, 0, CPU).next()
+    assert batch.labelled[0] is not None
+    assert batch.labelled[1] is None
+    assert set(batch.inputs[0][:, 0].tolist()) == {0.0, 1.0, 2.0}
+
+
+# -- streams ---------------------------------------------------------------------------------------
+
+
+def streams(windows: int, lanes: int) -> Task:
+    """Input (window, lane) of every row."""
+    inputs = torch.cartesian_prod(torch.arange(windows), torch.arange(lanes)).view(-1, 2).float()
+    data = Examples(inputs, inputs[:, 0], lanes=lanes)
+    return Task("stream", Regression(), data, data)
+
+
+@given(st.integers(1, 5), st.integers(1, 4), st.integers(0, 12))
+def test_streams_come_window_by_window_and_begin_anew(windows: int, lanes: int, stop: int) -> None:
+    other = Task("other", Regression(), *[Examples(torch.zeros(7, 2), torch.zeros(7))] * 2)
+    suite = Suite("s", [other, streams(windows, lanes)])
+    batches = BalancedBatches(suite, 3, 0, CPU)
+    for step in range(12):
+        if step == stop:  # a resumed run goes on in the middle of the streams
+            state = batches.state_dict()
+            batches = BalancedBatches(suite, 3, 1, CPU)
+            batches.load_state_dict(state)
+        batch = batches.next()
+        window = step % windows
+        assert batch.inputs[0].shape == (3, 2)
+        assert batch.inputs[1].tolist() == [[window, lane] for lane in range(lanes)]
+        assert batch.starts == ((False, True) if window == 0 else ())
+
+
+@pytest.mark.parametrize("state", [{"position": 3}, {"position": -1}, {"position": 1.0}, {}, None])
+def test_states_of_streams_that_do_not_fit_are_refused(state: object) -> None:
+    batches = BalancedBatches(Suite("s", [streams(3, 2)]), 1, 0, CPU)
+    with pytest.raises(MtlError, match=r"task 'stream' does not fit: its? (position )?should"):
+        batches.load_state_dict({"stream": state})
+    assert batches.next().inputs[0][0, 0] == 0
+
+
+@given(st.integers(1, 4), st.integers(1, 4), st.integers(1, 20))
+def test_streams_are_evaluated_window_by_window(windows: int, lanes: int, batch_size: int) -> None:
+    data = streams(windows, lanes).test
+    parts = list(evaluation_batches(data, batch_size, CPU))
+    assert [len(targets) for _, targets in parts] == [lanes] * windows
+    assert torch.equal(torch.cat([inputs for inputs, _ in parts]), data.inputs)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"targets": (torch.zeros(2),)},
+        {"labelled": (None,)},
+        {"starts": (True, False, True)},
+        {"inputs": (torch.zeros(2, 1), torch.zeros(2, 1)), "common_input": True},
+    ],
+)
+def test_a_batch_has_an_entry_a_task(wrong: dict) -> None:
+    inputs = (torch.zeros(2, 1),) * 2
+    targets = (torch.zeros(2),) * 2
+    Batch(inputs, targets, True, (None, None), (False, True))
+    with pytest.raises(ValueError, match="a batch"):
+        Batch(**{"inputs": inputs, "targets": targets, **wrong})

@@ -1,0 +1,261 @@
+"""Transforms of images, by config: torchvision's, for training and evaluation apart."""
+
+import inspect
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+import torch
+from jaxtyping import Int64, UInt8
+from torch import Tensor, nn
+
+from ..errors import MtlError, UnknownNameError
+from ..seeding import untouched_generators
+from .images import Normalization
+
+#: They do the same to an image every time, and so are done once, when it is read.
+FIXED = ("CenterCrop", "Grayscale", "Identity", "Pad", "RGB", "Resize")
+# Not of one image to one uint8 image, or of what a config file cannot hold.
+_UNFIT = {
+    "ClampBoundingBoxes", "ClampKeyPoints", "Compose", "ConvertBoundingBoxFormat",
+    "ConvertImageDtype", "CutMix", "FiveCrop", "Lambda", "LinearTransformation", "MixUp",
+    "PILToTensor", "RandomApply", "RandomChoice", "RandomIoUCrop", "RandomOrder",
+    "SanitizeBoundingBoxes", "SanitizeKeyPoints", "SetClampingMode", "TenCrop", "ToDtype",
+    "ToImage", "ToPILImage", "ToPureTensor", "ToTensor", "Transform", "UniformTemporalSubsample",
+}  # fmt: skip
+
+
+class ImageTransform:
+    """A sequence of torchvision's transforms, which draws its own random numbers for every image.
+
+    Args:
+        steps: transforms of uint8 images (C, H, W), applied in turn.
+        names: what to call them in messages, one each.
+    """
+
+    def __init__(self, steps: Sequence[nn.Module], names: Sequence[str]) -> None:
+        self._steps = tuple(steps)
+        self._names = tuple(names)
+
+    def __len__(self) -> int:
+        return len(self._steps)
+
+    @property
+    def fixed(self) -> "ImageTransform":
+        """The first steps, as far as they are in :data:`FIXED`: for images when they are read."""
+        return ImageTransform(self._steps[: self._count_fixed()], self._names)
+
+    @property
+    def rest(self) -> "ImageTransform | None":
+        """The steps behind :attr:`fixed`, for :class:`Examples`; ``None`` where there is none."""
+        count = self._count_fixed()
+        return (
+            ImageTransform(self._steps[count:], self._names[count:]) if count < len(self) else None
+        )
+
+    def _count_fixed(self) -> int:
+        fixed = [name in FIXED for name in self._names]
+        return fixed.index(False) if False in fixed else len(fixed)
+
+    def __call__(
+        self, image: UInt8[Tensor, "channels height width"]
+    ) -> UInt8[Tensor, "out_channels out_height out_width"]:
+        """One image, with torch's global random numbers where steps are random.
+
+        Raises:
+            MtlError: if a step fails, or makes something else than a uint8 image.
+        """
+        for name, step in zip(self._names, self._steps, strict=False):
+            try:
+                image = step(image)
+            except (ValueError, TypeError, RuntimeError) as error:
+                reason = " ".join(str(error).split())[:200]
+                raise MtlError(
+                    f"transform {name} fails on a uint8 image of shape {tuple(image.shape)}: "
+                    f"{reason}"
+                ) from error
+            if image.dtype != torch.uint8 or image.ndim != 3:
+                raise MtlError(
+                    f"transform {name} makes {image.dtype} of shape {tuple(image.shape)}; a "
+                    "transform should keep images uint8 of shape (C, H, W)"
+                )
+        return image
+
+    def apply(
+        self,
+        images: UInt8[Tensor, "rows channels height width"],
+        seeds: Int64[Tensor, " rows"],
+    ) -> UInt8[Tensor, "rows out_channels out_height out_width"]:
+        """Every image of a batch by itself, with the random numbers of its own seed.
+
+        The global random generators are afterwards as they were.
+        """
+        with untouched_generators(images.device):
+            done = []
+            for image, seed in zip(images, seeds.tolist(), strict=True):
+                _seed_torch(seed, images.device)
+                done.append(self(image))
+        return torch.stack(done)
+
+    def output_shape(self, shape: Sequence[int]) -> tuple[int, ...]:
+        """Shape (C, H, W) of an image of the given shape, transformed.
+
+        Raises:
+            MtlError: if it cannot be transformed.
+        """
+        blank = torch.zeros(1, *shape, dtype=torch.uint8)
+        return tuple(self.apply(blank, torch.zeros(1, dtype=torch.int64)).shape[1:])
+
+
+@dataclass(frozen=True)
+class Transforms:
+    """What a suite's option ``transforms`` says.
+
+    Args:
+        train: of training images.
+        evaluation: of validation and test images, and of those to predict.
+        normalization: replaces the backbone's; ``None``: that is kept.
+    """
+
+    train: ImageTransform
+    evaluation: ImageTransform
+    normalization: Normalization | None = None
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any] | None, key: str = "transforms") -> "Transforms":
+        """Transforms from plain values.
+
+        Args:
+            config: lists under ``train`` and ``evaluation``, each missing one empty. An entry is
+                the name of a class of torchvision.transforms.v2, or a mapping with ``name`` and its
+                arguments. ``Normalize`` can only be the last one, alike in both lists: it works on
+                images in [0, 1], the others on bytes.
+            key: of ``config`` itself, for messages.
+
+        Raises:
+            MtlError: naming the key, what was found and what is allowed.
+        """
+        if not isinstance(config, Mapping | None):
+            raise MtlError(f"{key} should map train and evaluation to lists, found {config!r}")
+        config = dict(config or {})
+        for name in config:
+            if name not in ("train", "evaluation"):
+                raise UnknownNameError(f"key of {key}:", name, ("train", "evaluation"))
+        train, normalize_train = _parse(config.get("train") or [], f"{key}.train")
+        evaluation, normalize = _parse(config.get("evaluation") or [], f"{key}.evaluation")
+        if normalize_train != normalize:
+            raise MtlError(
+                f"{key}: Normalize should be the same in train and evaluation, found "
+                f"{_shown(normalize_train)} and {_shown(normalize)}"
+            )
+        return cls(train, evaluation, normalize)
+
+    def of(self, split: str) -> ImageTransform:
+        """``train`` or ``evaluation``, whichever a split of that name needs."""
+        return self.train if split == "train" else self.evaluation
+
+
+def transform_names() -> list[str]:
+    """The classes of torchvision.transforms.v2 that a config can name."""
+    from torchvision.transforms import v2
+
+    found = inspect.getmembers(v2, inspect.isclass)
+    return sorted(n for n, c in found if issubclass(c, v2.Transform) and n not in _UNFIT)
+
+
+def _parse(entries: Any, key: str) -> tuple[ImageTransform, Normalization | None]:
+    if not isinstance(entries, Sequence) or isinstance(entries, str):
+        raise MtlError(f"{key} should be a list of transforms, found {entries!r}")
+    steps, names, normalization = [], [], None
+    for place, entry in enumerate(entries):
+        where = f"{key}[{place}]"
+        name, arguments = _entry(entry, where)
+        if name == "Normalize":
+            if place != len(entries) - 1:
+                raise MtlError(f"{where}: Normalize should be the last transform")
+            normalization = _normalization(arguments, where)
+            continue
+        steps.append(_build(name, arguments, where))
+        names.append(name)
+    return ImageTransform(steps, names), normalization
+
+
+def _entry(entry: Any, where: str) -> tuple[str, dict[str, Any]]:
+    if isinstance(entry, str):
+        entry = {"name": entry}
+    if not isinstance(entry, Mapping) or not isinstance(entry.get("name"), str):
+        raise MtlError(f"{where} should be a name, or name and arguments, found {entry!r}")
+    arguments = {str(key): value for key, value in entry.items() if key != "name"}
+    if entry["name"] not in transform_names():
+        raise UnknownNameError(
+            f"transform in {where}:",
+            entry["name"],
+            transform_names(),
+            "see torchvision.transforms.v2",
+        )
+    return entry["name"], arguments
+
+
+def _build(name: str, arguments: dict[str, Any], where: str) -> nn.Module:
+    from torchvision.transforms import InterpolationMode, v2
+
+    constructor = getattr(v2, name)
+    allowed = inspect.signature(constructor).parameters
+    for argument, value in arguments.items():
+        if argument not in allowed:
+            raise UnknownNameError(f"argument of {name} in {where}:", argument, allowed)
+        default = allowed[argument].default
+        kind = InterpolationMode if argument == "interpolation" else type(default)
+        if issubclass(kind, Enum):
+            try:
+                arguments[argument] = kind(value)
+            except ValueError:
+                known = [member.value for member in kind]
+                raise UnknownNameError(
+                    f"{argument} of {name} in {where}:", str(value), known
+                ) from None
+    try:
+        step: nn.Module = constructor(**arguments)
+    except (ValueError, TypeError) as error:
+        reason = " ".join(str(error).split()).replace(f"{name}.__init__() ", "")
+        raise MtlError(f"{where}: {name}: {reason}") from error
+    return step
+
+
+def _normalization(arguments: dict[str, Any], where: str) -> Normalization:
+    for argument in arguments:
+        if argument not in ("mean", "std"):
+            raise UnknownNameError(f"argument of Normalize in {where}:", argument, ("mean", "std"))
+    found = []
+    for name in ("mean", "std"):
+        numbers = arguments.get(name)
+        good = isinstance(numbers, Sequence) and not isinstance(numbers, str) and len(numbers) > 0
+        if not good or not all(isinstance(n, int | float) for n in numbers):  # type: ignore[union-attr]
+            raise MtlError(
+                f"{where}: {name} of Normalize should be a list of numbers, one a channel, found "
+                f"{numbers!r}"
+            )
+        found.append(tuple(float(n) for n in numbers))  # type: ignore[union-attr]
+    if not all(n > 0 for n in found[1]) or len(found[0]) != len(found[1]):
+        raise MtlError(
+            f"{where}: std of Normalize should be as many positive numbers as mean has, found "
+            f"{list(found[1])}"
+        )
+    return Normalization(*found)
+
+
+def _shown(normalization: Normalization | None) -> str:
+    if normalization is None:
+        return "none"
+    return f"mean {list(normalization.mean or ())}, std {list(normalization.std or ())}"
+
+
+def _seed_torch(seed: int, device: torch.device) -> None:
+    """Seed the generators that transforms on a device draw from, and no other device's."""
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        with torch.cuda.device(device):
+            torch.cuda.manual_seed(seed)
+    elif device.type == "mps":
+        torch.mps.manual_seed(seed)
