@@ -175,8 +175,11 @@ class RoutedBatchNorm(nn.Module):
         return x.reshape(layout.examples, -1, inner, x.shape[4]), inner
 
     def _rows_by_path(self, y: Tensor, x: Tensor, layout: RowLayout, inner: int) -> Tensor:
+        if layout.groups == 1:
+            return y
         if inner == 1:
-            return y.reshape(x.shape)
+            # no view in autograd's eyes: an activation in place would make its gradient a copy
+            return torch.ops.aten._unsafe_view(y, x.shape)
         y = y.reshape(layout.examples, layout.groups, x.shape[1], inner, -1).transpose(2, 3)
         return y.reshape(x.shape)
 
