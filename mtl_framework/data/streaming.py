@@ -126,9 +126,10 @@ class LazyInputs:
             rows = torch.arange(len(self))
             draws = [Draw(part, part) for part in torch.split(rows, _PART)]
             parts = Rows(self, None).read_all(draws, workers, torch.device("cpu"))
-            self._held = torch.empty(self.shape, dtype=torch.uint8)
+            held = torch.empty(self.shape, dtype=torch.uint8)
             for draw, part in zip(draws, parts, strict=True):
-                self._held[draw.rows] = part
+                held[draw.rows] = part
+            self._held = held
         return self._held
 
     @property

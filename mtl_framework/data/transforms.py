@@ -16,10 +16,10 @@ from .images import Normalization
 
 #: They do the same to an image every time, and so are done once, when it is read.
 FIXED = ("CenterCrop", "Grayscale", "Identity", "Pad", "RGB", "Resize")
-# Not of one image to one uint8 image, or of what a config file cannot hold.
+# Not of one image to one uint8 image, of what a config file cannot hold, or to be removed (JPEG).
 _UNFIT = {
     "ClampBoundingBoxes", "ClampKeyPoints", "Compose", "ConvertBoundingBoxFormat",
-    "ConvertImageDtype", "CutMix", "FiveCrop", "Lambda", "LinearTransformation", "MixUp",
+    "ConvertImageDtype", "CutMix", "FiveCrop", "JPEG", "Lambda", "LinearTransformation", "MixUp",
     "PILToTensor", "RandomApply", "RandomChoice", "RandomIoUCrop", "RandomOrder",
     "SanitizeBoundingBoxes", "SanitizeKeyPoints", "SetClampingMode", "TenCrop", "ToDtype",
     "ToImage", "ToPILImage", "ToPureTensor", "ToTensor", "Transform", "UniformTemporalSubsample",
@@ -96,6 +96,13 @@ class ImageTransform:
             for image, seed in zip(images, seeds.tolist(), strict=True):
                 _seed_torch(seed, images.device)
                 done.append(self(image))
+        shapes = {tuple(image.shape) for image in done}
+        if len(shapes) > 1:
+            found = " and ".join(map(str, sorted(shapes)[:2]))
+            raise MtlError(
+                f"the transforms {', '.join(self._names)} give images of different shapes {found}: "
+                "end with a crop or Resize to [height, width]"
+            )
         return torch.stack(done)
 
     def output_shape(self, shape: Sequence[int]) -> tuple[int, ...]:
@@ -123,14 +130,14 @@ class Transforms:
     normalization: Normalization | None = None
 
     @classmethod
-    def from_config(cls, config: Mapping[str, Any] | None, key: str = "transforms") -> "Transforms":
+    def from_config(cls, config: Any, key: str = "transforms") -> "Transforms":
         """Transforms from plain values.
 
         Args:
-            config: lists under ``train`` and ``evaluation``, each missing one empty. An entry is
-                the name of a class of torchvision.transforms.v2, or a mapping with ``name`` and its
-                arguments. ``Normalize`` can only be the last one, alike in both lists: it works on
-                images in [0, 1], the others on bytes.
+            config: a mapping with lists under ``train`` and ``evaluation``, each missing one empty;
+                or ``None``. An entry is the name of a class of torchvision.transforms.v2, or a
+                mapping with ``name`` and its arguments. ``Normalize`` can only be the last one,
+                alike in both lists: it works on images in [0, 1], the others on bytes.
             key: of ``config`` itself, for messages.
 
         Raises:

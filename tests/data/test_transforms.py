@@ -1,0 +1,185 @@
+"""Transforms by config: which, in which order, and with whose random numbers."""
+
+import inspect
+import random
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from torchvision.transforms import v2
+
+from mtl_framework.data.images import Normalization
+from mtl_framework.data.transforms import Transforms, transform_names
+from mtl_framework.errors import MtlError, UnknownNameError
+
+CROP = {"name": "RandomCrop", "size": 6, "padding": 2}
+
+
+def parse(*train: object) -> Transforms:
+    return Transforms.from_config({"train": list(train)})
+
+
+def pictures(rows: int = 5, seed: int = 0, size: int = 8) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randint(256, (rows, 3, size, size), generator=generator, dtype=torch.uint8)
+
+
+def test_nothing_is_asked_for() -> None:
+    for config in (None, {}, {"train": []}, {"train": None, "evaluation": []}):
+        found = Transforms.from_config(config)
+        assert (len(found.train), len(found.evaluation), found.normalization) == (0, 0, None)
+        assert found.train.rest is None
+
+
+def test_each_class_gets_its_arguments() -> None:
+    image = pictures(1, size=20)[0]
+    pipeline = parse({"name": "Resize", "size": [9, 7], "interpolation": "nearest"}, "Grayscale")
+    nearest = v2.InterpolationMode.NEAREST
+    expected = v2.Grayscale()(v2.Resize([9, 7], interpolation=nearest)(image))
+    assert torch.equal(pipeline.train(image), expected)
+    assert pipeline.train.output_shape((3, 20, 20)) == (1, 9, 7)
+
+
+def test_enumerations_are_named() -> None:
+    assert len(parse({"name": "AutoAugment", "policy": "cifar10"}).train) == 1
+    with pytest.raises(UnknownNameError, match=r"policy of AutoAugment .*did you mean 'cifar10'"):
+        parse({"name": "AutoAugment", "policy": "cifar"})
+
+
+def test_what_is_the_same_every_time_is_split_off() -> None:
+    names = [{"name": "Resize", "size": [8, 8]}, {"name": "Pad", "padding": 1}, CROP, "Grayscale"]
+    pipeline = parse(*names).train
+    assert len(pipeline.fixed) == 2
+    assert pipeline.rest is not None
+    assert len(pipeline.rest) == 2
+    assert pipeline.fixed.output_shape((3, 30, 20)) == (3, 10, 10)
+    assert pipeline.rest.output_shape((3, 10, 10)) == (1, 6, 6)
+    assert parse("Grayscale").train.rest is None
+    assert len(parse(CROP).train.fixed) == 0
+
+
+def test_training_and_evaluation_apart() -> None:
+    size = {"name": "Resize", "size": [4, 4]}
+    found = Transforms.from_config({"train": [CROP], "evaluation": [size]})
+    assert found.of("train") is found.train
+    assert found.of("test") is found.of("validation") is found.evaluation
+    assert found.evaluation.rest is None
+
+
+# -- random numbers --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        CROP,
+        "RandomHorizontalFlip",
+        {"name": "RandomRotation", "degrees": 90},
+        {"name": "ColorJitter", "brightness": 0.5, "hue": 0.3},
+        {"name": "RandomErasing", "p": 0.9},
+        "RandAugment",
+        "TrivialAugmentWide",
+    ],
+)
+def test_every_example_has_random_numbers_of_its_own_seed(entry: object) -> None:
+    transform = parse(entry).train
+    same = pictures(1).expand(12, -1, -1, -1)
+    seeds = torch.arange(12)
+    found = transform.apply(same, seeds)
+    assert len({tuple(image.flatten().tolist()) for image in found}) > 1
+    # wherever in whichever batch an example stands, its seed decides
+    turned = transform.apply(same, seeds.flip(0)).flip(0)
+    alone = torch.cat([transform.apply(same[:1], seed[None]) for seed in seeds])
+    assert torch.equal(found, turned)
+    assert torch.equal(found, alone)
+
+
+def test_global_generators_are_left_alone() -> None:
+    transform = parse(CROP, "RandomHorizontalFlip", "ColorJitter", "RandAugment").train
+    torch.manual_seed(1)
+    before = torch.get_rng_state(), str(np.random.get_state())
+    expected = [torch.rand(3)]
+    torch.manual_seed(1)
+    transform.apply(pictures(), torch.arange(5))
+    assert torch.equal(torch.get_rng_state(), before[0])
+    assert str(np.random.get_state()) == before[1]
+    assert torch.equal(torch.rand(3), expected[0])
+
+
+def test_random_numbers_do_not_depend_on_the_global_generators() -> None:
+    transform = parse(CROP, "RandAugment").train
+    found = []
+    for seed in range(2):
+        torch.manual_seed(seed)
+        random.seed(seed)
+        np.random.seed(seed)
+        found.append(transform.apply(pictures(), torch.arange(5)))
+    assert torch.equal(*found)
+
+
+# -- normalization ---------------------------------------------------------------------------------
+
+NORMALIZE = {"name": "Normalize", "mean": [0.5, 0.4, 0.3], "std": [0.2, 0.2, 1]}
+
+
+def test_normalization_stands_apart() -> None:
+    found = Transforms.from_config({"train": [CROP, NORMALIZE], "evaluation": [NORMALIZE]})
+    assert found.normalization == Normalization((0.5, 0.4, 0.3), (0.2, 0.2, 1.0))
+    assert len(found.train) == 1
+    assert len(found.evaluation) == 0
+
+
+@pytest.mark.parametrize(
+    ("config", "parts"),
+    [
+        ({"train": [NORMALIZE]}, "should be the same in train and evaluation.* and none"),
+        ({"train": [NORMALIZE, CROP]}, r"transforms.train\[0\]: Normalize should be the last"),
+        ({"evaluation": [{**NORMALIZE, "std": [1, 0, 1]}]}, r"std .*positive.*\[1.0, 0.0, 1.0\]"),
+        ({"evaluation": [{**NORMALIZE, "std": [1, 1]}]}, "as many .* as mean"),
+        ({"train": [{**NORMALIZE, "mean": 0.5}]}, r"mean of Normalize .* found 0\.5"),
+        ({"train": [{"name": "Normalize"}]}, "mean of Normalize .* found None"),
+        ({"train": [{**NORMALIZE, "sdt": 1}]}, "did you mean 'std'"),
+        ({"trian": []}, "key of transforms: 'trian'; did you mean 'train'"),
+        ([], "transforms should map train and evaluation to lists, found"),
+        ({"train": "Resize"}, "transforms.train should be a list of transforms, found 'Resize'"),
+        ({"train": [3]}, r"transforms.train\[0\] should be a name.* found 3"),
+        ({"train": [{"size": 3}]}, r"transforms.train\[0\] should be a name"),
+        ({"train": ["RandomCorp"]}, r"in transforms.train\[0\]: 'RandomCorp'; did you mean 'Rand"),
+        ({"train": ["ToTensor"]}, "unknown transform"),
+        ({"train": ["RandomCrop"]}, r"transforms.train\[0\]: RandomCrop: missing .*'size'"),
+        ({"train": [{**CROP, "padd": 1}]}, "argument of RandomCrop .*'padd'; did you mean 'padd"),
+        ({"train": [{**CROP, "padding_mode": "no"}]}, "RandomCrop: Padding mode should be"),
+        (
+            {"train": [{"name": "Resize", "size": [1, 1], "interpolation": "bicubik"}]},
+            "interpolation of Resize .*did you mean 'bicubic'",
+        ),
+    ],
+)
+def test_what_is_refused(config: object, parts: str) -> None:
+    with pytest.raises(MtlError, match=rf"^[^\n]*{parts}[^\n]*\Z"):
+        Transforms.from_config(config)  # type: ignore[arg-type]
+
+
+def test_a_transform_that_fails_is_named() -> None:
+    with pytest.raises(MtlError, match=r"transform RandomCrop fails .*\(3, 4, 4\): [^\n]*\Z"):
+        parse({"name": "RandomCrop", "size": 6}).train.output_shape((3, 4, 4))
+
+
+@pytest.mark.parametrize("name", sorted(set(transform_names()) - {"Normalize"}))
+def test_every_class_that_is_offered_keeps_images_uint8(name: str) -> None:
+    """What torchvision changes shows here: the names that are refused are listed by hand."""
+    values = {
+        "size": [6, 6], "kernel_size": 3, "padding": 1, "degrees": 10, "bits": 3, "min_size": 5,
+        "sharpness_factor": 2, "threshold": 100, "max_size": 7, "target_size": [6, 6],
+    }  # fmt: skip
+    parameters = inspect.signature(getattr(v2, name)).parameters.values()
+    needed = {p.name: values[p.name] for p in parameters if p.default is p.empty}
+    found = parse({"name": name, **needed}).train.apply(pictures(1, size=32), torch.tensor([1]))
+    assert (len(found), found.dtype) == (1, torch.uint8)
+
+
+def test_images_of_one_batch_need_one_shape() -> None:
+    transform = parse({"name": "RandomResize", "min_size": 4, "max_size": 9}).train
+    with pytest.raises(MtlError, match=r"shapes \(3, .*end with a crop or Resize"):
+        transform.apply(pictures(9), torch.arange(9))
