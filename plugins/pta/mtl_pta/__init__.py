@@ -1,9 +1,23 @@
 """Pseudo-task augmentation (Meyerson and Miikkulainen 2018, arXiv 1803.04062), as a plugin."""
 
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
 from mtl_framework import hookimpl
+
+if TYPE_CHECKING:
+    from mtl_framework import ReportFigure, RunRecord
 
 
 @hookimpl
 def mtl_strategies() -> dict[str, str]:
-    """Strategies by name."""
-    return {}
+    """Several decoders a task."""
+    return {"pta": "mtl_pta.strategy:PseudoTaskAugmentation"}
+
+
+@hookimpl
+def mtl_figures(runs: "Sequence[RunRecord]") -> "Iterable[ReportFigure]":
+    """Trajectories of decoders, and schedules of dropout rates."""
+    from .figures import draw
+
+    return draw(runs)

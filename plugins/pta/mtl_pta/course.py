@@ -1,0 +1,95 @@
+"""What happened to the decoders from meta-iteration to meta-iteration, for the report."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+MOST_POINTS = 200
+MOST_NUMBERS = 256
+
+
+class Course:
+    """Costs and dropout rates of all decoders, and the weights of one task's, over time.
+
+    Bounded: after :data:`MOST_POINTS` points every second one is dropped and from then on only
+    every second one kept, and so on. Weights of more than :data:`MOST_NUMBERS` numbers are replaced
+    by that many random projections, always the same, which keep angles nearly as they are.
+
+    Attributes:
+        task: whose decoders' weights are kept.
+        iterations: of the points.
+        costs: (tasks, decoders) a point; infinite before the first evaluation.
+        rates: dropout rates (tasks, decoders) a point.
+        weights: (decoders, numbers) a point.
+    """
+
+    def __init__(self, task: int) -> None:
+        self.task = task
+        self.iterations: list[int] = []
+        self.costs: list[Tensor] = []
+        self.rates: list[Tensor] = []
+        self.weights: list[Tensor] = []
+        self._seen = 0
+        self._stride = 1
+
+    def __len__(self) -> int:
+        return len(self.iterations)
+
+    def record(
+        self,
+        iteration: int,
+        costs: Float[Tensor, "tasks decoders"],
+        rates: Float[Tensor, "tasks decoders"],
+        weights: Float[Tensor, "decoders numbers"],
+    ) -> None:
+        """Add a point."""
+        if self._seen % self._stride == 0:
+            self.iterations.append(iteration)
+            self.costs.append(costs.detach().clone())
+            self.rates.append(rates.detach().clone())
+            self.weights.append(projected(weights.detach().cpu().float()))
+        self._seen += 1
+        if len(self) > MOST_POINTS:
+            for points in (self.iterations, self.costs, self.rates, self.weights):
+                del points[1::2]  # type: ignore[attr-defined]
+            self._stride *= 2
+
+    def state_dict(self) -> dict[str, Any]:
+        """All points: numbers, and tensors with a first dimension for the points."""
+        return {
+            "task": self.task,
+            "seen": self._seen,
+            "stride": self._stride,
+            "iterations": list(self.iterations),
+            **{
+                name: torch.stack(points) if points else torch.empty(0)
+                for name, points in self._tensors().items()
+            },
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on with what :meth:`state_dict` returned."""
+        self.task = state["task"]
+        self._seen, self._stride = state["seen"], state["stride"]
+        self.iterations = list(state["iterations"])
+        for name, points in self._tensors().items():
+            points[:] = state[name].unbind()
+
+    def _tensors(self) -> dict[str, list[Tensor]]:
+        return {"costs": self.costs, "rates": self.rates, "weights": self.weights}
+
+
+def projected(weights: Float[Tensor, "decoders numbers"]) -> Float[Tensor, "decoders fewer"]:
+    """At most :data:`MOST_NUMBERS` numbers a decoder (Johnson and Lindenstrauss 1984)."""
+    size = weights.shape[1]
+    if size <= MOST_NUMBERS:
+        return weights.clone()
+    generator = torch.Generator().manual_seed(0)
+    found = weights.new_zeros(len(weights), MOST_NUMBERS)
+    for part in weights.split(4096, 1):  # a part at a time: the directions of all are large
+        directions = torch.randn(part.shape[1], MOST_NUMBERS, generator=generator)
+        found += part @ directions
+    return found / MOST_NUMBERS**0.5

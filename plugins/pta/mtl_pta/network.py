@@ -1,0 +1,90 @@
+"""Networks with D decoders a task on a backbone that is shared in any way."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from jaxtyping import Float, Shaped
+from torch import Tensor, nn
+
+from mtl_framework import Backbone, MtlError, Task, TaskNetworks
+
+from .decoders import Decoders
+
+
+class PseudoTaskNetworks(TaskNetworks):
+    """Task networks whose heads are :class:`~mtl_pta.decoders.Decoders`.
+
+    A task's training loss is the mean over its decoders (equation 4); features are computed once.
+    It predicts with, and is extracted with, one decoder: the chosen one, or the mean of all, by
+    :attr:`prediction`.
+
+    Args:
+        backbone: what is shared and where; heads have to follow its features.
+        tasks: that are trained.
+        weights_per_unit: as of :class:`~mtl_framework.TaskNetworks`.
+        decoders: D.
+        dropout: rate in front of every decoder at first.
+        dropping: whether rates can ever differ from 0.
+        independent: whether each decoder has its own dropout masks.
+
+    Raises:
+        MtlError: if heads are inside the backbone, where nothing can be computed once for several.
+    """
+
+    prediction: Literal["best", "ensemble"] = "best"
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        tasks: Sequence[Task],
+        weights_per_unit: int | Sequence[int],
+        *,
+        decoders: int,
+        dropout: float,
+        dropping: bool,
+        independent: bool,
+    ) -> None:
+        if backbone.heads_inside:
+            raise MtlError(
+                f"backbone {backbone.name!r} does more with class scores than return them, so that "
+                "there are no features for several decoders; take one with a single linear "
+                "classifier at its end"
+            )
+        super().__init__(backbone, tasks, weights_per_unit)
+        self.heads = nn.ModuleList(
+            Decoders(head, decoders, dropout, dropping, independent) for head in self.heads
+        )
+
+    def decoders(self, task: int) -> Decoders:
+        """A task's decoders."""
+        found = self.heads[task]
+        assert isinstance(found, Decoders)
+        return found
+
+    def head(self, task: int) -> nn.Module:
+        """The chosen decoder, or one that gives the mean of all decoders' outputs."""
+        decoders = self.decoders(task)
+        if self.prediction == "ensemble":
+            return decoders.mean()
+        return decoders.layers[int(decoders.chosen)]
+
+    def decoder_scores(
+        self, task: int, features: Float[Tensor, "rows *features"]
+    ) -> Float[Tensor, "decoders rows *outputs"]:
+        """Outputs of all decoders of a task for its features, in full precision."""
+        with self.autocast(features.device):
+            outputs: Tensor = self.heads[task](features)
+        return outputs if outputs.dtype == torch.float64 else outputs.float()
+
+    def row_losses(
+        self,
+        task: int,
+        features: Float[Tensor, "rows *features"],
+        targets: Shaped[Tensor, "rows *dims"],
+    ) -> Float[Tensor, " rows"]:
+        """Mean over the decoders of every row's loss (equation 4)."""
+        outputs = self.decoder_scores(task, features)
+        repeated = targets.repeat(len(outputs), *[1] * (targets.ndim - 1))
+        losses = self.tasks[task].objective.losses(outputs.flatten(0, 1), repeated)
+        return losses.view(len(outputs), -1).mean(0)
