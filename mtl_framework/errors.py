@@ -1,7 +1,7 @@
 """Errors that are meant for the person at the keyboard."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 class MtlError(Exception):
@@ -10,6 +10,14 @@ class MtlError(Exception):
     The message is one line that names the key or file, the value found and what is allowed. The
     command line prints it without a traceback and exits with status 2.
     """
+
+
+class ProblemsError(MtlError):
+    """Several faults at once; each is one line in :attr:`problems`."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = list(problems)
 
 
 class UnknownNameError(MtlError):

@@ -1,5 +1,6 @@
 """A run's folder: what lies where, and whether a run may start or go on in it."""
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ class RunFolder:
         self.config = path / "config.yaml"
         self.metrics = path / "metrics.jsonl"
         self.result = path / "result.json"
+        self.data = path / "data.json"
         self.checkpoints = Checkpoints(path / "checkpoint")
 
     def check_free(self) -> None:
@@ -73,8 +75,35 @@ class RunFolder:
         check_same(state["config"], config, where)
         return state
 
-    def claim(self, config: RunConfig) -> None:
+    def check_data(self, record: Mapping[str, Any]) -> None:
+        """Refuse to go on with other data than the run began with.
+
+        Args:
+            record: what the suite's data is now.
+
+        Raises:
+            MtlError: naming the first difference.
+        """
+        if not self.data.exists():
+            return
+        try:
+            saved = json.loads(self.data.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise MtlError(f"cannot read {self.data}: {error}") from error
+        found = first_difference(saved, json.loads(json.dumps(record)))
+        if found is not None:
+            key, old, new = (text if len(text) <= 80 else f"{text[:77]}..." for text in found)
+            raise MtlError(
+                f"cannot resume: the data has changed since {self.data} was written: {key} was "
+                f"{old}, and is {new} now"
+            )
+
+    def claim(self, config: RunConfig, record: Mapping[str, Any] | None = None) -> None:
         """Make the folder, and write the complete config into it.
+
+        Args:
+            config: of the run.
+            record: what its data is, where the suite says so.
 
         Raises:
             MtlError: if that cannot be done.
@@ -84,6 +113,8 @@ class RunFolder:
             sync_directory(self.path.parent)
         except OSError as error:
             raise MtlError(f"cannot make folder {self.path}: {error.strerror}") from error
+        if record:
+            write_text(self.data, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
         write_text(self.config, dump(config))
 
 

@@ -190,6 +190,10 @@ class Suite:
             have one shape and dtype, so that they can be batched.
         common_input: True where all tasks read the same inputs (attributes of one image). The
             tasks then have the same splits, and these hold the same input tensor, row for row.
+        notes: what the user should know of the data, one line each; a run prints them.
+        record: what the data was found to be, as plain values: names of the examples of splits that
+            were made here, what was left out. A run keeps it in ``data.json`` and goes on with the
+            same data only.
 
     Attributes:
         input_shape: shape of one input of the first task.
@@ -200,7 +204,14 @@ class Suite:
         MtlError: naming the tasks that do not go together.
     """
 
-    def __init__(self, name: str, tasks: Sequence[Task], common_input: bool = False) -> None:
+    def __init__(
+        self,
+        name: str,
+        tasks: Sequence[Task],
+        common_input: bool = False,
+        notes: Sequence[str] = (),
+        record: Mapping[str, Any] | None = None,
+    ) -> None:
         if not tasks:
             raise MtlError(f"suite {name!r} has no task")
         names = [task.name for task in tasks]
@@ -210,6 +221,8 @@ class Suite:
         self.name = name
         self.tasks = tuple(tasks)
         self.common_input = common_input
+        self.notes = tuple(notes)
+        self.record = dict(record or {})
         self.common_backbone = all(task.backbone is None for task in tasks)
         self.input_shapes = tuple(task.train.input_shape for task in tasks)
         self.input_shape = self.input_shapes[0]

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import typer
 
-from ..errors import MtlError
+from ..errors import MtlError, ProblemsError
 from ..interrupts import Interrupted
 from . import compare, describe, evaluate, export, listing, predict, report, run
 from .console import say_error
@@ -60,6 +60,10 @@ def _status(arguments: list[str]) -> int:
     except Interrupted as stopped:
         say_error(str(stopped), label="stopped")
         return 128 + stopped.signal
+    except ProblemsError as error:
+        for problem in error.problems:
+            say_error(problem)
+        return 2
     except MtlError as error:
         say_error(str(error))
         return 2

@@ -44,7 +44,6 @@ def compare(
     are never repeated, failed ones are tried again.
     """
     from ..compare.command import Resources, compare
-    from ..compare.problems import ConfigProblemsError
 
     directory = output or COMPARISONS / config.stem
     overrides = {
@@ -54,21 +53,16 @@ def compare(
         "suite.data_root": data_root,
     }
     out, err = stdout(), stderr()
-    try:
-        outcome = compare(
-            config,
-            directory,
-            load_plugins(),
-            Resources(workers, gpus_per_run, ray),
-            out,
-            err,
-            overrides,
-            dry_run,
-        )
-    except ConfigProblemsError as error:
-        for problem in error.problems:
-            say_error(problem)
-        return 2
+    outcome = compare(
+        config,
+        directory,
+        load_plugins(),
+        Resources(workers, gpus_per_run, ray),
+        out,
+        err,
+        overrides,
+        dry_run,
+    )
     if dry_run:
         return 0
     if outcome.signal is not None:

@@ -7,18 +7,14 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import InitErrorDetails
 
 from ..arguments import check_arguments
-from ..errors import MtlError
+from ..errors import MtlError, ProblemsError
 from ..validation import KeyPath, explained
 
 Found = list[tuple[MtlError, KeyPath]]
 
 
-class ConfigProblemsError(MtlError):
-    """All faults of a config file; each is one line in :attr:`problems`."""
-
-    def __init__(self, problems: list[str]) -> None:
-        super().__init__("; ".join(problems))
-        self.problems = problems
+class ConfigProblemsError(ProblemsError):
+    """All faults of a config file."""
 
 
 class Problems:

@@ -1,27 +1,17 @@
 """The suite ``arrays``: tasks from the arrays of one ``.npz`` file."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Literal
 
 import numpy as np
-from pydantic import BeforeValidator
 
 from ..errors import MtlError, UnknownNameError
 from ..tasks import Suite, Task
 from .array_tables import Form, Table, class_names, common_tasks
 from .labels import called_by
 from .npz import ArrayFile
+from .options import Names
 from .splits import SplitSizes
-
-
-def _names(value: Any) -> Any:
-    """A list, or names with commas between them, as they are typed on a command line."""
-    if isinstance(value, str):
-        return [name.strip() for name in value.split(",")]
-    return [str(name) for name in value] if isinstance(value, list | tuple) else value
-
-
-Names = Annotated[list[str], BeforeValidator(_names)]
 
 
 def arrays(

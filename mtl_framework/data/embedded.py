@@ -10,4 +10,5 @@ def mtl_suites() -> dict[str, str]:
         "alphabets": "mtl_framework.data.alphabets:alphabets",
         "arrays": "mtl_framework.data.arrays:arrays",
         "digits": "mtl_framework.data.digits:digits",
+        "folders": "mtl_framework.data.folders:folders",
     }

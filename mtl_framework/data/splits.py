@@ -1,6 +1,6 @@
 """Splits of a task's examples that are always the same."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,7 +22,7 @@ ALIASES = {
     "testing": "test",
 }
 
-_TEST_SHARE = 0.2
+_FIFTH = 0.2
 _LARGEST_SEED = 2**32 - 1
 
 
@@ -62,34 +62,41 @@ class SplitSizes:
         if not 0 <= self.seed <= _LARGEST_SEED:
             raise MtlError(f"split_seed should be from 0 to {_LARGEST_SEED}, found {self.seed}")
 
-    def counts(self, examples: int) -> dict[str, int]:
+    def counts(self, examples: int, cut: Sequence[str] = ("validation", "test")) -> dict[str, int]:
         """Numbers of examples by split, of ``examples`` that are in none yet.
+
+        Args:
+            examples: how many there are.
+            cut: splits that get a part of them, beside training.
 
         Raises:
             MtlError: if there are too few.
         """
-        wanted = {split: _count(getattr(self, split), examples) for split in SPLITS}
-        validation = wanted["validation"] or 0
-        train, test = wanted["train"], wanted["test"]
+        amounts = {split: getattr(self, split) for split in SPLITS if split in ("train", *cut)}
+        wanted = {split: _count(amount, examples) for split, amount in amounts.items()}
+        train, validation = wanted["train"], wanted.get("validation") or 0
+        test = wanted.get("test", 0)
         if test is None:
-            test = _count(_TEST_SHARE, examples) if train is None else examples - train - validation
-        shares = [getattr(self, split) for split in SPLITS]
-        whole = all(isinstance(share, float) for share in shares if share is not None)
-        if train is None or (whole and sum(share or 0.0 for share in shares) > 1 - 1e-9):
+            test = _share(_FIFTH, examples) if train is None else examples - train - validation
+        shares = [amount for amount in amounts.values() if amount is not None]
+        all_shares = all(isinstance(share, float) for share in shares)
+        if train is None or (all_shares and sum(shares) > 1 - 1e-9):
             train = examples - validation - test  # rounding must not cost or invent an example
         found = {"train": train, "validation": validation, "test": test}
-        if train < 1 or test < 1 or sum(found.values()) > examples:
-            asked = ", ".join(
-                f"{split}_per_task={getattr(self, split)}"
-                for split in SPLITS
-                if getattr(self, split) is not None
-            )
-            raise MtlError(f"{asked or 'a split'} cannot be had of {examples} examples")
+        if train < 1 or test < ("test" in cut) or sum(found.values()) > examples:
+            asked = [
+                f"{s}_per_task={amount}" for s, amount in amounts.items() if amount is not None
+            ]
+            raise MtlError(f"{', '.join(asked) or 'a split'} cannot be had of {examples} examples")
         return found
 
 
 def _count(amount: int | float | None, examples: int) -> int | None:
-    return round(amount * examples) if isinstance(amount, float) else amount
+    return _share(amount, examples) if isinstance(amount, float) else amount
+
+
+def _share(share: float, examples: int) -> int:
+    return round(share * examples)
 
 
 def split_name(name: str) -> str:
@@ -108,6 +115,7 @@ def make_splits(
     given: Mapping[str | None, Int64[np.ndarray, " _"]],
     labels: Shaped[np.ndarray, " rows"] | None,
     sizes: SplitSizes,
+    cut_test: bool = False,
 ) -> dict[str, Int64[np.ndarray, " _"]]:
     """Rows by split: those given, reduced to their sizes, or chosen where none are given.
 
@@ -118,6 +126,7 @@ def make_splits(
         given: rows by split; under ``None`` those that are in no split yet.
         labels: class of every row; ``None`` where there are no classes.
         sizes: how many rows of every split; see :class:`SplitSizes`.
+        cut_test: take a test split that is not given from training, too, instead of refusing.
 
     Returns:
         rows in ascending order, no row in two splits.
@@ -127,34 +136,18 @@ def make_splits(
     """
     if set(given) == {None}:
         return _split(given[None], labels, sizes.counts(len(given[None])), sizes.seed)
-    found = {split: rows for split, rows in given.items() if split is not None}
-    for split in ("train", "test"):
-        if split not in found:
-            raise MtlError(f"there is no {split} split beside {', '.join(found) or 'the others'}")
-    counts: dict[str, int | None] = {}
-    for split in SPLITS:
-        pool = found.get(split, found["train"])
-        counts[split] = _count(getattr(sizes, split), len(pool))
-    test = _take(found["test"], labels, counts["test"], sizes.seed, "test")
-    if "validation" in found or not counts["validation"]:
-        train = _take(found["train"], labels, counts["train"], sizes.seed, "train")
-        chosen = {"train": train, "test": test}
-        if "validation" in found and counts["validation"] != 0:
-            pool = found["validation"]
-            rows = _take(pool, labels, counts["validation"], sizes.seed, "validation")
-            chosen["validation"] = rows
-        return {split: chosen[split] for split in SPLITS if split in chosen}
-    validation = counts["validation"]
-    train_count = counts["train"]
-    if train_count is None:
-        train_count = len(found["train"]) - validation
-    wanted = {"train": train_count, "validation": validation, "test": 0}
-    if train_count < 1 or train_count + validation > len(found["train"]):
-        raise MtlError(
-            f"train_per_task={sizes.train} and validation_per_task={sizes.validation} cannot be "
-            f"had of {len(found['train'])} training examples"
-        )
-    return {**_split(found["train"], labels, wanted, sizes.seed), "test": test}
+    pools = {split: rows for split, rows in given.items() if split is not None}
+    for split in ("train", *([] if cut_test else ["test"])):
+        if split not in pools:
+            raise MtlError(f"there is no {split} split beside {', '.join(pools) or 'the others'}")
+    cut = [split for split in ("validation", "test") if split not in pools]
+    chosen = _split(pools["train"], labels, sizes.counts(len(pools["train"]), cut), sizes.seed)
+    for split in ("validation", "test"):
+        if split in pools:
+            count = _count(getattr(sizes, split), len(pools[split]))
+            if count != 0 or split == "test":
+                chosen[split] = _take(pools[split], labels, count, sizes.seed, split)
+    return {split: chosen[split] for split in SPLITS if split in chosen}
 
 
 def _take(

@@ -64,7 +64,7 @@ def test_splits_are_the_same_on_every_machine() -> None:
     labels = np.arange(1000) ** 2 % 7 % 4
     np.random.seed(3)
     first = make_splits({None: np.arange(1000)}, labels, SplitSizes(0.5, 0.2, 0.3, 5))
-    assert digest(first) .startswith("cd56bc1c8044192f")
+    assert digest(first).startswith("cd56bc1c8044192f")
     other = make_splits({None: np.arange(1000)}, labels, SplitSizes(0.5, 0.2, 0.3, 6))
     assert digest(other) != digest(first)
 
