@@ -8,7 +8,7 @@ from jaxtyping import Float, Float64
 from torch import Tensor
 
 from .data.batches import evaluation_batches
-from .data.images import RAW, Normalization
+from .data.images import RAW, ImageNormalization
 from .errors import MtlError
 from .evaluation import evaluation_mode
 from .model import MultiTaskModel
@@ -38,7 +38,7 @@ def validate(
     candidates: Candidates,
     device: torch.device,
     batch_size: int,
-    normalizations: Sequence[Normalization] = (),
+    normalizations: Sequence[ImageNormalization] = (),
     workers: int = 0,
 ) -> tuple[CandidateMetrics, ...]:
     """Measure candidates on validation examples; no others are read.

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from .data.batches import input_batches, labelled_rows
-from .data.images import RAW, Normalization
+from .data.images import RAW, ImageNormalization
 from .model import MultiTaskModel
 from .recurrent import fresh_state
 from .seeding import untouched_generators
@@ -50,7 +50,7 @@ def evaluate(
     iteration: int,
     device: torch.device,
     batch_size: int,
-    normalizations: Sequence[Normalization] = (),
+    normalizations: Sequence[ImageNormalization] = (),
     workers: int = 0,
 ) -> Evaluation:
     """Evaluate on validation and test examples; the training examples are never read.
@@ -91,7 +91,7 @@ def evaluate(
 
 
 def _groups(
-    suite: Suite, split: str, normalizations: Sequence[Normalization]
+    suite: Suite, split: str, normalizations: Sequence[ImageNormalization]
 ) -> list[tuple[int, ...]]:
     """Tasks whose inputs are read together: all with a common input, else each alone.
 

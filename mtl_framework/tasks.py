@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
-from .data.images import Normalization
+from .data.images import ImageNormalization
 from .data.streaming import LazyInputs
 from .data.transforms import ImageTransform
 from .errors import MtlError, UnknownNameError
@@ -105,7 +105,7 @@ class Task:
     validation: Examples | None = None
     batch_size: int | None = None
     backbone: Mapping[str, Any] | None = None
-    normalization: Normalization | None = None
+    normalization: ImageNormalization | None = None
 
     def __post_init__(self) -> None:
         if not self.name.strip() or not self.name.isprintable():

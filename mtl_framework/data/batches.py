@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..errors import MtlError
 from ..tasks import Examples, Suite, Task
-from .images import RAW, Normalization, prepare
+from .images import RAW, ImageNormalization, prepare
 from .orders import Draw, LaneOrder, Order, ShuffledOrder
 from .streaming import Rows, Stream
 
@@ -82,7 +82,7 @@ class BalancedBatches:
         batch_size: int,
         seed: int,
         device: torch.device,
-        normalizations: Sequence[Normalization] = (),
+        normalizations: Sequence[ImageNormalization] = (),
         streamed: bool = False,
         workers: int = 0,
     ) -> None:
@@ -131,7 +131,7 @@ class BalancedBatches:
         starts: dict[int, bool] = {}
         for reader, x, draw in zip(self._readers, raw, draws, strict=True):
             rows = draw.rows.to(self._device)
-            prepared: dict[Normalization, Tensor] = {}
+            prepared: dict[ImageNormalization, Tensor] = {}
             for task in reader.tasks:
                 normalization = self._normalizations[task]
                 if normalization not in prepared:
@@ -233,7 +233,7 @@ def evaluation_batches(
     examples: Examples,
     batch_size: int,
     device: torch.device,
-    normalization: Normalization = RAW,
+    normalization: ImageNormalization = RAW,
     workers: int = 0,
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """All examples that have a label, in their order, as (inputs, targets) on the device.
@@ -259,7 +259,7 @@ def input_batches(
     rows: Int64[Tensor, " rows"],
     batch_size: int,
     device: torch.device,
-    normalization: Normalization = RAW,
+    normalization: ImageNormalization = RAW,
     workers: int = 0,
 ) -> Iterator[tuple[Int64[Tensor, " part"], Tensor]]:
     """Some rows of ``examples``, as (row numbers, inputs on the device); see above."""

@@ -13,7 +13,7 @@ from torch import Tensor
 from ..errors import MtlError
 
 
-class Normalization(NamedTuple):
+class ImageNormalization(NamedTuple):
     """What is subtracted from each channel of images in [0, 1], and what they are divided by.
 
     One number a channel each; ``None``: nothing.
@@ -24,7 +24,7 @@ class Normalization(NamedTuple):
 
 
 #: Images in [0, 1] as they are.
-RAW = Normalization()
+RAW = ImageNormalization()
 
 
 def read_image(path: Path, grey: bool = False) -> UInt8[Tensor, "channels height width"]:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ..errors import MtlError, UnknownNameError
 from ..seeding import untouched_generators
-from .images import Normalization
+from .images import ImageNormalization
 
 #: They do the same to an image every time, and so are done once, when it is read.
 FIXED = ("CenterCrop", "Grayscale", "Identity", "Pad", "RGB", "Resize")
@@ -127,7 +127,7 @@ class Transforms:
 
     train: ImageTransform
     evaluation: ImageTransform
-    normalization: Normalization | None = None
+    normalization: ImageNormalization | None = None
 
     @classmethod
     def from_config(cls, config: Any, key: str = "transforms") -> "Transforms":
@@ -171,7 +171,7 @@ def transform_names() -> list[str]:
     return sorted(n for n, c in found if issubclass(c, v2.Transform) and n not in _UNFIT)
 
 
-def _parse(entries: Any, key: str) -> tuple[ImageTransform, Normalization | None]:
+def _parse(entries: Any, key: str) -> tuple[ImageTransform, ImageNormalization | None]:
     if not isinstance(entries, Sequence) or isinstance(entries, str):
         raise MtlError(f"{key} should be a list of transforms, found {entries!r}")
     steps, names, normalization = [], [], None
@@ -230,7 +230,7 @@ def _build(name: str, arguments: dict[str, Any], where: str) -> nn.Module:
     return step
 
 
-def _normalization(arguments: dict[str, Any], where: str) -> Normalization:
+def _normalization(arguments: dict[str, Any], where: str) -> ImageNormalization:
     for argument in arguments:
         if argument not in ("mean", "std"):
             raise UnknownNameError(f"argument of Normalize in {where}:", argument, ("mean", "std"))
@@ -249,10 +249,10 @@ def _normalization(arguments: dict[str, Any], where: str) -> Normalization:
             f"{where}: std of Normalize should be as many positive numbers as mean has, found "
             f"{list(found[1])}"
         )
-    return Normalization(*found)
+    return ImageNormalization(*found)
 
 
-def _shown(normalization: Normalization | None) -> str:
+def _shown(normalization: ImageNormalization | None) -> str:
     if normalization is None:
         return "none"
     return f"mean {list(normalization.mean or ())}, std {list(normalization.std or ())}"

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 
 from mtl_framework.data.batches import BalancedBatches, Batch, evaluation_batches
-from mtl_framework.data.images import Normalization, prepare
+from mtl_framework.data.images import ImageNormalization, prepare
 from mtl_framework.errors import MtlError
 from mtl_framework.tasks import Classification, Examples, Regression, Suite, Task
 
@@ -185,21 +185,21 @@ def test_one_number_a_channel(given_as: str) -> None:
     data = Examples(torch.zeros(4, 1, 2, 2, dtype=torch.uint8), torch.zeros(4).long())
     suite = Suite("s", [Task("a", Classification(2), data, data)])
     with pytest.raises(MtlError, match=f"{given_as} should hold .* found 3 for 1 channels"):
-        BalancedBatches(suite, 2, 0, CPU, [Normalization(**{given_as: (0.5, 0.5, 0.5)})])
+        BalancedBatches(suite, 2, 0, CPU, [ImageNormalization(**{given_as: (0.5, 0.5, 0.5)})])
 
 
 def test_batches_of_bytes_are_normalized() -> None:
     images = torch.arange(8, dtype=torch.uint8).reshape(4, 2, 1, 1).expand(4, 2, 3, 3)
     data = Examples(images, torch.arange(4))
     suite = Suite("s", [Task("a", Classification(4), data, data)])
-    batch = BalancedBatches(suite, 4, 0, CPU, [Normalization((0.5, 0.2), (0.1, 2.0))]).next()
+    batch = BalancedBatches(suite, 4, 0, CPU, [ImageNormalization((0.5, 0.2), (0.1, 2.0))]).next()
     assert torch.equal(batch.inputs[0], prepare(images, (0.5, 0.2), (0.1, 2.0))[batch.targets[0]])
 
 
 @given(st.integers(1, 20), st.integers(1, 25))
 def test_evaluation_batches_are_all_rows_in_order(rows: int, batch_size: int) -> None:
     data = Examples(torch.randint(256, (rows, 1, 2, 2), dtype=torch.uint8), torch.arange(rows))
-    parts = list(evaluation_batches(data, batch_size, CPU, Normalization((0.5,), (2.0,))))
+    parts = list(evaluation_batches(data, batch_size, CPU, ImageNormalization((0.5,), (2.0,))))
     assert all(len(inputs) == batch_size for inputs, _ in parts[:-1])
     assert torch.equal(
         torch.cat([inputs for inputs, _ in parts]), prepare(data.inputs, [0.5], [2.0])

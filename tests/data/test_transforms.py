@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torchvision.transforms import v2
 
-from mtl_framework.data.images import Normalization
+from mtl_framework.data.images import ImageNormalization
 from mtl_framework.data.transforms import Transforms, transform_names
 from mtl_framework.errors import MtlError, UnknownNameError
 
@@ -125,7 +125,7 @@ NORMALIZE = {"name": "Normalize", "mean": [0.5, 0.4, 0.3], "std": [0.2, 0.2, 1]}
 
 def test_normalization_stands_apart() -> None:
     found = Transforms.from_config({"train": [CROP, NORMALIZE], "evaluation": [NORMALIZE]})
-    assert found.normalization == Normalization((0.5, 0.4, 0.3), (0.2, 0.2, 1.0))
+    assert found.normalization == ImageNormalization((0.5, 0.4, 0.3), (0.2, 0.2, 1.0))
     assert len(found.train) == 1
     assert len(found.evaluation) == 0
 
