@@ -43,17 +43,31 @@ def _named(value: Any) -> Any:
 
 
 Observer = Annotated[NamedOptions, BeforeValidator(_named)]
+TaskBackbone = Annotated[dict[str, Any], BeforeValidator(_named)]
 
 
-class BackboneConfig(BaseModel):
-    """Which network, how it is cut into units, and which units may be shared."""
+class PlainBackboneConfig(BaseModel):
+    """Which network: all that a task's own one needs."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: str = Field(default="resnet18", description="a timm model or a plugin's backbone")
+    name: str = Field(description="a timm model or a plugin's backbone")
     pretrained: bool = Field(
         default=False, description="start every weight from timm's pretrained ones"
     )
+    small_images: bool = Field(
+        default=False,
+        description="ResNets: 3x3 stem with stride 1 and no max-pool (the CIFAR form)",
+    )
+    args: dict[str, Any] = Field(
+        default_factory=dict, description="further arguments of the model's constructor"
+    )
+
+
+class BackboneConfig(PlainBackboneConfig):
+    """Which network, how it is cut into units, and which units may be shared."""
+
+    name: str = Field(default="resnet18", description="a timm model or a plugin's backbone")
     granularity: Literal["block", "stage"] = Field(default="block", description="size of a unit")
     shared: Patterns = Field(
         default=("stem",), description="units, by name or glob, that all tasks always share"
@@ -62,17 +76,10 @@ class BackboneConfig(BaseModel):
         default=("*",),
         description="units, by name or glob, that get a weight bank; the rest is shared",
     )
-    small_images: bool = Field(
-        default=False,
-        description="ResNets: 3x3 stem with stride 1 and no max-pool (the CIFAR form)",
-    )
     normalization: Literal["shared", "task", "pooled"] = Field(
         default="shared",
         description="batch norm: one running average a weight, one a weight and task, or "
         "statistics pooled over all tasks of a weight",
-    )
-    args: dict[str, Any] = Field(
-        default_factory=dict, description="further arguments of the model's constructor"
     )
 
 
@@ -83,6 +90,11 @@ class RunConfig(BaseModel):
 
     strategy: NamedOptions = NamedOptions(name="lws")
     backbone: BackboneConfig = BackboneConfig()
+    task_backbones: dict[str, TaskBackbone] = Field(
+        default_factory=dict,
+        description="networks of single tasks' own, by task: a name, or name, pretrained, "
+        "small_images and args; they go before those that the suite names",
+    )
     suite: NamedOptions = NamedOptions(name="alphabets")
     iterations: int = Field(default=300, ge=1, description="steps of the strategy's training loop")
     seed: int = Field(default=0, ge=0, lt=2**31, description="of weights, batches and sampling")
@@ -97,11 +109,29 @@ class RunConfig(BaseModel):
     eval_batch_size: int = Field(
         default=256, ge=1, description="rows a forward pass when evaluating"
     )
+    reestimate_statistics: int = Field(
+        default=0,
+        ge=0,
+        description="training batches by which running averages of batch norms are measured anew "
+        "before every evaluation; 0: evaluate with those of training",
+    )
     log_every: int = Field(
         default=10, ge=1, description="iterations between lines of metrics.jsonl"
     )
     observers: Annotated[tuple[Observer, ...], BeforeValidator(_one_or_more)] = Field(
         default=(), description="names of observers, or mappings with name and options"
+    )
+    keep_on_device: Literal["auto", "always", "never"] = Field(
+        default="auto",
+        description="inputs in the device's memory, batched there, or read when needed by worker "
+        "processes; auto: kept up to 2 GiB; batches are the same either way",
+    )
+    data_workers: int | None = Field(
+        default=None,
+        ge=0,
+        le=64,
+        description="processes that read images from files; default: one a spare CPU core, at "
+        "most 4; 0: the run's own",
     )
     memory_budget: int | None = Field(
         default=None,

@@ -1,28 +1,44 @@
 """What the host holds a strategy to, with messages that name it."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 
 import torch
 
-from .backbones import Backbone
+from .backbones import Backbone, PlainBackbone
 from .errors import MtlError
 from .model import MultiTaskModel
-from .strategy import Step, Strategy
+from .strategy import Step, Strategy, needs_one_backbone
 from .tasks import Suite
 
 
 def build_network(
     name: str, strategy: Strategy, backbone: Backbone, suite: Suite
 ) -> MultiTaskModel:
-    """What the strategy builds.
+    """What the strategy builds around one backbone for all tasks.
 
     Raises:
         MtlError: if that is not a :class:`MultiTaskModel`.
     """
-    network: object = strategy.build(backbone, suite)
+    return _checked(name, "build", strategy.build(backbone, suite))
+
+
+def build_own_networks(
+    name: str, strategy: Strategy, backbones: Sequence[PlainBackbone], suite: Suite
+) -> MultiTaskModel:
+    """What the strategy builds of backbones that are the tasks' own.
+
+    Raises:
+        MtlError: if the strategy needs one backbone for all tasks, or builds something else.
+    """
+    if type(strategy).build_each is Strategy.build_each:
+        raise needs_one_backbone(name, suite)
+    return _checked(name, "build_each", strategy.build_each(backbones, suite))
+
+
+def _checked(name: str, method: str, network: object) -> MultiTaskModel:
     if not isinstance(network, MultiTaskModel):
         raise MtlError(
-            f"strategy {name!r}: build should return a MultiTaskModel, found "
+            f"strategy {name!r}: {method} should return a MultiTaskModel, found "
             f"{type(network).__name__}"
         )
     return network

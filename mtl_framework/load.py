@@ -1,6 +1,5 @@
 """A saved run, ready to be used."""
 
-import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -9,17 +8,19 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
-from .backbones import Backbone, build_backbone
+from .assembly import assemble, common_backbone, find_suite, normalizations
+from .backbones import Backbone, PlainBackbone
 from .config import RunConfig
-from .contract import build_network
+from .data.placement import usable_workers
 from .devices import resolve_device
 from .errors import MtlError
 from .evaluation import Evaluation, evaluate
-from .folder import CHANGEABLE, RunFolder, first_difference
+from .folder import CHANGEABLE, RunFolder, first_difference, without
 from .layers import read_file, resolve
 from .model import MultiTaskModel
 from .plugins import Plugins
 from .preprocessing import Preprocessing
+from .recurrent import fresh_state
 from .seeding import untouched_generators
 from .strategy import Strategy
 from .tasks import Suite
@@ -38,10 +39,10 @@ class LoadedRun:
         config: of the run.
         iteration: after which the networks were saved.
         suite: the tasks.
-        backbone: what was shared.
+        backbones: one a task; where all share one, each entry is that one.
         strategy: which the networks belong to.
         network: the networks.
-        preprocessing: of their inputs.
+        preprocessings: of the inputs, a task each.
         device: where the networks are.
     """
 
@@ -49,32 +50,58 @@ class LoadedRun:
     config: RunConfig
     iteration: int
     suite: Suite
-    backbone: Backbone
+    backbones: tuple[PlainBackbone, ...]
     strategy: Strategy
     network: MultiTaskModel
-    preprocessing: Preprocessing
+    preprocessings: tuple[Preprocessing, ...]
     device: torch.device
+
+    @property
+    def backbone(self) -> Backbone:
+        """The backbone that all tasks have in common.
+
+        Raises:
+            MtlError: if tasks have their own: see ``backbones``.
+        """
+        found = common_backbone(self.backbones)
+        if found is None:
+            raise MtlError(f"tasks of suite {self.suite.name!r} have backbones of their own")
+        return found
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """How inputs become what the networks read, where that is the same for all tasks.
+
+        Raises:
+            MtlError: if tasks differ in it: see ``preprocessings``.
+        """
+        if any(other != self.preprocessings[0] for other in self.preprocessings):
+            raise MtlError(f"tasks of suite {self.suite.name!r} have different inputs")
+        return self.preprocessings[0]
 
     def predict(
         self, task: int | str, inputs: Shaped[Tensor, "rows *dims"]
-    ) -> Float[Tensor, "rows outputs"]:
+    ) -> Float[Tensor, "rows *outputs"]:
         """Outputs (logits, or numbers) of one task's network for inputs as the suite has them.
+
+        A recurrent network begins anew: rows are the beginnings of streams.
 
         Args:
             task: name or position.
-            inputs: (N, ...) of the suite's shape; images as uint8 or floats from 0 to 1.
+            inputs: (N, ...) of the task's shape; images as uint8 or floats from 0 to 1.
 
         Raises:
             MtlError: if there is no such task, or inputs have another shape.
         """
         number = self.suite.index(task)
-        with torch.no_grad():
-            return self.network.predict(number, self.preprocessing(inputs).to(self.device))
+        with torch.no_grad(), fresh_state(self.network):
+            prepared = self.preprocessings[number](inputs).to(self.device)
+            return self.network.predict(number, prepared)
 
     def extract(self, task: int | str) -> nn.Module:
         """One task's network on its own, on the CPU, in evaluation mode.
 
-        It reads preprocessed inputs: ``run.extract(task)(run.preprocessing(inputs))``.
+        It reads preprocessed inputs: ``run.extract(0)(run.preprocessings[0](inputs))``.
 
         Raises:
             MtlError: if there is no such task.
@@ -95,8 +122,8 @@ class LoadedRun:
             self.iteration,
             self.device,
             self.config.eval_batch_size,
-            self.backbone.mean,
-            self.backbone.std,
+            normalizations(suite, self.backbones),
+            usable_workers(self.config.data_workers),
         )
 
 
@@ -128,33 +155,31 @@ def load_run(
     config = resolve(plugins, [read_file(folder.config)])
     strategy_class = plugins.strategy(config.strategy.name)
     options = validated(strategy_class.Config, config.strategy.options, ("strategy",))
-    factory = plugins.backbone(config.backbone.name)
     target = resolve_device(device)
-    suite = plugins.suite(config.suite.name)(**config.suite.options)
-    shape = suite.input_shape
-    img_size = (shape[1], shape[2]) if len(shape) == 3 else None
+    suite = find_suite(config, plugins)
     with untouched_generators(target):
-        backbone = build_backbone(config.backbone, suite.in_chans, img_size, factory, shape)
-        # the weights are in the checkpoint: nothing need be downloaded again
-        recipe = dataclasses.replace(backbone.recipe, pretrained=False)
         strategy = strategy_class(options, seed=0)
-        network = build_network(
-            config.strategy.name, strategy, dataclasses.replace(backbone, recipe=recipe), suite
-        )
+        parts = assemble(config, plugins, suite, strategy, trained=True)
+        network = parts.network
         network.precision = config.precision
         strategy.network = network
         _restore(strategy, network, state, folder, which)
     network.to(target).eval()
-    preprocessing = Preprocessing(shape, backbone.mean, backbone.std)
+    preprocessings = tuple(
+        Preprocessing(b.input_shape, *normalization, b.input_dtype)
+        for b, normalization in zip(
+            parts.backbones, normalizations(suite, parts.backbones), strict=True
+        )
+    )
     return LoadedRun(
         folder.path,
         config,
         int(state["iteration"]),
         suite,
-        backbone,
+        parts.backbones,
         strategy,
         network,
-        preprocessing,
+        preprocessings,
         target,
     )
 
@@ -170,11 +195,10 @@ def check_tasks(found: Suite, wanted: Suite) -> None:
             f"suite {found.name!r} has the tasks {', '.join(found.task_names)}, the run "
             f"{', '.join(wanted.task_names)}"
         )
-    if found.input_shape != wanted.input_shape:
-        raise MtlError(
-            f"suite {found.name!r} has inputs of shape {found.input_shape}, the run of "
-            f"{wanted.input_shape}"
-        )
+    if found.input_shapes != wanted.input_shapes:
+        shapes = zip(found.input_shapes, wanted.input_shapes, strict=True)
+        mine, theirs = next(pair for pair in shapes if pair[0] != pair[1])
+        raise MtlError(f"suite {found.name!r} has inputs of shape {mine}, the run of {theirs}")
     for mine, theirs in zip(found.tasks, wanted.tasks, strict=True):
         if mine.objective != theirs.objective:
             raise MtlError(
@@ -196,7 +220,7 @@ def _state(folder: RunFolder, which: Which) -> dict[str, Any]:
     saved, here = state.get("config"), read_yaml(folder.config)[0]
     if not isinstance(saved, dict):
         raise MtlError(f"checkpoint {where} is not that of a run")
-    old, new = ({k: v for k, v in c.items() if k not in CHANGEABLE} for c in (saved, here))
+    old, new = (without(config, CHANGEABLE) for config in (saved, here))
     found = first_difference(old, new)
     if found is not None:
         key, was, now = found

@@ -3,12 +3,16 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 
 from .tasks import Task
+
+if TYPE_CHECKING:
+    from .data.batches import Batch
 
 
 @dataclass(frozen=True)
@@ -48,8 +52,8 @@ class MultiTaskModel(nn.Module, ABC):
 
     @abstractmethod
     def predict(
-        self, task: int, inputs: Float[Tensor, "rows *dims"]
-    ) -> Float[Tensor, "rows outputs"]:
+        self, task: int, inputs: Shaped[Tensor, "rows *dims"]
+    ) -> Float[Tensor, "rows *outputs"]:
         """Outputs of one task's network as it stands, in the model's present mode."""
 
     @abstractmethod
@@ -59,6 +63,15 @@ class MultiTaskModel(nn.Module, ABC):
     @abstractmethod
     def sharing(self) -> Sharing | None:
         """Which tasks share which weights, or ``None`` where no unit is shared as a whole."""
+
+    @torch.no_grad()
+    def update_statistics(self, batch: "Batch") -> None:
+        """Run a training batch through the networks as they predict, for running statistics.
+
+        Called in training mode, by :func:`reestimate_statistics`.
+        """
+        for task, inputs in enumerate(batch.inputs):
+            self.predict(task, inputs)
 
     @abstractmethod
     def parameter_counts(self) -> ParameterCounts:

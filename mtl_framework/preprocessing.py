@@ -11,7 +11,7 @@ from jaxtyping import Float, Shaped
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
-from .data.batches import prepare
+from .data.images import prepare
 from .errors import MtlError
 
 IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
@@ -30,28 +30,37 @@ class Preprocessing:
         input_shape: of one input; (C, H, W) for images.
         mean: of each channel of the images in [0, 1], to be subtracted.
         std: each channel is divided by it afterwards.
+        dtype: what the network reads: floats, or whole numbers such as words.
     """
 
     input_shape: tuple[int, ...]
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
+    dtype: torch.dtype = torch.float32
 
     @property
     def reads_images(self) -> bool:
         """Whether image files can be read: one, three or four channels, height and width."""
-        return len(self.input_shape) == 3 and self.input_shape[0] in _MODES
+        is_image = len(self.input_shape) == 3 and self.input_shape[0] in _MODES
+        return is_image and self.dtype.is_floating_point
 
-    def __call__(self, inputs: Shaped[Tensor, "rows *dims"]) -> Float[Tensor, "rows *dims"]:
+    def __call__(self, inputs: Shaped[Tensor, "rows *dims"]) -> Shaped[Tensor, "rows *dims"]:
         """Inputs of the right shape as floats; uint8 images are scaled and normalised.
 
+        Where the network reads whole numbers, they stay such.
+
         Raises:
-            MtlError: if they have another shape.
+            MtlError: if they have another shape, or are no whole numbers where such are read.
         """
         if tuple(inputs.shape[1:]) != self.input_shape:
             raise MtlError(
                 f"inputs should have shape (N, {', '.join(map(str, self.input_shape))}), found "
                 f"{tuple(inputs.shape)}"
             )
+        if not self.dtype.is_floating_point:
+            if inputs.is_floating_point():
+                raise MtlError(f"inputs should be whole numbers, found {inputs.dtype}")
+            return inputs.to(self.dtype)
         prepared = prepare(inputs, self.mean, self.std)
         return prepared if prepared.is_floating_point() else prepared.float()
 
@@ -88,6 +97,8 @@ class Preprocessing:
     def to_plain(self) -> dict[str, Any]:
         """As JSON holds it, with what a reader needs to know to do the same."""
         plain: dict[str, Any] = {"input_shape": list(self.input_shape)}
+        if not self.dtype.is_floating_point:
+            plain["dtype"] = str(self.dtype).removeprefix("torch.")
         if self.reads_images:
             plain |= {
                 "mode": _MODES[self.input_shape[0]],

@@ -8,7 +8,7 @@ strategy.
 
 import shlex
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
@@ -19,10 +19,20 @@ from pydantic import TypeAdapter
 from rich.console import Console
 
 from .arguments import complete_arguments
-from .backbones import Backbone, build_backbone
+from .assembly import (
+    Assembly,
+    assemble,
+    common_backbone,
+    find_suite,
+    joint_name,
+    normalizations,
+)
+from .backbones import Backbone
+from .candidates import CandidateMetrics, Candidates, validate
 from .config import NamedOptions, RunConfig
-from .contract import Steps, build_network
+from .contract import Steps
 from .data.batches import BalancedBatches, Batch
+from .data.placement import place_inputs, usable_workers
 from .devices import device_name, peak_memory, resolve_device
 from .errors import MtlError
 from .evaluation import Evaluation, SplitMetrics, evaluate
@@ -31,9 +41,11 @@ from .folder import RunFolder
 from .interrupts import Interrupted, Interrupts
 from .model import MultiTaskModel
 from .plugins import Plugins
+from .recurrent import carried_states, restore_states
+from .reestimation import reestimate_statistics
 from .result import Assignment, Best, Result, versions
 from .seeding import derive_seed, generator_states, restore_generators, seed_everything
-from .strategy import Strategy, StrategyConfig
+from .strategy import StrategyConfig
 from .tasks import Suite
 from .validation import validated
 
@@ -51,7 +63,7 @@ class Run:
         directory: the run's folder.
         device: where the network is and batches come to.
         suite: the tasks.
-        backbone: what the strategy was given to share.
+        backbones: one a task; where all share one, each entry is that one.
         strategy: drives the training.
         network: the strategy's networks.
         iteration: steps done so far.
@@ -64,32 +76,33 @@ class Run:
         config: RunConfig,
         plugins: Plugins,
         folder: RunFolder,
-        suite: Suite,
-        backbone: Backbone,
-        strategy: Strategy,
+        parts: Assembly,
         device: torch.device,
         console: Console | None,
     ) -> None:
         self.config = config
         self.directory = folder.path
         self.device = device
-        self.suite = suite
-        self.backbone = backbone
-        self.strategy = strategy
-        self.network: MultiTaskModel = strategy.network
+        self.suite = suite = parts.suite
+        self.backbones = parts.backbones
+        self.strategy = parts.strategy
+        self.network: MultiTaskModel = parts.network
         self.iteration = 0
         self.last_evaluation: Evaluation | None = None
         self.best: Best | None = None
         self._plugins = plugins
         self._folder = folder
         self._console = console
+        self._normalizations = normalizations(suite, self.backbones)
+        self._workers = usable_workers(config.data_workers)
         self._batches = BalancedBatches(
             suite,
             config.batch_size,
             derive_seed(config.seed, "batches"),
             device,
-            backbone.mean,
-            backbone.std,
+            self._normalizations,
+            place_inputs(suite, config.keep_on_device, self._workers),
+            self._workers,
         )
         self._watch = LossWatch(suite.task_names, deferred=device.type != "cpu")
         self._observers: list[MetricsFile | Progress] = []
@@ -127,7 +140,7 @@ class Run:
         device = resolve_device(config.device)
         strategy_class = plugins.strategy(config.strategy.name)
         make_suite = plugins.suite(config.suite.name)
-        factory = plugins.backbone(config.backbone.name)
+        plugins.backbone(config.backbone.name)  # an unknown name should be found before any work
         options = validated(strategy_class.Config, config.strategy.options, ("strategy",))
         config = _complete(config, options, make_suite)
         folder = RunFolder(directory)
@@ -137,32 +150,43 @@ class Run:
         else:
             folder.check_free()
 
-        suite = make_suite(**config.suite.options)
-        shape = suite.input_shape
-        img_size = (shape[1], shape[2]) if len(shape) == 3 else None
+        suite = find_suite(config, plugins)
+        if state is not None:
+            folder.check_data(suite.record)
         if console is not None:
-            size = "x".join(map(str, shape))
-            text = (
-                f"building {config.backbone.name} for {len(suite)} tasks of {suite.name} ({size})"
-            )
-            console.print(text, markup=False, highlight=False, soft_wrap=True)
+            console.print(_building(config, suite), markup=False, highlight=False, soft_wrap=True)
         seed_everything(derive_seed(config.seed, "weights"))
-        backbone = build_backbone(config.backbone, suite.in_chans, img_size, factory, shape)
         strategy = strategy_class(options, seed=derive_seed(config.seed, "strategy"))
-        network = build_network(config.strategy.name, strategy, backbone, suite)
+        parts = assemble(config, plugins, suite, strategy)
+        network = parts.network
         network.precision, network.memory_budget = config.precision, config.memory_budget
         strategy.network = network.to(device)
+        if state is None:
+            strategy.warm_start()
 
-        run = cls(config, plugins, folder, suite, backbone, strategy, device, console)
+        run = cls(config, plugins, folder, parts, device, console)
         if state is not None:
             run._restore(state)
-        folder.claim(config)
+        folder.claim(config, suite.record)
         if console is not None:
-            for hint in backbone.hints:
+            hints = [*suite.notes, *(hint for b in parts.backbones for hint in b.hints)]
+            for hint in dict.fromkeys(hints):
                 console.print(f"hint: {hint}", markup=False, highlight=False, soft_wrap=True)
         return run
 
     # -- what strategies and observers see -----------------------------------------------------
+
+    @property
+    def backbone(self) -> Backbone:
+        """The backbone that all tasks have in common.
+
+        Raises:
+            MtlError: if tasks have their own.
+        """
+        found = common_backbone(self.backbones)
+        if found is None:
+            raise MtlError(f"tasks of suite {self.suite.name!r} have backbones of their own")
+        return found
 
     @property
     def iterations(self) -> int:
@@ -178,6 +202,28 @@ class Run:
     def next_batch(self) -> Batch:
         """The next training examples of every task, on the device, inputs as floats."""
         return self._batches.next()
+
+    def validate(self, candidates: Candidates) -> tuple[CandidateMetrics, ...]:
+        """Measure several candidates of every task on its validation examples.
+
+        For strategies that choose while they train. Nothing of the run changes: neither modes,
+        nor random generators, nor the order of the training examples.
+
+        Args:
+            candidates: gives for a task and inputs the outputs (candidates, rows, ...) of all.
+
+        Raises:
+            MtlError: if a task has no validation examples.
+        """
+        return validate(
+            self.network,
+            self.suite,
+            candidates,
+            self.device,
+            self.config.eval_batch_size,
+            self._normalizations,
+            self._workers,
+        )
 
     # -- running -------------------------------------------------------------------------------
 
@@ -207,6 +253,7 @@ class Run:
             for observer in self._observers:
                 stack.callback(observer.close)
             stack.enter_context(self._plugins.observing(self.config.observers))
+            stack.callback(self._batches.close)
             interrupts = stack.enter_context(Interrupts())
             self._tidy()
             self._notify("mtl_run_started")
@@ -264,14 +311,17 @@ class Run:
         if not self._is_due():
             return
         self._check_finite()
+        if self.config.reestimate_statistics:
+            batches = self._coming_batches(self.config.reestimate_statistics)
+            reestimate_statistics(self.network, batches, self.device)
         evaluation = evaluate(
             self.network,
             self.suite,
             self.iteration,
             self.device,
             self.config.eval_batch_size,
-            self.backbone.mean,
-            self.backbone.std,
+            self._normalizations,
+            self._workers,
         )
         check_evaluation(evaluation)
         self.last_evaluation = evaluation
@@ -284,6 +334,15 @@ class Run:
             self._folder.checkpoints.save("best", self.iteration, state)
         self._notify("mtl_evaluated", evaluation=evaluation)
         self._save()
+
+    def _coming_batches(self, count: int) -> Iterator[Batch]:
+        """The next training batches, which training reads again."""
+        state = self._batches.state_dict()
+        try:
+            for _ in range(count):
+                yield self._batches.next()
+        finally:
+            self._batches.load_state_dict(state)
 
     def _check_finite(self) -> None:
         self._watch.check()
@@ -300,6 +359,7 @@ class Run:
             "iteration": self.iteration,
             "strategy": self.strategy.state_dict(),
             "batches": self._batches.state_dict(),
+            "recurrent": carried_states(self.network),
             "generators": generator_states(self.device),
             "evaluation": None if self.last_evaluation is None else asdict(self.last_evaluation),
             "best": None if self.best is None else asdict(self.best),
@@ -314,6 +374,7 @@ class Run:
         try:
             self.strategy.load_state_dict(state["strategy"])
             self._batches.load_state_dict(state["batches"])
+            restore_states(self.network, state["recurrent"])
             evaluation, best = state["evaluation"], state["best"]
             if evaluation is not None:
                 self.last_evaluation = TypeAdapter(Evaluation).validate_python(evaluation)
@@ -354,7 +415,7 @@ class Run:
         sharing = self.network.sharing()
         return Result(
             strategy=self.config.strategy.name,
-            backbone=self.config.backbone.name,
+            backbone=joint_name(self.backbones),
             suite=self.config.suite.name,
             seed=self.config.seed,
             iterations=self.iteration,
@@ -395,3 +456,11 @@ def _complete(
             "suite": NamedOptions(name=config.suite.name, **suite),
         }
     )
+
+
+def _building(config: RunConfig, suite: Suite) -> str:
+    """What the user reads while the networks are built."""
+    if not suite.common_backbone:
+        return f"building a network for each of {len(suite)} tasks of {suite.name}"
+    size = "x".join(map(str, suite.input_shape))
+    return f"building {config.backbone.name} for {len(suite)} tasks of {suite.name} ({size})"

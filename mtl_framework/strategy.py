@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -15,7 +15,7 @@ from .errors import MtlError
 from .model import MultiTaskModel
 
 if TYPE_CHECKING:
-    from .backbones import Backbone
+    from .backbones import Backbone, PlainBackbone
     from .run import Run
     from .tasks import Suite
 
@@ -70,6 +70,30 @@ class Strategy(ABC):
         to the device afterwards (parameters keep their identity).
         """
 
+    def build_each(self, backbones: Sequence[PlainBackbone], suite: Suite) -> MultiTaskModel:
+        """Like :meth:`build`, for tasks with backbones of their own.
+
+        The host calls this instead of :meth:`build` where ``suite.common_backbone`` is False.
+
+        Args:
+            backbones: one a task, in the order of ``suite.tasks``.
+            suite: the tasks; their inputs may differ in shape and dtype.
+
+        Raises:
+            MtlError: unless a subclass overrides this.
+        """
+        raise needs_one_backbone(type(self).__name__, suite)
+
+    def warm_start(self) -> None:  # noqa: B027  # most strategies start from nothing else
+        """Take over weights of earlier runs, for strategies that can.
+
+        Called once, when a run begins, after :meth:`build` and before anything is written; not
+        when a run is resumed or loaded, so that the earlier runs may be gone by then.
+
+        Raises:
+            MtlError: if the earlier runs are not there or do not fit.
+        """
+
     @abstractmethod
     def optimize(self, run: Run) -> Generator[Step, None, None]:
         """Train: do one iteration, yield a :class:`Step`, and so on.
@@ -106,3 +130,13 @@ class Strategy(ABC):
                 value.set_state(saved)
             else:
                 value.load_state_dict(saved)
+
+
+def needs_one_backbone(strategy: str, suite: Suite) -> MtlError:
+    """The error of a strategy whose tasks should have one backbone, but do not."""
+    own = [task.name for task in suite.tasks if task.backbone is not None]
+    shown = ", ".join(own[:3]) + (f" and {len(own) - 3} more" if len(own) > 3 else "")
+    return MtlError(
+        f"strategy {strategy!r} needs one backbone for all tasks; in suite {suite.name!r} {shown} "
+        f"{'has its' if len(own) == 1 else 'have their'} own"
+    )

@@ -51,8 +51,9 @@ def _predict(loaded: "LoadedRun", task: str, files: list[Path]) -> list[dict[str
     from ..export.about import class_names
     from ..tasks import Binary, Classification
 
-    outputs = loaded.predict(task, loaded.preprocessing.read(files)).double().cpu()
-    objective = loaded.suite.tasks[loaded.suite.index(task)].objective
+    number = loaded.suite.index(task)
+    outputs = loaded.predict(task, loaded.preprocessings[number].read(files)).double().cpu()
+    objective = loaded.suite.tasks[number].objective
     rows = []
     for file, output in zip(files, outputs, strict=True):
         row: dict[str, Any] = {"image": str(file)}

@@ -48,13 +48,13 @@ class TaskAbout(BaseModel):
 Schema = TypeVar("Schema", bound=BaseModel)
 
 
-def backbone_about(run: LoadedRun) -> BackboneAbout:
-    """The backbone of a run, for JSON.
+def backbone_about(run: LoadedRun, task: int) -> BackboneAbout:
+    """The backbone of a run's task, for JSON.
 
     Raises:
         MtlError: if it was built with arguments that JSON cannot hold.
     """
-    recipe = run.backbone.recipe
+    recipe = run.backbones[task].recipe
     try:
         args = json.loads(json.dumps(recipe.args, allow_nan=False))
     except (TypeError, ValueError) as error:

@@ -34,6 +34,8 @@ class MemberAbout(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     task: TaskAbout
+    backbone: BackboneAbout
+    preprocessing: dict[str, Any]
     tensors: dict[str, str]
 
 
@@ -43,8 +45,6 @@ class BundleAbout(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     format: Literal["mtl-framework networks 1"]
-    backbone: BackboneAbout
-    preprocessing: dict[str, Any]
     sha256_of_weights: str
     members: tuple[MemberAbout, ...]
 
@@ -54,7 +54,7 @@ class TaskBundle:
     """The networks of all tasks of a run. Made by :func:`load_bundle`.
 
     Args:
-        about: backbone, preprocessing and tasks.
+        about: tasks, each with its backbone and preprocessing.
         tensors: every distinct tensor, by its stored name.
         file: that ``about`` was read from, for errors.
         plugins: where a plugin's backbone is looked up; ``None``: all installed ones.
@@ -83,7 +83,7 @@ class TaskBundle:
         if missing:
             raise damaged(self.file, f"there is no tensor {missing[0]!r}")
         state = {name: self.tensors[stored] for name, stored in member.tensors.items()}
-        recipe = recipe_of(self.about.backbone, self.file, self.plugins)
+        recipe = recipe_of(member.backbone, self.file, self.plugins)
         return fill(recipe.create(member.task.num_outputs), state, self.file)
 
 
@@ -95,7 +95,6 @@ def export_all(run: LoadedRun, folder: Path) -> BundleAbout:
     Raises:
         MtlError: if the networks are not plain backbones, or a file cannot be written.
     """
-    backbone = backbone_about(run)
     stored: dict[str, str] = {}
     tensors: dict[str, Tensor] = {}
     members = []
@@ -107,14 +106,19 @@ def export_all(run: LoadedRun, folder: Path) -> BundleAbout:
                 stored[key] = f"{number}.{name}"  # of the first task that uses it
                 tensors[stored[key]] = tensor.detach().clone()
             names[name] = stored[key]
-        members.append(MemberAbout(task=task_about(run, number), tensors=names))
+        members.append(
+            MemberAbout(
+                task=task_about(run, number),
+                backbone=backbone_about(run, number),
+                preprocessing=run.preprocessings[number].to_plain(),
+                tensors=names,
+            )
+        )
     make_folder(folder)
     (folder / ABOUT).unlink(missing_ok=True)
     digest = write_weights(folder / WEIGHTS, tensors)
     about = BundleAbout(
         format=FORMAT,
-        backbone=backbone,
-        preprocessing=run.preprocessing.to_plain(),
         sha256_of_weights=digest,
         members=tuple(members),
     )

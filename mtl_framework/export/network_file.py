@@ -64,7 +64,7 @@ def export_network(run: LoadedRun, task: int | str, folder: Path) -> NetworkAbou
     """
     number = run.suite.index(task)
     model = plain_network(run, number)
-    backbone = backbone_about(run)
+    backbone = backbone_about(run, number)
     own, tied = untied(model.state_dict())
     make_folder(folder)
     (folder / ABOUT).unlink(missing_ok=True)
@@ -75,7 +75,7 @@ def export_network(run: LoadedRun, task: int | str, folder: Path) -> NetworkAbou
         backbone=backbone.model_copy(
             update={"args": {**backbone.args, "num_classes": _outputs(run, number)}}
         ),
-        preprocessing=run.preprocessing.to_plain(),
+        preprocessing=run.preprocessings[number].to_plain(),
         weights=WeightsAbout(file=WEIGHTS, sha256=digest, tied=tied),
     )
     write_about(folder / ABOUT, about.model_dump(mode="json"))
@@ -116,12 +116,12 @@ def plain_network(run: LoadedRun, task: int) -> nn.Module:
     """
     model = run.network.extract(task)
     outputs = _outputs(run, task)
-    plain = run.backbone.recipe.create(outputs, pretrained=False)
+    plain = run.backbones[task].recipe.create(outputs, pretrained=False)
     shapes, wanted = _shapes(model), _shapes(plain)
     if type(model) is not type(plain) or shapes != wanted:
         raise MtlError(
             f"a network of strategy {run.config.strategy.name!r} is more than a plain "
-            f"{run.backbone.name}, so its weights cannot be loaded into one; export it as "
+            f"{run.backbones[task].name}, so its weights cannot be loaded into one; export it as "
             "torch-export or onnx"
         )
     return model

@@ -38,22 +38,23 @@ def export_onnx(run: LoadedRun, task: int | str, folder: Path) -> ProgramAbout:
         ) from None
     number = run.suite.index(task)
     model = run.extract(number)
-    program, batch = trace(model, run.preprocessing.input_shape, run.backbone.name)
+    name, preprocessing = run.backbones[number].name, run.preprocessings[number]
+    program, batch = trace(model, preprocessing, name)
     make_folder(folder)
     (folder / ABOUT).unlink(missing_ok=True)
     with replacing(folder / MODEL) as temp:
-        temp.write_bytes(_converted(program, run.backbone.name))
+        temp.write_bytes(_converted(program, name))
         session = onnxruntime.InferenceSession(temp, providers=["CPUExecutionProvider"])
 
         def run_session(inputs: Tensor) -> Tensor:
             return torch.from_numpy(session.run(None, {"inputs": inputs.numpy()})[0])
 
-        check_outputs(run_session, model, run, batch)
+        check_outputs(run_session, model, preprocessing, name, batch)
         digest = file_digest(temp)
     about = ProgramAbout(
         kind="onnx",
         task=task_about(run, number),
-        preprocessing=run.preprocessing.to_plain(),
+        preprocessing=preprocessing.to_plain(),
         batch=batch,
         file=MODEL,
         file_sha256=digest,

@@ -1,5 +1,6 @@
 """One task's network as a program: ``torch.export``, which runs with torch alone."""
 
+import math
 import warnings
 from pathlib import Path
 from typing import Any, Literal
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from ..atomic import replacing
 from ..errors import MtlError
 from ..load import LoadedRun
+from ..preprocessing import Preprocessing
 from .about import TaskAbout, make_folder, task_about, write_about
 from .weights import file_digest
 
@@ -42,7 +44,8 @@ def export_program(run: LoadedRun, task: int | str, folder: Path) -> ProgramAbou
     """
     number = run.suite.index(task)
     model = run.extract(number)
-    program, batch = trace(model, run.preprocessing.input_shape, run.backbone.name)
+    name, preprocessing = run.backbones[number].name, run.preprocessings[number]
+    program, batch = trace(model, preprocessing, name)
     make_folder(folder)
     (folder / ABOUT).unlink(missing_ok=True)
     with replacing(folder / PROGRAM) as temp:
@@ -50,12 +53,12 @@ def export_program(run: LoadedRun, task: int | str, folder: Path) -> ProgramAbou
             torch.export.save(program, file)
         with temp.open("rb") as file:
             saved = torch.export.load(file).module()
-        check_outputs(saved, model, run, batch)
+        check_outputs(saved, model, preprocessing, name, batch)
         digest = file_digest(temp)
     about = ProgramAbout(
         kind="torch-export",
         task=task_about(run, number),
-        preprocessing=run.preprocessing.to_plain(),
+        preprocessing=preprocessing.to_plain(),
         batch=batch,
         file=PROGRAM,
         file_sha256=digest,
@@ -65,19 +68,18 @@ def export_program(run: LoadedRun, task: int | str, folder: Path) -> ProgramAbou
 
 
 def trace(
-    model: nn.Module, shape: tuple[int, ...], name: str
+    model: nn.Module, preprocessing: Preprocessing, name: str
 ) -> tuple[torch.export.ExportedProgram, int | Literal["any"]]:
     """A network as a program for any number of inputs, else for a single one.
 
     Raises:
         MtlError: with torch's reason if neither works.
     """
-    dtype = next(model.parameters()).dtype
     reason = ""
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for count, dynamic in ((BATCH, {0: torch.export.Dim("batch")}), (1, None)):
-            example = torch.zeros(count, *shape, dtype=dtype)
+            example = _example(model, preprocessing, count)
             try:
                 program = torch.export.export(
                     model, (example,), dynamic_shapes=(dynamic,) if dynamic else None
@@ -90,21 +92,23 @@ def trace(
 
 
 def check_outputs(
-    found: Any, model: nn.Module, run: LoadedRun, batch: int | Literal["any"]
+    found: Any,
+    model: nn.Module,
+    preprocessing: Preprocessing,
+    name: str,
+    batch: int | Literal["any"],
 ) -> None:
     """Refuse a program whose outputs are not the network's to rounding.
 
     Args:
         found: called with inputs, returns outputs.
         model: the network.
-        run: that it is from.
+        preprocessing: of its inputs.
+        name: of its backbone.
         batch: number of inputs, or ``"any"``.
     """
-    generator = torch.Generator().manual_seed(0)
-    dtype = next(model.parameters()).dtype
     for count in (1, 3) if batch == "any" else (batch,):
-        shape = count, *run.preprocessing.input_shape
-        inputs = torch.rand(shape, generator=generator, dtype=dtype)
+        inputs = _example(model, preprocessing, count)
         with torch.no_grad():
             expected: Tensor = model(inputs)
             outputs: Tensor = found(inputs)
@@ -113,6 +117,14 @@ def check_outputs(
             outputs, expected, rtol=1e-3, atol=1e-4 * scale + 1e-6
         ):
             raise MtlError(
-                f"the exported {run.backbone.name} does not give what the network gives; "
-                "nothing was written"
+                f"the exported {name} does not give what the network gives; nothing was written"
             )
+
+
+def _example(model: nn.Module, preprocessing: Preprocessing, count: int) -> Tensor:
+    """Inputs as the network reads them: random, or zeros and ones in turn."""
+    shape = count, *preprocessing.input_shape
+    if not preprocessing.dtype.is_floating_point:
+        return torch.arange(count * math.prod(shape[1:])).view(shape) % 2
+    generator = torch.Generator().manual_seed(count)
+    return torch.rand(shape, generator=generator, dtype=next(model.parameters()).dtype)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ..atomic import replacing
 from ..errors import MtlError
+from ..recurrent import stateless
 from .about import damaged
 
 
@@ -74,4 +75,4 @@ def fill(model: nn.Module, state: Mapping[str, Tensor], file: Path) -> nn.Module
         model.load_state_dict(dict(state))
     except RuntimeError as error:
         raise damaged(file, str(error)) from error
-    return model.eval()
+    return stateless(model).eval()

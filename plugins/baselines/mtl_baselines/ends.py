@@ -1,13 +1,13 @@
 """The two ends of the spectrum: everything shared, nothing shared."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Int64
 from torch import Tensor
 
-from mtl_framework import Backbone, Suite
+from mtl_framework import Backbone, MtlError, PlainBackbone, SeparateNetworks, Suite
 
 from .fixed import FixedStrategy
 from .presets import paper
@@ -27,7 +27,8 @@ class NoSharing(FixedStrategy):
     """A weight of its own for every unit and task.
 
     What the backbone always shares (its stem, unless ``backbone.shared`` says otherwise) stays
-    shared, as in the paper's experiments.
+    shared, as in the paper's experiments. Tasks with backbones of their own have nothing in common;
+    their networks start as their models do.
     """
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"paper": paper("no_sharing")}
@@ -35,3 +36,19 @@ class NoSharing(FixedStrategy):
     def groups(self, backbone: Backbone, suite: Suite) -> Int64[Tensor, "units tasks"]:
         """Each task by itself."""
         return torch.arange(len(suite)).repeat(len(backbone.units), 1)
+
+    def build_each(self, backbones: Sequence[PlainBackbone], suite: Suite) -> SeparateNetworks:
+        """A network a task.
+
+        Raises:
+            MtlError: if ``initialization`` is another than the models' own.
+        """
+        scheme = self.config.initialization
+        if scheme not in (None, "library"):
+            raise MtlError(
+                f"initialization={scheme!r} is for one backbone of all tasks; tasks with their own "
+                "keep those models' initialization: leave it out, or 'library'"
+            )
+        self.network = network = SeparateNetworks(backbones, suite.tasks)
+        self.optimizer = torch.optim.Adam(network.parameters(), self.config.learning_rate)
+        return network

@@ -13,6 +13,7 @@ from mtl_framework import (
     Backbone,
     Batch,
     Run,
+    SeparateNetworks,
     Step,
     Strategy,
     StrategyConfig,
@@ -47,7 +48,7 @@ class FixedStrategy(Strategy):
 
     Config: ClassVar[type[StrategyConfig]] = FixedConfig
     config: Any
-    network: TaskNetworks
+    network: TaskNetworks | SeparateNetworks
 
     @abstractmethod
     def groups(self, backbone: Backbone, suite: Suite) -> Int64[Tensor, "units tasks"]:
@@ -56,27 +57,36 @@ class FixedStrategy(Strategy):
     def build(self, backbone: Backbone, suite: Suite) -> TaskNetworks:
         """As many weights for a unit as it has groups of tasks."""
         assignment = renumber(self.groups(backbone, suite))
-        self.network = TaskNetworks(backbone, suite.tasks, (assignment.amax(1) + 1).tolist())
+        network = TaskNetworks(backbone, suite.tasks, (assignment.amax(1) + 1).tolist())
         default = "library" if backbone.recipe.pretrained else "he_uniform"
-        self.network.initialize(self.config.initialization or default)
-        self.network.assignment.copy_(assignment)
-        self.optimizer = torch.optim.Adam(self.network.parameters(), self.config.learning_rate)
-        return self.network
+        network.initialize(self.config.initialization or default)
+        network.assignment.copy_(assignment)
+        self.network = network
+        self.optimizer = torch.optim.Adam(network.parameters(), self.config.learning_rate)
+        return network
 
     def optimize(self, run: Run) -> Generator[Step, None, None]:
         """Plain training: a batch, a step."""
         while True:
             yield Step(self.weight_step(run.next_batch()))
 
-    def weight_step(self, batch: Batch) -> Float[Tensor, "1 tasks"]:
+    def weight_step(self, batch: Batch) -> Float[Tensor, "*samples tasks"]:
         """Move the weights along the gradient of the mean loss."""
-        network = self.network
-        network.train()
+        self.network.train()
         self.optimizer.zero_grad()
-        losses = network.accumulate_gradients(batch, network.assignment.cpu()[None])
-        if self.config.gradient_scaling == "usage":
-            network.scale_gradients_by_usage(usage(network.assignment.cpu()))
+        losses = self.gradients(batch)
         self.optimizer.step()
+        return losses
+
+    def gradients(self, batch: Batch) -> Float[Tensor, "*samples tasks"]:
+        """Add the gradients of a step to the parameters, and return the losses."""
+        network, by_usage = self.network, self.config.gradient_scaling == "usage"
+        if isinstance(network, SeparateNetworks):  # each weight has one user
+            weights = torch.ones(len(network.tasks)) if by_usage else None
+            return network.accumulate_gradients(batch, weights)
+        losses = network.accumulate_gradients(batch, network.assignment.cpu()[None])
+        if by_usage:
+            network.scale_gradients_by_usage(usage(network.assignment.cpu()))
         return losses
 
 
