@@ -1,6 +1,6 @@
 """Backbone: a model cut into a skeleton, ordered units and a place for heads."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from functools import cached_property
@@ -12,10 +12,10 @@ from torch import Tensor, nn
 
 from .banks import Ports
 from .blocks import STEM
-from .config import BackboneConfig
+from .config import BackboneConfig, PlainBackboneConfig
 from .errors import MtlError, UnknownNameError
 from .heads import class_layers, in_features
-from .routing import Normalization
+from .recurrent import recurrent_modules
 from .surgery import SURGERY
 from .units import Place, Unit, declared_units, find_places
 
@@ -58,8 +58,38 @@ class Recipe:
         return model
 
 
-@dataclass(frozen=True)
-class Backbone:
+@dataclass(frozen=True, kw_only=True)
+class PlainBackbone:
+    """A model that is used as a whole. Built by :func:`build_plain`.
+
+    Args:
+        recipe: makes the model.
+        input_shape: of one input, without the dimension of examples.
+        input_dtype: what the model reads: floats, or whole numbers such as words.
+        mean: of each channel of the images in [0, 1], to be subtracted.
+        std: each channel is divided by it afterwards.
+        hints: advice for the person who chose the model.
+    """
+
+    recipe: Recipe
+    input_shape: tuple[int, ...]
+    input_dtype: torch.dtype = torch.float32
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+    hints: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The name it was asked for by."""
+        return self.recipe.name
+
+    def create(self, num_classes: int) -> nn.Module:
+        """A fresh plain model with ``num_classes`` outputs."""
+        return self.recipe.create(num_classes)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Backbone(PlainBackbone):
     """A model that turns an input into features, and where it can be shared.
 
     Built by :func:`build_backbone`. Units are numbered in execution order; only those that get a
@@ -70,7 +100,6 @@ class Backbone:
     does more with the scores, ``heads_inside`` is set and heads take the layers' own places.
     """
 
-    recipe: Recipe
     units: tuple[Unit, ...]
     always_shared: tuple[str, ...]
     num_features: int
@@ -78,27 +107,14 @@ class Backbone:
     branching: bool
     class_layers: tuple[str, ...]
     heads_inside: bool
-    input_shape: tuple[int, ...]
-    mean: tuple[float, ...] | None = None
-    std: tuple[float, ...] | None = None
-    hints: tuple[str, ...] = ()
     places: tuple[tuple[Place, ...], ...] = field(default=(), repr=False)
     ports: dict[str, tuple[Ports, ...]] = field(default_factory=dict, repr=False)
     num_parameters: int = 0
 
     @property
-    def name(self) -> str:
-        """The name it was asked for by."""
-        return self.recipe.name
-
-    @property
     def classifier(self) -> str:
         """Name of the first layer that gives class scores."""
         return self.class_layers[0]
-
-    def create(self, num_classes: int) -> nn.Module:
-        """A fresh plain model with ``num_classes`` outputs."""
-        return self.recipe.create(num_classes)
 
     @cached_property
     def activation_bytes(self) -> tuple[int, ...]:
@@ -136,6 +152,11 @@ def build_backbone(
         plain = Recipe(config.name, args, surgery, False, factory)
         model = plain.create(2).eval()
         shape = input_shape or (in_chans, *(img_size or ()))
+        if recurrent_modules(model):
+            raise MtlError(
+                f"backbone {config.name!r} keeps state from batch to batch, which cannot be routed;"
+                " it can be a task's own backbone only (task_backbones)"
+            )
         inputs = torch.randn(3, *shape)
         try:
             check_rows(model, config.name, inputs)
@@ -176,7 +197,58 @@ def build_backbone(
 
 
 def _arguments(
-    config: BackboneConfig,
+    config: PlainBackboneConfig,
+def build_plain(
+    config: PlainBackboneConfig,
+    input_shape: tuple[int, ...],
+    dtype: torch.dtype,
+    num_outputs: int,
+    factory: Callable[..., nn.Module] | None = None,
+) -> PlainBackbone:
+    """A timm model, or what a plugin's ``factory`` makes, to be used as a whole.
+
+    It is run once, on two inputs of zeros; the global generators stay as they are.
+
+    Args:
+        config: name and arguments.
+        input_shape: of one input; (C, H, W) for images.
+        dtype: of the inputs; bytes become floats.
+        num_outputs: what the task's objective wants: size of the last dimension of the outputs.
+        factory: a plugin's backbone; ``None``: timm's.
+
+    Raises:
+        MtlError: if the model does not exist, or cannot turn such inputs into such outputs.
+    """
+    img_size = (input_shape[1], input_shape[2]) if len(input_shape) == 3 else None
+    args = _arguments(config, input_shape[0], img_size, factory)
+    surgery = ("small_images",) if config.small_images else ()
+    recipe = Recipe(config.name, args, surgery, config.pretrained, factory)
+    dtype = torch.get_default_dtype() if dtype == torch.uint8 else dtype
+    with torch.random.fork_rng(devices=[]):
+        model = recipe.create(num_outputs, pretrained=False).eval()
+        try:
+            with torch.no_grad():
+                outputs = model(torch.zeros(2, *input_shape, dtype=dtype))
+        except Exception as error:
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise MtlError(
+                f"backbone {config.name!r} cannot run on inputs of shape {input_shape} and "
+                f"{dtype}: {reason}"
+            ) from error
+    found = tuple(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
+    if not isinstance(outputs, Tensor) or (outputs.shape[0], outputs.shape[-1]) != (2, num_outputs):
+        raise MtlError(
+            f"backbone {config.name!r} turns two inputs of shape {input_shape} into {found}, "
+            f"should be (2, ..., {num_outputs})"
+        )
+    return PlainBackbone(
+        recipe=recipe,
+        input_shape=input_shape,
+        input_dtype=dtype,
+        **_preprocessing(model, config, input_shape[0]),
+    )
+
+
     in_chans: int,
     img_size: tuple[int, int] | None,
     factory: Callable[..., nn.Module] | None,
@@ -242,7 +314,7 @@ def _choose(
     return chosen, shared
 
 
-def _preprocessing(model: nn.Module, config: BackboneConfig, in_chans: int) -> dict[str, Any]:
+def _preprocessing(model: nn.Module, config: PlainBackboneConfig, in_chans: int) -> dict[str, Any]:
     """Mean and standard deviation that pretrained weights expect of every channel."""
     if not config.pretrained:
         return {}
