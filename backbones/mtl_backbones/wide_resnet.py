@@ -1,0 +1,104 @@
+"""Wide residual networks, as Meyerson and Miikkulainen 2019 use them."""
+
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from .sequence import check_images
+
+_LEAST = 3  # pixels: the stem has no padding
+
+
+class WideBlock(nn.Module):
+    """Pre-activation block of two 3x3 convolutions; where the width changes, a third on the side.
+
+    Args:
+        in_chans: channels that come in.
+        out_chans: channels that go out.
+        stride: of the first convolution, and of the one on the side.
+        bias: of the convolutions.
+    """
+
+    def __init__(self, in_chans: int, out_chans: int, stride: int, bias: bool) -> None:
+        super().__init__()
+        self.bn1 = nn.BatchNorm2d(in_chans)
+        self.conv1 = nn.Conv2d(in_chans, out_chans, 3, stride, padding=1, bias=bias)
+        self.bn2 = nn.BatchNorm2d(out_chans)
+        self.conv2 = nn.Conv2d(out_chans, out_chans, 3, padding=1, bias=bias)
+        self.shortcut = (
+            nn.Conv2d(in_chans, out_chans, 3, stride, padding=1, bias=bias)
+            if (in_chans, stride) != (out_chans, 1)
+            else None
+        )
+
+    def forward(self, x: Float[Tensor, "rows in h w"]) -> Float[Tensor, "rows out h2 w2"]:
+        """The sum of both ways."""
+        active = F.relu(self.bn1(x))
+        side = x if self.shortcut is None else self.shortcut(active)
+        out: Tensor = self.conv2(F.relu(self.bn2(self.conv1(active)))) + side
+        return out
+
+
+class WideResNet(nn.Module):
+    """WRN-40-1: a 3x3 stem without padding, three groups of six blocks, average pooling.
+
+    Units: ``stem``, one a block, ``norm``. The groups have 16, 32 and 64 channels times ``width``;
+    the second and third halve the image. Shortcuts between groups are 3x3 convolutions. In blocks
+    of 16x16 the 3x3 convolutions but the stem have 2268.
+
+    Source: Zagoruyko and Komodakis 2016; stem and shortcuts by Meyerson and Miikkulainen, "Modular
+    Universal Reparameterization", NeurIPS 2019.
+
+    Args:
+        num_classes: width of the classifier.
+        in_chans: channels of the images.
+        img_size: their height and width, at least 3.
+        blocks: of each group; depth is 6 * blocks + 4.
+        width: multiplies the channels.
+        bias: of the blocks' convolutions; the published code has one in generated layers only.
+
+    Raises:
+        MtlError: if the inputs are no images, or too small.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        in_chans: int,
+        img_size: tuple[int, int] | None,
+        blocks: int = 6,
+        width: int = 1,
+        bias: bool = False,
+    ) -> None:
+        check_images("wrn_40_1", img_size, _LEAST)
+        super().__init__()
+        self.stem = nn.Conv2d(in_chans, 16, 3, bias=False)
+        chans = 16
+        groups = []
+        for group, out_chans in enumerate((16 * width, 32 * width, 64 * width)):
+            layers = []
+            for number in range(blocks):
+                stride = 2 if group and not number else 1
+                layers.append(WideBlock(chans, out_chans, stride, bias))
+                chans = out_chans
+            groups.append(nn.Sequential(*layers))
+        self.groups = nn.Sequential(*groups)
+        self.norm = nn.BatchNorm2d(chans)
+        self.classifier = nn.Linear(chans, num_classes)
+
+    def forward(self, x: Float[Tensor, "rows in h w"]) -> Float[Tensor, "rows classes"]:
+        """Class scores."""
+        features = F.relu(self.norm(self.groups(self.stem(x))))
+        scores: Tensor = self.classifier(features.mean((2, 3)))
+        return scores
+
+    def units(self) -> dict[str, list[str]]:
+        """Units with the submodules that make them up, in execution order."""
+        names = [
+            f"groups.{g}.{b}" for g, group in enumerate(self.groups) for b in range(len(group))
+        ]
+        return {name: [name] for name in ("stem", *names, "norm")}
+
+    def get_classifier(self) -> nn.Linear:
+        """The last layer."""
+        return self.classifier
