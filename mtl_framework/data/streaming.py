@@ -181,6 +181,7 @@ class Rows:
         if not workers:
             yield from map(self.read, draws)
             return
+        workers = min(workers, len(draws))
         loader = _loader([self], [[draw] for draw in draws], workers, device.type == "cuda")
         batches = iter(loader)
         for _ in draws:
