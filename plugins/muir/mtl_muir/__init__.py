@@ -1,9 +1,23 @@
-"""Modular universal reparameterization (Meyerson and Miikkulainen 2019, arXiv 1906.00097), as a plugin."""
+"""Modular universal reparameterization, as a plugin."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from mtl_framework import hookimpl
+
+if TYPE_CHECKING:
+    from mtl_framework import ReportFigure, RunRecord
 
 
 @hookimpl
 def mtl_strategies() -> dict[str, str]:
-    """Strategies by name."""
-    return {}
+    """Meyerson and Miikkulainen 2019."""
+    return {"muir": "mtl_muir.strategy:Muir"}
+
+
+@hookimpl
+def mtl_figures(runs: Sequence["RunRecord"]) -> list["ReportFigure"]:
+    """What the hypermodules are used for, of the first finished run of this strategy."""
+    from .figures import figures
+
+    return figures(runs)

@@ -1,0 +1,383 @@
+"""Networks of any kind whose large weights are generated from one set of hypermodules."""
+
+import copy
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import chain, pairwise
+from typing import Literal
+
+import torch
+from jaxtyping import Float, Int64, Shaped
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from mtl_framework import (
+    Batch,
+    MtlError,
+    ParameterCounts,
+    PlainBackbone,
+    SeparateNetworks,
+    Task,
+    all_reduce_mean,
+    stateless,
+)
+
+from .alike import Team, find_teams
+from .bags import Choice
+from .decomposition import split_blocks
+from .hypermodules import Hypermodules
+from .materialise import CompactBlocks, compact, count_compact
+from .search import Candidates, pooled_scores, select_best
+from .weights import GeneratedWeight, Indivisible, find_weights
+
+Weights = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Decomposition:
+    """How networks become blocks, and blocks are generated.
+
+    Args:
+        block_out: m, output units of a block.
+        block_in: n, input units of a block.
+        context_size: c; 0: a block is its module.
+        gain: variance of a hypermodule's entries times c.
+        library: networks start as the library starts them (or pretrained), not by He's rule.
+        indivisible: what happens to weights that the blocks do not divide.
+        layers: names or globs of the layers that take part; ``None``: all but first and last.
+        parts: D, whose locations are searched together: each location, task, or everything.
+        candidates: 1 + lambda.
+    """
+
+    block_out: int = 16
+    block_in: int = 16
+    context_size: int = 4
+    gain: float = 2.0
+    library: bool = False
+    indivisible: Indivisible = "error"
+    layers: tuple[str, ...] | None = None
+    parts: Literal["location", "task", "all"] = "location"
+    candidates: int = 2
+
+
+class GeneratedNetworks(SeparateNetworks):
+    """A network a task, of any architecture; their large weights are generated together.
+
+    All blocks of all networks come from one batched product; then networks run one after the other
+    (those that are alike and small, together). What is not generated stays an ordinary parameter of
+    its network.
+
+    Attributes:
+        generated: the generated weights of every task's network.
+        spans: first and behind-last location of every task.
+        hypermodules: what generates them.
+        candidates: (L, 1 + lambda) modules of every location, the incumbent first.
+        challenged: (D,) whether a part has challengers; the others use their incumbent.
+        logits: (D, 1 + lambda), soft weights of the candidates of every part.
+
+    Args:
+        backbones: one a task.
+        tasks: whose networks these are.
+        how: block size, contexts, what takes part.
+
+    Raises:
+        MtlError: if a network has no weight that can be generated, or blocks do not divide one.
+        UnknownNameError: if a pattern of ``how.layers`` fits no layer.
+    """
+
+    candidates: Tensor
+    challenged: Tensor
+    parts: Tensor
+
+    def __init__(
+        self, backbones: Sequence[PlainBackbone], tasks: Sequence[Task], how: Decomposition
+    ) -> None:
+        super().__init__(backbones, tasks)
+        self.how = how
+        self.generated = tuple(self._find(task) for task in range(len(self.tasks)))
+        counts = [[weight.grid.count for weight in found] for found in self.generated]
+        ends = torch.tensor([0, *map(sum, counts)]).cumsum(0).tolist()
+        self.spans = tuple(pairwise(ends))
+        sigma = [w.deviation for w in chain(*self.generated) for _ in range(w.grid.count)]
+        block = (how.block_out, how.block_in)
+        self.hypermodules = Hypermodules(sigma, block, how.context_size, how.gain)
+        if how.library or any(backbone.recipe.pretrained for backbone in self.backbones):
+            self.hypermodules.start_at(self._own_blocks())
+        self._lstms = tuple(self._remove_weights(task) for task in range(len(self.tasks)))
+        locations = torch.arange(len(sigma))
+        of_task = torch.arange(len(self.tasks)).repeat_interleave(
+            torch.tensor([end - start for start, end in self.spans])
+        )
+        parts = {"location": locations, "task": of_task, "all": torch.zeros_like(locations)}
+        self.register_buffer("parts", parts[how.parts], persistent=False)
+        self.register_buffer("candidates", locations[:, None].repeat(1, how.candidates))
+        number = int(self.parts.max()) + 1
+        self.register_buffer("challenged", torch.zeros(number, dtype=torch.bool))
+        self.logits = nn.Parameter(torch.zeros(number, how.candidates))
+        self.teams = find_teams(self.networks, self.backbones, self.tasks, self.generated)
+        self._in_use: list[Weights] | None = None
+        self._cached: tuple[object, list[Weights]] = (None, [])
+        self._laid_out: tuple[object, Choice | None] = (None, None)
+
+    # -- building ------------------------------------------------------------------------------
+
+    def _find(self, task: int) -> tuple[GeneratedWeight, ...]:
+        backbone, how = self.backbones[task], self.how
+        trial = copy.deepcopy(self.networks[task]).eval()
+        dtype = next((p.dtype for p in trial.parameters()), torch.float32)
+        whole = not backbone.input_dtype.is_floating_point
+        inputs = torch.zeros(
+            2, *backbone.input_shape, dtype=backbone.input_dtype if whole else dtype
+        )
+        return find_weights(
+            trial,
+            inputs,
+            self.tasks[task].objective.num_outputs,
+            (how.block_out, how.block_in),
+            indivisible=how.indivisible,
+            layers=how.layers,
+            class_layers=getattr(backbone, "class_layers", ()),
+            library=how.library or backbone.recipe.pretrained,
+            name=backbone.name,
+        )
+
+    def _own_blocks(self) -> Tensor:
+        """Blocks of the weights that the networks were made with."""
+        with torch.no_grad():
+            return torch.cat(
+                [
+                    weight.grid.unpack(network.get_parameter(weight.name).detach())
+                    for network, found in zip(self.networks, self.generated, strict=True)
+                    for weight in found
+                ]
+            )
+
+    def _remove_weights(self, task: int) -> tuple[str, ...]:
+        """Leave places for generated weights; names of the LSTMs among their layers."""
+        network, lstms = self.networks[task], []
+        for weight in self.generated[task]:
+            layer = network.get_submodule(weight.layer)
+            delattr(layer, weight.name.rpartition(".")[2])
+            if isinstance(layer, nn.RNNBase):
+                layer._init_flat_weights()
+                lstms.append(weight.layer)
+        return tuple(dict.fromkeys(lstms))
+
+    # -- blocks --------------------------------------------------------------------------------
+
+    @property
+    def num_locations(self) -> int:
+        """L, blocks of all networks."""
+        return len(self.candidates)
+
+    @property
+    def mapping(self) -> Int64[Tensor, " locations"]:
+        """psi: the module of every location, without challengers."""
+        return self.candidates[:, 0]
+
+    def probabilities(self) -> Float[Tensor, "parts candidates"]:
+        """Soft weights of the candidates of every part."""
+        return self.logits.softmax(1)
+
+    def blocks(self) -> Float[Tensor, "locations m n"]:
+        """All blocks as they stand, challengers merged in; differentiable."""
+        if torch.is_grad_enabled():
+            self.forget()
+        return self.hypermodules(self._choice(), self.probabilities()[self.parts])
+
+    def forget(self) -> None:
+        """Generate weights anew for the next prediction.
+
+        To be called after a step of a fused optimiser, which does not leave a trace on what it
+        changes; everything else is noticed.
+        """
+        self._cached = None, []
+
+    def _choice(self) -> Choice:
+        key = (self.candidates.device, self.candidates._version, self.challenged._version)
+        known, choice = self._laid_out
+        if choice is None or known != key:
+            choice = Choice(
+                self.candidates,
+                self.challenged[self.parts],
+                self.hypermodules.context_size,
+                len(self.hypermodules.hypermodules),
+            )
+            self._laid_out = key, choice
+        return choice
+
+    def _weights(self, blocks: Tensor, task: int) -> Weights:
+        """One network's weight tensors, from its own blocks."""
+        found = self.generated[task]
+        tensors = split_blocks(blocks, tuple(weight.grid for weight in found))
+        return {weight.name: tensor for weight, tensor in zip(found, tensors, strict=True)}
+
+    def _all_weights(self, blocks: Tensor) -> list[Weights]:
+        return [self._weights(blocks[slice(*span)], t) for t, span in enumerate(self.spans)]
+
+    def _current_weights(self) -> list[Weights]:
+        if self._in_use is not None:
+            return self._in_use
+        if torch.is_grad_enabled():
+            return self._all_weights(self.blocks())
+        sources = (
+            self.hypermodules.hypermodules, self.hypermodules.contexts, self.logits,
+            self.candidates, self.challenged,
+        )  # fmt: skip
+        key = [(tensor.data_ptr(), tensor.dtype, tensor._version) for tensor in sources]
+        if self._cached[0] != key:
+            self._cached = key, self._all_weights(self.blocks())
+        return self._cached[1]
+
+    # -- the search ----------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def challenge(self, candidates: Candidates, start: Tensor, generator: torch.Generator) -> None:
+        """Put challengers beside the incumbents.
+
+        Args:
+            candidates: the new ones; modules that come back are drawn anew.
+            start: logits of a part's candidates.
+            generator: of what is drawn.
+        """
+        self.hypermodules.renew(candidates.renewed, candidates.renewed_at, generator)
+        self.candidates.copy_(candidates.modules)
+        self.challenged.copy_(candidates.challenged)
+        self.logits.copy_(start.expand_as(self.logits))
+
+    @torch.no_grad()
+    def settle(self, mapping: Int64[Tensor, " locations"]) -> None:
+        """Make a mapping the incumbents, without challengers."""
+        self.candidates.copy_(mapping[:, None].expand_as(self.candidates))
+        self.challenged.zero_()
+        self.logits.zero_()
+
+    def best_mapping(self) -> Int64[Tensor, " locations"]:
+        """The candidate of largest probability, duplicates pooled; among equals the incumbent."""
+        scores = pooled_scores(self.candidates, self.parts, self.probabilities().detach())
+        return select_best(self.candidates, self.parts, scores)
+
+    # -- running -------------------------------------------------------------------------------
+
+    def losses(self, batch: Batch) -> Float[Tensor, " tasks"]:
+        """Mean loss of every task's labelled examples, differentiable; 0 where there is none."""
+        with self._using(self._all_weights(self.blocks())):
+            return super().losses(batch)
+
+    def accumulate_gradients(
+        self, batch: Batch, weights: Float[Tensor, " tasks"] | None = None
+    ) -> Float[Tensor, " tasks"]:
+        """Add the gradients of sum(weights * losses), task by task.
+
+        Blocks are generated once and their own backward pass runs once, whatever the number of
+        tasks. With several processes the parameters' gradients are averaged over them.
+
+        Args:
+            batch: examples of every task.
+            weights: of the losses; default: 1 each, the sum.
+
+        Returns:
+            the losses, detached.
+        """
+        blocks = self.blocks()
+        values = blocks.detach()
+        gradient = torch.zeros_like(values)
+        losses = values.new_zeros(len(self.tasks))
+        for team in self.teams:
+            # a task's backward pass must not touch the blocks of all others
+            first, last = self.spans[team.first][0], self.spans[team.last - 1][1]
+            own = values[first:last].detach().requires_grad_()
+            found = self._team_losses(team, own, batch)
+            if found.requires_grad:
+                total = found if weights is None else found * weights[team.first : team.last]
+                total.sum().backward()
+                if own.grad is not None:
+                    gradient[first:last] = own.grad
+            losses[team.first : team.last] = found.detach()
+        blocks.backward(gradient)
+        self._average_gradients()
+        return all_reduce_mean(losses)
+
+    def _team_losses(self, team: Team, blocks: Tensor, batch: Batch) -> Tensor:
+        if team.together and team.fits(batch) and self.precision == "fp32":
+            return team.losses(blocks, batch)
+        start = self.spans[team.first][0]
+        found: list[Weights] = [{} for _ in self.tasks]
+        for task in range(team.first, team.last):
+            begin, end = self.spans[task]
+            found[task] = self._weights(blocks[begin - start : end - start], task)
+        with self._using(found):
+            return torch.stack([self.loss(batch, t) for t in range(team.first, team.last)])
+
+    @contextmanager
+    def _using(self, weights: list[Weights]) -> Iterator[None]:
+        self._in_use = weights
+        try:
+            yield
+        finally:
+            self._in_use = None
+
+    def _average_gradients(self) -> None:
+        if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+            return
+        for parameter in self.parameters():
+            # a process may have seen no labelled row of a task
+            gradient = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+            parameter.grad = all_reduce_mean(gradient)
+
+    def predict(
+        self, task: int, inputs: Shaped[Tensor, "rows *dims"]
+    ) -> Float[Tensor, "rows *outputs"]:
+        """Outputs of one task's network as it stands, challengers merged in; full precision.
+
+        Without gradients, weights are generated anew only after something has changed.
+        """
+        weights = self._current_weights()[task]
+        network = self.networks[task]
+        try:
+            with self.autocast(inputs.device):
+                outputs: Tensor = functional_call(network, weights, (inputs,))
+        finally:
+            # LSTMs list their weights a second time, and would keep the generated ones alive
+            for name in self._lstms[task]:
+                network.get_submodule(name)._init_flat_weights()  # type: ignore[operator]
+        return outputs if outputs.dtype == torch.float64 else outputs.float()
+
+    # -- afterwards ----------------------------------------------------------------------------
+
+    def extract(self, task: int) -> nn.Module:
+        """A task's network as an ordinary one, of the class and size it always had.
+
+        Recurrent modules in it begin every call anew, unless ``stateful`` is set.
+        """
+        backbone, network = self.backbones[task], self.networks[task]
+        with torch.random.fork_rng(devices=[]):
+            model = backbone.recipe.create(self.tasks[task].objective.num_outputs, False)
+        with torch.no_grad():
+            state = {**network.state_dict(), **self._current_weights()[task]}
+        model.to(self.hypermodules.hypermodules.dtype)
+        model.load_state_dict({key: value.detach().cpu() for key, value in state.items()})
+        return stateless(model).eval()
+
+    def compact(self) -> CompactBlocks:
+        """The blocks of the present mapping in as few numbers as they need.
+
+        Raises:
+            MtlError: if challengers are merged in, so that there is no mapping alone.
+        """
+        if bool(self.challenged.any()):
+            raise MtlError("blocks can be made compact at the end of a generation only")
+        with torch.no_grad():
+            return compact(self.hypermodules, self.mapping, self.blocks())
+
+    def sharing(self) -> None:
+        """Blocks are shared, not whole units: see the figures of the plugin."""
+
+    def parameter_counts(self) -> ParameterCounts:
+        """All of training, without soft weights; afterwards what :meth:`compact` keeps."""
+        ordinary = sum(p.numel() for p in self.networks.parameters())
+        held = sum(p.numel() for p in self.hypermodules.parameters())
+        block = (self.how.block_out, self.how.block_in)
+        kept = count_compact(self.mapping, self.how.context_size, block)
+        return ParameterCounts(ordinary + held, ordinary + kept)

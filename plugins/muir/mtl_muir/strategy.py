@@ -1,0 +1,214 @@
+"""Modular universal reparameterization: networks of any kind made of the same hypermodules.
+
+Meyerson and Miikkulainen, "Modular Universal Reparameterization: Deep Multi-task Learning Across
+Diverse Domains", NeurIPS 2019, arXiv 1906.00097. Where paper and published code differ, an option
+names both sides and the paper's is the default (docs/muir.md lists all of them).
+"""
+
+from collections.abc import Generator, Mapping, Sequence
+from typing import Any, ClassVar
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from mtl_framework import (
+    Backbone,
+    Batch,
+    MtlError,
+    PlainBackbone,
+    Run,
+    Step,
+    Strategy,
+    StrategyConfig,
+    Suite,
+)
+
+from .best import BestGeneration
+from .config import MuirConfig
+from .model import Decomposition, GeneratedNetworks
+from .presets import PRESETS
+from .search import SearchOptions, idle_modules, propose, select_random
+from .usage import MOST_LOCATIONS, Places, count_by_users, users
+
+
+class Muir(Strategy):
+    """Algorithm 2: hypermodules, contexts and soft weights by Adam, the mapping by evolution.
+
+    A generation has ``steps_per_generation`` steps. At its start locations get challengers; while
+    it lasts the blocks of a location are the mean of its candidates', weighted by trained soft
+    weights (equation 8); at its end the candidate with the largest weight stays. What the tasks
+    lose never guides the search. ``network.mapping`` holds the incumbents.
+    """
+
+    Config: ClassVar[type[StrategyConfig]] = MuirConfig
+    config: MuirConfig
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = PRESETS
+
+    network: GeneratedNetworks
+
+    def build(self, backbone: Backbone, suite: Suite) -> GeneratedNetworks:
+        """A whole network of the one kind for every task."""
+        return self.build_each([backbone] * len(suite), suite)
+
+    def build_each(self, backbones: Sequence[PlainBackbone], suite: Suite) -> GeneratedNetworks:
+        """Every task's network without its large weights, and as many hypermodules as blocks."""
+        config = self.config
+        how = Decomposition(
+            block_out=config.block_out,
+            block_in=config.block_in,
+            context_size=config.context_size,
+            gain=2.0 if config.module_variance == "2/c" else 1.0,
+            library=config.initialization == "library",
+            indivisible=config.indivisible,
+            layers=config.layers,
+            parts=config.decomposition,
+            candidates=1 + config.alternatives,
+        )
+        self.best = BestGeneration(config.best_by, suite.task_names)
+        self.network = network = GeneratedNetworks(backbones, suite.tasks, how)
+        self.search = SearchOptions(
+            config.alternatives,
+            config.challenged,
+            config.sampling,
+            config.reactivation,
+            config.alpha,
+        )
+        if config.oracle_groups is not None:
+            network.settle(self._oracle(config.oracle_groups, suite))
+        soft = network.logits
+        others = [p for p in network.parameters() if p is not soft]
+        groups = [{"params": others}, {"params": [soft], "lr": config.soft_learning_rate}]
+        self.optimizer = torch.optim.Adam(groups, config.learning_rate, fused=True)
+        self.optimizer.register_step_post_hook(lambda *_: network.forget())
+        self.generator = torch.Generator().manual_seed(self.seed)
+        self.places = Places.of(network)
+        self._noted: tuple[int, dict[str, Tensor | float]] = (-1, {})
+        return network
+
+    def _oracle(self, groups: tuple[int, ...], suite: Suite) -> Int64[Tensor, " locations"]:
+        """The mapping that shares everything within a group of tasks."""
+        network = self.network
+        if len(groups) != len(suite):
+            raise MtlError(
+                f"oracle_groups should hold a number for each of the {len(suite)} tasks, found "
+                f"{len(groups)}"
+            )
+        mapping = network.mapping.clone()
+        for task, group in enumerate(groups):
+            leader = groups.index(group)
+            (start, end), (first, last) = network.spans[task], network.spans[leader]
+            if end - start != last - first:
+                raise MtlError(
+                    f"oracle_groups: tasks {suite.task_names[leader]!r} and "
+                    f"{suite.task_names[task]!r} are in one group, but have {last - first} and "
+                    f"{end - start} blocks"
+                )
+            mapping[start:end] = torch.arange(first, last)
+        return mapping
+
+    # -- the loop ------------------------------------------------------------------------------
+
+    def optimize(self, run: Run) -> Generator[Step, None, None]:
+        """Generations, one after the other; a resumed run goes on within one."""
+        length = self.config.steps_per_generation
+        while True:
+            generation, position = divmod(run.iteration, length)
+            if position == 0:
+                self.begin_generation(generation, run)
+            losses = self.train_step(run.next_batch())
+            before = self.config.refine == "before_evaluation"
+            if before and (run.iteration + 1) % length == 0:
+                self.refine()
+            yield Step(losses, self._metrics())
+
+    def begin_generation(self, generation: int, run: Run) -> None:
+        """Choose survivors where that is still to be done, look back, and set challengers."""
+        config = self.config
+        self.refine()
+        end = config.search_generations
+        if config.save_best and end is not None and 0 < generation <= end:
+            self._look_back(run, last=generation == end)
+        searching = config.burn_in <= generation and (end is None or generation < end)
+        if searching and config.selection != "oracle":
+            self.challenge()
+
+    def challenge(self) -> None:
+        """Give locations challengers; soft weights and their optimiser start anew."""
+        network = self.network
+        candidates = propose(
+            network.mapping.cpu(),
+            network.parts.cpu(),
+            len(network.hypermodules.hypermodules),
+            self.search,
+            self.generator,
+        )
+        network.challenge(candidates, self.search.start(), self.generator)
+        self.optimizer.state.pop(network.logits, None)
+
+    def train_step(self, batch: Batch) -> Float[Tensor, " tasks"]:
+        """One step of Adam along the gradient of the sum of the tasks' losses."""
+        if not self.network.training:  # going through all modules costs more than small networks
+            self.network.train()
+        self.optimizer.zero_grad()
+        losses = self.network.accumulate_gradients(batch)
+        self.optimizer.step()
+        return losses
+
+    def refine(self) -> None:
+        """End a generation: survivors become incumbents; nothing happens without challengers."""
+        network = self.network
+        if not bool(network.challenged.any()):
+            return
+        if self.config.selection == "random":
+            modules, parts = network.candidates.cpu(), network.parts.cpu()
+            mapping = select_random(modules, parts, self.generator)
+        else:
+            mapping = network.best_mapping()
+        network.settle(mapping)
+        if self.config.idle_modules == "still":
+            self._still_idle_modules()
+
+    def _still_idle_modules(self) -> None:
+        """Without moments and gradients Adam does not move a module."""
+        values = self.network.hypermodules.hypermodules
+        idle = idle_modules(self.network.mapping, len(values))
+        state = self.optimizer.state.get(values, {})
+        for name in ("exp_avg", "exp_avg_sq"):
+            if name in state:
+                state[name][idle] = 0
+
+    def _look_back(self, run: Run, last: bool) -> None:
+        """Keep this generation if it is the best so far; go back to the best after the last."""
+        evaluation = run.last_evaluation
+        if evaluation is None or evaluation.iteration != run.iteration:
+            raise MtlError(
+                "save_best needs an evaluation after every generation: eval_every should divide "
+                f"steps_per_generation={self.config.steps_per_generation}, found "
+                f"{run.config.eval_every}"
+            )
+        if self.best.consider(evaluation):
+            network, optimizer = self.network.state_dict(), self.optimizer.state_dict()
+            self.best.keep({"network": network, "optimizer": optimizer})
+        if last:
+            self.network.load_state_dict(self.best.state["network"])
+            self.optimizer.load_state_dict(self.best.state["optimizer"])
+            self.best.keep({})
+
+    # -- what is written down ------------------------------------------------------------------
+
+    def _metrics(self) -> dict[str, Tensor | float]:
+        """Numbers of modules by who uses them; short mappings whole."""
+        network = self.network
+        key = network.candidates._version
+        if self._noted[0] != key:
+            tasks = self.places.tasks_of_locations().to(network.mapping.device)
+            used = users(network.mapping, tasks, network.num_locations)
+            found: dict[str, Tensor | float] = {
+                "modules": used.any(1).sum(),
+                "modules_by_users": count_by_users(used),
+            }
+            if network.num_locations <= MOST_LOCATIONS:
+                found["mapping"] = network.mapping.clone()
+            self._noted = key, found
+        return self._noted[1]

@@ -1,0 +1,181 @@
+"""Which weights of a network are generated.
+
+Biases, norms and embeddings stay ordinary parameters, and so do the first and the last layer
+(section 2.1 of the paper), grouped convolutions, and weights that several layers use.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from mtl_framework import MtlError, UnknownNameError
+
+from .decomposition import BlockGrid
+
+Indivisible = Literal["error", "discard", "ordinary"]
+
+
+@dataclass(frozen=True)
+class GeneratedWeight:
+    """A weight tensor that consists of generated blocks.
+
+    Args:
+        layer: name of the module in its network.
+        name: of the parameter in its network.
+        grid: its blocks.
+        deviation: sigma, the standard deviation that its entries start with.
+    """
+
+    layer: str
+    name: str
+    grid: BlockGrid
+    deviation: float
+
+
+def find_weights(
+    network: nn.Module,
+    inputs: Tensor,
+    num_outputs: int,
+    block: tuple[int, int],
+    *,
+    indivisible: Indivisible = "error",
+    layers: Sequence[str] | None = None,
+    class_layers: Sequence[str] = (),
+    library: bool = False,
+    name: str = "",
+) -> tuple[GeneratedWeight, ...]:
+    """The weights of a network that can be generated, in the order in which they are used.
+
+    The network is run once. Where nothing but its first and last layer could take part, these do.
+
+    Args:
+        network: in evaluation mode; its state may change.
+        inputs: that it takes.
+        num_outputs: of the network: its last layer has as many.
+        block: (m, n), output and input units of a block.
+        indivisible: what happens to weights that blocks do not divide: refused, covered by blocks
+            whose overhang is discarded, or left ordinary.
+        layers: names or globs of the layers that take part; default: see above.
+        class_layers: further layers that stay ordinary.
+        library: take ``deviation`` from the network's own weights instead of He's rule.
+        name: of the network, for errors.
+
+    Raises:
+        MtlError: if a weight is not divided by the blocks, or no weight can be generated.
+        UnknownNameError: if a pattern fits no layer.
+    """
+    run = _layers_in_order(network, inputs, name)
+    found = {layer: module for layer, module in run.items() if _can_take_part(module)}
+    if layers is not None:
+        for pattern in layers:
+            if not any(fnmatchcase(layer, pattern) for layer in found):
+                raise UnknownNameError(f"layer of {name!r} in layers", pattern, found)
+        chosen = {k: v for k, v in found.items() if any(fnmatchcase(k, p) for p in layers)}
+    else:
+        order = list(run)
+        ordinary = {order[0], *class_layers} if order else set()
+        if order and _width(run[order[-1]]) == num_outputs:
+            ordinary.add(order[-1])
+        chosen = {k: v for k, v in found.items() if k not in ordinary} or found
+    users = _users(network)
+    weights = []
+    for layer, module in chosen.items():
+        for own, parameter in _weights_of(module):
+            if users[parameter] > 1:
+                continue
+            grid = BlockGrid(tuple(parameter.shape), *block)
+            if not grid.divides and indivisible == "error":
+                raise MtlError(
+                    f"weight {layer}.{own} of {name!r} has {parameter.shape[0]} outputs and "
+                    f"{parameter.shape[1]} inputs, which blocks of {block[0]} x {block[1]} do not "
+                    "divide; allowed: other block_out and block_in, indivisible=discard, "
+                    "indivisible=ordinary"
+                )
+            if grid.divides or indivisible == "discard":
+                deviation = _spread(parameter) if library else he_deviation(module, parameter)
+                weights.append(
+                    GeneratedWeight(layer, f"{layer}.{own}".lstrip("."), grid, deviation)
+                )
+    if not weights:
+        raise MtlError(
+            f"no weight of {name!r} can be generated in blocks of {block[0]} x {block[1]}: it has "
+            f"{len(found)} dense, convolution and LSTM layers that could take part"
+        )
+    return tuple(weights)
+
+
+def he_deviation(module: nn.Module, weight: Tensor) -> float:
+    """He's rule for ReLU, sqrt(2 / inputs of an output); 1 / sqrt(H) for an LSTM of H units.
+
+    As in the published code; the library starts an LSTM with a third of that variance.
+    """
+    if isinstance(module, nn.LSTM):
+        return 1 / math.sqrt(module.hidden_size)
+    return math.sqrt(2 / weight[0].numel())
+
+
+def _spread(weight: Tensor) -> float:
+    """Root of the mean square, which is what a generated weight is to start with."""
+    value = float(weight.detach().double().square().mean().sqrt())
+    return value or 1.0
+
+
+def _can_take_part(module: nn.Module) -> bool:
+    if isinstance(module, (nn.Conv1d, nn.Conv2d)):
+        return module.groups == 1
+    return isinstance(module, (nn.Linear, nn.LSTM))
+
+
+def _weights_of(module: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
+    """Its matrices, layer 0 first and input-to-hidden before hidden-to-hidden for an LSTM."""
+    for name, parameter in module.named_parameters(recurse=False):
+        if name.startswith("weight") and parameter.ndim >= 2:
+            yield name, parameter
+
+
+def _width(module: nn.Module) -> int:
+    """Outputs of a layer, as its weight says."""
+    return next(p.shape[0] for p in module.parameters(recurse=False) if p.ndim >= 2)
+
+
+def _users(network: nn.Module) -> dict[nn.Parameter, int]:
+    counts: dict[nn.Parameter, int] = {}
+    for module in network.modules():
+        for parameter in module.parameters(recurse=False):
+            counts[parameter] = counts.get(parameter, 0) + 1
+    return counts
+
+
+def _layers_in_order(network: nn.Module, inputs: Tensor, name: str) -> dict[str, nn.Module]:
+    """Layers with a matrix of their own, in the order of their first call."""
+    called: dict[str, nn.Module] = {}
+
+    def note(layer: str) -> Callable[[nn.Module, object], None]:
+        def hook(module: nn.Module, _: object) -> None:
+            called.setdefault(layer, module)
+
+        return hook
+
+    hooks = [
+        module.register_forward_pre_hook(note(layer))
+        for layer, module in network.named_modules()
+        if not any(True for _ in module.children())
+        and any(p.ndim >= 2 for p in module.parameters(recurse=False))
+    ]
+    try:
+        with torch.no_grad():
+            network(inputs)
+    except Exception as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise MtlError(
+            f"{name!r} cannot run on inputs of shape {tuple(inputs.shape)}: {reason}"
+        ) from error
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return called
