@@ -3,7 +3,7 @@
 Where rows are example-major, (B * G, C, ...) is also (B, G * C, ...): one batch-norm call gives
 every path its own batch statistics. Where they are group-major, the rows of a path lie together and
 are normalised group by group. What happens to the running averages depends on the mode, see
-:class:`~mtl_framework.routing.StepOrder`.
+:class:`~mtl_framework.visits.StepOrder`.
 """
 
 from dataclasses import dataclass
@@ -24,7 +24,8 @@ from .distributed import all_reduce_mean
 from .errors import MtlError
 from .layout import RowLayout
 from .path_norm import path_batch_norm
-from .routing import Normalization, RouteError, RowGroups
+from .routing import RouteError, RowGroups
+from .visits import Normalization
 
 BATCH_NORMS: tuple[type[nn.Module], ...] = (
     nn.BatchNorm1d,
@@ -198,7 +199,7 @@ class RoutedBatchNorm(nn.Module):
         )
         # a row of a common input counts once for every task that reads it
         share = rows.multiplicity.to(view.dtype)
-        total = share.new_zeros(rows.visits.num_groups).index_add(0, rows.segments, share)
+        total = share.new_zeros(rows.num_segments).index_add(0, rows.segments, share)
         share = share / total[rows.segments]
 
         def pool(values: Tensor) -> Tensor:

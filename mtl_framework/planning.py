@@ -10,7 +10,8 @@ from .backbones import Backbone
 from .chunks import Chunk, plan_chunks
 from .data.batches import Batch
 from .errors import MtlError
-from .routing import Ints, RoutePlan, StepOrder
+from .routing import RoutePlan
+from .visits import Ints, StepOrder
 
 _KEPT_PLANS = 16
 
@@ -162,8 +163,8 @@ class Planner:
             common_input=common_input,
             # with own running averages a task, tasks see different layers in evaluation
             merge_tasks=training or mode != "task",
-            # a pooled statistic belongs to one sample
-            merge_samples=not (training and mode == "pooled"),
+            # a pooled statistic belongs to one sample; mixed columns have a common beginning
+            merge_samples=bool(self.mixed) or not (training and mode == "pooled"),
             group_major=major,
             device=device,
             mixed=self.mixed,

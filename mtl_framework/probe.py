@@ -14,7 +14,8 @@ from .banks import WeightBank
 from .context import RoutingContext
 from .errors import MtlError
 from .heads import HeadBank, resized
-from .routing import RoutePlan, StepOrder
+from .routing import RoutePlan
+from .visits import StepOrder
 
 _QUIET = (nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd)
 

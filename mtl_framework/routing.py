@@ -8,150 +8,100 @@ depth are the *groups* of that level. All planning happens in numpy on the CPU.
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from itertools import pairwise
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-Normalization = Literal["shared", "task", "pooled"]
-Ints = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
+from .visits import Floats, Ints, StepOrder, decay_of, visit_shares
 
 
 class RouteError(RuntimeError):
     """Rows and plan do not fit: the backbone does something that routing cannot follow."""
 
 
-class StepOrder:
-    """The sequential order that defines running statistics, over the full assignment of a step.
-
-    Normalisation layers behave as if the columns had been run one after the other, sample-major,
-    then by task. ``visits`` tells for every column which visit of its weight it is, and how many
-    visits that weight gets. The rules by normalisation mode:
-
-    - ``shared``: every column that uses the weight is one visit;
-    - ``task``: the same, counted for each task apart;
-    - ``pooled``: every sample that uses the weight is one visit.
-
-    Args:
-        assignments: (S, U, T) weights by sample, unit and task.
-        mode: the normalisation mode.
-        present: the tasks that have examples in this step; default: all. The columns of others
-            are not run and count as no visit.
-    """
-
-    def __init__(
-        self, assignments: Ints, mode: Normalization, present: Sequence[int] | None = None
-    ) -> None:
-        self.assignments = assignments
-        shape: tuple[int, ...] = assignments.shape
-        self.num_samples, self.num_units, self.num_tasks = shape
-        self.mode = mode
-        self.present = tuple(range(self.num_tasks)) if present is None else tuple(present)
-        self._visits: dict[int | None, tuple[Ints, Ints]] = {}
-
-    def visits(self, unit: int | None) -> tuple[Ints, Ints]:
-        """Visit number (S * T,) of every column and the number of visits (S * T,) of its weight.
-
-        ``unit`` is ``None`` for layers outside the banks, which have one weight for all columns.
-        """
-        if unit not in self._visits:
-            self._visits[unit] = self._count(unit)
-        return self._visits[unit]
-
-    def _count(self, unit: int | None) -> tuple[Ints, Ints]:
-        samples, tasks = self.num_samples, self.num_tasks
-        if unit is None:
-            weight = np.zeros((samples, tasks), dtype=np.int64)
-        else:
-            weight = self.assignments[:, unit, :]
-        if self.mode == "task":
-            weight = weight * tasks + np.arange(tasks)
-        number = np.zeros((samples, tasks), dtype=np.int64)
-        total = np.zeros((samples, tasks), dtype=np.int64)
-        runs = np.isin(np.arange(tasks), self.present)
-        for k in np.unique(weight[:, runs]):
-            used = (weight == k) & runs
-            if self.mode == "pooled":
-                by_sample = used.any(axis=1)
-                visit = np.broadcast_to((np.cumsum(by_sample) - 1)[:, None], used.shape)[used]
-                number[used], total[used] = visit, by_sample.sum()
-            else:
-                number[used], total[used] = np.arange(used.sum()), used.sum()
-        return number.reshape(-1), total.reshape(-1)
-
-
-@dataclass(frozen=True)
-class Visits:
-    """How the groups of one call enter the running statistics of its layers.
-
-    ``number`` (V,), ``total`` (V,), ``group`` (V,) and ``slot`` (V,): one entry for every visit
-    that this call makes; ``slot`` is the running average it belongs to.
-    """
-
-    number: Ints
-    total: Ints
-    group: Ints
-    slot: Ints
-    num_groups: int
-    num_slots: int
-
-    def coefficients(self, momentum: float | None) -> tuple[Floats, Floats, Ints]:
-        """Weights (slots, groups) of the groups' statistics, decay (slots,) and visits (slots,).
-
-        After n visits with statistics x_0 .. x_{n-1} a running average r has become
-        (1 - m)^n r + sum_j m (1 - m)^(n - 1 - j) x_j. Without a momentum each visit weighs one.
-        """
-        if momentum is None:
-            part, momentum = np.ones(len(self.number)), 0.0
-        else:
-            part = momentum * (1 - momentum) ** (self.total - 1 - self.number).astype(np.float64)
-        weights = np.zeros((self.num_slots, self.num_groups))
-        np.add.at(weights, (self.slot, self.group), part)
-        visits = np.zeros(self.num_slots, dtype=np.int64)
-        visits[self.slot] = self.total
-        return weights, (1 - momentum) ** visits.astype(np.float64), visits
-
-
-@dataclass
 class RowGroups:
     """The rows that a layer sees: ``examples`` x ``groups``.
 
+    What only some layers ask for is worked out when they do.
+
     Args:
+        plan: what the rows belong to.
+        level: how far their paths have branched.
+        unit: whose weight sees them; ``None``: a layer outside the banks.
+        chosen: (groups,) which groups of the level, ascending.
+        call: number of the call among those of its route.
+        span: where the groups stand in the order of all calls of the route.
+
+    Attributes:
         marker: empty tensor of shape (examples, groups, 0). Layers read both counts from its
             shape, which a compiler may treat as symbolic where it would bake in a Python integer.
-        tasks: (groups,) the task of each group (its first one, where tasks share a group).
-        visits: how the groups enter running statistics.
-        segments: (groups,) for the pooled mode, the position of each group's sample.
-        multiplicity: (groups,) how many columns run through each group.
         group_major: the order of the rows.
     """
 
     marker: Float[Tensor, "examples groups 0"]
-    tasks: Int64[Tensor, " groups"]
-    visits: Visits
-    segments: Int64[Tensor, " groups"]
-    multiplicity: Int64[Tensor, " groups"]
-    group_major: bool
-    _on_device: dict[float | None, tuple[Tensor, Tensor, Tensor]] = field(default_factory=dict)
+
+    def __init__(
+        self,
+        plan: "RoutePlan",
+        level: int,
+        unit: int | None,
+        chosen: Ints,
+        call: int = 0,
+        span: slice = slice(None),
+    ) -> None:
+        self.marker = torch.empty(plan.examples, len(chosen), 0, device=plan.device)
+        self.group_major = plan.group_major
+        self._plan, self._level, self._unit = plan, level, unit
+        self._chosen, self._call, self._span = chosen, call, span
+        self._pooled: dict[float | None, tuple[Tensor, Tensor, Tensor]] = {}
+
+    @cached_property
+    def tasks(self) -> Int64[Tensor, " groups"]:
+        """The task of each group: its first one, where tasks share a group."""
+        return self._plan.index(self._plan.task_of(self._level)[self._chosen])
+
+    @cached_property
+    def segments(self) -> Int64[Tensor, " groups"]:
+        """For the pooled mode, the position of each group's sample among those here."""
+        return self._plan.index(self._segments)
+
+    @property
+    def num_segments(self) -> int:
+        """Samples that have groups here."""
+        return int(self._segments.max()) + 1
+
+    @cached_property
+    def _segments(self) -> Ints:
+        return distinct(self._plan.sample_of(self._level)[self._chosen])[1]
+
+    @cached_property
+    def multiplicity(self) -> Int64[Tensor, " groups"]:
+        """How many columns run through each group."""
+        return self._plan.index(self._plan.columns_of(self._level)[self._chosen])
 
     def coefficients(self, momentum: float | None) -> tuple[Tensor, Tensor, Tensor]:
-        """:meth:`Visits.coefficients` as tensors on the rows' device; float64 on the CPU."""
-        if momentum not in self._on_device:
-            device = self.marker.device
-            real = torch.float32 if device.type == "mps" else torch.float64
-            weights, decay, count = self.visits.coefficients(momentum)
-            self._on_device[momentum] = (
-                torch.as_tensor(weights, dtype=real, device=device),
-                torch.as_tensor(decay, dtype=real, device=device),
-                torch.as_tensor(count, device=device),
+        """How the groups enter running averages, as tensors on the rows' device.
+
+        Weights (slots, groups) of the groups' statistics (pooled: of the samples'), decay (slots,)
+        of the averages, visits (slots,); float64 on the CPU. See
+        :func:`~mtl_framework.visits.visit_shares`.
+        """
+        if self._plan.order.mode != "pooled":
+            weights, decay, visits = self._plan.statistics(self._unit, self._level, momentum)
+            return weights[:, self._span], decay[self._call], visits[self._call]
+        if momentum not in self._pooled:
+            number, total = self._plan.sample_visits(self._unit, self._level, self._chosen)
+            self._pooled[momentum] = (
+                self._plan.real(visit_shares(number, total, momentum)[None]),
+                self._plan.real(decay_of(total[:1], momentum)),
+                self._plan.index(total[:1]),
             )
-        return self._on_device[momentum]
+        return self._pooled[momentum]
 
 
 @dataclass(frozen=True)
@@ -197,7 +147,8 @@ class RoutePlan:
             normalise all paths.
         device: where index tensors live.
         mixed: units behind which columns are mixed: there every column has rows of its own, those
-            that read one input one after the other, sample by sample. Needs ``branching``.
+            that read one input one after the other, sample by sample. A layer that all samples of
+            a task still have in common is visited once. Needs ``branching``, and all samples.
     """
 
     def __init__(
@@ -238,6 +189,9 @@ class RoutePlan:
         self._grow(root)
         self._rows: dict[int, RowGroups] = {}
         self._routes: dict[tuple[int, int], Route] = {}
+        self._statistics: dict[
+            tuple[int | None, int, float | None], tuple[Tensor, Tensor, Tensor]
+        ] = {}
 
     @property
     def num_units(self) -> int:
@@ -250,8 +204,8 @@ class RoutePlan:
 
     def _grow(self, root: Ints) -> None:
         def add_level(code: Ints) -> None:
-            _, first, group = np.unique(code, return_index=True, return_inverse=True)
-            self._groups.append(group.reshape(-1))
+            first, group = distinct(code)
+            self._groups.append(group)
             self._first.append(first)
 
         if self.branching:
@@ -266,8 +220,7 @@ class RoutePlan:
             return
         code = root
         for weight in self._weights:
-            _, code = np.unique(code * (int(weight.max()) + 1) + weight, return_inverse=True)
-            code = code.reshape(-1)
+            _, code = distinct(code * (int(weight.max()) + 1) + weight)
         add_level(code)
         self._groups *= self.num_units + 1
         self._first *= self.num_units + 1
@@ -282,14 +235,15 @@ class RoutePlan:
         """For each task its groups (n,) at the last level, and (S,) which one a sample uses."""
         last, found = self._groups[-1], []
         for task in self.tasks:
-            groups, which = np.unique(last[self._task == task], return_inverse=True)
-            found.append((self._index(groups), self._index(which.reshape(-1))))
+            own = last[self._task == task]
+            first, which = distinct(own)
+            found.append((self.index(own[first]), self.index(which)))
         return found
 
     def rows(self, level: int) -> RowGroups:
         """Rows as the layers outside the banks see them at ``level``."""
         if level not in self._rows:
-            self._rows[level] = self._row_groups(level, None, np.arange(self.num_groups(level)))
+            self._rows[level] = RowGroups(self, level, None, np.arange(self.num_groups(level)))
         return self._rows[level]
 
     def route(self, unit: int, level: int) -> Route:
@@ -301,61 +255,122 @@ class RoutePlan:
     def _plan_route(self, unit: int, level: int) -> Route:
         branches = self.branching and level == unit
         level_out = level + 1 if branches else level
-        first = self._first[level_out]
-        weight = self._weights[unit][first]
-        source = self._groups[level][first]
+        order, starts = self._calls(unit, level_out)
+        weight = self._weights[unit][self._first[level_out]][order]
+        source = self._groups[level][self._first[level_out]]
+        both = self.index(np.stack([source[order], order]))  # one transfer for all calls
         calls = []
-        for k in np.unique(weight):
-            target = np.flatnonzero(weight == k)
+        for number, (start, stop) in enumerate(pairwise(starts.tolist())):
+            span = slice(start, stop)
             calls.append(
                 Call(
-                    int(k),
-                    self._index(source[target]),
-                    self._index(target),
-                    self._row_groups(level_out, unit, target),
+                    int(weight[start]),
+                    both[0, span],
+                    both[1, span],
+                    RowGroups(self, level_out, unit, order[span], number, span),
                 )
             )
         groups_in = self.num_groups(level)
         identity = len(calls) == 1 and np.array_equal(source, np.arange(groups_in))
-        return Route(tuple(calls), groups_in, len(first), level_out, identity)
+        return Route(tuple(calls), groups_in, len(order), level_out, identity)
 
-    def _row_groups(self, level: int, unit: int | None, chosen: Ints) -> RowGroups:
-        """Rows of the groups ``chosen`` (ascending) of a level, seen by one weight of ``unit``."""
-        local = np.full(self.num_groups(level), -1, dtype=np.int64)
-        local[chosen] = np.arange(len(chosen))
-        group = local[self._groups[level]]  # (C,)
-        inside = group >= 0
-        number, total = self.order.visits(unit)
-        column = self._column[inside]
-        slot = self._task[inside] if self.order.mode == "task" else np.zeros_like(column)
-        visit_group = group[inside]
-        visits = number[column], total[column], visit_group, slot
-        sample = self._sample[self._first[level][chosen]]
-        _, segment = np.unique(sample, return_inverse=True)
-        if self.order.mode == "pooled":
-            # one visit a sample: its statistic is the segment's
-            by_sample = np.unique(self._sample[inside], return_index=True)[1]
-            segments = int(segment.max()) + 1
-            visits = (
-                number[column[by_sample]],
-                total[column[by_sample]],
-                np.arange(segments, dtype=np.int64),
-                np.zeros(segments, dtype=np.int64),
+    def _calls(self, unit: int | None, level: int) -> tuple[Ints, Ints]:
+        """Groups (G,) of a level by the weight that they use, and where each weight's begin."""
+        groups = self.num_groups(level)
+        if unit is None:
+            return np.arange(groups), np.array([0, groups])
+        weight = self._weights[unit][self._first[level]]
+        order = weight.argsort(kind="stable")
+        ordered = weight[order]
+        starts = np.flatnonzero(ordered[1:] != ordered[:-1]) + 1
+        return order, np.concatenate([[0], starts, [groups]])
+
+    # -- what layers ask about their rows --------------------------------------------------------
+
+    def task_of(self, level: int) -> Ints:
+        """(groups,) the first task that runs through each group of a level."""
+        found: Ints = self._task[self._first[level]]
+        return found
+
+    def sample_of(self, level: int) -> Ints:
+        """(groups,) the first sample that runs through each group of a level."""
+        found: Ints = self._sample[self._first[level]]
+        return found
+
+    def columns_of(self, level: int) -> Ints:
+        """(groups,) how many columns run through each group of a level."""
+        return np.bincount(self._groups[level], minlength=self.num_groups(level))
+
+    def statistics(
+        self, unit: int | None, level: int, momentum: float | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """How all groups of a level enter the running averages of a unit's weights.
+
+        Weights (slots, groups), groups in the order of the route's calls; decay (calls, slots) and
+        visits (calls, slots).
+        """
+        key = unit, level, momentum
+        if key not in self._statistics:
+            order, starts = self._calls(unit, level)
+            number, total = self._visits(unit, level)
+            slots, groups = self.order.num_slots, len(order)
+            slot = self._task if slots > 1 else np.zeros_like(self._task)
+            shares = visit_shares(number, total, momentum)
+            if self._is_joint(level):
+                shares[self._sample != self.samples[0]] = 0
+            weights = np.bincount(
+                slot * groups + self._groups[level], weights=shares, minlength=slots * groups
+            ).reshape(slots, groups)
+            call_of = np.empty(groups, dtype=np.int64)
+            call_of[order] = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
+            visits = np.zeros((len(starts) - 1, slots), dtype=np.int64)
+            visits[call_of[self._groups[level]], slot] = total
+            self._statistics[key] = (
+                self.real(weights[:, order]),
+                self.real(decay_of(visits, momentum)),
+                self.index(visits),
             )
-        num_groups = int(segment.max()) + 1 if self.order.mode == "pooled" else len(chosen)
-        return RowGroups(
-            marker=torch.empty(self.examples, len(chosen), 0, device=self.device),
-            tasks=self._index(self._task[self._first[level][chosen]]),
-            visits=Visits(
-                *visits,
-                num_groups=num_groups,
-                num_slots=self.order.num_tasks if self.order.mode == "task" else 1,
-            ),
-            segments=self._index(segment.reshape(-1)),
-            multiplicity=self._index(np.bincount(visit_group, minlength=len(chosen))),
-            group_major=self.group_major,
-        )
+        return self._statistics[key]
 
-    def _index(self, values: Ints) -> Tensor:
+    def _visits(self, unit: int | None, level: int) -> tuple[Ints, Ints]:
+        """Visit numbers and totals (C,) of a unit's weights, by all columns."""
+        if self._is_joint(level):
+            number, total = self.order.first_sample.visits(unit)
+            return number[self._task], total[self._task]
+        number, total = self.order.visits(unit)
+        return number[self._column], total[self._column]
+
+    def _is_joint(self, level: int) -> bool:
+        """Whether columns that are mixed further down are still one, and visit a layer once."""
+        groups = self._groups[level].reshape(len(self.samples), -1)
+        return bool(self._mixed) and bool((groups == groups[:1]).all())
+
+    def sample_visits(self, unit: int | None, level: int, chosen: Ints) -> tuple[Ints, Ints]:
+        """Visit numbers and totals (samples,) of the samples that have groups among ``chosen``."""
+        inside = np.isin(self._groups[level], chosen)
+        if self._is_joint(level):
+            inside &= self._sample == self.samples[0]
+        first = np.unique(self._sample[inside], return_index=True)[1]
+        number, total = (values[inside][first] for values in self._visits(unit, level))
+        return number, total
+
+    def index(self, values: Ints) -> Tensor:
+        """Whole numbers on the rows' device."""
         tensor = torch.from_numpy(np.ascontiguousarray(values))
         return tensor.to(self.device, non_blocking=True)
+
+    def real(self, values: Floats) -> Tensor:
+        """Numbers on the rows' device, in double precision where that has it."""
+        kind = torch.float32 if self.device.type == "mps" else torch.float64
+        return torch.as_tensor(values, dtype=kind, device=self.device)
+
+
+def distinct(codes: Ints) -> tuple[Ints, Ints]:
+    """The first place of every value, by ascending value, and (n,) which value each entry has."""
+    order = codes.argsort(kind="stable")
+    ordered = codes[order]
+    new = np.ones(len(codes), dtype=bool)
+    np.not_equal(ordered[1:], ordered[:-1], out=new[1:])
+    which = np.empty(len(codes), dtype=np.int64)
+    which[order] = np.cumsum(new) - 1
+    return order[new], which

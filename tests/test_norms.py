@@ -20,7 +20,8 @@ from mtl_framework.errors import MtlError
 from mtl_framework.layout import RowLayout
 from mtl_framework.network import TaskNetworks
 from mtl_framework.norms import RoutedBatchNorm, route_norms
-from mtl_framework.routing import Normalization, RouteError, RoutePlan, StepOrder
+from mtl_framework.routing import RouteError, RoutePlan
+from mtl_framework.visits import Normalization, StepOrder
 
 
 def make_plan(

@@ -10,7 +10,7 @@ from mtl_framework.backbones import build_backbone
 from mtl_framework.config import BackboneConfig
 from mtl_framework.data.batches import Batch
 from mtl_framework.network import TaskNetworks
-from mtl_framework.routing import Normalization
+from mtl_framework.visits import Normalization
 
 CUDA = pytest.param(
     "cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")

@@ -6,7 +6,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mtl_framework.routing import Normalization, RoutePlan, StepOrder
+from mtl_framework.routing import RoutePlan
+from mtl_framework.visits import Normalization, StepOrder
 
 
 def make_plan(assignments: np.ndarray, **options: object) -> RoutePlan:
