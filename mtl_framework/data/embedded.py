@@ -11,4 +11,5 @@ def mtl_suites() -> dict[str, str]:
         "arrays": "mtl_framework.data.arrays:arrays",
         "digits": "mtl_framework.data.digits:digits",
         "folders": "mtl_framework.data.folders:folders",
+        "table": "mtl_framework.data.table:table",
     }

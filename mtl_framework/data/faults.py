@@ -1,6 +1,8 @@
 """Everything that is wrong with somebody's files, told at once or left out and counted."""
 
+import re
 from collections.abc import Sequence
+from typing import NoReturn
 
 from ..errors import MtlError, ProblemsError
 
@@ -16,7 +18,7 @@ class Faults:
     def __init__(self, suite: str, skip: bool) -> None:
         self.suite = suite
         self.skip = skip
-        self.found: list[str] = []
+        self._found: list[str] = []
 
     def add(self, place: str, what: str) -> None:
         """Note a fault.
@@ -25,7 +27,20 @@ class Faults:
             place: file, with its row where it has rows, or folder.
             what: is wrong there.
         """
-        self.found.append(f"{place}: {' '.join(what.split())}")
+        self._found.append(f"{place}: {' '.join(what.split())}")
+
+    @property
+    def found(self) -> list[str]:
+        """All faults, by place, row 9 before row 10."""
+        return sorted(self._found, key=_natural)
+
+    def stop(self) -> NoReturn:
+        """Tell all that was found where nothing useful would be left.
+
+        Raises:
+            ProblemsError: with all faults.
+        """
+        raise ProblemsError(self.found)
 
     def settle(self) -> tuple[str, ...]:
         """What a suite should say about itself, if it may be had in spite of the faults.
@@ -33,12 +48,12 @@ class Faults:
         Raises:
             ProblemsError: with all faults, unless they are to be left out.
         """
-        if not self.found:
+        if not self._found:
             return ()
         if not self.skip:
             hint = f"suite {self.suite!r}: set suite.skip_bad=true to leave all of this out"
             raise ProblemsError([*self.found, hint])
-        count = len(self.found)
+        count = len(self._found)
         return (f"skip_bad left out {count} {'fault' if count == 1 else 'faults'}, see data.json",)
 
 
@@ -54,3 +69,7 @@ def reason(error: MtlError, path: str) -> str:
     for part in (f"{path} ", f" {path}"):
         text = text.replace(part, " " if part.startswith(" ") else "")
     return text.strip()
+
+
+def _natural(text: str) -> list[str | int]:
+    return [int(part) if n % 2 else part for n, part in enumerate(re.split(r"([0-9]+)", text))]
