@@ -16,6 +16,12 @@ def mtl_strategies() -> dict[str, str]:
 
 
 @hookimpl
+def mtl_backbones() -> dict[str, str]:
+    """The network of the paper's first experiments."""
+    return {"pta_convnet": "mtl_pta.backbone:PtaConvNet"}
+
+
+@hookimpl
 def mtl_figures(runs: "Sequence[RunRecord]") -> "Iterable[ReportFigure]":
     """Trajectories of decoders, and schedules of dropout rates."""
     from .figures import draw

@@ -9,10 +9,18 @@ from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mtl_framework import ReportFigure, RunRecord
-from mtl_framework.report.figure import INK, MARKERS, MUTED, colour_of, new_figure, style
+from mtl_framework import (
+    INK,
+    MARKERS,
+    MUTED,
+    ReportFigure,
+    RunRecord,
+    colour_of,
+    new_figure,
+    style,
+)
 
-FEWEST_POINTS = 12
+FEWEST_POINTS = 8
 _PANELS_A_ROW = 3
 _MOST_NAMED = 8
 _INCHES_A_NAME = 1.15
@@ -76,7 +84,7 @@ def trajectories(courses: Sequence[RunCourse]) -> ReportFigure:
                 [course.weights.shape[1] for course in courses].index(decoders)
             ].get_legend_handles_labels()
             _legend(figure, handles, labels)
-    first = courses[0]
+    tasks = ", ".join(dict.fromkeys(course.task for course in courses))
     spreads = "; ".join(
         f"{c.record.strategy}: {_spread(c.weights[0]):.2f} at first, "
         f"{_spread(c.weights[-1]):.2f} at last"
@@ -84,8 +92,8 @@ def trajectories(courses: Sequence[RunCourse]) -> ReportFigure:
     )
     return ReportFigure(
         "pta-trajectories",
-        f"Where the decoders of {first.task} went",
-        f"Paths of the decoders of task {first.task} in the plane, one panel a setting. Mean "
+        f"Where the decoders of {tasks} went",
+        f"Paths of the decoders of one task ({tasks}) in the plane, one panel a setting. Mean "
         f"cosine distance between two decoders: {spreads}.",
         "Weights of every decoder of one task at every meta-iteration, projected by t-SNE with "
         "cosine distances, one run a panel. Hollow: the start; large: the end; ringed: the decoder "
