@@ -166,9 +166,9 @@ def load_run(
         _restore(strategy, network, state, folder, which)
     network.to(target).eval()
     preprocessings = tuple(
-        Preprocessing(b.input_shape, *normalization, b.input_dtype)
-        for b, normalization in zip(
-            parts.backbones, normalizations(suite, parts.backbones), strict=True
+        Preprocessing(b.input_shape, *normalization, b.input_dtype, task.image_transform)
+        for task, b, normalization in zip(
+            suite.tasks, parts.backbones, normalizations(suite, parts.backbones), strict=True
         )
     )
     return LoadedRun(

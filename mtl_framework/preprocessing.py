@@ -5,13 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from jaxtyping import Float, Shaped
-from PIL import Image, UnidentifiedImageError
+from jaxtyping import Float, Shaped, UInt8
 from torch import Tensor
 
-from .data.images import prepare
+from .data.images import decode_image, prepare
+from .data.transforms import ImageTransform
 from .errors import MtlError
 
 IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
@@ -22,21 +21,24 @@ _MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 class Preprocessing:
     """How inputs become what the networks of a run read.
 
-    Images are resized to height and width (bilinear, antialiased, without cropping), turned into
-    grey or RGB, scaled to [0, 1], and normalised channel by channel where ``mean`` and ``std`` are
-    given. Other inputs are taken as they are.
+    Images are turned into grey or RGB, transformed as in evaluation, resized to height and width
+    where they do not have them (bilinear, antialiased, without cropping), scaled to [0, 1], and
+    normalised channel by channel where ``mean`` and ``std`` are given. Other inputs are taken as
+    they are.
 
     Args:
         input_shape: of one input; (C, H, W) for images.
         mean: of each channel of the images in [0, 1], to be subtracted.
         std: each channel is divided by it afterwards.
         dtype: what the network reads: floats, or whole numbers such as words.
+        transform: of images as they come from files.
     """
 
     input_shape: tuple[int, ...]
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
     dtype: torch.dtype = torch.float32
+    transform: ImageTransform | None = None
 
     @property
     def reads_images(self) -> bool:
@@ -77,22 +79,17 @@ class Preprocessing:
             )
         return self(torch.stack([self._read(path) for path in paths]))
 
-    def _read(self, path: Path) -> Tensor:
+    def _read(self, path: Path) -> UInt8[Tensor, "channels height width"]:
         channels, height, width = self.input_shape
-        try:
-            with Image.open(path) as image:
-                fitted = image.convert(_MODES[channels]).resize(
-                    (width, height), Image.Resampling.BILINEAR
-                )
-        except FileNotFoundError:
-            raise MtlError(f"there is no image {path}") from None
-        except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
-            reason = " ".join(str(error).split())
-            raise MtlError(f"{path} cannot be read as an image: {reason}") from error
-        except Image.DecompressionBombError as error:
-            raise MtlError(f"{path} is too large an image: {error}") from error
-        array = np.array(fitted, dtype=np.uint8).reshape(height, width, channels)
-        return torch.from_numpy(array).permute(2, 0, 1).contiguous()
+        if self.transform is None:
+            return decode_image(path, _MODES[channels], (width, height))
+        image = decode_image(path, _MODES[channels])
+        image = self.transform.apply(image[None], torch.zeros(1, dtype=torch.int64))[0]
+        if image.shape[1:] != (height, width):
+            from torchvision.transforms.v2 import functional
+
+            image = functional.resize(image, [height, width], antialias=True)
+        return image
 
     def to_plain(self) -> dict[str, Any]:
         """As JSON holds it, with what a reader needs to know to do the same."""
@@ -102,6 +99,7 @@ class Preprocessing:
         if self.reads_images:
             plain |= {
                 "mode": _MODES[self.input_shape[0]],
+                "transforms": [dict(x) for x in self.transform.entries] if self.transform else [],
                 "resize": "bilinear",
                 "scale": "x / 255",
                 "mean": None if self.mean is None else list(self.mean),

@@ -90,6 +90,7 @@ class Task:
         backbone: the task's own network: keys of a run's ``backbone`` section with at least
             ``name``, e.g. ``{"name": "lenet"}``; ``None``: the run's.
         normalization: of uint8 images; ``None``: the backbone's.
+        image_transform: of images in files, before a prediction; ``None``: they are only resized.
 
     Raises:
         MtlError: naming the task and the split, on a split without examples or labels, inputs
@@ -106,6 +107,7 @@ class Task:
     batch_size: int | None = None
     backbone: Mapping[str, Any] | None = None
     normalization: ImageNormalization | None = None
+    image_transform: ImageTransform | None = None
 
     def __post_init__(self) -> None:
         if not self.name.strip() or not self.name.isprintable():

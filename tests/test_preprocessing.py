@@ -1,5 +1,6 @@
 """From image files to inputs."""
 
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,9 @@ import pytest
 import torch
 from PIL import Image
 
+from mtl_framework.data.batches import evaluation_batches
+from mtl_framework.data.folders import folders
+from mtl_framework.data.transforms import ImageTransform
 from mtl_framework.errors import MtlError
 from mtl_framework.preprocessing import Preprocessing, image_files
 
@@ -59,3 +63,43 @@ def test_folders_stand_for_their_images(tmp_path: Path) -> None:
     assert image_files([tmp_path, b]) == [a, b, b]
     with pytest.raises(MtlError, match=r"no image or folder .*gone"):
         image_files([tmp_path / "gone"])
+
+
+def test_a_prediction_reads_files_as_evaluation_does(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    for split, label in product(("train", "validation", "test"), "ab"):
+        (tmp_path / "task" / split / label).mkdir(parents=True)
+        for number in range(2):
+            pixels = random.integers(0, 256, (14, 11), np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "task" / split / label / f"{number}.png")
+    normalize = {"name": "Normalize", "mean": [0.4], "std": [0.2]}
+    suite = folders(
+        path=str(tmp_path),
+        grey=True,
+        size=12,
+        transforms={
+            "train": [{"name": "RandomCrop", "size": 6}, normalize],
+            "evaluation": [
+                {"name": "CenterCrop", "size": 6},
+                {"name": "RandomInvert", "p": 1.0},
+                normalize,
+            ],
+        },
+    )
+    task = suite.tasks[0]
+    assert suite.input_shape == (1, 6, 6)
+    normalization = task.normalization
+    assert normalization is not None
+    preprocessing = Preprocessing((1, 6, 6), *normalization, transform=task.image_transform)
+    files = sorted((tmp_path / "task" / "test").rglob("*.png"))
+    ((inputs, _),) = evaluation_batches(task.test, 10, torch.device("cpu"), normalization)
+    assert torch.equal(preprocessing.read(files), inputs)
+    plain = preprocessing.to_plain()
+    assert [x["name"] for x in plain["transforms"]] == ["Resize", "CenterCrop", "RandomInvert"]
+    assert plain["mean"] == [0.4]
+
+
+def test_what_a_transform_leaves_too_large_is_resized(tmp_path: Path) -> None:
+    file = save(tmp_path / "a.png", [[255] * 7] * 5)
+    grey = ImageTransform.from_config(["Grayscale"])
+    assert Preprocessing((1, 3, 4), transform=grey).read([file]).shape == (1, 1, 3, 4)

@@ -202,6 +202,7 @@ def _task(
         splits["test"],
         splits.get("validation"),
         normalization=form.transforms.normalization,
+        image_transform=form.prediction,
     )
     return task, record
 

@@ -69,6 +69,12 @@ class ImageForm:
         if self.size is not None and not 1 <= self.size <= 4096:
             raise MtlError(f"size should be from 1 to 4096, found {self.size}")
 
+    @property
+    def prediction(self) -> ImageTransform:
+        """What is done to an image before a prediction."""
+        resize = [{"name": "Resize", "size": [self.size, self.size]}] if self.size else []
+        return ImageTransform.from_config(resize) + self.transforms.evaluation
+
     def read(
         self, split: str, paths: Sequence[Path], names: Sequence[str], faults: Faults
     ) -> tuple[Tensor | LazyInputs | None, Int64[np.ndarray, " _"]]:

@@ -40,11 +40,36 @@ def read_image(path: Path, grey: bool = False) -> UInt8[Tensor, "channels height
     Raises:
         MtlError: naming the file that is missing, damaged, or no image.
     """
+    if path.suffix != ".npy":
+        return decode_image(path, "L" if grey else "RGB")
     try:
-        if path.suffix == ".npy":
-            return _from_array(np.load(path, allow_pickle=False), path)
+        return _from_array(np.load(path, allow_pickle=False), path)
+    except FileNotFoundError:
+        raise MtlError(f"there is no image {path}") from None
+    except (OSError, ValueError, EOFError) as error:
+        reason = " ".join(str(error).split())
+        raise MtlError(f"{path} cannot be read as an image: {reason}") from error
+
+
+def decode_image(
+    path: Path, mode: str, size: tuple[int, int] | None = None
+) -> UInt8[Tensor, "channels height width"]:
+    """An image file as uint8 (C, H, W).
+
+    Args:
+        path: of the file.
+        mode: ``L`` (one grey channel), ``RGB`` or ``RGBA``.
+        size: width and height to resize to (bilinear, antialiased).
+
+    Raises:
+        MtlError: naming the file that is missing, damaged, or no image.
+    """
+    try:
         with Image.open(path) as image:
-            array = np.array(image.convert("L" if grey else "RGB"), dtype=np.uint8)
+            converted = image.convert(mode)
+            if size is not None:
+                converted = converted.resize(size, Image.Resampling.BILINEAR)
+            array = np.array(converted, dtype=np.uint8)
     except FileNotFoundError:
         raise MtlError(f"there is no image {path}") from None
     except Image.DecompressionBombError as error:

@@ -31,31 +31,47 @@ class ImageTransform:
 
     Args:
         steps: transforms of uint8 images (C, H, W), applied in turn.
-        names: what to call them in messages, one each.
+        entries: the mapping with ``name`` and arguments that each was made from.
     """
 
-    def __init__(self, steps: Sequence[nn.Module], names: Sequence[str]) -> None:
+    def __init__(self, steps: Sequence[nn.Module], entries: Sequence[Mapping[str, Any]]) -> None:
         self._steps = tuple(steps)
-        self._names = tuple(names)
+        self.entries = tuple(entries)
+
+    @classmethod
+    def from_config(cls, entries: Any, key: str = "transforms") -> "ImageTransform":
+        """Transforms from a list, as those of :meth:`Transforms.from_config` but ``Normalize``.
+
+        Raises:
+            MtlError: naming the key, what was found and what is allowed.
+        """
+        found, normalization = _parse(entries, key)
+        if normalization is not None:
+            raise MtlError(f"{key}: Normalize cannot be among these transforms")
+        return found
 
     def __len__(self) -> int:
         return len(self._steps)
 
+    def __add__(self, other: "ImageTransform") -> "ImageTransform":
+        return ImageTransform(self._steps + other._steps, self.entries + other.entries)
+
     @property
     def fixed(self) -> "ImageTransform":
         """The first steps, as far as they are in :data:`FIXED`: for images when they are read."""
-        return ImageTransform(self._steps[: self._count_fixed()], self._names)
+        count = self._count_fixed()
+        return ImageTransform(self._steps[:count], self.entries[:count])
 
     @property
     def rest(self) -> "ImageTransform | None":
         """The steps behind :attr:`fixed`, for :class:`Examples`; ``None`` where there is none."""
         count = self._count_fixed()
         return (
-            ImageTransform(self._steps[count:], self._names[count:]) if count < len(self) else None
+            ImageTransform(self._steps[count:], self.entries[count:]) if count < len(self) else None
         )
 
     def _count_fixed(self) -> int:
-        fixed = [name in FIXED for name in self._names]
+        fixed = [entry["name"] in FIXED for entry in self.entries]
         return fixed.index(False) if False in fixed else len(fixed)
 
     def __call__(
@@ -66,7 +82,8 @@ class ImageTransform:
         Raises:
             MtlError: if a step fails, or makes something else than a uint8 image.
         """
-        for name, step in zip(self._names, self._steps, strict=False):
+        for entry, step in zip(self.entries, self._steps, strict=True):
+            name = entry["name"]
             try:
                 image = step(image)
             except (ValueError, TypeError, RuntimeError) as error:
@@ -99,9 +116,10 @@ class ImageTransform:
         shapes = {tuple(image.shape) for image in done}
         if len(shapes) > 1:
             found = " and ".join(map(str, sorted(shapes)[:2]))
+            names = ", ".join(entry["name"] for entry in self.entries)
             raise MtlError(
-                f"the transforms {', '.join(self._names)} give images of different shapes {found}: "
-                "end with a crop or Resize to [height, width]"
+                f"the transforms {names} give images of different shapes {found}: end with a crop "
+                "or Resize to [height, width]"
             )
         return torch.stack(done)
 
@@ -174,7 +192,7 @@ def transform_names() -> list[str]:
 def _parse(entries: Any, key: str) -> tuple[ImageTransform, ImageNormalization | None]:
     if not isinstance(entries, Sequence) or isinstance(entries, str):
         raise MtlError(f"{key} should be a list of transforms, found {entries!r}")
-    steps, names, normalization = [], [], None
+    steps, plain, normalization = [], [], None
     for place, entry in enumerate(entries):
         where = f"{key}[{place}]"
         name, arguments = _entry(entry, where)
@@ -183,9 +201,9 @@ def _parse(entries: Any, key: str) -> tuple[ImageTransform, ImageNormalization |
                 raise MtlError(f"{where}: Normalize should be the last transform")
             normalization = _normalization(arguments, where)
             continue
+        plain.append({"name": name, **arguments})
         steps.append(_build(name, arguments, where))
-        names.append(name)
-    return ImageTransform(steps, names), normalization
+    return ImageTransform(steps, plain), normalization
 
 
 def _entry(entry: Any, where: str) -> tuple[str, dict[str, Any]]:
