@@ -2,7 +2,7 @@
 
 from collections import OrderedDict
 
-from jaxtyping import Float, Int64
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from mtl_framework import MtlError
@@ -12,16 +12,16 @@ class Embedding(nn.Embedding):
     """Symbols (B, positions) to (B, width, positions), as convolutions read them."""
 
     def forward(
-        self, symbols: Int64[Tensor, "rows positions"]
+        self, symbols: Int[Tensor, "rows positions"]
     ) -> Float[Tensor, "rows width positions"]:
         """A vector for every symbol."""
-        return super().forward(symbols).transpose(1, 2)
+        return super().forward(symbols.long()).transpose(1, 2)
 
 
 class DeepBind(nn.Sequential):
     """DeepBind-256: embedding, one convolution, global max-pooling, two dense layers.
 
-    Takes symbols (B, positions), int64, with at least ``kernel_size`` positions. Weights start
+    Takes symbols (B, positions), integers, with at least ``kernel_size`` positions. Weights start
     normal by He et al. 2015. In blocks of 16x16 convolution and first dense layer have 6400.
 
     Source: Alipanahi et al., Nature Biotechnology 2015, with the sizes of Meyerson and

@@ -33,9 +33,9 @@ class WideBlock(nn.Module):
 
     def forward(self, x: Float[Tensor, "rows in h w"]) -> Float[Tensor, "rows out h2 w2"]:
         """The sum of both ways."""
-        active = F.relu(self.bn1(x))
-        side = x if self.shortcut is None else self.shortcut(active)
-        out: Tensor = self.conv2(F.relu(self.bn2(self.conv1(active)))) + side
+        side = x if self.shortcut is None else self.shortcut(x)
+        inner = self.conv1(F.relu(self.bn1(x)))
+        out: Tensor = self.conv2(F.relu(self.bn2(inner))) + side
         return out
 
 
@@ -44,7 +44,8 @@ class WideResNet(nn.Module):
 
     Units: ``stem``, one a block, ``norm``. The groups have 16, 32 and 64 channels times ``width``;
     the second and third halve the image. Shortcuts between groups are 3x3 convolutions. In blocks
-    of 16x16 the 3x3 convolutions but the stem have 2268.
+    of 16x16 the 3x3 convolutions but the stem have 2268. Stem and classifier start normal by He et
+    al. 2015, the rest as torch's layers do.
 
     Source: Zagoruyko and Komodakis 2016; stem and shortcuts by Meyerson and Miikkulainen, "Modular
     Universal Reparameterization", NeurIPS 2019.
@@ -55,7 +56,7 @@ class WideResNet(nn.Module):
         img_size: their height and width, at least 3.
         blocks: of each group; depth is 6 * blocks + 4.
         width: multiplies the channels.
-        bias: of the blocks' convolutions; the published code has one in generated layers only.
+        bias: of the blocks' convolutions, which the published code has beside the norms.
 
     Raises:
         MtlError: if the inputs are no images, or too small.
@@ -85,6 +86,9 @@ class WideResNet(nn.Module):
         self.groups = nn.Sequential(*groups)
         self.norm = nn.BatchNorm2d(chans)
         self.classifier = nn.Linear(chans, num_classes)
+        for layer in (self.stem, self.classifier):
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+        nn.init.zeros_(self.classifier.bias)
 
     def forward(self, x: Float[Tensor, "rows in h w"]) -> Float[Tensor, "rows classes"]:
         """Class scores."""
