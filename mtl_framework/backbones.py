@@ -17,7 +17,8 @@ from .errors import MtlError, UnknownNameError
 from .heads import class_layers, in_features
 from .recurrent import recurrent_modules
 from .surgery import SURGERY
-from .units import Place, Unit, declared_units, find_places
+from .units import Place, Unit, declared_units, find_places, unit_labels
+from .visits import Normalization
 
 
 @dataclass(frozen=True)
@@ -151,12 +152,12 @@ def build_backbone(
     with torch.random.fork_rng(devices=[]):  # looking at a model draws nothing from the run's seed
         plain = Recipe(config.name, args, surgery, False, factory)
         model = plain.create(2).eval()
-        shape = input_shape or (in_chans, *(img_size or ()))
         if recurrent_modules(model):
             raise MtlError(
                 f"backbone {config.name!r} keeps state from batch to batch, which cannot be routed;"
                 " it can be a task's own backbone only (task_backbones)"
             )
+        shape = input_shape or (in_chans, *(img_size or ()))
         inputs = torch.randn(3, *shape)
         try:
             check_rows(model, config.name, inputs)
@@ -175,10 +176,11 @@ def build_backbone(
             for label, places in units.items()
         }
         chosen, shared = _choose(list(named.values()), config)
+        stages, _ = unit_labels(model, "stage", layers, config.name)
         scoring = [p for name in layers for p in model.get_submodule(name).parameters()]
         backbone = Backbone(
             recipe=recipe,
-            units=tuple(_unit(model, name, places) for name, places in chosen),
+            units=tuple(_unit(model, name, places, ports, stages) for name, places in chosen),
             always_shared=tuple(shared),
             num_features=in_features(model.get_submodule(layers[0])),
             normalization=config.normalization,
@@ -196,8 +198,6 @@ def build_backbone(
         return find_plan(backbone, model, inputs)
 
 
-def _arguments(
-    config: PlainBackboneConfig,
 def build_plain(
     config: PlainBackboneConfig,
     input_shape: tuple[int, ...],
@@ -249,6 +249,8 @@ def build_plain(
     )
 
 
+def _arguments(
+    config: PlainBackboneConfig,
     in_chans: int,
     img_size: tuple[int, int] | None,
     factory: Callable[..., nn.Module] | None,
@@ -280,9 +282,26 @@ def _size(model: nn.Module, place: str) -> int:
     return sum(p.numel() for p in model.get_submodule(place).parameters())
 
 
-def _unit(model: nn.Module, name: str, places: Sequence[Place]) -> Unit:
+def _unit(
+    model: nn.Module,
+    name: str,
+    places: Sequence[Place],
+    ports: Mapping[str, Sequence[Ports]],
+    stages: Mapping[int, str],
+) -> Unit:
     parameters = {p for place in places for p in model.get_submodule(place.names[0]).parameters()}
-    return Unit(name, tuple(p.names[0] for p in places), sum(p.numel() for p in parameters))
+    returned = ports[places[-1].names[0]][-1]
+    shape = returned.shapes[0] if returned.outputs == (1,) else None
+    images = shape is not None and len(shape) == 3
+    channels_first = images and getattr(model, "output_fmt", "NCHW") == "NCHW"
+    return Unit(
+        name,
+        tuple(place.names[0] for place in places),
+        sum(p.numel() for p in parameters),
+        stages[id(next(model.get_submodule(places[0].names[0]).parameters()))],
+        shape,
+        0 if channels_first or shape is None else len(shape) - 1,
+    )
 
 
 def _choose(

@@ -10,8 +10,23 @@ from torch import nn
 from torch.utils import _pytree as pytree
 
 from .context import RoutingContext
-from .layout import RowLayout, merge_groups, split_groups
-from .routing import Call, RouteError
+from .layout import RowLayout, merge_groups, mix_groups, split_groups
+from .routing import Call, RouteError, RoutePlan
+
+
+def plain_attribute(module: nn.Module, name: str) -> Any:
+    """A plain attribute that a model reads from one of its parts, where several stand for it.
+
+    Raises:
+        AttributeError: if it does not exist, or is a parameter, module or method.
+    """
+    value = getattr(module, name)
+    if isinstance(value, (nn.Parameter, nn.Module)) or callable(value):
+        raise AttributeError(
+            f"{name!r} of a weight bank: parameters and methods belong to one weight; "
+            "the bank cannot say which is meant"
+        ) from None
+    return value
 
 
 @dataclass(frozen=True)
@@ -19,11 +34,13 @@ class Ports:
     """Which leaves of a call's arguments and outputs carry rows, as measured by a probe.
 
     One entry a leaf, in the order of ``torch.utils._pytree``: the factor n of a tensor whose
-    first dimension is n times the number of rows, or ``None`` for a leaf without rows.
+    first dimension is n times the number of rows, or ``None`` for a leaf without rows. ``shapes``
+    are those of the outputs without that dimension.
     """
 
     inputs: tuple[int | None, ...]
     outputs: tuple[int | None, ...]
+    shapes: tuple[tuple[int, ...] | None, ...]
 
 
 class WeightBank(nn.Module):
@@ -54,6 +71,11 @@ class WeightBank(nn.Module):
         self.ports = tuple(ports)
         self.context = context
         self.checkpoint = checkpoint
+        self._mixer: tuple[nn.Module, ...] = ()
+
+    def mix_with(self, mixer: nn.Module) -> None:
+        """Let all that the bank returns pass ``mixer``, which belongs to the networks."""
+        self._mixer = (mixer,)  # not registered a second time
 
     def extra_repr(self) -> str:
         """The unit's number."""
@@ -65,13 +87,7 @@ class WeightBank(nn.Module):
             return super().__getattr__(name)
         except AttributeError:
             copies: Any = super().__getattr__("copies")
-            value = getattr(copies[0], name)
-            if isinstance(value, (nn.Parameter, nn.Module)) or callable(value):
-                raise AttributeError(
-                    f"{name!r} of a weight bank: parameters and methods belong to one weight; "
-                    "the bank cannot say which is meant"
-                ) from None
-            return value
+            return plain_attribute(copies[0], name)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Route the rows of all arguments through the weights that their paths use."""
@@ -98,7 +114,7 @@ class WeightBank(nn.Module):
             result = self._call(call, args, kwargs)
             self._check(result, ports, examples * route.groups_out)
             context.passed(route)
-            return result
+            return self._mixed(result, plan)
 
         def layout(groups: int) -> RowLayout:
             return RowLayout(examples, groups, plan.group_major)
@@ -128,7 +144,15 @@ class WeightBank(nn.Module):
             else:
                 merged.append(merge_groups(parts, targets, layout(route.groups_out)))
         context.passed(route)
-        return pytree.tree_unflatten(merged, results[0][1])
+        return self._mixed(pytree.tree_unflatten(merged, results[0][1]), plan)
+
+    def _mixed(self, result: Any, plan: RoutePlan) -> Any:
+        """What the mixer makes of the rows, now that every column has its own."""
+        for mixer in self._mixer:
+            groups = plan.num_groups(self.context.level)
+            layout = RowLayout(plan.examples, groups, plan.group_major)
+            result = mix_groups(result, layout, plan.num_inputs, mixer)
+        return result
 
     def _ports(self) -> Ports:
         """Ports of this call: places of tied modules are called several times a pass."""

@@ -1,12 +1,13 @@
 """Taking one task's network out of the rewritten backbone."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from .backbones import Backbone
 from .banks import WeightBank
+from .errors import MtlError
 from .norms import RoutedBatchNorm
 
 
@@ -32,9 +33,52 @@ def extract_plain(
         for key, value in layer.state_dict().items():
             if f"{name}.{key}" in wanted:
                 state[f"{name}.{key}"] = value.reshape(wanted[f"{name}.{key}"].shape)
-    model.load_state_dict({key: value.detach().cpu() for key, value in state.items()})
     dtype = next(layers[0].parameters()).dtype
-    return (model.to(dtype) if dtype != torch.float32 else model).eval()
+    if dtype != torch.float32:
+        model = model.to(dtype)
+    model.load_state_dict({key: value.detach().cpu() for key, value in state.items()})
+    return model.eval()
+
+
+@torch.no_grad()
+def insert_plain(
+    backbone: Backbone,
+    skeleton: nn.Module,
+    head: nn.Module | None,
+    weights: Sequence[int],
+    state: Mapping[str, Tensor],
+    num_tasks: int,
+) -> None:
+    """Copy a plain model's state into a rewritten one: one path, every task's running averages.
+
+    Args:
+        backbone: of both.
+        skeleton: the rewritten model.
+        head: gets the state's class layers; ``None``: they are left out.
+        weights: of every unit, which the path consists of.
+        state: names and tensors of the plain model.
+        num_tasks: T.
+
+    Raises:
+        MtlError: naming the first tensor that is missing or has another shape; nothing has changed
+            then.
+    """
+    targets = [pair for t in range(num_tasks) for pair in _plain_state(skeleton, weights, t)]
+    layers = list(head) if isinstance(head, nn.ModuleList) else [head] if head is not None else []
+    for name, layer in zip(backbone.class_layers, layers, strict=bool(layers)):
+        targets += [(f"{name}.{key}", value) for key, value in layer.state_dict().items()]
+    pairs = []
+    for name, target in targets:
+        source = state.get(name)
+        if source is None or source.squeeze().shape != target.squeeze().shape:
+            there = "missing" if source is None else f"of shape {tuple(source.shape)}"
+            raise MtlError(
+                f"{name} of backbone {backbone.name!r} should have shape {tuple(target.shape)}, "
+                f"but is {there}"
+            )
+        pairs.append((target, source.reshape(target.shape)))
+    for target, source in pairs:
+        target.copy_(source)
 
 
 def _plain_state(

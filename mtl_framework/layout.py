@@ -1,6 +1,6 @@
 """Moving groups of rows: the copies that routing makes, with their gradients."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,6 +63,35 @@ def merge_groups(parts: Sequence[Tensor], targets: Sequence[Tensor], layout: Row
     return merged
 
 
+def stack_groups(groups: Sequence[Tensor], group_major: bool) -> Tensor:
+    """Rows of groups that are given one by one, all with the same number of examples."""
+    if len(groups) == 1:
+        return groups[0]
+    return torch.stack(list(groups), 0 if group_major else 1).flatten(0, 1)
+
+
+def mix_groups(
+    x: Tensor, layout: RowLayout, inputs: int, mixer: Callable[[Tensor], Tensor]
+) -> Tensor:
+    """Pass rows through a function of all groups of an input.
+
+    Args:
+        x: rows in ``layout``, an input's groups one after the other.
+        layout: of ``x``.
+        inputs: number of inputs.
+        mixer: from (inputs, groups of each, examples, ...) to the same shape.
+
+    Returns:
+        rows in ``layout``, in the memory format of ``x``.
+    """
+    columns = layout.groups // inputs
+    if layout.group_major:
+        y = mixer(x.unflatten(0, (inputs, columns, layout.examples))).flatten(0, 2)
+        return y.contiguous(memory_format=torch.channels_last) if channels_last(x) else y
+    apart = x.unflatten(0, (layout.examples, inputs, columns)).movedim(0, 2)
+    return mixer(apart).movedim(2, 0).flatten(0, 2)
+
+
 def channels_last(x: Tensor) -> bool:
     """Whether images are stored with their channels innermost."""
     return (
@@ -110,8 +139,8 @@ class _Split(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, layout: RowLayout, *sources: Tensor) -> Any:
-        ctx.layout, ctx.sources = layout, sources
-        blocks = _Blocks(x, layout, channels_last(x))
+        ctx.layout, ctx.sources, ctx.last = layout, sources, channels_last(x)
+        blocks = _Blocks(x, layout, ctx.last)
         return tuple(blocks.select(source) for source in sources)
 
     @staticmethod
@@ -121,9 +150,7 @@ class _Split(torch.autograd.Function):
         for source, gradient in zip(ctx.sources, gradients, strict=True):
             if gradient is None:
                 continue
-            if found is None:
-                last = channels_last(gradient)
-            blocks = _Blocks(gradient, _part(layout, len(source)), last)
+            blocks = _Blocks(gradient, _part(layout, len(source)), ctx.last)
             if found is None:
                 found, total = blocks.empty(layout.groups)
                 found.zero_()
@@ -138,10 +165,10 @@ class _Merge(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, layout: RowLayout, count: int, *tensors: Tensor) -> Tensor:
         targets, parts = tensors[:count], tensors[count:]
-        ctx.layout, ctx.targets = layout, targets
-        last = channels_last(parts[0])
+        # gradients get the format of what they belong to: kernels are slow where the two differ
+        ctx.layout, ctx.targets, ctx.last = layout, targets, channels_last(parts[0])
         all_blocks = [
-            _Blocks(part, _part(layout, len(target)), last)
+            _Blocks(part, _part(layout, len(target)), ctx.last)
             for target, part in zip(targets, parts, strict=True)
         ]
         merged, whole = all_blocks[0].empty(layout.groups)
@@ -151,6 +178,6 @@ class _Merge(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Any:
-        blocks = _Blocks(gradient, ctx.layout, channels_last(gradient))
+        blocks = _Blocks(gradient, ctx.layout, ctx.last)
         parts = [blocks.select(target) for target in ctx.targets]
         return (None, None, *[None] * len(ctx.targets), *parts)

@@ -1,7 +1,6 @@
 """TaskNetworks: one backbone, banks of weights, a head for every task."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -10,29 +9,21 @@ from torch import Tensor, nn
 
 from .backbones import Backbone
 from .banks import WeightBank
-from .chunks import Chunk, plan_chunks
+from .chunks import Chunk
 from .context import RoutingContext
 from .data.batches import Batch
 from .distributed import all_reduce_gradients, all_reduce_mean, is_distributed
 from .errors import MtlError
-from .extraction import extract_plain
+from .extraction import extract_plain, insert_plain
 from .heads import HeadBank, resized
-from .layout import RowLayout
+from .layout import RowLayout, stack_groups
 from .model import MultiTaskModel, ParameterCounts, Sharing
 from .norms import route_norms
-from .routing import Ints, RouteError, RoutePlan, StepOrder
+from .planning import Planner, StepPlan
+from .routing import RouteError, RoutePlan
 from .tasks import Task
 
 Assignments = Int[Tensor, "samples units tasks"]
-_KEPT_PLANS = 16
-
-
-@dataclass(frozen=True)
-class _Step:
-    """What a step with some assignments will do: its order and its chunks, planned once."""
-
-    order: StepOrder
-    chunks: tuple[tuple[Chunk, RoutePlan], ...]
 
 
 def _refuse_checkpointing(enable: bool = True) -> None:
@@ -60,10 +51,15 @@ class TaskNetworks(MultiTaskModel):
         checkpoint: recompute the activations of units in the backward pass.
         group_major: order of the rows in memory; default: group-major on the CPU, where it goes
             together with channels-last images, example-major elsewhere.
+        mixers: by unit, modules that mix what the unit returns: from (inputs, columns, examples,
+            ...) to the same shape. Inputs are those of every task, or a single one where it is
+            common; the columns of an input are all (sample, task) pairs that read it, sample by
+            sample. Needs a backbone whose rows may branch, and units that return one tensor.
 
     Raises:
         MtlError: if a number of weights is below one or there is not one for each unit; if the
-            backbone has layers with running statistics of an unknown kind.
+            backbone has layers with running statistics of an unknown kind, or cannot be mixed
+            where ``mixers`` ask for it.
     """
 
     def __init__(
@@ -75,6 +71,7 @@ class TaskNetworks(MultiTaskModel):
         branching: bool | None = None,
         checkpoint: bool = False,
         group_major: bool | None = None,
+        mixers: Mapping[int, nn.Module] | None = None,
     ) -> None:
         super().__init__(tasks)
         units = len(backbone.units)
@@ -90,15 +87,23 @@ class TaskNetworks(MultiTaskModel):
         self.backbone = backbone
         self.weights_per_unit = tuple(weights_per_unit)
         self.branching = backbone.branching if branching is None else branching
-        self._group_major = group_major
         self._format = torch.contiguous_format  # of images and convolutions
         self._context = RoutingContext()
         self._banks: list[list[WeightBank]] = []
+        self.mixers = nn.ModuleDict({str(unit): mixer for unit, mixer in (mixers or {}).items()})
         self.skeleton = self._rewrite(checkpoint)
         self.heads = self._put_heads()
         self.assignment: Tensor
         self.register_buffer("assignment", torch.zeros(units, len(self.tasks), dtype=torch.int64))
-        self._steps: dict[tuple[object, ...], _Step] = {}
+        self.planner = Planner(
+            backbone,
+            self.weights_per_unit,
+            len(self.tasks),
+            self.branching,
+            group_major,
+            [int(unit) for unit in self.mixers],
+        )
+        self._put_mixers()
 
     def _rewrite(self, checkpoint: bool) -> nn.Module:
         backbone = self.backbone
@@ -136,10 +141,30 @@ class TaskNetworks(MultiTaskModel):
             self.skeleton.set_submodule(name, HeadBank(copies, self._context))
         return nn.ModuleList(nn.ModuleList(head) for head in heads)
 
+    def _put_mixers(self) -> None:
+        """Behind the last place of their units."""
+        name = self.backbone.name
+        if self.mixers and not self.branching:
+            raise MtlError(
+                f"backbone {name!r} reads tensors of a unit again behind a later one, so the "
+                "columns of its units cannot be mixed"
+            )
+        for number, mixer in self.mixers.items():
+            unit = self.backbone.units[int(number)]
+            if unit.output_shape is None:
+                raise MtlError(
+                    f"unit {unit.name!r} of backbone {name!r} does not return a single tensor with "
+                    "one row an input, so its columns cannot be mixed"
+                )
+            self._banks[int(number)][-1].mix_with(mixer)
+
     # -- running -------------------------------------------------------------------------------
 
     def losses(self, batch: Batch, assignments: Assignments) -> Float[Tensor, "samples tasks"]:
         """Mean loss of every task's examples under every sampled assignment, differentiable.
+
+        Only labelled examples count. A task without any in the batch is not run: its loss is 0,
+        and neither its path nor its head gets a gradient or a running statistic.
 
         In training mode running statistics move as if samples had been run one after the other,
         task by task. The whole pass is held in memory: see :meth:`accumulate_gradients`.
@@ -147,7 +172,7 @@ class TaskNetworks(MultiTaskModel):
         Raises:
             MtlError: if batch or assignments do not fit the networks.
         """
-        step = self._plan(batch, assignments)
+        step = self.plan(batch, assignments)
         columns: list[Tensor] = []
         try:
             for chunk, plan in step.chunks:
@@ -177,7 +202,7 @@ class TaskNetworks(MultiTaskModel):
         Returns:
             the losses, detached.
         """
-        step = self._plan(batch, assignments)
+        step = self.plan(batch, assignments)
         samples, tasks = step.order.num_samples, step.order.num_tasks
         before = {p: p.grad for p in self.parameters()} if is_distributed() else {}
         for parameter in before:
@@ -205,33 +230,95 @@ class TaskNetworks(MultiTaskModel):
         self, task: int, inputs: Shaped[Tensor, "rows *dims"]
     ) -> Float[Tensor, "rows outputs"]:
         """Outputs of one task's network under :attr:`assignment`; statistics stay untouched."""
-        column = self.assignment.detach().cpu().numpy()
-        key = ("predict", task, len(inputs), self.training, inputs.device, column.tobytes())
-        if key not in self._steps:
-            order = StepOrder(column[None], self.backbone.normalization)
-            chunk = Chunk((0,), (task,))
-            self._keep(key, _Step(order, ((chunk, self._route(order, chunk, len(inputs), False)),)))
-        _, plan = self._steps[key].chunks[0]
-        (outputs,) = self._outputs(inputs, plan, gather_statistics=False)
-        return outputs.squeeze(1)
+        return self.scores(task, self.features(task, inputs))
+
+    def features(
+        self, task: int, inputs: Shaped[Tensor, "rows *dims"]
+    ) -> Float[Tensor, "rows *features"]:
+        """What one task's head reads under :attr:`assignment`; statistics stay untouched.
+
+        Scores already where heads stay inside the model (``backbone.heads_inside``).
+        """
+        return self.features_under(self.assignment[None], task, inputs).squeeze(1)
+
+    def features_under(
+        self,
+        assignments: Assignments,
+        task: int,
+        inputs: Shaped[Tensor, "rows *dims"],
+        common_input: bool = False,
+    ) -> Float[Tensor, "rows samples *features"]:
+        """What one task's head reads under each of several assignments, see :meth:`features`.
+
+        Args:
+            assignments: weights by sample, unit and task.
+            task: its position.
+            inputs: of the task.
+            common_input: run the columns of all tasks on the inputs, for mixers that need them.
+        """
+        tasks = range(len(self.tasks)) if common_input else (task,)
+        weights = assignments.detach().cpu().numpy()
+        plan = self.planner.prediction(tasks, weights, len(inputs), self.training, inputs.device)
+        rows = stack_groups([inputs] * plan.num_groups(0), plan.group_major)
+        position = tuple(tasks).index(task)
+        found = self._features(rows, plan, gather_statistics=False)[position]
+        return found.index_select(1, plan.outputs[position][1])
+
+    def head(self, task: int) -> nn.Module:
+        """The head that a task predicts and is extracted with; a subclass may choose another."""
+        return self.heads[task]
+
+    def scores(
+        self, task: int, features: Float[Tensor, "rows *features"]
+    ) -> Float[Tensor, "rows *outputs"]:
+        """Outputs of :meth:`head` for a task's features, in full precision."""
+        outputs = features
+        if not self.backbone.heads_inside:
+            with self.autocast(features.device):
+                outputs = self.head(task)(features)
+        return outputs if outputs.dtype == torch.float64 else outputs.float()
+
+    def row_losses(
+        self,
+        task: int,
+        features: Float[Tensor, "rows *features"],
+        targets: Shaped[Tensor, "rows *dims"],
+    ) -> Float[Tensor, " rows"]:
+        """Training loss of every row, from its features; a subclass may define another one."""
+        return self.tasks[task].objective.losses(self.scores(task, features), targets)
+
+    @torch.no_grad()
+    def update_statistics(self, batch: Batch) -> None:
+        """Let the running statistics of the path of every task see a batch."""
+        self.losses(batch, self.assignment.cpu()[None])
+
+    def plan(self, batch: Batch, assignments: Assignments) -> StepPlan:
+        """What a step with this batch and these assignments will do in the present mode."""
+        weights = assignments.detach().cpu().numpy().astype(np.int64, copy=False)
+        return self.planner.step(batch, weights, self.training, self.memory_budget)
 
     def _run(self, batch: Batch, chunk: Chunk, plan: RoutePlan) -> Tensor:
         """Losses (samples, tasks) of a chunk."""
         roots = [batch.inputs[chunk.tasks[position]] for position in plan.root_tasks]
-        if len(roots) == 1:
-            rows = roots[0]
-        else:
-            rows = torch.stack(roots, 0 if plan.group_major else 1).flatten(0, 1)
-        scores = self._outputs(rows, plan, gather_statistics=self.training)
+        rows = stack_groups(roots, plan.group_major)
+        found = self._features(rows, plan, gather_statistics=self.training)
         losses = []
-        for task, outputs, (groups, which) in zip(chunk.tasks, scores, plan.outputs, strict=True):
-            targets = batch.targets[task].repeat_interleave(len(groups), 0)
-            each = self.tasks[task].objective.losses(outputs.flatten(0, 1), targets)
-            losses.append(each.view(plan.examples, len(groups)).mean(0)[which])
+        for task, features, (groups, which) in zip(chunk.tasks, found, plan.outputs, strict=True):
+            targets, mask = batch.targets[task], batch.labelled[task] if batch.labelled else None
+            if mask is not None:
+                labelled = mask.nonzero().squeeze(1)
+                features = features.index_select(0, labelled.to(features.device))
+                targets = targets.index_select(0, labelled.to(targets.device))
+            if not len(features):  # others read this task's columns
+                losses.append(features.new_zeros(len(which)))
+                continue
+            targets = targets.repeat_interleave(len(groups), 0)
+            each = self.row_losses(task, features.flatten(0, 1), targets)
+            losses.append(each.view(len(features), len(groups)).mean(0)[which])
         return torch.stack(losses, 1)
 
-    def _outputs(self, rows: Tensor, plan: RoutePlan, gather_statistics: bool) -> list[Tensor]:
-        """Outputs (B, groups, outputs) of every task of a plan, for the task's own groups."""
+    def _features(self, rows: Tensor, plan: RoutePlan, gather_statistics: bool) -> list[Tensor]:
+        """What heads read (B, groups, ...), for every task of a plan and the task's own groups."""
         images = torch.channels_last if plan.group_major else torch.contiguous_format
         if self._format != images:
             self.to(memory_format=images)
@@ -252,117 +339,23 @@ class TaskNetworks(MultiTaskModel):
                 f"expected {expected}"
             )
         by_group = RowLayout(plan.examples, groups, plan.group_major).split_first(found).squeeze(2)
-        outputs = []
         if inside:
-            for part, width in zip(torch.split(by_group, counts, 1), widths, strict=True):
-                outputs.append(part[..., :width])
-        else:
-            for task, (own, _) in zip(plan.tasks, plan.outputs, strict=True):
-                with self.autocast(rows.device):
-                    outputs.append(self.heads[task](by_group.index_select(1, own)))
-        return [y if y.dtype == torch.float64 else y.float() for y in outputs]
+            parts = torch.split(by_group, counts, 1)
+            return [part[..., :width] for part, width in zip(parts, widths, strict=True)]
+        return [by_group.index_select(1, own) for own, _ in plan.outputs]
 
-    # -- planning ------------------------------------------------------------------------------
-
-    def _plan(self, batch: Batch, assignments: Assignments) -> _Step:
-        self._check(batch, assignments)
-        sizes = tuple(len(x) for x in batch.inputs)
-        weights = assignments.detach().cpu().numpy().astype(np.int64, copy=False)
-        device = batch.inputs[0].device
-        key = (
-            sizes, batch.common_input, device, self.training, self.memory_budget,
-            weights.shape, weights.tobytes(),
-        )  # fmt: skip
-        if key not in self._steps:
-            self._keep(key, self._plan_step(weights, sizes, batch.common_input))
-        return self._steps[key]
-
-    def _keep(self, key: tuple[object, ...], step: _Step) -> None:
-        if len(self._steps) >= _KEPT_PLANS:
-            self._steps.pop(next(iter(self._steps)))
-        self._steps[key] = step
-
-    def _plan_step(self, weights: Ints, sizes: tuple[int, ...], common_input: bool) -> _Step:
-        order = StepOrder(weights, self.backbone.normalization)
-        bytes_per_row = None if self.memory_budget is None else self.backbone.activation_bytes
-        budget = None if self.memory_budget is None else self.memory_budget * 2**20
-
-        def cost(chunk: Chunk) -> int:
-            assert bytes_per_row is not None
-            plan = self._route(order, chunk, sizes[chunk.tasks[0]], common_input)
-            levels = (plan.num_groups(level) for level in range(plan.num_units + 1))
-            return sizes[chunk.tasks[0]] * sum(
-                n * size for n, size in zip(levels, bytes_per_row, strict=True)
-            )
-
-        pooled = self.backbone.normalization == "pooled" and self.training
-        chunks = plan_chunks(
-            order.num_samples, sizes, budget, cost, whole_samples=pooled, whole_tasks=common_input
-        )
-        return _Step(
-            order,
-            tuple(
-                (chunk, self._route(order, chunk, sizes[chunk.tasks[0]], common_input))
-                for chunk in chunks
-            ),
-        )
-
-    def _route(
-        self, order: StepOrder, chunk: Chunk, examples: int, common_input: bool
-    ) -> RoutePlan:
-        mode = self.backbone.normalization
-        return RoutePlan(
-            order,
-            chunk.samples,
-            chunk.tasks,
-            examples,
-            branching=self.branching,
-            common_input=common_input,
-            # with own running averages a task, tasks see different layers in evaluation
-            merge_tasks=self.training or mode != "task",
-            # a pooled statistic belongs to one sample
-            merge_samples=not (self.training and mode == "pooled"),
-            group_major=self._rows_group_major(),
-            device=self.assignment.device,
-        )
-
-    def _rows_group_major(self) -> bool:
-        if self._group_major is None:
-            return self.assignment.device.type == "cpu"
-        return self._group_major
-
-    def _check(self, batch: Batch, assignments: Assignments) -> None:
-        units, tasks = len(self.weights_per_unit), len(self.tasks)
-        if tuple(assignments.shape[1:]) != (units, tasks) or not len(assignments):
-            raise MtlError(
-                f"assignments should have shape (samples >= 1, {units} units, {tasks} tasks), "
-                f"found {tuple(assignments.shape)}"
-            )
-        if len(batch.inputs) != tasks:
-            raise MtlError(f"the batch holds {len(batch.inputs)} tasks, the networks {tasks}")
-        most = assignments.amax((0, 2)).tolist()
-        if int(assignments.min()) < 0:
-            raise MtlError(f"assignments should be at least 0, found {int(assignments.min())}")
-        for unit, (found, count) in enumerate(zip(most, self.weights_per_unit, strict=True)):
-            if found >= count:
-                raise MtlError(
-                    f"assignments name weight {found} of unit {self.backbone.units[unit].name!r}, "
-                    f"which has {count}"
-                )
-        sizes = {len(x) for x in batch.inputs}
-        if len(sizes) > 1 and self.training and self.backbone.normalization == "pooled":
-            raise MtlError(
-                f"normalization 'pooled' needs one batch size for all tasks, found {sorted(sizes)}"
-            )
-
-    def _assemble(self, step: _Step, columns: Sequence[Tensor]) -> Tensor:
-        if len(columns) == 1:
+    def _assemble(self, step: StepPlan, columns: Sequence[Tensor]) -> Tensor:
+        """Losses (samples, tasks) of all parts; 0 for tasks that had no labelled example."""
+        samples, tasks = step.order.num_samples, step.order.num_tasks
+        if len(columns) == 1 and columns[0].shape[1] == tasks:
             return columns[0]
-        losses = columns[0].new_zeros(step.order.num_samples, step.order.num_tasks)
+        if not columns:
+            return torch.zeros(samples, tasks, device=self.assignment.device)
+        losses = columns[0].new_zeros(samples, tasks)
         for (chunk, _), part in zip(step.chunks, columns, strict=True):
             rows = torch.tensor(chunk.samples, device=losses.device)
-            tasks = torch.tensor(chunk.tasks, device=losses.device)
-            losses = losses.index_put((rows[:, None], tasks[None]), part)
+            tasks_here = torch.tensor(chunk.tasks, device=losses.device)
+            losses = losses.index_put((rows[:, None], tasks_here[None]), part)
         return losses
 
     # -- parts ---------------------------------------------------------------------------------
@@ -429,12 +422,36 @@ class TaskNetworks(MultiTaskModel):
 
         Its outputs equal :meth:`predict` in evaluation mode.
         """
-        return extract_plain(
+        return self.extract_path(task, self.assignment[:, task].tolist())
+
+    def extract_path(self, task: int, weights: Sequence[int]) -> nn.Module:
+        """Like :meth:`extract`, with any weights, one a unit."""
+        return extract_plain(self.backbone, self.skeleton, self.head(task), weights, task)
+
+    def load_path(
+        self, task: int, weights: Sequence[int], state: Mapping[str, Tensor], head: bool = True
+    ) -> None:
+        """The reverse of :meth:`extract_path`: take a plain model's state, for all tasks' averages.
+
+        What lies outside the banks is overwritten, too.
+
+        Args:
+            task: whose head it is.
+            weights: where the state goes, one weight a unit.
+            state: of a plain model.
+            head: whether to take its class layers.
+
+        Raises:
+            MtlError: naming the first tensor that is missing or has another shape; nothing has
+                changed then.
+        """
+        insert_plain(
             self.backbone,
             self.skeleton,
-            self.heads[task],
-            self.assignment[:, task].tolist(),
-            task,
+            self.head(task) if head else None,
+            weights,
+            state,
+            len(self.tasks),
         )
 
     def sharing(self) -> Sharing:
@@ -450,7 +467,7 @@ class TaskNetworks(MultiTaskModel):
         trained = sum(p.numel() for p in self.parameters())
         used = set(self.shared_parameters())
         for task in range(len(self.tasks)):
-            used.update(self.head_parameters(task))
+            used.update(self.head(task).parameters())
             for unit, weight in enumerate(self.assignment[:, task].tolist()):
                 used.update(self.bank_parameters(unit, weight))
         return ParameterCounts(trained, sum(p.numel() for p in used))

@@ -6,6 +6,7 @@ stream seeds the global generators before the networks are built, others the bat
 strategy.
 """
 
+import functools
 import shlex
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -39,6 +40,7 @@ from .evaluation import Evaluation, SplitMetrics, evaluate
 from .finite import LossWatch, NotFiniteError, check_evaluation, check_parameters
 from .folder import RunFolder
 from .interrupts import Interrupted, Interrupts
+from .load import load_run
 from .model import MultiTaskModel
 from .plugins import Plugins
 from .recurrent import carried_states, restore_states
@@ -162,7 +164,7 @@ class Run:
         network.precision, network.memory_budget = config.precision, config.memory_budget
         strategy.network = network.to(device)
         if state is None:
-            strategy.warm_start()
+            strategy.warm_start(functools.partial(load_run, plugins=plugins))
 
         run = cls(config, plugins, folder, parts, device, console)
         if state is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -16,6 +16,7 @@ from .model import MultiTaskModel
 
 if TYPE_CHECKING:
     from .backbones import Backbone, PlainBackbone
+    from .load import LoadedRun
     from .run import Run
     from .tasks import Suite
 
@@ -84,11 +85,14 @@ class Strategy(ABC):
         """
         raise needs_one_backbone(type(self).__name__, suite)
 
-    def warm_start(self) -> None:  # noqa: B027  # most strategies start from nothing else
+    def warm_start(self, load: Callable[[str], LoadedRun]) -> None:  # noqa: B027  # most need none
         """Take over weights of earlier runs, for strategies that can.
 
         Called once, when a run begins, after :meth:`build` and before anything is written; not
         when a run is resumed or loaded, so that the earlier runs may be gone by then.
+
+        Args:
+            load: gives the run in a folder, like :func:`load_run`.
 
         Raises:
             MtlError: if the earlier runs are not there or do not fit.

@@ -37,14 +37,20 @@ class Unit:
         name: its first place's name, or what the backbone calls it.
         places: names of the submodules that make it up, in execution order.
         num_parameters: of one weight of the unit.
+        stage: label of the stage it belongs to: that of the next unit, unless the stage ends here.
+        output_shape: of what it returns for one input; ``None`` where that is not one tensor.
+        channel_dim: which dimension of ``output_shape`` holds channels.
     """
 
     name: str
     places: tuple[str, ...]
     num_parameters: int
+    stage: str
+    output_shape: tuple[int, ...] | None
+    channel_dim: int
 
 
-def _labels(
+def unit_labels(
     model: nn.Module, granularity: str, class_layers: Sequence[str], backbone: str
 ) -> tuple[dict[int, str], str | None]:
     """Unit label of every parameter, by identity, and the label of the stem."""
@@ -140,7 +146,7 @@ def find_places(
     Raises:
         MtlError: if an argument's batch dimension is of an unsupported kind.
     """
-    labels, stem = _labels(model, granularity, class_layers, backbone)
+    labels, stem = unit_labels(model, granularity, class_layers, backbone)
     places = [place for place in _places(model, labels) if place.unit != _CLASSES]
     while True:
         small = _record(model, places, inputs[:2])
@@ -158,7 +164,9 @@ def find_places(
     ports = {
         name: tuple(
             Ports(
-                _factors(few[0], many[0], name, backbone), _factors(few[1], many[1], name, backbone)
+                _factors(few[0], many[0], name, backbone),
+                _factors(few[1], many[1], name, backbone),
+                tuple(shape and shape[1:] for shape in few[1]),
             )
             for few, many in zip(small[name], large[name], strict=True)
         )
