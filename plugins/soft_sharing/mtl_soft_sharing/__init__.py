@@ -1,9 +1,23 @@
 """Networks whose activations are mixed instead of their weights shared, as a plugin."""
 
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
 from mtl_framework import hookimpl
+
+if TYPE_CHECKING:
+    from mtl_framework import ReportFigure, RunRecord
 
 
 @hookimpl
 def mtl_strategies() -> dict[str, str]:
-    """Strategies by name."""
-    return {}
+    """Misra et al. 2016."""
+    return {"cross_stitch": "mtl_soft_sharing.strategy:CrossStitch"}
+
+
+@hookimpl
+def mtl_figures(runs: "Sequence[RunRecord]") -> "Iterable[ReportFigure]":
+    """Mixing weights of the cross-stitch runs among ``runs``."""
+    from .figures import mixing_figures
+
+    return mixing_figures(runs)

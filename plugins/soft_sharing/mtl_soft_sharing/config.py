@@ -1,0 +1,57 @@
+"""Options of cross-stitch networks."""
+
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field
+
+from mtl_framework import StrategyConfig
+
+
+def _listed(value: object) -> object:
+    return (value,) if isinstance(value, str) and value not in ("stage", "block") else value
+
+
+Positions = Annotated[
+    Literal["stage", "block"] | tuple[str, ...],
+    BeforeValidator(_listed),
+]
+
+
+class CrossStitchConfig(StrategyConfig):
+    """Options of :class:`~mtl_soft_sharing.strategy.CrossStitch`."""
+
+    after: Positions = Field(
+        "stage",
+        description="columns are mixed behind: stage (the last unit of each), block (every unit), "
+        "or units by name or glob",
+    )
+    mixing: Literal["scalar", "channel"] = Field(
+        "scalar", description="one weight a pair of columns, or one a pair and channel"
+    )
+    own_weight: float = Field(
+        0.9,
+        ge=0,
+        le=1,
+        description="a column's weight for itself at the start; the rest is shared out evenly",
+    )
+    optimizer: Literal["adam", "sgd"] = Field("adam", description="sgd, with momentum: the paper's")
+    learning_rate: float = Field(1e-3, gt=0, description="of the columns and heads")
+    momentum: float = Field(0.9, ge=0, lt=1, description="of sgd; the paper does not tell it")
+    mixing_rate: float | None = Field(
+        None,
+        ge=0,
+        description="learning rate of the mixing weights, as a multiple of learning_rate; default: "
+        "100 with sgd (the paper: 100 to 1000), 10 with adam, whose steps are as long as the rate",
+    )
+    loss_weights: dict[str, float] | None = Field(
+        None, description="of tasks, by name; 1 for those left out"
+    )
+    start_from: str | dict[str, str] | None = Field(
+        None,
+        description="folder of a run whose networks the columns start from, or one a task by name",
+    )
+    initialization: Literal["he_uniform", "library"] | None = Field(
+        None,
+        description="of the weights; default: he_uniform, or library (the model's own) where "
+        "weights are pretrained",
+    )

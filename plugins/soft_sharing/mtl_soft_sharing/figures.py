@@ -1,0 +1,156 @@
+"""Mixing weights as heat maps, for the report."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap, TwoSlopeNorm
+
+from mtl_framework import ReportFigure, RunRecord
+from mtl_framework.report.figure import (
+    INK,
+    MUTED,
+    PAPER,
+    new_figure,
+    shortened,
+    style,
+    tick_rotation,
+)
+
+Weights = dict[str, np.ndarray]  # by unit: (to, from), means over channels
+_MOST_NUMBERED = 8  # tasks whose cells have room for numbers
+_SIGNED = LinearSegmentedColormap.from_list("orange_blue", ["#D55E00", PAPER, "#0072b2"])
+
+
+def mixing_figures(runs: Sequence[RunRecord]) -> Iterator[ReportFigure]:
+    """One figure for each label of finished cross-stitch runs: that of the middle error."""
+    found: dict[str, list[RunRecord]] = {}
+    for record in runs:
+        if record.result is not None and record.result.strategy == "cross_stitch":
+            found.setdefault(record.strategy, []).append(record)
+    for number, (label, records) in enumerate(found.items()):
+        ranked = sorted(records, key=_error)
+        record = ranked[(len(ranked) - 1) // 2]
+        others = [run for run in runs if run.strategy != label and run.result is not None]
+        yield mixing_maps(record, len(records), others, f"mixing-{number}")
+
+
+def _error(record: RunRecord) -> tuple[float, int]:
+    assert record.result is not None
+    return record.result.test.error_mean, record.seed
+
+
+def mixing_maps(
+    record: RunRecord, count: int, others: Sequence[RunRecord], name: str
+) -> ReportFigure:
+    """Heat maps (to, from) of a run, one for each unit behind which columns are mixed.
+
+    Args:
+        record: a finished run.
+        count: of how many it stands for.
+        others: runs of other settings, whose time a step is compared with.
+        name: of the figure.
+
+    Raises:
+        MtlError: if the run's checkpoint cannot be read.
+    """
+    assert record.result is not None
+    state = record.checkpoint()
+    weights = mixing_weights(state)
+    tasks = shortened(list(record.result.test.per_task), 12)
+    across = min(4, len(weights))
+    down = -(-len(weights) // across)
+    size = min(max(1.7, 0.75 + 0.42 * len(tasks)), 3.2)
+    most = max(float(np.abs(matrix).max()) for matrix in weights.values())
+    scale = TwoSlopeNorm(0, -most, most)
+    with style():
+        figure = new_figure(1.4 + across * size, 0.6 + down * (size + 0.3))
+        grid = figure.subplots(down, across, squeeze=False, sharex=True, sharey=True)
+        for axes, (unit, matrix) in zip(grid.flat, weights.items(), strict=False):
+            image = _draw(axes, unit, matrix, tasks, scale)
+        for axes in grid.flat[len(weights) :]:
+            axes.set_visible(False)
+        for axes in grid.flat[max(len(weights) - across, 0) : len(weights)]:
+            axes.tick_params(labelbottom=True)
+        figure.supxlabel("from the column of", fontsize=9)
+        figure.supylabel("to the column of", fontsize=9)
+        bar = figure.colorbar(image, ax=grid, pad=0.02, aspect=30)
+        bar.set_label("mixing weight", fontsize=8)
+        bar.outline.set_visible(False)
+    channels = any(np.ndim(value) == 3 for value in _tensors(state).values())
+    return ReportFigure(
+        name,
+        f"What {record.strategy} mixes",
+        f"Heat maps for {len(weights)} units. " + " ".join(_in_words(weights)),
+        f"Run with the middle error of {count} (seed {record.seed}). Each row tells what a task's "
+        "column goes on with behind that unit: so much of every column's activations"
+        f"{', mean over channels' if channels else ''}. {_cost(record, others)}",
+        figure,
+        wide=across * len(tasks) > 16,
+    )
+
+
+def _draw(
+    axes: Axes, unit: str, matrix: np.ndarray, tasks: Sequence[str], scale: TwoSlopeNorm
+) -> Any:
+    image = axes.imshow(matrix, cmap=_SIGNED, norm=scale)
+    axes.set_title(unit)
+    places = np.arange(len(tasks))
+    axes.set_xticks(places, tasks, **({"rotation": 90} if len(tasks) > 2 else tick_rotation(1)))
+    axes.set_yticks(places, tasks)
+    axes.grid(False)
+    axes.tick_params(length=0)
+    for spine in axes.spines.values():
+        spine.set_visible(True)
+        spine.set_color(MUTED)
+    if len(tasks) <= _MOST_NUMBERED:
+        strong = 0.6 * scale.vmax
+        for (row, column), value in np.ndenumerate(matrix):
+            colour = PAPER if abs(value) > strong else INK
+            text = f"{value:.2f}".replace("0.", ".", 1).replace("-", "−")
+            axes.text(column, row, text, ha="center", va="center", fontsize=6.5, color=colour)
+    return image
+
+
+def _tensors(state: Mapping[str, Any]) -> dict[int, Any]:
+    prefix, suffix = "mixers.", ".weight"
+    found = {
+        int(name.removeprefix(prefix).removesuffix(suffix)): value
+        for name, value in state["network"].items()
+        if name.startswith(prefix)
+    }
+    return dict(sorted(found.items()))
+
+
+def mixing_weights(state: Mapping[str, Any]) -> Weights:
+    """Weights (to, from) by unit, from the saved state of a strategy; means over channels."""
+    names = state["positions"]["units"]
+    matrices = [value.double().numpy() for value in _tensors(state).values()]
+    return {
+        name: matrix.mean(2) if matrix.ndim == 3 else matrix
+        for name, matrix in zip(names, matrices, strict=True)
+    }
+
+
+def _in_words(weights: Weights) -> Iterator[str]:
+    for unit, matrix in weights.items():
+        own = np.diag(matrix)
+        rest = matrix[~np.eye(len(matrix), dtype=bool)]
+        others = f", others from {rest.min():.2f} to {rest.max():.2f}" if rest.size else ""
+        yield f"{unit}: own weights from {own.min():.2f} to {own.max():.2f}{others}."
+
+
+def _cost(record: RunRecord, others: Sequence[RunRecord]) -> str:
+    """What a step takes, beside the time of the other settings."""
+    assert record.result is not None
+    passes = record.history.metrics.get("column_passes", ())
+    text = f"A step takes {record.result.seconds_per_iteration:.3g} s"
+    if passes:
+        text += f" for {passes[-1][1]:.0f} passes of a batch of one task through one column"
+    times: dict[str, list[float]] = {}
+    for run in others:
+        assert run.result is not None
+        times.setdefault(run.strategy, []).append(run.result.seconds_per_iteration)
+    shown = ", ".join(f"{label} {np.median(found):.3g} s" for label, found in times.items())
+    return f"{text}{f' ({shown})' if shown else ''}; every task's network needs all columns."

@@ -1,0 +1,121 @@
+"""Networks of one column a task, mixed behind some units."""
+
+from collections.abc import Collection
+
+import torch
+from jaxtyping import Float, Shaped
+from torch import Tensor, nn
+
+from mtl_framework import (
+    Backbone,
+    Batch,
+    ColumnNetwork,
+    ParameterCounts,
+    Suite,
+    TaskNetworks,
+)
+
+from .unit import CrossStitchUnit
+
+
+class CrossStitchNetworks(TaskNetworks):
+    """A column of weights for every task; a task's output is that of its own column.
+
+    Where all tasks read one input, it passes each of the T columns once. Tasks with inputs of
+    their own need all columns for each of them: T * T passes, of which the host makes one. A
+    column's batch norms then meet every task's examples. With ``backbone.normalization="shared"``
+    they normalise by averages over all of them when predicting, with ``"task"`` by the task's.
+
+    What the backbone always shares (its stem, unless ``backbone.shared`` says otherwise) is not
+    a part of the columns.
+
+    Args:
+        backbone: of every column.
+        suite: the tasks.
+        mixed: numbers of the units behind which columns are mixed.
+        own_weight: see :class:`CrossStitchUnit`.
+        per_channel: whether every channel is mixed by weights of its own.
+
+    Raises:
+        MtlError: if the columns of this backbone cannot be mixed there.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        suite: Suite,
+        mixed: Collection[int],
+        own_weight: float,
+        per_channel: bool,
+    ) -> None:
+        columns = len(suite)
+        mixers: dict[int, nn.Module] = {}
+        for number in mixed:
+            unit = backbone.units[number]
+            channels = None
+            if per_channel and unit.output_shape is not None:
+                channels = unit.output_shape[unit.channel_dim]
+            mixers[number] = CrossStitchUnit(columns, own_weight, channels, unit.channel_dim)
+        super().__init__(backbone, suite.tasks, columns, mixers=mixers)
+        self.common_input = suite.common_input
+        own = torch.arange(columns)
+        self.assignment.copy_(own)
+        # a common input takes every task's column once; other inputs take each of the columns
+        self.columns = self.assignment.cpu()[None]
+        if not self.common_input:
+            self.columns = own[:, None, None].expand(-1, *self.assignment.shape).clone()
+
+    @property
+    def passes(self) -> int:
+        """Passes of a batch of one task through one column that a step takes."""
+        return len(self.tasks) if self.common_input else len(self.tasks) ** 2
+
+    def own_weight(self) -> Float[Tensor, ""]:
+        """Mean weight of a column for itself."""
+        found = [mixer.get_parameter("weight").detach() for mixer in self.mixers.values()]
+        return torch.stack([weight.diagonal().mean() for weight in found]).mean()
+
+    def column_of(self, task: int) -> int:
+        """Where the results of a task's own column stand among those of ``columns``."""
+        return 0 if self.common_input else task
+
+    def step(
+        self, batch: Batch, weights: Float[Tensor, " tasks"] | None = None
+    ) -> Float[Tensor, " tasks"]:
+        """Add the gradients of the weighted mean of all tasks' losses, and return the losses."""
+        tasks = len(self.tasks)
+        rows = torch.tensor([self.column_of(task) for task in range(tasks)])
+        chosen = torch.zeros(len(self.columns), tasks, dtype=torch.float64)
+        chosen[rows, torch.arange(tasks)] = 1.0 if weights is None else weights.double()
+        losses = self.accumulate_gradients(batch, self.columns, chosen / tasks)
+        return losses[rows, torch.arange(tasks)]
+
+    def features(
+        self, task: int, inputs: Shaped[Tensor, "rows *dims"]
+    ) -> Float[Tensor, "rows *features"]:
+        """What a task's head reads: the end of its own column, mixed on the way."""
+        found = self.features_under(self.columns, task, inputs, self.common_input)
+        return found[:, self.column_of(task)]
+
+    @torch.no_grad()
+    def update_statistics(self, batch: Batch) -> None:
+        """Let the running statistics of all columns see a batch."""
+        self.losses(batch, self.columns)
+
+    def extract(self, task: int) -> nn.Module:
+        """One task's network: all columns up to the last mixture, its own one behind it."""
+        columns = []
+        for column in range(len(self.tasks)):
+            reader = column if self.common_input else task  # whose running averages it has
+            columns.append(self.extract_path(reader, [column] * len(self.backbone.units)))
+        mixers = {int(unit): mixer for unit, mixer in self.mixers.items()}
+        return ColumnNetwork(self.backbone, columns, mixers, kept=task).cpu().eval()
+
+    def sharing(self) -> None:
+        """No unit is shared as a whole."""
+        return None
+
+    def parameter_counts(self) -> ParameterCounts:
+        """All parameters are needed afterwards, too."""
+        count = sum(p.numel() for p in self.parameters())
+        return ParameterCounts(count, count)

@@ -1,0 +1,149 @@
+"""Cross-stitch networks: a column of weights a task, mixed by learned weights.
+
+Misra, Shrivastava, Gupta and Hebert, "Cross-stitch Networks for Multi-task Learning", CVPR 2016,
+arXiv 1604.03539.
+"""
+
+from collections.abc import Callable, Generator, Mapping
+from fnmatch import fnmatchcase
+from typing import Any, ClassVar
+
+import torch
+
+from mtl_framework import (
+    Backbone,
+    LoadedRun,
+    MtlError,
+    Run,
+    Step,
+    Strategy,
+    StrategyConfig,
+    Suite,
+    UnknownNameError,
+)
+
+from .config import CrossStitchConfig, Positions
+from .network import CrossStitchNetworks
+from .start import start_columns
+
+MIXING_RATES = {"adam": 10.0, "sgd": 100.0}
+
+
+class CrossStitch(Strategy):
+    """One column of weights a task; behind some units each gets a mixture of all columns.
+
+    The mixing weights are trained with the rest, at a learning rate of their own. The preset
+    ``paper`` mixes behind every stage, by channel, with SGD; the paper's own networks (AlexNet,
+    mixed behind its poolings and dense layers) start from single-task ones: ``start_from``.
+    """
+
+    Config: ClassVar[type[StrategyConfig]] = CrossStitchConfig
+    config: CrossStitchConfig
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "paper": {
+            "strategy": {
+                "name": "cross_stitch",
+                "after": "stage",
+                "mixing": "channel",
+                "own_weight": 0.9,
+                "optimizer": "sgd",
+                "mixing_rate": 100.0,
+            },
+            "backbone": {"normalization": "task"},
+        }
+    }
+
+    network: CrossStitchNetworks
+
+    def build(self, backbone: Backbone, suite: Suite) -> CrossStitchNetworks:
+        """A column for every task, and one optimiser with two learning rates."""
+        config = self.config
+        self.loss_weights = _loss_weights(config.loss_weights, suite)
+        mixed = mixed_units(config.after, backbone)
+        self.positions = MixedUnits(tuple(backbone.units[n].name for n in mixed))
+        self.network = CrossStitchNetworks(
+            backbone, suite, mixed, config.own_weight, config.mixing == "channel"
+        )
+        default = "library" if backbone.recipe.pretrained else "he_uniform"
+        self.network.initialize(config.initialization or default)
+        self.optimizer = self._optimizer()
+        return self.network
+
+    def _optimizer(self) -> torch.optim.Optimizer:
+        config = self.config
+        mixing = list(self.network.mixers.parameters())
+        rest = [p for p in self.network.parameters() if p not in set(mixing)]
+        factor = config.mixing_rate
+        factor = MIXING_RATES[config.optimizer] if factor is None else factor
+        groups = [{"params": rest}, {"params": mixing, "lr": config.learning_rate * factor}]
+        if config.optimizer == "sgd":
+            return torch.optim.SGD(groups, config.learning_rate, config.momentum)
+        return torch.optim.Adam(groups, config.learning_rate)
+
+    def warm_start(self, load: Callable[[str], LoadedRun]) -> None:
+        """Let the columns start from single-task networks, where ``start_from`` names some."""
+        if self.config.start_from is not None:
+            start_columns(self.network, self.config.start_from, load)
+
+    def optimize(self, run: Run) -> Generator[Step, None, None]:
+        """Plain training: a batch of every task, a step of everything."""
+        while True:
+            self.network.train()
+            self.optimizer.zero_grad()
+            losses = self.network.step(run.next_batch(), self.loss_weights)
+            self.optimizer.step()
+            yield Step(
+                losses,
+                {"own_weight": self.network.own_weight(), "column_passes": self.network.passes},
+            )
+
+
+class MixedUnits:
+    """Names of the units behind which columns are mixed: saved with the weights, for reports."""
+
+    def __init__(self, units: tuple[str, ...]) -> None:
+        self.units = units
+
+    def state_dict(self) -> dict[str, Any]:
+        """The names."""
+        return {"units": list(self.units)}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Check that they are the same.
+
+        Raises:
+            MtlError: if they are others.
+        """
+        if list(state["units"]) != list(self.units):
+            raise MtlError(
+                f"columns are mixed behind {', '.join(self.units)}, not {', '.join(state['units'])}"
+            )
+
+
+def mixed_units(after: Positions, backbone: Backbone) -> list[int]:
+    """Numbers of the units behind which columns are mixed.
+
+    Raises:
+        MtlError: on a pattern that no unit's name matches.
+    """
+    units = backbone.units
+    if after == "block":
+        return list(range(len(units)))
+    if after == "stage":
+        following = [unit.stage for unit in units[1:]]
+        return [n for n, unit in enumerate(units) if [unit.stage] != following[n : n + 1]]
+    names = [unit.name for unit in units]
+    for pattern in after:
+        if not any(fnmatchcase(name, pattern) for name in names):
+            raise UnknownNameError("unit in strategy.after", pattern, names)
+    return [n for n, name in enumerate(names) if any(fnmatchcase(name, p) for p in after)]
+
+
+def _loss_weights(given: Mapping[str, float] | None, suite: Suite) -> torch.Tensor:
+    given = given or {}
+    for name, weight in given.items():
+        if name not in suite.task_names:
+            raise UnknownNameError("task in strategy.loss_weights", name, suite.task_names)
+        if weight < 0:
+            raise MtlError(f"strategy.loss_weights.{name} should be at least 0, found {weight}")
+    return torch.tensor([given.get(name, 1.0) for name in suite.task_names])
