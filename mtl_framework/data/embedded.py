@@ -9,10 +9,10 @@ def mtl_suites() -> dict[str, str]:
     return {
         "alphabets": "mtl_framework.data.alphabets:alphabets",
         "arrays": "mtl_framework.data.arrays:arrays",
-        "cifar10": "mtl_framework.data.cifar10:cifar10",
-        "crispr": "mtl_framework.data.crispr:crispr",
         "celeba": "mtl_framework.data.celeba:celeba",
+        "cifar10": "mtl_framework.data.cifar10:cifar10",
         "cifar100": "mtl_framework.data.cifar100:cifar100",
+        "crispr": "mtl_framework.data.crispr:crispr",
         "digits": "mtl_framework.data.digits:digits",
         "dkl_mnist": "mtl_framework.data.dkl_mnist:dkl_mnist",
         "folders": "mtl_framework.data.folders:folders",
