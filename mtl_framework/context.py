@@ -69,12 +69,14 @@ class RoutingContext:
 
     def commit(self) -> None:
         """Write the statistics gathered over all parts of a step into the running averages."""
-        for norm in self.gathered:
-            norm.commit()
-        self.gathered.clear()
+        if self.gathered:
+            from .norms import commit_statistics
+
+            commit_statistics(self.gathered)
+            self.gathered.clear()
 
     def discard(self) -> None:
         """Forget statistics of a step that did not finish."""
         for norm in self.gathered:
-            norm.discard()
+            norm.take_gathered()
         self.gathered.clear()

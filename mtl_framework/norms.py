@@ -6,8 +6,10 @@ are normalised group by group. What happens to the running averages depends on t
 :class:`~mtl_framework.visits.StepOrder`.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -25,7 +27,7 @@ from .errors import MtlError
 from .layout import RowLayout
 from .path_norm import path_batch_norm
 from .routing import RouteError, RowGroups
-from .visits import Normalization
+from .visits import Ints, Normalization
 
 BATCH_NORMS: tuple[type[nn.Module], ...] = (
     nn.BatchNorm1d,
@@ -45,13 +47,12 @@ FIXED_NORMS: tuple[type[nn.Module], ...] = (FrozenBatchNorm2d, FrozenBatchNormAc
 class _Gathered:
     """What the finished parts of a step add to the running averages.
 
-    With a momentum these are the final terms; in a cumulative average, sums over the visits.
+    ``part`` (2, slots, channels) belongs to mean and variance: with a momentum the final terms, in
+    a cumulative average sums over the visits. ``visits`` (slots,).
     """
 
-    decay: Float[Tensor, " slots"]
-    visits: Tensor
-    mean: Float[Tensor, "slots channels"]
-    var: Float[Tensor, "slots channels"]
+    part: Float[Tensor, "2 slots channels"]
+    visits: Ints
 
 
 class RoutedBatchNorm(nn.Module):
@@ -148,11 +149,12 @@ class RoutedBatchNorm(nn.Module):
     def _by_path(self, x: Tensor, rows: RowGroups) -> Tensor:
         layout = self._layout(x, rows)
         groups = layout.groups
+        like = x if self.running_mean is None else self.running_mean
+        statistics = like.new_zeros(2, groups, self.num_features)
+        mean, var = statistics
         if groups > 1 and rows.group_major:
-            mean, var = self._statistic(x, groups), self._statistic(x, groups)
             y = path_batch_norm(x, self.weight, self.bias, mean, var, self.eps)
         else:
-            mean, var = self._statistic(x, groups), self._statistic(x, groups)
             view, inner = self._channels_by_path(x, layout)
             weight: Tensor | None = self.weight
             bias: Tensor | None = self.bias
@@ -162,7 +164,7 @@ class RoutedBatchNorm(nn.Module):
             y = F.batch_norm(view, mean.view(-1), var.view(-1), weight, bias, True, 1.0, self.eps)
             y = self._rows_by_path(y, x, layout, inner)
         if self.running_mean is not None and self.context.gather_statistics:
-            self._gather(mean, var, rows)
+            self._gather(statistics, rows)
         return y
 
     def _channels_by_path(self, x: Tensor, layout: RowLayout) -> tuple[Tensor, int]:
@@ -183,10 +185,6 @@ class RoutedBatchNorm(nn.Module):
             return torch.ops.aten._unsafe_view(y, x.shape)
         y = y.reshape(layout.examples, layout.groups, x.shape[1], inner, -1).transpose(2, 3)
         return y.reshape(x.shape)
-
-    def _statistic(self, x: Tensor, groups: int) -> Tensor:
-        like = x if self.running_mean is None else self.running_mean
-        return like.new_zeros(groups, self.num_features)
 
     def _by_sample(self, x: Tensor, rows: RowGroups) -> Tensor:
         """One statistic over all rows of this weight under one sample."""
@@ -218,51 +216,44 @@ class RoutedBatchNorm(nn.Module):
             y = y + self.bias[:, None]
         if self.running_mean is not None and self.context.gather_statistics:
             count = total[:, None] * (layout.examples * view.shape[2] * view.shape[4])
-            self._gather(mean.detach(), var.detach() * count / (count - 1), rows)
+            self._gather(torch.stack([mean, var * count / (count - 1)]).detach(), rows)
         return layout.join_first(y).reshape(x.shape).to(x.dtype)
 
     @torch.no_grad()
-    def _gather(self, mean: Tensor, var: Tensor, rows: RowGroups) -> None:
-        weights, decay, visits = rows.coefficients(self.momentum)
-        mean, var = weights @ mean.to(weights.dtype), weights @ var.to(weights.dtype)
-        before = self._gathered
+    def _gather(self, statistics: Float[Tensor, "2 groups channels"], rows: RowGroups) -> None:
+        assert self.running_mean is not None
+        weights, visits = rows.coefficients(self.momentum, self.running_mean.dtype)
+        part, before = weights @ statistics.to(weights.dtype), self._gathered
         if before is None:
-            self._gathered = _Gathered(decay, visits, mean, var)
             self.context.gathered[self] = None
         else:
-            # a part that does not hold a task's columns has decay 1 and 0 visits for it
-            self._gathered = _Gathered(
-                torch.minimum(before.decay, decay),
-                torch.maximum(before.visits, visits),
-                before.mean + mean,
-                before.var + var,
-            )
+            # a part that does not hold a task's columns has no visit of its slot
+            part, visits = before.part + part, np.maximum(before.visits, visits)
+        self._gathered = _Gathered(part, visits)
 
-    @torch.no_grad()
-    def commit(self) -> None:
-        """Decay the running averages once and add what the step gathered."""
+    def take_gathered(self) -> _Gathered | None:
+        """What the step gathered, once."""
         found, self._gathered = self._gathered, None
-        if found is None or self.running_mean is None or self.running_var is None:
-            return
-        for average, part in ((self.running_mean, found.mean), (self.running_var, found.var)):
-            part = all_reduce_mean(part)
-            old = average.view(self.slots, -1).to(part.dtype)
+        return found
+
+    def add(self, found: _Gathered) -> None:
+        """Move the running averages on by what a step gathered, slot by slot."""
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        counts = torch.as_tensor(found.visits, device=found.part.device)[:, None]
+        for average, part in zip((self.running_mean, self.running_var), found.part, strict=True):
+            old = average.view(self.slots, -1)
             if self.momentum is None:
                 assert self.num_batches_tracked is not None
                 before = self.num_batches_tracked.view(self.slots, 1)
+                total = (before + counts).clamp(min=1).to(part.dtype)
                 # a slot without visits keeps what it has
-                total = (before + found.visits[:, None]).clamp(min=1).to(part.dtype)
-                kept = torch.where(found.visits[:, None] > 0, before / total, 1.0)
-                new = old * kept.to(part.dtype) + part / total
+                new = torch.where(counts > 0, (old * before + part) / total, old)
             else:
-                new = old * found.decay[:, None] + part
+                new = old * (1 - self.momentum) ** counts.to(part.dtype) + part
             average.copy_(new.view_as(average))
         if self.num_batches_tracked is not None:
-            self.num_batches_tracked.add_(found.visits.view_as(self.num_batches_tracked))
-
-    def discard(self) -> None:
-        """Forget what an unfinished step gathered."""
-        self._gathered = None
+            self.num_batches_tracked.add_(counts.view_as(self.num_batches_tracked))
 
     def plain_buffer(self, name: str, task: int) -> Tensor:
         """A buffer as the plain layer of one task has it."""
@@ -301,3 +292,33 @@ def route_norms(
         if child is not None:
             module._modules[name] = route_norms(child, context, mode, num_tasks, done)
     return module
+
+
+@torch.no_grad()
+def commit_statistics(norms: Iterable[RoutedBatchNorm]) -> None:
+    """Decay running averages once and add what a step gathered, few calls for all layers."""
+    averages: list[Tensor] = []
+    parts: list[Tensor] = []
+    decays: list[float] = []
+    counters: list[Tensor] = []
+    visits: list[int] = []
+    for norm in norms:
+        found = norm.take_gathered()
+        if found is None or norm.running_mean is None or norm.running_var is None:
+            continue
+        found = _Gathered(all_reduce_mean(found.part), found.visits)
+        if norm.slots > 1 or norm.momentum is None:
+            norm.add(found)
+            continue
+        count = int(found.visits[0])
+        averages += [norm.running_mean, norm.running_var]
+        parts += [found.part[0, 0], found.part[1, 0]]
+        decays += [(1 - norm.momentum) ** count] * 2
+        if norm.num_batches_tracked is not None:
+            counters.append(norm.num_batches_tracked)
+            visits.append(count)
+    if averages:
+        torch._foreach_mul_(averages, decays)
+        torch._foreach_add_(averages, parts)
+    if counters:
+        torch._foreach_add_(counters, visits)

@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from .visits import Floats, Ints, StepOrder, decay_of, visit_shares
+from .visits import Floats, Ints, StepOrder, visit_shares
 
 
 class RouteError(RuntimeError):
@@ -58,7 +58,7 @@ class RowGroups:
         self.group_major = plan.group_major
         self._plan, self._level, self._unit = plan, level, unit
         self._chosen, self._call, self._span = chosen, call, span
-        self._pooled: dict[float | None, tuple[Tensor, Tensor, Tensor]] = {}
+        self._pooled: dict[tuple[float | None, torch.dtype], tuple[Tensor, Ints]] = {}
 
     @cached_property
     def tasks(self) -> Int64[Tensor, " groups"]:
@@ -84,24 +84,21 @@ class RowGroups:
         """How many columns run through each group."""
         return self._plan.index(self._plan.columns_of(self._level)[self._chosen])
 
-    def coefficients(self, momentum: float | None) -> tuple[Tensor, Tensor, Tensor]:
-        """How the groups enter running averages, as tensors on the rows' device.
+    def coefficients(self, momentum: float | None, dtype: torch.dtype) -> tuple[Tensor, Ints]:
+        """How the groups enter running averages.
 
-        Weights (slots, groups) of the groups' statistics (pooled: of the samples'), decay (slots,)
-        of the averages, visits (slots,); float64 on the CPU. See
-        :func:`~mtl_framework.visits.visit_shares`.
+        Weights (slots, groups) of the groups' statistics (pooled: of the samples') on the rows'
+        device, and visits (slots,). See :func:`~mtl_framework.visits.visit_shares`.
         """
         if self._plan.order.mode != "pooled":
-            weights, decay, visits = self._plan.statistics(self._unit, self._level, momentum)
-            return weights[:, self._span], decay[self._call], visits[self._call]
-        if momentum not in self._pooled:
+            weights, visits = self._plan.statistics(self._unit, self._level, momentum, dtype)
+            return weights[:, self._span], visits[self._call]
+        key = momentum, dtype
+        if key not in self._pooled:
             number, total = self._plan.sample_visits(self._unit, self._level, self._chosen)
-            self._pooled[momentum] = (
-                self._plan.real(visit_shares(number, total, momentum)[None]),
-                self._plan.real(decay_of(total[:1], momentum)),
-                self._plan.index(total[:1]),
-            )
-        return self._pooled[momentum]
+            shares = visit_shares(number, total, momentum)[None]
+            self._pooled[key] = self._plan.real(shares, dtype), total[:1]
+        return self._pooled[key]
 
 
 @dataclass(frozen=True)
@@ -190,7 +187,7 @@ class RoutePlan:
         self._rows: dict[int, RowGroups] = {}
         self._routes: dict[tuple[int, int], Route] = {}
         self._statistics: dict[
-            tuple[int | None, int, float | None], tuple[Tensor, Tensor, Tensor]
+            tuple[int | None, int, float | None, torch.dtype], tuple[Tensor, Ints]
         ] = {}
 
     @property
@@ -302,14 +299,13 @@ class RoutePlan:
         return np.bincount(self._groups[level], minlength=self.num_groups(level))
 
     def statistics(
-        self, unit: int | None, level: int, momentum: float | None
-    ) -> tuple[Tensor, Tensor, Tensor]:
+        self, unit: int | None, level: int, momentum: float | None, dtype: torch.dtype
+    ) -> tuple[Tensor, Ints]:
         """How all groups of a level enter the running averages of a unit's weights.
 
-        Weights (slots, groups), groups in the order of the route's calls; decay (calls, slots) and
-        visits (calls, slots).
+        Weights (slots, groups), groups in the order of the route's calls; visits (calls, slots).
         """
-        key = unit, level, momentum
+        key = unit, level, momentum, dtype
         if key not in self._statistics:
             order, starts = self._calls(unit, level)
             number, total = self._visits(unit, level)
@@ -325,11 +321,7 @@ class RoutePlan:
             call_of[order] = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
             visits = np.zeros((len(starts) - 1, slots), dtype=np.int64)
             visits[call_of[self._groups[level]], slot] = total
-            self._statistics[key] = (
-                self.real(weights[:, order]),
-                self.real(decay_of(visits, momentum)),
-                self.index(visits),
-            )
+            self._statistics[key] = self.real(weights[:, order], dtype), visits
         return self._statistics[key]
 
     def _visits(self, unit: int | None, level: int) -> tuple[Ints, Ints]:
@@ -359,10 +351,9 @@ class RoutePlan:
         tensor = torch.from_numpy(np.ascontiguousarray(values))
         return tensor.to(self.device, non_blocking=True)
 
-    def real(self, values: Floats) -> Tensor:
-        """Numbers on the rows' device, in double precision where that has it."""
-        kind = torch.float32 if self.device.type == "mps" else torch.float64
-        return torch.as_tensor(values, dtype=kind, device=self.device)
+    def real(self, values: Floats, dtype: torch.dtype) -> Tensor:
+        """Numbers on the rows' device."""
+        return torch.as_tensor(values, dtype=dtype, device=self.device)
 
 
 def distinct(codes: Ints) -> tuple[Ints, Ints]:

@@ -116,11 +116,3 @@ def visit_shares(number: Ints, total: Ints, momentum: float | None) -> Floats:
     power = (total - 1 - number).astype(np.float64)
     shares: Floats = momentum * (1 - momentum) ** power
     return shares
-
-
-def decay_of(visits: Ints, momentum: float | None) -> Floats:
-    """What is left of a running average after some visits: (1 - m)^n."""
-    if momentum is None:
-        return np.ones(visits.shape)
-    left: Floats = (1 - momentum) ** visits.astype(np.float64)
-    return left
