@@ -1,7 +1,7 @@
 """The suite ``arrays``: tasks from the arrays of one ``.npz`` file."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -12,6 +12,8 @@ from .labels import called_by
 from .npz import ArrayFile
 from .options import Names
 from .splits import SplitSizes
+from .transformed import transformed
+from .transforms import Transforms
 
 
 def arrays(
@@ -26,6 +28,7 @@ def arrays(
     kind: Literal["auto", "classes", "binary", "numbers"] = "auto",
     channels: Literal["auto", "first", "last"] = "auto",
     size: int | None = None,
+    transforms: dict[str, Any] | None = None,
     train_per_task: int | float | None = None,
     validation_per_task: int | float | None = None,
     test_per_task: int | float | None = None,
@@ -61,6 +64,8 @@ def arrays(
         kind: of the labels; ``auto``: numbers where they are floats, else classes.
         channels: of images with four dimensions; ``auto``: where there are 1, 3 or 4.
         size: images are resized to this width and height, in pixels.
+        transforms: further ones: lists under ``train`` and ``evaluation``, of names of
+            torchvision.transforms.v2 or mappings with ``name`` and arguments.
         train_per_task: a number, or below 1 a share; default: all that other splits leave.
         validation_per_task: likewise; default: those that the file calls so, else none.
         test_per_task: likewise; default: the file's, else the rest, else a fifth.
@@ -70,16 +75,19 @@ def arrays(
         MtlError: naming file, array and task, what was found and what is allowed.
     """
     sizes = SplitSizes(train_per_task, validation_per_task, test_per_task, split_seed)
+    further = Transforms.from_config(transforms, "suite.transforms")
     if task_axis and group_by:
         raise MtlError("suite.task_axis and suite.group_by exclude each other")
     with ArrayFile(Path(data_root) / path) as file:
         form = Form(kind, channels, size, sizes)
         names = [inputs] if inputs else ["images", "images_packed", "features"]
         if task_axis:
-            return Suite("arrays", _by_axis(file, tasks, names, labels, form))
-        if group_by:
-            return Suite("arrays", _by_group(file, tasks, names, labels, group_by, form))
-        return _by_name(file, tasks, names, labels, form)
+            suite = Suite("arrays", _by_axis(file, tasks, names, labels, form))
+        elif group_by:
+            suite = Suite("arrays", _by_group(file, tasks, names, labels, group_by, form))
+        else:
+            suite = _by_name(file, tasks, names, labels, form)
+    return transformed(suite, further)
 
 
 def _by_name(

@@ -65,7 +65,9 @@ def folders(
         ProblemsError: with everything that is wrong in the folders.
         MtlError: naming an option, what was found and what is allowed.
     """
-    form = ImageForm(grey, size, Transforms.from_config(transforms), check_images)
+    form = ImageForm(
+        grey, size, Transforms.from_config(transforms, "suite.transforms"), check_images
+    )
     sizes = SplitSizes(train_per_task, validation_per_task, test_per_task, split_seed)
     root = Path(data_root) / path
     faults = Faults("folders", skip_bad)

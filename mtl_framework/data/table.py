@@ -83,7 +83,9 @@ def table(
         ProblemsError: with everything that is wrong in the file and its images.
         MtlError: naming an option, what was found and what is allowed.
     """
-    form = ImageForm(grey, size, Transforms.from_config(transforms), check_images)
+    form = ImageForm(
+        grey, size, Transforms.from_config(transforms, "suite.transforms"), check_images
+    )
     sizes = SplitSizes(train_per_task, validation_per_task, test_per_task, split_seed)
     faults = Faults("table", skip_bad)
     file = Path(data_root) / path
@@ -94,8 +96,8 @@ def table(
     rows = _given(text, split, faults)
     chosen = _splits(rows, text, labels, stratify_by, sizes, file)
     read = {}
-    for name, members in chosen.items():
-        found, good = source.read(name, members, faults)
+    for name, wanted in chosen.items():
+        found, good = source.read(name, wanted, faults)
         if found is None:
             faults.add(str(file), f"no input of the {name} split can be read")
             faults.stop()

@@ -10,8 +10,11 @@ from torch import Tensor
 from torchvision.transforms import v2
 
 from mtl_framework.data.images import ImageNormalization
+from mtl_framework.data.streaming import LazyInputs
+from mtl_framework.data.transformed import transformed
 from mtl_framework.data.transforms import Transforms, transform_names
 from mtl_framework.errors import MtlError, UnknownNameError
+from mtl_framework.tasks import Binary, Examples, Suite, Task
 
 CROP = {"name": "RandomCrop", "size": 6, "padding": 2}
 
@@ -183,3 +186,61 @@ def test_images_of_one_batch_need_one_shape() -> None:
     transform = parse({"name": "RandomResize", "min_size": 4, "max_size": 9}).train
     with pytest.raises(MtlError, match=r"shapes \(3, .*end with a crop or Resize"):
         transform.apply(pictures(9), torch.arange(9))
+
+
+# -- of a suite that is built ----------------------------------------------------------------------
+
+BOTH = Transforms.from_config(
+    {
+        "train": [{"name": "Pad", "padding": 1}, CROP, NORMALIZE],
+        "evaluation": ["Grayscale", "RGB", {"name": "CenterCrop", "size": 6}, NORMALIZE],
+    }
+)
+
+
+def built(lazy: bool = False, common_input: bool = True) -> Suite:
+    images = pictures(6)
+    inputs = LazyInputs(range(6), decode=images.__getitem__) if lazy else images
+    data = Examples(inputs, torch.arange(6) % 2)
+    other = data if common_input else Examples(images.clone(), data.targets)
+    tasks = [Task(n, Binary(), x, x, x) for n, x in (("a", data), ("b", other))]
+    return Suite("s", tasks, common_input, ("note",), {"kept": 1})
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+def test_a_suite_is_transformed_by_split(lazy: bool) -> None:
+    suite = transformed(built(lazy), BOTH)
+    assert suite.common_input
+    assert (suite.notes, suite.record) == (("note",), {"kept": 1})
+    assert suite.input_shape == (3, 6, 6)
+    task = suite.tasks[1]
+    assert task.normalization == BOTH.normalization
+    assert task.image_transform is not None
+    image = pictures(1, size=30)[0]
+    fitted = v2.functional.resize(image, [8, 8], antialias=True)
+    assert torch.equal(task.image_transform(image), BOTH.evaluation(fitted))
+    assert tuple(task.train.inputs.shape) == (6, 3, 10, 10)
+    assert task.train.transform is not None
+    assert task.test.transform is None
+    assert tuple(task.test.inputs.shape) == (6, 3, 6, 6)
+    found = (
+        task.test.inputs.hold() if isinstance(task.test.inputs, LazyInputs) else task.test.inputs
+    )
+    assert torch.equal(found, torch.stack([BOTH.evaluation(image) for image in pictures(6)]))
+
+
+def test_tasks_with_inputs_of_their_own_keep_them() -> None:
+    suite = transformed(built(common_input=False), BOTH)
+    assert suite.tasks[0].test.inputs is not suite.tasks[1].test.inputs
+
+
+def test_without_transforms_a_suite_stays() -> None:
+    suite = built()
+    assert transformed(suite, Transforms.from_config(None)) is suite
+
+
+def test_features_are_not_transformed() -> None:
+    data = Examples(torch.zeros(4, 3), torch.zeros(4).long())
+    suite = Suite("s", [Task("a", Binary(), data, data)])
+    with pytest.raises(MtlError, match=r"task 'a' are torch.float32 of shape \(4, 3\)"):
+        transformed(suite, BOTH)
