@@ -51,7 +51,9 @@ def celeba(
     if not 1 <= size <= _SQUARE:
         raise MtlError(f"size should be from 1 to {_SQUARE}, found {size}")
     crop: list[Any] = [{"name": "CenterCrop", "size": _SQUARE}, {"name": "Resize", "size": size}]
-    Transforms.from_config(transforms)  # names what is wrong in the user's own counting
+    Transforms.from_config(
+        transforms, "suite.transforms"
+    )  # names what is wrong in the user's own counting
     given = transforms or {}
     both = {key: crop + list(given.get(key) or ()) for key in ("train", "evaluation")}
     form = ImageForm(False, None, Transforms.from_config(both), check_images)
@@ -93,6 +95,7 @@ def celeba(
                 examples["test"],
                 examples["validation"],
                 normalization=form.transforms.normalization,
+                image_transform=form.prediction,
             )
         )
     return Suite("celeba", built, common_input=True)

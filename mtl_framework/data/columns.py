@@ -163,4 +163,4 @@ def _number(cell: str) -> float | None:
 
 def _truth(cell: str) -> int | None:
     number = _number(_TRUTH.get(cell.lower(), cell))
-    return int(number) if number in (0, 1) else None  # type: ignore[arg-type]
+    return int(number) if number in (0, 1) else None

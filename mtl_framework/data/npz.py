@@ -220,4 +220,4 @@ def resized(images: Tensor, size: int) -> Tensor:
 
 def in_parts(rows: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
     """``function`` of all rows, some at a time, so that its intermediate results stay small."""
-    return torch.cat([function(part) for part in rows.split(_ROWS_AT_ONCE)])
+    return torch.cat([function(part) for part in torch.split(rows, _ROWS_AT_ONCE)])

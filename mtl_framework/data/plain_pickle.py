@@ -5,27 +5,38 @@ import pickle
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from ..errors import MtlError
 
-_SCALAR: Callable[..., Any] = np.float64(0).__reduce__()[0]  # numpy's own way to make a number
-_PLAIN: dict[tuple[str, str], Any] = {
-    ("collections", "OrderedDict"): OrderedDict,
-    ("collections", "defaultdict"): defaultdict,
-    ("_codecs", "encode"): codecs.encode,
-    ("numpy", "dtype"): np.dtype,
-    ("numpy.core.multiarray", "scalar"): _SCALAR,
-    ("numpy._core.multiarray", "scalar"): _SCALAR,
-} | {
-    (module, kind.__name__): kind for module in ("__builtin__", "builtins") for kind in (dict, list)
-}
+# numpy's own ways to make a number and an empty array, which is filled afterwards
+_SCALAR: Callable[..., Any] = cast(Any, np.float64(0).__reduce__()[0])
+_ARRAY: Callable[..., Any] = cast(Any, np.empty(0).__reduce__()[0])
+_PLAIN: dict[tuple[str, str], Any] = (
+    {
+        ("collections", "OrderedDict"): OrderedDict,
+        ("collections", "defaultdict"): defaultdict,
+        ("_codecs", "encode"): codecs.encode,
+        ("numpy", "dtype"): np.dtype,
+        ("numpy", "ndarray"): np.ndarray,
+    }
+    | {
+        (f"numpy.{core}.multiarray", name): function
+        for core in ("core", "_core")
+        for name, function in (("scalar", _SCALAR), ("_reconstruct", _ARRAY))
+    }
+    | {
+        (module, kind.__name__): kind
+        for module in ("__builtin__", "builtins")
+        for kind in (dict, list)
+    }
+)
 
 
 class _PlainUnpickler(pickle.Unpickler):
-    """Knows dicts, lists, tuples, sets, texts and numbers, also numpy's; nothing else is called."""
+    """Knows dicts, lists, tuples, sets, texts, numbers, numpy's arrays; calls nothing else."""
 
     def find_class(self, module: str, name: str) -> Any:
         try:
