@@ -1,0 +1,116 @@
+"""Experts: whole backbones, of whose features every task has a mixture of its own."""
+
+import copy
+from collections.abc import Generator
+from typing import Any
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from mtl_framework import (
+    Backbone,
+    MultiTaskModel,
+    ParameterCounts,
+    Run,
+    Step,
+    Strategy,
+    StrategyConfig,
+    Suite,
+    hookimpl,
+)
+
+
+class ExpertsConfig(StrategyConfig):
+    """Options of :class:`Experts`."""
+
+    experts: int = Field(2, ge=1, description="number of backbones")
+    features: int = Field(32, ge=1, description="numbers that every expert gives")
+    learning_rate: float = Field(1e-3, gt=0, description="of Adam")
+
+
+class Mixture(nn.Module):
+    """One task's network: all experts, its mixture of them, its head."""
+
+    def __init__(self, experts: nn.ModuleList, shares: Tensor, head: nn.Module) -> None:
+        super().__init__()
+        self.experts, self.head = experts, head
+        self.shares = nn.Parameter(shares)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Outputs (rows, outputs)."""
+        features = torch.stack([expert(inputs) for expert in self.experts], -1)
+        outputs: Tensor = self.head(features @ self.shares.softmax(0))
+        return outputs
+
+
+class ExpertNetworks(MultiTaskModel):
+    """What the host needs of any networks: predict, extract, sharing, parameter_counts."""
+
+    def __init__(self, backbone: Backbone, suite: Suite, experts: int, features: int) -> None:
+        super().__init__(suite.tasks)
+        shared = nn.ModuleList(backbone.create(features) for _ in range(experts))
+        self.networks = nn.ModuleList(
+            Mixture(shared, torch.zeros(experts), nn.Linear(features, task.objective.num_outputs))
+            for task in suite.tasks
+        )
+
+    def predict(self, task: int, inputs: Tensor) -> Tensor:
+        """Outputs of a task, in the networks' present mode and precision."""
+        with self.autocast(inputs.device):
+            outputs: Tensor = self.networks[task](inputs)
+        return outputs if outputs.dtype == torch.float64 else outputs.float()
+
+    def extract(self, task: int) -> nn.Module:
+        """A task's network alone; it needs all experts, and says so by its size."""
+        return copy.deepcopy(self.networks[task]).cpu().eval()
+
+    def sharing(self) -> None:
+        """No unit is shared as a whole, so there is no grid to show."""
+        return None
+
+    def parameter_counts(self) -> ParameterCounts:
+        """Shared parameters are counted once."""
+        count = sum(parameter.numel() for parameter in self.parameters())
+        return ParameterCounts(trained=count, deployed=count)
+
+
+class Experts(Strategy):
+    """Every task mixes the features of all experts; how much of each is learned."""
+
+    Config = ExpertsConfig
+    config: ExpertsConfig
+    network: ExpertNetworks
+
+    def build(self, backbone: Backbone, suite: Suite) -> ExpertNetworks:
+        """Networks of one's own, and an optimiser over them."""
+        config = self.config
+        self.network = ExpertNetworks(backbone, suite, config.experts, config.features)
+        self.optimizer = torch.optim.Adam(self.network.parameters(), config.learning_rate)
+        return self.network
+
+    def optimize(self, run: Run) -> Generator[Step, None, None]:
+        """Mean loss of every task's labelled examples."""
+        while True:
+            self.network.train()
+            self.optimizer.zero_grad()
+            batch = run.next_batch()
+            losses = []
+            for number, task in enumerate(self.network.tasks):
+                outputs = self.network.predict(number, batch.inputs[number])
+                rows = task.objective.losses(outputs, batch.targets[number])
+                if batch.labelled and batch.labelled[number] is not None:
+                    rows = rows * batch.labelled[number]  # without a label: no loss, no gradient
+                    losses.append(rows.sum() / batch.labelled[number].sum().clamp(min=1))
+                else:
+                    losses.append(rows.mean())
+            total = torch.stack(losses)
+            total.mean().backward()
+            self.optimizer.step()
+            yield Step(total.detach())
+
+
+@hookimpl
+def mtl_strategies() -> dict[str, Any]:
+    """Strategies of this plugin by name."""
+    return {"experts": Experts}

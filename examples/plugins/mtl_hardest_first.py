@@ -1,0 +1,84 @@
+"""Hardest first: full sharing in which tasks count by how far they are behind."""
+
+from collections.abc import Generator
+from typing import Any
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from mtl_framework import (
+    Backbone,
+    Run,
+    Step,
+    Strategy,
+    StrategyConfig,
+    Suite,
+    TaskNetworks,
+    hookimpl,
+)
+
+
+class HardestFirstConfig(StrategyConfig):
+    """Options, with their types, bounds and defaults; the command line checks them."""
+
+    learning_rate: float = Field(1e-3, gt=0, description="of Adam")
+    memory: float = Field(0.9, ge=0, lt=1, description="of the average that losses are smoothed by")
+
+
+class Smoothed(nn.Module):
+    """Every task's loss, smoothed over steps, as a share of its first one."""
+
+    def __init__(self, tasks: int, memory: float) -> None:
+        super().__init__()
+        self.memory = memory
+        self.first: Tensor
+        self.register_buffer("first", torch.zeros(tasks))
+        self.register_buffer("mean", torch.zeros(tasks))
+
+    def update(self, losses: Tensor) -> None:
+        """Add the losses (tasks,) of a step."""
+        if not self.first.any():
+            self.first.copy_(losses)
+            self.mean.copy_(losses)
+        self.mean.lerp_(losses, 1 - self.memory)
+
+    def weights(self) -> Tensor:
+        """(tasks,) larger where less of the first loss is gone; their mean is one."""
+        if not self.first.any():
+            return torch.ones_like(self.mean)
+        shares = self.mean / self.first.clamp(min=1e-8)
+        return shares / shares.mean()
+
+
+class HardestFirst(Strategy):
+    """One weight a unit for all tasks; the loss of each is weighted by what is left of it."""
+
+    Config = HardestFirstConfig
+    config: HardestFirstConfig
+    network: TaskNetworks
+
+    def build(self, backbone: Backbone, suite: Suite) -> TaskNetworks:
+        """Networks that share every unit, and what the loop remembers."""
+        self.network = TaskNetworks(backbone, suite.tasks, weights_per_unit=1)
+        self.smoothed = Smoothed(len(suite), self.config.memory)
+        self.optimizer = torch.optim.Adam(self.network.parameters(), self.config.learning_rate)
+        return self.network
+
+    def optimize(self, run: Run) -> Generator[Step, None, None]:
+        """Weighted losses; what is remembered lies on the object, so that a resumed run has it."""
+        assignments = self.network.assignment.cpu()[None]  # all zeros: the only weight
+        while True:
+            self.network.train()
+            self.optimizer.zero_grad()
+            weights = self.smoothed.weights() / len(self.network.tasks)
+            losses = self.network.accumulate_gradients(run.next_batch(), assignments, weights[None])
+            self.optimizer.step()
+            self.smoothed.update(losses[0].cpu())
+            yield Step(losses, {"largest_weight": float(weights.max())})
+
+
+@hookimpl
+def mtl_strategies() -> dict[str, Any]:
+    """Strategies of this plugin by name."""
+    return {"hardest_first": HardestFirst}
