@@ -1,5 +1,6 @@
 """What happened to the decoders from meta-iteration to meta-iteration, for the report."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -54,7 +55,7 @@ class Course:
         self._seen += 1
         if len(self) > MOST_POINTS:
             for points in (self.iterations, self.costs, self.rates, self.weights):
-                del points[1::2]  # type: ignore[attr-defined]
+                del points[1::2]
             self._stride *= 2
 
     def state_dict(self) -> dict[str, Any]:
@@ -88,8 +89,8 @@ def projected(weights: Float[Tensor, "decoders numbers"]) -> Float[Tensor, "deco
     if size <= MOST_NUMBERS:
         return weights.clone()
     generator = torch.Generator().manual_seed(0)
-    found = weights.new_zeros(len(weights), MOST_NUMBERS)
-    for part in weights.split(4096, 1):  # a part at a time: the directions of all are large
+    found: Tensor = weights.new_zeros(len(weights), MOST_NUMBERS)
+    for part in torch.split(weights, 4096, 1):  # a part at a time: the directions of all are large
         directions = torch.randn(part.shape[1], MOST_NUMBERS, generator=generator)
         found += part @ directions
-    return found / MOST_NUMBERS**0.5
+    return found / math.sqrt(MOST_NUMBERS)

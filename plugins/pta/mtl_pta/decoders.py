@@ -69,13 +69,13 @@ class Decoders(nn.Module):
 
     def mean(self) -> nn.Linear:
         """One layer whose outputs are the mean of all decoders' (equation 14)."""
-        layer = copy.deepcopy(self.layers[0])
-        assert isinstance(layer, nn.Linear)
+        mean = copy.deepcopy(self.layers[0])
+        assert isinstance(mean, nn.Linear)
         with torch.no_grad():
-            for name, value in layer.named_parameters():
-                parts = [decoder.get_parameter(name) for decoder in self.layers]
+            for name, value in mean.named_parameters():
+                parts: list[Tensor] = [layer.get_parameter(name) for layer in self.layers]
                 value.copy_(torch.stack(parts).mean(0))
-        return layer
+        return mean
 
     def freeze_all_but_first(self) -> None:
         """Leave decoders 2 to D without gradients (F)."""

@@ -22,7 +22,8 @@ from mtl_framework import (
 
 FEWEST_POINTS = 8
 _PANELS_A_ROW = 3
-_MOST_NAMED = 8
+_MOST_NAMED = 8  # tasks
+_MOST_DECODERS = 16
 _INCHES_A_NAME = 1.15
 
 
@@ -79,7 +80,7 @@ def trajectories(courses: Sequence[RunCourse]) -> ReportFigure:
         for axes, course in zip(panels, courses, strict=True):
             _draw_paths(axes, course)
         decoders = max(course.weights.shape[1] for course in courses)
-        if decoders <= _MOST_NAMED:
+        if decoders <= _MOST_DECODERS:
             handles, labels = panels[
                 [course.weights.shape[1] for course in courses].index(decoders)
             ].get_legend_handles_labels()
@@ -122,7 +123,7 @@ def schedules(groups: Sequence[Sequence[RunCourse]]) -> ReportFigure:
         "Dropout rates that decoders found",
         f"Mean dropout rate of all decoders over the iterations. {ends}.",
         "Dropout rate in front of the decoders, which noise and selection move from "
-        "meta-iteration to meta-iteration: thin, the mean of each task's decoders; thick, of all. "
+        "meta-iteration to meta-iteration: thin, the mean of each task's decoders; thick, that of all. "
         "Means over the runs of a setting.",
         figure,
     )
@@ -147,7 +148,7 @@ def _draw_paths(axes: Axes, course: RunCourse) -> None:
     for number in range(decoders):
         x, y = plane[:, number].T
         colour = colour_of(number)
-        marker = MARKERS[number % len(MARKERS)]
+        marker = MARKERS[(number + number // len(MARKERS)) % len(MARKERS)]
         axes.plot(
             x, y, color=colour, linewidth=0.7, marker=marker, markersize=2.5, alpha=0.7,
             label=f"decoder {number + 1}",
@@ -168,14 +169,20 @@ def _draw_rates(axes: Axes, group: Sequence[RunCourse]) -> None:
     result = group[0].record.result
     assert result is not None
     names = tuple(result.test.per_task)
-    for number, name in enumerate(names):
+    for number, name in enumerate(names if len(names) > 1 else ()):
         named = len(names) <= _MOST_NAMED
         axes.plot(
             iterations, rates[:, number], linewidth=0.9, alpha=0.9 if named else 0.5,
             color=colour_of(number) if named else MUTED,
             label=name if named else ("a task" if number == 0 else None),
         )  # fmt: skip
-    axes.plot(iterations, rates.mean(1), color=INK, linewidth=2.2, label="all tasks")
+    axes.plot(
+        iterations,
+        rates.mean(1),
+        color=INK,
+        linewidth=2.2,
+        label="all tasks" if len(names) > 1 else names[0],
+    )
     axes.set_title(group[0].record.strategy)
     axes.set_xlabel("iteration")
     axes.set_ylim(0, 1)
@@ -189,7 +196,7 @@ def _mean_rates(group: Sequence[RunCourse]) -> Float[np.ndarray, "points tasks d
 
 
 def _panels(count: int, size: float) -> tuple[Figure, list[Axes]]:
-    columns = min(count, _PANELS_A_ROW)
+    columns = 2 if count == 4 else min(count, _PANELS_A_ROW)
     rows = -(-count // columns)
     figure = new_figure(max(size * columns, 4.2), size * rows + 0.4)
     grid = figure.subplots(rows, columns, squeeze=False)
