@@ -123,8 +123,8 @@ def schedules(groups: Sequence[Sequence[RunCourse]]) -> ReportFigure:
         "Dropout rates that decoders found",
         f"Mean dropout rate of all decoders over the iterations. {ends}.",
         "Dropout rate in front of the decoders, which noise and selection move from "
-        "meta-iteration to meta-iteration: thin, the mean of each task's decoders; thick, that of all. "
-        "Means over the runs of a setting.",
+        "meta-iteration to meta-iteration: thin, the mean of each task's decoders; thick, that of "
+        "all. Means over the runs of a setting.",
         figure,
     )
 
