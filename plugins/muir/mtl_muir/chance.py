@@ -1,0 +1,57 @@
+"""How much layers share, against chance: Figure 3b of Meyerson and Miikkulainen 2019."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from .usage import Places, users
+
+Numbers = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class LayerSharing:
+    """Of every generated weight the share of its blocks whose module another task uses, too.
+
+    Args:
+        observed: (weights,), from 0 to 1.
+        expected: (weights,), the mean where the modules are dealt out to the locations at random.
+        low: (weights,), 2.5 % of the deals lie below.
+        high: (weights,), 2.5 % lie above.
+    """
+
+    observed: Numbers
+    expected: Numbers
+    low: Numbers
+    high: Numbers
+
+
+def layer_sharing(
+    mapping: torch.Tensor, places: Places, deals: int = 200, seed: int = 0
+) -> LayerSharing:
+    """Measure a mapping (L,) against random deals of the same modules, as often each.
+
+    Args:
+        mapping: the module of every location.
+        places: of the locations.
+        deals: random permutations of the mapping.
+        seed: of these.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    tasks, weights = places.tasks_of_locations(), places.weights_of_locations()
+    modules = int(mapping.max()) + 1
+
+    def shares(given: torch.Tensor) -> torch.Tensor:
+        common = users(given, tasks, modules).sum(1) > 1
+        hits = torch.zeros(len(places.weights)).index_add_(0, weights, common[given].float())
+        return hits / weights.bincount()
+
+    dealt = torch.stack(
+        [shares(mapping[torch.randperm(len(mapping), generator=generator)]) for _ in range(deals)]
+    ).double()
+    low, high = dealt.quantile(torch.tensor([0.025, 0.975]).double(), 0)
+    return LayerSharing(
+        shares(mapping).double().numpy(), dealt.mean(0).numpy(), low.numpy(), high.numpy()
+    )
