@@ -56,6 +56,15 @@ class MultiTaskModel(nn.Module, ABC):
     ) -> Float[Tensor, "rows *outputs"]:
         """Outputs of one task's network as it stands, in the model's present mode."""
 
+    def predict_all(
+        self, inputs: Shaped[Tensor, "rows *dims"]
+    ) -> list[Float[Tensor, "rows *outputs"]]:
+        """Outputs of every task's network for inputs that all tasks read, see :meth:`predict`.
+
+        Networks that share their work for common inputs override this.
+        """
+        return [self.predict(task, inputs) for task in range(len(self.tasks))]
+
     @abstractmethod
     def extract(self, task: int) -> nn.Module:
         """One task's network on its own, independent of this object, on the CPU, in eval mode."""

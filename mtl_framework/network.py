@@ -232,6 +232,21 @@ class TaskNetworks(MultiTaskModel):
         """Outputs of one task's network under :attr:`assignment`; statistics stay untouched."""
         return self.scores(task, self.features(task, inputs))
 
+    def predict_all(
+        self, inputs: Shaped[Tensor, "rows *dims"]
+    ) -> list[Float[Tensor, "rows *outputs"]]:
+        """Outputs of every task's network for common inputs; tasks on one path run once."""
+        by_task = self.backbone.heads_inside or self.backbone.normalization == "task"
+        if by_task or self.mixers or self.training:
+            return super().predict_all(inputs)
+        found: dict[tuple[int, ...], Tensor] = {}
+        outputs = []
+        for task, path in enumerate(map(tuple, self.assignment.T.tolist())):
+            if path not in found:
+                found[path] = self.features(task, inputs)
+            outputs.append(self.scores(task, found[path]))
+        return outputs
+
     def features(
         self, task: int, inputs: Shaped[Tensor, "rows *dims"]
     ) -> Float[Tensor, "rows *features"]:
@@ -454,7 +469,7 @@ class TaskNetworks(MultiTaskModel):
             len(self.tasks),
         )
 
-    def sharing(self) -> Sharing:
+    def sharing(self) -> Sharing | None:
         """Which weight of every unit each task uses under :attr:`assignment`."""
         return Sharing(
             tuple(unit.name for unit in self.backbone.units),

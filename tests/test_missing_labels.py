@@ -153,6 +153,26 @@ def test_a_fully_shared_backbone_runs_once_a_batch(lacking: bool) -> None:
         assert calls.rows == [5] * len(first_of_each_unit) * step
 
 
+@pytest.mark.parametrize("normalization", ["shared", "task", "pooled"])
+def test_evaluation_of_a_common_input_runs_each_path_once(normalization: str) -> None:
+    suite = partly(0, common_input=True, size=32)
+    args = {"channels": (8, 8, 8, 8)}
+    torch.manual_seed(1)
+    backbone = make_backbone("resnet18", in_chans=1, args=args, normalization=normalization)
+    network = TaskNetworks(backbone, suite.tasks, 2).eval()
+    network.assignment.copy_(torch.tensor([0, 1, 0]).expand(len(backbone.units), -1))
+    inputs = torch.rand(4, 1, 32, 32)
+    calls = Calls([next(network.banks()).copies[0]])
+    with torch.no_grad():
+        found = network.predict_all(inputs)
+        assert len(calls.rows) == (2 if normalization == "task" else 1)
+        for task, outputs in enumerate(found):
+            torch.testing.assert_close(outputs, network.predict(task, inputs))
+    calls.rows.clear()
+    evaluate(network, suite, 1, CPU, 100)
+    assert len(calls.rows) == (4 if normalization == "task" else 2)  # in two splits
+
+
 def test_batches_of_a_suite_agree_with_the_loops() -> None:
     """Poisoned targets, masks and the common root, as batches bring them."""
     suite = partly(1, common_input=True, size=32)

@@ -244,3 +244,25 @@ def test_workers_are_those_asked_for_or_a_few() -> None:
     assert usable_workers(0) == 0
     assert usable_workers(7) == 7
     assert 0 <= usable_workers(None) <= 4
+
+
+# -- on a GPU --------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_batches_on_a_gpu_are_those_of_the_cpu(tmp_path: Path) -> None:
+    """Crops and flips move bytes, so that they are the same to the bit on every device."""
+    suite = suite_of(tmp_path, True)
+    expected = make(suite, False)
+    cuda = torch.device("cuda")
+    held = BalancedBatches(suite, 4, 3, cuda)
+    streamed = BalancedBatches(suite, 4, 3, cuda, streamed=True, workers=2)
+    before = torch.cuda.get_rng_state()
+    for _ in range(5):
+        batch = expected.next()
+        for other in (held.next(), streamed.next()):
+            for inputs, found in zip(batch.inputs, other.inputs, strict=True):
+                assert found.device.type == "cuda"
+                assert torch.equal(found.cpu(), inputs)
+    assert torch.equal(torch.cuda.get_rng_state(), before)
+    streamed.close()
