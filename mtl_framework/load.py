@@ -197,8 +197,8 @@ def check_tasks(found: Suite, wanted: Suite) -> None:
         )
     if found.input_shapes != wanted.input_shapes:
         shapes = zip(found.input_shapes, wanted.input_shapes, strict=True)
-        mine, theirs = next(pair for pair in shapes if pair[0] != pair[1])
-        raise MtlError(f"suite {found.name!r} has inputs of shape {mine}, the run of {theirs}")
+        here, there = next(pair for pair in shapes if pair[0] != pair[1])
+        raise MtlError(f"suite {found.name!r} has inputs of shape {here}, the run of {there}")
     for mine, theirs in zip(found.tasks, wanted.tasks, strict=True):
         if mine.objective != theirs.objective:
             raise MtlError(
