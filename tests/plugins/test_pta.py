@@ -364,6 +364,7 @@ def test_one_decoder_is_plain_training_whatever_the_letters(variant: str, tasks:
     [
         ("full", [[0, 0, 0], [0, 0, 0]]),
         ("no", [[0, 1, 2], [0, 1, 2]]),
+        (False, [[0, 1, 2], [0, 1, 2]]),  # how YAML reads a bare no
         ({"shared_first": 1}, [[0, 0, 0], [0, 1, 2]]),
         ({"pattern": {"*": [4, 0, 4]}}, [[1, 0, 1], [1, 0, 1]]),
     ],

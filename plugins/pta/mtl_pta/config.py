@@ -22,6 +22,11 @@ def _check_variant(value: object) -> object:
     return value
 
 
+def _unquoted_no(value: object) -> object:
+    """YAML reads a bare ``no`` as false."""
+    return "no" if value is False else value
+
+
 class PtaConfig(StrategyConfig):
     """Options of :class:`~mtl_pta.strategy.PseudoTaskAugmentation`."""
 
@@ -32,10 +37,12 @@ class PtaConfig(StrategyConfig):
         "G (greedy)",
     )
     decoders: int = Field(4, ge=1, description="D, decoders of every task")
-    sharing: Literal["full", "no"] | GivenAssignment = Field(
-        "full",
-        description="which tasks share the units below: full, no, or one of pattern, matrix, "
-        "from_run, shared_first, as of fixed_sharing",
+    sharing: Annotated[Literal["full", "no"] | GivenAssignment, BeforeValidator(_unquoted_no)] = (
+        Field(
+            "full",
+            description="which tasks share the units below: full, no, or one of pattern, matrix, "
+            "from_run, shared_first, as of fixed_sharing",
+        )
     )
     meta_iteration: Annotated[int, Field(ge=1)] | Literal["epoch"] = Field(
         250,
