@@ -126,7 +126,7 @@ class WeightBank(nn.Module):
             if factor is None:
                 parts = [leaf] * len(sources)
             else:
-                parts = split_groups(leaf, sources, layout(route.groups_in))
+                parts = split_groups(leaf, sources, layout(route.groups_in), route.reads_in_order)
             for values, part in zip(per_call, parts, strict=True):
                 values.append(part)
         results = []
@@ -142,7 +142,9 @@ class WeightBank(nn.Module):
             if factor is None:
                 merged.append(parts[0])
             else:
-                merged.append(merge_groups(parts, targets, layout(route.groups_out)))
+                merged.append(
+                    merge_groups(parts, targets, layout(route.groups_out), route.writes_in_order)
+                )
         context.passed(route)
         return self._mixed(pytree.tree_unflatten(merged, results[0][1]), plan)
 

@@ -33,32 +33,46 @@ class RowLayout:
         return x.flatten(0, 2)
 
 
-def split_groups(x: Tensor, sources: Sequence[Tensor], layout: RowLayout) -> tuple[Tensor, ...]:
+def split_groups(
+    x: Tensor, sources: Sequence[Tensor], layout: RowLayout, in_order: bool = False
+) -> tuple[Tensor, ...]:
     """Rows of some groups for each of several calls.
 
     Args:
         x: rows in ``layout``.
         sources: for each call the groups (g,) that it reads.
         layout: of ``x``.
+        in_order: the calls read all groups once, one after the other. Group-major rows are then not
+            copied: what a call does to its rows in place, it does to ``x``.
 
     Returns:
         for each call its rows, in the layout of g groups and the memory format of ``x``.
     """
+    if in_order and layout.group_major:
+        rows = x.shape[0] // layout.groups
+        pieces: tuple[Tensor, ...] = _Cut.apply(x, [rows * len(source) for source in sources])
+        return pieces
     parts: tuple[Tensor, ...] = _Split.apply(x, layout, *sources)
     return parts
 
 
-def merge_groups(parts: Sequence[Tensor], targets: Sequence[Tensor], layout: RowLayout) -> Tensor:
+def merge_groups(
+    parts: Sequence[Tensor], targets: Sequence[Tensor], layout: RowLayout, in_order: bool = False
+) -> Tensor:
     """Put the outputs of several calls together; each group is written by exactly one call.
 
     Args:
         parts: for each call its rows, in the layout of g groups.
         targets: for each call the groups (g,) that it writes.
         layout: of the result, all of whose groups are written.
+        in_order: the calls write one after the other.
 
     Returns:
         rows in ``layout``, in the memory format of the first part.
     """
+    if in_order and layout.group_major:
+        joined: Tensor = _Join.apply(*parts)
+        return joined
     merged: Tensor = _Merge.apply(layout, len(parts), *targets, *parts)
     return merged
 
@@ -86,9 +100,10 @@ def mix_groups(
     """
     columns = layout.groups // inputs
     if layout.group_major:
-        y = mixer(x.unflatten(0, (inputs, columns, layout.examples))).flatten(0, 2)
+        apart = torch.unflatten(x, 0, (inputs, columns, layout.examples))
+        y = mixer(apart).flatten(0, 2)
         return y.contiguous(memory_format=torch.channels_last) if channels_last(x) else y
-    apart = x.unflatten(0, (layout.examples, inputs, columns)).movedim(0, 2)
+    apart = torch.unflatten(x, 0, (layout.examples, inputs, columns)).movedim(0, 2)
     return mixer(apart).movedim(2, 0).flatten(0, 2)
 
 
@@ -132,6 +147,47 @@ class _Blocks:
 
 def _part(layout: RowLayout, groups: int) -> RowLayout:
     return RowLayout(layout.examples, groups, layout.group_major)
+
+
+def _pieces(x: Tensor, sizes: Sequence[int]) -> tuple[Tensor, ...]:
+    """Consecutive rows as tensors that autograd does not know to be views."""
+    return tuple(torch.ops.aten._unsafe_view(part, part.shape) for part in x.split(list(sizes)))
+
+
+def _joined(parts: Sequence[Tensor], last: bool) -> Tensor:
+    """Parts one after the other, all in one memory format."""
+    if last:
+        parts = [part.contiguous(memory_format=torch.channels_last) for part in parts]
+    return torch.cat(list(parts))
+
+
+class _Cut(torch.autograd.Function):
+    """Consecutive rows without a copy; their gradients are put together with one."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, sizes: Sequence[int]) -> Any:
+        ctx.last = channels_last(x)
+        ctx.set_materialize_grads(True)
+        return _pieces(x, sizes)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Any:
+        return _joined(gradients, ctx.last), None
+
+
+class _Join(torch.autograd.Function):
+    """One copy of all parts, whose gradients are views of what comes back."""
+
+    @staticmethod
+    def forward(ctx: Any, *parts: Tensor) -> Tensor:
+        ctx.sizes, ctx.last = [len(part) for part in parts], channels_last(parts[0])
+        return _joined(parts, ctx.last)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Any:
+        if ctx.last:
+            gradient = gradient.contiguous(memory_format=torch.channels_last)
+        return tuple(gradient.split(ctx.sizes))
 
 
 class _Split(torch.autograd.Function):

@@ -1,6 +1,7 @@
 """TaskNetworks: one backbone, banks of weights, a head for every task."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Self
 
 import numpy as np
 import torch
@@ -306,6 +307,15 @@ class TaskNetworks(MultiTaskModel):
     def update_statistics(self, batch: Batch) -> None:
         """Let the running statistics of the path of every task see a batch."""
         self.losses(batch, self.assignment.cpu()[None])
+
+    def train(self, mode: bool = True) -> Self:
+        """Training or evaluation mode, as in torch; quick, as strategies switch every step."""
+        modules = list(self.modules())
+        if any(type(module).train is not nn.Module.train for module in modules[1:]):
+            return super().train(mode)
+        for module in modules:
+            module.__dict__["training"] = mode
+        return self
 
     def plan(self, batch: Batch, assignments: Assignments) -> StepPlan:
         """What a step with this batch and these assignments will do in the present mode."""

@@ -116,7 +116,9 @@ class Route:
     """How the rows pass one unit.
 
     ``identity`` is set where a single weight reads all groups in order, so that nothing need be
-    copied. ``calls`` are ordered by weight; targets are ordered by (parent, weight).
+    copied. ``calls`` are ordered by weight; targets are ordered by (parent, weight). The calls read
+    (``reads_in_order``) or write (``writes_in_order``) all groups once, one call after the other,
+    where each task has weights of its own.
     """
 
     calls: tuple[Call, ...]
@@ -124,6 +126,8 @@ class Route:
     groups_out: int
     level_out: int
     identity: bool
+    reads_in_order: bool
+    writes_in_order: bool
 
 
 class RoutePlan:
@@ -268,8 +272,10 @@ class RoutePlan:
                 )
             )
         groups_in = self.num_groups(level)
-        identity = len(calls) == 1 and np.array_equal(source, np.arange(groups_in))
-        return Route(tuple(calls), groups_in, len(order), level_out, identity)
+        reads = np.array_equal(source[order], np.arange(groups_in))
+        writes = np.array_equal(order, np.arange(len(order)))
+        identity = len(calls) == 1 and reads
+        return Route(tuple(calls), groups_in, len(order), level_out, identity, reads, writes)
 
     def _calls(self, unit: int | None, level: int) -> tuple[Ints, Ints]:
         """Groups (G,) of a level by the weight that they use, and where each weight's begin."""
