@@ -1,5 +1,6 @@
 """Measuring the networks as they stand: metric and loss of every task, on every split."""
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,17 +21,27 @@ class SplitMetrics:
     """What the networks do on one split.
 
     Args:
-        error_mean: mean of the tasks' metrics.
+        error_mean: mean of the tasks' metrics; ``None`` where those differ, as it says nothing.
         error_pooled: the metric over all examples of all tasks together, which is what the
             published code of learned weight sharing reports; ``None`` where metrics differ.
         per_task: the metric of each task, in its own unit, by task name.
         loss_per_task: mean loss of each task, by task name.
     """
 
-    error_mean: float
+    error_mean: float | None
     error_pooled: float | None
     per_task: dict[str, float]
     loss_per_task: dict[str, float]
+
+    @property
+    def overall(self) -> float:
+        """One number to order figures of the same tasks by, lower is better.
+
+        The mean; where metrics differ their geometric mean, whose order does not depend on units.
+        """
+        if self.error_mean is not None:
+            return self.error_mean
+        return math.prod(value ** (1 / len(self.per_task)) for value in self.per_task.values())
 
 
 @dataclass(frozen=True)
@@ -113,10 +124,14 @@ def _measure(
     """Summed scores and summed losses of every task of a group, over its labelled rows."""
     found: dict[int, list[tuple[Tensor, Tensor]]] = {number: [] for number in group}
     for rows, inputs in batches:
-        for number in group:
+        if len(group) == len(suite):
+            all_outputs = network.predict_all(inputs)
+        else:
+            all_outputs = [network.predict(number, inputs) for number in group]
+        for number, outputs in zip(group, all_outputs, strict=True):
             task = suite.tasks[number]
             data = task.splits()[split]
-            outputs, targets = network.predict(number, inputs), data.targets[rows]
+            targets = data.targets[rows]
             if data.labelled is not None:
                 labelled = data.labelled[rows]
                 outputs, targets = outputs[labelled.to(outputs.device)], targets[labelled]
@@ -143,7 +158,7 @@ def summarize(
     one_metric = len({task.objective.metric for task in tasks}) == 1
     names = [task.name for task in tasks]
     return SplitMetrics(
-        error_mean=sum(per_task) / len(per_task),
+        error_mean=sum(per_task) / len(per_task) if one_metric else None,
         error_pooled=tasks[0].objective.summarize(sum(scores) / sum(counts))
         if one_metric
         else None,

@@ -21,6 +21,7 @@ from .evaluation import Evaluation
 from .hookspecs import hookimpl
 from .run import Run
 from .strategy import Step
+from .summary import split_text
 
 
 class MetricsFile:
@@ -134,10 +135,12 @@ class Progress:
     @hookimpl
     def mtl_evaluated(self, run: Run, evaluation: Evaluation) -> None:
         """Say what was found."""
-        metrics = {task.objective.metric for task in run.suite.tasks}
-        unit = metrics.pop() if len(metrics) == 1 else "mean of metrics"
-        figures = [f"{name} {split.error_mean:.2f}" for name, split in evaluation.splits.items()]
-        text = f"iteration {evaluation.iteration}/{run.iterations}: {unit}: {', '.join(figures)}"
+        metrics = {task.name: task.objective.metric for task in run.suite.tasks}
+        figures = [
+            f"{name} {split_text(split, metrics)}" for name, split in evaluation.splits.items()
+        ]
+        unit = f"{next(iter(metrics.values()))}: " if len(set(metrics.values())) == 1 else ""
+        text = f"iteration {evaluation.iteration}/{run.iterations}: {unit}{', '.join(figures)}"
         self.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def close(self) -> None:

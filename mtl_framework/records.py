@@ -165,10 +165,29 @@ class Group:
         return ()
 
     @property
+    def metrics(self) -> Mapping[str, str]:
+        """Name of every task's metric, from the first result; none where no run has ended."""
+        for record in self.records:
+            if record.result is not None:
+                return record.result.metrics
+        return {}
+
+    @property
+    def mixed(self) -> bool:
+        """Whether the tasks have different metrics, so that their mean means nothing."""
+        return len(set(self.metrics.values())) > 1
+
+    @property
     def unit(self) -> str:
-        """What the errors are measured in, e.g. ``error %``."""
-        found = {m for r in self.records if r.result for m in r.result.metrics.values()}
-        return found.pop() if len(found) == 1 else "mean of metrics"
+        """What the errors are measured in, e.g. ``error %``; ``mixed`` where tasks differ."""
+        return "mixed" if self.mixed else next(iter(self.metrics.values()), "error")
+
+    @property
+    def networks(self) -> str:
+        """Backbones of the tasks' own, where they have some, else what the group's is called."""
+        results = [record.result for record in self.records if record.result is not None]
+        own = {result.backbone for result in results if result.backbones is not None}
+        return ", ".join(sorted(own)) or self.backbone
 
 
 def make_groups(records: Iterable[RunRecord]) -> list[Group]:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import platform
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -17,7 +18,7 @@ from .model import ParameterCounts, Sharing
 
 @dataclass(frozen=True)
 class Best:
-    """The evaluation with the lowest mean validation error, the first one on a tie."""
+    """The evaluation that validation prefers, the first one on a tie."""
 
     iteration: int
     validation: SplitMetrics
@@ -30,6 +31,18 @@ class Best:
         if "validation" not in splits:
             return None
         return cls(evaluation.iteration, splits["validation"], splits["test"])
+
+    def is_better_than(self, other: "Best") -> bool:
+        """Whether the mean of the tasks' validation metrics is lower.
+
+        Where metrics differ, the mean of each task's metric relative to its other one has to be
+        below one. As that makes their product smaller, such steps never lead back.
+        """
+        mine, theirs = self.validation, other.validation
+        if mine.error_mean is not None and theirs.error_mean is not None:
+            return mine.error_mean < theirs.error_mean
+        ratios = [_ratio(value, theirs.per_task[task]) for task, value in mine.per_task.items()]
+        return sum(ratios) < len(ratios)
 
 
 @dataclass(frozen=True)
@@ -53,7 +66,7 @@ class Result:
 
     Args:
         strategy: name of the strategy.
-        backbone: name of the backbone.
+        backbone: name of the backbone; where tasks have their own, of all of them with ``+``.
         suite: name of the suite.
         seed: of the run.
         iterations: steps done.
@@ -70,6 +83,7 @@ class Result:
         versions: of framework, torch, timm and python.
         device: what the run computed on.
         threads: of torch, on the CPU.
+        backbones: name of each task's own backbone, by task name; ``None`` where all share one.
     """
 
     strategy: str
@@ -89,6 +103,7 @@ class Result:
     versions: dict[str, str]
     device: str
     threads: int
+    backbones: dict[str, str] | None = None
 
     def save(self, path: Path) -> None:
         """Write as JSON, whole or not at all.
@@ -114,6 +129,12 @@ class Result:
             first = error.errors()[0]
             key = ".".join(map(str, first["loc"])) or "content"
             raise MtlError(f"{file} is not a run's result: {key}: {first['msg']}") from error
+
+
+def _ratio(new: float, old: float) -> float:
+    if old == 0:
+        return 1.0 if new == 0 else math.inf
+    return new / old
 
 
 def versions() -> dict[str, str]:

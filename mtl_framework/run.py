@@ -328,9 +328,7 @@ class Run:
         check_evaluation(evaluation)
         self.last_evaluation = evaluation
         candidate = Best.of(evaluation)
-        if candidate is not None and (
-            self.best is None or candidate.validation.error_mean < self.best.validation.error_mean
-        ):
+        if candidate is not None and (self.best is None or candidate.is_better_than(self.best)):
             self.best = candidate
             state = {"config": self._plain_config(), "network": self.network.state_dict()}
             self._folder.checkpoints.save("best", self.iteration, state)
@@ -433,7 +431,14 @@ class Run:
             versions=versions(),
             device=device_name(self.device),
             threads=torch.get_num_threads(),
+            backbones=self._own_backbones(),
         )
+
+    def _own_backbones(self) -> dict[str, str] | None:
+        if self.suite.common_backbone:
+            return None
+        names = (backbone.name for backbone in self.backbones)
+        return dict(zip(self.suite.task_names, names, strict=True))
 
     def _notify(self, hook: str, **found: Any) -> None:
         for observer in self._observers:

@@ -1,6 +1,7 @@
 """What a finished run says in the terminal."""
 
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
 
 from rich.console import Console, Group, RenderableType
@@ -8,6 +9,7 @@ from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
+from .evaluation import SplitMetrics
 from .result import Assignment, Result
 
 # Okabe and Ito 2008: distinct for all kinds of colour vision. Letters say the same without colour.
@@ -23,6 +25,7 @@ _COLOURS = (
 )
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _WIDE = 30
+_MOST_TASKS = 6
 
 
 def print_summary(result: Result, directory: Path, console: Console) -> None:
@@ -60,16 +63,24 @@ def task_table(result: Result) -> Table:
     for number, task in enumerate(result.metrics, 1):
         kind = [result.metrics[task]] if len(metrics) > 1 else []
         figures = [f"{split.per_task[task]:.2f}" for split in splits.values()]
-        table.add_row(str(number), task, *kind, *figures)
-    blank = [""] * (len(metrics) > 1)
-    means = [f"{split.error_mean:.2f}" for split in splits.values()]
-    table.add_section()
-    table.add_row("", "mean over tasks", *blank, *means, style="bold")
-    pooled = [split.error_pooled for split in splits.values()]
-    if any(value is not None for value in pooled):
-        shown = ["" if value is None else f"{value:.2f}" for value in pooled]
-        table.add_row("", "pooled over examples", *blank, *shown)
+        last = number == len(result.metrics)
+        table.add_row(str(number), task, *kind, *figures, end_section=last and len(metrics) == 1)
+    for label, style, values in (
+        ("mean over tasks", "bold", [split.error_mean for split in splits.values()]),
+        ("pooled over examples", "", [split.error_pooled for split in splits.values()]),
+    ):
+        if all(value is not None for value in values):
+            table.add_row("", label, *(f"{value:.2f}" for value in values), style=style)
     return table
+
+
+def split_text(split: SplitMetrics, metrics: Mapping[str, str]) -> str:
+    """A split's figures in a few words: the mean, or where metrics differ the tasks one by one."""
+    if split.error_mean is not None:
+        return f"{split.error_mean:.2f}"
+    shown = [f"{task} {value:.2f} {metrics[task]}" for task, value in split.per_task.items()]
+    rest = [f"{len(shown) - _MOST_TASKS} more"] if len(shown) > _MOST_TASKS else []
+    return "; ".join([*shown[:_MOST_TASKS], *rest])
 
 
 def sharing_grid(assignment: Assignment, width: int) -> RenderableType:

@@ -51,8 +51,8 @@ def evaluate(
             row.append(f"{metrics.per_task[task.name]:.2f}")
             row.append(f"{metrics.loss_per_task[task.name]:.4f}")
         table.add_row(*row)
-    means = ["mean", ""]
-    for metrics in evaluation.splits.values():
-        means += [f"{metrics.error_mean:.2f}", ""]
-    table.add_row(*means, style="bold")
+    means = [metrics.error_mean for metrics in evaluation.splits.values()]
+    if all(mean is not None for mean in means):
+        cells = [cell for mean in means for cell in (f"{mean:.2f}", "")]
+        table.add_row("mean", "", *cells, style="bold")
     stdout().print(table)

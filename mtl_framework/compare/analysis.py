@@ -23,6 +23,8 @@ from ..stats import (
 class Pair:
     """Whether one strategy's mean error is smaller than another's.
 
+    Where tasks have different metrics, minus Delta m stands for the error.
+
     Args:
         better: the strategy that the test asks about.
         other: what it is compared with.
@@ -77,6 +79,11 @@ class Analysis:
     pairs: tuple[Pair, ...]
     notes: tuple[str, ...]
 
+    @property
+    def unit(self) -> str:
+        """Of the differences between strategies."""
+        return "Δm %" if self.group.mixed else self.group.unit
+
     def row(self, strategy: str) -> Row:
         """The row of a strategy."""
         return next(row for row in self.rows if row.strategy == strategy)
@@ -85,9 +92,11 @@ class Analysis:
     def caption(self) -> str:
         """What the table shows and which test stands behind the bold print."""
         which = "after the last step" if self.select == "last" else "preferred by validation"
+        unit = "each task in its own metric" if self.group.mixed else self.group.unit
+        bold = "Δm larger" if self.group.mixed else "smaller"
         return (
-            f"Test error ({self.group.unit}, lower is better) of the networks {which}: mean ± "
-            "sample standard deviation over seeds. Bold: smaller than every other strategy's by a "
+            f"Test error ({unit}, lower is better) of the networks {which}: mean ± "
+            f"sample standard deviation over seeds. Bold: {bold} than every other strategy's by a "
             f"one-sided Mann–Whitney U test at {self.significance:g} after Holm's correction over "
             "all ordered pairs."
             + (
@@ -114,7 +123,7 @@ def analyse(
     """
     if baseline not in group.strategies:
         baseline = find_baseline(group)
-    pairs = _pairs(group, select)
+    pairs = _pairs(group, baseline, select)
     rows = [
         _row(group, strategy, baseline, select, _is_best(group, strategy, pairs, significance))
         for strategy in group.strategies
@@ -137,13 +146,26 @@ def find_baseline(group: Group) -> str | None:
     return None
 
 
-def errors_by_seed(group: Group, strategy: str, select: Select) -> dict[int, float]:
-    """Error mean over tasks of every finished run."""
-    return {r.seed: f.error_mean for r in group.done(strategy) if (f := r.figures(select))}
+def errors_by_seed(
+    group: Group, strategy: str, baseline: str | None, select: Select
+) -> dict[int, float]:
+    """Error mean over tasks of every finished run.
+
+    Where tasks have different metrics, minus Delta m against the baseline; nothing where that
+    cannot be told.
+    """
+    found = [(r.seed, f) for r in group.done(strategy) if (f := r.figures(select))]
+    if not group.mixed:
+        return {seed: f.error_mean for seed, f in found if f.error_mean is not None}
+    gains = _gains(group, group.done(strategy), baseline, select)
+    if any(gain.mean is None for gain in gains):
+        return {}
+    seeds = (seed for seed, _ in found[: len(gains)])
+    return {s: -gain.mean for s, gain in zip(seeds, gains, strict=True) if gain.mean is not None}
 
 
-def _pairs(group: Group, select: Select) -> list[Pair]:
-    errors = {s: errors_by_seed(group, s, select) for s in group.strategies}
+def _pairs(group: Group, baseline: str | None, select: Select) -> list[Pair]:
+    errors = {s: errors_by_seed(group, s, baseline, select) for s in group.strategies}
     ordered = [(a, b) for a, b in permutations(group.strategies, 2) if errors[a] and errors[b]]
     p_values = [less_p(list(errors[a].values()), list(errors[b].values())) for a, b in ordered]
     found = []
@@ -175,7 +197,7 @@ def _row(group: Group, strategy: str, baseline: str | None, select: Select, best
         runs=len(group.of(strategy)),
         done=len(records),
         failed=sum(record.state == "failed" for record in group.of(strategy)),
-        error_mean=spread([f.error_mean for f in figures]),
+        error_mean=spread([f.error_mean for f in figures if f.error_mean is not None]),
         error_pooled=spread(pooled),
         per_task={t: found for t, found in per_task.items() if found is not None},
         delta_m=spread(means) if len(means) == len(gains) else None,
@@ -239,14 +261,18 @@ def _notes(
         tied = {
             tuple(sorted((pair.better, pair.other)))
             for pair in pairs
-            if set(errors_by_seed(group, pair.better, select).values())
-            == set(errors_by_seed(group, pair.other, select).values())
+            if set(errors_by_seed(group, pair.better, baseline, select).values())
+            == set(errors_by_seed(group, pair.other, baseline, select).values())
         }
         for first, second in sorted(tied):
             notes.append(f"{first} and {second} have equal errors: no test can tell them apart.")
-    if group.unit == "mean of metrics":
+    if group.mixed:
         notes.append(
-            "The tasks have different metrics: their mean compares runs, but has no unit; see Δm."
+            "The tasks have different metrics, whose mean would mean nothing; runs are compared by "
+            "Δm."
+            if baseline
+            else "The tasks have different metrics, whose mean would mean nothing; without a "
+            "baseline for Δm nothing is tested."
         )
     if select == "best" and any(r.result and r.result.best is None for r in group.records):
         notes.append("Without validation examples, the networks after the last step count.")

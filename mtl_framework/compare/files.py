@@ -180,7 +180,8 @@ def _numbers(record: RunRecord) -> Iterator[tuple[str, str, str, float | int | s
     for name, split in splits.items():
         if split is None:
             continue
-        yield "error_mean", name, "", split.error_mean
+        if split.error_mean is not None:
+            yield "error_mean", name, "", split.error_mean
         if split.error_pooled is not None:
             yield "error_pooled", name, "", split.error_pooled
         for task, value in split.per_task.items():

@@ -9,12 +9,15 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from ..evaluation import SplitMetrics
 from ..stats import Spread
+from ..summary import split_text
 from .analysis import Analysis, Row
 from .execution import Tracked
 
 _ORDER = ("running", "failed", "stopped", "waiting", "done")
 _STYLES = {"running": "cyan", "failed": "bold red", "stopped": "yellow", "done": "green"}
+_MOST_TASKS = 6  # with columns of their own, where metrics differ
 _BESIDE = 5  # lines of header, rule and summary
 
 
@@ -81,7 +84,7 @@ def grid_table(tracked: Sequence[Tracked], most: int | None = None) -> Group:
             Text(item.state, style=_STYLES.get(item.state, "dim")),
             f"{item.status.iteration}/{total}",
             ProgressBar(total, item.status.iteration, width=12),
-            "" if result is None else f"{result.test.error_mean:.2f}",
+            "" if result is None else short_figures(result.test),
         )
     counts: Counter[str] = Counter(item.state for item in tracked)
     total_text = ", ".join(f"{counts[state]} {state}" for state in _ORDER if counts[state])
@@ -123,28 +126,41 @@ def print_analyses(analyses: Sequence[Analysis], console: Console) -> None:
 
 def analysis_table(analysis: Analysis) -> Table:
     """One group's table, with the caption below."""
-    title = f"{analysis.group.suite} · {analysis.group.backbone}"
+    title = f"{analysis.group.suite} · {analysis.group.networks}"
     table = Table(
         title=title, box=None, pad_edge=False, header_style="bold", caption=analysis.caption,
         caption_justify="left", title_justify="left",
     )  # fmt: skip
     table.add_column("strategy", overflow="fold")
-    for name in ("runs", "error", "pooled", "Δm %", "trained", "deployed", "seconds", "MiB"):
+    shown = analysis.group.tasks[:_MOST_TASKS] if analysis.group.mixed else ()
+    errors = [f"{task}\n{analysis.group.metrics[task]}" for task in shown] or ["error", "pooled"]
+    for name in ("runs", *errors, "Δm %", "trained", "deployed", "seconds", "MiB"):
         table.add_column(name, justify="right", no_wrap=True)
     for row in analysis.rows:
-        error = with_sd(row.error_mean)
+        mean, delta = with_sd(row.error_mean), with_sd(row.delta_m, signed=True)
+        bold = "[bold]{}[/]" if row.best else "{}"
+        if analysis.group.mixed:
+            figures = [*(with_sd(row.per_task.get(task)) for task in shown), bold.format(delta)]
+        else:
+            figures = [bold.format(mean), with_sd(row.error_pooled), delta]
         table.add_row(
             row.strategy,
             runs_text(row),
-            f"[bold]{error}[/]" if row.best else error,
-            with_sd(row.error_pooled),
-            with_sd(row.delta_m, signed=True),
+            *figures,
             mean_of(row.trained, ",.0f"),
             mean_of(row.deployed, ",.0f"),
             mean_of(row.seconds, ",.0f"),
             mean_of(row.memory, ",.0f"),
         )
     return table
+
+
+def short_figures(split: SplitMetrics) -> str:
+    """The mean; where metrics differ, those of the first tasks."""
+    if split.error_mean is not None:
+        return f"{split.error_mean:.2f}"
+    values = [f"{value:.2f}" for value in split.per_task.values()]
+    return " / ".join([*values[:3], *(["…"] if len(values) > 3 else [])])
 
 
 def with_sd(found: Spread | None, digits: int = 2, signed: bool = False) -> str:
@@ -187,5 +203,7 @@ def _name(item: Tracked) -> str:
 def _outcome(item: Tracked) -> str:
     if item.status.result is None:
         return f"failed: {item.status.error}"
-    error = item.status.result.test.error_mean
-    return f"test error {error:.2f} after {duration(item.status.seconds)}"
+    result = item.status.result
+    figures = split_text(result.test, result.metrics)
+    error = "test" if result.test.error_mean is None else "test error"
+    return f"{error} {figures} after {duration(item.status.seconds)}"

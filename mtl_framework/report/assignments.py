@@ -89,5 +89,5 @@ def clustered_order(frequencies: NDArray[np.float64]) -> list[int]:
 
 def middle_run(records: Sequence[RunRecord]) -> int:
     """Position of the run with the middle error; the lower one of an even number."""
-    errors = [r.result.test.error_mean if r.result else float("inf") for r in records]
+    errors = [r.result.test.overall if r.result else float("inf") for r in records]
     return sorted(range(len(errors)), key=lambda n: errors[n])[(len(errors) - 1) // 2]

@@ -9,10 +9,13 @@ from ..records import Group, RunRecord
 from .figure import MARKERS, ReportFigure, colour_of, new_figure, style
 
 Series = Mapping[int, Sequence[float]]
+_MOST_PANELS = 6
 
 
 def error_curves(group: Group) -> ReportFigure | None:
     """Mean and band over seeds of every strategy; ``None`` where nothing was evaluated."""
+    if group.mixed:
+        return _task_curves(group)
     series = {s: _collect([_errors(r) for r in group.done(s)]) for s in group.strategies}
     if not any(series.values()):
         return None
@@ -29,6 +32,44 @@ def error_curves(group: Group) -> ReportFigure | None:
         "Error while training",
         f"Line chart of the mean test {group.unit} against iterations; {'; '.join(ends)}.",
         "Mean over seeds of the error mean over tasks on the test examples; the band is one sample "
+        "standard deviation to each side.",
+        figure,
+    )
+
+
+def _task_curves(group: Group) -> ReportFigure | None:
+    """A panel a task, each in its own metric; for the first six tasks."""
+    tasks = group.tasks[:_MOST_PANELS]
+    panels = {
+        task: {s: _collect([_errors(r, task) for r in group.done(s)]) for s in group.strategies}
+        for task in tasks
+    }
+    if not any(any(series.values()) for series in panels.values()):
+        return None
+    with style():
+        columns = min(len(tasks), 3)
+        rows = -(-len(tasks) // columns)
+        figure = new_figure(3.2 * columns, 2.9 * rows)
+        axes = figure.subplots(rows, columns, squeeze=False)
+        for axis, (task, series) in zip(axes.flat, panels.items(), strict=False):
+            _draw(axis, series)
+            axis.set_title(task)
+            axis.set_ylabel(f"test {group.metrics[task]}")
+            axis.set_ylim(bottom=0)
+        for axis in axes.flat[len(tasks) :]:
+            axis.remove()
+        axes.flat[0].legend(loc="upper right")
+    ends = [
+        f"{task}, {name} ends at {_last(found):.2f}"
+        for task, series in panels.items()
+        for name, found in series.items()
+        if found
+    ]
+    return ReportFigure(
+        "error",
+        "Error while training",
+        f"Line charts of each task's test metric against iterations; {'; '.join(ends)}.",
+        "Mean over seeds of each task's metric on the test examples; the band is one sample "
         "standard deviation to each side.",
         figure,
     )
@@ -57,9 +98,10 @@ def entropy_curves(group: Group) -> ReportFigure | None:
     )
 
 
-def _errors(record: RunRecord) -> dict[int, float]:
-    found = record.history.evaluations
-    return {n: float(splits["test"]["error_mean"]) for n, splits in found if "test" in splits}
+def _errors(record: RunRecord, task: str | None = None) -> dict[int, float]:
+    """The error mean, or a task's error, by iteration."""
+    tests = [(n, splits["test"]) for n, splits in record.history.evaluations if "test" in splits]
+    return {n: float(t["error_mean"] if task is None else t["per_task"][task]) for n, t in tests}
 
 
 def _metric(record: RunRecord, name: str) -> dict[int, float]:

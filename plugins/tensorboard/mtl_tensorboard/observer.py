@@ -54,7 +54,8 @@ class TensorBoard:
         if self._writer is None:
             return
         for split, found in evaluation.splits.items():
-            self._scalar(f"{split}/error_mean", found.error_mean, run)
+            if found.error_mean is not None:
+                self._scalar(f"{split}/error_mean", found.error_mean, run)
             if found.error_pooled is not None:
                 self._scalar(f"{split}/error_pooled", found.error_pooled, run)
             for task, value in found.per_task.items():
