@@ -1,18 +1,19 @@
 """The suite ``cifar100``: the 20 coarse labels of CIFAR-100 as tasks."""
 
-import codecs
-import pickle
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Int64
 from torchvision.datasets import CIFAR100
 
 from ..errors import MtlError
 from ..tasks import Classification, Examples, Suite, Task
+from .plain_pickle import read_plain
 from .published import obtain
 from .splits import SplitSizes, make_splits
+from .transformed import transformed
 from .transforms import Transforms
 
 _COARSE, _FINE = 20, 5
@@ -52,7 +53,7 @@ def cifar100(
         MtlError: if files are missing or damaged, with what to do.
     """
     sizes = SplitSizes(train_per_task, validation_per_task, test_per_task, split_seed)
-    steps = Transforms.from_config(transforms)
+    further = Transforms.from_config(transforms, "suite.transforms")
     images, fine, coarse = [], [], []
     for train in (True, False):
         found = obtain(
@@ -66,40 +67,33 @@ def cifar100(
         images.append(torch.from_numpy(found.data).permute(0, 3, 1, 2))
         fine.append(np.array(found.targets))
         coarse.append(
-            np.array(_read_plain(folder / ("train" if train else "test"))["coarse_labels"])
+            np.array(read_plain(folder / ("train" if train else "test"))["coarse_labels"])
         )
-    names = _read_plain(folder / "meta")["coarse_label_names"]
+    names = read_plain(folder / "meta")["coarse_label_names"]
     count = len(images[0])
     everything = torch.cat(images).contiguous()
     labels, groups = np.concatenate(fine), np.concatenate(coarse)
     _check_pairs(labels, groups, folder)
-    rest = {split: steps.of(split).rest for split in ("train", "validation", "test")}
     tasks = []
     for group, task in enumerate(names):
         rows = np.flatnonzero(groups == group)
-        given = {"train": rows[rows < count], "test": rows[rows >= count]}
+        given: dict[str | None, Int64[np.ndarray, " _"]] = {
+            "train": rows[rows < count],
+            "test": rows[rows >= count],
+        }
         chosen = make_splits(given, labels, sizes)
         classes = np.unique(labels[rows])
-        splits = {}
-        for split, members in chosen.items():
-            fixed = steps.of(split).fixed
-            inputs = everything[torch.from_numpy(members)]
-            if len(fixed):
-                inputs = torch.stack([fixed(image) for image in inputs])
-            targets = torch.from_numpy(np.searchsorted(classes, labels[members]))
-            splits[split] = Examples(inputs, targets, transform=rest[split])
-        objective = Classification(_FINE, tuple(found.classes[label] for label in classes))
-        tasks.append(
-            Task(
-                task,
-                objective,
-                splits["train"],
-                splits["test"],
-                splits.get("validation"),
-                normalization=steps.normalization,
+        splits = {
+            split: Examples(
+                everything[torch.from_numpy(members)],
+                torch.from_numpy(np.searchsorted(classes, labels[members])),
             )
-        )
-    return Suite("cifar100", tasks)
+            for split, members in chosen.items()
+        }
+        objective = Classification(_FINE, tuple(found.classes[label] for label in classes))
+        validation = splits.get("validation")
+        tasks.append(Task(task, objective, splits["train"], splits["test"], validation))
+    return transformed(Suite("cifar100", tasks), further)
 
 
 def _check_pairs(labels: np.ndarray, groups: np.ndarray, folder: Path) -> None:
@@ -111,25 +105,3 @@ def _check_pairs(labels: np.ndarray, groups: np.ndarray, folder: Path) -> None:
             f"{folder} should hold {_COARSE * _FINE} pairs of a coarse and a fine label, {_FINE} "
             f"of each coarse one, found {len(pairs)}"
         )
-
-
-class _PlainUnpickler(pickle.Unpickler):
-    """Reads numbers, texts, lists and numpy's arrays; nothing else can be called."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        if module in ("numpy.core.multiarray", "numpy._core.multiarray") and name == "_reconstruct":
-            return np.empty(0).__reduce__()[0]
-        if module == "numpy" and name in ("ndarray", "dtype"):
-            return getattr(np, name)
-        if (module, name) == ("_codecs", "encode"):  # how python 3 writes bytes for python 2
-            return codecs.encode
-        raise pickle.UnpicklingError(f"{module}.{name} is not allowed")
-
-
-def _read_plain(path: Path) -> dict[str, Any]:
-    try:
-        with path.open("rb") as file:
-            found = _PlainUnpickler(file, encoding="latin1").load()
-    except (OSError, pickle.UnpicklingError, EOFError, ValueError) as error:
-        raise MtlError(f"cannot read {path}: {error}") from error
-    return dict(found)

@@ -164,9 +164,10 @@ def _task(
     labels = np.array(images.classes)
     where = str(root / name)
     rows = _common_classes(images.rows, labels, where, faults)
+    if "validation" not in rows and sizes.validation is None:
+        sizes = replace(sizes, validation=_FIFTH)
+    rows = _frequent_classes(rows, labels, sizes, where, faults)
     try:
-        if "validation" not in rows and sizes.validation is None:
-            sizes = replace(sizes, validation=_FIFTH)
         chosen = make_splits(rows, labels, sizes, cut_test=True)
     except MtlError as error:
         faults.add(where, str(error))
@@ -228,3 +229,27 @@ def _common_classes(
                 faults.add(where, f"class {str(label)!r} ({count} images) is not in {split}")
     lost = [label for label in np.unique(labels) if len(members[str(label)]) < len(given)]
     return {split: found[~np.isin(labels[found], lost)] for split, found in rows.items()}
+
+
+def _frequent_classes(
+    rows: Mapping[str | None, Int64[np.ndarray, " _"]],
+    labels: np.ndarray,
+    sizes: SplitSizes,
+    where: str,
+    faults: Faults,
+) -> dict[str | None, Int64[np.ndarray, " _"]]:
+    """The rows whose class has enough of them to be in every split that is made here."""
+    made = [split for split in ("validation", "test") if split not in rows]
+    if not sizes.validation:
+        made = [split for split in made if split != "validation"]
+    pool = rows[None] if None in rows else rows["train"]
+    classes, counts = np.unique(labels[pool], return_counts=True)
+    rare = classes[counts <= len(made)] if made else classes[:0]
+    for label, count in zip(classes, counts, strict=True):
+        if label in rare:
+            faults.add(
+                where,
+                f"class {str(label)!r} has {count} images, too few to be divided into "
+                f"{' and '.join(['train', *made])}",
+            )
+    return {split: found[~np.isin(labels[found], rare)] for split, found in rows.items()}

@@ -85,6 +85,8 @@ def test_missing_splits_are_made_stratified_and_recorded(
             label, number = Path(name).parent.name, int(Path(name).stem)
             assert image[0, 4, 4] == 60 * ("cat", "dog").index(label) + 20
             assert image[0, 0, 0] == number
+    torch.manual_seed(5)
+    np.random.seed(5)
     again = folders(data_root=str(tmp_path))
     assert again.record == suite.record
     assert folders(data_root=str(tmp_path), split_seed=1).record != suite.record
@@ -128,6 +130,9 @@ def broken(root: Path) -> list[str]:
     cut(root / "animals" / "train" / "cat" / "1.png")
     (root / "shapes" / "test" / "ring" / "1.png").write_text("no image")
     draw(root / "shapes" / "train" / "star" / "0.png", 2, 0)
+    draw(root / "rare" / "train" / "one" / "0.png", 0, 0)
+    for n in range(9):
+        draw(root / "rare" / "train" / f"many{n % 2}" / f"{n}.png", 1, n)
     draw(root / "animals" / "test" / "bird" / "0.png", 2, 0)
     (root / "empty" / "train").mkdir(parents=True)
     (root / "bare").mkdir()
@@ -140,6 +145,7 @@ def broken(root: Path) -> list[str]:
         r"empty/train: holds no image in a folder of a class",
         r"bare: the task has no folder of a split or a class",
         r"shapes/extra: is no split, but lies beside splits",
+        r"rare: class 'one' has 1 images, too few to be divided into train",
     ]
 
 
@@ -158,10 +164,11 @@ def test_all_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
 def test_what_is_wrong_can_be_left_out_and_is_counted(tmp_path: Path) -> None:
     expected = broken(tmp_path)
     suite = folders(data_root=str(tmp_path), skip_bad=True, validation_per_task=0)
-    assert suite.task_names == ("animals", "shapes")
+    assert suite.task_names == ("animals", "rare", "shapes")
     assert sizes(suite) == {"train": 11, "test": 6}
-    assert sizes(suite, 1) == {"train": 18, "test": 8}
-    assert [task.objective.num_outputs for task in suite.tasks] == [2, 3]
+    assert sizes(suite, 1) == {"train": 7, "test": 2}
+    assert sizes(suite, 2) == {"train": 18, "test": 8}
+    assert [task.objective.num_outputs for task in suite.tasks] == [2, 2, 3]
     assert len(suite.record["left_out"]) == len(expected)
     assert suite.notes == (f"skip_bad left out {len(expected)} faults, see data.json",)
     assert "cat/1.png" not in str(suite.record["tasks"]["animals"]["train"])
@@ -211,12 +218,12 @@ def test_a_run_keeps_what_its_data_was_and_goes_on_with_that_only(
     command += ["folders", "--output", str(run), "--iterations", "2", "--set", "device=cpu"]
     command += ["--data-root", str(tmp_path / "data"), "--set", "suite.size=32"]
     assert cli(command) == 2
-    assert capsys.readouterr().err.count("error:") == 8
+    assert capsys.readouterr().err.count("error:") == 9
     assert not run.exists()
     assert cli([*command, "--set", "suite.skip_bad=true"]) == 0
-    assert "skip_bad left out 7 faults" in capsys.readouterr().err
+    assert "skip_bad left out 8 faults" in capsys.readouterr().err
     record = json.loads((run / "data.json").read_text())
-    assert len(record["left_out"]) == 7
+    assert len(record["left_out"]) == 8
     assert record["tasks"]["animals"]["test"] == sorted(record["tasks"]["animals"]["test"])
     (tmp_path / "data" / "animals" / "train" / "dog" / "2.bmp").unlink()
     assert cli(["run", "--resume", "--output", str(run), "--iterations", "4"]) == 2
