@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from mtl_framework.cli import main
+from mtl_framework.data.embedded import mtl_suites
 from mtl_framework.plugins import Plugins
 from mtl_framework.run import Run
 
@@ -107,3 +108,12 @@ def test_the_program_of_the_page_is_a_suite(
     suite = run.suite
     assert [x.num_labelled for x in suite.tasks[0].splits().values()] == [3, 3]
     assert run.execute().test.per_task.keys() == {"letter", "shape"}
+
+
+def test_the_page_names_every_suite_and_no_other() -> None:
+    section = PAGE[PAGE.index("## Published data") : PAGE.index("## In Python")]
+    in_table = set(re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE))
+    first = set(re.findall(r"\[`(\w+)`\]\(#", PAGE))
+    embedded = {"alphabets", "digits", "three_modalities"}
+    assert all(f"`{name}`" in section for name in embedded)
+    assert in_table | first | embedded == set(mtl_suites())
