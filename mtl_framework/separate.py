@@ -108,7 +108,7 @@ class SeparateNetworks(MultiTaskModel):
         model.load_state_dict({k: v.detach().cpu() for k, v in network.state_dict().items()})
         return stateless(model).eval()
 
-    def sharing(self) -> Sharing:
+    def sharing(self) -> Sharing | None:
         """Every task has the whole network to itself."""
         names = tuple(task.name for task in self.tasks)
         return Sharing(("network",), names, torch.arange(len(names))[None])

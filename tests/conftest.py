@@ -5,7 +5,15 @@ import pytest
 from jaxtyping import install_import_hook
 
 install_import_hook(
-    ["mtl_framework", "mtl_lws", "mtl_baselines", "mtl_backbones", "mtl_pta", "mtl_tensorboard"],
+    [
+        "mtl_framework",
+        "mtl_lws",
+        "mtl_baselines",
+        "mtl_backbones",
+        "mtl_muir",
+        "mtl_pta",
+        "mtl_tensorboard",
+    ],
     "beartype.beartype",
 )
 

@@ -47,7 +47,7 @@ class Bags:
             return F.embedding_bag(
                 self.rows, table, self.offsets, mode="sum", per_sample_weights=weights
             )
-        found: Tensor = _Sum.apply(table, weights, self)  # type: ignore[no-untyped-call]
+        found: Tensor = _Sum.apply(table, weights, self)
         return found
 
     def products(
@@ -66,7 +66,8 @@ class Bags:
                 (len(values), len(table)),
                 check_invariants=False,
             )
-        return torch.sparse.sampled_addmm(places, values, table.T, beta=0.0).values()
+        found: Tensor = torch.sparse.sampled_addmm(places, values, table.T, beta=0.0)
+        return found.values()
 
 
 class _Sum(torch.autograd.Function):
@@ -79,7 +80,7 @@ class _Sum(torch.autograd.Function):
         )
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
         table, weights = ctx.saved_tensors
         bags: Bags = ctx.bags

@@ -38,7 +38,7 @@ class _Found:
     def generations(self) -> int:
         return int(self.record.config["strategy"]["steps_per_generation"])
 
-    def history(self, name: str) -> tuple[np.ndarray, np.ndarray]:  # type: ignore[type-arg]
+    def history(self, name: str) -> tuple[np.ndarray, np.ndarray]:
         """Generations (as fractions), and the values of a metric."""
         rows = self.record.history.metrics.get(name, ())
         steps = np.array([iteration for iteration, _ in rows]) / self.generations
@@ -60,9 +60,9 @@ def _figures(label: str, record: RunRecord) -> Iterator[ReportFigure]:
     found = _Found(record, label, places, state["network"])
     yield from _users_over_time(found)
     yield from _alignment(found)
-    if len(places.task_names) > 1:
+    if len(places.task_names) > 1 and any(count > 1 for _, _, count in places.weights):
         yield _layers(found)
-    yield _generic(found)
+    yield from _generic(found)
 
 
 def _name(found: _Found, what: str) -> str:
@@ -89,7 +89,7 @@ def _users_over_time(found: _Found) -> Iterator[ReportFigure]:
         axes.set_ylim(bottom=0)
         axes.set_xlim(left=0)
         axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), title="used by")
-    last = ", ".join(f"{names[n]}: {int(counts[-1, n])}" for n in shown)
+    last = ", ".join(f"{names[n]}: {int(counts[-1, n])}" for n in shown if counts[-1, n])
     yield ReportFigure(
         _name(found, "modules"),
         f"Which tasks use the modules of {found.label}",
@@ -186,7 +186,7 @@ def _layers(found: _Found) -> ReportFigure:
         axes.set_xlabel("generated weight, task by task in the order of use")
         axes.set_ylabel("share of its blocks")
         axes.set_ylim(-0.03, 1.03)
-        axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+        axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=4, borderaxespad=0.2)
     inside = (sharing.observed >= sharing.low) & (sharing.observed <= sharing.high)
     return ReportFigure(
         _name(found, "layers"),
@@ -201,11 +201,13 @@ def _layers(found: _Found) -> ReportFigure:
     )
 
 
-def _generic(found: _Found) -> ReportFigure:
+def _generic(found: _Found) -> Iterator[ReportFigure]:
     values, contexts = (
         found.state[f"hypermodules.{name}"] for name in ("hypermodules", "contexts")
     )
     rows = contrasts(values, contexts, found.mapping)
+    if all(np.isnan(row.p) for row in rows):
+        return  # only one kind of modules is left
     names = [kind for kind in _ROWS if any(row.kind == kind for row in rows)]
     with style():
         figure = new_figure(6.6, 0.6 + 1.5 * len(names))
@@ -232,7 +234,7 @@ def _generic(found: _Found) -> ReportFigure:
                     row.statistic, (0.5, 1.28), xycoords="axes fraction", ha="center", fontsize=9
                 )
     words = "; ".join(f"{row.kind}, {row.statistic}: {_p(row.p)}" for row in rows)
-    return ReportFigure(
+    yield ReportFigure(
         _name(found, "generic"),
         f"Generic and specific modules of {found.label}",
         f"Box plots of {len(rows)} statistics. {words}.",

@@ -66,7 +66,7 @@ class Hypermodules(nn.Module):
         z = self.contexts
         missing = blocks - torch.einsum("lc,lcmn->lmn", z, self.hypermodules)
         scale = (z / z.square().sum(1, keepdim=True))[:, :, None, None]
-        self.hypermodules += scale * missing[:, None]
+        self.hypermodules.add_(scale * missing[:, None])
 
     @torch.no_grad()
     def renew(

@@ -184,7 +184,8 @@ class GeneratedNetworks(SeparateNetworks):
         """All blocks as they stand, challengers merged in; differentiable."""
         if torch.is_grad_enabled():
             self.forget()
-        return self.hypermodules(self._choice(), self.probabilities()[self.parts])
+        blocks: Tensor = self.hypermodules(self._choice(), self.probabilities()[self.parts])
+        return blocks
 
     def forget(self) -> None:
         """Generate weights anew for the next prediction.
@@ -291,11 +292,11 @@ class GeneratedNetworks(SeparateNetworks):
             found = self._team_losses(team, own, batch)
             if found.requires_grad:
                 total = found if weights is None else found * weights[team.first : team.last]
-                total.sum().backward()
+                torch.autograd.backward(total.sum())
                 if own.grad is not None:
                     gradient[first:last] = own.grad
             losses[team.first : team.last] = found.detach()
-        blocks.backward(gradient)
+        torch.autograd.backward(blocks, gradient)
         self._average_gradients()
         return all_reduce_mean(losses)
 

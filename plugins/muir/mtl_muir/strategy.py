@@ -78,7 +78,10 @@ class Muir(Strategy):
             network.settle(self._oracle(config.oracle_groups, suite))
         soft = network.logits
         others = [p for p in network.parameters() if p is not soft]
-        groups = [{"params": others}, {"params": [soft], "lr": config.soft_learning_rate}]
+        groups: list[dict[str, Any]] = [
+            {"params": others},
+            {"params": [soft], "lr": config.soft_learning_rate},
+        ]
         self.optimizer = torch.optim.Adam(groups, config.learning_rate, fused=True)
         self.optimizer.register_step_post_hook(lambda *_: network.forget())
         self.generator = torch.Generator().manual_seed(self.seed)
