@@ -129,7 +129,7 @@ class PseudoTaskAugmentation(Strategy):
 
         found = run.validate(outputs)
         judged = [each.errors if self.config.cost == "error" else each.losses for each in found]
-        costs = all_reduce_mean(torch.stack(judged).to(run.device)).cpu()
+        costs = all_reduce_mean(torch.stack(judged).float().to(run.device)).cpu()
         return costs[:, :-1], costs[:, -1]
 
     def choose(self, costs: Float[Tensor, "tasks decoders"]) -> None:
