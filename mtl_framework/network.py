@@ -1,7 +1,6 @@
 """TaskNetworks: one backbone, banks of weights, a head for every task."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Self
 
 import numpy as np
 import torch
@@ -308,7 +307,7 @@ class TaskNetworks(MultiTaskModel):
         """Let the running statistics of the path of every task see a batch."""
         self.losses(batch, self.assignment.cpu()[None])
 
-    def train(self, mode: bool = True) -> Self:
+    def train(self, mode: bool = True) -> "TaskNetworks":
         """Training or evaluation mode, as in torch; quick, as strategies switch every step."""
         modules = list(self.modules())
         if any(type(module).train is not nn.Module.train for module in modules[1:]):
@@ -456,12 +455,13 @@ class TaskNetworks(MultiTaskModel):
     def load_path(
         self, task: int, weights: Sequence[int], state: Mapping[str, Tensor], head: bool = True
     ) -> None:
-        """The reverse of :meth:`extract_path`: take a plain model's state, for all tasks' averages.
+        """The reverse of :meth:`extract_path`: take over a plain model's state.
 
-        What lies outside the banks is overwritten, too.
+        What lies outside the banks is overwritten, too. Where tasks have running averages of their
+        own, those in the banks are set for all tasks.
 
         Args:
-            task: whose head it is.
+            task: whose head and running averages outside the banks it has.
             weights: where the state goes, one weight a unit.
             state: of a plain model.
             head: whether to take its class layers.
@@ -476,6 +476,7 @@ class TaskNetworks(MultiTaskModel):
             self.head(task) if head else None,
             weights,
             state,
+            task,
             len(self.tasks),
         )
 
