@@ -13,11 +13,19 @@ class MtlError(Exception):
 
 
 class ProblemsError(MtlError):
-    """Several faults at once; each is one line in :attr:`problems`."""
+    """Several faults at once; each is one line in :attr:`problems`.
+
+    The message itself holds the first hundred, and how many more there are.
+    """
 
     def __init__(self, problems: Sequence[str]) -> None:
-        super().__init__("; ".join(problems))
         self.problems = list(problems)
+        super().__init__("; ".join(self.first()))
+
+    def first(self, most: int = 100) -> list[str]:
+        """The first faults, and a line that counts the others where there are more."""
+        more = len(self.problems) - most
+        return [*self.problems[:most], *([f"and {more} more"] if more > 0 else [])]
 
 
 class UnknownNameError(MtlError):

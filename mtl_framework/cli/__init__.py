@@ -61,7 +61,7 @@ def _status(arguments: list[str]) -> int:
         say_error(str(stopped), label="stopped")
         return 128 + stopped.signal
     except ProblemsError as error:
-        for problem in error.problems:
+        for problem in error.first():
             say_error(problem)
         return 2
     except MtlError as error:

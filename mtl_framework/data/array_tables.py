@@ -12,6 +12,8 @@ from torch import Tensor
 
 from ..errors import MtlError
 from ..tasks import Examples, Objective, Task
+from .class_checks import common_classes, frequent_classes
+from .faults import Faults
 from .labels import infer_kind, make_targets
 from .npz import ArrayFile, Found, resized, to_features, to_images
 from .splits import SplitSizes, check_classes, make_splits, split_name
@@ -104,27 +106,35 @@ class Form:
         rows: Rows,
         values: Shaped[np.ndarray, "rows *numbers"],
         class_names: Sequence[str],
-    ) -> Task:
-        """A task with inputs of its own.
-
-        Raises:
-            MtlError: naming the task, if its labels or the sizes of its splits cannot be had.
-        """
+        faults: Faults,
+    ) -> Task | None:
+        """A task with inputs of its own; ``None`` if it cannot be had, which ``faults`` gets."""
+        where = f"{table.what}: task {name!r}"
         try:
-            chosen = self.split(rows, values)
+            chosen = self.split(rows, values, where, faults)
             objective, targets = self.targets(rows, values, chosen, class_names)
             inputs = {split: self.inputs(table, found) for split, found in chosen.items()}
         except MtlError as error:
-            raise MtlError(f"{table.what}: task {name!r}: {error}") from None
+            faults.add(where, str(error))
+            return None
         return _task(name, objective, inputs, targets)
 
     def split(
-        self, rows: Rows, values: Shaped[np.ndarray, "rows *numbers"]
+        self,
+        rows: Rows,
+        values: Shaped[np.ndarray, "rows *numbers"],
+        where: str,
+        faults: Faults,
     ) -> dict[str, Int64[np.ndarray, " _"]]:
-        """Rows by split."""
+        """Rows by split, without those of classes that are in one split only or too rare."""
         if not any(len(found) for found in rows.values()):
             raise MtlError("there is no example")
-        return make_splits(rows, None if self._numbers(values) else values, self.sizes)
+        if self._numbers(values):
+            return make_splits(rows, None, self.sizes)
+        rows = common_classes(rows, values, where, faults)
+        if set(rows) == {None}:
+            rows = frequent_classes(rows, values, self.sizes, where, faults)
+        return make_splits(rows, values, self.sizes)
 
     def targets(
         self,
@@ -159,21 +169,27 @@ def common_tasks(
     columns: Sequence[tuple[str, Table, Shaped[np.ndarray, "rows *numbers"]]],
     file: ArrayFile,
     form: Form,
+    faults: Faults,
 ) -> list[Task]:
-    """Tasks that read the same inputs; the splits are stratified by the first one's classes."""
-    _, table, first = columns[0]
+    """Tasks that read the same inputs; the splits are stratified by the first one's classes.
+
+    Those that cannot be had are left out, which ``faults`` gets.
+    """
+    task, table, first = columns[0]
     try:
-        chosen = form.split(table.rows, first)
+        chosen = form.split(table.rows, first, f"{table.what}: task {task!r}", faults)
         inputs = {split: form.inputs(table, found) for split, found in chosen.items()}
     except MtlError as error:
-        raise MtlError(f"{table.what}: {error}") from None
+        faults.add(table.what, str(error))
+        return []
     built = []
     for name, _, values in columns:
         try:
             names = file.texts(f"{name}_names")
             objective, targets = form.targets(table.rows, values, chosen, names)
         except MtlError as error:
-            raise MtlError(f"{table.what}: task {name!r}: {error}") from None
+            faults.add(f"{table.what}: task {name!r}", str(error))
+            continue
         built.append(_task(name, objective, inputs, targets))
     return built
 

@@ -1,5 +1,6 @@
 """The suite ``arrays``: tasks from the arrays of one ``.npz`` file."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -8,6 +9,7 @@ import numpy as np
 from ..errors import MtlError, UnknownNameError
 from ..tasks import Suite, Task
 from .array_tables import Form, Table, class_names, common_tasks
+from .faults import Faults
 from .labels import called_by
 from .npz import ArrayFile
 from .options import Names
@@ -72,6 +74,7 @@ def arrays(
         split_seed: of the choice of examples.
 
     Raises:
+        ProblemsError: with what is wrong in every task.
         MtlError: naming file, array and task, what was found and what is allowed.
     """
     sizes = SplitSizes(train_per_task, validation_per_task, test_per_task, split_seed)
@@ -81,18 +84,28 @@ def arrays(
     with ArrayFile(Path(data_root) / path) as file:
         form = Form(kind, channels, size, sizes)
         names = [inputs] if inputs else ["images", "images_packed", "features"]
+        faults = Faults("arrays", skip=False)
+        common_input = False
         if task_axis:
-            suite = Suite("arrays", _by_axis(file, tasks, names, labels, form))
+            built = _by_axis(file, tasks, names, labels, form, faults)
         elif group_by:
-            suite = Suite("arrays", _by_group(file, tasks, names, labels, group_by, form))
+            built = _by_group(file, tasks, names, labels, group_by, form, faults)
         else:
-            suite = _by_name(file, tasks, names, labels, form)
-    return transformed(suite, further)
+            built, common_input = _by_name(file, tasks, names, labels, form, faults)
+    if faults.found:
+        faults.stop()
+    done = [task for task in built if task is not None]
+    return transformed(Suite("arrays", done, common_input), further)
 
 
 def _by_name(
-    file: ArrayFile, tasks: list[str] | None, names: list[str], labels: str, form: Form
-) -> Suite:
+    file: ArrayFile,
+    tasks: list[str] | None,
+    names: list[str],
+    labels: str,
+    form: Form,
+    faults: Faults,
+) -> tuple[Sequence[Task | None], bool]:
     """Tasks with arrays of their own, or with labels of their own for common inputs."""
     tasks = tasks or file.owners(names) or [labels]
     tables: dict[str, Table] = {}
@@ -105,15 +118,12 @@ def _by_name(
         column = file.find(wanted, task if found.of_task else None)
         columns.append((task, tables[found.what], tables[found.what].column(column)))
     if len(tasks) > 1 and len(tables) == 1:
-        return Suite("arrays", common_tasks(columns, file, form), common_input=True)
-    called = [class_names(file, task, labels) for task, _, _ in columns]
-    return Suite(
-        "arrays",
-        [
-            form.task(task, table, table.rows, values, names)
-            for (task, table, values), names in zip(columns, called, strict=True)
-        ],
-    )
+        return common_tasks(columns, file, form, faults), True
+    built = [
+        form.task(task, table, table.rows, values, class_names(file, task, labels), faults)
+        for task, table, values in columns
+    ]
+    return built, False
 
 
 def _by_group(
@@ -123,7 +133,8 @@ def _by_group(
     labels: str,
     group_by: str,
     form: Form,
-) -> list[Task]:
+    faults: Faults,
+) -> list[Task | None]:
     """A task for every value of the array ``group_by``."""
     table = Table(file, file.find(names))
     groups, values = (table.column(file.find([name])) for name in (group_by, labels))
@@ -133,13 +144,19 @@ def _by_group(
         rows = {
             split: found[groups[found] == members[group]] for split, found in table.rows.items()
         }
-        built.append(form.task(task, table, rows, values, class_names(file, None, labels)))
+        called = class_names(file, None, labels)
+        built.append(form.task(task, table, rows, values, called, faults))
     return built
 
 
 def _by_axis(
-    file: ArrayFile, tasks: list[str] | None, names: list[str], labels: str, form: Form
-) -> list[Task]:
+    file: ArrayFile,
+    tasks: list[str] | None,
+    names: list[str],
+    labels: str,
+    form: Form,
+    faults: Faults,
+) -> list[Task | None]:
     """A task for every position along axis 0."""
     inputs, targets = file.find(names), file.find([labels])
     lengths = {len(array) for array in (*inputs.arrays.values(), *targets.arrays.values())}
@@ -153,7 +170,8 @@ def _by_axis(
     for task, n in _chosen(tasks, positions, file.texts("task_names")):
         table = Table(file, inputs.at(n))
         values = table.column(targets.at(n))
-        built.append(form.task(task, table, table.rows, values, class_names(file, None, labels)))
+        called = class_names(file, None, labels)
+        built.append(form.task(task, table, table.rows, values, called, faults))
     return built
 
 

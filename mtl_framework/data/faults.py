@@ -52,7 +52,7 @@ class Faults:
             return ()
         if not self.skip:
             hint = f"suite {self.suite!r}: set suite.skip_bad=true to leave all of this out"
-            raise ProblemsError([*self.found, hint])
+            raise ProblemsError([hint, *self.found])
         count = len(self._found)
         return (f"skip_bad left out {count} {'fault' if count == 1 else 'faults'}, see data.json",)
 

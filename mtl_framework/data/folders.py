@@ -1,6 +1,5 @@
 """The suite ``folders``: tasks from folders of images, a folder a class."""
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +12,7 @@ from torchvision.datasets.folder import IMG_EXTENSIONS, make_dataset
 
 from ..errors import MtlError, UnknownNameError
 from ..tasks import Classification, Examples, Suite, Task
+from .class_checks import common_classes, frequent_classes
 from .faults import Faults, listed
 from .image_files import ImageForm
 from .options import Names
@@ -163,10 +163,10 @@ def _task(
 ) -> tuple[Task, dict[str, Any]] | None:
     labels = np.array(images.classes)
     where = str(root / name)
-    rows = _common_classes(images.rows, labels, where, faults)
+    rows = common_classes(images.rows, labels, where, faults)
     if "validation" not in rows and sizes.validation is None:
         sizes = replace(sizes, validation=_FIFTH)
-    rows = _frequent_classes(rows, labels, sizes, where, faults)
+    rows = frequent_classes(rows, labels, sizes, where, faults)
     try:
         chosen = make_splits(rows, labels, sizes, cut_test=True)
     except MtlError as error:
@@ -208,48 +208,3 @@ def _task(
         image_transform=form.prediction,
     )
     return task, record
-
-
-def _common_classes(
-    rows: Mapping[str | None, Int64[np.ndarray, " _"]],
-    labels: np.ndarray,
-    where: str,
-    faults: Faults,
-) -> dict[str | None, Int64[np.ndarray, " _"]]:
-    """The rows whose class is in training and in test, where those are given."""
-    given = [split for split in ("train", "test") if split in rows]
-    members: dict[str, set[str | None]] = defaultdict(set)
-    for split in given:
-        for label in np.unique(labels[rows[split]]):
-            members[str(label)].add(split)
-    for label in np.unique(labels):
-        for split in given:
-            if split not in members[str(label)]:
-                count = int((labels == label).sum())
-                faults.add(where, f"class {str(label)!r} ({count} images) is not in {split}")
-    lost = [label for label in np.unique(labels) if len(members[str(label)]) < len(given)]
-    return {split: found[~np.isin(labels[found], lost)] for split, found in rows.items()}
-
-
-def _frequent_classes(
-    rows: Mapping[str | None, Int64[np.ndarray, " _"]],
-    labels: np.ndarray,
-    sizes: SplitSizes,
-    where: str,
-    faults: Faults,
-) -> dict[str | None, Int64[np.ndarray, " _"]]:
-    """The rows whose class has enough of them to be in every split that is made here."""
-    made = [split for split in ("validation", "test") if split not in rows]
-    if not sizes.validation:
-        made = [split for split in made if split != "validation"]
-    pool = rows[None] if None in rows else rows["train"]
-    classes, counts = np.unique(labels[pool], return_counts=True)
-    rare = classes[counts <= len(made)] if made else classes[:0]
-    for label, count in zip(classes, counts, strict=True):
-        if label in rare:
-            faults.add(
-                where,
-                f"class {str(label)!r} has {count} images, too few to be divided into "
-                f"{' and '.join(['train', *made])}",
-            )
-    return {split: found[~np.isin(labels[found], rare)] for split, found in rows.items()}

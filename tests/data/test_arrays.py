@@ -11,7 +11,7 @@ import torch
 from mtl_framework.arguments import check_arguments
 from mtl_framework.cli import main
 from mtl_framework.data.arrays import arrays
-from mtl_framework.errors import MtlError
+from mtl_framework.errors import MtlError, ProblemsError
 from mtl_framework.tasks import Classification, Regression, Suite
 
 REAL = Path("/work/shared/data")
@@ -189,14 +189,14 @@ def test_tasks_along_an_axis_with_numbers_as_targets(tmp_path: Path) -> None:
         ({"a_images": numbered(9), "a_names": ["x"]}, {}, "no array labels of task 'a'"),
         ({"a_images": numbered(8).astype(np.int32), "a_labels": [0, 1] * 4}, {}, "found int32"),
         ({"a_images": numbered(8, 9, 9, 2), "a_labels": [0, 1] * 4}, {}, "channels=first or last"),
-        ({"a_images": numbered(20), "a_labels": [0] * 19 + [1]}, {}, "needs 2 examples a class.*1"),
+        ({"a_images": numbered(20), "a_labels": [0] * 19 + [1]}, {}, "'1' has 1 examples, too few"),
         ({"a_images": numbered(4), "a_labels": [3] * 4}, {}, "at least 2 classes, found only 3"),
         ({"a_images": numbered(0), "a_labels": []}, {}, "there is no example"),
         (
             {"train_images": numbered(4), "train_labels": [0, 1, 2, 2],
              "test_images": numbered(4), "test_labels": [0, 1, 1, 7]},
             {},
-            "7 not in train; 2 not in test",
+            "class '2' .2 examples. is not in test.*class '7' .1 examples. is not in train",
         ),
         ({"train_images": numbered(4), "train_labels": [0, 1, 0, 1]}, {}, "no test split"),
         ({"a_images": numbered(4), "a_labels": [0, 1] * 2}, {"train_per_task": 9}, "9 cannot be"),
@@ -218,6 +218,20 @@ def test_what_does_not_fit_is_refused_by_name(
     with pytest.raises(MtlError, match=message) as caught:
         arrays(**where, **options)
     assert "\n" not in str(caught.value)
+
+
+def test_what_is_wrong_in_several_tasks_is_told_at_once(tmp_path: Path) -> None:
+    contents = {
+        "a_images": numbered(20), "a_labels": [0] * 19 + [1],
+        "b_images": numbered(4), "b_labels": [3] * 4,
+        "c_images": numbered(20), "c_labels": [0, 1] * 10,
+        "d_images": numbered(8).astype(np.int32), "d_labels": [0, 1] * 4,
+    }  # fmt: skip
+    with pytest.raises(ProblemsError) as caught:
+        arrays(**save(tmp_path, **contents))
+    assert len(caught.value.problems) >= 3
+    named = {problem.split("task ")[1][:3] for problem in caught.value.problems}
+    assert named == {"'a'", "'b'", "'d'"}
 
 
 class Bomb:

@@ -140,12 +140,12 @@ def broken(root: Path) -> list[str]:
     return [
         r"animals/train/cat/1\.png: cannot be read as an image",
         r"shapes/test/ring/1\.png: cannot be read as an image",
-        r"shapes: class 'star' \(1 images\) is not in test",
-        r"animals: class 'bird' \(1 images\) is not in train",
+        r"shapes: class 'star' \(1 examples\) is not in test",
+        r"animals: class 'bird' \(1 examples\) is not in train",
         r"empty/train: holds no image in a folder of a class",
         r"bare: the task has no folder of a split or a class",
         r"shapes/extra: is no split, but lies beside splits",
-        r"rare: class 'one' has 1 images, too few to be divided into train",
+        r"rare: class 'one' has 1 examples, too few to be divided into train",
     ]
 
 
@@ -153,7 +153,7 @@ def test_all_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
     expected = broken(tmp_path)
     with pytest.raises(ProblemsError) as caught:
         folders(data_root=str(tmp_path))
-    *problems, hint = caught.value.problems
+    hint, *problems = caught.value.problems
     assert "skip_bad=true" in hint
     assert len(problems) == len(expected)
     for pattern in expected:

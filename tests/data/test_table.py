@@ -186,7 +186,7 @@ def test_all_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
     expected = broken(tmp_path)
     with pytest.raises(ProblemsError) as caught:
         read(tmp_path, kinds={"smiling": "binary"})
-    *problems, hint = caught.value.problems
+    hint, *problems = caught.value.problems
     assert "skip_bad=true" in hint
     for pattern in expected:
         assert any(re.search(pattern, problem) for problem in problems), pattern
