@@ -43,10 +43,12 @@ if TYPE_CHECKING:
     from .report.figure import INK as INK
     from .report.figure import MARKERS as MARKERS
     from .report.figure import MUTED as MUTED
+    from .report.figure import PAPER as PAPER
     from .report.figure import SEQUENTIAL as SEQUENTIAL
     from .report.figure import ReportFigure as ReportFigure
     from .report.figure import colour_of as colour_of
     from .report.figure import new_figure as new_figure
+    from .report.figure import shortened as shortened
     from .report.figure import style as style
     from .run import Result as Result
     from .run import Run as Run
@@ -80,6 +82,7 @@ _HOMES = {
     "MtlError": "errors",
     "MultiTaskModel": "model",
     "Objective": "objectives",
+    "PAPER": "report.figure",
     "ParameterCounts": "model",
     "PlainBackbone": "backbones",
     "Recurrent": "recurrent",
@@ -109,6 +112,7 @@ _HOMES = {
     "renumber": "assignments",
     "reset_state": "recurrent",
     "stateless": "recurrent",
+    "shortened": "report.figure",
     "style": "report.figure",
 }
 

@@ -87,7 +87,8 @@ class _Place(nn.Module):
         try:
             return super().__getattr__(name)
         except AttributeError:
-            return plain_attribute(super().__getattr__("columns")[0], name)
+            columns: Any = super().__getattr__("columns")
+            return plain_attribute(columns[0], name)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Every column on its own rows, then the mixer."""

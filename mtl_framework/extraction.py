@@ -47,9 +47,13 @@ def insert_plain(
     head: nn.Module | None,
     weights: Sequence[int],
     state: Mapping[str, Tensor],
+    task: int,
     num_tasks: int,
 ) -> None:
-    """Copy a plain model's state into a rewritten one: one path, every task's running averages.
+    """Copy a plain model's state into a rewritten one.
+
+    Where tasks have running averages of their own, those in the banks are set for all tasks, those
+    outside for one.
 
     Args:
         backbone: of both.
@@ -57,13 +61,21 @@ def insert_plain(
         head: gets the state's class layers; ``None``: they are left out.
         weights: of every unit, which the path consists of.
         state: names and tensors of the plain model.
+        task: whose running averages outside the banks are set.
         num_tasks: T.
 
     Raises:
         MtlError: naming the first tensor that is missing or has another shape; nothing has changed
             then.
     """
-    targets = [pair for t in range(num_tasks) for pair in _plain_state(skeleton, weights, t)]
+    names = [name for places in backbone.places for place in places for name in place.names]
+    banked = tuple(f"{name}." for name in names)
+    targets = [
+        (name, target)
+        for t in range(num_tasks)
+        for name, target in _plain_state(skeleton, weights, t)
+        if t == task or name.startswith(banked)
+    ]
     layers = list(head) if isinstance(head, nn.ModuleList) else [head] if head is not None else []
     for name, layer in zip(backbone.class_layers, layers, strict=bool(layers)):
         targets += [(f"{name}.{key}", value) for key, value in layer.state_dict().items()]

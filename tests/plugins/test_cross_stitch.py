@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from dense import binary_suite, dense_backbone
+from dense import Dense, binary_suite, dense_backbone
 from makers import make_backbone, make_batch, make_tasks
 from mtl_soft_sharing.config import CrossStitchConfig
 from mtl_soft_sharing.network import CrossStitchNetworks
@@ -13,7 +13,8 @@ from mtl_soft_sharing.strategy import CrossStitch, mixed_units
 from mtl_soft_sharing.unit import CrossStitchUnit
 from torch import Tensor, nn
 
-from mtl_framework.backbones import Backbone
+from mtl_framework.backbones import Backbone, build_backbone
+from mtl_framework.config import BackboneConfig
 from mtl_framework.data.batches import Batch
 from mtl_framework.errors import MtlError
 from mtl_framework.network import TaskNetworks
@@ -29,17 +30,11 @@ MODELS: dict[str, dict[str, Any]] = {
         "args": {"depths": (1, 1, 1, 1), "embed_dim": 12, "drop_path_rate": 0.0},
     },
     "vit_tiny_patch16_224": {"args": {"depth": 2, "embed_dim": 24}},
-    "convnext_atto": {"granularity": "stage", "args": {"depths": (1, 1, 1, 1)}},
 }
 
 
-def suite_of(size: int = 32, common_input: bool = False, classes: Any = (2, 3, 5)) -> Suite:
-    tasks = make_tasks(classes, (3, size, size))
-    if common_input:
-        inputs = tasks[0].train.inputs
-        parts = [Examples(inputs, task.train.targets) for task in tasks]
-        tasks = [replace(t, train=part, test=part) for t, part in zip(tasks, parts, strict=True)]
-    return Suite("drawn", tasks, common_input=common_input)
+def images_suite(classes: Any = (2, 3)) -> Suite:
+    return Suite("drawn", make_tasks(classes))
 
 
 def networks(
@@ -69,6 +64,28 @@ def stirred(network: Any) -> Any:
         if "mixers" in name or "running" in name or (tensor.ndim == 1 and name.endswith("weight")):
             tensor.data += 0.3 * noise(tensor)
     return network
+
+
+def features(normalization: str) -> Backbone:
+    """Two dense units with batch norms behind a shared stem with one."""
+    config = BackboneConfig(name="dense", normalization=normalization, args={"norm": True})
+    return build_backbone(config, 6, None, Dense, input_shape=(6,))
+
+
+def features_suite(common_input: bool = False, tasks: int = 3) -> Suite:
+    suite = binary_suite(tasks)
+    inputs = suite.tasks[0].train.inputs
+    if not common_input:
+        return suite
+    parts = [Examples(inputs, task.train.targets) for task in suite.tasks]
+    found = [replace(t, train=part, test=part) for t, part in zip(suite.tasks, parts, strict=True)]
+    return Suite("common", found, common_input=True)
+
+
+def one_stem(network: CrossStitchNetworks) -> None:
+    """Let the stem's averages be those of task 0 for all tasks, as training has them."""
+    for buffer in network.skeleton.get_submodule("stem").buffers():
+        buffer.copy_(buffer[:1].clone() if buffer.ndim == 2 else buffer.clone())
 
 
 class Loops:
@@ -201,14 +218,13 @@ def compare(network: CrossStitchNetworks, batch: Batch, training: bool = True) -
 # -- against the loops ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("group_major", [True, False])
-@pytest.mark.parametrize("mixing", ["scalar", "channel"])
+@pytest.mark.parametrize(("group_major", "mixing"), [(True, "channel"), (False, "scalar")])
 @pytest.mark.parametrize("name", MODELS)
 def test_every_kind_of_model_agrees_with_the_loops(
     name: str, mixing: str, group_major: bool
 ) -> None:
     backbone = make_backbone(name, **MODELS[name])
-    network = networks(backbone, suite_of(classes=(2, 3)), mixing, group_major=group_major)
+    network = networks(backbone, images_suite(), mixing, group_major=group_major)
     compare(network, make_batch(network.tasks))
 
 
@@ -219,18 +235,16 @@ def test_every_kind_of_model_agrees_with_the_loops(
 def test_normalisations_and_inputs_agree_with_the_loops(
     normalization: str, common_input: bool, group_major: bool, training: bool
 ) -> None:
-    backbone = make_backbone("resnet18", normalization=normalization, **MODELS["resnet18"])
-    suite = suite_of(common_input=common_input)
-    network = networks(backbone, suite, group_major=group_major)
-    if common_input and not training:  # no task's stem has averages of its own
-        for buffer in network.skeleton.get_submodule("bn1").buffers():
-            buffer.copy_(buffer[:1].clone() if normalization == "task" else buffer.clone())
+    suite = features_suite(common_input)
+    network = networks(features(normalization), suite, group_major=group_major)
+    if common_input:
+        one_stem(network)
     compare(network, make_batch(network.tasks, common_input=common_input), training)
 
 
 def test_unequal_batches_and_a_memory_budget_agree_with_the_loops() -> None:
     backbone = make_backbone("resnet18", **MODELS["resnet18"])
-    network = networks(backbone, suite_of())
+    network = networks(backbone, images_suite((2, 3, 5)))
     network.memory_budget = 1
     batch = make_batch(network.tasks, (4, 6, 4))
     assert len(network.plan(batch, network.columns).chunks) == 3
@@ -249,12 +263,21 @@ def identity(network: CrossStitchNetworks) -> None:
         )
 
 
-@pytest.mark.parametrize("common_input", [True, False])
-@pytest.mark.parametrize("mixing", ["scalar", "channel"])
-def test_identity_mixing_is_no_sharing(mixing: str, common_input: bool) -> None:
+@pytest.mark.parametrize(
+    ("kind", "mixing", "common_input"),
+    [
+        ("features", "scalar", False),
+        ("features", "channel", True),
+        ("images", "scalar", False),
+    ],
+)
+def test_identity_mixing_is_no_sharing(kind: str, mixing: str, common_input: bool) -> None:
     """Losses, gradients but those of the mixtures, and with averages a task predictions."""
-    backbone = make_backbone("resnet18", normalization="task", **MODELS["resnet18"])
-    suite = suite_of(common_input=common_input)
+    if kind == "images":
+        backbone = make_backbone("resnet18", normalization="task", **MODELS["resnet18"])
+        suite = images_suite()
+    else:
+        backbone, suite = features("task"), features_suite(common_input)
     network = networks(backbone, suite, mixing)
     identity(network)
     plain = TaskNetworks(backbone, suite.tasks, len(suite), group_major=True).double()
@@ -278,8 +301,8 @@ def test_identity_mixing_is_no_sharing(mixing: str, common_input: bool) -> None:
 
 @pytest.mark.parametrize("common_input", [True, False])
 def test_permuted_tasks_have_permuted_outputs(common_input: bool) -> None:
-    backbone, order = make_backbone("resnet18", **MODELS["resnet18"]), [2, 0, 1]
-    suite = suite_of(common_input=common_input)
+    backbone, order = features("shared"), [2, 0, 1]
+    suite = features_suite(common_input)
     network = networks(backbone, suite).eval()
     other_suite = Suite("permuted", [suite.tasks[t] for t in order], common_input=common_input)
     other = networks(backbone, other_suite).eval()
@@ -365,8 +388,7 @@ def test_a_unit_starts_convex() -> None:
 @pytest.mark.parametrize("common_input", [True, False])
 def test_a_task_without_labels_leaves_the_others_alone(common_input: bool) -> None:
     """Its column still runs for the others; its own loss and head count for nothing."""
-    backbone = make_backbone("resnet18", **MODELS["resnet18"])
-    network = networks(backbone, suite_of(common_input=common_input))
+    network = networks(features("shared"), features_suite(common_input))
     batch = make_batch(network.tasks, common_input=common_input)
     whole = network.step(batch)
     network.zero_grad()
@@ -381,12 +403,13 @@ def test_a_task_without_labels_leaves_the_others_alone(common_input: bool) -> No
 
 
 def test_models_whose_columns_cannot_be_mixed_are_refused() -> None:
-    with pytest.raises(MtlError, match="'hrnet_w18_small' reads tensors of a unit again"):
-        networks(make_backbone("hrnet_w18_small"), suite_of())
-    backbone = make_backbone("tnt_s_legacy_patch16_224", args={"depth": 1})
-    backbone = replace(backbone, units=(replace(backbone.units[0], output_shape=None),))
-    with pytest.raises(MtlError, match=r"unit 'blocks.0' .* does not return a single tensor"):
-        networks(backbone, suite_of())
+    backbone, suite = features("shared"), features_suite()
+    with pytest.raises(MtlError, match="'dense' reads tensors of a unit again behind a later one"):
+        networks(replace(backbone, branching=False), suite)
+    first, second = backbone.units
+    several = replace(backbone, units=(replace(first, output_shape=None), second))
+    with pytest.raises(MtlError, match=r"unit 'one' of .* does not return a single tensor"):
+        networks(several, suite, after=("one",))
 
 
 @pytest.mark.parametrize(

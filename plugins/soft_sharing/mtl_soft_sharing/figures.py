@@ -7,15 +7,14 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, TwoSlopeNorm
 
-from mtl_framework import ReportFigure, RunRecord
-from mtl_framework.report.figure import (
-    INK,
+from mtl_framework import (
     MUTED,
     PAPER,
+    ReportFigure,
+    RunRecord,
     new_figure,
     shortened,
     style,
-    tick_rotation,
 )
 
 Weights = dict[str, np.ndarray]  # by unit: (to, from), means over channels
@@ -38,7 +37,7 @@ def mixing_figures(runs: Sequence[RunRecord]) -> Iterator[ReportFigure]:
 
 def _error(record: RunRecord) -> tuple[float, int]:
     assert record.result is not None
-    return record.result.test.error_mean, record.seed
+    return record.result.test.overall, record.seed
 
 
 def mixing_maps(
@@ -61,20 +60,21 @@ def mixing_maps(
     tasks = shortened(list(record.result.test.per_task), 12)
     across = min(4, len(weights))
     down = -(-len(weights) // across)
-    size = min(max(1.7, 0.75 + 0.42 * len(tasks)), 3.2)
+    size = min(max(1.9, 0.8 + 0.42 * len(tasks)), 3.2)
     most = max(float(np.abs(matrix).max()) for matrix in weights.values())
     scale = TwoSlopeNorm(0, -most, most)
     with style():
-        figure = new_figure(1.4 + across * size, 0.6 + down * (size + 0.3))
+        figure = new_figure(1.4 + across * size, 0.7 + down * (size + 0.7))
         grid = figure.subplots(down, across, squeeze=False, sharex=True, sharey=True)
         for axes, (unit, matrix) in zip(grid.flat, weights.items(), strict=False):
-            image = _draw(axes, unit, matrix, tasks, scale)
+            image = _draw(axes, unit, matrix, tasks, scale, numbered=0.6 * most)
         for axes in grid.flat[len(weights) :]:
             axes.set_visible(False)
         for axes in grid.flat[max(len(weights) - across, 0) : len(weights)]:
             axes.tick_params(labelbottom=True)
-        figure.supxlabel("from the column of", fontsize=9)
-        figure.supylabel("to the column of", fontsize=9)
+            axes.set_xlabel("from the column of", fontsize=8)
+        for axes in grid[:, 0]:
+            axes.set_ylabel("to the column of", fontsize=8)
         bar = figure.colorbar(image, ax=grid, pad=0.02, aspect=30)
         bar.set_label("mixing weight", fontsize=8)
         bar.outline.set_visible(False)
@@ -92,12 +92,18 @@ def mixing_maps(
 
 
 def _draw(
-    axes: Axes, unit: str, matrix: np.ndarray, tasks: Sequence[str], scale: TwoSlopeNorm
+    axes: Axes,
+    unit: str,
+    matrix: np.ndarray,
+    tasks: Sequence[str],
+    scale: TwoSlopeNorm,
+    numbered: float,
 ) -> Any:
+    """``numbered``: the weight above which its number is bright on dark."""
     image = axes.imshow(matrix, cmap=_SIGNED, norm=scale)
     axes.set_title(unit)
     places = np.arange(len(tasks))
-    axes.set_xticks(places, tasks, **({"rotation": 90} if len(tasks) > 2 else tick_rotation(1)))
+    axes.set_xticks(places, tasks, rotation=90 if len(tasks) > 2 else 0)
     axes.set_yticks(places, tasks)
     axes.grid(False)
     axes.tick_params(length=0)
@@ -105,10 +111,10 @@ def _draw(
         spine.set_visible(True)
         spine.set_color(MUTED)
     if len(tasks) <= _MOST_NUMBERED:
-        strong = 0.6 * scale.vmax
         for (row, column), value in np.ndenumerate(matrix):
-            colour = PAPER if abs(value) > strong else INK
-            text = f"{value:.2f}".replace("0.", ".", 1).replace("-", "−")
+            # the map keeps its colours on a dark page, so its numbers do, too
+            colour = "white" if abs(value) > numbered else "black"
+            text = f"{value + 0.0:.2f}".replace("-0.00", "0.00").replace("-", "−")
             axes.text(column, row, text, ha="center", va="center", fontsize=6.5, color=colour)
     return image
 

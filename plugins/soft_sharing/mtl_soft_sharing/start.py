@@ -71,14 +71,16 @@ def _check_shared(
     backbone = network.backbone
     own = [name for places in backbone.places for place in places for name in place.names]
     own += backbone.class_layers
+    parameters = dict(network.skeleton.named_parameters())
     for name, tensor in states[0].items():
-        if name.startswith(tuple(f"{prefix}." for prefix in own)):
+        of_task = backbone.normalization == "task" and name not in parameters
+        if of_task or name.startswith(tuple(f"{prefix}." for prefix in own)):
             continue
         for state, folder in zip(states, folders, strict=True):
             if not _equal(state[name], tensor):
                 raise MtlError(
                     f"strategy.start_from: {name} is shared by all columns, but differs between "
-                    f"{folders[0]} and {folder}; backbone.shared=[] gives every column its own"
+                    f"tasks ({folders[0]}, {folder}); backbone.shared=[] gives every column its own"
                 )
 
 

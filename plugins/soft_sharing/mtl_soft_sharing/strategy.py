@@ -75,7 +75,8 @@ class CrossStitch(Strategy):
         rest = [p for p in self.network.parameters() if p not in set(mixing)]
         factor = config.mixing_rate
         factor = MIXING_RATES[config.optimizer] if factor is None else factor
-        groups = [{"params": rest}, {"params": mixing, "lr": config.learning_rate * factor}]
+        rate = config.learning_rate * factor
+        groups: list[dict[str, Any]] = [{"params": rest}, {"params": mixing, "lr": rate}]
         if config.optimizer == "sgd":
             return torch.optim.SGD(groups, config.learning_rate, config.momentum)
         return torch.optim.Adam(groups, config.learning_rate)
