@@ -49,6 +49,7 @@ def test_every_example_is_used_equally_often(
         assert max(times) - min(times) <= 1
 
 
+@settings(max_examples=30)
 @given(tasks_of, st.integers(1, 9), st.integers(0, 12), st.booleans())
 def test_continuing_from_a_state_equals_not_stopping(
     sizes: list[tuple[int, int | None]], batch_size: int, steps: int, common_input: bool
@@ -68,6 +69,7 @@ def test_continuing_from_a_state_equals_not_stopping(
     assert drawn(other, 12) == expected
 
 
+@settings(max_examples=30)
 @given(tasks_of, st.data())
 def test_a_task_does_not_depend_on_the_others(sizes: list, data: st.DataObject) -> None:
     suite = numbered(sizes)
@@ -239,6 +241,7 @@ masks_of = st.integers(1, 9).flatmap(
 )
 
 
+@settings(max_examples=30)
 @given(masks_of, st.integers(1, 5))
 def test_a_task_alone_reads_only_what_has_its_label(
     masks: list[list[bool]], batch_size: int
@@ -255,6 +258,7 @@ def test_a_task_alone_reads_only_what_has_its_label(
         assert seen == [{row for row, found in enumerate(mask) if found} for mask in masks]
 
 
+@settings(max_examples=30)
 @given(masks_of, st.integers(1, 5))
 def test_a_common_input_comes_with_who_has_labels(masks: list[list[bool]], batch_size: int) -> None:
     batches = BalancedBatches(partly_labelled(masks, True), batch_size, 0, CPU)
