@@ -41,7 +41,9 @@ class SplitMetrics:
         """
         if self.error_mean is not None:
             return self.error_mean
-        return math.prod(value ** (1 / len(self.per_task)) for value in self.per_task.values())
+        return float(
+            math.prod(value ** (1 / len(self.per_task)) for value in self.per_task.values())
+        )
 
 
 @dataclass(frozen=True)

@@ -468,6 +468,9 @@ def _complete(
 def _building(config: RunConfig, suite: Suite) -> str:
     """What the user reads while the networks are built."""
     if not suite.common_backbone:
-        return f"building a network for each of {len(suite)} tasks of {suite.name}"
+        own = [task.backbone["name"] for task in suite.tasks if task.backbone is not None]
+        unused = f" ({config.backbone.name} is not used)" if len(own) == len(suite) else ""
+        names = dict.fromkeys([*own, *([] if unused else [config.backbone.name])])
+        return f"building {', '.join(names)} for {len(suite)} tasks of {suite.name}{unused}"
     size = "x".join(map(str, suite.input_shape))
     return f"building {config.backbone.name} for {len(suite)} tasks of {suite.name} ({size})"

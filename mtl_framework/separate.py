@@ -75,7 +75,7 @@ class SeparateNetworks(MultiTaskModel):
         for task in range(tasks):
             loss = self.loss(batch, task)
             if loss.requires_grad:
-                (loss / tasks if weights is None else loss * weights[task]).backward()
+                torch.autograd.backward(loss / tasks if weights is None else loss * weights[task])
             losses.append(loss.detach())
         if before:
             all_reduce_gradients(before)

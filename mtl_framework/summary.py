@@ -1,6 +1,7 @@
 """What a finished run says in the terminal."""
 
 import shlex
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -31,6 +32,9 @@ _MOST_TASKS = 6
 def print_summary(result: Result, directory: Path, console: Console) -> None:
     """Print figures, the sharing that was learned, where the run lies and what to do next."""
     console.print(task_table(result))
+    if result.backbones is not None:
+        shown = ", ".join(f"{name} for {task}" for task, name in _most(result.backbones))
+        console.print(f"networks of the tasks' own: {shown}", markup=False, soft_wrap=True)
     counts = result.parameters
     console.print(
         f"parameters: {counts.trained:,} trained, {counts.deployed:,} needed by the final networks"
@@ -72,6 +76,14 @@ def task_table(result: Result) -> Table:
         if all(value is not None for value in values):
             table.add_row("", label, *(f"{value:.2f}" for value in values), style=style)
     return table
+
+
+def _most(backbones: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Tasks and their backbones; tasks with the same one together, where they are many."""
+    if len(backbones) <= _MOST_TASKS:
+        return list(backbones.items())
+    tasks = Counter(backbones.values())
+    return [(f"{count} tasks", name) for name, count in tasks.items()]
 
 
 def split_text(split: SplitMetrics, metrics: Mapping[str, str]) -> str:

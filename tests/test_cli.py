@@ -110,7 +110,7 @@ def test_public_names_exist() -> None:
         (["run", "--resume", "--output", "none"], "cannot resume: there is no run in none"),
         (["run", "--resume"], "--resume finds no run in runs/alphabets-lws-resnet18-s0"),
         (["run", "--resume", "--preset", "paper"], "--resume reads the run's own config"),
-        (["describe"], "describe needs --backbone NAME or --strategy NAME"),
+        (["describe"], "describe needs --backbone NAME, --strategy NAME or --suite NAME"),
         (["describe", "--backbone", "resnet18", "--input", "big"], "--input should be like 3x224"),
         (["list", "backbones", "--filter", "resnot*"], "no backbone matches 'resnot*'"),
     ],

@@ -98,10 +98,8 @@ class WideResNet(nn.Module):
 
     def units(self) -> dict[str, list[str]]:
         """Units with the submodules that make them up, in execution order."""
-        names = [
-            f"groups.{g}.{b}" for g, group in enumerate(self.groups) for b in range(len(group))
-        ]
-        return {name: [name] for name in ("stem", *names, "norm")}
+        blocks = [name for name, m in self.named_modules() if isinstance(m, WideBlock)]
+        return {name: [name] for name in ("stem", *blocks, "norm")}
 
     def get_classifier(self) -> nn.Linear:
         """The last layer."""

@@ -11,10 +11,14 @@ from . import options
 from .console import load_plugins, stdout
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rich.console import Console
 
-    from ..backbones import Backbone
+    from ..backbones import Backbone, PlainBackbone
+    from ..config import RunConfig
     from ..strategy import Strategy
+    from ..tasks import Suite
 
 
 def describe(
@@ -28,9 +32,9 @@ def describe(
     settings: options.Settings = None,
     config: options.ConfigFile = None,
 ) -> None:
-    """Show the units of a backbone in order, or the options of a strategy."""
-    if backbone is None and strategy is None and config is None:
-        raise MtlError("describe needs --backbone NAME or --strategy NAME")
+    """Show the units of a backbone in order, the options of a strategy, or a suite's networks."""
+    if backbone is None and strategy is None and suite is None and config is None:
+        raise MtlError("describe needs --backbone NAME, --strategy NAME or --suite NAME")
     shape = None if inputs is None else _shape(inputs)
     flags: dict[str, Any] = {"backbone": backbone, "strategy": strategy, "suite": suite}
     layers = options.layers_of(config, flags)
@@ -42,9 +46,15 @@ def describe(
         _print_strategy(strategy, plugins.strategy(strategy), console)
         if backbone is None:
             return
-    if shape is None:
-        shape = plugins.suite(complete.suite.name)(**complete.suite.options).input_shape
+    from ..assembly import find_suite, own_backbones
     from ..backbones import build_backbone
+
+    if shape is None:
+        found = find_suite(complete, plugins)
+        if not found.common_backbone:
+            _print_own(own_backbones(complete, plugins, found), found, complete, console)
+            return
+        shape = found.input_shape
 
     built = build_backbone(
         complete.backbone,
@@ -98,6 +108,32 @@ def _print_backbone(backbone: "Backbone", console: "Console") -> None:
     )
     for hint in backbone.hints:
         console.print(f"hint: {hint}", markup=False)
+
+
+def _print_own(
+    backbones: "Sequence[PlainBackbone]", suite: "Suite", config: "RunConfig", console: "Console"
+) -> None:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("task", "backbone", "inputs", "metric"):
+        table.add_column(name, overflow="fold")
+    table.add_column("outputs", justify="right")
+    table.add_column("parameters", justify="right")
+    for task, backbone in zip(suite.tasks, backbones, strict=True):
+        outputs = task.objective.num_outputs
+        count = sum(p.numel() for p in backbone.create(outputs).parameters())
+        shape = "x".join(map(str, backbone.input_shape))
+        table.add_row(
+            task.name, backbone.name, shape, task.objective.metric, str(outputs), f"{count:,}"
+        )
+    console.print(f"{suite.name}: tasks have networks of their own", markup=False)
+    console.print(table)
+    if all(task.backbone is not None for task in suite.tasks):
+        console.print(
+            f"backbone {config.backbone.name!r} is not used; others for single tasks: "
+            "--set task_backbones.TASK=NAME",
+            markup=False,
+            soft_wrap=True,
+        )
 
 
 def _print_strategy(name: str, strategy: "type[Strategy]", console: "Console") -> None:

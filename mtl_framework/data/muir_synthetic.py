@@ -39,8 +39,8 @@ def muir_synthetic(
     prefix = "noisy_" if noisy else ""
     names = ("train_X", f"{prefix}train_Y", "test_X", f"{prefix}test_Y")
     train_x, train_y, test_x, test_y = _read(file, names)
-    chosen = np.random.RandomState(SEED).permutation(train_x.shape[1])
-    validation, train = torch.from_numpy(chosen).split([VALIDATION, len(chosen) - VALIDATION])
+    chosen = torch.from_numpy(np.random.RandomState(SEED).permutation(train_x.shape[1]))
+    validation, train = chosen[:VALIDATION], chosen[VALIDATION:]
     tasks = [
         Task(
             f"task_{number:02d}",
@@ -71,8 +71,8 @@ def _read(file: Path, names: tuple[str, ...]) -> list[Tensor]:
     except (OSError, ValueError, EOFError) as error:
         raise MtlError(f"{file} is no .npz file: {' '.join(str(error).split())}") from error
     for name, array in zip(names, arrays, strict=True):
-        wanted = (TASKS, array.shape[1] if array.ndim > 1 else 0)
-        wanted += (INPUTS,) if name.endswith("X") else ()
+        examples = array.shape[1] if array.ndim > 1 else 0
+        wanted = (TASKS, examples, INPUTS) if name.endswith("X") else (TASKS, examples)
         if array.shape != wanted or wanted[1] <= VALIDATION:
             raise MtlError(f"{file}: {name} should have shape {wanted}, found {array.shape}")
     return [torch.from_numpy(array).float() for array in arrays]

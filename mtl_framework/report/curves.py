@@ -49,7 +49,7 @@ def _task_curves(group: Group) -> ReportFigure | None:
     with style():
         columns = min(len(tasks), 3)
         rows = -(-len(tasks) // columns)
-        figure = new_figure(3.2 * columns, 2.9 * rows)
+        figure = new_figure(3.2 * columns, 2.7 * rows + 0.3)
         axes = figure.subplots(rows, columns, squeeze=False)
         for axis, (task, series) in zip(axes.flat, panels.items(), strict=False):
             _draw(axis, series)
@@ -58,7 +58,8 @@ def _task_curves(group: Group) -> ReportFigure | None:
             axis.set_ylim(bottom=0)
         for axis in axes.flat[len(tasks) :]:
             axis.remove()
-        axes.flat[0].legend(loc="upper right")
+        handles, labels = axes.flat[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside upper left", ncols=min(4, len(labels)))
     ends = [
         f"{task}, {name} ends at {_last(found):.2f}"
         for task, series in panels.items()
