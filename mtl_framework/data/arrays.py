@@ -85,6 +85,7 @@ def arrays(
         form = Form(kind, channels, size, sizes)
         names = [inputs] if inputs else ["images", "images_packed", "features"]
         faults = Faults("arrays", skip=False)
+        built: Sequence[Task | None]
         common_input = False
         if task_axis:
             built = _by_axis(file, tasks, names, labels, form, faults)

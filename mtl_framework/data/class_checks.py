@@ -1,6 +1,7 @@
 """Classes that cannot be learned or measured: in one split only, or too rare to be divided."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from jaxtyping import Int64
@@ -18,7 +19,7 @@ def common_classes(
     """The rows whose class is in training and in test, where those are given."""
     given = [split for split in ("train", "test") if split in rows]
     present = labels[np.concatenate(list(rows.values()))]
-    lost: list[object] = []
+    lost: list[Any] = []
     for split in given:
         lacking = np.setdiff1d(present, labels[rows[split]])
         for label in lacking:

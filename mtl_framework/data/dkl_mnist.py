@@ -1,5 +1,7 @@
 """The suite ``dkl_mnist``: digits, Latin letters and kuzushiji, with few training images."""
 
+from typing import Any
+
 import torch
 from jaxtyping import Int64, UInt8
 from torch import Tensor
@@ -9,6 +11,8 @@ from ..errors import MtlError
 from ..tasks import Classification, Examples, Suite, Task
 from .published import obtain
 from .splits import SplitSizes, check_classes, make_splits
+from .transformed import transformed
+from .transforms import Transforms
 
 
 def dkl_mnist(
@@ -20,6 +24,7 @@ def dkl_mnist(
     test_per_task: int | float | None = None,
     split_seed: int = 666,
     upright: bool = True,
+    transforms: dict[str, Any] | None = None,
 ) -> Suite:
     """DKL-MNIST: EMNIST digits, EMNIST letters and KMNIST, 500 training images a task.
 
@@ -37,10 +42,13 @@ def dkl_mnist(
         test_per_task: likewise, of the test set; default: all of it.
         split_seed: of the choice of images.
         upright: turn EMNIST's images, which are stored transposed, the way they are read.
+        transforms: lists under ``train`` and ``evaluation``, of names of torchvision.transforms.v2
+            or mappings with ``name`` and arguments.
 
     Raises:
         MtlError: if files are missing or damaged, with what to do; on sizes that cannot be had.
     """
+    further = Transforms.from_config(transforms, "suite.transforms")
     sizes = SplitSizes(train_per_task, validation_per_task, test_per_task, split_seed)
     tasks = []
     for task, num_classes in (("digits", 10), ("letters", 26), ("kuzushiji", 10)):
@@ -66,7 +74,7 @@ def dkl_mnist(
         objective = Classification(num_classes, names)
         validation = splits.get("validation")
         tasks.append(Task(task, objective, splits["train"], splits["test"], validation))
-    return Suite("dkl_mnist", tasks)
+    return transformed(Suite("dkl_mnist", tasks), further)
 
 
 def _names(task: str) -> tuple[str, ...]:

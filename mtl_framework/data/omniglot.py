@@ -2,7 +2,7 @@
 
 import hashlib
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from .faults import Faults
 from .image_files import ImageForm
 from .options import Names
 from .published import obtain
+from .transformed import transformed
 from .transforms import Transforms
 
 #: Shares of a character's images by split, as both papers have them.
@@ -32,6 +33,7 @@ def omniglot(
     tasks: Names | None = None,
     num_tasks: int | None = None,
     size: int | None = None,
+    transforms: dict[str, Any] | None = None,
 ) -> Suite:
     """Omniglot: a task for every alphabet, a class for every character, 20 images each.
 
@@ -53,11 +55,14 @@ def omniglot(
         tasks: names of alphabets, in order; default: all.
         num_tasks: only so many, the first in order.
         size: images are resized to this width and height, in pixels; the originals have 105.
+        transforms: lists under ``train`` and ``evaluation``, of names of torchvision.transforms.v2
+            or mappings with ``name`` and arguments.
 
     Raises:
         ProblemsError: naming all images that cannot be read.
         MtlError: if files are missing or damaged, with what to do; on an unknown alphabet.
     """
+    further = Transforms.from_config(transforms, "suite.transforms")
     form = ImageForm(True, size, Transforms.from_config(None))
     folders: list[Path] = []
     for background in (True, False):
@@ -84,7 +89,8 @@ def omniglot(
     ]
     if faults.found:
         faults.stop()
-    return Suite("omniglot", [task for task in built if task is not None])
+    suite = Suite("omniglot", [task for task in built if task is not None])
+    return transformed(suite, further)
 
 
 def _task(folder: Path, shares: dict[str, float], form: ImageForm, faults: Faults) -> Task | None:

@@ -122,6 +122,9 @@ def test_dkl_mnist_draws_as_the_paper_does(mnists: Path) -> None:
     labels = np.repeat(np.arange(10), 30)
     rows, _ = train_test_split(np.arange(300), train_size=50, random_state=666, stratify=labels)
     suite = dkl_mnist(data_root=str(mnists), train_per_task=50, upright=False)
+    padded = {split: [{"name": "Pad", "padding": 2}] for split in ("train", "evaluation")}
+    large = dkl_mnist(data_root=str(mnists), train_per_task=50, transforms=padded)
+    assert large.input_shape == (1, 32, 32)
     images = suite.tasks[2].train.inputs
     assert images[:, 0, 0, 0].tolist() == (np.sort(rows) * 7 % 256).tolist()  # type: ignore[index]
 
@@ -326,7 +329,10 @@ def test_omniglot(letters: Path, split: Any, sizes: dict[str, int]) -> None:
 
 def test_omniglot_by_name_number_and_size(letters: Path) -> None:
     whole = omniglot(data_root=str(letters))
-    few = omniglot(data_root=str(letters), num_tasks=2, size=28)
+    flips = {"train": ["RandomHorizontalFlip"]}
+    few = omniglot(data_root=str(letters), num_tasks=2, size=28, transforms=flips)
+    assert few.tasks[0].train.transform is not None
+    assert few.tasks[0].test.transform is None
     assert few.task_names == whole.task_names[:2]
     assert few.input_shape == (1, 28, 28)
     one = omniglot(data_root=str(letters), tasks=["Latin"])
