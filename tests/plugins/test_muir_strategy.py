@@ -401,7 +401,7 @@ def test_figures_of_a_run(tmp_path: Path, finished: Path) -> None:
     found = figures([record(finished), record(tmp_path / "a", "on lines")])
     assert [figure.name for figure in found] == [
         "muir-modules", "muir-layers", "muir-generic",
-        "on-lines-modules", "on-lines-alignment", "on-lines-layers", "on-lines-generic",
+        "on-lines-modules", "on-lines-alignment", "on-lines-generic",
     ]  # fmt: skip
     for figure in found:
         assert len(png(figure.figure)) > 5000
