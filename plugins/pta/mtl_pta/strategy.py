@@ -34,10 +34,9 @@ _OPTIMIZERS = {"adam": torch.optim.Adam, "rmsprop": torch.optim.RMSprop}
 
 
 class PseudoTaskAugmentation(Strategy):
-    """Algorithm 1: M gradient steps on all pseudo-tasks, then an update of the decoders.
+    """Several decoders a task, of which validation keeps one, on networks that share in any way.
 
-    Every task has D decoders on its network, whatever that shares with other tasks' networks.
-    After M steps each decoder is judged on the task's validation examples, with dropout off, and
+    Algorithm 1: after M gradient steps on all pseudo-tasks each decoder is judged on the task's validation examples, with dropout off, and
     the decoders are updated: the greedy copy (G) first, noise (P, H) then on all that were not
     best. All decoders that tie for the least cost are best; the first of them is chosen. Decoders
     are also judged, but not updated, wherever the run evaluates its networks.
