@@ -16,7 +16,7 @@ BRIEF := awk '/Downloading .*(MB|GB)|Using cached .*(MB|GB)/ {print; fflush()} \
 DEMO ?= --iterations 150 --eval-every 50 --set nes_learning_rate=0.3 --set credit=task \
 	--set weight_samples=4
 
-.PHONY: demo test test-all lint format bench clean help
+.PHONY: demo test test-all lint format bench results clean help
 
 demo: $(READY)  ## set up, then learn which tasks share which weights of a ResNet18
 	$(BIN)/mtl run --strategy lws --backbone resnet18 $(DEMO)
@@ -38,6 +38,9 @@ format: $(READY)  ## put the code into its one format
 
 bench: $(READY)  ## check precision on the GPU where there is one, then measure; QUICK=--quick for minutes
 	PYTHON=$(abspath $(BIN))/python bash benchmarks/all.sh $(QUICK)
+
+results: $(READY)  ## repeat the comparisons of docs/results.md (hours); DATA=folder of the data, WORKERS=n
+	$(BIN)/python docs/results.py --data-root "$(DATA)" --workers $(or $(WORKERS),1)
 
 clean:  ## remove the environment and caches; runs stay
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,139 @@
+"""Runs the comparisons that docs/results.md reports, and writes their tables into it.
+
+    python docs/results.py --data-root DATA             all of them (hours on two cores; resumes)
+    python docs/results.py --data-root DATA dkl         those whose names contain one of these words
+    python docs/results.py --tables                     only write tables of what has been run
+    python docs/results.py --data-root DATA --smoke     all of them with a few steps of one seed, to
+                                                        see that they run; nothing is written here
+
+A table stands between the marks ``<!-- table: NAME -->`` and ``<!-- end -->``; the text around it
+is written by hand.
+"""
+
+import argparse
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from mtl_framework.atomic import write_text
+
+HERE = Path(__file__).parent
+PAGE = HERE / "results.md"
+CONFIGS = HERE.parent / "examples" / "paper"
+SMOKE = ["--seeds", "1", "--iterations", "2"]
+
+
+def names(words: Sequence[str]) -> list[str]:
+    """The comparisons, by name of their config, that contain one of the words."""
+    found = sorted(path.stem for path in CONFIGS.glob("*.yaml"))
+    return [name for name in found if not words or any(word in name for word in words)]
+
+
+def run(name: str, folder: Path, data_root: Path | None, options: Sequence[str]) -> None:
+    """``mtl compare`` of one config; what is finished is not run again."""
+    command = [str(Path(sys.executable).with_name("mtl")), "compare", str(CONFIGS / f"{name}.yaml")]
+    reads_files = re.search(r"^\s*path:", (CONFIGS / f"{name}.yaml").read_text(), re.MULTILINE)
+    if reads_files or "muir_synthetic" in name:
+        if data_root is None:
+            sys.exit(f"{name} reads data: name its folder with --data-root")
+        command += ["--data-root", str(data_root)]
+    subprocess.run([*command, "--output", str(folder), *options], check=True)
+
+
+def table(folder: Path) -> str:
+    """Markdown of all groups of a finished comparison."""
+    content = json.loads((folder / "comparison.json").read_text())
+    measured = {
+        (row["suite"], row["backbone"], strategy["strategy"]): strategy["seconds"]
+        for row in content["measured"]["groups"]
+        for strategy in row["strategies"]
+    }
+    parts = []
+    for group in content["groups"]:
+        parts.append(_group(group, measured))
+    versions = {json.dumps(row["versions"], sort_keys=True) for row in content["measured"]["runs"]}
+    iterations = sorted({row["iterations"] for row in content["runs"]})
+    shown = " · ".join(
+        ", ".join(
+            f"{key} {value}" for key, value in json.loads(v).items() if key in ("torch", "timm")
+        )
+        for v in sorted(versions)
+    )
+    parts.append(f"Iterations: {', '.join(map(str, iterations))}. {shown}.")
+    return "\n\n".join(parts)
+
+
+def _group(group: dict[str, Any], measured: dict[tuple[str, str, str], Any]) -> str:
+    tasks = group["tasks"] if len(group["tasks"]) <= 6 else []
+    title = f"**{group['suite']}, {group['backbone']}** ({group['unit']})"
+    columns = ["strategy", "seeds", "mean of tasks", "all examples", *tasks]
+    columns += ["parameters at the end", "seconds a run"]
+    lines = [title, "", "| " + " | ".join(columns) + " |"]
+    lines.append("|---|" + "---:|" * (len(columns) - 1))
+    for row in group["strategies"]:
+        cells = [f"**{row['strategy']}**" if row["best"] else row["strategy"], str(row["done"])]
+        cells += [_spread(row["error_mean"]), _spread(row["error_pooled"])]
+        cells += [_spread(row["per_task"].get(task)) for task in tasks]
+        cells.append(_count(row["deployed"]))
+        seconds = measured[group["suite"], group["backbone"], row["strategy"]]
+        cells.append(_count(seconds))
+        lines.append("| " + " | ".join(cells) + " |")
+    tests = [pair for pair in group["tests"] if pair["p_holm"] < 0.05]
+    if tests:
+        found = "; ".join(
+            f"{pair['better']} < {pair['other']} (p = {pair['p_holm']:.2g})" for pair in tests
+        )
+        lines += ["", f"One-sided Mann–Whitney U, Holm-corrected, below 0.05: {found}."]
+    elif group["tests"]:
+        lines += ["", "No difference is significant (one-sided Mann–Whitney U, Holm-corrected)."]
+    return "\n".join(lines)
+
+
+def _spread(found: Any) -> str:
+    if found is None:
+        return ""
+    if found.get("sd") is None:
+        return f"{found['mean']:.2f}"
+    return f"{found['mean']:.2f} ± {found['sd']:.2f}"
+
+
+def _count(found: Any) -> str:
+    return "" if found is None else f"{found['mean']:,.0f}"
+
+
+def insert(name: str, text: str) -> None:
+    """Put a table between its marks on the page."""
+    page = PAGE.read_text()
+    marks = re.compile(rf"(<!-- table: {re.escape(name)} -->\n).*?(<!-- end -->)", re.DOTALL)
+    if not marks.search(page):
+        sys.exit(f"{PAGE.name} has no place for the table of {name}")
+    write_text(PAGE, marks.sub(lambda found: f"{found[1]}{text}\n{found[2]}", page))
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("words", nargs="*")
+    parser.add_argument("--data-root", type=Path)
+    parser.add_argument("--output", type=Path, default=Path("runs") / "results")
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--smoke", action="store_true")
+    parser.add_argument("--tables", action="store_true")
+    options = parser.parse_args()
+    for name in names(options.words):
+        folder = options.output / name
+        if not options.tables:
+            extra = ["--workers", str(options.workers), *(SMOKE if options.smoke else [])]
+            run(name, folder, options.data_root, extra)
+        if options.smoke:
+            print(table(folder), flush=True)
+        elif (folder / "comparison.json").exists():
+            insert(name, table(folder))
+
+
+if __name__ == "__main__":
+    main()
