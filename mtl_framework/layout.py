@@ -151,7 +151,9 @@ def _part(layout: RowLayout, groups: int) -> RowLayout:
 
 def _pieces(x: Tensor, sizes: Sequence[int]) -> tuple[Tensor, ...]:
     """Consecutive rows as tensors that autograd does not know to be views."""
-    return tuple(torch.ops.aten._unsafe_view(part, part.shape) for part in x.split(list(sizes)))
+    return tuple(
+        torch.ops.aten._unsafe_view(part, part.shape) for part in torch.split(x, list(sizes))
+    )
 
 
 def _joined(parts: Sequence[Tensor], last: bool) -> Tensor:
@@ -187,7 +189,7 @@ class _Join(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> Any:
         if ctx.last:
             gradient = gradient.contiguous(memory_format=torch.channels_last)
-        return tuple(gradient.split(ctx.sizes))
+        return tuple(torch.split(gradient, ctx.sizes))
 
 
 class _Split(torch.autograd.Function):

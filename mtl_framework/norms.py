@@ -182,7 +182,8 @@ class RoutedBatchNorm(nn.Module):
             return y
         if inner == 1:
             # no view in autograd's eyes: an activation in place would make its gradient a copy
-            return torch.ops.aten._unsafe_view(y, x.shape)
+            rows: Tensor = torch.ops.aten._unsafe_view(y, x.shape)
+            return rows
         y = y.reshape(layout.examples, layout.groups, x.shape[1], inner, -1).transpose(2, 3)
         return y.reshape(x.shape)
 

@@ -320,14 +320,16 @@ class RoutePlan:
             shares = visit_shares(number, total, momentum)
             if self._is_joint(level):
                 shares[self._sample != self.samples[0]] = 0
-            weights = np.bincount(
-                slot * groups + self._groups[level], weights=shares, minlength=slots * groups
-            ).reshape(slots, groups)
+            place = slot * groups + self._groups[level]
+            weights = np.bincount(place, shares, slots * groups).reshape(slots, groups)
             call_of = np.empty(groups, dtype=np.int64)
             call_of[order] = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
             visits = np.zeros((len(starts) - 1, slots), dtype=np.int64)
             visits[call_of[self._groups[level]], slot] = total
-            self._statistics[key] = self.real(weights[:, order], dtype), visits
+            self._statistics[key] = (
+                self.real(weights[:, order].astype(np.float64, copy=False), dtype),
+                visits,
+            )
         return self._statistics[key]
 
     def _visits(self, unit: int | None, level: int) -> tuple[Ints, Ints]:

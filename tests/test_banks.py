@@ -73,7 +73,12 @@ def test_chunks_hold_every_column_once(
     if whole_samples:
         sizes = [2] * len(sizes)
     chunks = plan_chunks(
-        samples, dict(enumerate(sizes)), budget, cost, whole_samples=whole_samples, whole_tasks=False
+        samples,
+        dict(enumerate(sizes)),
+        budget,
+        cost,
+        whole_samples=whole_samples,
+        whole_tasks=False,
     )
     columns = [(s, t) for chunk in chunks for s in chunk.samples for t in chunk.tasks]
     assert sorted(columns) == [(s, t) for s in range(samples) for t in range(len(sizes))]

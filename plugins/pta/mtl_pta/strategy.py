@@ -36,10 +36,11 @@ _OPTIMIZERS = {"adam": torch.optim.Adam, "rmsprop": torch.optim.RMSprop}
 class PseudoTaskAugmentation(Strategy):
     """Several decoders a task, of which validation keeps one, on networks that share in any way.
 
-    Algorithm 1: after M gradient steps on all pseudo-tasks each decoder is judged on the task's validation examples, with dropout off, and
-    the decoders are updated: the greedy copy (G) first, noise (P, H) then on all that were not
-    best. All decoders that tie for the least cost are best; the first of them is chosen. Decoders
-    are also judged, but not updated, wherever the run evaluates its networks.
+    Algorithm 1: after M gradient steps on all pseudo-tasks each decoder is judged on the task's
+    validation examples, with dropout off, and the decoders are updated: the greedy copy (G) first,
+    noise (P, H) then on all that were not best. All decoders that tie for the least cost are best;
+    the first of them is chosen. Decoders are also judged, but not updated, wherever the run
+    evaluates its networks.
 
     With one decoder nothing is judged, and no validation examples are needed.
     """
