@@ -12,6 +12,7 @@ install_import_hook(
         "mtl_backbones",
         "mtl_muir",
         "mtl_pta",
+        "mtl_soft_sharing",
         "mtl_tensorboard",
     ],
     "beartype.beartype",
