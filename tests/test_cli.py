@@ -206,7 +206,7 @@ def test_lists(capsys: pytest.CaptureFixture[str]) -> None:
         ("backbones",): ["dkl_convnet", "models of timm"],
         ("backbones", "--filter", "*resnet18*"): ["resnet18", "timm"],
         ("plugins",): ["mtl_lws", "mtl-framework", "mtl list plugins --check"],
-        ("plugins", "--check"): ["strategies lws", "suites alphabets, digits"],
+        ("plugins", "--check"): ["strategies lws", "suites alphabets, arrays,"],
     }
     for arguments, words in wanted.items():
         assert status("list", *arguments) == 0

@@ -50,12 +50,15 @@ def test_the_page_has_no_table_without_a_config() -> None:
     assert sorted(found) == [path.stem for path in CONFIGS]
 
 
-def test_a_few_steps_of_two_comparisons(data_root: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "name", ["dkl_reestimated", pytest.param("tiny_imagenet", marks=pytest.mark.slow)]
+)
+def test_a_few_steps_of_a_comparison(name: str, data_root: Path, tmp_path: Path) -> None:
     before = PAGE.read_bytes()
     done = subprocess.run(
         [
             sys.executable, str(ROOT / "docs" / "results.py"), "--smoke", "--data-root",
-            str(data_root), "--output", str(tmp_path), "dkl_reestimated", "tiny_imagenet",
+            str(data_root), "--output", str(tmp_path), name,
         ],
         capture_output=True,
         text=True,
@@ -63,7 +66,6 @@ def test_a_few_steps_of_two_comparisons(data_root: Path, tmp_path: Path) -> None
     assert done.returncode == 0, done.stderr
     assert PAGE.read_bytes() == before
     for strategy in ("full sharing", "no sharing", "learned sharing"):
-        rows = re.findall(rf"^\| \**{strategy}\** \| 1 \| \d+\.\d\d ", done.stdout, re.MULTILINE)
-        assert len(rows) == 2
-    assert "digits" in done.stdout
+        pattern = rf"^\| \**{strategy}\** \| 1 \| \d+\.\d\d "
+        assert re.search(pattern, done.stdout, re.MULTILINE)
     assert "Iterations: 2." in done.stdout
