@@ -15,24 +15,14 @@ from .data.batches import Batch
 from .distributed import all_reduce_gradients, all_reduce_mean, is_distributed
 from .errors import MtlError
 from .extraction import extract_plain, insert_plain
-from .heads import HeadBank, resized
 from .layout import RowLayout, stack_groups
 from .model import MultiTaskModel, ParameterCounts, Sharing
-from .norms import route_norms
 from .planning import Planner, StepPlan
+from .rewriting import put_heads, put_mixers, rewrite
 from .routing import RouteError, RoutePlan
 from .tasks import Task
 
 Assignments = Int[Tensor, "samples units tasks"]
-
-
-def _refuse_checkpointing(enable: bool = True) -> None:
-    """The model's own switch would repeat calls outside the pass that knows their rows."""
-    if enable:
-        raise MtlError(
-            "set_grad_checkpointing of a rewritten backbone loses track of its rows; build "
-            "TaskNetworks(..., checkpoint=True) instead"
-        )
 
 
 class TaskNetworks(MultiTaskModel):
@@ -89,10 +79,12 @@ class TaskNetworks(MultiTaskModel):
         self.branching = backbone.branching if branching is None else branching
         self._format = torch.contiguous_format  # of images and convolutions
         self._context = RoutingContext()
-        self._banks: list[list[WeightBank]] = []
         self.mixers = nn.ModuleDict({str(unit): mixer for unit, mixer in (mixers or {}).items()})
-        self.skeleton = self._rewrite(checkpoint)
-        self.heads = self._put_heads()
+        self.skeleton, self._banks = rewrite(
+            backbone, self.weights_per_unit, self._context, len(self.tasks), checkpoint
+        )
+        widths = [task.objective.num_outputs for task in self.tasks]
+        self.heads = put_heads(backbone, self.skeleton, self._context, widths)
         self.assignment: Tensor
         self.register_buffer("assignment", torch.zeros(units, len(self.tasks), dtype=torch.int64))
         self.planner = Planner(
@@ -103,60 +95,12 @@ class TaskNetworks(MultiTaskModel):
             group_major,
             [int(unit) for unit in self.mixers],
         )
-        self._put_mixers()
-
-    def _rewrite(self, checkpoint: bool) -> nn.Module:
-        backbone = self.backbone
-        skeleton = backbone.create(2)
-        copies: list[list[list[nn.Module]]] = [[[] for _ in places] for places in backbone.places]
-        for k in range(max(self.weights_per_unit)):
-            model = skeleton if k == 0 else backbone.create(2)
-            for unit, places in enumerate(backbone.places):
-                if k < self.weights_per_unit[unit]:
-                    for position, place in enumerate(places):
-                        copies[unit][position].append(model.get_submodule(place.names[0]))
-        for unit, places in enumerate(backbone.places):
-            self._banks.append([])
-            for place, modules in zip(places, copies[unit], strict=True):
-                bank = WeightBank(
-                    modules, unit, backbone.ports[place.names[0]], self._context, checkpoint
-                )
-                self._banks[unit].append(bank)
-                for name in place.names:
-                    skeleton.set_submodule(name, bank)
-        if hasattr(skeleton, "set_grad_checkpointing"):
-            skeleton.set_grad_checkpointing = _refuse_checkpointing  # type: ignore[assignment]
-        return route_norms(skeleton, self._context, backbone.normalization, len(self.tasks))
-
-    def _put_heads(self) -> nn.ModuleList:
-        """Every task's head: a linear layer, or copies of class layers, where they stay inside."""
-        names = self.backbone.class_layers
-        widths = [task.objective.num_outputs for task in self.tasks]
-        if not self.backbone.heads_inside:
-            self.skeleton.set_submodule(self.backbone.classifier, nn.Identity())
-            return nn.ModuleList(nn.Linear(self.backbone.num_features, n) for n in widths)
-        layers = [self.skeleton.get_submodule(name) for name in names]
-        heads = [[resized(layer, n) for layer in layers] for n in widths]
-        for name, copies in zip(names, zip(*heads, strict=True), strict=True):
-            self.skeleton.set_submodule(name, HeadBank(copies, self._context))
-        return nn.ModuleList(nn.ModuleList(head) for head in heads)
-
-    def _put_mixers(self) -> None:
-        """Behind the last place of their units."""
-        name = self.backbone.name
         if self.mixers and not self.branching:
             raise MtlError(
-                f"backbone {name!r} reads tensors of a unit again behind a later one, so the "
-                "columns of its units cannot be mixed"
+                f"backbone {backbone.name!r} reads tensors of a unit again behind a later one, so "
+                "the columns of its units cannot be mixed"
             )
-        for number, mixer in self.mixers.items():
-            unit = self.backbone.units[int(number)]
-            if unit.output_shape is None:
-                raise MtlError(
-                    f"unit {unit.name!r} of backbone {name!r} does not return a single tensor with "
-                    "one row an input, so its columns cannot be mixed"
-                )
-            self._banks[int(number)][-1].mix_with(mixer)
+        put_mixers(backbone, self._banks, self.mixers)
 
     # -- running -------------------------------------------------------------------------------
 
