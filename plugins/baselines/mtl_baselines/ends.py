@@ -50,5 +50,7 @@ class NoSharing(FixedStrategy):
                 "keep those models' initialization: leave it out, or 'library'"
             )
         self.network = network = SeparateNetworks(backbones, suite.tasks)
-        self.optimizer = torch.optim.Adam(network.parameters(), self.config.learning_rate)
+        self.optimizer = torch.optim.Adam(
+            network.parameters(), self.config.learning_rate, fused=True
+        )
         return network
