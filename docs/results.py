@@ -1,7 +1,7 @@
 """Runs the comparisons that docs/results.md reports, and writes their tables into it.
 
     python docs/results.py --data-root DATA             all of them (hours on two cores; resumes)
-    python docs/results.py --data-root DATA dkl         those whose names contain one of these words
+    python docs/results.py --data-root DATA dkl         one, or those whose names contain the word
     python docs/results.py --tables                     only write tables of what has been run
     python docs/results.py --data-root DATA --smoke     all of them with a few steps of one seed, to
                                                         see that they run; nothing is written here
@@ -30,7 +30,8 @@ SMOKE = ["--seeds", "1", "--iterations", "2"]
 def names(words: Sequence[str]) -> list[str]:
     """The comparisons, by name of their config, that contain one of the words."""
     found = sorted(path.stem for path in CONFIGS.glob("*.yaml"))
-    return [name for name in found if not words or any(word in name for word in words)]
+    exact = [name for name in found if name in words]
+    return exact or [name for name in found if not words or any(word in name for word in words)]
 
 
 def run(name: str, folder: Path, data_root: Path | None, options: Sequence[str]) -> None:
@@ -52,9 +53,10 @@ def table(folder: Path) -> str:
         for row in content["measured"]["groups"]
         for strategy in row["strategies"]
     }
-    parts = []
-    for group in content["groups"]:
-        parts.append(_group(group, measured))
+    groups = [g for g in content["groups"] if any(row["done"] for row in g["strategies"])]
+    parts = [_group(group, measured) for group in groups]
+    if not parts:
+        return "Not run yet."
     versions = {json.dumps(row["versions"], sort_keys=True) for row in content["measured"]["runs"]}
     iterations = sorted({row["iterations"] for row in content["runs"]})
     shown = " · ".join(
@@ -75,6 +77,8 @@ def _group(group: dict[str, Any], measured: dict[tuple[str, str, str], Any]) -> 
     lines = [title, "", "| " + " | ".join(columns) + " |"]
     lines.append("|---|" + "---:|" * (len(columns) - 1))
     for row in group["strategies"]:
+        if not row["done"]:
+            continue
         cells = [f"**{row['strategy']}**" if row["best"] else row["strategy"], str(row["done"])]
         cells += [_spread(row["error_mean"]), _spread(row["error_pooled"])]
         cells += [_spread(row["per_task"].get(task)) for task in tasks]

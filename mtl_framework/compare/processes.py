@@ -171,10 +171,13 @@ def _limits(threads: int) -> Mapping[str, str]:
 
 
 def machine_threads() -> int:
-    """Threads that this process may use at a time."""
+    """Threads that this process may use at a time: its cores, or fewer by OMP_NUM_THREADS."""
     if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+        cores = len(os.sched_getaffinity(0))
+    else:
+        cores = os.cpu_count() or 1
+    wanted = os.environ.get("OMP_NUM_THREADS", "")
+    return min(cores, int(wanted)) if wanted.isdigit() and int(wanted) else cores
 
 
 def gpu_groups(gpus: Sequence[str], gpus_per_run: float) -> list[tuple[str, ...]]:
