@@ -50,7 +50,5 @@ class NoSharing(FixedStrategy):
                 "keep those models' initialization: leave it out, or 'library'"
             )
         self.network = network = SeparateNetworks(backbones, suite.tasks)
-        self.optimizer = torch.optim.Adam(
-            network.parameters(), self.config.learning_rate, fused=True
-        )
+        self.optimizer = torch.optim.Adam(network.parameters(), self.config.learning_rate)
         return network

@@ -62,9 +62,7 @@ class FixedStrategy(Strategy):
         network.initialize(self.config.initialization or default)
         network.assignment.copy_(assignment)
         self.network = network
-        self.optimizer = torch.optim.Adam(
-            network.parameters(), self.config.learning_rate, fused=True
-        )
+        self.optimizer = torch.optim.Adam(network.parameters(), self.config.learning_rate)
         return network
 
     def optimize(self, run: Run) -> Generator[Step, None, None]:

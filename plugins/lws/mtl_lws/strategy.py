@@ -75,9 +75,7 @@ class LearnedWeightSharing(Strategy):
         default = "library" if pretrained else "he_uniform"
         self.network.initialize(config.initialization or default)
         self.network.assignment.copy_(self.distribution.mode())
-        self.optimizer = torch.optim.Adam(
-            self.network.parameters(), config.learning_rate, fused=True
-        )
+        self.optimizer = torch.optim.Adam(self.network.parameters(), config.learning_rate)
         self.generator = torch.Generator().manual_seed(self.seed)
         return self.network
 

@@ -5,8 +5,7 @@ Sharing -- and Back", ICML 2018, arXiv 1803.04062. There is no published code; w
 silent an option names the possibilities.
 """
 
-from collections.abc import Callable, Generator, Mapping
-from functools import partial
+from collections.abc import Generator, Mapping
 from typing import Any, ClassVar
 
 import torch
@@ -31,10 +30,7 @@ from .course import Course
 from .network import PseudoTaskNetworks
 from .presets import PRESETS
 
-_OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
-    "adam": partial(torch.optim.Adam, fused=True),
-    "rmsprop": torch.optim.RMSprop,
-}
+_OPTIMIZERS = {"adam": torch.optim.Adam, "rmsprop": torch.optim.RMSprop}
 
 
 class PseudoTaskAugmentation(Strategy):

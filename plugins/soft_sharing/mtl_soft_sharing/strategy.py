@@ -79,7 +79,7 @@ class CrossStitch(Strategy):
         groups: list[dict[str, Any]] = [{"params": rest}, {"params": mixing, "lr": rate}]
         if config.optimizer == "sgd":
             return torch.optim.SGD(groups, config.learning_rate, config.momentum)
-        return torch.optim.Adam(groups, config.learning_rate, fused=True)
+        return torch.optim.Adam(groups, config.learning_rate)
 
     def warm_start(self, load: Callable[[str], LoadedRun]) -> None:
         """Let the columns start from single-task networks, where ``start_from`` names some."""
