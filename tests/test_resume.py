@@ -127,7 +127,12 @@ def test_a_signal_during_an_evaluation_waits_for_its_end(
     assert content(tmp_path / "r") == whole["soft"]
 
 
-def test_a_second_interrupt_stops_at_once_and_handlers_come_back(tmp_path: Path) -> None:
+def test_a_second_interrupt_stops_at_once_and_handlers_come_back(
+    tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    # Python's own handler, whatever libraries that other tests use have put in its place
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
     former = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
 
     class Impatient(TinyPlugins):
