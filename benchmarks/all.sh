@@ -8,11 +8,11 @@ python=${PYTHON:-python3}
 out=${OUT:-bench}
 mkdir -p "$out"
 if [ -z "${PYTHONPATH:-}" ] && ! "$python" -c 'import mtl_framework' 2>/dev/null; then
-    export PYTHONPATH=.:plugins/lws:plugins/baselines:backbones
+    export PYTHONPATH=.:plugins/lws:plugins/baselines:plugins/pta:plugins/soft_sharing:plugins/muir:backbones
 fi
 failed=0
 "$python" -m pytest -q tests/test_precision.py || failed=1
-for name in step baselines memory startup; do
+for name in step baselines memory startup muir_step ea_time; do
     echo "== $name"
     "$python" "benchmarks/$name.py" --json "$out/$name.json" "$@" || failed=1
 done
