@@ -92,6 +92,8 @@ def _group(group: dict[str, Any], measured: dict[tuple[str, str, str], Any]) -> 
             f"{pair['better']} < {pair['other']} (p = {pair['p_holm']:.2g})" for pair in tests
         )
         lines += ["", f"One-sided Mann–Whitney U, Holm-corrected, below 0.05: {found}."]
+    elif min(row["done"] for row in group["strategies"]) < 4:
+        lines += ["", "Too few runs for a test."]
     elif group["tests"]:
         lines += ["", "No difference is significant (one-sided Mann–Whitney U, Holm-corrected)."]
     return "\n".join(lines)
