@@ -9,8 +9,17 @@ from typing import Any
 import numpy as np
 import torch
 
-from mtl_framework import ReportFigure, RunRecord
-from mtl_framework.report.figure import INK, MARKERS, MUTED, colour_of, new_figure, shortened, style
+from mtl_framework import (
+    INK,
+    MARKERS,
+    MUTED,
+    ReportFigure,
+    RunRecord,
+    colour_of,
+    new_figure,
+    shortened,
+    style,
+)
 
 from .chance import layer_sharing
 from .generic import STATISTICS, contrasts
