@@ -3,20 +3,18 @@
 import io
 import logging
 import warnings
+from collections.abc import Callable
 from contextlib import redirect_stdout
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from ..atomic import replacing
 from ..errors import MtlError
 from ..load import LoadedRun
-from .about import make_folder, task_about, write_about
-from .program import ProgramAbout, check_outputs, trace
-from .weights import file_digest
+from .program import ProgramAbout, write_checked
 
-MODEL, ABOUT = "model.onnx", "model.onnx.json"
+MODEL = "model.onnx"
 
 
 def export_onnx(run: LoadedRun, task: int | str, folder: Path) -> ProgramAbout:
@@ -36,31 +34,14 @@ def export_onnx(run: LoadedRun, task: int | str, folder: Path) -> ProgramAbout:
         raise MtlError(
             f"export to onnx needs {error.name}: pip install 'mtl-framework[onnx]'"
         ) from None
-    number = run.suite.index(task)
-    model = run.extract(number)
-    name, preprocessing = run.backbones[number].name, run.preprocessings[number]
-    program, batch = trace(model, preprocessing, name)
-    make_folder(folder)
-    (folder / ABOUT).unlink(missing_ok=True)
-    with replacing(folder / MODEL) as temp:
+    name = run.backbones[run.suite.index(task)].name
+
+    def write(program: torch.export.ExportedProgram, temp: Path) -> Callable[[Tensor], Tensor]:
         temp.write_bytes(_converted(program, name))
         session = onnxruntime.InferenceSession(temp, providers=["CPUExecutionProvider"])
+        return lambda inputs: torch.from_numpy(session.run(None, {"inputs": inputs.numpy()})[0])
 
-        def run_session(inputs: Tensor) -> Tensor:
-            return torch.from_numpy(session.run(None, {"inputs": inputs.numpy()})[0])
-
-        check_outputs(run_session, model, preprocessing, name, batch)
-        digest = file_digest(temp)
-    about = ProgramAbout(
-        kind="onnx",
-        task=task_about(run, number),
-        preprocessing=preprocessing.to_plain(),
-        batch=batch,
-        file=MODEL,
-        file_sha256=digest,
-    )
-    write_about(folder / ABOUT, about.model_dump(mode="json"))
-    return about
+    return write_checked(run, task, folder, MODEL, "onnx", write)
 
 
 def _converted(program: torch.export.ExportedProgram, name: str) -> bytes:

@@ -2,6 +2,7 @@
 
 import math
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,7 +17,7 @@ from ..preprocessing import Preprocessing
 from .about import TaskAbout, make_folder, task_about, write_about
 from .weights import file_digest
 
-PROGRAM, ABOUT = "model.pt2", "model.pt2.json"
+PROGRAM = "model.pt2"
 BATCH = 2  # a batch of one would be taken for a constant
 
 
@@ -42,28 +43,58 @@ def export_program(run: LoadedRun, task: int | str, folder: Path) -> ProgramAbou
     Raises:
         MtlError: if torch cannot export the network, or a file cannot be written.
     """
+
+    def write(program: torch.export.ExportedProgram, temp: Path) -> Callable[[Tensor], Tensor]:
+        with temp.open("wb") as file:
+            torch.export.save(program, file)
+        with temp.open("rb") as file:
+            saved: Callable[[Tensor], Tensor] = torch.export.load(file).module()
+        return saved
+
+    return write_checked(run, task, folder, PROGRAM, "torch-export", write)
+
+
+def write_checked(
+    run: LoadedRun,
+    task: int | str,
+    folder: Path,
+    file: str,
+    kind: Literal["torch-export", "onnx"],
+    write: Callable[[torch.export.ExportedProgram, Path], Callable[[Tensor], Tensor]],
+) -> ProgramAbout:
+    """Trace one task's network and write it and its JSON, the file only once it has been run.
+
+    Args:
+        run: a loaded run.
+        task: name or position.
+        folder: made where it does not exist; an export in it is replaced.
+        file: name of the program's file; its JSON gets ``.json`` behind it.
+        kind: of the file.
+        write: writes the program to a path, and gives back what was written, loaded again.
+
+    Raises:
+        MtlError: if torch cannot trace the network, what was written gives other outputs, or a
+            file cannot be written.
+    """
     number = run.suite.index(task)
     model = run.extract(number)
     name, preprocessing = run.backbones[number].name, run.preprocessings[number]
     program, batch = trace(model, preprocessing, name)
     make_folder(folder)
-    (folder / ABOUT).unlink(missing_ok=True)
-    with replacing(folder / PROGRAM) as temp:
-        with temp.open("wb") as file:
-            torch.export.save(program, file)
-        with temp.open("rb") as file:
-            saved = torch.export.load(file).module()
-        check_outputs(saved, model, preprocessing, name, batch)
+    about_file = folder / f"{file}.json"
+    about_file.unlink(missing_ok=True)
+    with replacing(folder / file) as temp:
+        check_outputs(write(program, temp), model, preprocessing, name, batch)
         digest = file_digest(temp)
     about = ProgramAbout(
-        kind="torch-export",
+        kind=kind,
         task=task_about(run, number),
         preprocessing=preprocessing.to_plain(),
         batch=batch,
-        file=PROGRAM,
+        file=file,
         file_sha256=digest,
     )
-    write_about(folder / ABOUT, about.model_dump(mode="json"))
+    write_about(about_file, about.model_dump(mode="json"))
     return about
 
 
@@ -92,7 +123,7 @@ def trace(
 
 
 def check_outputs(
-    found: Any,
+    found: Callable[[Tensor], Tensor],
     model: nn.Module,
     preprocessing: Preprocessing,
     name: str,
@@ -111,7 +142,7 @@ def check_outputs(
         inputs = _example(model, preprocessing, count)
         with torch.no_grad():
             expected: Tensor = model(inputs)
-            outputs: Tensor = found(inputs)
+            outputs = found(inputs)
         scale = float(expected.abs().max())
         if outputs.shape != expected.shape or not torch.allclose(
             outputs, expected, rtol=1e-3, atol=1e-4 * scale + 1e-6
