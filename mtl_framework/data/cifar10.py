@@ -10,6 +10,8 @@ from torchvision.datasets import CIFAR10
 
 from ..errors import MtlError
 from ..tasks import Classification, Examples, Suite, Task
+from .published import obtain
+from .transformed import transformed
 from .transforms import Transforms
 
 VALIDATION = 5000
@@ -72,13 +74,7 @@ def cifar10(
     splits["train"] = images[kept], labels[kept]
     if validation:
         splits["validation"] = images[held], labels[held]
-    examples = {}
-    for split, (inputs, targets) in splits.items():
-        transform = found.of(split)
-        fixed = inputs
-        if len(transform.fixed):
-            fixed = transform.fixed.apply(inputs, torch.zeros(len(inputs), dtype=torch.int64))
-        examples[split] = Examples(fixed, targets, transform=transform.rest)
+    examples = {split: Examples(*each) for split, each in splits.items()}
     task = Task(
         "cifar10",
         Classification(len(CLASSES), CLASSES),
@@ -86,9 +82,8 @@ def cifar10(
         examples["test"],
         examples.get("validation"),
         batch_size=batch_size,
-        normalization=found.normalization,
     )
-    return Suite("cifar10", [task])
+    return transformed(Suite("cifar10", [task]), found)
 
 
 CLASSES = (
@@ -98,13 +93,12 @@ CLASSES = (
 
 def _read(root: Path, train: bool, download: bool) -> tuple[torch.Tensor, torch.Tensor]:
     """Images (N, 3, 32, 32), uint8, and labels."""
-    try:
-        found = CIFAR10(str(root), train=train, download=download)
-    except (RuntimeError, OSError) as error:
-        reason = " ".join(str(error).split())
-        raise MtlError(
-            f"CIFAR-10 is not, or not as published, in {root / CIFAR10.base_folder}: {reason}; say "
-            "where it lies with --data-root, or fetch it with suite.download=true"
-        ) from error
+    found = obtain(
+        "CIFAR-10",
+        lambda folder, fetch: CIFAR10(folder, train=train, download=fetch),
+        str(root),
+        f"{CIFAR10.base_folder} as published",
+        download,
+    )
     images = torch.from_numpy(found.data).permute(0, 3, 1, 2).contiguous()
     return images, torch.tensor(found.targets)

@@ -16,10 +16,7 @@ from .class_checks import common_classes, frequent_classes
 from .faults import Faults, listed
 from .image_files import ImageForm
 from .options import Names
-from .splits import ALIASES, SplitSizes, make_splits, split_name
-from .transforms import Transforms
-
-_FIFTH = 0.2
+from .splits import ALIASES, DEFAULT_SHARE, SplitSizes, make_splits, split_name
 
 
 def folders(
@@ -65,9 +62,7 @@ def folders(
         ProblemsError: with everything that is wrong in the folders.
         MtlError: naming an option, what was found and what is allowed.
     """
-    form = ImageForm(
-        grey, size, Transforms.from_config(transforms, "suite.transforms"), check_images
-    )
+    form = ImageForm.from_options(grey, size, transforms, check_images)
     sizes = SplitSizes(train_per_task, validation_per_task, test_per_task, split_seed)
     root = Path(data_root) / path
     faults = Faults("folders", skip_bad)
@@ -165,7 +160,7 @@ def _task(
     where = str(root / name)
     rows = common_classes(images.rows, labels, where, faults)
     if "validation" not in rows and sizes.validation is None:
-        sizes = replace(sizes, validation=_FIFTH)
+        sizes = replace(sizes, validation=DEFAULT_SHARE)
     rows = frequent_classes(rows, labels, sizes, where, faults)
     try:
         chosen = make_splits(rows, labels, sizes, cut_test=True)

@@ -1,9 +1,10 @@
 """Images of a suite that lie in files: checked all at once, held in memory where they are few."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -68,6 +69,17 @@ class ImageForm:
     def __post_init__(self) -> None:
         if self.size is not None and not 1 <= self.size <= 4096:
             raise MtlError(f"size should be from 1 to 4096, found {self.size}")
+
+    @classmethod
+    def from_options(
+        cls, grey: bool, size: int | None, transforms: Mapping[str, Any] | None, check: bool
+    ) -> "ImageForm":
+        """The form that options of a suite ask for.
+
+        Raises:
+            MtlError: naming what is wrong in ``suite.transforms``.
+        """
+        return cls(grey, size, Transforms.from_config(transforms, "suite.transforms"), check)
 
     @property
     def prediction(self) -> ImageTransform:

@@ -22,7 +22,8 @@ ALIASES = {
     "testing": "test",
 }
 
-_FIFTH = 0.2
+#: Of the examples, for a test or validation split that neither data nor options name.
+DEFAULT_SHARE = 0.2
 _LARGEST_SEED = 2**32 - 1
 
 
@@ -77,7 +78,9 @@ class SplitSizes:
         train, validation = wanted["train"], wanted.get("validation") or 0
         test = wanted.get("test", 0)
         if test is None:
-            test = _share(_FIFTH, examples) if train is None else examples - train - validation
+            test = (
+                _share(DEFAULT_SHARE, examples) if train is None else examples - train - validation
+            )
         shares = [amount for amount in amounts.values() if amount is not None]
         all_shares = all(isinstance(share, float) for share in shares)
         if train is None or (all_shares and sum(shares) > 1 - 1e-9):

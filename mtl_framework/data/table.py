@@ -18,10 +18,7 @@ from .image_files import ImageForm
 from .labels import Kind, make_targets
 from .options import Names
 from .row_inputs import RowInputs
-from .splits import SplitSizes, make_splits, split_name
-from .transforms import Transforms
-
-_FIFTH = 0.2
+from .splits import DEFAULT_SHARE, SplitSizes, make_splits, split_name
 
 
 def table(
@@ -83,9 +80,7 @@ def table(
         ProblemsError: with everything that is wrong in the file and its images.
         MtlError: naming an option, what was found and what is allowed.
     """
-    form = ImageForm(
-        grey, size, Transforms.from_config(transforms, "suite.transforms"), check_images
-    )
+    form = ImageForm.from_options(grey, size, transforms, check_images)
     sizes = SplitSizes(train_per_task, validation_per_task, test_per_task, split_seed)
     faults = Faults("table", skip_bad)
     file = Path(data_root) / path
@@ -242,7 +237,7 @@ def _splits(
         classes = [label.name for label in labels if label.kind != "numbers"]
         strata = _strata(text.columns[classes[0]]) if classes else None
     if "validation" not in rows and sizes.validation is None:
-        sizes = replace(sizes, validation=_FIFTH)
+        sizes = replace(sizes, validation=DEFAULT_SHARE)
     try:
         return make_splits(rows, strata, sizes, cut_test=True)
     except MtlError as error:
