@@ -111,7 +111,8 @@ class Form:
         """A task with inputs of its own; ``None`` if it cannot be had, which ``faults`` gets."""
         where = f"{table.what}: task {name!r}"
         try:
-            chosen = self.split(rows, values, where, faults)
+            rows = self.usable(rows, values, where, faults)
+            chosen = self.split(rows, values)
             objective, targets = self.targets(rows, values, chosen, class_names)
             inputs = {split: self.inputs(table, found) for split, found in chosen.items()}
         except MtlError as error:
@@ -119,22 +120,28 @@ class Form:
             return None
         return _task(name, objective, inputs, targets)
 
-    def split(
+    def usable(
         self,
         rows: Rows,
         values: Shaped[np.ndarray, "rows *numbers"],
         where: str,
         faults: Faults,
-    ) -> dict[str, Int64[np.ndarray, " _"]]:
-        """Rows by split, without those of classes that are in one split only or too rare."""
+    ) -> Rows:
+        """Rows without those of classes that are in one split only or too rare."""
         if not any(len(found) for found in rows.values()):
             raise MtlError("there is no example")
         if self._numbers(values):
-            return make_splits(rows, None, self.sizes)
+            return rows
         rows = common_classes(rows, values, where, faults)
         if set(rows) == {None}:
             rows = frequent_classes(rows, values, self.sizes, where, faults)
-        return make_splits(rows, values, self.sizes)
+        return rows
+
+    def split(
+        self, rows: Rows, values: Shaped[np.ndarray, "rows *numbers"]
+    ) -> dict[str, Int64[np.ndarray, " _"]]:
+        """Rows by split, those that are made here stratified where values are classes."""
+        return make_splits(rows, None if self._numbers(values) else values, self.sizes)
 
     def targets(
         self,
@@ -177,7 +184,8 @@ def common_tasks(
     """
     task, table, first = columns[0]
     try:
-        chosen = form.split(table.rows, first, f"{table.what}: task {task!r}", faults)
+        rows = form.usable(table.rows, first, f"{table.what}: task {task!r}", faults)
+        chosen = form.split(rows, first)
         inputs = {split: form.inputs(table, found) for split, found in chosen.items()}
     except MtlError as error:
         faults.add(table.what, str(error))
@@ -186,7 +194,7 @@ def common_tasks(
     for name, _, values in columns:
         try:
             names = file.texts(f"{name}_names")
-            objective, targets = form.targets(table.rows, values, chosen, names)
+            objective, targets = form.targets(rows, values, chosen, names)
         except MtlError as error:
             faults.add(f"{table.what}: task {name!r}", str(error))
             continue

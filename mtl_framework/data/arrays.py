@@ -35,6 +35,7 @@ def arrays(
     validation_per_task: int | float | None = None,
     test_per_task: int | float | None = None,
     split_seed: int = 0,
+    skip_bad: bool = False,
 ) -> Suite:
     """Tasks from the arrays of your own .npz file: images or features, and labels.
 
@@ -72,6 +73,8 @@ def arrays(
         validation_per_task: likewise; default: those that the file calls so, else none.
         test_per_task: likewise; default: the file's, else the rest, else a fifth.
         split_seed: of the choice of examples.
+        skip_bad: leave out classes that are not in both training and test, and tasks that cannot
+            be had, and count them, instead of refusing them.
 
     Raises:
         ProblemsError: with what is wrong in every task.
@@ -84,7 +87,7 @@ def arrays(
     with ArrayFile(Path(data_root) / path) as file:
         form = Form(kind, channels, size, sizes)
         names = [inputs] if inputs else ["images", "images_packed", "features"]
-        faults = Faults("arrays", skip=False)
+        faults = Faults("arrays", skip_bad)
         built: Sequence[Task | None]
         common_input = False
         if task_axis:
@@ -93,10 +96,13 @@ def arrays(
             built = _by_group(file, tasks, names, labels, group_by, form, faults)
         else:
             built, common_input = _by_name(file, tasks, names, labels, form, faults)
-    if faults.found:
-        faults.stop()
+    notes = faults.settle()
     done = [task for task in built if task is not None]
-    return transformed(Suite("arrays", done, common_input), further)
+    if not done:
+        raise MtlError(f"suite 'arrays': skip_bad has left out every task in {file.path}")
+    left_out = faults.record(file.path.parent)
+    record = {"left_out": left_out} if left_out else None
+    return transformed(Suite("arrays", done, common_input, notes, record), further)
 
 
 def _by_name(

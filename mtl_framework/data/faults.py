@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NoReturn
 
 from ..errors import MtlError, ProblemsError
@@ -33,6 +34,10 @@ class Faults:
     def found(self) -> list[str]:
         """All faults, by place, row 9 before row 10."""
         return sorted(self._found, key=_natural)
+
+    def record(self, root: Path) -> list[str]:
+        """All faults, their places as seen from a folder, so that the data may be moved."""
+        return [text.replace(f"{root.as_posix()}/", "") for text in self.found]
 
     def stop(self) -> NoReturn:
         """Tell all that was found where nothing useful would be left.

@@ -76,7 +76,7 @@ def folders(
     notes = faults.settle()
     if not built:
         raise MtlError(f"suite 'folders': skip_bad has left out every task in {root}")
-    kept = {"tasks": record, "left_out": faults.found}
+    kept = {"tasks": record, "left_out": faults.record(root)}
     return Suite("folders", built, notes=notes, record=kept)
 
 

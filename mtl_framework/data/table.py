@@ -127,7 +127,7 @@ def table(
     record = {
         "kinds": {label.name: label.kind for label in labels},
         "rows": {name: [text.positions[row] for row in good] for name, good in members.items()},
-        "left_out": faults.found,
+        "left_out": faults.record(Path(data_root)),
     }
     return Suite("table", built, True, (f"columns of {file}: {inferred}", *notes), record)
 

@@ -229,9 +229,34 @@ def test_what_is_wrong_in_several_tasks_is_told_at_once(tmp_path: Path) -> None:
     }  # fmt: skip
     with pytest.raises(ProblemsError) as caught:
         arrays(**save(tmp_path, **contents))
-    assert len(caught.value.problems) >= 3
-    named = {problem.split("task ")[1][:3] for problem in caught.value.problems}
+    hint, *problems = caught.value.problems
+    assert "skip_bad=true" in hint
+    assert len(problems) >= 3
+    named = {problem.split("task ")[1][:3] for problem in problems}
     assert named == {"'a'", "'b'", "'d'"}
+
+
+def test_what_is_wrong_can_be_left_out_and_is_counted(tmp_path: Path) -> None:
+    contents = {
+        "a_images": numbered(24), "a_labels": [0, 1] * 11 + [2, 5],
+        "b_images": numbered(4), "b_labels": [3] * 4,
+        "c_images": numbered(20), "c_labels": [0, 1] * 10,
+    }  # fmt: skip
+    where = save(tmp_path, **contents)
+    with pytest.raises(ProblemsError, match="skip_bad=true"):
+        arrays(**where)
+    suite = arrays(**where, skip_bad=True)
+    assert suite.task_names == ("a", "c")
+    assert [task.objective.num_outputs for task in suite.tasks] == [2, 2]
+    assert sum(len(part) for part in suite.tasks[0].splits().values()) == 22
+    assert suite.notes == ("skip_bad left out 3 faults, see data.json",)
+    left_out = suite.record["left_out"]
+    assert "class '2' has 1 examples" in left_out[0]
+    assert "class '5' has 1 examples" in left_out[1]
+    assert not any(str(tmp_path) in text for text in left_out)
+    only = save(tmp_path, b_images=numbered(4), b_labels=[3] * 4)
+    with pytest.raises(MtlError, match="left out every task"):
+        arrays(**only, skip_bad=True)
 
 
 class Bomb:
