@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .strategy import Strategy
 
 NAMED = ("strategy", "backbone", "suite")
+_PRESET = ("strategy", "preset")
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,8 @@ def resolve(
     """The complete configuration of a run.
 
     A layer's options for a strategy or suite are dropped where a later layer names another one.
-    A setting whose first key is no top-level key is an option of the strategy.
+    A setting whose first key is no top-level key is an option of the strategy. A preset may stand at
+    the top, which wins, or within the strategy.
 
     Args:
         plugins: where strategy and suite, and thus their options, are looked up.
@@ -130,7 +132,7 @@ def resolve(
 
 
 def _normalized(layer: Layer) -> Layer:
-    """With ``name`` spelled out for plugins."""
+    """With ``name`` spelled out for plugins, and a strategy's ``preset`` at the top."""
     values = dict(layer.values)
     for key in NAMED:
         if isinstance(values.get(key), str):
@@ -142,13 +144,16 @@ def _normalized(layer: Layer) -> Layer:
                 f"{where}{key} should be a name, or a mapping with a name and options; "
                 f"found {values[key]!r}"
             )
+    if "preset" in values.get("strategy", {}):  # as the entries of a comparison have it
+        strategy = dict(values["strategy"])
+        values = {"preset": strategy.pop("preset"), **values, "strategy": strategy}
     return Layer(values, layer.source, layer.lines)
 
 
 def _with_name(setting: Setting) -> Setting:
     if len(setting.key) == 1 and setting.key[0] in NAMED:
         return Setting((*setting.key, "name"), setting.value)
-    return setting
+    return Setting(("preset",), setting.value) if setting.key == _PRESET else setting
 
 
 def _name(key: str, layers: Sequence[Layer], settings: Sequence[Setting]) -> str:

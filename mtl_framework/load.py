@@ -16,7 +16,7 @@ from .devices import resolve_device
 from .errors import MtlError
 from .evaluation import Evaluation, evaluate
 from .folder import CHANGEABLE, RunFolder, first_difference, without
-from .layers import read_file, resolve
+from .layers import Layer, read_file, resolve
 from .model import MultiTaskModel
 from .plugins import Plugins
 from .preprocessing import Preprocessing
@@ -133,11 +133,12 @@ def load_run(
     which: Which = "last",
     device: str = "cpu",
     plugins: Plugins | None = None,
+    data_root: str | None = None,
 ) -> LoadedRun:
     """The networks of a run.
 
-    The suite is built again, so its data has to be where it was; the run's strategy has to be
-    installed. Nothing in the folder is changed, and nothing from it is executed.
+    The suite is built again, so its data has to be where it was, or in ``data_root``; the run's
+    strategy has to be installed. Nothing in the folder is changed, and nothing from it is executed.
 
     Args:
         path: the run's folder.
@@ -145,6 +146,7 @@ def load_run(
             ``"best"``: those that validation preferred.
         device: where to put the networks.
         plugins: where names are looked up; default: all installed ones.
+        data_root: where the suite's files lie now; default: where they were.
 
     Raises:
         MtlError: if there is no run, a file is damaged, or names or options do not fit.
@@ -152,7 +154,8 @@ def load_run(
     folder = RunFolder(Path(path))
     state = _state(folder, which)
     plugins = Plugins.load() if plugins is None else plugins
-    config = resolve(plugins, [read_file(folder.config)])
+    moved = Layer({"suite": {"data_root": data_root}} if data_root is not None else {})
+    config = resolve(plugins, [read_file(folder.config), moved])
     strategy_class = plugins.strategy(config.strategy.name)
     options = validated(strategy_class.Config, config.strategy.options, ("strategy",))
     target = resolve_device(device)

@@ -156,6 +156,17 @@ def test_complete_config_is_complete(plugins: Plugins, tmp_path: Path) -> None:
     assert "preset" not in dump(config)
 
 
+def test_a_preset_may_stand_within_the_strategy_as_in_comparisons(plugins: Plugins) -> None:
+    wanted = resolve(plugins, [layer(preset="paper")])
+    within = {"name": "soup", "preset": "paper"}
+    assert resolve(plugins, [layer(strategy=within)]) == wanted
+    assert resolve(plugins, [layer()], settings("strategy.preset=paper")) == wanted
+    above = layer(preset="paper", strategy={"name": "soup", "preset": "another"})
+    assert resolve(plugins, [above]) == wanted
+    with pytest.raises(MtlError, match="unknown preset 'papr'; did you mean 'paper'?"):
+        resolve(plugins, [layer(strategy={"name": "soup", "preset": "papr"})])
+
+
 def test_later_layers_win(plugins: Plugins) -> None:
     file = layer(preset="paper", iterations=7, strategy={"name": "soup", "rate": 0.2}, seed=1)
     flags = Layer({"seed": 2})

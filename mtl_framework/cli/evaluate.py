@@ -15,6 +15,7 @@ def evaluate(
     run: saved.Folder,
     suite: options.Suite = None,
     checkpoint: saved.Checkpoint = saved.Which.last,
+    data_root: saved.DataRoot = None,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Option of --suite. Repeatable."),
@@ -30,7 +31,9 @@ def evaluate(
     if parsed and suite is None:
         raise MtlError("--set gives options of --suite, which is missing")
     plugins = load_plugins()
-    loaded = load_run(run, which=checkpoint.value, device=device, plugins=plugins)
+    loaded = load_run(
+        run, which=checkpoint.value, device=device, plugins=plugins, data_root=data_root
+    )
     other = None
     if suite is not None:
         given = {".".join(setting.key): setting.value for setting in parsed}

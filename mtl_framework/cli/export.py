@@ -34,6 +34,7 @@ def export(
         ),
     ] = Format.safetensors,
     checkpoint: saved.Checkpoint = saved.Which.last,
+    data_root: saved.DataRoot = None,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -52,7 +53,7 @@ def export(
     from ..export.about import folder_name
     from ..load import load_run
 
-    loaded = load_run(run, which=checkpoint.value, plugins=load_plugins())
+    loaded = load_run(run, which=checkpoint.value, plugins=load_plugins(), data_root=data_root)
     if task is None:
         folder = output or run / "export"
         exports.export_all(loaded, folder)

@@ -23,6 +23,7 @@ def predict(
     ],
     task: Annotated[str, typer.Option("--task", help="Whose network.")],
     checkpoint: saved.Checkpoint = saved.Which.last,
+    data_root: saved.DataRoot = None,
     device: saved.Device = "cpu",
     as_json: saved.Json = False,
 ) -> None:
@@ -31,7 +32,9 @@ def predict(
     from ..preprocessing import image_files
 
     files = image_files(images)
-    loaded = load_run(run, which=checkpoint.value, device=device, plugins=load_plugins())
+    loaded = load_run(
+        run, which=checkpoint.value, device=device, plugins=load_plugins(), data_root=data_root
+    )
     loaded.suite.index(task)
     found: list[dict[str, Any]] = []
     for start in range(0, len(files), CHUNK):

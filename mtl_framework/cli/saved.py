@@ -25,3 +25,9 @@ Checkpoint = Annotated[
 ]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, mps, cuda or cuda:N.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+DataRoot = Annotated[
+    str | None,
+    typer.Option(
+        "--data-root", metavar="DIR", help="Where the run's data lies now, if it was moved."
+    ),
+]

@@ -344,6 +344,12 @@ def test_data_may_have_moved_when_a_run_goes_on(
         cli([*resume, "--data-root", str(tmp_path / "there"), "--set", "suite.split_seed=3"]) == 2
     )
     assert "suite.split_seed is 0" in capsys.readouterr().err
+    (tmp_path / "there").rename(tmp_path / "elsewhere")
+    evaluate = ["evaluate", str(tmp_path / "run")]
+    assert cli(evaluate) == 2
+    assert "there is no file" in capsys.readouterr().err
+    assert cli([*evaluate, "--data-root", str(tmp_path / "elsewhere")]) == 0
+    assert "mean" in capsys.readouterr().out
 
 
 def test_a_suite_without_files_refuses_data_root(capsys: pytest.CaptureFixture[str]) -> None:
