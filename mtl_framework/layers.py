@@ -76,8 +76,8 @@ def resolve(
     """The complete configuration of a run.
 
     A layer's options for a strategy or suite are dropped where a later layer names another one.
-    A setting whose first key is no top-level key is an option of the strategy. A preset may stand at
-    the top, which wins, or within the strategy.
+    A setting whose first key is no top-level key is an option of the strategy. A preset may stand
+    at the top, which wins, or within the strategy.
 
     Args:
         plugins: where strategy and suite, and thus their options, are looked up.

@@ -163,7 +163,7 @@ def test_a_preset_may_stand_within_the_strategy_as_in_comparisons(plugins: Plugi
     assert resolve(plugins, [layer()], settings("strategy.preset=paper")) == wanted
     above = layer(preset="paper", strategy={"name": "soup", "preset": "another"})
     assert resolve(plugins, [above]) == wanted
-    with pytest.raises(MtlError, match="unknown preset 'papr'; did you mean 'paper'?"):
+    with pytest.raises(MtlError, match=r"unknown preset 'papr'; did you mean 'paper'\?"):
         resolve(plugins, [layer(strategy={"name": "soup", "preset": "papr"})])
 
 
