@@ -24,7 +24,10 @@ from mtl_framework.tasks import Classification, Examples, Task
 
 @dataclass(frozen=True)
 class Row:
-    """One line of a benchmark; ``ratio`` is what counts, times are of this machine."""
+    """One line of a benchmark; ``ratio`` is what counts, times are of this machine.
+
+    An empty ``target``: nothing is aimed at.
+    """
 
     what: str
     ratio: float
@@ -141,7 +144,7 @@ def finish(rows: Sequence[Row], options: argparse.Namespace) -> None:
             f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}"
             for key, value in row.detail.items()
         )
-        met = "yes" if row.met else "no"
+        met = ("yes" if row.met else "no") if row.target else ""
         table.add_row(row.what, f"{row.ratio:.2f}", row.target, met, detail)
     Console(width=140).print(table)
     if options.json:

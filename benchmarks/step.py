@@ -82,7 +82,10 @@ def dense_rows(network: TaskNetworks, batch: Batch, assignments: Tensor) -> tupl
 
 
 def overhead(case: Case, device: str, repeats: int) -> Row:
-    """Routed pass, all paths distinct, against one dense call over as many rows."""
+    """Routed pass, all paths distinct, against one dense call over as many rows.
+
+    Beside them the dense model on every path's rows alone, which distinct weights need at least.
+    """
     backbone, tasks = case.backbone(), make_tasks([case.classes] * case.tasks, case.shape)
     torch.manual_seed(0)
     network = TaskNetworks(backbone, tasks, case.tasks).to(device).train()
@@ -102,13 +105,20 @@ def overhead(case: Case, device: str, repeats: int) -> Row:
         plain.zero_grad()
         torch.autograd.backward(F.cross_entropy(plain(x), one.targets[0]))
 
+    def apart() -> None:
+        plain.zero_grad()
+        for inputs, targets in zip(x.split(16), one.targets[0].split(16), strict=True):
+            torch.autograd.backward(F.cross_entropy(plain(inputs), targets))
+
     a, b = in_turn(routed, whole, repeats, device)
+    _, c = in_turn(routed, apart, repeats, device)
     return at_most(
         f"routing overhead, {case.name}, {case.tasks} paths",
         a / b,
         1.15,
         routed_ms=a * 1e3,
         dense_ms=b * 1e3,
+        dense_apart_ms=c * 1e3,
     )
 
 

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from .objectives import LanguageModel as LanguageModel
     from .objectives import Objective as Objective
     from .objectives import Regression as Regression
+    from .optimizers import FusedAdam as FusedAdam
     from .records import RunRecord as RunRecord
     from .recurrent import Recurrent as Recurrent
     from .recurrent import fresh_state as fresh_state
@@ -70,6 +71,7 @@ _HOMES = {
     "ColumnNetwork": "columns",
     "Evaluation": "evaluation",
     "Examples": "tasks",
+    "FusedAdam": "optimizers",
     "GivenAssignment": "assignments",
     "INK": "report.figure",
     "ImageNormalization": "data.images",

@@ -1,5 +1,8 @@
 """Shapes in signatures are enforced while the tests run."""
 
+import signal
+from collections.abc import Iterator
+
 import hypothesis
 import pytest
 from jaxtyping import install_import_hook
@@ -28,3 +31,11 @@ hypothesis.settings.load_profile("no-deadline")
 @pytest.fixture(autouse=True)
 def _one_thread() -> None:
     torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def _signals_as_before() -> Iterator[None]:
+    """What a test leaves behind of signal handling would decide another test."""
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    yield
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before

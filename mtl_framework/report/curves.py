@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from ..records import Group, RunRecord
 from .figure import MARKERS, ReportFigure, colour_of, new_figure, style
@@ -19,21 +20,13 @@ def error_curves(group: Group) -> ReportFigure | None:
     series = {s: _collect([_errors(r) for r in group.done(s)]) for s in group.strategies}
     if not any(series.values()):
         return None
-    with style():
-        figure = new_figure(7, 3.8)
-        axes = figure.subplots()
-        _draw(axes, series)
-        axes.set_ylabel(f"test {group.unit}")
-        axes.set_ylim(bottom=0)
-        axes.legend(loc="upper right")
-    ends = [f"{name} ends at {_last(found):.2f}" for name, found in series.items() if found]
     return ReportFigure(
         "error",
         "Error while training",
-        f"Line chart of the mean test {group.unit} against iterations; {'; '.join(ends)}.",
+        f"Line chart of the mean test {group.unit} against iterations; {_ends(series)}.",
         "Mean over seeds of the error mean over tasks on the test examples; the band is one sample "
         "standard deviation to each side.",
-        figure,
+        _chart(series, f"test {group.unit}", 3.8),
     )
 
 
@@ -55,11 +48,9 @@ def _task_curves(group: Group) -> ReportFigure | None:
             _draw(axis, series)
             axis.set_title(task)
             axis.set_ylabel(f"test {group.metrics[task]}")
-            axis.set_ylim(bottom=0)
         for axis in axes.flat[len(tasks) :]:
             axis.remove()
-        handles, labels = axes.flat[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside upper left", ncols=min(4, len(labels)))
+        _legend(figure, axes.flat[0])
     ends = [
         f"{task}, {name} ends at {_last(found):.2f}"
         for task, series in panels.items()
@@ -81,22 +72,35 @@ def entropy_curves(group: Group) -> ReportFigure | None:
     series = {s: _collect([_metric(r, "entropy") for r in group.done(s)]) for s in group.strategies}
     if not any(series.values()):
         return None
-    with style():
-        figure = new_figure(7, 2.8)
-        axes = figure.subplots()
-        _draw(axes, series)
-        axes.set_ylabel("entropy (nats)")
-        axes.set_ylim(bottom=0)
-        axes.legend(loc="upper right")
-    ends = [f"{name} ends at {_last(found):.2f}" for name, found in series.items() if found]
     return ReportFigure(
         "entropy",
         "How decided the sharing is",
-        f"Line chart of the search distribution's entropy against iterations; {'; '.join(ends)}.",
+        f"Line chart of the search distribution's entropy against iterations; {_ends(series)}.",
         "Mean entropy of the choices of all units and tasks; 0 where all is decided. Band: one "
         "sample standard deviation over seeds.",
-        figure,
+        _chart(series, "entropy (nats)", 2.8),
     )
+
+
+def _chart(series: Mapping[str, Series], label: str, height: float) -> Figure:
+    with style():
+        figure = new_figure(7, height)
+        axes = figure.subplots()
+        _draw(axes, series)
+        axes.set_ylabel(label)
+        _legend(figure, axes)
+    return figure
+
+
+def _legend(figure: Figure, axes: Axes) -> None:
+    """Above the axes, where it covers no line."""
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper left", ncols=min(4, len(labels)))
+
+
+def _ends(series: Mapping[str, Series]) -> str:
+    ends = [f"{name} ends at {_last(found):.2f}" for name, found in series.items() if found]
+    return "; ".join(ends)
 
 
 def _errors(record: RunRecord, task: str | None = None) -> dict[int, float]:
@@ -137,5 +141,6 @@ def _draw(axes: Axes, series: Mapping[str, Series]) -> None:
         if y.shape[1] > 1:
             sd = y.std(1, ddof=1)
             axes.fill_between(x, mean - sd, mean + sd, color=colour, alpha=0.18, linewidth=0)
+    axes.set_ylim(bottom=0)
     axes.set_xlabel("iteration")
     axes.margins(x=0.02)

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
-from mtl_framework import Backbone, MtlError, PlainBackbone, SeparateNetworks, Suite
+from mtl_framework import Backbone, FusedAdam, MtlError, PlainBackbone, SeparateNetworks, Suite
 
 from .fixed import FixedStrategy
 from .presets import paper
@@ -50,5 +50,5 @@ class NoSharing(FixedStrategy):
                 "keep those models' initialization: leave it out, or 'library'"
             )
         self.network = network = SeparateNetworks(backbones, suite.tasks)
-        self.optimizer = torch.optim.Adam(network.parameters(), self.config.learning_rate)
+        self.optimizer = FusedAdam(network.parameters(), self.config.learning_rate)
         return network

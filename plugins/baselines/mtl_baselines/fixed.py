@@ -12,6 +12,7 @@ from torch import Tensor
 from mtl_framework import (
     Backbone,
     Batch,
+    FusedAdam,
     Run,
     SeparateNetworks,
     Step,
@@ -62,7 +63,7 @@ class FixedStrategy(Strategy):
         network.initialize(self.config.initialization or default)
         network.assignment.copy_(assignment)
         self.network = network
-        self.optimizer = torch.optim.Adam(network.parameters(), self.config.learning_rate)
+        self.optimizer = FusedAdam(network.parameters(), self.config.learning_rate)
         return network
 
     def optimize(self, run: Run) -> Generator[Step, None, None]:

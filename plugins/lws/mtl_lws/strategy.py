@@ -15,6 +15,7 @@ from torch import Tensor
 from mtl_framework import (
     Backbone,
     Batch,
+    FusedAdam,
     MtlError,
     Run,
     Step,
@@ -75,7 +76,7 @@ class LearnedWeightSharing(Strategy):
         default = "library" if pretrained else "he_uniform"
         self.network.initialize(config.initialization or default)
         self.network.assignment.copy_(self.distribution.mode())
-        self.optimizer = torch.optim.Adam(self.network.parameters(), config.learning_rate)
+        self.optimizer = FusedAdam(self.network.parameters(), config.learning_rate)
         self.generator = torch.Generator().manual_seed(self.seed)
         return self.network
 

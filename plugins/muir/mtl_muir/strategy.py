@@ -15,6 +15,7 @@ from torch import Tensor
 from mtl_framework import (
     Backbone,
     Batch,
+    FusedAdam,
     MtlError,
     PlainBackbone,
     Run,
@@ -82,7 +83,7 @@ class Muir(Strategy):
             {"params": others},
             {"params": [soft], "lr": config.soft_learning_rate},
         ]
-        self.optimizer = torch.optim.Adam(groups, config.learning_rate, fused=True)
+        self.optimizer = FusedAdam(groups, config.learning_rate)
         self.optimizer.register_step_post_hook(lambda *_: network.forget())
         self.generator = torch.Generator().manual_seed(self.seed)
         self.places = Places.of(network)

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from mtl_framework import (
     Backbone,
     Batch,
+    FusedAdam,
     MtlError,
     Run,
     Step,
@@ -30,7 +31,7 @@ from .course import Course
 from .network import PseudoTaskNetworks
 from .presets import PRESETS
 
-_OPTIMIZERS = {"adam": torch.optim.Adam, "rmsprop": torch.optim.RMSprop}
+_OPTIMIZERS = {"adam": FusedAdam, "rmsprop": torch.optim.RMSprop}
 
 
 class PseudoTaskAugmentation(Strategy):

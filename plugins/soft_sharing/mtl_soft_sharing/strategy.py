@@ -12,6 +12,7 @@ import torch
 
 from mtl_framework import (
     Backbone,
+    FusedAdam,
     LoadedRun,
     MtlError,
     Run,
@@ -79,7 +80,7 @@ class CrossStitch(Strategy):
         groups: list[dict[str, Any]] = [{"params": rest}, {"params": mixing, "lr": rate}]
         if config.optimizer == "sgd":
             return torch.optim.SGD(groups, config.learning_rate, config.momentum)
-        return torch.optim.Adam(groups, config.learning_rate)
+        return FusedAdam(groups, config.learning_rate)
 
     def warm_start(self, load: Callable[[str], LoadedRun]) -> None:
         """Let the columns start from single-task networks, where ``start_from`` names some."""
