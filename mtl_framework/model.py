@@ -1,7 +1,7 @@
 """What the host needs from any strategy's networks."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -89,3 +89,11 @@ class MultiTaskModel(nn.Module, ABC):
     def autocast(self, device: torch.device) -> torch.autocast:
         """Context of a forward pass in this model's precision."""
         return torch.autocast(device.type, torch.bfloat16, enabled=self.precision == "bf16")
+
+    def in_full_precision(
+        self, module: Callable[[Tensor], Tensor], inputs: Shaped[Tensor, "*inputs"]
+    ) -> Float[Tensor, "*outputs"]:
+        """What a module gives, run in this model's precision, as float32, or float64 if it is."""
+        with self.autocast(inputs.device):
+            outputs: Tensor = module(inputs)
+        return outputs if outputs.dtype == torch.float64 else outputs.float()

@@ -1,6 +1,6 @@
 """TaskNetworks: one backbone, banks of weights, a head for every task."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -8,7 +8,6 @@ from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 
 from .backbones import Backbone
-from .banks import WeightBank
 from .chunks import Chunk
 from .context import RoutingContext
 from .data.batches import Batch
@@ -16,7 +15,8 @@ from .distributed import all_reduce_gradients, all_reduce_mean, is_distributed
 from .errors import MtlError
 from .extraction import extract_plain, insert_plain
 from .layout import RowLayout, stack_groups
-from .model import MultiTaskModel, ParameterCounts, Sharing
+from .model import Sharing
+from .parts import NetworkParts
 from .planning import Planner, StepPlan
 from .rewriting import put_heads, put_mixers, rewrite
 from .routing import RouteError, RoutePlan
@@ -25,7 +25,7 @@ from .tasks import Task
 Assignments = Int[Tensor, "samples units tasks"]
 
 
-class TaskNetworks(MultiTaskModel):
+class TaskNetworks(NetworkParts):
     """Per-task networks over banks of weights.
 
     Every place of a unit is replaced by a :class:`WeightBank`; the backbone's own ``forward``
@@ -223,19 +223,12 @@ class TaskNetworks(MultiTaskModel):
         found = self._features(rows, plan, gather_statistics=False)[position]
         return found.index_select(1, plan.outputs[position][1])
 
-    def head(self, task: int) -> nn.Module:
-        """The head that a task predicts and is extracted with; a subclass may choose another."""
-        return self.heads[task]
-
     def scores(
         self, task: int, features: Float[Tensor, "rows *features"]
     ) -> Float[Tensor, "rows *outputs"]:
         """Outputs of :meth:`head` for a task's features, in full precision."""
-        outputs = features
-        if not self.backbone.heads_inside:
-            with self.autocast(features.device):
-                outputs = self.head(task)(features)
-        return outputs if outputs.dtype == torch.float64 else outputs.float()
+        head = nn.Identity() if self.backbone.heads_inside else self.head(task)
+        return self.in_full_precision(head, features)
 
     def row_losses(
         self,
@@ -326,63 +319,6 @@ class TaskNetworks(MultiTaskModel):
             losses = losses.index_put((rows[:, None], tasks_here[None]), part)
         return losses
 
-    # -- parts ---------------------------------------------------------------------------------
-
-    def bank_parameters(self, unit: int, weight: int) -> list[nn.Parameter]:
-        """Parameters of one weight of a unit, over all its places."""
-        return [p for bank in self._banks[unit] for p in bank.copies[weight].parameters()]
-
-    def head_parameters(self, task: int) -> list[nn.Parameter]:
-        """Parameters of a task's head."""
-        return list(self.heads[task].parameters())
-
-    def shared_parameters(self) -> list[nn.Parameter]:
-        """Parameters that every task uses: those outside banks and heads."""
-        banked = {p for banks in self._banks for bank in banks for p in bank.parameters()}
-        return [p for p in self.skeleton.parameters() if p not in banked]
-
-    def scale_gradients_by_usage(self, users: Float[Tensor, "units weights"]) -> None:
-        """Divide gradients of the mean loss by users instead of by the number of tasks.
-
-        What the published code of learned weight sharing does (the paper's equation 13 does not): a
-        weight's gradient is multiplied by T / users, a head's, which has one user, by T.
-
-        Args:
-            users: expected number of tasks that use each weight; 0 leaves its gradient alone.
-        """
-        tasks = len(self.tasks)
-        factors = [(self.head_parameters(task), float(tasks)) for task in range(tasks)]
-        for unit, count in enumerate(self.weights_per_unit):
-            for weight, number in enumerate(users[unit, :count].tolist()):
-                if number > 0:
-                    factors.append((self.bank_parameters(unit, weight), tasks / number))
-        for parameters, factor in factors:
-            for parameter in parameters:
-                if parameter.grad is not None:
-                    parameter.grad.mul_(factor)
-
-    def initialize(self, scheme: str) -> None:
-        """Draw the weights of convolutions and linear layers anew.
-
-        Args:
-            scheme: ``"library"`` leaves the model's own initialisation; ``"he_uniform"`` draws from
-                U(-b, b) with b = sqrt(6 / fan_in) (He et al. 2015), biases stay.
-
-        Raises:
-            MtlError: on another scheme, or if weights are pretrained.
-        """
-        if scheme == "library":
-            return
-        if scheme != "he_uniform":
-            raise MtlError(f"initialization should be 'library' or 'he_uniform', found {scheme!r}")
-        if self.backbone.recipe.pretrained:
-            raise MtlError(
-                "initialization='he_uniform' would overwrite pretrained weights; use 'library'"
-            )
-        for module in self.modules():
-            if isinstance(module, (nn.Linear, nn.modules.conv._ConvNd)):
-                nn.init.kaiming_uniform_(module.weight, nonlinearity="relu")
-
     # -- results -------------------------------------------------------------------------------
 
     def extract(self, task: int) -> nn.Module:
@@ -431,18 +367,3 @@ class TaskNetworks(MultiTaskModel):
             tuple(task.name for task in self.tasks),
             self.assignment.detach().cpu().clone(),
         )
-
-    def parameter_counts(self) -> ParameterCounts:
-        """All parameters, and those reachable under :attr:`assignment`."""
-        trained = sum(p.numel() for p in self.parameters())
-        used = set(self.shared_parameters())
-        for task in range(len(self.tasks)):
-            used.update(self.head(task).parameters())
-            for unit, weight in enumerate(self.assignment[:, task].tolist()):
-                used.update(self.bank_parameters(unit, weight))
-        return ParameterCounts(trained, sum(p.numel() for p in used))
-
-    def banks(self) -> Iterator[WeightBank]:
-        """All banks, unit by unit, places in execution order."""
-        for banks in self._banks:
-            yield from banks

@@ -85,9 +85,7 @@ class SeparateNetworks(MultiTaskModel):
         self, task: int, inputs: Shaped[Tensor, "rows *dims"]
     ) -> Float[Tensor, "rows *outputs"]:
         """Outputs of one task's network, in full precision."""
-        with self.autocast(inputs.device):
-            outputs: Tensor = self.networks[task](inputs)
-        return outputs if outputs.dtype == torch.float64 else outputs.float()
+        return self.in_full_precision(self.networks[task], inputs)
 
     @torch.no_grad()
     def update_statistics(self, batch: Batch) -> None:

@@ -11,6 +11,7 @@ from ..errors import MtlError
 from .console import load_plugins, say_warning, stdout
 
 if TYPE_CHECKING:
+    from ..plugin_checks import Kind
     from ..plugins import Contribution, Plugins
 
 app = typer.Typer(help="List strategies, backbones, suites, observers or plugins.")
@@ -63,23 +64,13 @@ def backbones(
 @app.command(help="Sets of tasks that are trained together.")
 def suites() -> None:
     """Suites of all plugins."""
-    plugins = load_plugins()
-    table = _table("suite", "what it holds", "plugin")
-    for found in plugins.contributions("suite"):
-        factory, reason = _resolved(plugins, found)
-        table.add_row(found.name, reason or _first_line(factory), _source(found))
-    stdout().print(table)
+    _print_contributions("suite", "what it holds")
 
 
 @app.command(help="What can watch a run: `observers: [NAME]` in its config.")
 def observers() -> None:
     """Observers of all plugins."""
-    plugins = load_plugins()
-    table = _table("observer", "what it does", "plugin")
-    for found in plugins.contributions("observer"):
-        factory, reason = _resolved(plugins, found)
-        table.add_row(found.name, reason or _first_line(factory), _source(found))
-    stdout().print(table)
+    _print_contributions("observer", "what it does")
 
 
 @app.command(help="Installed plugins; nothing of them is imported unless --check is given.")
@@ -105,6 +96,15 @@ def plugins(
         say_warning(problem)
     if loaded.problems:
         raise typer.Exit(1)
+
+
+def _print_contributions(kind: "Kind", about: str) -> None:
+    plugins = load_plugins()
+    table = _table(kind, about, "plugin")
+    for found in plugins.contributions(kind):
+        factory, reason = _resolved(plugins, found)
+        table.add_row(found.name, reason or _first_line(factory), _source(found))
+    stdout().print(table)
 
 
 def _load_quietly() -> "Plugins":

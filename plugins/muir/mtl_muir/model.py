@@ -337,13 +337,13 @@ class GeneratedNetworks(SeparateNetworks):
         weights = self._current_weights()[task]
         network = self.networks[task]
         try:
-            with self.autocast(inputs.device):
-                outputs: Tensor = functional_call(network, weights, (inputs,))
+            return self.in_full_precision(
+                lambda found: functional_call(network, weights, (found,)), inputs
+            )
         finally:
             # LSTMs list their weights a second time, and would keep the generated ones alive
             for name in self._lstms[task]:
                 network.get_submodule(name)._init_flat_weights()  # type: ignore[operator]
-        return outputs if outputs.dtype == torch.float64 else outputs.float()
 
     # -- afterwards ----------------------------------------------------------------------------
 

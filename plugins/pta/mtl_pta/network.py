@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Literal
 
-import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
@@ -73,9 +72,7 @@ class PseudoTaskNetworks(TaskNetworks):
         self, task: int, features: Float[Tensor, "rows *features"]
     ) -> Float[Tensor, "decoders rows *outputs"]:
         """Outputs of all decoders of a task for its features, in full precision."""
-        with self.autocast(features.device):
-            outputs: Tensor = self.heads[task](features)
-        return outputs if outputs.dtype == torch.float64 else outputs.float()
+        return self.in_full_precision(self.heads[task], features)
 
     def row_losses(
         self,
