@@ -147,6 +147,27 @@ def precision(device: str) -> dict[str, tuple[Call, Call]]:
     return found
 
 
+def compiled(device: str) -> dict[str, tuple[Call, Call]]:
+    """A gradient step of a plain model and of the same compiled: the most that compiling gives."""
+    found: dict[str, tuple[Call, Call]] = {}
+    for name, shape in (("dkl_convnet", (1, 28, 28)), ("resnet18", (3, 32, 32))):
+        make = plugin_backbone if "convnet" in name else timm_backbone
+        model = make(name, shape).recipe.create(10, pretrained=False).to(device).train()
+        fast = torch.compile(model)
+        layout = torch.channels_last if device == "cpu" else torch.contiguous_format
+        model.to(memory_format=layout)
+        inputs = torch.randn(48, *shape, device=device).contiguous(memory_format=layout)
+
+        def step(m: Callable[[Tensor], Tensor] = model, x: Tensor = inputs) -> None:
+            torch.autograd.backward(m(x).square().mean())
+
+        def fast_step(m: Callable[[Tensor], Tensor] = fast, x: Tensor = inputs) -> None:
+            torch.autograd.backward(m(x).square().mean())
+
+        found[f"gradient step, plain {name}, eager / compiled"] = step, fast_step
+    return found
+
+
 def switching() -> dict[str, tuple[Call, Call]]:
     """Evaluation mode and back, as torch does it and as networks do."""
     network = TaskNetworks(timm_backbone("resnet18", (3, 32, 32)), make_tasks([2], (3, 32, 32)), 1)
@@ -190,7 +211,8 @@ def main() -> None:
     options = arguments(__doc__ or "")
     torch.manual_seed(0)
     cases = {**formats(), **relu_in_place(), **adam(), **batched_weights(), **switching()}
-    cases |= {**orders(options.device), **precision(options.device), **shares(options.device)}
+    cases |= {**compiled(options.device), **orders(options.device)}
+    cases |= {**precision(options.device), **shares(options.device)}
     rows = []
     for what, (before, after) in cases.items():
         if options.only not in what:
