@@ -76,7 +76,9 @@ def assemble(
         shape = suite.input_shape
         img_size = (shape[1], shape[2]) if len(shape) == 3 else None
         factory = plugins.backbone(config.backbone.name)
-        backbone = build_backbone(config.backbone, suite.in_chans, img_size, factory, shape)
+        backbone = build_backbone(
+            config.backbone, suite.in_chans, img_size, factory, shape, suite.common_input
+        )
         used = _trained(backbone) if trained else backbone
         network = build_network(name, strategy, used, suite)
         return Assembly(suite, (backbone,) * len(suite), strategy, network)

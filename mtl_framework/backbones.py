@@ -131,6 +131,7 @@ def build_backbone(
     img_size: tuple[int, int] | None,
     factory: Callable[..., nn.Module] | None = None,
     input_shape: tuple[int, ...] | None = None,
+    common_input: bool = True,
 ) -> Backbone:
     """Cut a timm model, or what a plugin's ``factory`` makes, into units.
 
@@ -140,12 +141,14 @@ def build_backbone(
         img_size: height and width of the inputs; ``None`` for inputs that are not images.
         factory: a plugin's backbone; ``None``: timm's.
         input_shape: shape of one input where it is not (in_chans, *img_size).
+        common_input: whether all tasks read the same inputs, which decides ``normalization: auto``.
 
     Raises:
         MtlError: if the model does not exist, cannot take the inputs, or cannot be routed.
     """
     from .probe import check_rows, find_plan
 
+    automatic: Normalization = "shared" if common_input else "task"
     args = _arguments(config, in_chans, img_size, factory)
     surgery = ("small_images",) if config.small_images else ()
     recipe = Recipe(config.name, args, surgery, config.pretrained, factory)
@@ -183,7 +186,7 @@ def build_backbone(
             units=tuple(_unit(model, name, places, ports, stages) for name, places in chosen),
             always_shared=tuple(shared),
             num_features=in_features(model.get_submodule(layers[0])),
-            normalization=config.normalization,
+            normalization=automatic if config.normalization == "auto" else config.normalization,
             branching=True,
             class_layers=layers,
             heads_inside=False,

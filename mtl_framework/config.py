@@ -76,10 +76,11 @@ class BackboneConfig(PlainBackboneConfig):
         default=("*",),
         description="units, by name or glob, that get a weight bank; the rest is shared",
     )
-    normalization: Literal["shared", "task", "pooled"] = Field(
-        default="shared",
-        description="batch norm: one running average a weight, one a weight and task, or "
-        "statistics pooled over all tasks of a weight",
+    normalization: Literal["auto", "shared", "task", "pooled"] = Field(
+        default="auto",
+        description="batch norm: one running average a weight (shared), one a weight and task "
+        "(task), or statistics pooled over all tasks of a weight; auto: task, but shared where all "
+        "tasks read the same inputs",
     )
 
 

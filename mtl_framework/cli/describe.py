@@ -49,12 +49,13 @@ def describe(
     from ..assembly import find_suite, own_backbones
     from ..backbones import build_backbone
 
+    common_input = True
     if shape is None:
         found = find_suite(complete, plugins)
         if not found.common_backbone:
             _print_own(own_backbones(complete, plugins, found), found, complete, console)
             return
-        shape = found.input_shape
+        shape, common_input = found.input_shape, found.common_input
 
     built = build_backbone(
         complete.backbone,
@@ -62,6 +63,7 @@ def describe(
         (shape[1], shape[2]) if len(shape) == 3 else None,
         plugins.backbone(complete.backbone.name),
         shape,
+        common_input,
     )
     _print_backbone(built, console)
 
