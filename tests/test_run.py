@@ -10,15 +10,16 @@ import pytest
 import torch
 import yaml
 from rich.console import Console
-from tiny import Soft, SoftModel, TinyPlugins, content, start, tiny_config
+from tiny import Soft, SoftModel, TinyPlugins, content, start, tiny_config, tiny_suite
 from torch import Tensor
 
+from mtl_framework.assembly import assemble
 from mtl_framework.backbones import Backbone
 from mtl_framework.errors import MtlError
 from mtl_framework.result import Result
 from mtl_framework.run import Run
 from mtl_framework.strategy import Step
-from mtl_framework.tasks import Suite
+from mtl_framework.tasks import Suite, Task
 
 
 def losses_of(directory: Path) -> list[float]:
@@ -50,6 +51,23 @@ def test_a_finished_run_holds_these_files(tmp_path: Path) -> None:
         f"checkpoint/best-{best.iteration:08d}.json",
         f"checkpoint/best-{best.iteration:08d}.safetensors",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("common_input", [False, True])
+def test_running_averages_are_each_tasks_own_where_inputs_are(common_input: bool) -> None:
+    suite = tiny_suite()
+    if common_input:
+        first = suite.tasks[0]
+        tasks = [Task(name, first.objective, first.train, first.test) for name in ("a", "b")]
+        suite = Suite("tiny", tasks, common_input=True)
+    plugins = TinyPlugins()
+    for given, found in (("auto", "shared" if common_input else "task"), ("pooled", "pooled")):
+        config = tiny_config(strategy="routed", backbone={"name": "tiny", "normalization": given})
+        strategy = plugins.strategy("routed")(plugins.strategy("routed").Config(), seed=0)
+        assembly = assemble(config, plugins, suite, strategy)
+        backbone = assembly.backbones[0]
+        assert isinstance(backbone, Backbone)
+        assert backbone.normalization == found
 
 
 def test_the_written_config_runs_again(tmp_path: Path) -> None:
