@@ -20,6 +20,11 @@ class LwsConfig(StrategyConfig):
     nes_samples: int = Field(8, description="assignments a search step, at least 2")
     weight_samples: int = Field(8, ge=1, description="assignments a weight step")
     learning_rate: float = Field(1e-3, gt=0, description="of Adam, for the weights")
+    epsilon: float = Field(
+        1e-8,
+        gt=0,
+        description="of Adam; larger, e.g. 1e-4, where the loss is tiny and suddenly jumps",
+    )
     nes_learning_rate: float = Field(
         1e-2, ge=0, description="of the search distribution; 0 leaves it as it starts"
     )

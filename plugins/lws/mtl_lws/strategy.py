@@ -48,6 +48,7 @@ class LearnedWeightSharing(Strategy):
                 "nes_samples": 8,
                 "weight_samples": 8,
                 "learning_rate": 1e-3,
+                "epsilon": 1e-8,
                 "nes_learning_rate": 1e-2,
                 "p_min": 1e-3,
                 "initialization": "he_uniform",
@@ -76,7 +77,8 @@ class LearnedWeightSharing(Strategy):
         default = "library" if pretrained else "he_uniform"
         self.network.initialize(config.initialization or default)
         self.network.assignment.copy_(self.distribution.mode())
-        self.optimizer = FusedAdam(self.network.parameters(), config.learning_rate)
+        parameters = self.network.parameters()
+        self.optimizer = FusedAdam(parameters, config.learning_rate, eps=config.epsilon)
         self.generator = torch.Generator().manual_seed(self.seed)
         return self.network
 
