@@ -1,12 +1,12 @@
-"""What makes the loss of learned sharing jump late in training: three continuations of one run.
+"""What makes the loss of learned sharing jump late in training: four continuations of one run.
 
     mtl run --strategy lws --preset paper --backbone dkl_convnet --suite arrays --data-root DATA \\
         --set suite.path=dkl_mnist_variant.npz --set suite.tasks=digits,letters,kuzushiji \\
         --set suite.train_per_task=500 --set suite.test_per_task=9500 \\
         --eval-every 500 --set log_every=1 --iterations N --output runs/before
-    python docs/jump.py runs/before 100
+    python docs/jump.py runs/before 120 --figure docs/images/dkl-jump.png
 
-goes on for 100 iterations from the last state of that run, which should end shortly before a jump:
+goes on for 120 iterations from the last state of that run, which should end shortly before a jump:
 as it would have; with every weight step under the most probable assignment alone; with a larger
 epsilon in Adam, so that tiny second moments no longer turn a large gradient into a large step;
 with the moments of Adam cleared. It prints the mean loss of each iteration and the least
@@ -14,6 +14,7 @@ probability of a choice that was sampled for the weights. The run's folder stays
 """
 
 import argparse
+import json
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -23,6 +24,7 @@ import torch
 from mtl_lws.strategy import LearnedWeightSharing
 from torch import Tensor
 
+from mtl_framework import colour_of, new_figure, style
 from mtl_framework.config import RunConfig
 from mtl_framework.layers import read_file, resolve
 from mtl_framework.plugins import Plugins
@@ -93,11 +95,27 @@ def go_on(folder: Path, iterations: int, change: Change) -> tuple[list[float], l
     return losses, least
 
 
+def draw(file: Path, found: dict[str, list[float]], begin: int) -> None:
+    """The losses against the iteration, on a logarithmic scale."""
+    with style():
+        figure = new_figure(7, 3.2)
+        axes = figure.subplots()
+        for number, (name, losses) in enumerate(found.items()):
+            x = range(begin + 1, begin + 1 + len(losses))
+            axes.plot(x, losses, color=colour_of(number), label=name, linewidth=1.3)
+        axes.set_yscale("log")
+        axes.set_xlabel("iteration")
+        axes.set_ylabel("training loss")
+        figure.legend(loc="outside upper left", ncols=2)
+        figure.savefig(file, dpi=150)
+
+
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("iterations", type=int)
+    parser.add_argument("--figure", type=Path)
     options = parser.parse_args()
     found = {name: go_on(options.folder, options.iterations, c) for name, c in CHANGES.items()}
     print("iteration  least probability  loss: " + " · ".join(found))
@@ -105,6 +123,9 @@ def main() -> None:
     for number in range(options.iterations):
         losses = "  ".join(f"{each[number]:9.4f}" for each, _ in found.values())
         print(f"{number + 1:9d}  {least[number]:17.4f}  {losses}")
+    if options.figure is not None:
+        begin = json.loads((options.folder / "result.json").read_text())["iterations"]
+        draw(options.figure, {name: losses for name, (losses, _) in found.items()}, begin)
 
 
 if __name__ == "__main__":
