@@ -48,8 +48,16 @@ class Table:
             begin += length
         named = file.find_any(["split"], task) if None in self.rows else None
         if named is not None:
-            splits = np.array([split_name(str(name)) for name in self.column(named)])
+            splits = _split_names(named, self.column(named))
             self.rows = {str(split): np.flatnonzero(splits == split) for split in np.unique(splits)}
+
+    def name(self, row: int) -> str:
+        """What a row is called in messages."""
+        ends = np.cumsum(list(self.lengths.values()))
+        number = int(np.searchsorted(ends, row, side="right"))
+        split = list(self.lengths)[number]
+        begin = int(ends[number - 1]) if number else 0
+        return f"row {row - begin}" + (f" of {split}" if split else "")
 
     @cached_property
     def are_images(self) -> bool:
@@ -69,6 +77,15 @@ class Table:
                 f"{_listed(lengths)} for {_listed(self.lengths)}"
             )
         return _joined(found)
+
+
+def _split_names(found: Found, names: np.ndarray) -> np.ndarray:
+    for row, name in enumerate(names):
+        try:
+            split_name(str(name))
+        except MtlError as error:
+            raise MtlError(f"{found.what}, row {row}: {error}") from None
+    return np.array([split_name(str(name)) for name in names])
 
 
 def _joined(found: Found) -> np.ndarray:
@@ -111,17 +128,18 @@ class Form:
         """A task with inputs of its own; ``None`` if it cannot be had, which ``faults`` gets."""
         where = f"{table.what}: task {name!r}"
         try:
-            rows = self.usable(rows, values, where, faults)
+            rows = self.usable(table, rows, values, where, faults)
             chosen = self.split(rows, values)
             objective, targets = self.targets(rows, values, chosen, class_names)
             inputs = {split: self.inputs(table, found) for split, found in chosen.items()}
+            return _task(name, objective, inputs, targets)
         except MtlError as error:
             faults.add(where, str(error))
             return None
-        return _task(name, objective, inputs, targets)
 
     def usable(
         self,
+        table: Table,
         rows: Rows,
         values: Shaped[np.ndarray, "rows *numbers"],
         where: str,
@@ -132,9 +150,9 @@ class Form:
             raise MtlError("there is no example")
         if self._numbers(values):
             return rows
-        rows = common_classes(rows, values, where, faults)
+        rows = common_classes(rows, values, where, faults, table.name)
         if set(rows) == {None}:
-            rows = frequent_classes(rows, values, self.sizes, where, faults)
+            rows = frequent_classes(rows, values, self.sizes, where, faults, table.name)
         return rows
 
     def split(
@@ -184,7 +202,7 @@ def common_tasks(
     """
     task, table, first = columns[0]
     try:
-        rows = form.usable(table.rows, first, f"{table.what}: task {task!r}", faults)
+        rows = form.usable(table, table.rows, first, f"{table.what}: task {task!r}", faults)
         chosen = form.split(rows, first)
         inputs = {split: form.inputs(table, found) for split, found in chosen.items()}
     except MtlError as error:
@@ -195,10 +213,9 @@ def common_tasks(
         try:
             names = file.texts(f"{name}_names")
             objective, targets = form.targets(rows, values, chosen, names)
+            built.append(_task(name, objective, inputs, targets))
         except MtlError as error:
             faults.add(f"{table.what}: task {name!r}", str(error))
-            continue
-        built.append(_task(name, objective, inputs, targets))
     return built
 
 

@@ -119,12 +119,15 @@ def _by_name(
     columns = []
     for task in tasks:
         found = file.find(names, task)
-        if found.what not in tables:
-            tables[found.what] = Table(file, found, task if found.of_task else None)
-        wanted = [labels] if found.of_task or task == labels else [task]
-        column = file.find(wanted, task if found.of_task else None)
-        columns.append((task, tables[found.what], tables[found.what].column(column)))
-    if len(tasks) > 1 and len(tables) == 1:
+        try:
+            if found.what not in tables:
+                tables[found.what] = Table(file, found, task if found.of_task else None)
+            wanted = [labels] if found.of_task or task == labels else [task]
+            column = file.find(wanted, task if found.of_task else None)
+            columns.append((task, tables[found.what], tables[found.what].column(column)))
+        except MtlError as error:
+            faults.add(f"task {task!r}", str(error))
+    if len(tasks) > 1 and len(tables) == 1 and columns:
         return common_tasks(columns, file, form, faults), True
     built = [
         form.task(task, table, table.rows, values, class_names(file, task, labels), faults)

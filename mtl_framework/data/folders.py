@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Int64
+from torch import Tensor
 from torchvision.datasets.folder import IMG_EXTENSIONS, make_dataset
 
 from ..errors import MtlError, UnknownNameError
@@ -17,6 +18,7 @@ from .faults import Faults, listed
 from .image_files import ImageForm
 from .options import Names
 from .splits import ALIASES, DEFAULT_SHARE, SplitSizes, make_splits, split_name
+from .streaming import LazyInputs
 
 
 def folders(
@@ -88,6 +90,10 @@ class _Images:
     classes: Sequence[str]
     rows: Mapping[str | None, Int64[np.ndarray, " _"]]
 
+    def name(self, row: int) -> str:
+        """What an image is called in messages."""
+        return str(self.paths[row])
+
 
 def _tasks(root: Path, wanted: Sequence[str] | None) -> list[str]:
     if not root.is_dir():
@@ -158,23 +164,26 @@ def _task(
 ) -> tuple[Task, dict[str, Any]] | None:
     labels = np.array(images.classes)
     where = str(root / name)
-    rows = common_classes(images.rows, labels, where, faults)
+    rows = common_classes(images.rows, labels, where, faults, images.name)
     if "validation" not in rows and sizes.validation is None:
         sizes = replace(sizes, validation=DEFAULT_SHARE)
-    rows = frequent_classes(rows, labels, sizes, where, faults)
+    rows = frequent_classes(rows, labels, sizes, where, faults, images.name)
     try:
         chosen = make_splits(rows, labels, sizes, cut_test=True)
     except MtlError as error:
         faults.add(where, str(error))
         return None
-    read = {}
-    for split, members in chosen.items():
-        files = [images.paths[row] for row in members]
-        inputs, good = form.read(split, files, [str(file) for file in files], faults)
-        if inputs is None:
-            faults.add(where, f"no image of the {split} split can be read")
+    read = _read(images, chosen, form, where, faults)
+    if read is None:
+        return None
+    good: dict[str | None, Int64[np.ndarray, " _"]] = {
+        split: members for split, (_, members) in read.items()
+    }
+    kept = common_classes(good, labels, where, faults, images.name)
+    if any(len(kept[split]) < len(good[split]) for split in good):  # lost with damaged images
+        read = _read(images, kept, form, where, faults)
+        if read is None:
             return None
-        read[split] = inputs, members[good]
     classes = sorted({str(label) for _, members in read.values() for label in labels[members]})
     if len(classes) < 2:
         faults.add(where, f"there should be at least 2 classes, found {listed(classes)}")
@@ -203,3 +212,22 @@ def _task(
         image_transform=form.prediction,
     )
     return task, record
+
+
+def _read(
+    images: _Images,
+    chosen: Mapping[Any, Int64[np.ndarray, " _"]],
+    form: ImageForm,
+    where: str,
+    faults: Faults,
+) -> dict[str, tuple[Tensor | LazyInputs, Int64[np.ndarray, " _"]]] | None:
+    """By split the images that can be read, and their rows; ``None`` if a split has none."""
+    read = {}
+    for split, members in chosen.items():
+        files = [images.paths[row] for row in members]
+        inputs, good = form.read(split, files, [str(file) for file in files], faults)
+        if inputs is None:
+            faults.add(where, f"no image of the {split} split can be read")
+            return None
+        read[split] = inputs, members[good]
+    return read

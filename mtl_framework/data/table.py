@@ -89,6 +89,8 @@ def table(
     source = RowInputs.find(inputs, text, Path(data_root), images, form)
     labels = _labels(text, file, tasks, {inputs, split}, kinds or {}, faults)
     rows = _given(text, split, faults)
+    if None in rows:
+        rows = {**rows, None: _once(rows[None], text, inputs, faults)}
     chosen = _splits(rows, text, labels, stratify_by, sizes, file)
     read = {}
     for name, wanted in chosen.items():
@@ -101,7 +103,7 @@ def table(
     rest = {name: form.transforms.of(name).rest for name in read}
     built = []
     for label in labels:
-        made = label.targets(members, file, faults)
+        made = label.targets(members, file, text.places, faults)
         if made is None:
             continue
         objective, targets, labelled = made
@@ -142,7 +144,11 @@ class _Label:
     present: Bool[np.ndarray, " rows"]
 
     def targets(
-        self, members: Mapping[str, Int64[np.ndarray, " _"]], file: Path, faults: Faults
+        self,
+        members: Mapping[str, Int64[np.ndarray, " _"]],
+        file: Path,
+        places: Sequence[str],
+        faults: Faults,
     ) -> tuple[Objective, dict[str, Tensor], dict[str, Tensor | None]] | None:
         """Objective, and by split the targets and which rows have one; ``None``: too few have."""
         where = f"{file}: task {self.name!r}"
@@ -154,7 +160,11 @@ class _Label:
                 lost = np.setdiff1d(self.values[others[known[others]]], here)
                 if len(lost) and len(here):
                     names = listed([str(value) for value in lost])
-                    faults.add(where, f"no {name} example has the class {names}")
+                    has = others[known[others] & np.isin(self.values[others], lost)]
+                    faults.add(
+                        where,
+                        f"no {name} example has the class {names} (as {places[has.min()]} has)",
+                    )
                     known &= ~np.isin(self.values, lost)
         without = [name for name, rows in members.items() if not known[rows].any()]
         if without:
@@ -218,6 +228,24 @@ def _given(
         except MtlError as error:
             faults.add(text.places[row], f"column {split!r}: {error}")
     return {name: np.array(rows) for name, rows in found.items()}
+
+
+def _once(
+    rows: Int64[np.ndarray, " _"], text: TextTable, inputs: str, faults: Faults
+) -> Int64[np.ndarray, " _"]:
+    """The first row of every image: a second one could lie in another split."""
+    first: dict[str, int] = {}
+    for row in rows.tolist() if inputs in text.columns else ():
+        path = text.columns[inputs][row]
+        if path and first.setdefault(path, row) != row:
+            faults.add(
+                text.places[row],
+                f"{path} stands in {text.places[first[path]]} already; an example is one row, with "
+                "a column a task",
+            )
+    repeated = set(rows.tolist()) - set(first.values()) if first else set()
+    empty = {row for row in repeated if not text.columns[inputs][row]}
+    return np.array([row for row in rows.tolist() if row not in repeated - empty], np.int64)
 
 
 def _splits(

@@ -189,14 +189,14 @@ def test_tasks_along_an_axis_with_numbers_as_targets(tmp_path: Path) -> None:
         ({"a_images": numbered(9), "a_names": ["x"]}, {}, "no array labels of task 'a'"),
         ({"a_images": numbered(8).astype(np.int32), "a_labels": [0, 1] * 4}, {}, "found int32"),
         ({"a_images": numbered(8, 9, 9, 2), "a_labels": [0, 1] * 4}, {}, "channels=first or last"),
-        ({"a_images": numbered(20), "a_labels": [0] * 19 + [1]}, {}, "'1' has 1 examples, too few"),
+        ({"a_images": numbered(20), "a_labels": [0] * 19 + [1]}, {}, "'1' has 1 example, too few"),
         ({"a_images": numbered(4), "a_labels": [3] * 4}, {}, "at least 2 classes, found only 3"),
         ({"a_images": numbered(0), "a_labels": []}, {}, "there is no example"),
         (
             {"train_images": numbered(4), "train_labels": [0, 1, 2, 2],
              "test_images": numbered(4), "test_labels": [0, 1, 1, 7]},
             {},
-            "class '2' .2 examples. is not in test.*class '7' .1 examples. is not in train",
+            "class '2' is not in test .2 examples, the first is row 2 of train..*class '7' is not in train",
         ),
         ({"train_images": numbered(4), "train_labels": [0, 1, 0, 1]}, {}, "no test split"),
         ({"a_images": numbered(4), "a_labels": [0, 1] * 2}, {"train_per_task": 9}, "9 cannot be"),
@@ -251,9 +251,28 @@ def test_what_is_wrong_can_be_left_out_and_is_counted(tmp_path: Path) -> None:
     assert sum(len(part) for part in suite.tasks[0].splits().values()) == 22
     assert suite.notes == ("skip_bad left out 3 faults, see data.json",)
     left_out = suite.record["left_out"]
-    assert "class '2' has 1 examples" in left_out[0]
-    assert "class '5' has 1 examples" in left_out[1]
+    assert "(the first is row 22)" in left_out[0]
+    assert "class '2' has 1 example," in left_out[0]
+    assert "class '5' has 1 example," in left_out[1]
     assert not any(str(tmp_path) in text for text in left_out)
+    faulty = save(
+        tmp_path,
+        a_images=numbered(20), a_labels=[0, 1] * 9,
+        b_images=numbered(20), b_labels=[0, 1] * 10, b_split=["train"] * 12 + ["tets"] * 8,
+        c_features=np.array([[1.0], [np.nan]] * 10), c_labels=[0, 1] * 10,
+        d_images=numbered(20), d_labels=[0, 1] * 10,
+    )  # fmt: skip
+    with pytest.raises(ProblemsError) as caught:
+        arrays(**faulty)
+    told = "\n".join(caught.value.problems)
+    for part in (
+        "a_labels should have one entry",
+        "b_split, row 12: unknown split 'tets'; did you",
+    ):
+        assert part in told
+    assert "task 'c'" in told
+    assert "not finite" in told
+    assert arrays(**faulty, skip_bad=True).task_names == ("d",)
     only = save(tmp_path, b_images=numbered(4), b_labels=[3] * 4)
     with pytest.raises(MtlError, match="left out every task"):
         arrays(**only, skip_bad=True)

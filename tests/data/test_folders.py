@@ -60,6 +60,21 @@ def test_splits_by_folder_become_tasks(tmp_path: Path) -> None:
     assert suite.notes == ()
 
 
+def test_a_class_that_damaged_images_take_from_a_split_is_left_out(tmp_path: Path) -> None:
+    tree(tmp_path, {"train": 6, "test": 3})
+    for file in (tmp_path / "shapes" / "test" / "ring").iterdir():
+        cut(file)
+    with pytest.raises(ProblemsError, match="class 'ring' is not in test"):
+        folders(data_root=str(tmp_path))
+    whole = tree(tmp_path / "whole", {"train": 6, "test": 3})
+    shapes = folders(data_root=str(whole), validation_per_task=0).tasks[-1]
+    left = folders(data_root=str(tmp_path), tasks=["animals", "shapes"], skip_bad=True,
+                   validation_per_task=0).tasks[-1]  # fmt: skip
+    assert left.objective.num_outputs == shapes.objective.num_outputs - 1
+    for examples in left.splits().values():
+        assert set(examples.targets.tolist()) == set(range(left.objective.num_outputs))
+
+
 @pytest.mark.parametrize(
     ("present", "expected"),
     [
@@ -140,12 +155,12 @@ def broken(root: Path) -> list[str]:
     return [
         r"animals/train/cat/1\.png: cannot be read as an image",
         r"shapes/test/ring/1\.png: cannot be read as an image",
-        r"shapes: class 'star' \(1 examples\) is not in test",
-        r"animals: class 'bird' \(1 examples\) is not in train",
+        r"shapes: class 'star' is not in test \(1 example, the first is .*star/0\.png\)",
+        r"animals: class 'bird' is not in train \(1 example, the first is .*bird/0\.png\)",
         r"empty/train: holds no image in a folder of a class",
         r"bare: the task has no folder of a split or a class",
         r"shapes/extra: is no split, but lies beside splits",
-        r"rare: class 'one' has 1 examples, too few to be divided into train",
+        r"rare: class 'one' has 1 example, too few to be divided into train .*one/0\.png\)",
     ]
 
 

@@ -106,6 +106,20 @@ def test_splits_are_made_where_there_is_no_column(tmp_path: Path) -> None:
     assert counts == [[18, 18], [6, 6], [6, 6]]
 
 
+def test_an_image_is_one_row_where_splits_are_made(tmp_path: Path) -> None:
+    columns = tuple(name for name in COLUMNS if name != "split")
+    lines = [[line[0], *line[2:]] for line in rows()]
+    twice = [*lines, ["faces/3.png", "cat", "1", "4.5"]]
+    write(tmp_path, twice, columns)
+    with pytest.raises(ProblemsError, match=r"csv:62: faces/3.png stands in .*csv:5 already"):
+        read(tmp_path)
+    found = read(tmp_path, skip_bad=True)
+    assert sum(map(len, found.record["rows"].values())) == 60
+    # whoever names splits knows what belongs where
+    write(tmp_path, [*rows(), rows()[3]])
+    assert sum(map(len, read(tmp_path).record["rows"].values())) == 61
+
+
 def test_parquet_is_read_like_csv(tmp_path: Path) -> None:
     pyarrow = pytest.importorskip("pyarrow")
     from pyarrow import parquet
