@@ -227,6 +227,10 @@ class Run:
             self._workers,
         )
 
+    def hint(self, text: str) -> None:
+        """Tell the user something that helps, in one line that names what to set."""
+        self._say(f"hint: {text}")
+
     # -- running -------------------------------------------------------------------------------
 
     def execute(self) -> Result:

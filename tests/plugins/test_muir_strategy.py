@@ -479,3 +479,36 @@ def test_going_back_needs_evaluations(tmp_path: Path) -> None:
     run = run_of(tmp_path / "a", "groups", keys=keys, search_generations=1, save_best=True)
     with pytest.raises(MtlError, match="eval_every should divide steps_per_generation=20, found 7"):
         run.execute()
+
+
+# -- tasks without labels ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("context_size", [0, 2])
+def test_a_task_without_labels_keeps_its_weights(tmp_path: Path, context_size: int) -> None:
+    run = run_of(tmp_path / "run", "groups", context_size=context_size, challenged=1.0)
+    strategy = strategy_of(run)
+    network = strategy.network
+    mapping = network.mapping.clone()
+    mapping[1] = mapping[0]  # shared with a task that has labels
+    network.settle(mapping)
+    last = len(run.suite) - 1
+    for _ in range(3):
+        strategy.train_step(run.next_batch())  # momentum for all
+    strategy.challenge()
+    others = network.candidates[:last]  # none of which may try the module of the last task
+    others[others == mapping[last]] = mapping[0]
+    network.candidates[last] = mapping[last]
+    batch = run.next_batch()
+    missing = [torch.zeros(len(y), dtype=torch.bool) for y in batch.targets]
+    labelled = tuple(mark if t in (1, last) else None for t, mark in enumerate(missing))
+    before, soft = network.blocks().detach().clone(), network.logits.detach().clone()
+    contexts = network.hypermodules.contexts.detach().clone()
+    strategy.train_step(dataclasses.replace(batch, labelled=labelled))
+    after = network.blocks().detach()
+    assert torch.equal(after[last], before[last])
+    assert torch.equal(network.logits[[1, last]], soft[[1, last]])
+    assert torch.equal(network.hypermodules.contexts[[1, last]], contexts[[1, last]])
+    assert not torch.equal(after[0], before[0])
+    strategy.train_step(batch)  # and with labels it moves again
+    assert not torch.equal(network.blocks().detach()[last], before[last])

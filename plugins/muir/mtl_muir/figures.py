@@ -174,7 +174,7 @@ def _layers(found: _Found) -> ReportFigure:
     weights = found.places.weights
     tasks = found.places.task_names
     with style():
-        figure = new_figure(min(max(5.0, 1.6 + 0.16 * len(weights)), 14), 3.6)
+        figure = new_figure(min(max(6.4, 1.6 + 0.16 * len(weights)), 14), 3.6)
         axes = figure.subplots()
         positions = np.arange(len(weights))
         axes.vlines(positions, sharing.low, sharing.high, color=MUTED, linewidth=3, alpha=0.5)
@@ -195,7 +195,9 @@ def _layers(found: _Found) -> ReportFigure:
         axes.set_xlabel("generated weight, task by task in the order of use")
         axes.set_ylabel("share of its blocks")
         axes.set_ylim(-0.03, 1.03)
-        axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=4, borderaxespad=0.2)
+        handles, names = axes.get_legend_handles_labels()
+        columns = 4 if figure.get_figwidth() > 8 else 2
+        figure.legend(handles, names, loc="outside upper left", ncols=columns)
     inside = (sharing.observed >= sharing.low) & (sharing.observed <= sharing.high)
     return ReportFigure(
         _name(found, "layers"),

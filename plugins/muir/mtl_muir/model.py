@@ -8,7 +8,7 @@ from itertools import chain, pairwise
 from typing import Literal
 
 import torch
-from jaxtyping import Float, Int64, Shaped
+from jaxtyping import Bool, Float, Int64, Shaped
 from torch import Tensor, nn
 from torch.func import functional_call
 
@@ -29,7 +29,7 @@ from .decomposition import split_blocks
 from .hypermodules import Hypermodules
 from .materialise import CompactBlocks, compact, count_compact
 from .search import Candidates, pooled_scores, select_best
-from .weights import GeneratedWeight, Indivisible, find_weights
+from .weights import GeneratedWeight, Indivisible, check_patterns, find_weights, layers_of
 
 Weights = dict[str, Tensor]
 
@@ -95,6 +95,8 @@ class GeneratedNetworks(SeparateNetworks):
     ) -> None:
         super().__init__(backbones, tasks)
         self.how = how
+        if how.layers is not None:
+            self._check_layers(how.layers)
         self.generated = tuple(self._find(task) for task in range(len(self.tasks)))
         counts = [[weight.grid.count for weight in found] for found in self.generated]
         ends = torch.tensor([0, *map(sum, counts)]).cumsum(0).tolist()
@@ -122,17 +124,26 @@ class GeneratedNetworks(SeparateNetworks):
 
     # -- building ------------------------------------------------------------------------------
 
-    def _find(self, task: int) -> tuple[GeneratedWeight, ...]:
-        backbone, how = self.backbones[task], self.how
+    def _trial(self, task: int) -> tuple[nn.Module, Tensor]:
+        """A copy of a task's network, to be run, and inputs for it."""
+        backbone = self.backbones[task]
         trial = copy.deepcopy(self.networks[task]).eval()
         dtype = next((p.dtype for p in trial.parameters()), torch.float32)
         whole = not backbone.input_dtype.is_floating_point
         inputs = torch.zeros(
             2, *backbone.input_shape, dtype=backbone.input_dtype if whole else dtype
         )
+        return trial, inputs
+
+    def _check_layers(self, patterns: Sequence[str]) -> None:
+        every = range(len(self.tasks))
+        names = [layers_of(*self._trial(task), self.backbones[task].name) for task in every]
+        check_patterns(patterns, tuple(chain(*names)))
+
+    def _find(self, task: int) -> tuple[GeneratedWeight, ...]:
+        backbone, how = self.backbones[task], self.how
         return find_weights(
-            trial,
-            inputs,
+            *self._trial(task),
             self.tasks[task].objective.num_outputs,
             (how.block_out, how.block_in),
             indivisible=how.indivisible,
@@ -258,6 +269,26 @@ class GeneratedNetworks(SeparateNetworks):
         """The candidate of largest probability, duplicates pooled; among equals the incumbent."""
         scores = pooled_scores(self.candidates, self.parts, self.probabilities().detach())
         return select_best(self.candidates, self.parts, scores)
+
+    def rows_of(self, tasks: Sequence[int]) -> dict[nn.Parameter, Bool[Tensor, " rows"]]:
+        """Rows of the common parameters that only these tasks use, challengers included."""
+        own = torch.zeros(self.num_locations, dtype=torch.bool, device=self.parts.device)
+        for task in tasks:
+            own[slice(*self.spans[task])] = True
+
+        def only(numbers: Tensor, count: int) -> Tensor:
+            """What own locations number and no other does."""
+            found = torch.zeros(2, count, dtype=torch.bool, device=own.device)
+            found[0, numbers[own].flatten()] = True
+            found[1, numbers[~own].flatten()] = True
+            return found[0] & ~found[1]
+
+        modules = self.hypermodules
+        return {
+            modules.contexts: own,
+            modules.hypermodules: only(self.candidates, len(modules.hypermodules)),
+            self.logits: only(self.parts, len(self.logits)),
+        }
 
     # -- running -------------------------------------------------------------------------------
 

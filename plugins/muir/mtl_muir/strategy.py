@@ -29,6 +29,7 @@ from .best import BestGeneration
 from .config import MuirConfig
 from .model import Decomposition, GeneratedNetworks
 from .presets import PRESETS
+from .resting import resting
 from .search import SearchOptions, idle_modules, propose, select_random
 from .usage import MOST_LOCATIONS, Places, count_by_users, users
 
@@ -116,6 +117,12 @@ class Muir(Strategy):
     def optimize(self, run: Run) -> Generator[Step, None, None]:
         """Generations, one after the other; a resumed run goes on within one."""
         length = self.config.steps_per_generation
+        needed = (self.config.burn_in + 1) * length
+        if self.config.selection != "oracle" and 0 < run.iterations < needed:
+            run.hint(
+                f"muir: nothing is selected before iteration {needed} (burn_in + 1 generations of "
+                f"{length} steps), and this run has {run.iterations}: set steps_per_generation"
+            )
         while True:
             generation, position = divmod(run.iteration, length)
             if position == 0:
@@ -151,12 +158,17 @@ class Muir(Strategy):
         self.optimizer.state.pop(network.logits, None)
 
     def train_step(self, batch: Batch) -> Float[Tensor, " tasks"]:
-        """One step of Adam along the gradient of the sum of the tasks' losses."""
+        """One step of Adam along the gradient of the sum of the tasks' losses.
+
+        What only tasks without a label in the batch use does not move.
+        """
         if not self.network.training:  # going through all modules costs more than small networks
             self.network.train()
         self.optimizer.zero_grad()
         losses = self.network.accumulate_gradients(batch)
-        self.optimizer.step()
+        without = [t for t, m in enumerate(batch.labelled) if m is not None and not bool(m.any())]
+        with resting(self.optimizer, self.network.rows_of(without) if without else {}):
+            self.optimizer.step()
         return losses
 
     def refine(self) -> None:

@@ -60,21 +60,18 @@ def find_weights(
         block: (m, n), output and input units of a block.
         indivisible: what happens to weights that blocks do not divide: refused, covered by blocks
             whose overhang is discarded, or left ordinary.
-        layers: names or globs of the layers that take part; default: see above.
+        layers: names or globs of the layers that take part, of this network or of others; default:
+            see above.
         class_layers: further layers that stay ordinary.
         library: take ``deviation`` from the network's own weights instead of He's rule.
         name: of the network, for errors.
 
     Raises:
         MtlError: if a weight is not divided by the blocks, or no weight can be generated.
-        UnknownNameError: if a pattern fits no layer.
     """
     run = _layers_in_order(network, inputs, name)
     found = {layer: module for layer, module in run.items() if _can_take_part(module)}
     if layers is not None:
-        for pattern in layers:
-            if not any(fnmatchcase(layer, pattern) for layer in found):
-                raise UnknownNameError(f"layer of {name!r} in layers", pattern, found)
         chosen = {k: v for k, v in found.items() if any(fnmatchcase(k, p) for p in layers)}
     else:
         order = list(run)
@@ -101,12 +98,31 @@ def find_weights(
                 weights.append(
                     GeneratedWeight(layer, f"{layer}.{own}".lstrip("."), grid, deviation)
                 )
+    if not weights and layers is not None and not chosen:
+        raise UnknownNameError(f"layer of {name!r} in layers", ", ".join(layers), found)
     if not weights:
         raise MtlError(
             f"no weight of {name!r} can be generated in blocks of {block[0]} x {block[1]}: it has "
             f"{len(found)} dense, convolution and LSTM layers that could take part"
         )
     return tuple(weights)
+
+
+def layers_of(network: nn.Module, inputs: Tensor, name: str) -> tuple[str, ...]:
+    """Names of a network's layers that could take part."""
+    run = _layers_in_order(network, inputs, name)
+    return tuple(layer for layer, module in run.items() if _can_take_part(module))
+
+
+def check_patterns(patterns: Sequence[str], layers: Sequence[str]) -> None:
+    """Refuse a pattern that fits no layer of any network.
+
+    Raises:
+        UnknownNameError: naming it.
+    """
+    for pattern in patterns:
+        if not any(fnmatchcase(layer, pattern) for layer in layers):
+            raise UnknownNameError("layer in layers", pattern, dict.fromkeys(layers))
 
 
 def he_deviation(module: nn.Module, weight: Tensor) -> float:
