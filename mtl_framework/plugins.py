@@ -309,6 +309,8 @@ class Plugins:
             source = self._installed.get(implementation.plugin_name)
             try:
                 given = implementation.function(*(values[n] for n in implementation.argnames))
+                if isinstance(given, Iterator):  # which raises only when it is asked
+                    given = list(given)
             except Exception as error:
                 if source is None:
                     raise

@@ -5,7 +5,7 @@ import json
 import re
 import shutil
 import subprocess
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,8 @@ from synthetic_runs import make_run, make_runs
 from mtl_framework import ReportFigure, RunRecord, hookimpl
 from mtl_framework.cli import main
 from mtl_framework.compare.analysis import Analysis, analyse
-from mtl_framework.plugins import Plugins
+from mtl_framework.errors import MtlError
+from mtl_framework.plugins import Plugins, Source
 from mtl_framework.records import make_groups, read_history
 from mtl_framework.report.assignments import (
     assignments_of,
@@ -203,12 +204,21 @@ def test_a_plugin_adds_figures_and_a_broken_one_is_named(tmp_path: Path) -> None
         def mtl_figures(self) -> None:
             return None
 
+    class Breaking:
+        @hookimpl
+        def mtl_figures(self, runs: Sequence[RunRecord]) -> Iterator[ReportFigure]:
+            yield figure_of(runs)
+            raise MtlError("there is no checkpoint")
+
     plugins = Plugins()
+    plugins.register(Breaking(), "breaking")
+    plugins._installed["breaking"] = Source("breaking", "somebody")  # as if it were installed
     for plugin in (Drawing(), Odd(), Silent()):
         plugins.register(plugin, type(plugin).__name__)
     page = report(tmp_path, make_runs(tmp_path / "runs", seeds=1), plugins)
     assert "A line of seeds." in [image["alt"] for image in page.all("img")]
     text = (tmp_path / "report.html").read_text()
+    assert "breaking&#39; of somebody: mtl_figures raised MtlError" in text
     assert "plugin &#39;Odd&#39; of this program: mtl_figures should give ReportFigure" in text
 
 

@@ -430,6 +430,11 @@ def test_positions(after: Any, names: list[str]) -> None:
         mixed_units(("layer9",), backbone)
 
 
+def test_some_position_is_needed() -> None:
+    with pytest.raises(ValueError, match="at least 1"):
+        CrossStitchConfig(after=())
+
+
 # -- one step of the strategy ---------------------------------------------------------------------
 
 
@@ -459,3 +464,68 @@ def test_loss_weights_are_those_of_the_tasks_that_are_named() -> None:
     wrong = CrossStitch(CrossStitchConfig(loss_weights={"task9": 1}))
     with pytest.raises(MtlError, match=r"task in strategy.loss_weights 'task9'"):
         wrong.build(dense_backbone(), binary_suite(2))
+
+
+# -- running statistics ---------------------------------------------------------------------------
+
+
+class Watching(Loops):
+    """Keeps what every batch norm reads in the last pass, by place, column and task."""
+
+    def __init__(self, network: CrossStitchNetworks) -> None:
+        super().__init__(network, training=True)
+        self.task = 0
+        self.read: dict[tuple[str, int, int], Tensor] = {}
+
+    def _bind(self, model: nn.Module, column: int) -> None:
+        super()._bind(model, column)
+        for name, module in model.named_modules():
+            if isinstance(module, nn.BatchNorm1d):
+                key = name, column, self.task
+
+                def keep(_: nn.Module, inputs: tuple[Tensor, ...], key: Any = key) -> None:
+                    self.read[key] = inputs[0].detach()
+
+                module.register_forward_pre_hook(keep)
+
+
+@pytest.mark.parametrize("common_input", [False, True])
+@pytest.mark.parametrize("normalization", ["shared", "task"])
+def test_running_statistics_are_those_of_the_loops(normalization: str, common_input: bool) -> None:
+    network = networks(features(normalization), features_suite(common_input))
+    one_stem(network)
+    batch = make_batch(network.tasks, common_input=common_input)
+    tasks = range(len(network.tasks))
+    loops = Watching(network)
+    for loops.task in tasks:
+        loops.run(batch.inputs[loops.task], list(tasks) if common_input else [loops.task] * 3)
+    before = {name: buffer.clone() for name, buffer in network.named_buffers()}
+    network.train()
+    network.step(batch)
+    seen = 0
+    for name, found in network.named_buffers():
+        place, _, kind = name.rpartition(".")
+        if "copies" not in name or not kind.startswith("running"):
+            continue
+        parts = place.split(".")
+        at = parts.index("copies")
+        column, plain = int(parts[at + 1]), ".".join([*parts[1:at], *parts[at + 2 :]])
+
+        def moved(average: Tensor, by: list[int], kind: str = kind, place: str = plain,
+                  column: int = column) -> Tensor:  # fmt: skip
+            for task in by:
+                rows = loops.read[place, column, task]
+                measured = rows.mean(0) if kind == "running_mean" else rows.var(0)
+                average = 0.9 * average + 0.1 * measured
+            return average
+
+        # with a common input a column is run once, for its own task; else for every task's batch
+        users = [column] if common_input else list(tasks)
+        if normalization == "shared":
+            expected = moved(before[name], users)
+        else:
+            rows = [moved(before[name][t], [t] if t in users else []) for t in tasks]
+            expected = torch.stack(rows)
+        torch.testing.assert_close(found, expected, **CLOSE)
+        seen += 1
+    assert seen == 2 * 2 * 3  # two units, mean and variance, three columns

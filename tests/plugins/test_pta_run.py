@@ -169,6 +169,23 @@ def test_metrics_tell_what_choosing_found(whole: Path) -> None:
         assert steps[iteration]["validation_cost"] == pytest.approx(mean)
 
 
+@pytest.mark.parametrize("variant", ["I", "FP", "HGD"])
+def test_decoders_are_evaluated_as_they_were_judged(tmp_path: Path, variant: str) -> None:
+    strategy = {**HGD, "variant": variant, "meta_iteration": 3, "prediction": "ensemble"}
+    run = begin(tmp_path, strategy=strategy, iterations=6)
+    run.execute()
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    costs = {n["iteration"]: n["metrics"] for n in lines if n.get("metrics")}
+    for line in lines:
+        if "evaluation" in line:
+            mean = line["evaluation"]["validation"]["error_mean"]
+            assert costs[line["iteration"]]["ensemble_cost"] == pytest.approx(mean)
+    # and at the end they are D different ones, whatever the next step would have copied
+    layers = network_of(run).decoders(0).layers
+    weights = [torch.nn.utils.parameters_to_vector(layer.parameters()) for layer in layers]
+    assert not torch.equal(weights[0], weights[1])
+
+
 @pytest.mark.parametrize("which", ["last", "best"])
 def test_a_saved_run_predicts_with_the_chosen_decoders(which: Any, whole: Path) -> None:
     loaded = load_run(whole, which=which, plugins=Plugins())

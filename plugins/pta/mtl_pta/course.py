@@ -12,6 +12,30 @@ MOST_POINTS = 200
 MOST_NUMBERS = 256
 
 
+class DueUpdate:
+    """An update of all decoders that the next step begins with; saved with the run.
+
+    Attributes:
+        costs: (tasks, decoders), by which the decoders are updated; ``None``: nothing is due.
+    """
+
+    def __init__(self) -> None:
+        self.costs: Tensor | None = None
+
+    def take(self) -> Tensor | None:
+        """The costs, which are then no longer due."""
+        costs, self.costs = self.costs, None
+        return costs
+
+    def state_dict(self) -> dict[str, Any]:
+        """The costs."""
+        return {"costs": self.costs}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore :meth:`state_dict`."""
+        self.costs = state["costs"]
+
+
 class Course:
     """Costs and dropout rates of all decoders, and the weights of one task's, over time.
 

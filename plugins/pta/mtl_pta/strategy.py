@@ -27,7 +27,7 @@ from mtl_framework import (
 )
 
 from .config import PtaConfig
-from .course import Course
+from .course import Course, DueUpdate
 from .network import PseudoTaskNetworks
 from .presets import PRESETS
 
@@ -85,15 +85,21 @@ class PseudoTaskAugmentation(Strategy):
         )
         self.generator = torch.Generator().manual_seed(self.seed)
         self.course = Course(tracked)
+        self.due = DueUpdate()
         return self.network
 
     def optimize(self, run: Run) -> Generator[Step, None, None]:
-        """Algorithm 1; a meta-iteration ends with every M-th step."""
+        """Algorithm 1; a meta-iteration ends with every M-th step.
+
+        Decoders are updated when the next one begins, so that an evaluation in between, and the end
+        of the run, find them as they were judged.
+        """
         several = self.config.decoders > 1
         every = self._steps_between(run)
         if several and not self.course:
             self._record(0, torch.full((len(run.suite), self.config.decoders), torch.inf))
         while True:
+            self.update_if_due()
             losses = self.weight_step(run.next_batch())
             done = run.iteration + 1
             updates = done % every == 0
@@ -106,9 +112,15 @@ class PseudoTaskAugmentation(Strategy):
                 metrics["ensemble_cost"] = float(ensemble.mean())
                 if updates:
                     self._record(done, costs)
-                    self.update_decoders(costs)
+                    self.due.costs = costs
                 metrics["dropout_rate"] = float(self._rates().mean())
             yield Step(losses, metrics)
+
+    def update_if_due(self) -> None:
+        """DecUpdate by the costs at the end of the last meta-iteration, once."""
+        costs = self.due.take()
+        if costs is not None:
+            self.update_decoders(costs)
 
     def weight_step(self, batch: Batch) -> Float[Tensor, "1 tasks"]:
         """Move the model and the decoders that are not frozen along the gradient of equation 4."""

@@ -12,7 +12,7 @@ def _listed(value: object) -> object:
 
 
 Positions = Annotated[
-    Literal["stage", "block"] | tuple[str, ...],
+    Literal["stage", "block"] | Annotated[tuple[str, ...], Field(min_length=1)],
     BeforeValidator(_listed),
 ]
 
