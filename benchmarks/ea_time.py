@@ -93,7 +93,7 @@ def main() -> None:
         )
         rows.append(row)
         print(row, flush=True)
-    if not options.only:
+    if not options.only and not options.quick:
         draw(sizes, measured, seeds)
     finish(rows, options)
 

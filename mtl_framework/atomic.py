@@ -8,6 +8,15 @@ from pathlib import Path
 from .errors import MtlError
 
 
+def _usual_mode() -> int:
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return 0o666 & ~mask
+
+
+_MODE = _usual_mode()  # some writers give files to their owner alone
+
+
 def temporary(path: Path) -> Path:
     """Where the next content of ``path`` is written before it takes its place.
 
@@ -28,6 +37,7 @@ def replacing(path: Path) -> Iterator[Path]:
     temp = temporary(path)
     try:
         yield temp
+        temp.chmod(_MODE)
         _sync(temp)
         os.replace(temp, path)
         sync_directory(path.parent)

@@ -95,7 +95,7 @@ class Preprocessing:
         """As JSON holds it, with what a reader needs to know to do the same."""
         plain: dict[str, Any] = {"input_shape": list(self.input_shape)}
         if not self.dtype.is_floating_point:
-            plain["dtype"] = str(self.dtype).removeprefix("torch.")
+            plain["dtype"] = "int64"  # which embeddings read, however small the suite keeps them
         if self.reads_images:
             plain |= {
                 "mode": _MODES[self.input_shape[0]],

@@ -50,6 +50,20 @@ def test_the_page_has_no_table_without_a_config() -> None:
     assert sorted(found) == [path.stem for path in CONFIGS]
 
 
+def test_a_few_steps_of_networks_of_different_kinds(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [
+            sys.executable, str(ROOT / "docs" / "results.py"), "--smoke", "--output",
+            str(tmp_path), "three_modalities",
+        ],
+        capture_output=True,
+        text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    for strategy in ("single tasks", "MUiR"):
+        assert re.search(rf"^\| \**{strategy}\** \| 1 \|", done.stdout, re.MULTILINE)
+
+
 @pytest.mark.parametrize(
     "name", ["tiny_imagenet", pytest.param("dkl_reestimated", marks=pytest.mark.slow)]
 )

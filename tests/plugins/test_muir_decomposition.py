@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from mtl_muir.decomposition import BlockGrid, split_blocks
-from mtl_muir.weights import find_weights, he_deviation
+from mtl_muir.weights import check_patterns, find_weights, he_deviation, layers_of
 from torch import Tensor, nn
 
 from mtl_framework.errors import MtlError, UnknownNameError
@@ -156,6 +156,17 @@ def test_layers_can_be_chosen() -> None:
     assert [weight.layer for weight in found] == ["middle", "last"]
     with pytest.raises(UnknownNameError, match=r"'midle'; did you mean 'middle'"):
         find_weights(Mixed(), inputs, 3, (1, 1), layers=["midle"], name="mixed")
+
+
+def test_patterns_may_be_of_other_networks_but_fit_some() -> None:
+    inputs = torch.zeros(2, 2, 5)
+    found = find_weights(Mixed(), inputs, 3, (1, 1), layers=["middle", "lstm"], name="mixed")
+    assert [weight.layer for weight in found] == ["middle"]
+    names = layers_of(Mixed(), inputs, "mixed")
+    assert "middle" in names
+    check_patterns(["mid*", "lstm"], (*names, "lstm"))
+    with pytest.raises(UnknownNameError, match="'midle'; did you mean 'middle'"):
+        check_patterns(["middle", "midle"], names)
 
 
 def test_weights_that_blocks_do_not_divide() -> None:
