@@ -27,6 +27,9 @@ class ColumnNetwork(nn.Module):
         mixers: by unit, what mixes the columns behind it; copied. See :class:`TaskNetworks`.
         kept: the column whose output is returned.
 
+    Attributes:
+        num_columns: how many are run for one output; printed, with the parameters, by ``repr``.
+
     Raises:
         MtlError: if the models differ in what they have in common: all outside the units.
     """
@@ -41,6 +44,7 @@ class ColumnNetwork(nn.Module):
         super().__init__()
         _check_common(backbone, columns, kept)
         self.model = columns[kept]
+        self.kept, self.num_columns = kept, len(columns)
         last = max(mixers)
         for unit, places in enumerate(backbone.places[: last + 1]):
             for position, place in enumerate(places):
@@ -54,6 +58,11 @@ class ColumnNetwork(nn.Module):
                 )
                 for name in place.names:
                     self.model.set_submodule(name, module)
+
+    def extra_repr(self) -> str:
+        """What one task's output costs."""
+        count = sum(p.numel() for p in self.parameters())
+        return f"kept={self.kept}, columns={self.num_columns}, parameters={count:,}"
 
     def forward(self, inputs: Shaped[Tensor, "rows *dims"]) -> Float[Tensor, "rows outputs"]:
         """Outputs of the kept column."""

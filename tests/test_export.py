@@ -81,6 +81,7 @@ def test_the_script_of_the_docs_needs_timm_alone(run: LoadedRun, tmp_path: Path)
 def test_a_program_needs_torch_alone(run: LoadedRun, tmp_path: Path) -> None:
     about = export_program(run, "brightness", tmp_path)
     assert about.batch == "any"
+    assert about.parameters == sum(p.numel() for p in run.extract("brightness").parameters())
     torch.save(images(run), tmp_path / "in.pt")
     code = "import torch\nmodel = torch.export.load(sys.argv[1]).module()\n"
     alone(code + SAVE_OUTPUTS, tmp_path / "model.pt2", tmp_path / "in.pt", tmp_path / "out.pt")

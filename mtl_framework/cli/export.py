@@ -51,6 +51,7 @@ def export(
         )
     from .. import export as exports
     from ..export.about import folder_name
+    from ..export.program import ProgramAbout
     from ..load import load_run
 
     loaded = load_run(run, which=checkpoint.value, plugins=load_plugins(), data_root=data_root)
@@ -65,7 +66,9 @@ def export(
             Format.program: exports.export_program,
             Format.onnx: exports.export_onnx,
         }[form]
-        write(loaded, number, folder)
+        about = write(loaded, number, folder)
+        if isinstance(about, ProgramAbout):
+            stdout().print(f"{about.parameters:,} parameters")
     for file in sorted(folder.iterdir()):
         if file.is_file():
             stdout().print(f"{file}  {file.stat().st_size:,} bytes", markup=False, soft_wrap=True)

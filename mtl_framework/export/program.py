@@ -22,7 +22,11 @@ BATCH = 2  # a batch of one would be taken for a constant
 
 
 class ProgramAbout(BaseModel):
-    """What the JSON beside a program says. ``batch`` is ``"any"``, or the size it was fixed to."""
+    """What the JSON beside a program says.
+
+    ``batch`` is ``"any"``, or the size it was fixed to; ``parameters`` their number, for mixed
+    columns that of all of them.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -31,6 +35,7 @@ class ProgramAbout(BaseModel):
     task: TaskAbout
     preprocessing: dict[str, Any]
     batch: int | Literal["any"]
+    parameters: int
     file: str
     file_sha256: str
 
@@ -91,6 +96,7 @@ def write_checked(
         task=task_about(run, number),
         preprocessing=preprocessing.to_plain(),
         batch=batch,
+        parameters=sum(p.numel() for p in model.parameters()),
         file=file,
         file_sha256=digest,
     )

@@ -127,6 +127,7 @@ def test_what_is_taken_out_holds_no_more_than_it_needs() -> None:
     mixer = sum(p.numel() for p in network.mixers.parameters())
     found = sum(p.numel() for p in network.extract(1).parameters())
     assert found == plain + 2 * (sizes[0] + sizes[1]) + mixer
+    assert f"columns=3, parameters={found:,}" in repr(network.extract(1))
     counts = network.parameter_counts()
     assert counts.trained == counts.deployed == sum(p.numel() for p in network.parameters())
 
