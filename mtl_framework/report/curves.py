@@ -141,6 +141,7 @@ def _draw(axes: Axes, series: Mapping[str, Series]) -> None:
         if y.shape[1] > 1:
             sd = y.std(1, ddof=1)
             axes.fill_between(x, mean - sd, mean + sd, color=colour, alpha=0.18, linewidth=0)
-    axes.set_ylim(bottom=0)
-    axes.set_xlabel("iteration")
     axes.margins(x=0.02)
+    top = axes.dataLim.y1
+    axes.set_ylim(0, 1.05 * top if np.isfinite(top) and top > 0 else None)
+    axes.set_xlabel("iteration")
