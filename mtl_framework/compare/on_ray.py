@@ -9,8 +9,10 @@ its end. The nodes need this framework, and the same plugins, installed.
 import io
 import os
 import secrets
+import signal
 import socket
 import tempfile
+import threading
 import zipfile
 from importlib import import_module
 from pathlib import Path
@@ -50,7 +52,15 @@ class RayTasks(Executor):
         self._pending: dict[Any, tuple[Cell, Path]] = {}
 
     def _connect(self, address: str) -> None:
-        """Connect to a cluster, or start one."""
+        """Connect to a cluster, or start one; Ray's own answer to SIGTERM is not wanted."""
+        before = signal.getsignal(signal.SIGTERM)
+        try:
+            self._init(address)
+        finally:
+            if threading.current_thread() is threading.main_thread():
+                signal.signal(signal.SIGTERM, signal.SIG_DFL if before is None else before)
+
+    def _init(self, address: str) -> None:
         quiet = {"log_to_driver": False, "logging_level": "error"}
         if address != "auto":
             _check_reachable(address)
