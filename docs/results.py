@@ -54,7 +54,8 @@ def table(folder: Path) -> str:
         for strategy in row["strategies"]
     }
     groups = [g for g in content["groups"] if any(row["done"] for row in g["strategies"])]
-    parts = [_group(group, measured) for group in groups]
+    metrics = json.loads((folder / content["runs"][0]["directory"] / "result.json").read_text())
+    parts = [_group(group, measured, metrics["metrics"]) for group in groups]
     if not parts:
         return "Not run yet."
     versions = {json.dumps(row["versions"], sort_keys=True) for row in content["measured"]["runs"]}
@@ -69,10 +70,16 @@ def table(folder: Path) -> str:
     return "\n\n".join(parts)
 
 
-def _group(group: dict[str, Any], measured: dict[tuple[str, str, str], Any]) -> str:
+def _group(
+    group: dict[str, Any], measured: dict[tuple[str, str, str], Any], metrics: dict[str, str]
+) -> str:
     tasks = group["tasks"] if len(group["tasks"]) <= 6 else []
+    mixed = group["unit"] == "mixed"  # tasks with metrics, and mostly networks, of their own
     title = f"**{group['suite']}, {group['backbone']}** ({group['unit']})"
     columns = ["strategy", "seeds", "mean of tasks", "all examples", *tasks]
+    if mixed:
+        title = f"**{group['suite']}**"
+        columns[2:] = [f"{task} ({metrics[task]})" for task in tasks]
     columns += ["parameters at the end", "seconds a run"]
     lines = [title, "", "| " + " | ".join(columns) + " |"]
     lines.append("|---|" + "---:|" * (len(columns) - 1))
@@ -80,7 +87,8 @@ def _group(group: dict[str, Any], measured: dict[tuple[str, str, str], Any]) -> 
         if not row["done"]:
             continue
         cells = [f"**{row['strategy']}**" if row["best"] else row["strategy"], str(row["done"])]
-        cells += [_spread(row["error_mean"]), _spread(row["error_pooled"])]
+        if not mixed:
+            cells += [_spread(row["error_mean"]), _spread(row["error_pooled"])]
         cells += [_spread(row["per_task"].get(task)) for task in tasks]
         cells.append(_count(row["deployed"]))
         seconds = measured[group["suite"], group["backbone"], row["strategy"]]
