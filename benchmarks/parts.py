@@ -38,7 +38,8 @@ def formats() -> dict[str, tuple[Call, Call]]:
         second = images.contiguous(memory_format=torch.channels_last).requires_grad_()
 
         def through(inputs: Tensor) -> None:
-            torch.autograd.backward(layer(inputs).sum())
+            found = layer(inputs)  # a gradient in memory as in training, not an expanded one
+            torch.autograd.backward(found, torch.ones_like(found))
 
         return lambda: through(first), lambda: through(second)
 
@@ -141,7 +142,7 @@ def precision(device: str) -> dict[str, tuple[Call, Call]]:
             network.precision = kind  # type: ignore[assignment]
             draw = Sampler(len(backbone.units), 3, 3, 0.9)
             calls.append(
-                lambda n=network, d=draw: n.accumulate_gradients(batch, d())  # type: ignore[misc]
+                lambda n=network, b=batch, d=draw: n.accumulate_gradients(b, d())  # type: ignore[misc]
             )
         found[f"gradient step, {name}, fp32 / bf16"] = calls[0], calls[1]
     return found
