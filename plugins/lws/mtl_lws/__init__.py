@@ -1,9 +1,23 @@
 """Learned weight sharing, as a plugin."""
 
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
 from mtl_framework import hookimpl
+
+if TYPE_CHECKING:
+    from mtl_framework import ReportFigure, RunRecord
 
 
 @hookimpl
 def mtl_strategies() -> dict[str, str]:
     """Prellberg and Kramer 2020."""
     return {"lws": "mtl_lws.strategy:LearnedWeightSharing"}
+
+
+@hookimpl
+def mtl_figures(runs: "Sequence[RunRecord]") -> "Iterable[ReportFigure]":
+    """The most probable assignment over the iterations."""
+    from .figures import figures
+
+    return figures(runs)

@@ -29,6 +29,8 @@ from mtl_framework import (
 from .config import LwsConfig, check_room
 from .distribution import SearchDistribution
 
+_MOST_CHOICES = 512  # of assignments that are written down while training
+
 
 class LearnedWeightSharing(Strategy):
     """Algorithm 1: every iteration moves the search distribution, then the weights.
@@ -88,7 +90,10 @@ class LearnedWeightSharing(Strategy):
             nes_losses = self.search_step(run.next_batch())
             losses = self.weight_step(run.next_batch())
             entropy = self.distribution.entropy()
-            yield Step(losses, {"entropy": entropy, "nes_loss": nes_losses.mean()})
+            metrics: dict[str, Tensor | float] = {"entropy": entropy, "nes_loss": nes_losses.mean()}
+            if self.network.assignment.numel() <= _MOST_CHOICES:
+                metrics["assignment"] = self.network.assignment
+            yield Step(losses, metrics)
 
     def search_step(self, batch: Batch) -> Float[Tensor, "samples tasks"]:
         """Move pi along the natural gradient; networks are evaluated, not trained."""
