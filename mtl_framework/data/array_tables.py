@@ -80,12 +80,13 @@ class Table:
 
 
 def _split_names(found: Found, names: np.ndarray) -> np.ndarray:
+    splits = []
     for row, name in enumerate(names):
         try:
-            split_name(str(name))
+            splits.append(split_name(str(name)))
         except MtlError as error:
             raise MtlError(f"{found.what}, row {row}: {error}") from None
-    return np.array([split_name(str(name)) for name in names])
+    return np.array(splits)
 
 
 def _joined(found: Found) -> np.ndarray:

@@ -118,7 +118,8 @@ class Muir(Strategy):
         """Generations, one after the other; a resumed run goes on within one."""
         length = self.config.steps_per_generation
         needed = (self.config.burn_in + 1) * length
-        if self.config.selection != "oracle" and 0 < run.iterations < needed:
+        searches = self.config.selection != "oracle" and self.config.search_generations != 0
+        if searches and run.iterations < needed:
             run.hint(
                 f"muir: nothing is selected before iteration {needed} (burn_in + 1 generations of "
                 f"{length} steps), and this run has {run.iterations}: set steps_per_generation"
