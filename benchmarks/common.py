@@ -64,17 +64,25 @@ def in_turn(
     device: str = "cpu",
 ) -> tuple[float, float]:
     """Median seconds of both, run alternately so that a drifting machine treats them alike."""
+    one, two = (lambda call=call: seconds(call, device) for call in (first, second))  # type: ignore[misc]
+    found = medians(one, two, repeats=repeats)
+    return found[0], found[1]
 
-    def seconds(call: Callable[[], object]) -> float:
-        start = time.perf_counter()
-        call()
-        if device.startswith("cuda"):
-            torch.cuda.synchronize()
-        return time.perf_counter() - start
 
-    seconds(first), seconds(second)  # warm up
-    pairs = [(seconds(first), seconds(second)) for _ in range(repeats)]
-    return statistics.median(a for a, _ in pairs), statistics.median(b for _, b in pairs)
+def seconds(call: Callable[[], object], device: str = "cpu") -> float:
+    """How long a call takes."""
+    start = time.perf_counter()
+    call()
+    if device.startswith("cuda"):
+        torch.cuda.synchronize()
+    return time.perf_counter() - start
+
+
+def medians(*timed: Callable[[], float], repeats: int) -> list[float]:
+    """Medians of calls that say how long they took, run in turn after a first round that is not
+    counted."""
+    rounds = [[call() for call in timed] for _ in range(1 + repeats)]
+    return [statistics.median(column) for column in zip(*rounds[1:], strict=True)]
 
 
 def make_tasks(classes: Sequence[int], shape: Sequence[int]) -> list[Task]:

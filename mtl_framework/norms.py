@@ -26,6 +26,7 @@ from .distributed import all_reduce_mean
 from .errors import MtlError
 from .layout import RowLayout
 from .path_norm import path_batch_norm
+from .pooled_norm import Pooling, keeps_order, pooled_path_norm, pooling_of
 from .routing import RouteError, RowGroups
 from .visits import Ints, Normalization
 
@@ -70,6 +71,10 @@ class RoutedBatchNorm(nn.Module):
 
     ``momentum`` may be ``None``, as in torch: running averages are then plain averages over all
     visits so far.
+
+    Attributes:
+        pooling: activation and max-pooling that the layer has taken over from those behind it,
+            see :func:`take_over_poolings`.
     """
 
     weight: nn.Parameter | None
@@ -99,6 +104,7 @@ class RoutedBatchNorm(nn.Module):
         for name, child in plain.named_children():  # timm's drop and act
             self.add_module(name, child)
         self.train(plain.training)
+        self.pooling: Pooling | None = None
         self._gathered: _Gathered | None = None
 
     def extra_repr(self) -> str:
@@ -107,20 +113,29 @@ class RoutedBatchNorm(nn.Module):
 
     def forward(
         self, x: Float[Tensor, "rows channels *dims"]
-    ) -> Float[Tensor, "rows channels *dims"]:
-        """Normalise each path (pooled: each sample) by its own batch, or by running averages."""
+    ) -> Float[Tensor, "rows channels ..."]:
+        """Normalise each path (pooled: each sample) by its own batch, or by running averages.
+
+        With ``pooling`` what comes out is smaller than ``x``.
+        """
         rows = self.context.rows
         if rows is None:
             raise RouteError("a routed batch norm was called outside a pass of its networks")
+        pooling = self.pooling
+        first = pooling is not None and keeps_order(x, self.weight)  # pool, then normalise
         if not self.training and self.running_mean is not None:
+            if pooling is not None and first:
+                return pooling.activate(self._by_running_averages(pooling.pool(x), rows))
             y = self._by_running_averages(x, rows)
         elif self.mode == "pooled":
             y = self._by_sample(x, rows)
+        elif first and rows.group_major:
+            return self._by_path(x, rows, pooling)
         else:
             y = self._by_path(x, rows)
         for child in self.children():
             y = child(y)
-        return y
+        return y if pooling is None else pooling.activate(pooling.pool(y))
 
     def _by_running_averages(self, x: Tensor, rows: RowGroups) -> Tensor:
         mean, var = self.running_mean, self.running_var
@@ -146,13 +161,17 @@ class RoutedBatchNorm(nn.Module):
             raise RouteError(f"{x.shape[0]} rows do not hold {groups} paths of {examples} examples")
         return RowLayout(examples, groups, rows.group_major)
 
-    def _by_path(self, x: Tensor, rows: RowGroups) -> Tensor:
+    def _by_path(self, x: Tensor, rows: RowGroups, pooling: Pooling | None = None) -> Tensor:
         layout = self._layout(x, rows)
         groups = layout.groups
         like = x if self.running_mean is None else self.running_mean
         statistics = like.new_zeros(2, groups, self.num_features)
         mean, var = statistics
-        if groups > 1 and rows.group_major:
+        if pooling is not None:
+            assert self.weight is not None
+            assert self.bias is not None
+            y = pooled_path_norm(x, self.weight, self.bias, mean, var, self.eps, pooling)
+        elif groups > 1 and rows.group_major:
             y = path_batch_norm(x, self.weight, self.bias, mean, var, self.eps)
         else:
             view, inner = self._channels_by_path(x, layout)
@@ -293,6 +312,28 @@ def route_norms(
         if child is not None:
             module._modules[name] = route_norms(child, context, mode, num_tasks, done)
     return module
+
+
+def take_over_poolings(module: nn.Module) -> None:
+    """Let routed batch norms do the work of ReLU and max-pooling that follow them directly.
+
+    Only inside an ``nn.Sequential``, whose order of calls is known. The layers' places are kept.
+    """
+    for sequence in module.modules():
+        if not isinstance(sequence, nn.Sequential):
+            continue
+        if type(sequence).forward is not nn.Sequential.forward:
+            continue
+        layers = list(sequence)
+        for position, layer in enumerate(layers):
+            if type(layer) is not RoutedBatchNorm or any(True for _ in layer.children()):
+                continue
+            found = pooling_of(layers[position + 1 :])
+            if found is None or layer.pooling is not None:
+                continue
+            layer.pooling, length = found
+            for place in range(position + 1, position + 1 + length):
+                sequence[place] = nn.Identity()
 
 
 @torch.no_grad()

@@ -9,7 +9,7 @@ from .banks import WeightBank
 from .context import RoutingContext
 from .errors import MtlError
 from .heads import HeadBank, resized
-from .norms import route_norms
+from .norms import route_norms, take_over_poolings
 
 
 def rewrite(
@@ -50,7 +50,9 @@ def rewrite(
                 skeleton.set_submodule(name, bank)
     if hasattr(skeleton, "set_grad_checkpointing"):
         skeleton.set_grad_checkpointing = _refuse_checkpointing  # type: ignore[assignment]
-    return route_norms(skeleton, context, backbone.normalization, num_tasks), banks
+    skeleton = route_norms(skeleton, context, backbone.normalization, num_tasks)
+    take_over_poolings(skeleton)
+    return skeleton, banks
 
 
 def put_heads(

@@ -116,9 +116,9 @@ class Route:
     """How the rows pass one unit.
 
     ``identity`` is set where a single weight reads all groups in order, so that nothing need be
-    copied. ``calls`` are ordered by weight; targets are ordered by (parent, weight). The calls read
-    (``reads_in_order``) or write (``writes_in_order``) all groups once, one call after the other,
-    where each task has weights of its own.
+    copied. ``calls`` are ordered by weight. They read (``reads_in_order``) or write
+    (``writes_in_order``) all groups once, one call after the other: writing where the unit's paths
+    branch or have branched, reading where they have, or where each task has weights of its own.
     """
 
     calls: tuple[Call, ...]
@@ -215,8 +215,9 @@ class RoutePlan:
             if self.num_inputs > 1:
                 by_input = by_input + self._task * (int(self._column.max()) + 1)
             for unit, weight in enumerate(self._weights):
-                # by (parent, weight): children of one parent stay together
-                split = self._groups[-1] * (int(weight.max()) + 1) + weight
+                # by (weight, parent): what the calls return then lies in order, one call's rows
+                # behind the other's, also for further places of the unit
+                split = weight * len(self._first[-1]) + self._groups[-1]
                 add_level(by_input if unit in self._mixed else split)
             return
         code = root

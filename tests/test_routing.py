@@ -80,13 +80,19 @@ def test_rows_are_the_distinct_paths_and_no_more(assignments: np.ndarray) -> Non
     assert common.num_groups(0) == 1
 
 
-def test_children_are_ordered_by_parent_then_weight() -> None:
+def test_groups_are_ordered_by_weight_then_parent() -> None:
     # two tasks; under sample 0 weights (1, 1), under sample 1 (0, 0)
     plan = make_plan(np.array([[[1, 1]], [[0, 0]]]))
-    calls = {call.weight: call for call in plan.route(0, 0).calls}
-    assert calls[0].source.tolist() == [0, 1]
-    assert calls[0].target.tolist() == [0, 2]  # not [0, 1], which ordering by weight would give
-    assert calls[1].target.tolist() == [1, 3]
+    route = plan.route(0, 0)
+    calls = {call.weight: call for call in route.calls}
+    assert calls[0].source.tolist() == calls[1].source.tolist() == [0, 1]
+    assert calls[0].target.tolist() == [0, 1]  # not [0, 2], which ordering by parent would give
+    assert calls[1].target.tolist() == [2, 3]
+    assert route.writes_in_order
+    assert not route.reads_in_order
+    again = plan.route(0, 1)  # a further place of the unit
+    assert again.writes_in_order
+    assert again.reads_in_order
 
 
 def test_a_single_weight_copies_nothing() -> None:
