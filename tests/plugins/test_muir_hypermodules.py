@@ -54,6 +54,48 @@ def test_blocks_and_gradients_are_those_of_the_loop(
         torch.testing.assert_close(own, other, rtol=1e-12, atol=1e-12)
 
 
+@given(st.integers(1, 3), st.integers(0, 99))
+def test_fitted_contexts_point_the_way_of_the_incumbents_block(size: int, seed: int) -> None:
+    torch.manual_seed(seed)
+    module = Hypermodules([0.7] * 4, (2, 4), size, 1.0).double()
+    with torch.no_grad():
+        module.contexts.normal_()
+    others, incumbents = torch.tensor([1, 2, 3, 0]), torch.tensor([0, 0, 2, 0])
+    maps = module.fit(others, incumbents)
+    values = module.hypermodules.detach()
+    for location, (other, incumbent) in enumerate(zip(others, incumbents, strict=True)):
+        z = module.contexts[location].detach()
+        wanted = (z[:, None, None] * values[incumbent]).sum(0).flatten()
+        basis = values[other].flatten(1).T
+        nearest = basis @ torch.linalg.lstsq(basis, wanted[:, None]).solution[:, 0]
+        found = basis @ (maps[location] @ z)
+        torch.testing.assert_close(found, nearest * wanted.norm() / nearest.norm())
+
+
+def test_fitted_contexts_see_no_difference_between_modules_that_generate_the_same() -> None:
+    torch.manual_seed(0)
+    module = Hypermodules([1.0] * 2, (2, 3), 2, 1.0).double()
+    with torch.no_grad():
+        mixing = torch.tensor([[2.0, 1.0], [-1.0, -3.0]], dtype=torch.float64)
+        module.hypermodules[1] = torch.einsum("ij,jmn->imn", mixing, module.hypermodules[0])
+    maps = torch.stack(
+        [module.unchanged().expand(2, 2, 2), module.fit(torch.tensor([1, 1]), torch.tensor([0, 0]))]
+    ).transpose(0, 1)
+    choice = Choice(torch.tensor([[0, 1], [0, 1]]), torch.tensor([True, True]), 2, 2)
+    first, second = torch.tensor([[1.0, 0.0]]), torch.tensor([[0.3, 0.7]])
+    blocks = [module(choice, soft.double().expand(2, -1), maps) for soft in (first, second)]
+    torch.testing.assert_close(*blocks)
+
+
+def test_a_module_without_a_part_in_the_blocks_direction_keeps_the_context() -> None:
+    module = Hypermodules([1.0] * 2, (1, 2), 1, 1.0)
+    with torch.no_grad():
+        module.hypermodules[0, 0, 0] = torch.tensor([1.0, 0.0])
+        module.hypermodules[1, 0, 0] = torch.tensor([0.0, 2.0])
+    maps = module.fit(torch.tensor([1, 0]), torch.tensor([0, 0]))
+    torch.testing.assert_close(maps, torch.ones(2, 1, 1))
+
+
 @given(st.lists(st.lists(st.integers(0, 3), max_size=4), min_size=1, max_size=5))
 def test_bags_of_any_size_agree_with_the_library(bags: list[list[int]]) -> None:
     rows = torch.tensor([row for bag in bags for row in bag], dtype=torch.int64)

@@ -231,6 +231,29 @@ def test_weights_are_generated_anew_whenever_something_changed() -> None:
     assert not has_changed()
 
 
+def test_the_survivor_keeps_the_context_that_was_fitted_to_it() -> None:
+    network, _ = networks(dataclasses.replace(SMALL, fitted=True))
+    challenge(network)
+    assert network.maps is not None
+    same = network.candidates == network.mapping[:, None]
+    assert torch.equal(network.maps[same], torch.eye(2).double().expand(int(same.sum()), 2, 2))
+
+    def alone(candidate: int) -> Tensor:
+        with torch.no_grad():
+            network.logits.fill_(-100)
+            network.logits[:, candidate] = 100
+            return network.blocks()
+
+    before, merged = alone(0), alone(1)
+    open = network.challenged[network.parts]
+    torch.testing.assert_close(merged[open].norm(dim=(1, 2)), before[open].norm(dim=(1, 2)))
+    assert ((merged - before)[open].flatten(1).norm(dim=1) > 0).any()
+    network.settle(network.best_mapping())
+    torch.testing.assert_close(network.blocks().detach(), merged)
+    unchanged = torch.eye(2).double().expand_as(network.maps)
+    assert torch.equal(network.maps, unchanged)
+
+
 @pytest.mark.parametrize("merged", [True, False])
 def test_extracted_networks_are_ordinary_and_give_the_same_outputs(merged: bool) -> None:
     network, suite = networks()

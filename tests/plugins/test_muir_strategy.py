@@ -159,6 +159,26 @@ def test_a_run_goes_on_as_if_it_had_not_been_stopped(
     assert last
 
 
+def test_a_run_with_fitted_contexts_goes_on_within_a_generation(tmp_path: Path) -> None:
+    run_of(
+        tmp_path / "a", "groups", keys={"iterations": 50}, challenger_contexts="fitted"
+    ).execute()
+    run_of(
+        tmp_path / "b", "groups", keys={"iterations": 27}, challenger_contexts="fitted"
+    ).execute()
+    longer = run_of(
+        tmp_path / "b", "groups", True, keys={"iterations": 50}, challenger_contexts="fitted"
+    )
+    maps = strategy_of(longer).network.maps
+    assert maps is not None
+    assert not torch.equal(maps, torch.ones_like(maps))  # there are challengers with their own
+    longer.execute()
+    ours, theirs = content(tmp_path / "b"), content(tmp_path / "a")
+    last = [name for name in theirs if "last" in name and "json" not in name]
+    assert last
+    assert {name: ours[name] for name in last} == {name: theirs[name] for name in last}
+
+
 def test_a_run_is_loaded_extracted_and_evaluated_again(finished: Path) -> None:
     run = load_run(finished, plugins=MuirPlugins())
     saved = json.loads((finished / "result.json").read_text())
@@ -327,7 +347,10 @@ def test_what_validation_prefers(by: str, expected: float) -> None:
 # -- what is found ------------------------------------------------------------------------------
 
 
-def test_groups_are_found() -> None:
+@pytest.mark.parametrize(
+    ("contexts", "alternatives", "generations"), [("shared", 2, 40), ("fitted", 4, 60)]
+)
+def test_groups_are_found(contexts: str, alternatives: int, generations: int) -> None:
     """Two groups of four collinear tasks, each too small alone: two modules, and no error."""
     suite = groups_suite(8)
     backbone = build_plain(
@@ -335,11 +358,12 @@ def test_groups_are_found() -> None:
     )
     torch.manual_seed(2)
     options = {**LINEAR, "learning_rate": 0.01, "soft_learning_rate": 0.1}
+    options |= {"challenger_contexts": contexts, "alternatives": alternatives}
     strategy = Muir(MuirConfig(**options), 2)
     network = strategy.build_each([backbone] * 8, suite)
     batch = whole_batch(suite)
-    for generation in range(60):
-        if generation < 40:
+    for generation in range(generations + 20):
+        if generation < generations:
             strategy.challenge()
         for _ in range(30):
             strategy.train_step(batch)
@@ -447,6 +471,10 @@ def test_presets_are_complete_configs(preset: str) -> None:
         ({"sampling": "uniform", "reactivation": 0.1}, "should have reactivation=0"),
         ({"save_best": True}, "should have search_generations with save_best"),
         ({"alpha": 1.0}, "less than 1"),
+        (
+            {"challenger_contexts": "fitted", "context_size": 0},
+            "should have challenger_contexts=shared with context_size=0",
+        ),
     ],
 )
 def test_options_that_do_not_go_together(options: dict[str, Any], message: str) -> None:

@@ -61,6 +61,11 @@ class MuirConfig(StrategyConfig):
         description="probability that challengers together start with; default: each candidate "
         "starts alike",
     )
+    challenger_contexts: Literal["shared", "fitted"] = Field(
+        "shared",
+        description="a challenger generates from its location's context as it is (equation 8), or "
+        "from one of its own whose block points the way of the incumbent's (not in the paper)",
+    )
     burn_in: int = Field(0, ge=0, description="generations before the first challengers")
     selection: Literal["best", "random", "oracle"] = Field(
         "best",
@@ -105,6 +110,8 @@ class MuirConfig(StrategyConfig):
                 f"should have oracle_groups exactly with selection=oracle, found {found} with "
                 f"selection={self.selection}"
             )
+        if self.challenger_contexts == "fitted" and self.context_size == 0:
+            raise ValueError("should have challenger_contexts=shared with context_size=0")
         if self.reactivation and self.sampling == "uniform":
             raise ValueError(
                 "should have reactivation=0 with sampling=uniform, which draws idle modules anyway"

@@ -84,14 +84,47 @@ class Hypermodules(nn.Module):
             values *= self.spread
         self.hypermodules[modules] = values
 
+    @torch.no_grad()
+    def fit(
+        self, modules: Int64[Tensor, " locations"], incumbents: Int64[Tensor, " locations"]
+    ) -> Float[Tensor, "locations c c"]:
+        """Maps M from every location's context z to one that suits another module.
+
+        The other module's block with context M z points as closely as it can the way of the
+        incumbent's with z (it is its projection on what the module can generate, to a factor), and
+        has the same norm. Where no block of the module has a part in that direction, M is the
+        identity.
+
+        Args:
+            modules: one a location.
+            incumbents: the modules that the contexts are for.
+        """
+        other = self.hypermodules[modules].flatten(2)
+        incumbent = self.hypermodules[incumbents].flatten(2)
+        gram, cross = (other @ other.mT).double(), (other @ incumbent.mT).double()
+        maps = (torch.linalg.pinv(gram, hermitian=True) @ cross).to(self.contexts)
+        z = self.contexts[:, None, :]  # (L, 1, c)
+        wanted = (z @ incumbent).norm(dim=(1, 2), keepdim=True)
+        found = (z @ maps.mT @ other).norm(dim=(1, 2), keepdim=True)
+        return torch.where(found > 0, maps * (wanted / found), self.unchanged())
+
+    def unchanged(self) -> Float[Tensor, "c c"]:
+        """The map that leaves contexts as they are."""
+        return torch.eye(self.context_size).to(self.contexts)
+
     def forward(
-        self, choice: Choice, probabilities: Float[Tensor, "locations candidates"]
+        self,
+        choice: Choice,
+        probabilities: Float[Tensor, "locations candidates"],
+        maps: Float[Tensor, "locations candidates c c"] | None = None,
     ) -> Float[Tensor, "locations m n"]:
         """All blocks: where a location has several candidates, their mean by probability (eq. 8).
 
         Args:
             choice: candidates of every location.
             probabilities: of the candidates; read only where there are several.
+            maps: of a location's context for each of its candidates; ``None``: all have it as it
+                is.
         """
         table = self.hypermodules.flatten(0, 1).flatten(1)
         if choice.several:
@@ -99,7 +132,10 @@ class Hypermodules(nn.Module):
         else:
             shares = choice.only_first[:, :1].to(table.dtype)
         if self.context_size:
-            shares = (shares[:, :, None] * self.contexts[:, None, :]).flatten(1)
+            contexts = self.contexts[:, None, :]
+            if maps is not None and choice.several:
+                contexts = torch.einsum("lijk,lk->lij", maps, self.contexts)
+            shares = (shares[:, :, None] * contexts).flatten(1)
         weights = shares.reshape(-1)
         if choice.several:
             weights = weights.index_select(0, choice.kept)

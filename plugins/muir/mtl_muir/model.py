@@ -8,7 +8,7 @@ from itertools import chain, pairwise
 from typing import Literal
 
 import torch
-from jaxtyping import Bool, Float, Int64, Shaped
+from jaxtyping import Float, Int64, Shaped
 from torch import Tensor, nn
 from torch.func import functional_call
 
@@ -17,7 +17,6 @@ from mtl_framework import (
     MtlError,
     ParameterCounts,
     PlainBackbone,
-    SeparateNetworks,
     Task,
     all_reduce_mean,
     stateless,
@@ -28,7 +27,7 @@ from .bags import Choice
 from .decomposition import split_blocks
 from .hypermodules import Hypermodules
 from .materialise import CompactBlocks, compact, count_compact
-from .search import Candidates, pooled_scores, select_best
+from .searched import SearchedNetworks
 from .weights import GeneratedWeight, Indivisible, check_patterns, find_weights, layers_of
 
 Weights = dict[str, Tensor]
@@ -48,6 +47,8 @@ class Decomposition:
         layers: names or globs of the layers that take part; ``None``: all but first and last.
         parts: D, whose locations are searched together: each location, task, or everything.
         candidates: 1 + lambda.
+        fitted: whether contexts are fitted to challengers, instead of being the same for all
+            candidates of a location (equation 8).
     """
 
     block_out: int = 16
@@ -59,9 +60,10 @@ class Decomposition:
     layers: tuple[str, ...] | None = None
     parts: Literal["location", "task", "all"] = "location"
     candidates: int = 2
+    fitted: bool = False
 
 
-class GeneratedNetworks(SeparateNetworks):
+class GeneratedNetworks(SearchedNetworks):
     """A network a task, of any architecture; their large weights are generated together.
 
     All blocks of all networks come from one batched product; then networks run one after the other
@@ -72,9 +74,6 @@ class GeneratedNetworks(SeparateNetworks):
         generated: the generated weights of every task's network.
         spans: first and behind-last location of every task.
         hypermodules: what generates them.
-        candidates: (L, 1 + lambda) modules of every location, the incumbent first.
-        challenged: (D,) whether a part has challengers; the others use their incumbent.
-        logits: (D, 1 + lambda), soft weights of the candidates of every part.
 
     Args:
         backbones: one a task.
@@ -85,10 +84,6 @@ class GeneratedNetworks(SeparateNetworks):
         MtlError: if a network has no weight that can be generated, or blocks do not divide one.
         UnknownNameError: if a pattern of ``how.layers`` fits no layer.
     """
-
-    candidates: Tensor
-    challenged: Tensor
-    parts: Tensor
 
     def __init__(
         self, backbones: Sequence[PlainBackbone], tasks: Sequence[Task], how: Decomposition
@@ -107,16 +102,7 @@ class GeneratedNetworks(SeparateNetworks):
         if how.library or any(backbone.recipe.pretrained for backbone in self.backbones):
             self.hypermodules.start_at(self._own_blocks())
         self._lstms = tuple(self._remove_weights(task) for task in range(len(self.tasks)))
-        locations = torch.arange(len(sigma))
-        of_task = torch.arange(len(self.tasks)).repeat_interleave(
-            torch.tensor([end - start for start, end in self.spans])
-        )
-        parts = {"location": locations, "task": of_task, "all": torch.zeros_like(locations)}
-        self.register_buffer("parts", parts[how.parts], persistent=False)
-        self.register_buffer("candidates", locations[:, None].repeat(1, how.candidates))
-        number = int(self.parts.max()) + 1
-        self.register_buffer("challenged", torch.zeros(number, dtype=torch.bool))
-        self.logits = nn.Parameter(torch.zeros(number, how.candidates))
+        self._open_search(self._parts(how.parts), how.candidates, how.fitted)
         self.teams = find_teams(self.networks, self.backbones, self.tasks, self.generated)
         self._in_use: list[Weights] | None = None
         self._cached: tuple[object, list[Weights]] = (None, [])
@@ -164,6 +150,16 @@ class GeneratedNetworks(SeparateNetworks):
                 ]
             )
 
+    def _parts(self, kind: Literal["location", "task", "all"]) -> Int64[Tensor, " locations"]:
+        """The part that each location belongs to."""
+        locations = torch.arange(len(self.hypermodules))
+        if kind == "location":
+            return locations
+        if kind == "all":
+            return torch.zeros_like(locations)
+        lengths = torch.tensor([end - start for start, end in self.spans])
+        return torch.arange(len(self.tasks)).repeat_interleave(lengths)
+
     def _remove_weights(self, task: int) -> tuple[str, ...]:
         """Leave places for generated weights; names of the LSTMs among their layers."""
         network, lstms = self.networks[task], []
@@ -177,25 +173,12 @@ class GeneratedNetworks(SeparateNetworks):
 
     # -- blocks --------------------------------------------------------------------------------
 
-    @property
-    def num_locations(self) -> int:
-        """L, blocks of all networks."""
-        return len(self.candidates)
-
-    @property
-    def mapping(self) -> Int64[Tensor, " locations"]:
-        """psi: the module of every location, without challengers."""
-        return self.candidates[:, 0]
-
-    def probabilities(self) -> Float[Tensor, "parts candidates"]:
-        """Soft weights of the candidates of every part."""
-        return self.logits.softmax(1)
-
     def blocks(self) -> Float[Tensor, "locations m n"]:
         """All blocks as they stand, challengers merged in; differentiable."""
         if torch.is_grad_enabled():
             self.forget()
-        blocks: Tensor = self.hypermodules(self._choice(), self.probabilities()[self.parts])
+        probabilities = self.probabilities()[self.parts]
+        blocks: Tensor = self.hypermodules(self._choice(), probabilities, self.maps)
         return blocks
 
     def forget(self) -> None:
@@ -241,54 +224,6 @@ class GeneratedNetworks(SeparateNetworks):
         if self._cached[0] != key:
             self._cached = key, self._all_weights(self.blocks())
         return self._cached[1]
-
-    # -- the search ----------------------------------------------------------------------------
-
-    @torch.no_grad()
-    def challenge(self, candidates: Candidates, start: Tensor, generator: torch.Generator) -> None:
-        """Put challengers beside the incumbents.
-
-        Args:
-            candidates: the new ones; modules that come back are drawn anew.
-            start: logits of a part's candidates.
-            generator: of what is drawn.
-        """
-        self.hypermodules.renew(candidates.renewed, candidates.renewed_at, generator)
-        self.candidates.copy_(candidates.modules)
-        self.challenged.copy_(candidates.challenged)
-        self.logits.copy_(start.expand_as(self.logits))
-
-    @torch.no_grad()
-    def settle(self, mapping: Int64[Tensor, " locations"]) -> None:
-        """Make a mapping the incumbents, without challengers."""
-        self.candidates.copy_(mapping[:, None].expand_as(self.candidates))
-        self.challenged.zero_()
-        self.logits.zero_()
-
-    def best_mapping(self) -> Int64[Tensor, " locations"]:
-        """The candidate of largest probability, duplicates pooled; among equals the incumbent."""
-        scores = pooled_scores(self.candidates, self.parts, self.probabilities().detach())
-        return select_best(self.candidates, self.parts, scores)
-
-    def rows_of(self, tasks: Sequence[int]) -> dict[nn.Parameter, Bool[Tensor, " rows"]]:
-        """Rows of the common parameters that only these tasks use, challengers included."""
-        own = torch.zeros(self.num_locations, dtype=torch.bool, device=self.parts.device)
-        for task in tasks:
-            own[slice(*self.spans[task])] = True
-
-        def only(numbers: Tensor, count: int) -> Tensor:
-            """What own locations number and no other does."""
-            found = torch.zeros(2, count, dtype=torch.bool, device=own.device)
-            found[0, numbers[own].flatten()] = True
-            found[1, numbers[~own].flatten()] = True
-            return found[0] & ~found[1]
-
-        modules = self.hypermodules
-        return {
-            modules.contexts: own,
-            modules.hypermodules: only(self.candidates, len(modules.hypermodules)),
-            self.logits: only(self.parts, len(self.logits)),
-        }
 
     # -- running -------------------------------------------------------------------------------
 

@@ -17,6 +17,7 @@ _COMMON = {
     "decomposition": "location",
     "alternatives": 1,
     "sampling": "proportional",
+    "challenger_contexts": "shared",
     "selection": "best",
     "initialization": "he_normal",
     "save_best": False,

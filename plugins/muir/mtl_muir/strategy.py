@@ -66,6 +66,7 @@ class Muir(Strategy):
             layers=config.layers,
             parts=config.decomposition,
             candidates=1 + config.alternatives,
+            fitted=config.challenger_contexts == "fitted",
         )
         self.best = BestGeneration(config.best_by, suite.task_names)
         self.network = network = GeneratedNetworks(backbones, suite.tasks, how)
