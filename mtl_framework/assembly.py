@@ -2,18 +2,19 @@
 
 import copy
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from .arguments import complete_arguments
 from .backbones import Backbone, PlainBackbone, build_backbone, build_plain
-from .config import PlainBackboneConfig, RunConfig
+from .config import NamedOptions, PlainBackboneConfig, RunConfig
 from .contract import build_network, build_own_networks
 from .data.images import ImageNormalization
-from .errors import UnknownNameError
+from .errors import MtlError, UnknownNameError
 from .model import MultiTaskModel
 from .plugins import Plugins
-from .strategy import Strategy
+from .strategy import Strategy, StrategyConfig
 from .tasks import Suite, Task
 from .validation import KeyPath, validated
 
@@ -30,6 +31,46 @@ class Assembly:
     backbones: tuple[PlainBackbone, ...]
     strategy: Strategy
     network: MultiTaskModel
+
+
+def complete(
+    config: RunConfig, options: StrategyConfig, make_suite: Callable[..., Suite]
+) -> RunConfig:
+    """The config with all options of strategy and suite, so that later defaults change nothing."""
+    strategy = options.model_dump(mode="json")
+    suite = complete_arguments(make_suite, config.suite.options, ("suite",))
+    return config.model_copy(
+        update={
+            "strategy": NamedOptions(name=config.strategy.name, **strategy),
+            "suite": NamedOptions(name=config.suite.name, **suite),
+        }
+    )
+
+
+def completed(
+    saved: Mapping[str, Any], strategy: type[Strategy], make_suite: Callable[..., Suite]
+) -> Mapping[str, Any]:
+    """A saved config with the options that did not exist yet, at their defaults.
+
+    What is no config of this strategy and suite any more comes back as it is.
+    """
+    try:
+        config = validated(RunConfig, saved)
+        options = validated(strategy.Config, config.strategy.options, ("strategy",))
+        return complete(config, options, make_suite).model_dump(mode="json")
+    except MtlError:
+        return saved
+
+
+def announcement(config: RunConfig, suite: Suite) -> str:
+    """What the user reads while the networks are built."""
+    if not suite.common_backbone:
+        own = [task.backbone["name"] for task in suite.tasks if task.backbone is not None]
+        unused = f" ({config.backbone.name} is not used)" if len(own) == len(suite) else ""
+        names = dict.fromkeys([*own, *([] if unused else [config.backbone.name])])
+        return f"building {', '.join(names)} for {len(suite)} tasks of {suite.name}{unused}"
+    size = "x".join(map(str, suite.input_shape))
+    return f"building {config.backbone.name} for {len(suite)} tasks of {suite.name} ({size})"
 
 
 def find_suite(config: RunConfig, plugins: Plugins) -> Suite:

@@ -1,7 +1,7 @@
 """A run's folder: what lies where, and whether a run may start or go on in it."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,12 +49,15 @@ class RunFolder:
                     "folder, or --resume to go on with that run"
                 )
 
-    def load(self, config: RunConfig) -> dict[str, Any] | None:
+    def load(
+        self, config: RunConfig, completed: Callable[[Mapping[str, Any]], Mapping[str, Any]]
+    ) -> dict[str, Any] | None:
         """The state to go on from; ``None`` where the run was stopped before its first checkpoint.
 
         Args:
             config: of the run that shall go on; it must be the folder's but for the keys in
                 ``CHANGEABLE``, and may ask for more iterations.
+            completed: gives a saved config the options that came later, at their defaults.
 
         Raises:
             MtlError: if there is no run, it has another config, or its checkpoint is damaged.
@@ -63,7 +66,7 @@ class RunFolder:
             raise MtlError(f"there is no run to resume in {self.path}")
         iteration = self.checkpoints.latest("last")
         if self.config.exists():
-            check_same(read_yaml(self.config)[0], config, str(self.config))
+            check_same(completed(read_yaml(self.config)[0]), config, str(self.config))
         elif iteration is not None or self.metrics.exists() or self.result.exists():
             raise MtlError(f"cannot resume in {self.path}: its config.yaml is missing")
         if iteration is None:
@@ -72,7 +75,7 @@ class RunFolder:
         where = str(self.checkpoints.stem("last", iteration))
         if not isinstance(state.get("config"), dict) or state.get("iteration") != iteration:
             raise MtlError(f"checkpoint {where} is not that of a run's iteration {iteration}")
-        check_same(state["config"], config, where)
+        check_same(completed(state["config"]), config, where)
         return state
 
     def check_data(self, record: Mapping[str, Any]) -> None:

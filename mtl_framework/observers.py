@@ -27,8 +27,9 @@ from .summary import split_text
 class MetricsFile:
     """One line of JSON every ``log_every`` steps, and one for every evaluation.
 
-    Lines of steps hold ``iteration``, ``loss``, ``loss_per_task`` (where the strategy reports it),
-    ``metrics`` and ``seconds``; those of evaluations ``iteration``, ``evaluation`` (figures by
+    Lines of steps hold ``iteration``, ``loss``, ``loss_per_task`` (where the strategy reports it;
+    null for a task without a label in the step, which the mean leaves out), ``metrics`` and
+    ``seconds``; those of evaluations ``iteration``, ``evaluation`` (figures by
     split) and ``seconds``.
 
     Args:
@@ -53,7 +54,10 @@ class MetricsFile:
         """Write a line if it is time."""
         if run.iteration % run.config.log_every:
             return
-        line: dict[str, Any] = {"iteration": run.iteration, **_losses(step, run.suite.task_names)}
+        loss, per_task = run.losses(step)
+        line: dict[str, Any] = {"iteration": run.iteration, "loss": loss}
+        if per_task:
+            line["loss_per_task"] = per_task
         metrics = {name: _number(value) for name, value in step.metrics.items()}
         self._write({**line, "metrics": metrics, "seconds": round(run.seconds, 3)})
 
@@ -124,7 +128,8 @@ class Progress:
         self._bar.update(self._row, completed=run.iteration)
         first = run.iteration == self._first[0] + 1
         if run.device.type == "cpu" or first or run.iteration % run.config.log_every == 0:
-            figures = [f"loss {float(step.loss.detach().mean()):.3f}"]
+            loss, _ = run.losses(step)
+            figures = [] if loss is None else [f"loss {loss:.3f}"]
             entropy = _number(step.metrics.get("entropy", math.nan))
             if isinstance(entropy, float):
                 figures.append(f"entropy {entropy:.3f}")
@@ -146,15 +151,6 @@ class Progress:
     def close(self) -> None:
         """Take the bar away from further updates."""
         self._bar.stop()
-
-
-def _losses(step: Step, tasks: tuple[str, ...]) -> dict[str, Any]:
-    loss = step.loss.detach().float().cpu()
-    found: dict[str, Any] = {"loss": float(loss.mean())}
-    if loss.ndim and loss.shape[-1] == len(tasks):
-        means = loss.reshape(-1, len(tasks)).mean(0).tolist()
-        found["loss_per_task"] = dict(zip(tasks, means, strict=True))
-    return found
 
 
 def _number(value: Any) -> Any:

@@ -7,13 +7,20 @@ import platform
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import torch
 from pydantic import TypeAdapter, ValidationError
 
+from .assembly import joint_name
 from .atomic import write_text
+from .devices import device_name, peak_memory
 from .errors import MtlError
 from .evaluation import Evaluation, SplitMetrics
 from .model import ParameterCounts, Sharing
+
+if TYPE_CHECKING:
+    from .run import Run
 
 
 @dataclass(frozen=True)
@@ -104,6 +111,34 @@ class Result:
     device: str
     threads: int
     backbones: dict[str, str] | None = None
+
+    @classmethod
+    def of(cls, run: "Run", seconds_per_iteration: float) -> "Result":
+        """What a run has found, evaluated after its last step."""
+        evaluation, config, suite = run.last_evaluation, run.config, run.suite
+        assert evaluation is not None
+        sharing = run.network.sharing()
+        own = dict(zip(suite.task_names, (b.name for b in run.backbones), strict=True))
+        return cls(
+            strategy=config.strategy.name,
+            backbone=joint_name(run.backbones),
+            suite=config.suite.name,
+            seed=config.seed,
+            iterations=run.iteration,
+            test=evaluation.splits["test"],
+            validation=evaluation.splits.get("validation"),
+            best=run.best,
+            metrics={task.name: task.objective.metric for task in suite.tasks},
+            parameters=run.network.parameter_counts(),
+            assignment=None if sharing is None else Assignment.of(sharing),
+            seconds=run.seconds,
+            seconds_per_iteration=seconds_per_iteration,
+            peak_memory=peak_memory(run.device),
+            versions=versions(),
+            device=device_name(run.device),
+            threads=torch.get_num_threads(),
+            backbones=None if suite.common_backbone else own,
+        )
 
     def save(self, path: Path) -> None:
         """Write as JSON, whole or not at all.

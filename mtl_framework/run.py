@@ -9,7 +9,7 @@ strategy.
 import functools
 import shlex
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
@@ -18,23 +18,25 @@ from typing import TYPE_CHECKING, Any
 import torch
 from pydantic import TypeAdapter
 from rich.console import Console
+from torch import Tensor
 
-from .arguments import complete_arguments
 from .assembly import (
     Assembly,
+    announcement,
     assemble,
     common_backbone,
+    complete,
+    completed,
     find_suite,
-    joint_name,
     normalizations,
 )
 from .backbones import Backbone
 from .candidates import CandidateMetrics, Candidates, validate
-from .config import NamedOptions, RunConfig
+from .config import RunConfig
 from .contract import Steps
 from .data.batches import BalancedBatches, Batch
 from .data.placement import place_inputs, usable_workers
-from .devices import device_name, peak_memory, resolve_device
+from .devices import resolve_device
 from .errors import MtlError
 from .evaluation import Evaluation, SplitMetrics, evaluate
 from .finite import LossWatch, NotFiniteError, check_evaluation, check_parameters
@@ -45,10 +47,9 @@ from .model import MultiTaskModel
 from .plugins import Plugins
 from .recurrent import carried_states, restore_states
 from .reestimation import reestimate_statistics
-from .result import Assignment, Best, Result, versions
+from .result import Best, Result
 from .seeding import derive_seed, generator_states, restore_generators, seed_everything
-from .strategy import StrategyConfig
-from .tasks import Suite
+from .strategy import Step
 from .validation import validated
 
 if TYPE_CHECKING:
@@ -106,6 +107,7 @@ class Run:
             place_inputs(suite, config.keep_on_device, self._workers),
             self._workers,
         )
+        self._masks: list[tuple[Tensor | None, ...]] = []  # of the batches of the newest step
         self._watch = LossWatch(suite.task_names, deferred=device.type != "cpu")
         self._observers: list[MetricsFile | Progress] = []
         self._metrics: MetricsFile | None = None
@@ -144,11 +146,11 @@ class Run:
         make_suite = plugins.suite(config.suite.name)
         plugins.backbone(config.backbone.name)  # an unknown name should be found before any work
         options = validated(strategy_class.Config, config.strategy.options, ("strategy",))
-        config = _complete(config, options, make_suite)
+        config = complete(config, options, make_suite)
         folder = RunFolder(directory)
         state = None
         if resume:
-            state = folder.load(config)
+            state = folder.load(config, lambda saved: completed(saved, strategy_class, make_suite))
         else:
             folder.check_free()
 
@@ -156,7 +158,9 @@ class Run:
         if state is not None:
             folder.check_data(suite.record)
         if console is not None:
-            console.print(_building(config, suite), markup=False, highlight=False, soft_wrap=True)
+            console.print(
+                announcement(config, suite), markup=False, highlight=False, soft_wrap=True
+            )
         seed_everything(derive_seed(config.seed, "weights"))
         strategy = strategy_class(options, seed=derive_seed(config.seed, "strategy"))
         parts = assemble(config, plugins, suite, strategy)
@@ -203,7 +207,29 @@ class Run:
 
     def next_batch(self) -> Batch:
         """The next training examples of every task, on the device, inputs as floats."""
-        return self._batches.next()
+        batch = self._batches.next()
+        if batch.labelled:
+            self._masks.append(batch.labelled)
+        return batch
+
+    def losses(self, step: Step) -> tuple[float | None, dict[str, float | None]]:
+        """The mean loss of the newest step, and each task's where the strategy tells them apart.
+
+        A task that a batch of the step had no label of, and whose loss is therefore 0, has none,
+        and the mean leaves it out. Waits for the device.
+        """
+        loss, tasks = step.loss.detach().float().cpu(), self.suite.task_names
+        if not loss.ndim or loss.shape[-1] != len(tasks):
+            return float(loss.mean()), {}
+        means = loss.reshape(-1, len(tasks)).mean(0).tolist()
+        found: dict[str, float | None] = dict(zip(tasks, means, strict=True))
+        if self._masks:
+            for name, masks in zip(tasks, zip(*self._masks, strict=True), strict=True):
+                # a step may draw several batches; which of them the loss is of is not known here
+                if found[name] == 0 and any(m is not None and not bool(m.any()) for m in masks):
+                    found[name] = None
+        counted = [value for value in found.values() if value is not None]
+        return (sum(counted) / len(counted) if counted else None), found
 
     def validate(self, candidates: Candidates) -> tuple[CandidateMetrics, ...]:
         """Measure several candidates of every task on its validation examples.
@@ -267,7 +293,7 @@ class Run:
                 self._train(interrupts)
             except NotFiniteError as error:
                 raise MtlError(f"{error}; {self._kept()}") from error
-            result = self._result()
+            result = Result.of(self, self._training_seconds / self.iteration)
             result.save(self._folder.result)
             self._notify("mtl_run_finished", result=result)
         return result
@@ -299,6 +325,7 @@ class Run:
     def _advance(self, steps: Steps) -> None:
         """One iteration of the strategy."""
         begin = time.perf_counter()
+        self._masks.clear()
         step = steps.next(self.iteration, self.iterations)
         self.iteration += 1
         self._watch.add(self.iteration, step.loss)
@@ -413,37 +440,6 @@ class Run:
 
     # -- telling -------------------------------------------------------------------------------
 
-    def _result(self) -> Result:
-        evaluation = self.last_evaluation
-        assert evaluation is not None
-        sharing = self.network.sharing()
-        return Result(
-            strategy=self.config.strategy.name,
-            backbone=joint_name(self.backbones),
-            suite=self.config.suite.name,
-            seed=self.config.seed,
-            iterations=self.iteration,
-            test=evaluation.splits["test"],
-            validation=evaluation.splits.get("validation"),
-            best=self.best,
-            metrics={task.name: task.objective.metric for task in self.suite.tasks},
-            parameters=self.network.parameter_counts(),
-            assignment=None if sharing is None else Assignment.of(sharing),
-            seconds=self.seconds,
-            seconds_per_iteration=self._training_seconds / self.iteration,
-            peak_memory=peak_memory(self.device),
-            versions=versions(),
-            device=device_name(self.device),
-            threads=torch.get_num_threads(),
-            backbones=self._own_backbones(),
-        )
-
-    def _own_backbones(self) -> dict[str, str] | None:
-        if self.suite.common_backbone:
-            return None
-        names = (backbone.name for backbone in self.backbones)
-        return dict(zip(self.suite.task_names, names, strict=True))
-
     def _notify(self, hook: str, **found: Any) -> None:
         for observer in self._observers:
             if hasattr(observer, hook):
@@ -453,28 +449,3 @@ class Run:
     def _say(self, text: str) -> None:
         if self._console is not None:
             self._console.print(text, markup=False, highlight=False, soft_wrap=True)
-
-
-def _complete(
-    config: RunConfig, options: StrategyConfig, make_suite: Callable[..., Suite]
-) -> RunConfig:
-    """The config with all options of strategy and suite, so that later defaults change nothing."""
-    strategy = options.model_dump(mode="json")
-    suite = complete_arguments(make_suite, config.suite.options, ("suite",))
-    return config.model_copy(
-        update={
-            "strategy": NamedOptions(name=config.strategy.name, **strategy),
-            "suite": NamedOptions(name=config.suite.name, **suite),
-        }
-    )
-
-
-def _building(config: RunConfig, suite: Suite) -> str:
-    """What the user reads while the networks are built."""
-    if not suite.common_backbone:
-        own = [task.backbone["name"] for task in suite.tasks if task.backbone is not None]
-        unused = f" ({config.backbone.name} is not used)" if len(own) == len(suite) else ""
-        names = dict.fromkeys([*own, *([] if unused else [config.backbone.name])])
-        return f"building {', '.join(names)} for {len(suite)} tasks of {suite.name}{unused}"
-    size = "x".join(map(str, suite.input_shape))
-    return f"building {config.backbone.name} for {len(suite)} tasks of {suite.name} ({size})"

@@ -1,5 +1,6 @@
 """Examples without labels, from a suite to a run's figures; what their targets hold is poison."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -67,6 +68,22 @@ def test_a_run_never_sees_what_has_no_label(tmp_path: Path, common_input: bool) 
         found.append(content(folder))
     assert found[0] == found[1]
     assert len(found[0]["metrics.jsonl"]) >= 6
+
+
+def test_a_step_without_a_tasks_label_has_no_loss_of_it(tmp_path: Path) -> None:
+    plugins = TinyPlugins()
+    plugins.register(Partly(0, True), "partly")
+    options: dict[str, Any] = {"suite": {"name": "partly"}, "strategy": "learned"}
+    start(tmp_path / "r", plugins, batch_size=3, iterations=12, log_every=1, **options).execute()
+    lines = [json.loads(line) for line in (tmp_path / "r" / "metrics.jsonl").open()]
+    steps = [line for line in lines if "loss" in line]
+    partly_labelled = [step["loss_per_task"]["task1"] for step in steps]
+    assert None in partly_labelled
+    assert any(isinstance(value, float) and value > 0 for value in partly_labelled)
+    for step in steps:
+        known = [value for value in step["loss_per_task"].values() if value is not None]
+        assert step["loss_per_task"]["task2"] is not None
+        assert step["loss"] == pytest.approx(sum(known) / len(known))
 
 
 class Echo(MultiTaskModel):

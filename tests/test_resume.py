@@ -13,13 +13,14 @@ from typing import Any
 
 import pytest
 import torch
+import yaml
 from tiny import Soft, SoftModel, TinyPlugins, content, start
 from torch import Tensor
 
 from mtl_framework.backbones import Backbone
 from mtl_framework.config import check_config
 from mtl_framework.errors import MtlError
-from mtl_framework.folder import first_difference
+from mtl_framework.folder import RunFolder, first_difference
 from mtl_framework.hookspecs import hookimpl
 from mtl_framework.plugins import Plugins
 from mtl_framework.run import Interrupted, Run
@@ -287,6 +288,36 @@ def test_another_config_is_refused_by_its_first_key(
     assert message in str(error.value)
     assert str(tmp_path / "r" / "config.yaml") in str(error.value)
     assert content(tmp_path / "r") == before
+
+
+def forget_option(folder: Path, section: str, key: str) -> None:
+    """Leave a run as it would be from before an option existed."""
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    del config[section][key]
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    checkpoints = RunFolder(folder).checkpoints
+    state = checkpoints.load("last", 3)
+    del state["config"][section][key]
+    checkpoints.save("last", 3, state)
+
+
+def test_an_option_that_came_later_had_its_default(tmp_path: Path, whole: dict[str, Any]) -> None:
+    for key in ("strategy.learning_rate", "suite.examples"):
+        folder = tmp_path / key
+        with pytest.raises(Interrupted):
+            start(folder, Signals(3)).execute()
+        forget_option(folder, *key.split("."))
+        start(folder, resume=True).execute()
+        assert content(folder) == whole["soft"]
+
+
+def test_an_option_that_came_later_cannot_have_been_something_else(tmp_path: Path) -> None:
+    options = {"strategy": {"name": "soft", "learning_rate": 0.2}}
+    with pytest.raises(Interrupted):
+        start(tmp_path / "r", Signals(3), **options).execute()
+    forget_option(tmp_path / "r", "strategy", "learning_rate")
+    with pytest.raises(MtlError, match=r"strategy\.learning_rate is 0\.1 in"):
+        start(tmp_path / "r", resume=True, **options)
 
 
 def test_a_checkpoint_of_another_config_is_refused(tmp_path: Path) -> None:

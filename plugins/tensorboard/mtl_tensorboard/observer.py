@@ -38,11 +38,9 @@ class TensorBoard:
         """Loss, loss of each task, and those metrics that are single numbers."""
         if run.iteration % self.every or self._writer is None:
             return
-        loss = step.loss.detach().float()
-        self._scalar("loss/mean", float(loss.mean()), run)
-        if loss.ndim and loss.shape[-1] == len(run.suite):
-            means = loss.reshape(-1, len(run.suite)).mean(0).tolist()
-            for name, value in zip(run.suite.task_names, means, strict=True):
+        mean, per_task = run.losses(step)
+        for name, value in {"mean": mean, **per_task}.items():
+            if value is not None:  # a task without a label in this step
                 self._scalar(f"loss/{name}", value, run)
         for name, metric in step.metrics.items():
             if not isinstance(metric, torch.Tensor) or metric.numel() == 1:
