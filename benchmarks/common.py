@@ -79,10 +79,12 @@ def seconds(call: Callable[[], object], device: str = "cpu") -> float:
 
 
 def medians(*timed: Callable[[], float], repeats: int) -> list[float]:
-    """Medians of calls that say how long they took, run in turn after a first round that is not
-    counted."""
-    rounds = [[call() for call in timed] for _ in range(1 + repeats)]
-    return [statistics.median(column) for column in zip(*rounds[1:], strict=True)]
+    """Medians of calls that say how long they took, run in turn.
+
+    A first round is not counted, except where there is to be only one, for calls of many seconds.
+    """
+    rounds = [[call() for call in timed] for _ in range(repeats + (repeats > 1))]
+    return [statistics.median(column) for column in zip(*rounds[repeats > 1 :], strict=True)]
 
 
 def make_tasks(classes: Sequence[int], shape: Sequence[int]) -> list[Task]:
