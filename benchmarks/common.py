@@ -79,12 +79,15 @@ def seconds(call: Callable[[], object], device: str = "cpu") -> float:
 
 
 def medians(*timed: Callable[[], float], repeats: int) -> list[float]:
-    """Medians of calls that say how long they took, run in turn.
+    """Medians of calls that say how long they took, run in turn after a round that is not counted.
 
-    A first round is not counted, except where there is to be only one, for calls of many seconds.
+    Where there is only one repeat, of many seconds, the first of the calls alone is run beforehand:
+    it is the one that keeps its memory for the next time.
     """
-    rounds = [[call() for call in timed] for _ in range(repeats + (repeats > 1))]
-    return [statistics.median(column) for column in zip(*rounds[repeats > 1 :], strict=True)]
+    for call in timed if repeats > 1 else timed[:1]:
+        call()
+    rounds = [[call() for call in timed] for _ in range(repeats)]
+    return [statistics.median(column) for column in zip(*rounds, strict=True)]
 
 
 def make_tasks(classes: Sequence[int], shape: Sequence[int]) -> list[Task]:
