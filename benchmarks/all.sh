@@ -12,7 +12,7 @@ if [ -z "${PYTHONPATH:-}" ] && ! "$python" -c 'import mtl_framework' 2>/dev/null
 fi
 failed=0
 "$python" -m pytest -q tests/test_precision.py || failed=1
-for name in step baselines parts memory startup muir_step ea_time; do
+for name in step baselines floor parts memory startup muir_step ea_time; do
     echo "== $name"
     "$python" "benchmarks/$name.py" --json "$out/$name.json" "$@" || failed=1
 done

@@ -44,13 +44,16 @@ def at_most(what: str, ratio: float, target: float, **detail: float | str) -> Ro
     return Row(what, round(ratio, 3), f"<= {target:g}", ratio <= target, dict(detail))
 
 
-def arguments(description: str) -> argparse.Namespace:
+def arguments(description: str, figure: bool = False) -> argparse.Namespace:
+    """The options of a benchmark, with ``--figure`` for those that draw one."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--quick", action="store_true", help="under a minute, coarser")
     parser.add_argument("--json", type=Path, help="write the rows to this file")
     parser.add_argument("--only", default="", help="only rows whose name contains this")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    if figure:
+        parser.add_argument("--figure", type=Path, help="draw the result into this file")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     keep_freed_memory()  # for both sides of every comparison

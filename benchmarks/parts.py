@@ -22,6 +22,8 @@ from torch import Tensor, nn
 
 from mtl_framework import FusedAdam
 from mtl_framework.network import TaskNetworks
+from mtl_framework.path_norm import path_batch_norm
+from mtl_framework.pooled_norm import Pooling, pooled_path_norm
 
 Call = Callable[[], object]
 _GROUPED = ((3, 16, 32, 32, 28), (3, 16, 64, 64, 14), (20, 16, 64, 64, 8), (20, 16, 256, 256, 2))
@@ -45,6 +47,29 @@ def formats() -> dict[str, tuple[Call, Call]]:
 
     found["max-pool, contiguous / channels-last"] = both(lambda x: F.max_pool2d(x, 2))
     found["batch norm, contiguous / channels-last"] = both(norm)
+    return found
+
+
+def pooling_first() -> dict[str, tuple[Call, Call]]:
+    """Batch norm of groups, ReLU and max-pooling in this order, and pooling before normalising."""
+    found: dict[str, tuple[Call, Call]] = {}
+    pooling = Pooling((2, 2), (2, 2), (0, 0), (1, 1), False, True)
+    for groups, width, size in ((3, 32, 28), (7, 32, 14), (4, 53, 105)):
+        rows = torch.randn(groups * 16, width, size, size)
+        rows = rows.contiguous(memory_format=torch.channels_last).requires_grad_()
+        weight, bias = nn.Parameter(torch.ones(width)), nn.Parameter(torch.zeros(width))
+
+        def run(first: bool, x: Tensor = rows, groups: int = groups, w: Tensor = weight,
+                b: Tensor = bias) -> None:  # fmt: skip
+            mean, var = x.new_zeros(2, groups, len(w))
+            if first:
+                y = pooled_path_norm(x, w, b, mean, var, 1e-5, pooling)
+            else:
+                y = F.max_pool2d(F.relu_(path_batch_norm(x, w, b, mean, var, 1e-5)), 2)
+            torch.autograd.backward(y, torch.ones_like(y))
+
+        name = f"normalise {groups} x 16 x {width} x {size} x {size}, then pool / pool first"
+        found[name] = lambda run=run: run(False), lambda run=run: run(True)  # type: ignore[misc]
     return found
 
 
@@ -211,7 +236,14 @@ def shares(device: str) -> dict[str, tuple[Call, Call]]:
 def main() -> None:
     options = arguments(__doc__ or "")
     torch.manual_seed(0)
-    cases = {**formats(), **relu_in_place(), **adam(), **batched_weights(), **switching()}
+    cases = {
+        **formats(),
+        **pooling_first(),
+        **relu_in_place(),
+        **adam(),
+        **batched_weights(),
+        **switching(),
+    }
     cases |= {**compiled(options.device), **orders(options.device)}
     cases |= {**precision(options.device), **shares(options.device)}
     rows = []
