@@ -51,7 +51,7 @@ def rewrite(
     if hasattr(skeleton, "set_grad_checkpointing"):
         skeleton.set_grad_checkpointing = _refuse_checkpointing  # type: ignore[assignment]
     skeleton = route_norms(skeleton, context, backbone.normalization, num_tasks)
-    take_over_poolings(skeleton)
+    take_over_poolings(skeleton, (copy for unit in banks for bank in unit for copy in bank.copies))
     return skeleton, banks
 
 

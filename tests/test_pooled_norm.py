@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 from mtl_framework.backbones import build_backbone
 from mtl_framework.config import BackboneConfig
+from mtl_framework.context import RoutingContext
 from mtl_framework.network import TaskNetworks
-from mtl_framework.norms import RoutedBatchNorm
+from mtl_framework.norms import RoutedBatchNorm, route_norms, take_over_poolings
 from mtl_framework.path_norm import path_batch_norm
 from mtl_framework.plugins import Plugins
 from mtl_framework.pooled_norm import Pooling, keeps_order, pooled_path_norm, pooling_of
@@ -115,6 +116,33 @@ def test_layers_keep_their_places_and_names() -> None:
     assert sum(isinstance(layer, nn.MaxPool2d) for layer in plain.modules()) == 3
     own = {key.split(".copies.1.")[-1] for key in networks.state_dict() if ".copies.1." in key}
     assert {"conv.weight", "bn.weight", "bn.running_var"} <= own
+
+
+def test_only_norms_with_one_place_in_a_known_order_take_over() -> None:
+    tied = nn.BatchNorm2d(2)
+
+    class Skipping(nn.Sequential):
+        def forward(self, x: Tensor) -> Tensor:
+            return self[0](x)
+
+    def layers(norm: nn.Module) -> list[nn.Module]:
+        return [norm, nn.ReLU(), nn.MaxPool2d(2)]
+
+    plain, skipping = (
+        nn.Sequential(*layers(nn.BatchNorm2d(2))),
+        Skipping(*layers(nn.BatchNorm2d(2))),
+    )
+    twice = nn.Sequential(*layers(tied), nn.Conv2d(2, 2, 1), tied)
+    not_called = nn.Sequential(*layers(nn.BatchNorm2d(2)))
+    inner = nn.Sequential(nn.Conv2d(2, 2, 1), plain)
+    model = nn.ModuleList([inner, skipping, twice, not_called])
+    model = route_norms(model, RoutingContext(), "shared", 1)  # type: ignore[assignment]
+    take_over_poolings(model, [inner, skipping, twice])
+    found = [norm.pooling is not None for norm in (plain[0], skipping[0], twice[0], not_called[0])]
+    assert found == [True, False, False, False]
+    assert [type(layer) for layer in plain[1:]] == [nn.Identity, nn.Identity]
+    for untouched in (skipping, twice, not_called):
+        assert isinstance(untouched[2], nn.MaxPool2d)
 
 
 @pytest.mark.parametrize("negative", [False, True])
