@@ -67,9 +67,9 @@ def in_turn(
     device: str = "cpu",
 ) -> tuple[float, float]:
     """Median seconds of both, run alternately so that a drifting machine treats them alike."""
-    one, two = (lambda call=call: seconds(call, device) for call in (first, second))  # type: ignore[misc]
-    found = medians(one, two, repeats=repeats)
-    return found[0], found[1]
+    timed = (lambda: seconds(first, device)), (lambda: seconds(second, device))
+    one, two = medians(*timed, repeats=repeats)
+    return one, two
 
 
 def seconds(call: Callable[[], object], device: str = "cpu") -> float:

@@ -6,7 +6,6 @@ are normalised group by group. What happens to the running averages depends on t
 :class:`~mtl_framework.visits.StepOrder`.
 """
 
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -27,7 +26,7 @@ from .distributed import all_reduce_mean
 from .errors import MtlError
 from .layout import RowLayout
 from .path_norm import path_batch_norm
-from .pooled_norm import Pooling, keeps_order, pooled_path_norm, pooling_of
+from .pooled_norm import Pooling, keeps_order, pooled_path_norm
 from .routing import RouteError, RowGroups
 from .visits import Ints, Normalization
 
@@ -75,7 +74,7 @@ class RoutedBatchNorm(nn.Module):
 
     Attributes:
         pooling: activation and max-pooling that the layer has taken over from those behind it,
-            see :func:`take_over_poolings`.
+            see :func:`~mtl_framework.rewriting.take_over_poolings`.
     """
 
     weight: nn.Parameter | None
@@ -313,35 +312,6 @@ def route_norms(
         if child is not None:
             module._modules[name] = route_norms(child, context, mode, num_tasks, done)
     return module
-
-
-def take_over_poolings(model: nn.Module, called: Iterable[nn.Module]) -> None:
-    """Let routed batch norms do the work of ReLU and max-pooling that follow them directly.
-
-    Args:
-        model: whose layers may be tied; a norm with several places is left alone.
-        called: parts of it that are called as a whole. Only in those that are an
-            ``nn.Sequential``, and in such parts of theirs, is the order of calls known.
-    """
-    places = Counter(child for parent in model.modules() for child in parent._modules.values())
-    waiting = list(called)
-    while waiting:
-        sequence = waiting.pop()
-        if not isinstance(sequence, nn.Sequential):
-            continue
-        if type(sequence).forward is not nn.Sequential.forward:
-            continue
-        layers = list(sequence)
-        waiting += layers
-        for position, layer in enumerate(layers):
-            if not isinstance(layer, RoutedBatchNorm) or places[layer] > 1:
-                continue
-            found = pooling_of(layers[position + 1 :])
-            if found is None or layer.pooling is not None or list(layer.children()):
-                continue
-            layer.pooling, length = found
-            for place in range(position + 1, position + 1 + length):
-                sequence[place] = nn.Identity()
 
 
 @torch.no_grad()

@@ -1,6 +1,7 @@
 """Rewriting a model in place: banks where its units were, heads where its class layers were."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 
 from torch import nn
 
@@ -9,7 +10,8 @@ from .banks import WeightBank
 from .context import RoutingContext
 from .errors import MtlError
 from .heads import HeadBank, resized
-from .norms import route_norms, take_over_poolings
+from .norms import RoutedBatchNorm, route_norms
+from .pooled_norm import pooling_of
 
 
 def rewrite(
@@ -53,6 +55,35 @@ def rewrite(
     skeleton = route_norms(skeleton, context, backbone.normalization, num_tasks)
     take_over_poolings(skeleton, (copy for unit in banks for bank in unit for copy in bank.copies))
     return skeleton, banks
+
+
+def take_over_poolings(model: nn.Module, called: Iterable[nn.Module]) -> None:
+    """Let routed batch norms do the work of ReLU and max-pooling that follow them directly.
+
+    Args:
+        model: whose layers may be tied; a norm with several places is left alone.
+        called: parts of it that are called as a whole. Only in those that are an
+            ``nn.Sequential``, and in such parts of theirs, is the order of calls known.
+    """
+    places = Counter(child for parent in model.modules() for child in parent._modules.values())
+    waiting = list(called)
+    while waiting:
+        sequence = waiting.pop()
+        if not isinstance(sequence, nn.Sequential):
+            continue
+        if type(sequence).forward is not nn.Sequential.forward:
+            continue
+        layers = list(sequence)
+        waiting += layers
+        for position, layer in enumerate(layers):
+            if not isinstance(layer, RoutedBatchNorm) or places[layer] > 1:
+                continue
+            found = pooling_of(layers[position + 1 :])
+            if found is None or layer.pooling is not None or list(layer.children()):
+                continue
+            layer.pooling, length = found
+            for place in range(position + 1, position + 1 + length):
+                sequence[place] = nn.Identity()
 
 
 def put_heads(

@@ -12,10 +12,11 @@ from mtl_framework.backbones import build_backbone
 from mtl_framework.config import BackboneConfig
 from mtl_framework.context import RoutingContext
 from mtl_framework.network import TaskNetworks
-from mtl_framework.norms import RoutedBatchNorm, route_norms, take_over_poolings
+from mtl_framework.norms import RoutedBatchNorm, route_norms
 from mtl_framework.path_norm import path_batch_norm
 from mtl_framework.plugins import Plugins
 from mtl_framework.pooled_norm import Pooling, keeps_order, pooled_path_norm, pooling_of
+from mtl_framework.rewriting import take_over_poolings
 
 EPS = 1e-5
 
