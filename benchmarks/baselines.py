@@ -16,7 +16,7 @@ from common import (
 from torch import nn
 
 from mtl_framework import FusedAdam
-from mtl_framework.network import TaskNetworks
+from mtl_framework.networks.task_networks import TaskNetworks
 
 
 def main() -> None:

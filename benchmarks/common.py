@@ -15,11 +15,12 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from mtl_framework.allocator import keep_freed_memory
-from mtl_framework.backbones import Backbone, build_backbone
-from mtl_framework.config import BackboneConfig
+from mtl_framework.backbones.backbone import Backbone
+from mtl_framework.backbones.build import build_backbone
+from mtl_framework.backbones.config import BackboneConfig
 from mtl_framework.data.batches import Batch
-from mtl_framework.tasks import Classification, Examples, Task
+from mtl_framework.data.tasks import Classification, Examples, Task
+from mtl_framework.support.allocator import keep_freed_memory
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,7 @@ def make_batch(tasks: Sequence[Task], size: int = 16, device: str = "cpu") -> Ba
 
 def plugin_backbone(name: str, shape: Sequence[int]) -> Backbone:
     """One of the papers' small networks."""
-    from mtl_framework.plugins import Plugins
+    from mtl_framework.plugins.manager import Plugins
 
     channels, height, width = shape
     factory = Plugins.load().backbone(name)

@@ -15,7 +15,7 @@ import torch
 from common import Row, arguments, at_most, finish
 from mtl_muir.search import SearchOptions, propose, select_best
 
-from mtl_framework.report.figure import MARKERS, colour_of, new_figure, png, style
+from mtl_framework.reports.figure import MARKERS, colour_of, new_figure, png, style
 
 FIGURE = Path(__file__).parents[1] / "docs" / "images" / "muir-ea-time.png"
 MODULES = 8  # K, where modules are drawn uniformly

@@ -19,7 +19,7 @@ from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from mtl_framework.network import TaskNetworks
+from mtl_framework.networks.task_networks import TaskNetworks
 
 KINDS = {
     "convolutions": ("convolution",),

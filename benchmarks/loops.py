@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from mtl_framework.backbones import Backbone
+from mtl_framework.backbones.backbone import Backbone
 from mtl_framework.data.batches import Batch
-from mtl_framework.tasks import Task
+from mtl_framework.data.tasks import Task
 
 
 class Loops(nn.Module):

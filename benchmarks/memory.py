@@ -17,7 +17,7 @@ from common import (
     timm_backbone,
 )
 
-from mtl_framework.network import TaskNetworks
+from mtl_framework.networks.task_networks import TaskNetworks
 
 CASES = {
     "omniglot_convnet": ((1, 105, 105), 8, 8),

@@ -15,11 +15,10 @@ from mtl_muir.config import MuirConfig
 from mtl_muir.strategy import Muir
 
 from mtl_framework import Batch
-from mtl_framework.backbones import PlainBackbone, build_plain
-from mtl_framework.config import PlainBackboneConfig
-from mtl_framework.plugins import Plugins
-from mtl_framework.separate import SeparateNetworks
-from mtl_framework.tasks import (
+from mtl_framework.backbones.backbone import PlainBackbone
+from mtl_framework.backbones.build import build_plain
+from mtl_framework.backbones.config import PlainBackboneConfig
+from mtl_framework.data.tasks import (
     Classification,
     Examples,
     LanguageModel,
@@ -27,6 +26,8 @@ from mtl_framework.tasks import (
     Suite,
     Task,
 )
+from mtl_framework.networks.separate import SeparateNetworks
+from mtl_framework.plugins.manager import Plugins
 
 WORDS = 10_000
 Kinds = tuple[list[PlainBackbone], Suite, Batch]

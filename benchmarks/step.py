@@ -33,9 +33,9 @@ from common import (
 from loops import Loops
 from torch import Tensor
 
-from mtl_framework.backbones import Backbone
+from mtl_framework.backbones.backbone import Backbone
 from mtl_framework.data.batches import Batch
-from mtl_framework.network import TaskNetworks
+from mtl_framework.networks.task_networks import TaskNetworks
 
 
 @dataclass(frozen=True)

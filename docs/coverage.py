@@ -17,11 +17,11 @@ from typing import Any
 import timm
 import torch
 
-from mtl_framework.atomic import write_text
-from mtl_framework.backbones import build_backbone
-from mtl_framework.config import BackboneConfig
-from mtl_framework.errors import MtlError
-from mtl_framework.facts import extraction_error, normalization_kinds
+from mtl_framework.backbones.build import build_backbone
+from mtl_framework.backbones.config import BackboneConfig
+from mtl_framework.networks.extraction_check import extraction_error, normalization_kinds
+from mtl_framework.support.errors import MtlError
+from mtl_framework.support.files import write_text
 
 HERE = Path(__file__).parent
 JSON, MARKDOWN = HERE / "backbones.json", HERE / "backbones.md"

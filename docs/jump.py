@@ -25,10 +25,10 @@ from mtl_lws.strategy import LearnedWeightSharing
 from torch import Tensor
 
 from mtl_framework import colour_of, new_figure, style
-from mtl_framework.config import RunConfig
-from mtl_framework.layers import read_file, resolve
-from mtl_framework.plugins import Plugins
-from mtl_framework.run import Run
+from mtl_framework.plugins.manager import Plugins
+from mtl_framework.runs.config import RunConfig
+from mtl_framework.runs.resolve import read_file, resolve
+from mtl_framework.runs.run import Run
 
 Change = Callable[[LearnedWeightSharing], None]
 

@@ -10,8 +10,7 @@ validation, no search: what is left is the bilinear regression itself.
 import sys
 
 import torch
-
-from mtl_framework.data.muir_synthetic import muir_synthetic
+from mtl_suites.muir_synthetic import muir_synthetic
 
 STARTS, STEPS = 40, 25_000
 

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mtl_framework.atomic import write_text
+from mtl_framework.support.files import write_text
 
 HERE = Path(__file__).parent
 PAGE = HERE / "results.md"

@@ -16,6 +16,7 @@ install_import_hook(
         "mtl_muir",
         "mtl_pta",
         "mtl_soft_sharing",
+        "mtl_suites",
         "mtl_tensorboard",
     ],
     "beartype.beartype",

@@ -12,11 +12,11 @@ from mtl_framework import (
     Backbone,
     MultiTaskModel,
     ParameterCounts,
-    Run,
     Step,
     Strategy,
     StrategyConfig,
     Suite,
+    TrainingRun,
     hookimpl,
 )
 
@@ -89,7 +89,7 @@ class Experts(Strategy):
         self.optimizer = torch.optim.Adam(self.network.parameters(), config.learning_rate)
         return self.network
 
-    def optimize(self, run: Run) -> Generator[Step, None, None]:
+    def optimize(self, run: TrainingRun) -> Generator[Step, None, None]:
         """Mean loss of every task's labelled examples."""
         while True:
             self.network.train()

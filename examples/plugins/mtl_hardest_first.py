@@ -9,12 +9,12 @@ from torch import Tensor, nn
 
 from mtl_framework import (
     Backbone,
-    Run,
     Step,
     Strategy,
     StrategyConfig,
     Suite,
     TaskNetworks,
+    TrainingRun,
     hookimpl,
 )
 
@@ -65,7 +65,7 @@ class HardestFirst(Strategy):
         self.optimizer = torch.optim.Adam(self.network.parameters(), self.config.learning_rate)
         return self.network
 
-    def optimize(self, run: Run) -> Generator[Step, None, None]:
+    def optimize(self, run: TrainingRun) -> Generator[Step, None, None]:
         """Weighted losses; what is remembered lies on the object, so that a resumed run has it."""
         assignments = self.network.assignment.cpu()[None]  # all zeros: the only weight
         while True:

@@ -7,12 +7,12 @@ from pydantic import Field
 
 from mtl_framework import (
     Backbone,
-    Run,
     Step,
     Strategy,
     StrategyConfig,
     Suite,
     TaskNetworks,
+    TrainingRun,
     hookimpl,
 )
 
@@ -44,7 +44,7 @@ class RandomSharing(Strategy):
         self.optimizer = torch.optim.Adam(self.network.parameters(), self.config.learning_rate)
         return self.network
 
-    def optimize(self, run: Run) -> Generator[Step, None, None]:
+    def optimize(self, run: TrainingRun) -> Generator[Step, None, None]:
         """The training loop; at every yield the framework evaluates, saves and reports."""
         assignments = self.network.assignment.cpu()[None]  # (samples, units, tasks): one sample
         while True:

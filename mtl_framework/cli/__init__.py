@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 import typer
 
-from ..errors import MtlError, ProblemsError
-from ..interrupts import Interrupted
+from ..support.errors import MtlError, ProblemsError
+from ..support.interrupts import Interrupted
 from . import compare, describe, evaluate, export, listing, predict, report, run
 from .console import say_error
 

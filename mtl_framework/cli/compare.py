@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from ..interrupts import Interrupted
+from ..support.interrupts import Interrupted
 from . import options
 from .console import load_plugins, say_error, stderr, stdout
 

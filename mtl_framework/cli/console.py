@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 if TYPE_CHECKING:
-    from ..plugins import PluginProblem, Plugins
+    from ..plugins.manager import PluginProblem, Plugins
 
 
 def stdout() -> Console:
@@ -31,7 +31,7 @@ def say_warning(problem: "PluginProblem") -> None:
 
 def load_plugins() -> "Plugins":
     """All plugins; broken ones are warned of."""
-    from ..plugins import Plugins
+    from ..plugins.manager import Plugins
 
     return Plugins.load(on_problem=say_warning)
 

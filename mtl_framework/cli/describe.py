@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from ..errors import MtlError
-from ..layers import resolve
+from ..runs.resolve import resolve
+from ..support.errors import MtlError
 from . import options
 from .console import load_plugins, stdout
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from ..backbones import Backbone, PlainBackbone
-    from ..config import RunConfig
-    from ..strategy import Strategy
-    from ..tasks import Suite
+    from ..backbones.backbone import Backbone, PlainBackbone
+    from ..data.tasks import Suite
+    from ..runs.config import RunConfig
+    from ..strategies.strategy import Strategy
 
 
 def describe(
@@ -46,8 +46,8 @@ def describe(
         _print_strategy(strategy, plugins.strategy(strategy), console)
         if backbone is None:
             return
-    from ..assembly import find_suite, own_backbones
-    from ..backbones import build_backbone
+    from ..backbones.build import build_backbone
+    from ..runs.assembly import find_suite, own_backbones
 
     common_input = True
     if shape is None:
@@ -69,7 +69,7 @@ def describe(
 
 
 def _print_backbone(backbone: "Backbone", console: "Console") -> None:
-    from ..facts import extraction_error, normalization_kinds
+    from ..networks.extraction_check import extraction_error, normalization_kinds
 
     size = "x".join(map(str, backbone.input_shape))
     total = backbone.num_parameters

@@ -24,8 +24,8 @@ def evaluate(
     as_json: saved.Json = False,
 ) -> None:
     """Measure a run's networks again, on its own examples or on those of another suite."""
-    from ..errors import MtlError
-    from ..load import load_run
+    from ..runs.load import load_run
+    from ..support.errors import MtlError
 
     parsed = options.settings_of(settings)
     if parsed and suite is None:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ..errors import MtlError
+from ..support.errors import MtlError
 from . import saved
 from .console import load_plugins, stdout
 
@@ -52,7 +52,7 @@ def export(
     from .. import export as exports
     from ..export.about import folder_name
     from ..export.program import ProgramAbout
-    from ..load import load_run
+    from ..runs.load import load_run
 
     loaded = load_run(run, which=checkpoint.value, plugins=load_plugins(), data_root=data_root)
     if task is None:

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from ..entry_points import entry_point_metadata
-from ..errors import MtlError
+from ..plugins.entry_points import entry_point_metadata
+from ..support.errors import MtlError
 from .console import load_plugins, say_warning, stdout
 
 if TYPE_CHECKING:
-    from ..plugin_checks import Kind
-    from ..plugins import Contribution, Plugins
+    from ..plugins.checks import Kind
+    from ..plugins.manager import Contribution, Plugins
 
 app = typer.Typer(help="List strategies, backbones, suites, observers or plugins.")
 
@@ -108,7 +108,7 @@ def _print_contributions(kind: "Kind", about: str) -> None:
 
 
 def _load_quietly() -> "Plugins":
-    from ..plugins import Plugins
+    from ..plugins.manager import Plugins
 
     return Plugins.load(on_problem=lambda problem: None)
 

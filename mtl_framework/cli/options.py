@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ..layers import Layer, Setting, parse_setting, read_file
+from ..runs.resolve import Layer, Setting, parse_setting, read_file
 
 Strategy = Annotated[
     str | None, typer.Option("--strategy", help="How tasks share weights: `mtl list strategies`.")

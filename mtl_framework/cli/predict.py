@@ -11,7 +11,7 @@ from . import saved
 from .console import load_plugins, stdout
 
 if TYPE_CHECKING:
-    from ..load import LoadedRun
+    from ..runs.load import LoadedRun
 
 CHUNK = 64  # images read and run at a time
 
@@ -28,8 +28,8 @@ def predict(
     as_json: saved.Json = False,
 ) -> None:
     """Say what one task's network sees in images."""
-    from ..load import load_run
-    from ..preprocessing import image_files
+    from ..data.preprocessing import image_files
+    from ..runs.load import load_run
 
     files = image_files(images)
     loaded = load_run(
@@ -51,8 +51,8 @@ def predict(
 
 
 def _predict(loaded: "LoadedRun", task: str, files: list[Path]) -> list[dict[str, Any]]:
+    from ..data.tasks import Binary, Classification
     from ..export.about import class_names
-    from ..tasks import Binary, Classification
 
     number = loaded.suite.index(task)
     outputs = loaded.predict(task, loaded.preprocessings[number].read(files)).double().cpu()

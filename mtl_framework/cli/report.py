@@ -22,9 +22,9 @@ def report(
     ] = None,
 ) -> None:
     """Write tables and figures of runs as one self-contained page, and the figures beside it."""
-    from ..compare.terminal import print_analyses
-    from ..report.command import make_report
-    from ..report.folders import find
+    from ..compare.find import find
+    from ..reports.command import make_report
+    from ..reports.tables import print_analyses
 
     found = find(directories, baseline)
     if output is None:

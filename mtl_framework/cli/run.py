@@ -5,10 +5,10 @@ from typing import Annotated, Any
 
 import typer
 
-from ..allocator import keep_freed_memory
-from ..config import RunConfig
-from ..errors import MtlError
-from ..layers import resolve
+from ..runs.config import RunConfig
+from ..runs.resolve import resolve
+from ..support.allocator import keep_freed_memory
+from ..support.errors import MtlError
 from . import options
 from .console import load_plugins, stderr, stdout
 
@@ -78,8 +78,8 @@ def run(
         if resume:
             layers = options.layers_of(output / "config.yaml", flags)
             complete = resolve(plugins, layers, parsed)
-    from ..run import Run
-    from ..summary import print_summary
+    from ..runs.run import Run
+    from .summary import print_summary
 
     started = Run.start(complete, plugins, output, resume=resume, console=stderr())
     result = started.execute()

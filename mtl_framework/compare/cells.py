@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..atomic import write_text
-from ..config import RunConfig
-from ..errors import MtlError
-from ..folder import RunFolder
-from ..layers import read_file
-from ..records import State
-from ..result import Result
-from ..validation import validated
+from ..networks.result import Result
+from ..runs.config import RunConfig
+from ..runs.folder import RunFolder
+from ..runs.records import State
+from ..runs.resolve import read_file
+from ..support.errors import MtlError
+from ..support.files import write_text
+from ..support.validation import validated
 from .grid import significant
 
 TRACEBACK = "traceback.txt"

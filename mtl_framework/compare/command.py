@@ -9,17 +9,18 @@ from typing import Any
 from filelock import FileLock, Timeout
 from rich.console import Console
 
-from ..errors import MtlError
-from ..plugins import Plugins
-from ..records import RunRecord, make_groups
-from ..report.command import make_report
-from .analysis import Analysis, analyse
+from ..plugins.manager import Plugins
+from ..reports.analysis import Analysis, analyse
+from ..reports.command import make_report
+from ..reports.tables import print_analyses
+from ..runs.records import RunRecord, make_groups
+from ..support.errors import MtlError
 from .config import Comparison, read_comparison
 from .execution import Tracked, execute, track
 from .files import write_files
 from .grid import make_grid
 from .processes import Executor, LocalProcesses, gpu_groups, machine_threads
-from .terminal import LiveTable, duration, estimate, grid_table, print_analyses
+from .terminal import LiveTable, duration, estimate, grid_table
 
 RUNS = "runs"
 _LOCK = ".lock"

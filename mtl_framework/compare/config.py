@@ -18,13 +18,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from ..arguments import takes
-from ..config import BackboneConfig, RunConfig
-from ..errors import MtlError, UnknownNameError
-from ..layers import Layer, resolve
-from ..plugins import Plugins
-from ..validation import KeyPath, unknown_key
-from ..yamls import read_yaml
+from ..backbones.config import BackboneConfig
+from ..plugins.manager import Plugins
+from ..runs.config import RunConfig
+from ..runs.resolve import Layer, resolve
+from ..support.arguments import takes
+from ..support.errors import MtlError, UnknownNameError
+from ..support.validation import KeyPath, unknown_key
+from ..support.yamls import read_yaml
 from .problems import Problems, argument_problems, model_problems
 
 _LISTS = {"suite": "suites", "backbone": "backbones", "strategy": "strategies"}

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from ..folder import RunFolder
-from ..interrupts import Interrupts
+from ..runs.folder import RunFolder
+from ..support.interrupts import Interrupts
 from .cells import CellStatus, inspect, last_line
 from .grid import Cell
 from .processes import Executor

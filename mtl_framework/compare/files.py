@@ -9,10 +9,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from ..atomic import write_text
-from ..errors import MtlError
-from ..records import RunRecord
-from .analysis import Analysis, Row
+from ..reports.analysis import Analysis, Row
+from ..runs.records import RunRecord
+from ..support.errors import MtlError
+from ..support.files import write_text
 
 FORMAT = "mtl-framework comparison 1"
 JSON, CSV = "comparison.json", "comparison.csv"

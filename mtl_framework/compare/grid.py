@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from ..config import RunConfig
-from ..folder import LOCATION, without
+from ..runs.config import RunConfig
+from ..runs.folder import LOCATION, without
 from .config import Comparison
 
 # What changes no number of a run. A cell keeps its folder when these change.

@@ -18,8 +18,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from ..config import RunConfig
-from ..errors import MtlError
+from ..runs.config import RunConfig
+from ..support.errors import MtlError
 from .cells import note_failure
 from .grid import Cell
 from .processes import Ended, Executor, settle, spawn

@@ -6,9 +6,9 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import InitErrorDetails
 
-from ..arguments import check_arguments
-from ..errors import MtlError, ProblemsError
-from ..validation import KeyPath, explained
+from ..support.arguments import check_arguments
+from ..support.errors import MtlError, ProblemsError
+from ..support.validation import KeyPath, explained
 
 Found = list[tuple[MtlError, KeyPath]]
 

@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..config import RunConfig
-from ..errors import MtlError
+from ..runs.config import RunConfig
+from ..support.errors import MtlError
 from .cells import note_failure
 from .grid import Cell
 

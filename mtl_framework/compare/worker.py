@@ -16,9 +16,9 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from ..allocator import keep_freed_memory
-from ..config import RunConfig
-from ..interrupts import Interrupted
+from ..runs.config import RunConfig
+from ..support.allocator import keep_freed_memory
+from ..support.interrupts import Interrupted
 from .cells import forget_failure, note_failure
 
 LOCK = ".lock"
@@ -60,8 +60,8 @@ def _run(config: RunConfig, folder: Path, threads: int | None) -> int:
         keep_freed_memory()
         import torch
 
-        from ..plugins import Plugins
-        from ..run import Run
+        from ..plugins.manager import Plugins
+        from ..runs.run import Run
 
         if threads is not None:
             torch.set_num_threads(threads)

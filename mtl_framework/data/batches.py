@@ -9,11 +9,11 @@ import torch
 from jaxtyping import Bool, Int64
 from torch import Tensor
 
-from ..errors import MtlError
-from ..tasks import Examples, Suite, Task
+from ..support.errors import MtlError
 from .images import RAW, ImageNormalization, prepare
-from .orders import Draw, LaneOrder, Order, ShuffledOrder
+from .samplers import Draw, LaneOrder, Order, ShuffledOrder
 from .streaming import Rows, Stream
+from .tasks import Examples, Suite, Task
 
 
 @dataclass(frozen=True)

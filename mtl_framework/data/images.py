@@ -10,7 +10,7 @@ from jaxtyping import Shaped, UInt8
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
-from ..errors import MtlError
+from ..support.errors import MtlError
 
 
 class ImageNormalization(NamedTuple):

@@ -5,8 +5,8 @@ from typing import Literal
 
 from torch import Tensor
 
-from ..tasks import Suite
 from .streaming import LazyInputs
+from .tasks import Suite
 
 KeepOnDevice = Literal["auto", "always", "never"]
 

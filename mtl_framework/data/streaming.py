@@ -11,9 +11,9 @@ from jaxtyping import UInt8
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from ..errors import MtlError
+from ..support.errors import MtlError
 from .images import read_image
-from .orders import Draw, Order
+from .samplers import Draw, Order
 from .transforms import ImageTransform
 
 _PART = 64  # images that a worker reads in one go where all are wanted

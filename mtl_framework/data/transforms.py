@@ -10,8 +10,8 @@ import torch
 from jaxtyping import Int64, UInt8
 from torch import Tensor, nn
 
-from ..errors import MtlError, UnknownNameError
-from ..seeding import untouched_generators
+from ..support.errors import MtlError, UnknownNameError
+from ..support.seeding import untouched_generators
 from .images import ImageNormalization
 
 #: They do the same to an image every time, and so are done once, when it is read.

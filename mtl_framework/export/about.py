@@ -10,13 +10,13 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from ..atomic import write_text
-from ..backbones import Recipe
-from ..errors import MtlError
-from ..load import LoadedRun
-from ..plugins import Plugins
-from ..surgery import SURGERY
-from ..tasks import Classification, Objective
+from ..backbones.backbone import Recipe
+from ..backbones.surgery import SURGERY
+from ..data.tasks import Classification, Objective
+from ..plugins.manager import Plugins
+from ..runs.load import LoadedRun
+from ..support.errors import MtlError
+from ..support.files import write_text
 
 
 class BackboneAbout(BaseModel):

@@ -7,9 +7,9 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
-from ..errors import UnknownNameError
-from ..load import LoadedRun
-from ..plugins import Plugins
+from ..plugins.manager import Plugins
+from ..runs.load import LoadedRun
+from ..support.errors import UnknownNameError
 from .about import (
     BackboneAbout,
     TaskAbout,

@@ -10,8 +10,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..errors import MtlError
-from ..load import LoadedRun
+from ..runs.load import LoadedRun
+from ..support.errors import MtlError
 from .program import ProgramAbout, write_checked
 
 MODEL = "model.onnx"

@@ -10,10 +10,10 @@ import torch
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
-from ..atomic import replacing
-from ..errors import MtlError
-from ..load import LoadedRun
-from ..preprocessing import Preprocessing
+from ..data.preprocessing import Preprocessing
+from ..runs.load import LoadedRun
+from ..support.errors import MtlError
+from ..support.files import replacing
 from .about import TaskAbout, make_folder, task_about, write_about
 from .weights import file_digest
 

@@ -9,9 +9,9 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from ..atomic import replacing
-from ..errors import MtlError
-from ..recurrent import stateless
+from ..backbones.recurrent import stateless
+from ..support.errors import MtlError
+from ..support.files import replacing
 from .about import damaged
 
 

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 
 from mtl_framework.data.batches import BalancedBatches, Batch, evaluation_batches
 from mtl_framework.data.images import ImageNormalization, prepare
-from mtl_framework.errors import MtlError
-from mtl_framework.tasks import Classification, Examples, Regression, Suite, Task
+from mtl_framework.data.tasks import Classification, Examples, Regression, Suite, Task
+from mtl_framework.support.errors import MtlError
 
 CPU = torch.device("cpu")
 

@@ -13,9 +13,9 @@ from mtl_framework.data.batches import BalancedBatches, Batch, evaluation_batche
 from mtl_framework.data.images import read_image
 from mtl_framework.data.placement import MOST_KEPT, input_bytes, place_inputs, usable_workers
 from mtl_framework.data.streaming import LazyInputs
+from mtl_framework.data.tasks import Classification, Examples, Suite, Task
 from mtl_framework.data.transforms import Transforms
-from mtl_framework.errors import MtlError
-from mtl_framework.tasks import Classification, Examples, Suite, Task
+from mtl_framework.support.errors import MtlError
 
 CPU = torch.device("cpu")
 TRANSFORM = Transforms.from_config(

@@ -6,15 +6,15 @@ import random
 import numpy as np
 import pytest
 import torch
+from mtl_suites.transformed import transformed
 from torch import Tensor
 from torchvision.transforms import v2
 
 from mtl_framework.data.images import ImageNormalization
 from mtl_framework.data.streaming import LazyInputs
-from mtl_framework.data.transformed import transformed
+from mtl_framework.data.tasks import Binary, Examples, Suite, Task
 from mtl_framework.data.transforms import Transforms, transform_names
-from mtl_framework.errors import MtlError, UnknownNameError
-from mtl_framework.tasks import Binary, Examples, Suite, Task
+from mtl_framework.support.errors import MtlError, UnknownNameError
 
 CROP = {"name": "RandomCrop", "size": 6, "padding": 2}
 

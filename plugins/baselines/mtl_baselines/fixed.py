@@ -13,13 +13,13 @@ from mtl_framework import (
     Backbone,
     Batch,
     FusedAdam,
-    Run,
     SeparateNetworks,
     Step,
     Strategy,
     StrategyConfig,
     Suite,
     TaskNetworks,
+    TrainingRun,
     renumber,
 )
 
@@ -66,7 +66,7 @@ class FixedStrategy(Strategy):
         self.optimizer = FusedAdam(network.parameters(), self.config.learning_rate)
         return network
 
-    def optimize(self, run: Run) -> Generator[Step, None, None]:
+    def optimize(self, run: TrainingRun) -> Generator[Step, None, None]:
         """Plain training: a batch, a step."""
         while True:
             yield Step(self.weight_step(run.next_batch()))

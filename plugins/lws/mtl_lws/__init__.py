@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from mtl_framework import hookimpl
 
 if TYPE_CHECKING:
-    from mtl_framework import ReportFigure, RunRecord
+    from mtl_framework import FinishedRun, ReportFigure
 
 
 @hookimpl
@@ -16,7 +16,7 @@ def mtl_strategies() -> dict[str, str]:
 
 
 @hookimpl
-def mtl_figures(runs: "Sequence[RunRecord]") -> "Iterable[ReportFigure]":
+def mtl_figures(runs: "Sequence[FinishedRun]") -> "Iterable[ReportFigure]":
     """The most probable assignment over the iterations."""
     from .figures import figures
 

@@ -6,12 +6,12 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from matplotlib.colors import ListedColormap
 
-from mtl_framework import ReportFigure, RunRecord, colour_of, new_figure, shortened, style
+from mtl_framework import FinishedRun, ReportFigure, colour_of, new_figure, shortened, style
 
 _MOST_ROWS = 64
 
 
-def figures(runs: Sequence[RunRecord]) -> Iterator[ReportFigure]:
+def figures(runs: Sequence[FinishedRun]) -> Iterator[ReportFigure]:
     """Of every setting that writes its assignment down, the finished run with the lowest seed."""
     shown: set[str] = set()
     for record in sorted(runs, key=lambda record: record.seed):
@@ -24,7 +24,7 @@ def figures(runs: Sequence[RunRecord]) -> Iterator[ReportFigure]:
             yield _course(record, found.units, found.tasks)
 
 
-def _course(record: RunRecord, units: Sequence[str], tasks: Sequence[str]) -> ReportFigure:
+def _course(record: FinishedRun, units: Sequence[str], tasks: Sequence[str]) -> ReportFigure:
     rows = record.history.metrics["assignment"]
     steps = np.array([iteration for iteration, _ in rows])
     course = np.array([value for _, value in rows]).reshape(len(rows), -1).T

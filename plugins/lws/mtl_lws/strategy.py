@@ -17,12 +17,12 @@ from mtl_framework import (
     Batch,
     FusedAdam,
     MtlError,
-    Run,
     Step,
     Strategy,
     StrategyConfig,
     Suite,
     TaskNetworks,
+    TrainingRun,
     all_reduce_mean,
 )
 
@@ -84,7 +84,7 @@ class LearnedWeightSharing(Strategy):
         self.generator = torch.Generator().manual_seed(self.seed)
         return self.network
 
-    def optimize(self, run: Run) -> Generator[Step, None, None]:
+    def optimize(self, run: TrainingRun) -> Generator[Step, None, None]:
         """Algorithm 1, with a batch of its own for each of the two steps."""
         while True:
             nes_losses = self.search_step(run.next_batch())

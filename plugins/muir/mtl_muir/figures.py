@@ -13,8 +13,8 @@ from mtl_framework import (
     INK,
     MARKERS,
     MUTED,
+    FinishedRun,
     ReportFigure,
-    RunRecord,
     colour_of,
     new_figure,
     shortened,
@@ -33,7 +33,7 @@ _ROWS = ("hypermodules", "contexts", "maps")
 class _Found:
     """What a finished run left behind."""
 
-    record: RunRecord
+    record: FinishedRun
     label: str
     places: Places
     state: dict[str, Any]
@@ -54,16 +54,16 @@ class _Found:
         return steps, np.array([value for _, value in rows])
 
 
-def figures(runs: Sequence[RunRecord]) -> list[ReportFigure]:
+def figures(runs: Sequence[FinishedRun]) -> list[ReportFigure]:
     """Of every setting of this strategy its finished run with the lowest seed."""
-    found: dict[str, RunRecord] = {}
+    found: dict[str, FinishedRun] = {}
     for record in sorted(runs, key=lambda record: record.seed):
         if record.result is not None and record.result.strategy == "muir":
             found.setdefault(record.strategy, record)
     return [figure for label, record in found.items() for figure in _figures(label, record)]
 
 
-def _figures(label: str, record: RunRecord) -> Iterator[ReportFigure]:
+def _figures(label: str, record: FinishedRun) -> Iterator[ReportFigure]:
     state = record.checkpoint()
     places = Places.from_state(state["places"])
     found = _Found(record, label, places, state["network"])

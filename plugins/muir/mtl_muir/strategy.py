@@ -18,11 +18,11 @@ from mtl_framework import (
     FusedAdam,
     MtlError,
     PlainBackbone,
-    Run,
     Step,
     Strategy,
     StrategyConfig,
     Suite,
+    TrainingRun,
 )
 
 from .best import BestGeneration
@@ -115,7 +115,7 @@ class Muir(Strategy):
 
     # -- the loop ------------------------------------------------------------------------------
 
-    def optimize(self, run: Run) -> Generator[Step, None, None]:
+    def optimize(self, run: TrainingRun) -> Generator[Step, None, None]:
         """Generations, one after the other; a resumed run goes on within one."""
         length = self.config.steps_per_generation
         needed = (self.config.burn_in + 1) * length
@@ -135,7 +135,7 @@ class Muir(Strategy):
                 self.refine()
             yield Step(losses, self._metrics())
 
-    def begin_generation(self, generation: int, run: Run) -> None:
+    def begin_generation(self, generation: int, run: TrainingRun) -> None:
         """Choose survivors where that is still to be done, look back, and set challengers."""
         config = self.config
         self.refine()
@@ -196,14 +196,14 @@ class Muir(Strategy):
             if name in state:
                 state[name][idle] = 0
 
-    def _look_back(self, run: Run, last: bool) -> None:
+    def _look_back(self, run: TrainingRun, last: bool) -> None:
         """Keep this generation if it is the best so far; go back to the best after the last."""
         evaluation = run.last_evaluation
         if evaluation is None or evaluation.iteration != run.iteration:
             raise MtlError(
                 "save_best needs an evaluation after every generation: eval_every should divide "
                 f"steps_per_generation={self.config.steps_per_generation}, found "
-                f"{run.config.eval_every}"
+                f"{run.eval_every}"
             )
         if self.best.consider(evaluation):
             network, optimizer = self.network.state_dict(), self.optimizer.state_dict()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from mtl_framework import hookimpl
 
 if TYPE_CHECKING:
-    from mtl_framework import ReportFigure, RunRecord
+    from mtl_framework import FinishedRun, ReportFigure
 
 
 @hookimpl
@@ -22,7 +22,7 @@ def mtl_backbones() -> dict[str, str]:
 
 
 @hookimpl
-def mtl_figures(runs: "Sequence[RunRecord]") -> "Iterable[ReportFigure]":
+def mtl_figures(runs: "Sequence[FinishedRun]") -> "Iterable[ReportFigure]":
     """Trajectories of decoders, and schedules of dropout rates."""
     from .figures import draw
 

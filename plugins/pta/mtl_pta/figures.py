@@ -13,8 +13,8 @@ from mtl_framework import (
     INK,
     MARKERS,
     MUTED,
+    FinishedRun,
     ReportFigure,
-    RunRecord,
     colour_of,
     new_figure,
     style,
@@ -31,7 +31,7 @@ _INCHES_A_NAME = 1.15
 class RunCourse:
     """A finished run of several decoders and its :class:`~mtl_pta.course.Course`, as arrays."""
 
-    record: RunRecord
+    record: FinishedRun
     variant: str
     task: str
     iterations: list[int]
@@ -40,7 +40,7 @@ class RunCourse:
     chosen: int
 
 
-def draw(runs: Sequence[RunRecord]) -> Iterator[ReportFigure]:
+def draw(runs: Sequence[FinishedRun]) -> Iterator[ReportFigure]:
     """Both figures, of those runs that have what they show."""
     found = [course for record in runs if (course := read(record)) is not None]
     labels = list(dict.fromkeys(course.record.strategy for course in found))
@@ -53,7 +53,7 @@ def draw(runs: Sequence[RunRecord]) -> Iterator[ReportFigure]:
         yield schedules(moving)
 
 
-def read(record: RunRecord) -> RunCourse | None:
+def read(record: FinishedRun) -> RunCourse | None:
     """The course of a run's decoders; ``None`` where it is another strategy's or has none."""
     result = record.result
     if result is None or result.strategy != "pta":

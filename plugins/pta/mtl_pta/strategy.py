@@ -17,11 +17,11 @@ from mtl_framework import (
     Batch,
     FusedAdam,
     MtlError,
-    Run,
     Step,
     Strategy,
     StrategyConfig,
     Suite,
+    TrainingRun,
     all_reduce_mean,
     renumber,
 )
@@ -88,7 +88,7 @@ class PseudoTaskAugmentation(Strategy):
         self.due = DueUpdate()
         return self.network
 
-    def optimize(self, run: Run) -> Generator[Step, None, None]:
+    def optimize(self, run: TrainingRun) -> Generator[Step, None, None]:
         """Algorithm 1; a meta-iteration ends with every M-th step.
 
         Decoders are updated when the next one begins, so that an evaluation in between, and the end
@@ -103,7 +103,7 @@ class PseudoTaskAugmentation(Strategy):
             losses = self.weight_step(run.next_batch())
             done = run.iteration + 1
             updates = done % every == 0
-            evaluates = done % run.config.eval_every == 0 or done == run.iterations
+            evaluates = done % run.eval_every == 0 or done == run.iterations
             metrics: dict[str, float] = {}
             if several and (updates or evaluates):
                 costs, ensemble = self.costs(run)
@@ -131,7 +131,9 @@ class PseudoTaskAugmentation(Strategy):
         self.optimizer.step()
         return losses
 
-    def costs(self, run: Run) -> tuple[Float[Tensor, "tasks decoders"], Float[Tensor, " tasks"]]:
+    def costs(
+        self, run: TrainingRun
+    ) -> tuple[Float[Tensor, "tasks decoders"], Float[Tensor, " tasks"]]:
         """Validation cost of every decoder, and that of each task's ensemble (equation 6)."""
 
         def outputs(
@@ -197,13 +199,12 @@ class PseudoTaskAugmentation(Strategy):
             return torch.arange(len(suite)).repeat(len(units), 1)
         return sharing.groups(units, suite.task_names)
 
-    def _steps_between(self, run: Run) -> int:
+    def _steps_between(self, run: TrainingRun) -> int:
         """M."""
         if self.config.meta_iteration != "epoch":
             return self.config.meta_iteration
         sizes = [
-            -(-len(task.train) // (task.batch_size or run.config.batch_size))
-            for task in run.suite.tasks
+            -(-len(task.train) // (task.batch_size or run.batch_size)) for task in run.suite.tasks
         ]
         return max(sizes)
 

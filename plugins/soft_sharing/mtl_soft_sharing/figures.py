@@ -7,24 +7,16 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, TwoSlopeNorm
 
-from mtl_framework import (
-    MUTED,
-    PAPER,
-    ReportFigure,
-    RunRecord,
-    new_figure,
-    shortened,
-    style,
-)
+from mtl_framework import MUTED, PAPER, FinishedRun, ReportFigure, new_figure, shortened, style
 
 Weights = dict[str, np.ndarray]  # by unit: (to, from), means over channels
 _MOST_NUMBERED = 8  # tasks whose cells have room for numbers
 _SIGNED = LinearSegmentedColormap.from_list("orange_blue", ["#D55E00", PAPER, "#0072b2"])
 
 
-def mixing_figures(runs: Sequence[RunRecord]) -> Iterator[ReportFigure]:
+def mixing_figures(runs: Sequence[FinishedRun]) -> Iterator[ReportFigure]:
     """One figure for each label of finished cross-stitch runs: that of the middle error."""
-    found: dict[str, list[RunRecord]] = {}
+    found: dict[str, list[FinishedRun]] = {}
     for record in runs:
         if record.result is not None and record.result.strategy == "cross_stitch":
             found.setdefault(record.strategy, []).append(record)
@@ -35,13 +27,13 @@ def mixing_figures(runs: Sequence[RunRecord]) -> Iterator[ReportFigure]:
         yield mixing_maps(record, len(records), others, f"mixing-{number}")
 
 
-def _error(record: RunRecord) -> tuple[float, int]:
+def _error(record: FinishedRun) -> tuple[float, int]:
     assert record.result is not None
     return record.result.test.overall, record.seed
 
 
 def mixing_maps(
-    record: RunRecord, count: int, others: Sequence[RunRecord], name: str
+    record: FinishedRun, count: int, others: Sequence[FinishedRun], name: str
 ) -> ReportFigure:
     """Heat maps (to, from) of a run, one for each unit behind which columns are mixed.
 
@@ -147,7 +139,7 @@ def _in_words(weights: Weights) -> Iterator[str]:
         yield f"{unit}: own weights from {own.min():.2f} to {own.max():.2f}{others}."
 
 
-def _cost(record: RunRecord, others: Sequence[RunRecord]) -> str:
+def _cost(record: FinishedRun, others: Sequence[FinishedRun]) -> str:
     """What a step takes, beside the time of the other settings."""
     assert record.result is not None
     passes = record.history.metrics.get("column_passes", ())

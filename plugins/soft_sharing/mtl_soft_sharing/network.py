@@ -6,14 +6,7 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
-from mtl_framework import (
-    Backbone,
-    Batch,
-    ColumnNetwork,
-    ParameterCounts,
-    Suite,
-    TaskNetworks,
-)
+from mtl_framework import Backbone, Batch, ColumnNetwork, ParameterCounts, Suite, TaskNetworks
 
 from .unit import CrossStitchUnit
 

@@ -4,11 +4,11 @@ from collections.abc import Callable, Mapping
 
 from torch import Tensor
 
-from mtl_framework import LoadedRun, MtlError
+from mtl_framework import MtlError, TrainedRun
 
 from .network import CrossStitchNetworks
 
-Load = Callable[[str], LoadedRun]
+Load = Callable[[str], TrainedRun]
 
 
 def start_columns(
@@ -41,7 +41,7 @@ def start_columns(
         network.load_path(number, [number] * units, state)
 
 
-def _state(network: CrossStitchNetworks, number: int, run: LoadedRun) -> dict[str, Tensor]:
+def _state(network: CrossStitchNetworks, number: int, run: TrainedRun) -> dict[str, Tensor]:
     """The plain state of one task's network in a run."""
     task, folder = network.tasks[number], run.directory
     if task.name not in run.suite.task_names:

@@ -13,13 +13,13 @@ import torch
 from mtl_framework import (
     Backbone,
     FusedAdam,
-    LoadedRun,
     MtlError,
-    Run,
     Step,
     Strategy,
     StrategyConfig,
     Suite,
+    TrainedRun,
+    TrainingRun,
     UnknownNameError,
 )
 
@@ -82,12 +82,12 @@ class CrossStitch(Strategy):
             return torch.optim.SGD(groups, config.learning_rate, config.momentum)
         return FusedAdam(groups, config.learning_rate)
 
-    def warm_start(self, load: Callable[[str], LoadedRun]) -> None:
+    def warm_start(self, load: Callable[[str], TrainedRun]) -> None:
         """Let the columns start from single-task networks, where ``start_from`` names some."""
         if self.config.start_from is not None:
             start_columns(self.network, self.config.start_from, load)
 
-    def optimize(self, run: Run) -> Generator[Step, None, None]:
+    def optimize(self, run: TrainingRun) -> Generator[Step, None, None]:
         """Plain training: a batch of every task, a step of everything."""
         while True:
             self.network.train()

@@ -6,7 +6,7 @@ import torch
 from pydantic import Field
 from torch.utils.tensorboard import SummaryWriter
 
-from mtl_framework import Evaluation, Result, Run, Step, hookimpl
+from mtl_framework import Evaluation, Result, Step, TrainingRun, hookimpl
 
 
 class TensorBoard:
@@ -27,14 +27,14 @@ class TensorBoard:
         self._writer: SummaryWriter | None = None
 
     @hookimpl
-    def mtl_run_started(self, run: Run) -> None:
+    def mtl_run_started(self, run: TrainingRun) -> None:
         """Open the event file; after a resume, what an earlier part wrote beyond it is hidden."""
         path = run.directory / self.folder
         purge = run.iteration + 1 if run.iteration else None
         self._writer = SummaryWriter(str(path), purge_step=purge)
 
     @hookimpl
-    def mtl_step(self, run: Run, step: Step) -> None:
+    def mtl_step(self, run: TrainingRun, step: Step) -> None:
         """Loss, loss of each task, and those metrics that are single numbers."""
         if run.iteration % self.every or self._writer is None:
             return
@@ -47,7 +47,7 @@ class TensorBoard:
                 self._scalar(f"metrics/{name}", float(metric), run)
 
     @hookimpl
-    def mtl_evaluated(self, run: Run, evaluation: Evaluation) -> None:
+    def mtl_evaluated(self, run: TrainingRun, evaluation: Evaluation) -> None:
         """Metrics of every split: mean, pooled, each task."""
         if self._writer is None:
             return
@@ -61,7 +61,7 @@ class TensorBoard:
         self._writer.flush()
 
     @hookimpl
-    def mtl_run_finished(self, run: Run, result: Result) -> None:
+    def mtl_run_finished(self, run: TrainingRun, result: Result) -> None:
         """Parameter counts."""
         self._scalar("parameters/trained", float(result.parameters.trained), run)
         self._scalar("parameters/deployed", float(result.parameters.deployed), run)
@@ -71,6 +71,6 @@ class TensorBoard:
         if self._writer is not None:
             self._writer.close()
 
-    def _scalar(self, name: str, value: float, run: Run) -> None:
+    def _scalar(self, name: str, value: float, run: TrainingRun) -> None:
         assert self._writer is not None
         self._writer.add_scalar(name, value, run.iteration)

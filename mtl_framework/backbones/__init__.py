@@ -1,0 +1,1 @@
+"""Where a model can be cut into units, found out by running it."""

@@ -1,0 +1,50 @@
+"""The part of a run's configuration that names a backbone and how it is cut."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+
+def _one_or_more(value: Any) -> Any:
+    return (value,) if isinstance(value, str) else value
+
+
+Patterns = Annotated[tuple[str, ...], BeforeValidator(_one_or_more)]
+
+
+class PlainBackboneConfig(BaseModel):
+    """Which network: all that a task's own one needs."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(description="a timm model or a plugin's backbone")
+    pretrained: bool = Field(
+        default=False, description="start every weight from timm's pretrained ones"
+    )
+    small_images: bool = Field(
+        default=False,
+        description="ResNets: 3x3 stem with stride 1 and no max-pool (the CIFAR form)",
+    )
+    args: dict[str, Any] = Field(
+        default_factory=dict, description="further arguments of the model's constructor"
+    )
+
+
+class BackboneConfig(PlainBackboneConfig):
+    """Which network, how it is cut into units, and which units may be shared."""
+
+    name: str = Field(default="resnet18", description="a timm model or a plugin's backbone")
+    granularity: Literal["block", "stage"] = Field(default="block", description="size of a unit")
+    shared: Patterns = Field(
+        default=("stem",), description="units, by name or glob, that all tasks always share"
+    )
+    shareable: Patterns = Field(
+        default=("*",),
+        description="units, by name or glob, that get a weight bank; the rest is shared",
+    )
+    normalization: Literal["auto", "shared", "task", "pooled"] = Field(
+        default="auto",
+        description="batch norm: one running average a weight (shared), one a weight and task "
+        "(task), or statistics pooled over all tasks of a weight; auto: task, but shared where all "
+        "tasks read the same inputs",
+    )

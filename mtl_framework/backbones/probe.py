@@ -1,0 +1,201 @@
+"""What a backbone does with rows, found out by running it."""
+
+import dataclasses
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..routing.banks import WeightBank
+from ..routing.context import RoutingContext
+from ..routing.heads import HeadBank, resized
+from ..routing.plan import RoutePlan
+from ..routing.statistics_schedule import StepOrder
+from ..support.errors import MtlError
+from .backbone import Backbone
+
+_QUIET = (nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd)
+
+
+def check_rows(model: nn.Module, name: str, inputs: Tensor) -> None:
+    """Refuse a model whose output for one input depends on the others of the batch.
+
+    Batch statistics and dropout are switched off for the check, all else is as in training.
+
+    Raises:
+        MtlError: if rows are mixed, or the output is not one vector an input.
+    """
+    other = inputs.flip(0)[:1]
+    with torch.no_grad():
+        for training in (False, True):
+            model.train(training)
+            for module in model.modules():
+                if isinstance(module, _QUIET):
+                    module.eval()
+            outputs = []
+            for batch in (inputs[:2], torch.cat([inputs[:1], other])):
+                torch.manual_seed(0)
+                outputs.append(model(batch))
+            model.eval()
+            when = "training" if training else "evaluation"
+            for output in outputs:
+                if not isinstance(output, Tensor) or output.shape != (2, 2):
+                    kind = (
+                        tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
+                    )
+                    raise MtlError(
+                        f"backbone {name!r} returns {kind} in {when} where one row of class scores "
+                        "an input is expected"
+                    )
+            if not torch.allclose(outputs[0][0], outputs[1][0], rtol=1e-3, atol=1e-5):
+                raise MtlError(
+                    f"backbone {name!r} mixes the inputs of a batch in {when}: rows of different "
+                    "tasks would leak into each other"
+                )
+
+
+@contextmanager
+def _rewritten(backbone: Backbone, model: nn.Module, context: RoutingContext) -> Iterator[None]:
+    """The model with two-weight banks whose weights are one and the same module, without heads."""
+    before: list[tuple[str, nn.Module]] = []
+
+    def replace(name: str, module: nn.Module) -> None:
+        before.append((name, model.get_submodule(name)))
+        model.set_submodule(name, module)
+
+    try:
+        for number, places in enumerate(backbone.places):
+            for place in places:
+                module = model.get_submodule(place.names[0])
+                bank = WeightBank([module, module], number, backbone.ports[place.names[0]], context)
+                bank.train(model.training)
+                for name in place.names:
+                    replace(name, bank)
+        for name in backbone.class_layers:
+            layer = model.get_submodule(name)
+            heads = HeadBank([layer, _widened(layer)], context)
+            replace(name, heads if backbone.heads_inside else nn.Identity())
+        yield
+    finally:
+        for name, module in reversed(before):
+            model.set_submodule(name, module)
+
+
+def _widened(layer: nn.Module) -> nn.Module:
+    """A class layer with one class more, whose scores stand out."""
+    wider = resized(layer, 3)
+    for name, parameter in layer.named_parameters():
+        wide = wider.get_parameter(name)
+        wide[:2], wide[2:] = parameter, 100.0
+    return wider
+
+
+def _features(backbone: Backbone, model: nn.Module, inputs: Tensor) -> Tensor | None:
+    """What the model returns without its class layer, if that is what the layer reads."""
+    if len(backbone.class_layers) > 1:
+        return None
+    layer = model.get_submodule(backbone.classifier)
+    seen: list[Tensor] = []
+    handle = layer.register_forward_hook(
+        lambda module, args, output: seen.extend((args[0], output))
+    )
+    scores = model(inputs)
+    handle.remove()
+    if len(seen) != 2 or not torch.equal(seen[1].flatten(1), scores):
+        return None
+    return seen[0].flatten(1)
+
+
+def find_plan(backbone: Backbone, model: nn.Module, inputs: Tensor) -> Backbone:
+    """Find out where heads go, and whether paths may branch unit by unit.
+
+    Sample s of the probe leaves sample 0 at unit s, so that the number of rows grows strictly from
+    unit to unit and any mixing of levels fails, by shape. Heads that stay inside the model are
+    probed with two tasks, one of which has a class more.
+
+    Returns:
+        the backbone, saying so.
+
+    Raises:
+        MtlError: if the model cannot be routed even with separate rows for every path.
+    """
+    units = len(backbone.units)
+    reason = ""
+    inputs = inputs[:2]
+    with torch.no_grad():
+        expected = _features(backbone, model, inputs)
+        if expected is None:
+            backbone = dataclasses.replace(backbone, heads_inside=True)
+            expected = model(inputs)
+        tasks = 2 if backbone.heads_inside else 1
+        assignments = np.zeros((units + 1, units, tasks), dtype=np.int64)
+        for unit in range(units):
+            assignments[unit + 1, unit] = 1
+        for branching in (True, False):
+            context = RoutingContext()
+            plan = RoutePlan(
+                StepOrder(assignments, "shared"),
+                range(units + 1),
+                range(tasks),
+                len(inputs),
+                branching=branching,
+                common_input=True,
+                merge_tasks=True,
+                merge_samples=True,
+                group_major=False,
+                device=inputs.device,
+            )
+            start = inputs.repeat_interleave(plan.num_groups(0), 0)
+            try:
+                with _rewritten(backbone, model, context), context.running(plan, False):
+                    found = model(start)
+            except Exception as error:
+                reason = " ".join(str(error).split())
+                continue
+            wanted = expected.repeat_interleave(tasks * (units + 1), 0)
+            found = found.flatten(1)
+            if backbone.heads_inside:
+                found = found[:, :2]
+            scale = 1e-3 * float(expected.abs().max())
+            if found.shape == wanted.shape and torch.allclose(found, wanted, rtol=0, atol=scale):
+                return dataclasses.replace(backbone, branching=branching)
+            reason = "outputs of routed rows differ from the plain model's"
+    raise MtlError(f"backbone {backbone.name!r} cannot be routed: {reason}")
+
+
+def measure_activations(backbone: Backbone) -> tuple[int, ...]:
+    """Bytes that autograd keeps for one row in training, by level, in float32.
+
+    Level u + 1 holds what is kept from the first call of unit u to that of unit u + 1.
+    """
+    sizes = [0] * (len(backbone.units) + 1)
+    level, seen = 0, set()
+    with torch.random.fork_rng(devices=[]):
+        model = backbone.recipe.create(2, pretrained=False).train()
+        inputs = torch.randn(2, *backbone.input_shape)
+        parameters = {p.data_ptr() for p in model.parameters()}
+
+        def enter(unit: int) -> Any:
+            def hook(module: nn.Module, args: Any) -> None:
+                nonlocal level
+                level = max(level, unit + 1)
+
+            return hook
+
+        def pack(tensor: Tensor) -> Tensor:
+            storage = tensor.untyped_storage()
+            if tensor.data_ptr() not in parameters and storage.data_ptr() not in seen:
+                seen.add(storage.data_ptr())
+                sizes[level] += storage.nbytes()
+            return tensor
+
+        for number, places in enumerate(backbone.places):
+            for place in places:
+                model.get_submodule(place.names[0]).register_forward_pre_hook(enter(number))
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+            output = model(inputs)
+    del output
+    return tuple(size // len(inputs) for size in sizes)

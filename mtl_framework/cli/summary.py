@@ -1,0 +1,134 @@
+"""What a finished run says in the terminal."""
+
+import shlex
+from pathlib import Path
+
+from rich.console import Console, Group, RenderableType
+from rich.style import Style
+from rich.table import Table
+from rich.text import Text
+
+from ..networks.evaluation import _most
+from ..networks.result import Assignment, Result
+
+# Okabe and Ito 2008: distinct for all kinds of colour vision. Letters say the same without colour.
+_COLOURS = (
+    ("#56B4E9", "#000000"),
+    ("#E69F00", "#000000"),
+    ("#009E73", "#000000"),
+    ("#F0E442", "#000000"),
+    ("#CC79A7", "#000000"),
+    ("#D55E00", "#000000"),
+    ("#0072B2", "#FFFFFF"),
+    ("#999999", "#000000"),
+)
+_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_WIDE = 30
+
+
+def print_summary(result: Result, directory: Path, console: Console) -> None:
+    """Print figures, the sharing that was learned, where the run lies and what to do next."""
+    console.print(task_table(result))
+    if result.backbones is not None:
+        shown = ", ".join(f"{name} for {task}" for task, name in _most(result.backbones))
+        console.print(f"networks of the tasks' own: {shown}", markup=False, soft_wrap=True)
+    counts = result.parameters
+    console.print(
+        f"parameters: {counts.trained:,} trained, {counts.deployed:,} needed by the final networks"
+    )
+    if result.assignment is not None:
+        console.print()
+        console.print(sharing_grid(result.assignment, console.width))
+    console.print()
+    console.print(f"run: {directory} ({_duration(result.seconds)})", markup=False, soft_wrap=True)
+    again = f"mtl run --config {shlex.quote(str(directory / 'config.yaml'))}"
+    console.print(f"next: {again} --seed {result.seed + 1}", markup=False, soft_wrap=True)
+    console.print(f"      {again} --strategy NAME", markup=False, soft_wrap=True)
+    console.print("      mtl list strategies")
+
+
+def task_table(result: Result) -> Table:
+    """Metric of every task on validation and test examples, their mean, and the pooled one."""
+    splits = {"test": result.test}
+    if result.validation is not None:
+        splits = {"validation": result.validation, **splits}
+    metrics = list(dict.fromkeys(result.metrics.values()))
+    unit = metrics[0] if len(metrics) == 1 else "metric"
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("#", justify="right", style="dim")
+    table.add_column("task", overflow="fold")
+    if len(metrics) > 1:
+        table.add_column("metric")
+    for split in splits:
+        table.add_column(f"{split} {unit}", justify="right")
+    for number, task in enumerate(result.metrics, 1):
+        kind = [result.metrics[task]] if len(metrics) > 1 else []
+        figures = [f"{split.per_task[task]:.2f}" for split in splits.values()]
+        last = number == len(result.metrics)
+        table.add_row(str(number), task, *kind, *figures, end_section=last and len(metrics) == 1)
+    for label, style, values in (
+        ("mean over tasks", "bold", [split.error_mean for split in splits.values()]),
+        ("pooled over examples", "", [split.error_pooled for split in splits.values()]),
+    ):
+        if all(value is not None for value in values):
+            table.add_row("", label, *(f"{value:.2f}" for value in values), style=style)
+    return table
+
+
+def sharing_grid(assignment: Assignment, width: int) -> RenderableType:
+    """Units by tasks; in a row, tasks with the same letter and colour share that unit.
+
+    Letters count the weights of a row from the left, so that equal rows share alike. Up to 30
+    tasks get three columns each, more get one; what does not fit ``width`` follows below.
+    """
+    tasks = len(assignment.tasks)
+    cell = 3 if tasks <= _WIDE else 1
+    label = min(max(len(name) for name in assignment.units), max(8, width // 3))
+    per_block = max(1, (width - label - 1) // cell)
+    blocks = []
+    for first in range(0, tasks, per_block):
+        shown = range(first, min(first + per_block, tasks))
+        lines = [_heading(label, cell, shown)]
+        for name, weights in zip(assignment.units, assignment.weights, strict=True):
+            line = Text(f"{_shortened(name, label):>{label}} ")
+            numbers = by_appearance(weights)
+            for task in shown:
+                colour, ink = _COLOURS[numbers[task] % len(_COLOURS)]
+                letter = _LETTERS[numbers[task] % len(_LETTERS)]
+                line.append(f"{letter:^{cell}}", Style(color=ink, bgcolor=colour))
+            lines.append(line)
+        blocks.append(Text("\n").join(lines))
+    title = Text("sharing: in each row, tasks with the same letter use the same weights")
+    return Group(title, *blocks)
+
+
+def by_appearance(weights: tuple[int, ...]) -> list[int]:
+    """Weights of one unit renumbered from 0 in the order in which tasks first use them."""
+    order = {weight: number for number, weight in enumerate(dict.fromkeys(weights))}
+    return [order[weight] for weight in weights]
+
+
+def _heading(label: int, cell: int, tasks: range) -> Text:
+    """Numbers of the tasks; in narrow grids every tenth."""
+    text = Text(" " * (label + 1), style="dim")
+    if cell > 1:
+        for task in tasks:
+            text.append(f"{task + 1:^{cell}}")
+        return text
+    marks = [" "] * len(tasks)
+    for position, task in enumerate(tasks):
+        number = str(task + 1)
+        fits = position + len(number) <= len(marks)
+        if (position == 0 or (task + 1) % 10 == 0) and fits:
+            marks[position : position + len(number)] = number
+    text.append("".join(marks))
+    return text
+
+
+def _shortened(name: str, width: int) -> str:
+    return name if len(name) <= width else f"…{name[-(width - 1) :]}"
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{seconds:.1f} s"

@@ -1,0 +1,170 @@
+"""Finding runs in folders, and telling their settings apart."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ..networks.result import Result
+from ..reports.analysis import Analysis, analyse
+from ..runs.config import RunConfig
+from ..runs.records import RunRecord, make_groups
+from ..runs.resolve import read_file
+from ..support.errors import MtlError
+from ..support.validation import validated
+from .cells import inspect
+from .files import JSON, read_cells
+from .grid import significant
+
+KINDS = ("strategy", "suite", "backbone")
+
+
+@dataclass(frozen=True)
+class Found:
+    """Analysed runs, and what was left out."""
+
+    analyses: tuple[Analysis, ...]
+    left_out: tuple[str, ...]
+
+    @property
+    def records(self) -> list[RunRecord]:
+        """All runs."""
+        return [record for analysis in self.analyses for record in analysis.group.records]
+
+
+def find(directories: Sequence[Path], baseline: str | None = None) -> Found:
+    """Analyse what lies in folders.
+
+    A single folder of a comparison keeps the comparison's names and settings. Other folders are
+    runs, or are searched for runs; settings of one strategy that differ get names of their own.
+
+    Args:
+        directories: of comparisons, of runs, or holding runs.
+        baseline: strategy that Delta m refers to; ``None``: the comparison's, or one without
+            sharing.
+
+    Raises:
+        MtlError: if a folder is missing, or there is no run in any.
+    """
+    for directory in directories:
+        if not directory.is_dir():
+            raise MtlError(f"there is no folder {directory}")
+    settings: Mapping[str, Any] = {}
+    left_out: list[str] = []
+    if len(directories) == 1 and (directories[0] / JSON).is_file():
+        settings, cells = read_cells(directories[0])
+        records = [_cell_record(cell) for cell in cells]
+    else:
+        records, left_out = _loose_records(directories)
+    if not records:
+        raise MtlError(f"there is no run in {', '.join(map(str, directories))}")
+    strategies = list(dict.fromkeys(record.strategy for record in records))
+    if baseline is not None and baseline not in strategies:
+        raise MtlError(f"--baseline is {baseline!r}, should be one of {', '.join(strategies)}")
+    analyses = [
+        analyse(
+            group,
+            baseline or settings.get("baseline"),
+            settings.get("significance", 0.05),
+            settings.get("select", "last"),
+        )
+        for group in make_groups(records)
+    ]
+    return Found(tuple(analyses), tuple(left_out))
+
+
+def _cell_record(cell: Mapping[str, Any]) -> RunRecord:
+    directory: Path = cell["directory"]
+    file = directory / "config.yaml"
+    record = RunRecord(
+        strategy=cell["strategy"],
+        suite=cell["suite"],
+        backbone=cell["backbone"],
+        seed=cell["seed"],
+        directory=directory,
+        iterations=cell["iterations"],
+        state="waiting",
+    )
+    if not file.is_file():
+        config = RunConfig(iterations=cell["iterations"])
+    else:
+        config = validated(RunConfig, read_file(file).values)
+    status = inspect(directory, config)
+    return replace(record, state=status.state, result=status.result, error=status.error)
+
+
+def _loose_records(directories: Sequence[Path]) -> tuple[list[RunRecord], list[str]]:
+    folders = [folder for directory in directories for folder in _run_folders(directory)]
+    left_out: list[str] = []
+    known: dict[str, Path] = {}
+    runs = []
+    for folder in dict.fromkeys(path.resolve() for path in folders):
+        try:
+            config = validated(RunConfig, read_file(folder / "config.yaml").values)
+            result = Result.load(folder) if (folder / "result.json").is_file() else None
+        except MtlError as error:
+            left_out.append(str(error))
+            continue
+        plain = significant(config)
+        key = repr(plain)
+        if key in known:
+            left_out.append(f"{folder} repeats {known[key]}: the same config and seed")
+            continue
+        known[key] = folder
+        runs.append((folder, config, plain, result))
+    names = _labels([plain for _, _, plain, _ in runs])
+    records = []
+    for (folder, config, _, result), label in zip(runs, names, strict=True):
+        state = inspect(folder, config)
+        records.append(
+            RunRecord(
+                **label,
+                seed=config.seed,
+                directory=folder,
+                iterations=config.iterations,
+                state="done" if result else state.state,
+                result=result,
+                error=state.error,
+            )
+        )
+    return records, left_out
+
+
+def _run_folders(directory: Path) -> list[Path]:
+    if (directory / "config.yaml").is_file():
+        return [directory]
+    return sorted(file.parent for file in directory.rglob("config.yaml"))
+
+
+def _labels(configs: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
+    """Names of strategy, suite and backbone of every run; what else differs goes to the strategy.
+
+    Settings that all runs of one name have in common are left out.
+    """
+    rest = [
+        {k: v for k, v in config.items() if k not in (*KINDS, "seed", "device")}
+        for config in configs
+    ]
+    labels: list[dict[str, str]] = [{} for _ in configs]
+    for kind in KINDS:
+        for position, config in enumerate(configs):
+            options = config[kind]
+            same = [c[kind] for c in configs if c[kind]["name"] == options["name"]]
+            differing = {k: v for k, v in options.items() if any(o.get(k) != v for o in same)}
+            if kind == "strategy":
+                others = [
+                    r
+                    for r, c in zip(rest, configs, strict=True)
+                    if c[kind]["name"] == options["name"]
+                ]
+                differing |= {
+                    k: v for k, v in rest[position].items() if any(o[k] != v for o in others)
+                }
+            text = ", ".join(f"{k}={_short(v)}" for k, v in differing.items())
+            labels[position][kind] = f"{options['name']} ({text})" if text else options["name"]
+    return labels
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 30 else text[:29] + "…"

@@ -1,0 +1,128 @@
+"""From image files to what a run's networks read."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float, Shaped, UInt8
+from torch import Tensor
+
+from ..support.errors import MtlError
+from .images import decode_image, prepare
+from .transforms import ImageTransform
+
+IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+_MODES = {1: "L", 3: "RGB", 4: "RGBA"}
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How inputs become what the networks of a run read.
+
+    Images are turned into grey or RGB, transformed as in evaluation, resized to height and width
+    where they do not have them (bilinear, antialiased, without cropping), scaled to [0, 1], and
+    normalised channel by channel where ``mean`` and ``std`` are given. Other inputs are taken as
+    they are.
+
+    Args:
+        input_shape: of one input; (C, H, W) for images.
+        mean: of each channel of the images in [0, 1], to be subtracted.
+        std: each channel is divided by it afterwards.
+        dtype: what the network reads: floats, or whole numbers such as words.
+        transform: of images as they come from files.
+    """
+
+    input_shape: tuple[int, ...]
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+    dtype: torch.dtype = torch.float32
+    transform: ImageTransform | None = None
+
+    @property
+    def reads_images(self) -> bool:
+        """Whether image files can be read: one, three or four channels, height and width."""
+        is_image = len(self.input_shape) == 3 and self.input_shape[0] in _MODES
+        return is_image and self.dtype.is_floating_point
+
+    def __call__(self, inputs: Shaped[Tensor, "rows *dims"]) -> Shaped[Tensor, "rows *dims"]:
+        """Inputs of the right shape as floats; uint8 images are scaled and normalised.
+
+        Where the network reads whole numbers, they stay such.
+
+        Raises:
+            MtlError: if they have another shape, or are no whole numbers where such are read.
+        """
+        if tuple(inputs.shape[1:]) != self.input_shape:
+            raise MtlError(
+                f"inputs should have shape (N, {', '.join(map(str, self.input_shape))}), found "
+                f"{tuple(inputs.shape)}"
+            )
+        if not self.dtype.is_floating_point:
+            if inputs.is_floating_point():
+                raise MtlError(f"inputs should be whole numbers, found {inputs.dtype}")
+            return inputs.to(self.dtype)
+        prepared = prepare(inputs, self.mean, self.std)
+        return prepared if prepared.is_floating_point() else prepared.float()
+
+    def read(self, paths: Sequence[Path]) -> Float[Tensor, "rows channels height width"]:
+        """Image files, preprocessed.
+
+        Raises:
+            MtlError: if the run's inputs are not images, or naming the file that is not one.
+        """
+        if not self.reads_images:
+            raise MtlError(
+                f"this run's inputs have shape {self.input_shape}, which image files cannot fill; "
+                "use mtl_framework.load_run(...).predict with tensors"
+            )
+        return self(torch.stack([self._read(path) for path in paths]))
+
+    def _read(self, path: Path) -> UInt8[Tensor, "channels height width"]:
+        channels, height, width = self.input_shape
+        if self.transform is None:
+            return decode_image(path, _MODES[channels], (width, height))
+        image = decode_image(path, _MODES[channels])
+        image = self.transform.apply(image[None], torch.zeros(1, dtype=torch.int64))[0]
+        if image.shape[1:] != (height, width):
+            from torchvision.transforms.v2 import functional
+
+            image = functional.resize(image, [height, width], antialias=True)
+        return image
+
+    def to_plain(self) -> dict[str, Any]:
+        """As JSON holds it, with what a reader needs to know to do the same."""
+        plain: dict[str, Any] = {"input_shape": list(self.input_shape)}
+        if not self.dtype.is_floating_point:
+            plain["dtype"] = "int64"  # which embeddings read, however small the suite keeps them
+        if self.reads_images:
+            plain |= {
+                "mode": _MODES[self.input_shape[0]],
+                "transforms": [dict(x) for x in self.transform.entries] if self.transform else [],
+                "resize": "bilinear",
+                "scale": "x / 255",
+                "mean": None if self.mean is None else list(self.mean),
+                "std": None if self.std is None else list(self.std),
+            }
+        return plain
+
+
+def image_files(paths: Sequence[Path]) -> list[Path]:
+    """The images named, and for each folder named those inside it, by name.
+
+    Raises:
+        MtlError: if a path does not exist, or a folder holds no image.
+    """
+    found: list[Path] = []
+    for path in paths:
+        if not path.exists():
+            raise MtlError(f"there is no image or folder {path}")
+        if path.is_dir():
+            inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
+            if not inside:
+                raise MtlError(f"folder {path} holds no image ({', '.join(IMAGE_SUFFIXES)})")
+            found += inside
+        else:
+            found.append(path)
+    return found

@@ -1,0 +1,154 @@
+"""In which order a task's training examples are read."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Int64
+from torch import Tensor
+
+from ..support.errors import MtlError
+
+
+@dataclass(frozen=True)
+class Draw:
+    """A task's part of a batch.
+
+    Args:
+        rows: numbers of its examples.
+        seeds: one an example, of its random transforms.
+        starts: whether streams begin anew with it.
+    """
+
+    rows: Int64[Tensor, " rows"]
+    seeds: Int64[Tensor, " rows"]
+    starts: bool = False
+
+
+class Order(ABC):
+    """An endless sequence of parts of batches, which can be saved and continued."""
+
+    @abstractmethod
+    def next(self) -> Draw:
+        """The next part."""
+
+    @abstractmethod
+    def state_dict(self) -> dict[str, Any]:
+        """Tensors and ints that say where the sequence stands."""
+
+    @abstractmethod
+    def at(self, state: Any) -> "Order":
+        """The same order, as it stood when ``state`` was taken; this one stays as it is.
+
+        Raises:
+            MtlError: if the state does not fit.
+        """
+
+
+class ShuffledOrder(Order):
+    """All rows in a random order, then in another one, and so on.
+
+    Args:
+        rows: numbers of the examples to read.
+        size: examples in a batch, at least 1; a batch may straddle two orders.
+        seed: of the orders.
+        transformed: draw a seed for each example, too.
+    """
+
+    def __init__(
+        self, rows: Int64[Tensor, " rows"], size: int, seed: int, transformed: bool = False
+    ) -> None:
+        self._rows = rows
+        self._size = size
+        self._transformed = transformed
+        self._generator = torch.Generator().manual_seed(seed)
+        self._permutation = torch.randperm(len(rows), generator=self._generator)
+        self._position = 0
+
+    def next(self) -> Draw:
+        """The next ``size`` examples."""
+        parts = []
+        missing = self._size
+        while missing:
+            if self._position == len(self._rows):
+                self._permutation = torch.randperm(len(self._rows), generator=self._generator)
+                self._position = 0
+            part = self._permutation[self._position : self._position + missing]
+            self._position += len(part)
+            missing -= len(part)
+            parts.append(part)
+        rows = self._rows[torch.cat(parts)]
+        seeds = torch.zeros_like(rows)
+        if self._transformed:
+            seeds.random_(generator=self._generator)
+        return Draw(rows, seeds)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Order, place in it, and the generator's state."""
+        return {
+            "permutation": self._permutation.clone(),
+            "position": self._position,
+            "generator": self._generator.get_state(),
+        }
+
+    def at(self, state: Any) -> "ShuffledOrder":
+        """The same examples, continued from ``state``."""
+        if not isinstance(state, Mapping) or set(state) != {"permutation", "position", "generator"}:
+            raise MtlError("it should hold permutation, position and generator")
+        permutation, position = state["permutation"], state["position"]
+        count = len(self._rows)
+        if (
+            not isinstance(permutation, Tensor)
+            or permutation.dtype != torch.int64
+            or not torch.equal(permutation.sort().values, torch.arange(count))
+        ):
+            raise MtlError(f"its permutation should be of the {count} examples there are")
+        if not isinstance(position, int) or not 0 <= position <= count:
+            raise MtlError(f"its position should be from 0 to {count}, found {position!r}")
+        order = ShuffledOrder(self._rows, self._size, 0, self._transformed)
+        try:
+            order._generator.set_state(state["generator"])
+        except (RuntimeError, TypeError) as error:
+            raise MtlError("its generator's state is not one of torch's CPU generator") from error
+        order._permutation, order._position = permutation.clone(), position
+        return order
+
+
+class LaneOrder(Order):
+    """Window after window of parallel streams, then from the beginning again.
+
+    Args:
+        num_examples: a multiple of ``lanes``.
+        lanes: streams, and examples in a batch.
+    """
+
+    def __init__(self, num_examples: int, lanes: int) -> None:
+        self._windows = num_examples // lanes
+        self._lanes = lanes
+        self._position = 0
+
+    def next(self) -> Draw:
+        """The next window of every stream."""
+        window = self._position
+        self._position = (window + 1) % self._windows
+        rows = torch.arange(window * self._lanes, (window + 1) * self._lanes)
+        return Draw(rows, torch.zeros_like(rows), window == 0)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The number of the next window."""
+        return {"position": self._position}
+
+    def at(self, state: Any) -> "LaneOrder":
+        """The same streams, continued from ``state``."""
+        if not isinstance(state, Mapping) or set(state) != {"position"}:
+            raise MtlError("it should hold position")
+        position = state["position"]
+        if not isinstance(position, int) or not 0 <= position < self._windows:
+            raise MtlError(
+                f"its position should be from 0 to {self._windows - 1}, found {position!r}"
+            )
+        order = LaneOrder(self._windows * self._lanes, self._lanes)
+        order._position = position
+        return order

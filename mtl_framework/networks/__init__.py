@@ -1,0 +1,1 @@
+"""Per-task networks over banks of weights: how they are run, taken apart and evaluated."""

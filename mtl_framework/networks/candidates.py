@@ -1,0 +1,89 @@
+"""Measuring several candidates of every task on validation examples, to choose among them."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Float64
+from torch import Tensor
+
+from ..backbones.recurrent import fresh_state
+from ..data.batches import evaluation_batches
+from ..data.images import RAW, ImageNormalization
+from ..data.tasks import Suite
+from ..support.errors import MtlError
+from ..support.seeding import untouched_generators
+from .evaluation import evaluation_mode
+from .model import MultiTaskModel
+
+Candidates = Callable[[int, Tensor], Float[Tensor, "candidates rows *outputs"]]
+
+
+@dataclass(frozen=True)
+class CandidateMetrics:
+    """What validation says of the candidates of one task.
+
+    Args:
+        errors: the task's metric for each of them.
+        losses: their mean losses.
+    """
+
+    errors: Float64[Tensor, " candidates"]
+    losses: Float64[Tensor, " candidates"]
+
+
+def validate(
+    network: MultiTaskModel,
+    suite: Suite,
+    candidates: Candidates,
+    device: torch.device,
+    batch_size: int,
+    normalizations: Sequence[ImageNormalization] = (),
+    workers: int = 0,
+) -> tuple[CandidateMetrics, ...]:
+    """Measure candidates on validation examples; no others are read.
+
+    Everything else is as in :func:`~mtl_framework.networks.evaluation.evaluate`: evaluation mode,
+    no gradients, labelled examples only, and nothing of the networks has changed afterwards.
+
+    Args:
+        network: on ``device``; what ``candidates`` calls.
+        suite: tasks in the order of the network's.
+        candidates: gives for a task and its prepared inputs the outputs of all candidates.
+        device: where the network is.
+        batch_size: rows of a pass, unless the examples are streams.
+        normalizations: see :func:`~mtl_framework.networks.evaluation.evaluate`.
+        workers: likewise.
+
+    Returns:
+        for each task the figures of its candidates.
+
+    Raises:
+        MtlError: if a task has no validation examples.
+    """
+    found = []
+    with torch.no_grad(), untouched_generators(device), evaluation_mode(network):
+        for number, task in enumerate(suite.tasks):
+            if task.validation is None:
+                raise MtlError(
+                    f"task {task.name!r} of suite {suite.name!r} has no validation examples to "
+                    "choose by"
+                )
+            normalization = normalizations[number] if normalizations else RAW
+            batches = evaluation_batches(
+                task.validation, batch_size, device, normalization, workers
+            )
+            scores, losses = [], []
+            with fresh_state(network):
+                for inputs, targets in batches:
+                    outputs, objective = candidates(number, inputs), task.objective
+                    scores.append(torch.stack([objective.scores(y, targets) for y in outputs], 1))
+                    losses.append(torch.stack([objective.losses(y, targets) for y in outputs], 1))
+            errors = torch.cat(scores).cpu().double().mean(0).tolist()
+            found.append(
+                CandidateMetrics(
+                    torch.tensor([task.objective.summarize(e) for e in errors]).double(),
+                    torch.cat(losses).cpu().double().mean(0),
+                )
+            )
+    return tuple(found)

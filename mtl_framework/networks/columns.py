@@ -1,0 +1,140 @@
+"""Columns: paths whose rows are mixed between units, during training and taken out of it."""
+
+import copy
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Float, Shaped
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
+
+from ..backbones.backbone import Backbone
+from ..routing.banks import Ports, plain_attribute
+from ..support.errors import MtlError
+
+
+class ColumnNetwork(nn.Module):
+    """Plain models run side by side, whose rows are mixed after some units; one's output is kept.
+
+    What :class:`TaskNetworks` with mixers computes for one task, as a module of its own: it holds
+    every model's units up to the last mixer, and only the kept model's behind it. It is made of
+    plain torch operations, so that it can be exported.
+
+    Args:
+        backbone: of all models.
+        columns: the plain models, one a column; their parts are used, not copied.
+        mixers: by unit, what mixes the columns behind it; copied. See :class:`TaskNetworks`.
+        kept: the column whose output is returned.
+
+    Attributes:
+        num_columns: how many are run for one output; printed, with the parameters, by ``repr``.
+
+    Raises:
+        MtlError: if the models differ in what they have in common: all outside the units.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        columns: Sequence[nn.Module],
+        mixers: Mapping[int, nn.Module],
+        kept: int,
+    ) -> None:
+        super().__init__()
+        _check_common(backbone, columns, kept)
+        self.model = columns[kept]
+        self.kept, self.num_columns = kept, len(columns)
+        last = max(mixers)
+        for unit, places in enumerate(backbone.places[: last + 1]):
+            for position, place in enumerate(places):
+                ends = position == len(places) - 1
+                module = _Place(
+                    [column.get_submodule(place.names[0]) for column in columns],
+                    backbone.ports[place.names[0]],
+                    begins=unit == position == 0,
+                    mixer=copy.deepcopy(mixers[unit]) if ends and unit in mixers else None,
+                    kept=kept if ends and unit == last else None,
+                )
+                for name in place.names:
+                    self.model.set_submodule(name, module)
+
+    def extra_repr(self) -> str:
+        """What one task's output costs."""
+        count = sum(p.numel() for p in self.parameters())
+        return f"kept={self.kept}, columns={self.num_columns}, parameters={count:,}"
+
+    def forward(self, inputs: Shaped[Tensor, "rows *dims"]) -> Float[Tensor, "rows outputs"]:
+        """Outputs of the kept column."""
+        outputs: Tensor = self.model(inputs)
+        return outputs
+
+
+class _Place(nn.Module):
+    """The same place of every column; rows lie column by column.
+
+    The first one reads the rows of the inputs and returns those of the columns, the last one
+    returns only the rows of the column that is ``kept``.
+    """
+
+    def __init__(
+        self,
+        columns: Sequence[nn.Module],
+        ports: Sequence[Ports],
+        begins: bool,
+        mixer: nn.Module | None,
+        kept: int | None,
+    ) -> None:
+        super().__init__()
+        self.columns = nn.ModuleList(columns)
+        self.mixer = mixer
+        self._factors = ports[0].inputs, ports[0].outputs
+        self._begins, self._kept = begins, kept
+
+    def __getattr__(self, name: str) -> Any:
+        """Plain attributes that a model reads from its blocks come from the first column."""
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            columns: Any = super().__getattr__("columns")
+            return plain_attribute(columns[0], name)
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """Every column on its own rows, then the mixer."""
+        leaves, spec = pytree.tree_flatten((args, kwargs))
+        reads, writes = self._factors
+        results = []
+        for number, column in enumerate(self.columns):
+            own = [
+                leaf if factor is None or self._begins else self._part(leaf, number)
+                for leaf, factor in zip(leaves, reads, strict=True)
+            ]
+            own_args, own_kwargs = pytree.tree_unflatten(own, spec)
+            results.append(pytree.tree_flatten(column(*own_args, **own_kwargs)))
+        merged = [
+            parts[0] if factor is None else self._merged(parts)
+            for factor, *parts in zip(writes, *(leaves for leaves, _ in results), strict=True)
+        ]
+        return pytree.tree_unflatten(merged, results[0][1])
+
+    def _part(self, x: Tensor, column: int) -> Tensor:
+        return torch.unflatten(x, 0, (len(self.columns), -1))[column]
+
+    def _merged(self, parts: Sequence[Tensor]) -> Tensor:
+        if self.mixer is None:
+            return torch.cat(list(parts))
+        mixed: Tensor = self.mixer(torch.stack(list(parts))[None])[0]
+        return mixed.flatten(0, 1) if self._kept is None else mixed[self._kept]
+
+
+def _check_common(backbone: Backbone, columns: Sequence[nn.Module], kept: int) -> None:
+    """Refuse models that differ outside units and class layers."""
+    names = [name for places in backbone.places for place in places for name in place.names]
+    own = tuple(f"{name}." for name in [*names, *backbone.class_layers])
+    states = [column.state_dict() for column in columns]
+    for name, tensor in states[kept].items():
+        if not name.startswith(own) and any(not torch.equal(s[name], tensor) for s in states):
+            raise MtlError(
+                f"the columns differ in {name} of backbone {backbone.name!r}, which they should "
+                "share; use normalization 'shared', or give every task labels in every batch"
+            )

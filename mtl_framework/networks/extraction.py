@@ -1,0 +1,114 @@
+"""Taking one task's network out of the rewritten backbone."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from ..backbones.backbone import Backbone
+from ..routing.banks import WeightBank
+from ..routing.norms import RoutedBatchNorm
+from ..support.errors import MtlError
+
+
+def extract_plain(
+    backbone: Backbone, skeleton: nn.Module, head: nn.Module, weights: Sequence[int], task: int
+) -> nn.Module:
+    """A fresh plain model that holds a task's weights, on the CPU, in evaluation mode.
+
+    Args:
+        backbone: makes the model.
+        skeleton: the rewritten one.
+        head: the task's linear head, or its copies of the class layers.
+        weights: the task's weight of every unit.
+        task: position of the task, which selects its own running averages where it has some.
+    """
+    layers = list(head) if isinstance(head, nn.ModuleList) else [head]
+    outputs = next(layers[0].parameters()).shape[0]
+    with torch.random.fork_rng(devices=[]):
+        model = backbone.recipe.create(outputs, pretrained=False)
+    state = dict(_plain_state(skeleton, weights, task))
+    wanted = model.state_dict()
+    for name, layer in zip(backbone.class_layers, layers, strict=True):
+        for key, value in layer.state_dict().items():
+            if f"{name}.{key}" in wanted:
+                state[f"{name}.{key}"] = value.reshape(wanted[f"{name}.{key}"].shape)
+    dtype = next(layers[0].parameters()).dtype
+    if dtype != torch.float32:
+        model = model.to(dtype)
+    model.load_state_dict({key: value.detach().cpu() for key, value in state.items()})
+    return model.eval()
+
+
+@torch.no_grad()
+def insert_plain(
+    backbone: Backbone,
+    skeleton: nn.Module,
+    head: nn.Module | None,
+    weights: Sequence[int],
+    state: Mapping[str, Tensor],
+    task: int,
+    num_tasks: int,
+) -> None:
+    """Copy a plain model's state into a rewritten one.
+
+    Where tasks have running averages of their own, those in the banks are set for all tasks, those
+    outside for one.
+
+    Args:
+        backbone: of both.
+        skeleton: the rewritten model.
+        head: gets the state's class layers; ``None``: they are left out.
+        weights: of every unit, which the path consists of.
+        state: names and tensors of the plain model.
+        task: whose running averages outside the banks are set.
+        num_tasks: T.
+
+    Raises:
+        MtlError: naming the first tensor that is missing or has another shape; nothing has changed
+            then.
+    """
+    names = [name for places in backbone.places for place in places for name in place.names]
+    banked = tuple(f"{name}." for name in names)
+    targets = [
+        (name, target)
+        for t in range(num_tasks)
+        for name, target in _plain_state(skeleton, weights, t)
+        if t == task or name.startswith(banked)
+    ]
+    layers = list(head) if isinstance(head, nn.ModuleList) else [head] if head is not None else []
+    for name, layer in zip(backbone.class_layers, layers, strict=bool(layers)):
+        targets += [(f"{name}.{key}", value) for key, value in layer.state_dict().items()]
+    pairs = []
+    for name, target in targets:
+        source = state.get(name)
+        if source is None or source.squeeze().shape != target.squeeze().shape:
+            there = "missing" if source is None else f"of shape {tuple(source.shape)}"
+            raise MtlError(
+                f"{name} of backbone {backbone.name!r} should have shape {tuple(target.shape)}, "
+                f"but is {there}"
+            )
+        pairs.append((target, source.reshape(target.shape)))
+    for target, source in pairs:
+        target.copy_(source)
+
+
+def _plain_state(
+    module: nn.Module, weights: Sequence[int], task: int, prefix: str = ""
+) -> Iterator[tuple[str, Tensor]]:
+    """State of one path, under the names of the plain model."""
+    if isinstance(module, WeightBank):
+        yield from _plain_state(module.copies[weights[module.unit]], weights, task, prefix)
+        return
+    for name, parameter in module._parameters.items():
+        if parameter is not None:
+            yield prefix + name, parameter
+    for name, buffer in module._buffers.items():
+        if buffer is not None and name not in module._non_persistent_buffers_set:
+            plain = (
+                module.plain_buffer(name, task) if isinstance(module, RoutedBatchNorm) else buffer
+            )
+            yield prefix + name, plain
+    for name, child in module._modules.items():
+        if child is not None:
+            yield from _plain_state(child, weights, task, f"{prefix}{name}.")

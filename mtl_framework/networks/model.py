@@ -1,0 +1,99 @@
+"""What the host needs from any strategy's networks."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from jaxtyping import Float, Int, Shaped
+from torch import Tensor, nn
+
+from ..data.tasks import Task
+
+if TYPE_CHECKING:
+    from ..data.batches import Batch
+
+
+@dataclass(frozen=True)
+class Sharing:
+    """Which tasks use which weights.
+
+    ``weights[u, t]`` numbers the weight of unit ``units[u]`` that task ``tasks[t]`` uses: tasks
+    with equal numbers in a row share that unit.
+    """
+
+    units: tuple[str, ...]
+    tasks: tuple[str, ...]
+    weights: Int[Tensor, "units tasks"]
+
+
+@dataclass(frozen=True)
+class ParameterCounts:
+    """Numbers of parameters: all that training holds, and those that the final networks need."""
+
+    trained: int
+    deployed: int
+
+
+class MultiTaskModel(nn.Module, ABC):
+    """Networks for several tasks, trained together.
+
+    The host sets ``precision`` (``"fp32"`` or ``"bf16"``) and ``memory_budget`` (MiB for the
+    activations of one pass, ``None``: no limit) after the strategy has built the model.
+    """
+
+    precision: str = "fp32"
+    memory_budget: int | None = None
+
+    def __init__(self, tasks: Sequence[Task]) -> None:
+        super().__init__()
+        self.tasks = tuple(tasks)
+
+    @abstractmethod
+    def predict(
+        self, task: int, inputs: Shaped[Tensor, "rows *dims"]
+    ) -> Float[Tensor, "rows *outputs"]:
+        """Outputs of one task's network as it stands, in the model's present mode."""
+
+    def predict_all(
+        self, inputs: Shaped[Tensor, "rows *dims"]
+    ) -> list[Float[Tensor, "rows *outputs"]]:
+        """Outputs of every task's network for inputs that all tasks read, see :meth:`predict`.
+
+        Networks that share their work for common inputs override this.
+        """
+        return [self.predict(task, inputs) for task in range(len(self.tasks))]
+
+    @abstractmethod
+    def extract(self, task: int) -> nn.Module:
+        """One task's network on its own, independent of this object, on the CPU, in eval mode."""
+
+    @abstractmethod
+    def sharing(self) -> Sharing | None:
+        """Which tasks share which weights, or ``None`` where no unit is shared as a whole."""
+
+    @torch.no_grad()
+    def update_statistics(self, batch: "Batch") -> None:
+        """Run a training batch through the networks as they predict, for running statistics.
+
+        Called in training mode, by :func:`reestimate_statistics`.
+        """
+        for task, inputs in enumerate(batch.inputs):
+            self.predict(task, inputs)
+
+    @abstractmethod
+    def parameter_counts(self) -> ParameterCounts:
+        """Parameters held in training and needed afterwards."""
+
+    def autocast(self, device: torch.device) -> torch.autocast:
+        """Context of a forward pass in this model's precision."""
+        return torch.autocast(device.type, torch.bfloat16, enabled=self.precision == "bf16")
+
+    def in_full_precision(
+        self, module: Callable[[Tensor], Tensor], inputs: Shaped[Tensor, "*inputs"]
+    ) -> Float[Tensor, "*outputs"]:
+        """What a module gives, run in this model's precision, as float32, or float64 if it is."""
+        with self.autocast(inputs.device):
+            outputs: Tensor = module(inputs)
+        return outputs if outputs.dtype == torch.float64 else outputs.float()

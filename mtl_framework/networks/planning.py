@@ -1,0 +1,206 @@
+"""What a step will do: its sequential order, its chunks and their plans, worked out once each."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from ..backbones.backbone import Backbone
+from ..data.batches import Batch
+from ..routing.micro_batches import Chunk, plan_chunks
+from ..routing.plan import RoutePlan
+from ..routing.statistics_schedule import Ints, StepOrder
+from ..support.errors import MtlError
+
+_KEPT_PLANS = 16
+# of a budget; gradients on their way and the allocator's gaps take the rest (benchmarks/memory.py)
+_PLANNED = 0.85
+
+
+@dataclass(frozen=True)
+class StepPlan:
+    """A step with some assignments: its order and the passes that it consists of."""
+
+    order: StepOrder
+    chunks: tuple[tuple[Chunk, RoutePlan], ...]
+
+
+class Planner:
+    """Plans steps and predictions of networks over one backbone, and keeps the last ones.
+
+    Args:
+        backbone: what is shared and where.
+        weights_per_unit: K of every unit.
+        num_tasks: T.
+        branching: whether rows split unit by unit.
+        group_major: order of the rows; ``None``: group-major on the CPU only.
+        mixed: units behind which columns are mixed, see :class:`RoutePlan`.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        weights_per_unit: Sequence[int],
+        num_tasks: int,
+        branching: bool,
+        group_major: bool | None,
+        mixed: Collection[int] = (),
+    ) -> None:
+        self.backbone = backbone
+        self.weights_per_unit = tuple(weights_per_unit)
+        self.num_tasks = num_tasks
+        self.branching = branching
+        self.group_major = group_major
+        self.mixed = frozenset(mixed)
+        self._kept: dict[tuple[object, ...], StepPlan] = {}
+
+    def step(
+        self, batch: Batch, assignments: Ints, training: bool, memory_budget: int | None
+    ) -> StepPlan:
+        """The plan of a batch under ``assignments`` (S, U, T).
+
+        Tasks without a labelled example in the batch are not run, unless others read their columns.
+
+        Args:
+            batch: whose sizes, labels and device count.
+            assignments: weights by sample, unit and task.
+            training: whether statistics are gathered and dropout draws.
+            memory_budget: MiB for the activations of a pass; ``None``: no limit.
+
+        Raises:
+            MtlError: if batch or assignments do not fit the networks.
+        """
+        self._check(batch, assignments, training)
+        sizes = tuple(len(x) for x in batch.inputs)
+        needed = self.mixed and batch.common_input
+        present = tuple(range(self.num_tasks)) if needed else labelled_tasks(batch)
+        device = batch.inputs[0].device
+        key = (
+            sizes, present, batch.common_input, device, training, memory_budget,
+            assignments.shape, assignments.tobytes(),
+        )  # fmt: skip
+        return self._kept.get(key) or self._keep(
+            key,
+            self._plan(assignments, sizes, present, batch.common_input, training, memory_budget,
+                       device),
+        )  # fmt: skip
+
+    def prediction(
+        self,
+        tasks: Sequence[int],
+        assignments: Ints,
+        rows: int,
+        training: bool,
+        device: torch.device,
+    ) -> RoutePlan:
+        """The plan of ``rows`` inputs that some tasks read, under ``assignments`` (S, U, T)."""
+        key = ("predict", *tasks, rows, training, device, assignments.shape, assignments.tobytes())
+        if key not in self._kept:
+            order = StepOrder(assignments, self.backbone.normalization)
+            chunk = Chunk(tuple(range(len(assignments))), tuple(tasks))
+            plan = self._route(order, chunk, rows, len(tasks) > 1, training, device)
+            self._keep(key, StepPlan(order, ((chunk, plan),)))
+        return self._kept[key].chunks[0][1]
+
+    def _keep(self, key: tuple[object, ...], plan: StepPlan) -> StepPlan:
+        if len(self._kept) >= _KEPT_PLANS:
+            self._kept.pop(next(iter(self._kept)))
+        self._kept[key] = plan
+        return plan
+
+    def _plan(
+        self,
+        assignments: Ints,
+        sizes: tuple[int, ...],
+        present: tuple[int, ...],
+        common_input: bool,
+        training: bool,
+        memory_budget: int | None,
+        device: torch.device,
+    ) -> StepPlan:
+        order = StepOrder(assignments, self.backbone.normalization, present)
+        bytes_per_row = None if memory_budget is None else self.backbone.activation_bytes
+        budget = None if memory_budget is None else int(memory_budget * 2**20 * _PLANNED)
+
+        def route(chunk: Chunk) -> RoutePlan:
+            return self._route(order, chunk, sizes[chunk.tasks[0]], common_input, training, device)
+
+        def cost(chunk: Chunk) -> int:
+            assert bytes_per_row is not None
+            plan = route(chunk)
+            levels = (plan.num_groups(level) for level in range(plan.num_units + 1))
+            return plan.examples * sum(
+                n * size for n, size in zip(levels, bytes_per_row, strict=True)
+            )
+
+        chunks = plan_chunks(
+            order.num_samples,
+            {task: sizes[task] for task in present},
+            budget,
+            cost,
+            whole_samples=self.backbone.normalization == "pooled" and training,
+            whole_tasks=common_input,
+            split_samples=not self.mixed,
+        )
+        return StepPlan(order, tuple((chunk, route(chunk)) for chunk in chunks))
+
+    def _route(
+        self,
+        order: StepOrder,
+        chunk: Chunk,
+        examples: int,
+        common_input: bool,
+        training: bool,
+        device: torch.device,
+    ) -> RoutePlan:
+        mode = self.backbone.normalization
+        major = device.type == "cpu" if self.group_major is None else self.group_major
+        return RoutePlan(
+            order,
+            chunk.samples,
+            chunk.tasks,
+            examples,
+            branching=self.branching,
+            common_input=common_input,
+            # with own running averages a task, tasks see different layers in evaluation
+            merge_tasks=training or mode != "task",
+            # a pooled statistic belongs to one sample; mixed columns have a common beginning
+            merge_samples=bool(self.mixed) or not (training and mode == "pooled"),
+            group_major=major,
+            device=device,
+            mixed=self.mixed,
+        )
+
+    def _check(self, batch: Batch, assignments: Ints, training: bool) -> None:
+        units, tasks = len(self.weights_per_unit), self.num_tasks
+        if tuple(assignments.shape[1:]) != (units, tasks) or not len(assignments):
+            raise MtlError(
+                f"assignments should have shape (samples >= 1, {units} units, {tasks} tasks), "
+                f"found {tuple(assignments.shape)}"
+            )
+        if len(batch.inputs) != tasks:
+            raise MtlError(f"the batch holds {len(batch.inputs)} tasks, the networks {tasks}")
+        if assignments.min() < 0:
+            raise MtlError(f"assignments should be at least 0, found {assignments.min()}")
+        most = np.max(assignments, axis=(0, 2)).tolist()
+        for unit, (found, count) in enumerate(zip(most, self.weights_per_unit, strict=True)):
+            if found >= count:
+                raise MtlError(
+                    f"assignments name weight {found} of unit {self.backbone.units[unit].name!r}, "
+                    f"which has {count}"
+                )
+        sizes = {len(x) for x in batch.inputs}
+        if len(sizes) > 1 and training and self.backbone.normalization == "pooled":
+            raise MtlError(
+                f"normalization 'pooled' needs one batch size for all tasks, found {sorted(sizes)}"
+            )
+
+
+def labelled_tasks(batch: Batch) -> tuple[int, ...]:
+    """Tasks that have at least one labelled example in the batch."""
+    if not batch.labelled:
+        return tuple(range(len(batch.inputs)))
+    return tuple(
+        task for task, mask in enumerate(batch.labelled) if mask is None or bool(mask.any())
+    )

@@ -1,0 +1,151 @@
+"""What a finished run found: ``result.json``."""
+
+import dataclasses
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from ..support.errors import MtlError
+from ..support.files import write_text
+from .evaluation import Evaluation, SplitMetrics
+from .model import ParameterCounts, Sharing
+
+
+@dataclass(frozen=True)
+class Best:
+    """The evaluation that validation prefers, the first one on a tie."""
+
+    iteration: int
+    validation: SplitMetrics
+    test: SplitMetrics
+
+    @classmethod
+    def of(cls, evaluation: Evaluation) -> "Best | None":
+        """An evaluation as a candidate; ``None`` where there is no validation split."""
+        splits = evaluation.splits
+        if "validation" not in splits:
+            return None
+        return cls(evaluation.iteration, splits["validation"], splits["test"])
+
+    def is_better_than(self, other: "Best") -> bool:
+        """Whether the mean of the tasks' validation metrics is lower.
+
+        Where metrics differ, the mean of each task's metric relative to its other one has to be
+        below one. As that makes their product smaller, such steps never lead back.
+        """
+        mine, theirs = self.validation, other.validation
+        if mine.error_mean is not None and theirs.error_mean is not None:
+            return mine.error_mean < theirs.error_mean
+        ratios = [_ratio(value, theirs.per_task[task]) for task, value in mine.per_task.items()]
+        return sum(ratios) < len(ratios)
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """Which weight ``weights[u][t]`` of unit ``units[u]`` task ``tasks[t]`` uses at the end."""
+
+    units: tuple[str, ...]
+    tasks: tuple[str, ...]
+    weights: tuple[tuple[int, ...], ...]
+
+    @classmethod
+    def of(cls, sharing: Sharing) -> "Assignment":
+        """The same as plain numbers."""
+        rows = sharing.weights.tolist()
+        return cls(tuple(sharing.units), tuple(sharing.tasks), tuple(tuple(row) for row in rows))
+
+
+@dataclass(frozen=True)
+class Result:
+    """Figures of a finished run.
+
+    Args:
+        strategy: name of the strategy.
+        backbone: name of the backbone; where tasks have their own, of all of them with ``+``.
+        suite: name of the suite.
+        seed: of the run.
+        iterations: steps done.
+        test: the networks after the last step, on the test examples.
+        validation: the same on the validation examples, where every task has some.
+        best: the evaluation that validation prefers, where there is validation; never chosen by
+            test.
+        metrics: name of each task's metric, by task name.
+        parameters: held in training, and needed by the final networks.
+        assignment: the sharing found; ``None`` for strategies without units shared as a whole.
+        seconds: wall time of the run, with evaluations and checkpoints.
+        seconds_per_iteration: wall time of training alone, divided by the iterations.
+        peak_memory: most memory held, in MiB; on a GPU that of its tensors.
+        versions: of framework, torch, timm and python.
+        device: what the run computed on.
+        threads: of torch, on the CPU.
+        backbones: name of each task's own backbone, by task name; ``None`` where all share one.
+    """
+
+    strategy: str
+    backbone: str
+    suite: str
+    seed: int
+    iterations: int
+    test: SplitMetrics
+    validation: SplitMetrics | None
+    best: Best | None
+    metrics: dict[str, str]
+    parameters: ParameterCounts
+    assignment: Assignment | None
+    seconds: float
+    seconds_per_iteration: float
+    peak_memory: float | None
+    versions: dict[str, str]
+    device: str
+    threads: int
+    backbones: dict[str, str] | None = None
+
+    def save(self, path: Path) -> None:
+        """Write as JSON, whole or not at all.
+
+        Raises:
+            MtlError: if the file cannot be written.
+        """
+        write_text(path, json.dumps(dataclasses.asdict(self), indent=2, allow_nan=False) + "\n")
+
+    @classmethod
+    def load(cls, path: Path) -> "Result":
+        """Read a result from its file, or from the folder of its run.
+
+        Raises:
+            MtlError: if there is none, or the file is not a result.
+        """
+        file = path / "result.json" if path.is_dir() else path
+        try:
+            return TypeAdapter(cls).validate_json(file.read_bytes())
+        except OSError as error:
+            raise MtlError(f"cannot read result {file}: {error.strerror}") from error
+        except ValidationError as error:
+            first = error.errors()[0]
+            key = ".".join(map(str, first["loc"])) or "content"
+            raise MtlError(f"{file} is not a run's result: {key}: {first['msg']}") from error
+
+
+@dataclass(frozen=True)
+class History:
+    """What a run wrote while it trained.
+
+    Args:
+        evaluations: iteration and figures by split, e.g. ``"test"``.
+        metrics: for every metric that the strategy reports, e.g. ``"entropy"``, iterations and
+            values; a value is a number or nested lists of them, ``None`` where it was not finite.
+    """
+
+    evaluations: tuple[tuple[int, Mapping[str, Mapping[str, Any]]], ...]
+    metrics: Mapping[str, tuple[tuple[int, Any], ...]]
+
+
+def _ratio(new: float, old: float) -> float:
+    if old == 0:
+        return 1.0 if new == 0 else math.inf
+    return new / old

@@ -1,0 +1,117 @@
+"""SeparateNetworks: a network of its own for every task."""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float, Shaped
+from torch import Tensor, nn
+
+from ..backbones.backbone import PlainBackbone
+from ..backbones.recurrent import fresh_state, reset_state, stateless
+from ..data.batches import Batch
+from ..data.tasks import Task
+from ..support.distributed import all_reduce_gradients, all_reduce_mean, is_distributed
+from .model import MultiTaskModel, ParameterCounts, Sharing
+
+
+class SeparateNetworks(MultiTaskModel):
+    """A plain network a task, with nothing in common.
+
+    Networks run one after the other, so that memory is that of the largest; ``memory_budget`` does
+    not divide it further.
+
+    Args:
+        backbones: one a task; its model has the task's outputs as its classes.
+        tasks: whose networks these are.
+    """
+
+    def __init__(self, backbones: Sequence[PlainBackbone], tasks: Sequence[Task]) -> None:
+        super().__init__(tasks)
+        self.backbones = tuple(backbones)
+        self.networks = nn.ModuleList(
+            backbone.create(task.objective.num_outputs)
+            for backbone, task in zip(self.backbones, self.tasks, strict=True)
+        )
+
+    def losses(self, batch: Batch) -> Float[Tensor, " tasks"]:
+        """Mean loss of every task's labelled examples, differentiable; 0 where there is none."""
+        return torch.stack([self.loss(batch, task) for task in range(len(self.tasks))])
+
+    def loss(self, batch: Batch, task: int) -> Float[Tensor, ""]:
+        """Mean loss of one task's labelled examples, differentiable; 0 where there is none.
+
+        A recurrent network goes on from the batch before, or begins anew where the batch says so.
+        """
+        inputs, targets = batch.inputs[task], batch.targets[task]
+        if batch.starts and batch.starts[task]:
+            reset_state(self.networks[task])
+        labelled = batch.labelled[task] if batch.labelled else None
+        if labelled is not None:
+            rows = labelled.nonzero().squeeze(1)
+            if not len(rows):
+                return torch.zeros((), device=targets.device)
+            inputs, targets = inputs[rows], targets[rows]
+        outputs = self.predict(task, inputs)
+        return self.tasks[task].objective.losses(outputs, targets).mean()
+
+    def accumulate_gradients(
+        self, batch: Batch, weights: Float[Tensor, " tasks"] | None = None
+    ) -> Float[Tensor, " tasks"]:
+        """Add the gradients of sum(weights * losses), task by task.
+
+        With several processes gradients and losses are averaged over them.
+
+        Args:
+            batch: examples of every task.
+            weights: of the losses; default: each 1 / tasks, the mean.
+
+        Returns:
+            the losses, detached.
+        """
+        before = {p: p.grad for p in self.parameters()} if is_distributed() else {}
+        for parameter in before:
+            parameter.grad = None  # only this step's part is averaged over the processes
+        tasks, losses = len(self.tasks), []
+        for task in range(tasks):
+            loss = self.loss(batch, task)
+            if loss.requires_grad:
+                torch.autograd.backward(loss / tasks if weights is None else loss * weights[task])
+            losses.append(loss.detach())
+        if before:
+            all_reduce_gradients(before)
+        return all_reduce_mean(torch.stack(losses))
+
+    def predict(
+        self, task: int, inputs: Shaped[Tensor, "rows *dims"]
+    ) -> Float[Tensor, "rows *outputs"]:
+        """Outputs of one task's network, in full precision."""
+        return self.in_full_precision(self.networks[task], inputs)
+
+    @torch.no_grad()
+    def update_statistics(self, batch: Batch) -> None:
+        """Run a training batch through every network; recurrent ones keep their state."""
+        for task, network in enumerate(self.networks):
+            with fresh_state(network):
+                self.loss(batch, task)
+
+    def extract(self, task: int) -> nn.Module:
+        """A task's network, with its own copy of the weights.
+
+        Recurrent modules in it begin every call anew, unless ``stateful`` is set.
+        """
+        backbone, network = self.backbones[task], self.networks[task]
+        with torch.random.fork_rng(devices=[]):
+            model = backbone.recipe.create(self.tasks[task].objective.num_outputs, False)
+        model.to(next(network.parameters()).dtype)
+        model.load_state_dict({k: v.detach().cpu() for k, v in network.state_dict().items()})
+        return stateless(model).eval()
+
+    def sharing(self) -> Sharing | None:
+        """Every task has the whole network to itself."""
+        names = tuple(task.name for task in self.tasks)
+        return Sharing(("network",), names, torch.arange(len(names))[None])
+
+    def parameter_counts(self) -> ParameterCounts:
+        """All parameters, in training as afterwards."""
+        count = sum(parameter.numel() for parameter in self.parameters())
+        return ParameterCounts(count, count)

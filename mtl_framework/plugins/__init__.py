@@ -1,0 +1,1 @@
+"""The hooks that plugins implement, and how plugins are found and checked."""

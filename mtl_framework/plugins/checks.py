@@ -1,0 +1,103 @@
+"""What can be wrong with a plugin, found before anything of it is used."""
+
+import inspect
+import re
+from collections.abc import Collection, Iterator, Mapping
+from typing import Literal
+
+import pluggy
+
+from ..support.errors import nearest
+
+Kind = Literal["strategy", "backbone", "suite", "observer"]
+_NAME = re.compile(r"\w[\w.-]*")
+_REFERENCE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+_MARK = "@mtl_framework.hookimpl"
+
+
+class LeftOutError(Exception):
+    """The whole plugin cannot be used, for the reason given."""
+
+
+def implementations(plugin: object) -> list[tuple[str, pluggy.HookImpl]]:
+    """Marked functions of a plugin with the hooks' names, whether or not there are such hooks.
+
+    Raises:
+        LeftOutError: if they cannot be found out.
+    """
+    scratch = pluggy.PluginManager("mtl_framework")
+    try:
+        scratch.register(plugin, "examined")
+    except Exception as error:
+        raise LeftOutError(f"its hooks cannot be read: {reason_of(error)}") from error
+    callers = scratch.get_hookcallers(plugin) or []
+    return [(caller.name, found) for caller in callers for found in caller.get_hookimpls()]
+
+
+def check_hooks(plugin: object, specified: Mapping[str, Collection[str]]) -> Iterator[str]:
+    """Small faults of a plugin's hooks.
+
+    Args:
+        plugin: a module or another object.
+        specified: arguments of every hook that there is.
+
+    Raises:
+        LeftOutError: if it has no hook, or one that cannot be called.
+    """
+    found = implementations(plugin)
+    marked = {hook for hook, _ in found}
+    unmarked = [h for h in specified if h not in marked and callable(getattr(plugin, h, None))]
+    if not found:
+        missing = f" (here {', '.join(unmarked)})" if unmarked else ""
+        raise LeftOutError(f"it has no hook: functions need the mark {_MARK}{missing}")
+    for hook, implementation in found:
+        if hook not in specified:
+            if not implementation.optionalhook:
+                near = nearest(hook, specified)
+                yield f"there is no hook {hook!r}" + (f"; did you mean {near!r}?" if near else "")
+            continue
+        if implementation.wrapper or implementation.hookwrapper:
+            raise LeftOutError(f"{hook} is a wrapper, but plugins are called one by one")
+        allowed = specified[hook]
+        for argument in implementation.argnames:
+            if argument not in allowed:
+                takes = f"can take {', '.join(allowed)}" if allowed else "takes no argument"
+                raise LeftOutError(f"{hook} {takes}; found {argument!r}")
+    for hook in unmarked:
+        yield f"{hook} needs the mark {_MARK}"
+
+
+def misnomer(name: object) -> str:
+    """Why something cannot be a name, or nothing."""
+    if isinstance(name, str) and _NAME.fullmatch(name):
+        return ""
+    return "should have a name of letters, digits and ._- only"
+
+
+def misfit(kind: Kind, value: object) -> str:
+    """Why a value cannot be what it is contributed as, or nothing."""
+    if isinstance(value, str):
+        if _REFERENCE.fullmatch(value):
+            return ""
+        return f"should be an object or 'module:name', found {value!r}"
+    if kind != "strategy":
+        return "" if callable(value) else f"should be callable, found {type(value).__name__}"
+    from ..strategies.strategy import Strategy, StrategyConfig
+
+    if not (isinstance(value, type) and issubclass(value, Strategy)):
+        found = value.__name__ if isinstance(value, type) else type(value).__name__
+        return f"should be a subclass of Strategy, found {found}"
+    if inspect.isabstract(value):
+        return f"lacks {', '.join(sorted(value.__abstractmethods__))}"
+    config: object = value.Config
+    if not (isinstance(config, type) and issubclass(config, StrategyConfig)):
+        return "should have a Config that is a subclass of StrategyConfig"
+    if "name" in config.model_fields:
+        return "should have no option 'name': that key holds the strategy's own name"
+    return ""
+
+
+def reason_of(error: BaseException) -> str:
+    """An exception in one line."""
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

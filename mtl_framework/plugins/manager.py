@@ -1,0 +1,366 @@
+"""Finding plugins, and what they contribute."""
+
+import functools
+import importlib
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint
+from typing import TYPE_CHECKING, Any
+
+import pluggy
+
+from ..support.errors import MtlError, UnknownNameError
+from . import hookspecs
+from .checks import Kind, LeftOutError, check_hooks, implementations, misfit, misnomer, reason_of
+from .entry_points import GROUP, distribution_of, import_module_of, installed, normalized
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from ..data.tasks import Suite
+    from ..strategies.strategy import Strategy
+    from .options import NamedOptions
+
+_HOOKS: dict[Kind, str] = {
+    "strategy": "mtl_strategies",
+    "backbone": "mtl_backbones",
+    "suite": "mtl_suites",
+    "observer": "mtl_observers",
+}
+
+
+class PluginWarning(UserWarning):
+    """A plugin, or a part of it, is left out."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where something comes from: a plugin and the distribution that installed it."""
+
+    plugin: str
+    distribution: str
+
+    def __str__(self) -> str:
+        return f"plugin {self.plugin!r} of {self.distribution}"
+
+
+@dataclass(frozen=True)
+class PluginProblem:
+    """Why a plugin, or one name that it contributes, is left out."""
+
+    plugin: str
+    distribution: str
+    reason: str
+    missing: tuple[Kind, str] | None = None
+
+    def __str__(self) -> str:
+        return f"{Source(self.plugin, self.distribution)}: {self.reason}"
+
+
+@dataclass(frozen=True)
+class Contribution:
+    """A named strategy, backbone or suite: a class or factory, or ``"module:name"`` of one."""
+
+    kind: Kind
+    name: str
+    value: Any
+    source: Source
+
+
+class Plugins:
+    """Plugins in use: what they contribute by name, and who is told what a run does.
+
+    Empty at first; :meth:`load` finds the installed ones, :meth:`register` adds one.
+
+    Args:
+        on_problem: called with each plugin problem; default: :func:`warnings.warn`.
+
+    Attributes:
+        problems: all problems so far.
+    """
+
+    def __init__(self, on_problem: Callable[[PluginProblem], None] | None = None) -> None:
+        self.problems: list[PluginProblem] = []
+        self._on_problem = on_problem or _warn
+        self._manager = pluggy.PluginManager(GROUP)
+        self._manager.add_hookspecs(hookspecs)
+        self._contributions: dict[tuple[Kind, str], Contribution] = {}
+        self._installed: dict[str, Source] = {}
+
+    @classmethod
+    def load(cls, on_problem: Callable[[PluginProblem], None] | None = None) -> "Plugins":
+        """All installed plugins, imported one by one; a broken one is reported and left out."""
+        plugins = cls(on_problem)
+        for entry in installed():
+            plugins._load(entry)
+        return plugins
+
+    def _load(self, entry: EntryPoint) -> None:
+        source = Source(entry.name, distribution_of(entry))
+        try:
+            module = import_module_of(entry)
+            contributions, problems = self._examine(module, source)
+        except LeftOutError as error:
+            self._report(PluginProblem(source.plugin, source.distribution, str(error)))
+            return
+        key = f"{source.distribution}:{source.plugin}"
+        self._manager.register(module, key)
+        self._installed[key] = source
+        self._contributions.update({(c.kind, c.name): c for c in contributions})
+        for problem in problems:
+            self._report(problem)
+
+    def register(self, plugin: object, name: str) -> None:
+        """Add a plugin from Python: a module, or any object with hooks.
+
+        Unlike with an installed plugin, nothing about it may be wrong, and what its observing
+        hooks raise goes to the caller.
+
+        Raises:
+            MtlError: naming the first thing wrong; nothing has changed then.
+        """
+        source = Source(name, "this program")
+        if self._manager.has_plugin(name) or self._manager.is_registered(plugin):
+            raise MtlError(f"{source}: it is registered already")
+        try:
+            contributions, problems = self._examine(plugin, source)
+        except LeftOutError as error:
+            raise MtlError(f"{source}: {error}") from error
+        if problems:
+            raise MtlError(str(problems[0]))
+        self._manager.register(plugin, name)
+        self._contributions.update({(c.kind, c.name): c for c in contributions})
+
+    # -- names ---------------------------------------------------------------------------------
+
+    def contributions(self, kind: Kind) -> list[Contribution]:
+        """Everything of one kind, by name."""
+        found = [c for c in self._contributions.values() if c.kind == kind]
+        return sorted(found, key=lambda c: c.name)
+
+    def names(self, kind: Kind) -> list[str]:
+        """Names of one kind."""
+        return [c.name for c in self.contributions(kind)]
+
+    def strategy(self, name: str) -> "type[Strategy]":
+        """The strategy of that name.
+
+        Raises:
+            MtlError: if no plugin contributes it, or its plugin is broken; with the reason.
+        """
+        found = self._contributions.get(("strategy", name))
+        if found is None:
+            raise self._unknown("strategy", name, self.names("strategy"))
+        strategy: type[Strategy] = self.resolved(found)
+        return strategy
+
+    def backbone(self, name: str) -> "Callable[..., nn.Module] | None":
+        """A plugin's factory of that name; ``None`` where timm has the model.
+
+        Raises:
+            MtlError: if neither knows the name.
+        """
+        import timm
+
+        found = self._contributions.get(("backbone", name))
+        if found is not None:
+            factory: Callable[..., nn.Module] = self.resolved(found)
+            return factory
+        if timm.is_model(name):
+            return None
+        raise self._unknown("backbone", name, [*self.names("backbone"), *timm.list_models()])
+
+    def suite(self, name: str) -> "Callable[..., Suite]":
+        """The suite of that name: a function of its options, which it checks before it runs.
+
+        Raises:
+            MtlError: if no plugin contributes it, or its plugin is broken; with the reason.
+        """
+        from ..data.tasks import Suite
+        from ..support.arguments import check_arguments
+
+        found = self._contributions.get(("suite", name))
+        if found is None:
+            raise self._unknown("suite", name, self.names("suite"))
+        factory: Callable[..., Suite] = self.resolved(found)
+
+        @functools.wraps(factory)
+        def build(**options: Any) -> Suite:
+            suite = factory(**check_arguments(factory, options, ("suite",)))
+            if not isinstance(suite, Suite):
+                kind = type(suite).__name__
+                raise MtlError(f"suite {name!r} of {found.source} should be a Suite, found {kind}")
+            return suite
+
+        return build
+
+    def observer(self, name: str) -> Callable[..., object]:
+        """The factory of that observer: a function of its options, not checked yet.
+
+        Raises:
+            MtlError: if no plugin contributes it, or its plugin is broken; with the reason.
+        """
+        found = self._contributions.get(("observer", name))
+        if found is None:
+            raise self._unknown("observer", name, self.names("observer"))
+        factory: Callable[..., object] = self.resolved(found)
+        return factory
+
+    def _unknown(self, kind: Kind, name: str, known: list[str]) -> MtlError:
+        for problem in self.problems:
+            if problem.missing == (kind, name) or normalized(problem.plugin) == normalized(name):
+                return MtlError(f"{kind} {name!r} is missing because of {problem}")
+        broken = [str(p) for p in self.problems if p.missing is None]
+        hint = f"see `mtl list {kind[:-1]}ies`" if kind == "strategy" else f"see `mtl list {kind}s`"
+        if broken:
+            hint += f"; not loaded: {'; '.join(broken)}"
+        return UnknownNameError(kind, name, known, hint)
+
+    def resolved(self, found: Contribution) -> Any:
+        """The class or factory itself, imported where only its place is known.
+
+        Raises:
+            MtlError: if it cannot be imported or is not of its kind.
+        """
+        value = found.value
+        what = f"{found.kind} {found.name!r} of {found.source}"
+        if isinstance(value, str):
+            module, _, attribute = value.partition(":")
+            try:
+                value = getattr(importlib.import_module(module), attribute)
+            except Exception as error:
+                raise MtlError(f"{what} cannot be imported: {reason_of(error)}") from error
+        wrong = misfit(found.kind, value)
+        if wrong:
+            raise MtlError(f"{what} {wrong}")
+        return value
+
+    # -- telling -------------------------------------------------------------------------------
+
+    def notify(self, hook: str, **values: Any) -> None:
+        """Call an observing hook of every plugin that has it.
+
+        An installed plugin that raises is reported once and gets no further calls: what only
+        watches must not stop a run. Errors of plugins from :meth:`register` pass through.
+        """
+        implementations = getattr(self._manager.hook, hook).get_hookimpls()
+        for implementation in reversed(implementations):  # pluggy's order: the last one first
+            try:
+                implementation.function(*(values[name] for name in implementation.argnames))
+            except Exception as error:
+                source = self._installed.get(implementation.plugin_name)
+                if source is None:
+                    raise
+                self._manager.unregister(implementation.plugin)
+                reason = f"{hook} raised {reason_of(error)}; it gets no further calls"
+                self._report(PluginProblem(source.plugin, source.distribution, reason))
+
+    @contextmanager
+    def observing(self, wanted: "Sequence[NamedOptions]") -> Iterator[None]:
+        """Have the named observers told as well, until the block ends.
+
+        An observer that has a method ``close`` is closed then, however the block ends.
+
+        Raises:
+            MtlError: if an observer is unknown, or does not take its options.
+        """
+        from ..support.arguments import check_arguments
+
+        with ExitStack() as stack:
+            for position, named in enumerate(wanted):
+                factory, key = self.observer(named.name), ("observers", str(position))
+                observer = factory(**check_arguments(factory, named.options, key))
+                source = self._contributions["observer", named.name].source
+                label = f"observer {position}: {named.name}"
+                self._manager.register(observer, label)
+                self._installed[label] = source
+                stack.callback(self._dismiss, observer, label)
+            yield
+
+    def _dismiss(self, observer: object, label: str) -> None:
+        del self._installed[label]
+        if self._manager.is_registered(observer):
+            self._manager.unregister(observer)
+        if hasattr(observer, "close"):
+            observer.close()
+
+    # -- asking --------------------------------------------------------------------------------
+
+    def collect(
+        self, hook: str, on_failure: Callable[[str], None], **values: Any
+    ) -> list[tuple[Source, Any]]:
+        """What every plugin with this hook gives, without ``None``, in the order of loading.
+
+        Of an installed plugin that raises, ``on_failure`` is told in one line; errors of plugins
+        from :meth:`register` pass through.
+        """
+        found = []
+        for implementation in reversed(getattr(self._manager.hook, hook).get_hookimpls()):
+            source = self._installed.get(implementation.plugin_name)
+            try:
+                given = implementation.function(*(values[n] for n in implementation.argnames))
+                if isinstance(given, Iterator):  # which raises only when it is asked
+                    given = list(given)
+            except Exception as error:
+                if source is None:
+                    raise
+                on_failure(f"{source}: {hook} raised {reason_of(error)}")
+                continue
+            if given is not None:
+                found.append((source or Source(implementation.plugin_name, "this program"), given))
+        return found
+
+    def _report(self, problem: PluginProblem) -> None:
+        self.problems.append(problem)
+        self._on_problem(problem)
+
+    # -- examining -----------------------------------------------------------------------------
+
+    def _examine(
+        self, plugin: object, source: Source
+    ) -> tuple[list[Contribution], list[PluginProblem]]:
+        """What a plugin contributes, and what is wrong with single parts of it.
+
+        Raises:
+            LeftOutError: if nothing of it should be used.
+        """
+        problems: list[PluginProblem] = []
+
+        def problem(reason: str, missing: tuple[Kind, str] | None = None) -> None:
+            problems.append(PluginProblem(source.plugin, source.distribution, reason, missing))
+
+        specified = {name: caller.spec for name, caller in vars(self._manager.hook).items()}
+        for reason in check_hooks(
+            plugin, {name: spec.argnames for name, spec in specified.items() if spec is not None}
+        ):
+            problem(reason)
+        contributions: dict[tuple[Kind, str], Contribution] = {}
+        hooks = {hook: kind for kind, hook in _HOOKS.items()}
+        for hook, implementation in implementations(plugin):
+            if hook not in hooks:
+                continue
+            kind = hooks[hook]
+            try:
+                given = implementation.function()
+            except Exception as error:
+                problem(f"{hook} raised {reason_of(error)}")
+                continue
+            if given is not None and not isinstance(given, Mapping):
+                problem(f"{hook} should return a mapping, found {type(given).__name__}")
+                continue
+            for name, value in (given or {}).items():
+                wrong = misnomer(name) or misfit(kind, value)
+                if wrong:
+                    problem(f"{kind} {name!r} {wrong}", (kind, str(name)))
+                elif (kind, name) in self._contributions:
+                    holder = self._contributions[kind, name].source
+                    problem(f"{kind} name {name!r} is taken by {holder}", (kind, name))
+                else:
+                    contributions[kind, name] = Contribution(kind, name, value, source)
+        return list(contributions.values()), problems
+
+
+def _warn(problem: PluginProblem) -> None:
+    warnings.warn(str(problem), PluginWarning, stacklevel=3)

@@ -1,0 +1,1 @@
+"""Tables, statistics, figures and the page made from finished runs."""

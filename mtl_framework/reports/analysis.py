@@ -1,0 +1,295 @@
+"""What the finished runs of a comparison tell: figures, tests and Delta m of every group."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import permutations
+
+from ..runs.records import Group, RunRecord, Select
+from .stats import (
+    DeltaM,
+    Difference,
+    Spread,
+    delta_m,
+    difference,
+    holm,
+    less_p,
+    smallest_p,
+    spread,
+    superiority,
+)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Whether one strategy's mean error is smaller than another's.
+
+    Where tasks have different metrics, minus Delta m stands for the error.
+
+    Args:
+        better: the strategy that the test asks about.
+        other: what it is compared with.
+        difference: mean error of ``better`` minus that of ``other``.
+        superiority: chance that a run of ``better`` has the smaller error, ties counted half.
+        p: of the one-sided Mann-Whitney U test.
+        p_holm: after Holm's correction over all ordered pairs of the group.
+    """
+
+    better: str
+    other: str
+    difference: Difference
+    superiority: float
+    p: float
+    p_holm: float
+
+
+@dataclass(frozen=True)
+class Row:
+    """One strategy in a group's table.
+
+    ``runs`` were asked for, ``failed`` of them failed; the figures are those of the ``done`` ones,
+    ``None`` where nothing can be said. ``delta_m`` is in percent. ``seconds`` is the wall time of
+    a run and ``memory`` its peak in MiB. ``best``: significantly better than each other strategy.
+    """
+
+    strategy: str
+    runs: int
+    done: int
+    failed: int
+    error_mean: Spread | None
+    error_pooled: Spread | None
+    per_task: dict[str, Spread]
+    delta_m: Spread | None
+    delta_m_per_task: dict[str, Spread | None]
+    trained: Spread | None
+    deployed: Spread | None
+    seconds: Spread | None
+    memory: Spread | None
+    best: bool
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """A group's table, the tests behind it, and sentences about what they cannot tell."""
+
+    group: Group
+    baseline: str | None
+    select: Select
+    significance: float
+    rows: tuple[Row, ...]
+    pairs: tuple[Pair, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def unit(self) -> str:
+        """Of the differences between strategies."""
+        return "Δm %" if self.group.mixed else self.group.unit
+
+    def row(self, strategy: str) -> Row:
+        """The row of a strategy."""
+        return next(row for row in self.rows if row.strategy == strategy)
+
+    @property
+    def caption(self) -> str:
+        """What the table shows and which test stands behind the bold print."""
+        which = "after the last step" if self.select == "last" else "preferred by validation"
+        unit = "each task in its own metric" if self.group.mixed else self.group.unit
+        bold = "Δm larger" if self.group.mixed else "smaller"
+        return (
+            f"Test error ({unit}, lower is better) of the networks {which}: mean ± "
+            f"sample standard deviation over seeds. Bold: {bold} than every other strategy's by a "
+            f"one-sided Mann–Whitney U test at {self.significance:g} after Holm's correction over "
+            "all ordered pairs."
+            + (
+                f" Δm: mean relative gain over {self.baseline} in percent, higher is better."
+                if self.baseline
+                else ""
+            )
+        )
+
+
+def analyse(
+    group: Group,
+    baseline: str | None = None,
+    significance: float = 0.05,
+    select: Select = "last",
+) -> Analysis:
+    """Analyse one group.
+
+    Args:
+        group: runs of one suite and backbone.
+        baseline: strategy that Delta m refers to; ``None``: the first whose tasks share nothing.
+        significance: level of the tests.
+        select: networks that count.
+    """
+    if baseline not in group.strategies:
+        baseline = find_baseline(group)
+    pairs = _pairs(group, baseline, select)
+    rows = [
+        _row(group, strategy, baseline, select, _is_best(group, strategy, pairs, significance))
+        for strategy in group.strategies
+    ]
+    notes = _notes(group, rows, pairs, baseline, significance, select)
+    return Analysis(group, baseline, select, significance, tuple(rows), tuple(pairs), tuple(notes))
+
+
+def find_baseline(group: Group) -> str | None:
+    """The first strategy in whose runs no two tasks share any unit; ``None`` if there is none."""
+    for strategy in group.strategies:
+        results = [record.result for record in group.done(strategy) if record.result]
+        if results and all(
+            r.assignment is not None
+            and r.assignment.weights
+            and all(len(set(row)) == len(row) for row in r.assignment.weights)
+            for r in results
+        ):
+            return strategy
+    return None
+
+
+def errors_by_seed(
+    group: Group, strategy: str, baseline: str | None, select: Select
+) -> dict[int, float]:
+    """Error mean over tasks of every finished run.
+
+    Where tasks have different metrics, minus Delta m against the baseline; nothing where that
+    cannot be told.
+    """
+    found = [(r.seed, f) for r in group.done(strategy) if (f := r.figures(select))]
+    if not group.mixed:
+        return {seed: f.error_mean for seed, f in found if f.error_mean is not None}
+    gains = _gains(group, group.done(strategy), baseline, select)
+    if any(gain.mean is None for gain in gains):
+        return {}
+    seeds = (seed for seed, _ in found[: len(gains)])
+    return {s: -gain.mean for s, gain in zip(seeds, gains, strict=True) if gain.mean is not None}
+
+
+def _pairs(group: Group, baseline: str | None, select: Select) -> list[Pair]:
+    errors = {s: errors_by_seed(group, s, baseline, select) for s in group.strategies}
+    ordered = [(a, b) for a, b in permutations(group.strategies, 2) if errors[a] and errors[b]]
+    p_values = [less_p(list(errors[a].values()), list(errors[b].values())) for a, b in ordered]
+    found = []
+    for (a, b), p, p_holm in zip(ordered, p_values, holm(p_values), strict=True):
+        effect = difference(errors[a], errors[b])
+        assert effect is not None
+        chance = superiority(list(errors[a].values()), list(errors[b].values()))
+        found.append(Pair(a, b, effect, chance, p, p_holm))
+    return found
+
+
+def _is_best(group: Group, strategy: str, pairs: Sequence[Pair], significance: float) -> bool:
+    """Better than all others, each of which has runs; and none of its own runs failed."""
+    wins = {pair.other for pair in pairs if pair.better == strategy and pair.p_holm < significance}
+    complete = all(record.state != "failed" for record in group.of(strategy))
+    return complete and len(group.strategies) > 1 and wins == set(group.strategies) - {strategy}
+
+
+def _row(group: Group, strategy: str, baseline: str | None, select: Select, best: bool) -> Row:
+    records = group.done(strategy)
+    results = [record.result for record in records if record.result]
+    figures = [f for record in records if (f := record.figures(select))]
+    pooled = [f.error_pooled for f in figures if f.error_pooled is not None]
+    gains = _gains(group, records, baseline, select)
+    means = [gain.mean for gain in gains if gain.mean is not None]
+    per_task = {t: spread([f.per_task[t] for f in figures]) for t in group.tasks}
+    return Row(
+        strategy=strategy,
+        runs=len(group.of(strategy)),
+        done=len(records),
+        failed=sum(record.state == "failed" for record in group.of(strategy)),
+        error_mean=spread([f.error_mean for f in figures if f.error_mean is not None]),
+        error_pooled=spread(pooled),
+        per_task={t: found for t, found in per_task.items() if found is not None},
+        delta_m=spread(means) if len(means) == len(gains) else None,
+        delta_m_per_task={
+            t: spread([value for gain in gains if (value := gain.per_task[t]) is not None])
+            for t in group.tasks
+            if gains
+        },
+        trained=spread([float(r.parameters.trained) for r in results]),
+        deployed=spread([float(r.parameters.deployed) for r in results]),
+        seconds=spread([r.seconds for r in results]),
+        memory=spread([r.peak_memory for r in results if r.peak_memory is not None]),
+        best=best,
+    )
+
+
+def _gains(
+    group: Group, records: Sequence[RunRecord], baseline: str | None, select: Select
+) -> list[DeltaM]:
+    """Delta m of every run against the baseline's mean over its seeds."""
+    reference = [f for r in group.done(baseline) if (f := r.figures(select))] if baseline else []
+    if not reference:
+        return []
+    means = {t: sum(f.per_task[t] for f in reference) / len(reference) for t in group.tasks}
+    return [delta_m(f.per_task, means) for r in records if (f := r.figures(select))]
+
+
+def _notes(
+    group: Group,
+    rows: Sequence[Row],
+    pairs: Sequence[Pair],
+    baseline: str | None,
+    significance: float,
+    select: Select,
+) -> list[str]:
+    notes = []
+    for row in rows:
+        if row.failed:
+            rest = (
+                f"the figures are those of {row.done} of {row.runs} runs; it is not called best, "
+                "because the runs that are left may be the easier ones"
+                if row.done
+                else "no run is left"
+            )
+            notes.append(f"{row.strategy}: {_runs(row.failed)} failed, {rest}.")
+        waiting = row.runs - row.done - row.failed
+        if waiting:
+            notes.append(f"{row.strategy}: {_runs(waiting)} not finished yet.")
+        if row.done == 1:
+            notes.append(f"{row.strategy}: one seed says nothing about the spread over seeds.")
+    counts = {row.strategy: row.done for row in rows if row.done}
+    if pairs:
+        reach = [smallest_p(counts[pair.better], counts[pair.other]) for pair in pairs]
+        if min(reach) * len(pairs) >= significance:
+            needed = seeds_needed(len(counts), significance)
+            notes.append(
+                f"With so few seeds no difference can reach {significance:g}: the smallest p that "
+                f"the test can give is {min(1, min(reach) * len(pairs)):.2g} after correction. "
+                f"{needed} seeds a strategy can show a difference."
+            )
+        tied = {
+            tuple(sorted((pair.better, pair.other)))
+            for pair in pairs
+            if set(errors_by_seed(group, pair.better, baseline, select).values())
+            == set(errors_by_seed(group, pair.other, baseline, select).values())
+        }
+        for first, second in sorted(tied):
+            notes.append(f"{first} and {second} have equal errors: no test can tell them apart.")
+    if group.mixed:
+        notes.append(
+            "The tasks have different metrics, whose mean would mean nothing; runs are compared by "
+            "Δm."
+            if baseline
+            else "The tasks have different metrics, whose mean would mean nothing; without a "
+            "baseline for Δm nothing is tested."
+        )
+    if select == "best" and any(r.result and r.result.best is None for r in group.records):
+        notes.append("Without validation examples, the networks after the last step count.")
+    if baseline is not None and any(row.done and row.delta_m is None for row in rows):
+        notes.append(f"Δm cannot be told where {baseline} has an error of zero.")
+    if len(set(counts.values())) > 1:
+        notes.append("The strategies have different numbers of runs.")
+    return notes
+
+
+def seeds_needed(strategies: int, significance: float) -> int:
+    """Fewest seeds with which complete separation is significant after the correction."""
+    tests, seeds = strategies * (strategies - 1), 1
+    while tests * smallest_p(seeds, seeds) >= significance:
+        seeds += 1
+    return seeds
+
+
+def _runs(number: int) -> str:
+    return f"{number} run" if number == 1 else f"{number} runs"

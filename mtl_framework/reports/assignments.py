@@ -1,0 +1,93 @@
+"""Assignments of several runs, and what they have in common."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.cluster import hierarchy
+from scipy.spatial.distance import squareform
+
+from ..runs.records import Group, RunRecord
+
+Weights = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Assignments:
+    """Sharing found by one strategy: ``weights[s, u, t]`` for finished run s, unit u, task t."""
+
+    strategy: str
+    units: tuple[str, ...]
+    tasks: tuple[str, ...]
+    records: tuple[RunRecord, ...]
+    weights: Weights
+
+    @property
+    def trivial(self) -> bool:
+        """Whether in every run all tasks share everything, or none share anything."""
+        return all(len(set(row)) == 1 for run in self.weights for row in run.tolist()) or all(
+            len(set(row)) == len(row) for run in self.weights for row in run.tolist()
+        )
+
+
+def assignments_of(group: Group, strategy: str) -> Assignments | None:
+    """What a strategy's runs found; ``None`` where it shares no whole units."""
+    records = [r for r in group.done(strategy) if r.result and r.result.assignment]
+    found = [r.result.assignment for r in records if r.result and r.result.assignment]
+    if not found:
+        return None
+    first = found[0]
+    same = [n for n, a in enumerate(found) if (a.units, a.tasks) == (first.units, first.tasks)]
+    weights = np.array([found[n].weights for n in same], dtype=np.int64)
+    if weights.ndim != 3 or weights.size == 0:
+        return None
+    return Assignments(strategy, first.units, first.tasks, tuple(records[n] for n in same), weights)
+
+
+def usage_shares(weights: Weights) -> NDArray[np.float64]:
+    """Share of tasks whose weight is used by exactly t tasks.
+
+    Args:
+        weights: (runs, units, tasks).
+
+    Returns:
+        (units, tasks): entry ``[u, t - 1]`` is the share at unit u over all runs; rows sum to one.
+    """
+    users = (weights[..., :, None] == weights[..., None, :]).sum(-1)  # (runs, units, tasks)
+    tasks = weights.shape[-1]
+    shares: NDArray[np.float64] = np.stack(
+        [(users == t).mean((0, 2)) for t in range(1, tasks + 1)], axis=1
+    )
+    return shares
+
+
+def pair_frequencies(weights: Weights) -> NDArray[np.float64]:
+    """How often each pair of tasks shares, over runs and units: (tasks, tasks), ones diagonal."""
+    same = weights[..., :, None] == weights[..., None, :]
+    frequencies: NDArray[np.float64] = same.mean((0, 1))
+    return frequencies
+
+
+def cluster(frequencies: NDArray[np.float64]) -> NDArray[np.float64] | None:
+    """Hierarchical clustering (average linkage) of tasks; ``None`` of fewer than two.
+
+    The distance of two tasks is one minus how often they share.
+    """
+    if len(frequencies) < 2:
+        return None
+    distances = squareform(1 - frequencies, checks=False)
+    found: NDArray[np.float64] = hierarchy.linkage(distances, "average", optimal_ordering=True)
+    return found
+
+
+def clustered_order(frequencies: NDArray[np.float64]) -> list[int]:
+    """Tasks in an order that puts those together which often share."""
+    found = cluster(frequencies)
+    return [0] if found is None else [int(n) for n in hierarchy.leaves_list(found)]
+
+
+def middle_run(records: Sequence[RunRecord]) -> int:
+    """Position of the run with the middle error; the lower one of an even number."""
+    errors = [r.result.test.overall if r.result else float("inf") for r in records]
+    return sorted(range(len(errors)), key=lambda n: errors[n])[(len(errors) - 1) // 2]

@@ -1,0 +1,152 @@
+"""A report from analysed groups: figure files, and the page that holds them all."""
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from ..plugins.report_figure import ReportFigure
+from ..runs.records import RunRecord
+from ..support.errors import MtlError
+from ..support.files import replacing, write_text
+from .analysis import Analysis, Pair
+from .assignments import Assignments, assignments_of
+from .curves import entropy_curves, error_curves
+from .figure import data_uri, png, svg
+from .gains import task_gains
+from .pairs import pair_map
+from .sharing import sharing_map
+from .tables import mean_of, runs_text, with_sd
+from .usage import usage_bars
+
+REPORT, FIGURES = "report.html", "figures"
+
+PluginFigures = Callable[[Sequence[RunRecord]], Iterable[ReportFigure]]
+
+
+@dataclass(frozen=True)
+class _Section:
+    analysis: Analysis
+    pairs: list[Pair]
+    figures: list[Mapping[str, Any]]
+    failed: list[RunRecord]
+
+
+def write_report(
+    directory: Path,
+    title: str,
+    subtitle: str,
+    analyses: Sequence[Analysis],
+    plugin_figures: PluginFigures | None = None,
+    problems: Sequence[str] = (),
+) -> Path:
+    """Write ``report.html``, and every figure as SVG and PNG below ``figures``.
+
+    Args:
+        directory: for the files.
+        title: of the page.
+        subtitle: one line below it.
+        analyses: one section each.
+        plugin_figures: gives further figures for the runs of a section.
+        problems: what was left out and why; evaluated after the figures are drawn.
+
+    Returns:
+        the page's path.
+
+    Raises:
+        MtlError: if a file cannot be written.
+    """
+    folder = directory / FIGURES
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise MtlError(f"cannot make folder {folder}: {error.strerror}") from error
+    sections = []
+    for analysis in analyses:
+        figures = list(draw_figures(analysis))
+        if plugin_figures is not None:
+            figures += plugin_figures(analysis.group.records)
+        prefix = slug(f"{analysis.group.suite}-{analysis.group.backbone}")
+        written = [_write_figure(folder, prefix, figure) for figure in figures]
+        failed = [record for record in analysis.group.records if record.state == "failed"]
+        sections.append(_Section(analysis, _shown_pairs(analysis), written, failed))
+    page = _template().render(
+        title=title,
+        subtitle=subtitle,
+        groups=sections,
+        problems=list(problems),
+        with_sd=with_sd,
+        mean_of=mean_of,
+        runs_text=runs_text,
+    )
+    path = directory / REPORT
+    write_text(path, page)
+    return path
+
+
+def draw_figures(analysis: Analysis) -> Iterator[ReportFigure]:
+    """All figures of a group for which there are data."""
+    group = analysis.group
+    for figure in (error_curves(group), task_gains(analysis), entropy_curves(group)):
+        if figure is not None:
+            yield figure
+    found = [assignments_of(group, strategy) for strategy in group.strategies]
+    for assignments in found:
+        if assignments is not None and not assignments.trivial:
+            yield from _sharing_figures(analysis, assignments)
+
+
+def _sharing_figures(analysis: Analysis, found: Assignments) -> Iterator[ReportFigure]:
+    name = slug(found.strategy)
+    yield sharing_map(analysis.group, found, f"sharing-{name}")
+    yield usage_bars(found, f"usage-{name}")
+    pairs = pair_map(found, f"pairs-{name}")
+    if pairs is not None:
+        yield pairs
+
+
+def slug(text: str) -> str:
+    """A text as part of a file name."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-") or "x"
+
+
+def _write_figure(folder: Path, prefix: str, figure: ReportFigure) -> Mapping[str, Any]:
+    stem = f"{prefix}-{figure.name}"
+    text = svg(figure.figure)
+    write_text(folder / f"{stem}.svg", text)
+    with replacing(folder / f"{stem}.png") as temporary:
+        temporary.write_bytes(png(figure.figure))
+    width, height = (round(96 * size) for size in figure.figure.get_size_inches())
+    return {
+        "title": figure.title,
+        "alt": figure.alt,
+        "caption": figure.caption,
+        "wide": figure.wide,
+        "source": data_uri(text),
+        "width": width,
+        "height": height,
+    }
+
+
+def _shown_pairs(analysis: Analysis) -> list[Pair]:
+    """Each two strategies once, in the direction of the smaller error."""
+    found: dict[frozenset[str], Pair] = {}
+    for pair in analysis.pairs:
+        key = frozenset((pair.better, pair.other))
+        if key not in found or pair.difference.value < found[key].difference.value:
+            found[key] = pair
+    return list(found.values())
+
+
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("mtl_framework", "report"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("page.html.j2")

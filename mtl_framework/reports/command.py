@@ -1,0 +1,58 @@
+"""Writing the report of analysed runs, with the figures that plugins add."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from ..plugins.manager import Plugins
+from ..plugins.report_figure import ReportFigure
+from ..runs.records import RunRecord
+from .analysis import Analysis
+from .build import write_report
+
+
+def make_report(
+    directory: Path,
+    title: str,
+    analyses: Sequence[Analysis],
+    plugins: Plugins,
+    left_out: Sequence[str] = (),
+) -> Path:
+    """Write the report; returns the page's path.
+
+    A plugin whose figure cannot be drawn is named on the page, and the report does without it.
+
+    Args:
+        directory: for the page and its figures.
+        title: of the page.
+        analyses: one section each.
+        plugins: asked for further figures.
+        left_out: what is not in the report, and why.
+
+    Raises:
+        MtlError: if a file cannot be written.
+    """
+    problems = list(left_out)
+
+    def figures(records: Sequence[RunRecord]) -> Iterator[ReportFigure]:
+        for source, given in plugins.collect("mtl_figures", problems.append, runs=records):
+            listed = given if isinstance(given, Iterable) else [given]
+            for figure in listed:
+                if isinstance(figure, ReportFigure):
+                    yield figure
+                else:
+                    kind = type(figure).__name__
+                    problems.append(f"{source}: mtl_figures should give ReportFigure, found {kind}")
+
+    return write_report(directory, title, subtitle(analyses), analyses, figures, problems)
+
+
+def subtitle(analyses: Sequence[Analysis]) -> str:
+    """How much was compared, in one line."""
+    records = [record for analysis in analyses for record in analysis.group.records]
+    done = sum(record.result is not None for record in records)
+    strategies = len({record.strategy for record in records})
+    versions = [record.result.versions for record in records if record.result]
+    framework = versions[0].get("framework", "") if versions else ""
+    made = f", mtl-framework {framework}" if framework else ""
+    settings = "one strategy" if strategies == 1 else f"{strategies} strategies"
+    return f"{done} finished runs of {len(records)}, {settings}{made}"

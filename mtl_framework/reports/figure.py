@@ -1,0 +1,124 @@
+"""A figure of a report: what it shows in words, and how it is written to files.
+
+Colours are those of Okabe and Ito, which all kinds of colour vision can tell apart. Text, lines
+and ground use :data:`INK`, :data:`MUTED` and :data:`PAPER`; in SVG these follow the reader's dark
+or light preference.
+"""
+
+import base64
+import io
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+
+INK, MUTED, PAPER = "#20242a", "#8a9099", "#fefefd"
+PALETTE = ("#0072b2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#8C6D31", "#7A68A6")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+# cividis without its darkest part, which a dark ground would swallow
+SEQUENTIAL = LinearSegmentedColormap.from_list(
+    "cividis_upper", mpl.colormaps["cividis"](np.linspace(0.2, 1, 256))
+)
+_DARK = {INK: "#e7e9ec", MUTED: "#878e98", PAPER: "#16191d", "#0072b2": "#4aa3df"}
+
+_RC = {
+    "figure.facecolor": PAPER,
+    "savefig.facecolor": PAPER,
+    "axes.facecolor": "none",
+    "text.color": INK,
+    "axes.edgecolor": MUTED,
+    "axes.labelcolor": INK,
+    "axes.titlecolor": INK,
+    "axes.titlesize": 10,
+    "axes.titlelocation": "left",
+    "axes.labelsize": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": MUTED,
+    "grid.alpha": 0.25,
+    "grid.linewidth": 0.6,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "legend.frameon": False,
+    "legend.fontsize": 8,
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],
+    "font.size": 9,
+    "svg.fonttype": "path",
+    "svg.hashsalt": "mtl-framework",
+    "savefig.dpi": 150,
+}
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """Draw inside this context, so that figures of a report look alike in dark and light."""
+    with mpl.rc_context(_RC):  # type: ignore[arg-type]
+        yield
+
+
+def new_figure(width: int | float, height: int | float) -> Figure:
+    """An empty figure, its size in inches, whose parts find their places by themselves."""
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def colour_of(position: int) -> str:
+    """Colour of the strategy (or weight) at a position of its list."""
+    return PALETTE[position % len(PALETTE)]
+
+
+def png(figure: Figure) -> bytes:
+    """As PNG, on a light ground."""
+    return _saved(figure, "png", {"Software": None})
+
+
+def svg(figure: Figure) -> str:
+    """As SVG without external references; dark for readers who prefer dark."""
+    text = _saved(figure, "svg", {"Date": None, "Creator": None}).decode()
+    text = re.sub(
+        r"<\?xml.*?\?>\s*|<!DOCTYPE.*?>\s*|<metadata>.*?</metadata>\s*", "", text, flags=re.S
+    )
+    rules = "".join(
+        f'[style*="{kind}: {light}"]{{{kind}:{dark}!important}}'
+        for light, dark in _DARK.items()
+        for kind in ("fill", "stroke")
+    )
+    css = f"<style>@media (prefers-color-scheme:dark){{{rules}}}</style>"
+    return re.sub(r"(<svg[^>]*>)", lambda found: found.group(1) + css, text, count=1)
+
+
+def data_uri(text: str) -> str:
+    """An SVG as the source of an image element."""
+    return "data:image/svg+xml;base64," + base64.b64encode(text.encode()).decode()
+
+
+def shortened(names: Sequence[str], most: int = 18) -> list[str]:
+    """Names for axes, long ones cut."""
+    return [name if len(name) <= most else name[: most - 1] + "…" for name in names]
+
+
+def tick_rotation(count: int) -> dict[str, Any]:
+    """How to turn so many names below an axis that they do not overlap."""
+    if count <= 4:
+        return {}
+    if count <= 12:
+        return {"rotation": 30, "ha": "right", "rotation_mode": "anchor"}
+    return {"rotation": 90}
+
+
+def _saved(figure: Figure, form: str, metadata: dict[str, None]) -> bytes:
+    data = io.BytesIO()
+    with style():
+        figure.savefig(data, format=form, metadata=metadata)
+    return data.getvalue()

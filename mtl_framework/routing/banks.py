@@ -1,0 +1,198 @@
+"""Weight banks: the alternative weights of one place of a unit."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.utils.checkpoint
+from torch import nn
+from torch.utils import _pytree as pytree
+
+from .context import RoutingContext
+from .layout import RowLayout, merge_groups, mix_groups, split_groups
+from .plan import Call, RouteError, RoutePlan
+
+
+def plain_attribute(module: nn.Module, name: str) -> Any:
+    """A plain attribute that a model reads from one of its parts, where several stand for it.
+
+    Raises:
+        AttributeError: if it does not exist, or is a parameter, module or method.
+    """
+    value = getattr(module, name)
+    if isinstance(value, (nn.Parameter, nn.Module)) or callable(value):
+        raise AttributeError(
+            f"{name!r} of a weight bank: parameters and methods belong to one weight; "
+            "the bank cannot say which is meant"
+        ) from None
+    return value
+
+
+@dataclass(frozen=True)
+class Ports:
+    """Which leaves of a call's arguments and outputs carry rows, as measured by a probe.
+
+    One entry a leaf, in the order of ``torch.utils._pytree``: the factor n of a tensor whose
+    first dimension is n times the number of rows, or ``None`` for a leaf without rows. ``shapes``
+    are those of the outputs without that dimension.
+    """
+
+    inputs: tuple[int | None, ...]
+    outputs: tuple[int | None, ...]
+    shapes: tuple[tuple[int, ...] | None, ...]
+
+
+class WeightBank(nn.Module):
+    """K copies of one place of a backbone, put where the place was.
+
+    It receives the rows of the paths so far, sends to each used weight the rows that need it, one
+    call a weight, and returns the rows of the paths one unit further.
+
+    Args:
+        copies: the weights, all of one architecture.
+        unit: number of the unit that the place belongs to.
+        ports: what the probe saw at each call of the place within one pass.
+        context: the pass that the bank takes part in.
+        checkpoint: recompute activations during the backward pass instead of keeping them.
+    """
+
+    def __init__(
+        self,
+        copies: Sequence[nn.Module],
+        unit: int,
+        ports: Sequence[Ports],
+        context: RoutingContext,
+        checkpoint: bool = False,
+    ) -> None:
+        super().__init__()
+        self.copies = nn.ModuleList(copies)
+        self.unit = unit
+        self.ports = tuple(ports)
+        self.context = context
+        self.checkpoint = checkpoint
+        self._mixer: tuple[nn.Module, ...] = ()
+
+    def mix_with(self, mixer: nn.Module) -> None:
+        """Let all that the bank returns pass ``mixer``, which belongs to the networks."""
+        self._mixer = (mixer,)  # not registered a second time
+
+    def extra_repr(self) -> str:
+        """The unit's number."""
+        return f"unit={self.unit}"
+
+    def __getattr__(self, name: str) -> Any:
+        """Plain attributes that a model reads from its blocks come from the first copy."""
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            copies: Any = super().__getattr__("copies")
+            return plain_attribute(copies[0], name)
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """Route the rows of all arguments through the weights that their paths use."""
+        context = self.context
+        route = context.route(self.unit)
+        plan = context.plan
+        assert plan is not None
+        examples = plan.examples
+        ports = self._ports()
+        leaves, spec = pytree.tree_flatten((args, kwargs))
+        if len(leaves) != len(ports.inputs):
+            raise RouteError(
+                f"a place of unit {self.unit} was called with {len(leaves)} argument values, the "
+                f"probe saw {len(ports.inputs)}"
+            )
+        for leaf, factor in zip(leaves, ports.inputs, strict=True):
+            if factor is not None and leaf.shape[0] != examples * route.groups_in * factor:
+                raise RouteError(
+                    f"unit {self.unit} got {leaf.shape[0]} rows, its paths have "
+                    f"{examples * route.groups_in * factor}"
+                )
+        if route.identity:
+            call = route.calls[0]
+            result = self._call(call, args, kwargs)
+            self._check(result, ports, examples * route.groups_out)
+            context.passed(route)
+            return self._mixed(result, plan)
+
+        def layout(groups: int) -> RowLayout:
+            return RowLayout(examples, groups, plan.group_major)
+
+        per_call: list[list[Any]] = [[] for _ in route.calls]
+        sources = [call.source for call in route.calls]
+        for leaf, factor in zip(leaves, ports.inputs, strict=True):
+            parts: Sequence[Any]
+            if factor is None:
+                parts = [leaf] * len(sources)
+            else:
+                parts = split_groups(leaf, sources, layout(route.groups_in), route.reads_in_order)
+            for values, part in zip(per_call, parts, strict=True):
+                values.append(part)
+        results = []
+        for call, values in zip(route.calls, per_call, strict=True):
+            call_args, call_kwargs = pytree.tree_unflatten(values, spec)
+            result = self._call(call, call_args, call_kwargs)
+            self._check(result, ports, examples * len(call.target))
+            results.append(pytree.tree_flatten(result))
+        merged = []
+        targets = [call.target for call in route.calls]
+        for position, factor in enumerate(ports.outputs):
+            parts = [result_leaves[position] for result_leaves, _ in results]
+            if factor is None:
+                merged.append(parts[0])
+            else:
+                merged.append(
+                    merge_groups(parts, targets, layout(route.groups_out), route.writes_in_order)
+                )
+        context.passed(route)
+        return self._mixed(pytree.tree_unflatten(merged, results[0][1]), plan)
+
+    def _mixed(self, result: Any, plan: RoutePlan) -> Any:
+        """What the mixer makes of the rows, now that every column has its own."""
+        for mixer in self._mixer:
+            groups = plan.num_groups(self.context.level)
+            layout = RowLayout(plan.examples, groups, plan.group_major)
+            result = mix_groups(result, layout, plan.num_inputs, mixer)
+        return result
+
+    def _ports(self) -> Ports:
+        """Ports of this call: places of tied modules are called several times a pass."""
+        number = self.context.calls.get(id(self), 0)
+        self.context.calls[id(self)] = number + 1
+        if number >= len(self.ports):
+            raise RouteError(
+                f"a place of unit {self.unit} was called {number + 1} times, the probe saw "
+                f"{len(self.ports)}"
+            )
+        return self.ports[number]
+
+    def _call(self, call: Call, args: Any, kwargs: Any) -> Any:
+        context, copy = self.context, self.copies[call.weight]
+        gather = context.gather_statistics
+        if not (self.checkpoint and torch.is_grad_enabled()):
+            with context.seeing(call.rows, gather):
+                return copy(*args, **kwargs)
+        first = True
+
+        def run(*run_args: Any, **run_kwargs: Any) -> Any:
+            # the repeated call in the backward pass must leave running statistics alone
+            nonlocal first
+            gathers, first = gather and first, False
+            with context.seeing(call.rows, gathers):
+                return copy(*run_args, **run_kwargs)
+
+        return torch.utils.checkpoint.checkpoint(run, *args, use_reentrant=False, **kwargs)
+
+    def _check(self, result: Any, ports: Ports, rows: int) -> None:
+        leaves = pytree.tree_leaves(result)
+        if len(leaves) != len(ports.outputs):
+            raise RouteError(
+                f"a place of unit {self.unit} returned {len(leaves)} values, the probe saw "
+                f"{len(ports.outputs)}"
+            )
+        for leaf, factor in zip(leaves, ports.outputs, strict=True):
+            if factor is not None and leaf.shape[0] != rows * factor:
+                raise RouteError(
+                    f"unit {self.unit} returned {leaf.shape[0]} rows instead of {rows * factor}"
+                )

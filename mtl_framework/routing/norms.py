@@ -1,0 +1,344 @@
+"""Batch normalisation for rows of several paths.
+
+Where rows are example-major, (B * G, C, ...) is also (B, G * C, ...): one batch-norm call gives
+every path its own batch statistics. Where they are group-major, the rows of a path lie together and
+are normalised group by group. What happens to the running averages depends on the mode, see
+:class:`~mtl_framework.routing.statistics_schedule.StepOrder`.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from timm.layers.norm_act import (
+    BatchNormAct2d,
+    FrozenBatchNormAct2d,
+    SyncBatchNormAct,
+)
+from torch import Tensor, nn
+from torchvision.ops import FrozenBatchNorm2d
+
+from ..support.distributed import all_reduce_mean
+from ..support.errors import MtlError
+from .context import RoutingContext
+from .layout import RowLayout
+from .path_norm import path_batch_norm
+from .plan import RouteError, RowGroups
+from .pooled_norm import Pooling, keeps_order, pooled_path_norm
+from .statistics_schedule import Ints, Normalization
+
+BATCH_NORMS: tuple[type[nn.Module], ...] = (
+    nn.BatchNorm1d,
+    nn.BatchNorm2d,
+    nn.BatchNorm3d,
+    nn.SyncBatchNorm,
+    BatchNormAct2d,
+    SyncBatchNormAct,
+)
+"""Classes that are replaced by :class:`RoutedBatchNorm`, matched exactly, not by inheritance."""
+
+FIXED_NORMS: tuple[type[nn.Module], ...] = (FrozenBatchNorm2d, FrozenBatchNormAct2d)
+"""Classes whose running statistics never change: they treat every row alike."""
+
+
+@dataclass
+class _Gathered:
+    """What the finished parts of a step add to the running averages.
+
+    ``part`` (2, slots, channels) belongs to mean and variance: with a momentum the final terms, in
+    a cumulative average sums over the visits. ``visits`` (slots,).
+    """
+
+    part: Float[Tensor, "2 slots channels"]
+    visits: Ints
+
+
+class RoutedBatchNorm(nn.Module):
+    """Batch normalisation that knows which rows belong to one path.
+
+    Takes over parameters, buffers, activation and dropout of a plain batch-norm layer under their
+    own names, so that state dicts keep their keys. In mode ``task`` the buffers get a leading
+    dimension of tasks: ``running_mean`` (T, C), ``num_batches_tracked`` (T,).
+
+    Args:
+        plain: a layer of one of :data:`BATCH_NORMS`.
+        context: the pass that the layer takes part in.
+        mode: normalisation mode.
+        num_tasks: T.
+
+    ``momentum`` may be ``None``, as in torch: running averages are then plain averages over all
+    visits so far.
+
+    Attributes:
+        pooling: activation and max-pooling that the layer has taken over from those behind it,
+            see :func:`~mtl_framework.networks.rewriting.take_over_poolings`.
+    """
+
+    weight: nn.Parameter | None
+    bias: nn.Parameter | None
+    running_mean: Tensor | None
+    running_var: Tensor | None
+    num_batches_tracked: Tensor | None
+
+    def __init__(
+        self, plain: nn.Module, context: RoutingContext, mode: Normalization, num_tasks: int
+    ) -> None:
+        super().__init__()
+        assert isinstance(plain, nn.modules.batchnorm._BatchNorm)
+        self.num_features = plain.num_features
+        self.eps = plain.eps
+        self.momentum = None if plain.momentum is None else float(plain.momentum)
+        self.mode: Normalization = mode
+        self.slots = num_tasks if mode == "task" else 1
+        self.context = context
+        self.weight, self.bias = plain.weight, plain.bias
+        tracked = ("running_mean", "running_var", "num_batches_tracked")
+        for name in tracked:
+            value = getattr(plain, name)
+            if value is not None and mode == "task":
+                value = value.expand(num_tasks, *value.shape).clone()
+            self.register_buffer(name, value)
+        for name, child in plain.named_children():  # timm's drop and act
+            self.add_module(name, child)
+        self.train(plain.training)
+        self.pooling: Pooling | None = None
+        self._gathered: _Gathered | None = None
+
+    def extra_repr(self) -> str:
+        """Features and mode, as torch prints its own layers."""
+        return f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, mode={self.mode}"
+
+    def forward(
+        self, x: Float[Tensor, "rows channels *dims"]
+    ) -> Float[Tensor, "rows channels ..."]:
+        """Normalise each path (pooled: each sample) by its own batch, or by running averages.
+
+        With ``pooling`` what comes out is smaller than ``x``.
+        """
+        rows = self.context.rows
+        if rows is None:
+            raise RouteError("a routed batch norm was called outside a pass of its networks")
+        pooling = self.pooling
+        first = pooling is not None and keeps_order(x, self.weight)  # pool, then normalise
+        if not self.training and self.running_mean is not None:
+            if pooling is not None and first:
+                return pooling.activate(self._by_running_averages(pooling.pool(x), rows))
+            y = self._by_running_averages(x, rows)
+        elif self.mode == "pooled":
+            y = self._by_sample(x, rows)
+        elif first and rows.group_major:
+            return self._by_path(x, rows, pooling)
+        else:
+            y = self._by_path(x, rows)
+        for child in self.children():
+            y = child(y)
+        return y if pooling is None else pooling.activate(pooling.pool(y))
+
+    def _by_running_averages(self, x: Tensor, rows: RowGroups) -> Tensor:
+        mean, var = self.running_mean, self.running_var
+        assert mean is not None
+        assert var is not None
+        if self.mode != "task":
+            return F.batch_norm(x, mean, var, self.weight, self.bias, False, 0.0, self.eps)
+        scale = (var + self.eps).rsqrt()
+        if self.weight is not None:
+            scale = scale * self.weight
+        shift = -mean * scale
+        if self.bias is not None:
+            shift = shift + self.bias
+        layout = self._layout(x, rows)
+        view = layout.split_first(x)  # (B, G, n, C, ...)
+        ones = [1] * (x.ndim - 2)
+        scale, shift = (v[rows.tasks].view(layout.groups, 1, -1, *ones) for v in (scale, shift))
+        return layout.join_first(torch.addcmul(shift, view, scale)).to(x.dtype)
+
+    def _layout(self, x: Tensor, rows: RowGroups) -> RowLayout:
+        examples, groups = rows.marker.shape[:2]
+        if x.shape[0] % (examples * groups):
+            raise RouteError(f"{x.shape[0]} rows do not hold {groups} paths of {examples} examples")
+        return RowLayout(examples, groups, rows.group_major)
+
+    def _by_path(self, x: Tensor, rows: RowGroups, pooling: Pooling | None = None) -> Tensor:
+        layout = self._layout(x, rows)
+        groups = layout.groups
+        like = x if self.running_mean is None else self.running_mean
+        statistics = like.new_zeros(2, groups, self.num_features)
+        mean, var = statistics
+        if pooling is not None:
+            assert self.weight is not None
+            assert self.bias is not None
+            y = pooled_path_norm(x, self.weight, self.bias, mean, var, self.eps, pooling)
+        elif groups > 1 and rows.group_major:
+            y = path_batch_norm(x, self.weight, self.bias, mean, var, self.eps)
+        else:
+            view, inner = self._channels_by_path(x, layout)
+            weight: Tensor | None = self.weight
+            bias: Tensor | None = self.bias
+            if groups > 1 and weight is not None and bias is not None:
+                weight, bias = weight.repeat(groups), bias.repeat(groups)
+            # a momentum of one makes batch_norm hand out this batch's own statistics
+            y = F.batch_norm(view, mean.view(-1), var.view(-1), weight, bias, True, 1.0, self.eps)
+            y = self._rows_by_path(y, x, layout, inner)
+        if self.running_mean is not None and self.context.gather_statistics:
+            self._gather(statistics, rows)
+        return y
+
+    def _channels_by_path(self, x: Tensor, layout: RowLayout) -> tuple[Tensor, int]:
+        """View (B, G * C, ...) of example-major rows, and how many rows an example has inside."""
+        inner = x.shape[0] // (layout.examples * layout.groups)
+        if layout.groups == 1:
+            return x, 1
+        if inner == 1:
+            return x.reshape(layout.examples, -1, *x.shape[2:]), 1
+        x = x.reshape(layout.examples, layout.groups, inner, x.shape[1], -1).transpose(2, 3)
+        return x.reshape(layout.examples, -1, inner, x.shape[4]), inner
+
+    def _rows_by_path(self, y: Tensor, x: Tensor, layout: RowLayout, inner: int) -> Tensor:
+        if layout.groups == 1:
+            return y
+        if inner == 1:
+            # no view in autograd's eyes: an activation in place would make its gradient a copy
+            rows: Tensor = torch.ops.aten._unsafe_view(y, x.shape)
+            return rows
+        y = y.reshape(layout.examples, layout.groups, x.shape[1], inner, -1).transpose(2, 3)
+        return y.reshape(x.shape)
+
+    def _by_sample(self, x: Tensor, rows: RowGroups) -> Tensor:
+        """One statistic over all rows of this weight under one sample."""
+        layout = self._layout(x, rows)
+        view = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+        view = (
+            layout.split_first(view).flatten(4)
+            if x.ndim > 2
+            else layout.split_first(view)[..., None]
+        )
+        # a row of a common input counts once for every task that reads it
+        share = rows.multiplicity.to(view.dtype)
+        total = share.new_zeros(rows.num_segments).index_add(0, rows.segments, share)
+        share = share / total[rows.segments]
+
+        def pool(values: Tensor) -> Tensor:
+            by_group = values.mean((0, 2, 4)) * share[:, None]  # (G, C)
+            zeros = by_group.new_zeros(len(total), self.num_features)
+            return zeros.index_add(0, rows.segments, by_group)
+
+        mean = pool(view)
+        centred = view - mean[rows.segments][:, None, :, None]
+        var = pool(centred.square())
+        scale = (var + self.eps).rsqrt()[rows.segments]
+        if self.weight is not None:
+            scale = scale * self.weight
+        y = centred * scale[:, None, :, None]
+        if self.bias is not None:
+            y = y + self.bias[:, None]
+        if self.running_mean is not None and self.context.gather_statistics:
+            count = total[:, None] * (layout.examples * view.shape[2] * view.shape[4])
+            self._gather(torch.stack([mean, var * count / (count - 1)]).detach(), rows)
+        return layout.join_first(y).reshape(x.shape).to(x.dtype)
+
+    @torch.no_grad()
+    def _gather(self, statistics: Float[Tensor, "2 groups channels"], rows: RowGroups) -> None:
+        assert self.running_mean is not None
+        weights, visits = rows.coefficients(self.momentum, self.running_mean.dtype)
+        part, before = weights @ statistics.to(weights.dtype), self._gathered
+        if before is None:
+            self.context.gathered[self] = None
+        else:
+            # a part that does not hold a task's columns has no visit of its slot
+            part, visits = before.part + part, np.maximum(before.visits, visits)
+        self._gathered = _Gathered(part, visits)
+
+    def take_gathered(self) -> _Gathered | None:
+        """What the step gathered, once."""
+        found, self._gathered = self._gathered, None
+        return found
+
+    def add(self, found: _Gathered) -> None:
+        """Move the running averages on by what a step gathered, slot by slot."""
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        counts = torch.as_tensor(found.visits, device=found.part.device)[:, None]
+        for average, part in zip((self.running_mean, self.running_var), found.part, strict=True):
+            old = average.view(self.slots, -1)
+            if self.momentum is None:
+                assert self.num_batches_tracked is not None
+                before = self.num_batches_tracked.view(self.slots, 1)
+                total = (before + counts).clamp(min=1).to(part.dtype)
+                # a slot without visits keeps what it has
+                new = torch.where(counts > 0, (old * before + part) / total, old)
+            else:
+                new = old * (1 - self.momentum) ** counts.to(part.dtype) + part
+            average.copy_(new.view_as(average))
+        if self.num_batches_tracked is not None:
+            self.num_batches_tracked.add_(counts.view_as(self.num_batches_tracked))
+
+    def plain_buffer(self, name: str, task: int) -> Tensor:
+        """A buffer as the plain layer of one task has it."""
+        value: Tensor = getattr(self, name)
+        return value[task] if self.mode == "task" else value
+
+
+def route_norms(
+    module: nn.Module,
+    context: RoutingContext,
+    mode: Normalization,
+    num_tasks: int,
+    done: dict[nn.Module, nn.Module] | None = None,
+) -> nn.Module:
+    """Replace every batch norm in ``module``, itself included, and return the result.
+
+    ``done`` maps the layers replaced so far, so that a tied layer stays one layer.
+
+    Raises:
+        MtlError: if another kind of layer keeps running statistics, naming it.
+    """
+    done = {} if done is None else done
+    if type(module) in BATCH_NORMS:
+        if module not in done:
+            done[module] = RoutedBatchNorm(module, context, mode, num_tasks)
+        return done[module]
+    if isinstance(module, (RoutedBatchNorm, *FIXED_NORMS)):
+        return module
+    keeps = [name for name, _ in module.named_buffers(recurse=False) if "running_" in name]
+    if keeps:
+        raise MtlError(
+            f"layer {type(module).__name__} keeps running statistics ({', '.join(keeps)}) in a way "
+            f"that cannot be routed; known are {', '.join(c.__name__ for c in BATCH_NORMS)}"
+        )
+    for name, child in module._modules.items():
+        if child is not None:
+            module._modules[name] = route_norms(child, context, mode, num_tasks, done)
+    return module
+
+
+@torch.no_grad()
+def commit_statistics(norms: Iterable[RoutedBatchNorm]) -> None:
+    """Decay running averages once and add what a step gathered, few calls for all layers."""
+    averages: list[Tensor] = []
+    parts: list[Tensor] = []
+    decays: list[float] = []
+    counters: list[Tensor] = []
+    visits: list[int] = []
+    for norm in norms:
+        found = norm.take_gathered()
+        if found is None or norm.running_mean is None or norm.running_var is None:
+            continue
+        found = _Gathered(all_reduce_mean(found.part), found.visits)
+        if norm.slots > 1 or norm.momentum is None:
+            norm.add(found)
+            continue
+        count = int(found.visits[0])
+        averages += [norm.running_mean, norm.running_var]
+        parts += [found.part[0, 0], found.part[1, 0]]
+        decays += [(1 - norm.momentum) ** count] * 2
+        if norm.num_batches_tracked is not None:
+            counters.append(norm.num_batches_tracked)
+            visits.append(count)
+    if averages:
+        torch._foreach_mul_(averages, decays)
+        torch._foreach_add_(averages, parts)
+    if counters:
+        torch._foreach_add_(counters, visits)

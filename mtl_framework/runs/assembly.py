@@ -1,0 +1,199 @@
+"""What a run is made of: from a configuration to the networks of a suite's tasks."""
+
+import copy
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..support.arguments import complete_arguments
+from ..backbones.backbone import Backbone, PlainBackbone
+from ..backbones.config import PlainBackboneConfig
+from ..backbones.build import build_backbone, build_plain
+from .config import RunConfig
+from .strategy_checks import build_network, build_own_networks
+from ..data.images import ImageNormalization
+from ..support.errors import MtlError, UnknownNameError
+from ..networks.model import MultiTaskModel
+from ..plugins.options import NamedOptions
+from ..plugins.manager import Plugins
+from ..strategies.strategy import Strategy, StrategyConfig
+from ..data.tasks import Suite, Task
+from ..support.validation import KeyPath, validated
+
+
+@dataclass(frozen=True)
+class Assembly:
+    """A suite, the backbones of its tasks, and the networks that a strategy built of them.
+
+    ``backbones`` has an entry a task. Where all tasks have one backbone, each entry is that one, a
+    :class:`Backbone`.
+    """
+
+    suite: Suite
+    backbones: tuple[PlainBackbone, ...]
+    strategy: Strategy
+    network: MultiTaskModel
+
+
+def complete(
+    config: RunConfig, options: StrategyConfig, make_suite: Callable[..., Suite]
+) -> RunConfig:
+    """The config with all options of strategy and suite, so that later defaults change nothing."""
+    strategy = options.model_dump(mode="json")
+    suite = complete_arguments(make_suite, config.suite.options, ("suite",))
+    return config.model_copy(
+        update={
+            "strategy": NamedOptions(name=config.strategy.name, **strategy),
+            "suite": NamedOptions(name=config.suite.name, **suite),
+        }
+    )
+
+
+def completed(
+    saved: Mapping[str, Any], strategy: type[Strategy], make_suite: Callable[..., Suite]
+) -> Mapping[str, Any]:
+    """A saved config with the options that did not exist yet, at their defaults.
+
+    What is no config of this strategy and suite any more comes back as it is.
+    """
+    try:
+        config = validated(RunConfig, saved)
+        options = validated(strategy.Config, config.strategy.options, ("strategy",))
+        return complete(config, options, make_suite).model_dump(mode="json")
+    except MtlError:
+        return saved
+
+
+def announcement(config: RunConfig, suite: Suite) -> str:
+    """What the user reads while the networks are built."""
+    if not suite.common_backbone:
+        own = [task.backbone["name"] for task in suite.tasks if task.backbone is not None]
+        unused = f" ({config.backbone.name} is not used)" if len(own) == len(suite) else ""
+        names = dict.fromkeys([*own, *([] if unused else [config.backbone.name])])
+        return f"building {', '.join(names)} for {len(suite)} tasks of {suite.name}{unused}"
+    size = "x".join(map(str, suite.input_shape))
+    return f"building {config.backbone.name} for {len(suite)} tasks of {suite.name} ({size})"
+
+
+def find_suite(config: RunConfig, plugins: Plugins) -> Suite:
+    """The suite of a configuration, its tasks with the backbones that ``task_backbones`` gives.
+
+    Raises:
+        MtlError: if the suite cannot be made, or ``task_backbones`` names another task.
+    """
+    suite = plugins.suite(config.suite.name)(**config.suite.options)
+    given = config.task_backbones
+    for name in given:
+        if name not in suite.task_names:
+            raise UnknownNameError("task in task_backbones", name, suite.task_names)
+    if not given:
+        return suite
+    tasks = [
+        dataclasses.replace(task, backbone=_merged(task, config, given[task.name]))
+        if task.name in given
+        else task
+        for task in suite.tasks
+    ]
+    changed = copy.copy(suite)
+    changed.tasks, changed.common_backbone = tuple(tasks), False
+    return changed
+
+
+def assemble(
+    config: RunConfig, plugins: Plugins, suite: Suite, strategy: Strategy, trained: bool = False
+) -> Assembly:
+    """Build the networks; parameters are drawn from torch's global generator.
+
+    Args:
+        config: of the run.
+        plugins: where backbones are looked up.
+        suite: of the configuration, by :func:`find_suite`.
+        strategy: has built nothing yet.
+        trained: the weights come from a checkpoint, so that pretrained ones need not be loaded.
+
+    Raises:
+        MtlError: if a backbone cannot be built, or the strategy cannot share among them.
+    """
+    name = config.strategy.name
+    if suite.common_backbone:
+        shape = suite.input_shape
+        img_size = (shape[1], shape[2]) if len(shape) == 3 else None
+        factory = plugins.backbone(config.backbone.name)
+        backbone = build_backbone(
+            config.backbone, suite.in_chans, img_size, factory, shape, suite.common_input
+        )
+        used = _trained(backbone) if trained else backbone
+        network = build_network(name, strategy, used, suite)
+        return Assembly(suite, (backbone,) * len(suite), strategy, network)
+    backbones = own_backbones(config, plugins, suite)
+    each = [_trained(backbone) for backbone in backbones] if trained else backbones
+    network = build_own_networks(name, strategy, each, suite)
+    return Assembly(suite, tuple(backbones), strategy, network)
+
+
+def own_backbones(config: RunConfig, plugins: Plugins, suite: Suite) -> list[PlainBackbone]:
+    """The backbone of every task, its own or the run's; tasks that agree in all get one object.
+
+    Raises:
+        MtlError: naming the task whose backbone is not one, or cannot take the task's inputs.
+    """
+    made: dict[tuple[object, ...], PlainBackbone] = {}
+    found = []
+    for task in suite.tasks:
+        values = _run_values(config) if task.backbone is None else task.backbone
+        plain = validated(PlainBackboneConfig, values, _path(task))
+        examples, outputs = task.train, task.objective.num_outputs
+        key = (plain.model_dump_json(), examples.input_shape, examples.inputs.dtype, outputs)
+        if key not in made:
+            factory = plugins.backbone(plain.name)
+            made[key] = build_plain(
+                plain, examples.input_shape, examples.inputs.dtype, outputs, factory
+            )
+        found.append(made[key])
+    return found
+
+
+def normalizations(
+    suite: Suite, backbones: Sequence[PlainBackbone]
+) -> tuple[ImageNormalization, ...]:
+    """What every task's images are normalized by: what the suite says, else its backbone."""
+    return tuple(
+        task.normalization or ImageNormalization(backbone.mean, backbone.std)
+        for task, backbone in zip(suite.tasks, backbones, strict=True)
+    )
+
+
+def joint_name(backbones: tuple[PlainBackbone, ...]) -> str:
+    """Names of all different backbones, joined by ``+``."""
+    return "+".join(dict.fromkeys(backbone.name for backbone in backbones))
+
+
+def common_backbone(backbones: tuple[PlainBackbone, ...]) -> Backbone | None:
+    """The backbone that all tasks share, where they have one."""
+    return backbones[0] if isinstance(backbones[0], Backbone) else None
+
+
+def _merged(task: Task, config: RunConfig, given: Mapping[str, Any]) -> dict[str, Any]:
+    """What the run says about a task's backbone, over what the suite says."""
+    base = dict(_run_values(config) if task.backbone is None else task.backbone)
+    if given.get("name", base["name"]) != base["name"]:
+        base = {}  # arguments for another model
+    merged = {**base, **given}
+    if isinstance(base.get("args"), Mapping) and isinstance(given.get("args"), Mapping):
+        merged["args"] = {**base["args"], **given["args"]}
+    return merged
+
+
+def _run_values(config: RunConfig) -> dict[str, Any]:
+    """The run's own backbone, without what only shared ones have."""
+    return config.backbone.model_dump(include=set(PlainBackboneConfig.model_fields))
+
+
+def _path(task: Task) -> KeyPath:
+    return ("task_backbones", task.name)
+
+
+def _trained(backbone: Any) -> Any:
+    recipe = dataclasses.replace(backbone.recipe, pretrained=False)
+    return dataclasses.replace(backbone, recipe=recipe)

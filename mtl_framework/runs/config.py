@@ -1,0 +1,99 @@
+"""A run's complete configuration, validated."""
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+from ..backbones.config import BackboneConfig, _one_or_more
+from ..plugins.options import NamedOptions
+from ..support.validation import validated
+from ..support.yamls import dump_yaml
+
+_DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
+
+
+def _check_device(value: str) -> str:
+    if not _DEVICE.fullmatch(value):
+        raise ValueError("should be auto, cpu, mps, cuda or cuda:N")
+    return value
+
+
+def _named(value: Any) -> Any:
+    return {"name": value} if isinstance(value, str) else value
+
+
+Observer = Annotated[NamedOptions, BeforeValidator(_named)]
+TaskBackbone = Annotated[dict[str, Any], BeforeValidator(_named)]
+
+
+class RunConfig(BaseModel):
+    """Everything that determines a run."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    strategy: NamedOptions = NamedOptions(name="lws")
+    backbone: BackboneConfig = BackboneConfig()
+    task_backbones: dict[str, TaskBackbone] = Field(
+        default_factory=dict,
+        description="networks of single tasks' own, by task: a name, or name, pretrained, "
+        "small_images and args; they go before those that the suite names",
+    )
+    suite: NamedOptions = NamedOptions(name="alphabets")
+    iterations: int = Field(default=300, ge=1, description="steps of the strategy's training loop")
+    seed: int = Field(default=0, ge=0, lt=2**31, description="of weights, batches and sampling")
+    batch_size: int = Field(
+        default=16, ge=1, description="training examples a task, unless it has its own"
+    )
+    device: Annotated[str, AfterValidator(_check_device)] = Field(
+        default="auto", description="auto, cpu, mps, cuda or cuda:N"
+    )
+    precision: Literal["fp32", "bf16"] = Field(default="fp32", description="of forward passes")
+    eval_every: int = Field(default=100, ge=1, description="iterations between evaluations")
+    eval_batch_size: int = Field(
+        default=256, ge=1, description="rows a forward pass when evaluating"
+    )
+    reestimate_statistics: int = Field(
+        default=0,
+        ge=0,
+        description="training batches by which running averages of batch norms are measured anew "
+        "before every evaluation; 0: evaluate with those of training",
+    )
+    log_every: int = Field(
+        default=10, ge=1, description="iterations between lines of metrics.jsonl"
+    )
+    observers: Annotated[tuple[Observer, ...], BeforeValidator(_one_or_more)] = Field(
+        default=(), description="names of observers, or mappings with name and options"
+    )
+    keep_on_device: Literal["auto", "always", "never"] = Field(
+        default="auto",
+        description="inputs in the device's memory, batched there, or read when needed by worker "
+        "processes; auto: kept up to 2 GiB; batches are the same either way",
+    )
+    data_workers: int | None = Field(
+        default=None,
+        ge=0,
+        le=64,
+        description="processes that read images from files; default: one a spare CPU core, at "
+        "most 4; 0: the run's own",
+    )
+    memory_budget: int | None = Field(
+        default=None,
+        ge=1,
+        description="MiB for the activations of one pass; larger passes run in chunks",
+    )
+
+
+def check_config(values: Mapping[str, Any]) -> RunConfig:
+    """A run's configuration from plain values; the plugins' own options stay unchecked.
+
+    Raises:
+        MtlError: naming the first key that is wrong, its value and what is allowed.
+    """
+    return validated(RunConfig, values)
+
+
+def dump(config: RunConfig) -> str:
+    """The configuration as YAML; :func:`mtl_framework.runs.resolve.read_file` reads it back."""
+    return dump_yaml(config.model_dump(mode="json"))

@@ -1,0 +1,169 @@
+"""A run's folder: what lies where, and whether a run may start or go on in it."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..support.files import sync_directory, write_text
+from .checkpoint import Checkpoints
+from .config import RunConfig, dump
+from ..support.errors import MtlError
+from ..support.yamls import read_yaml
+
+#: Options by which a suite says where its data lies and whether to fetch it, not what it is.
+LOCATION = ("suite.data_root", "suite.download")
+# What may differ when a run goes on: nothing that a single step depends on.
+CHANGEABLE = (
+    "iterations", "device", "log_every", "observers", "keep_on_device", "data_workers", *LOCATION
+)  # fmt: skip
+
+
+class RunFolder:
+    """Paths of a run's files.
+
+    Args:
+        path: the folder; it need not exist yet.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.config = path / "config.yaml"
+        self.metrics = path / "metrics.jsonl"
+        self.result = path / "result.json"
+        self.data = path / "data.json"
+        self.checkpoints = Checkpoints(path / "checkpoint")
+
+    def check_free(self) -> None:
+        """Refuse a folder that holds a run.
+
+        Raises:
+            MtlError: naming what was found and what to do.
+        """
+        if self.path.exists() and not self.path.is_dir():
+            raise MtlError(f"output {self.path} is a file; give a folder")
+        for file in (self.config, self.metrics, self.result, self.checkpoints.directory):
+            if file.exists():
+                raise MtlError(
+                    f"output folder {self.path} already holds a run ({file.name}); give another "
+                    "folder, or --resume to go on with that run"
+                )
+
+    def load(
+        self, config: RunConfig, completed: Callable[[Mapping[str, Any]], Mapping[str, Any]]
+    ) -> dict[str, Any] | None:
+        """The state to go on from; ``None`` where the run was stopped before its first checkpoint.
+
+        Args:
+            config: of the run that shall go on; it must be the folder's but for the keys in
+                ``CHANGEABLE``, and may ask for more iterations.
+            completed: gives a saved config the options that came later, at their defaults.
+
+        Raises:
+            MtlError: if there is no run, it has another config, or its checkpoint is damaged.
+        """
+        if not self.path.is_dir():
+            raise MtlError(f"there is no run to resume in {self.path}")
+        iteration = self.checkpoints.latest("last")
+        if self.config.exists():
+            check_same(completed(read_yaml(self.config)[0]), config, str(self.config))
+        elif iteration is not None or self.metrics.exists() or self.result.exists():
+            raise MtlError(f"cannot resume in {self.path}: its config.yaml is missing")
+        if iteration is None:
+            return None
+        state = self.checkpoints.load("last", iteration)
+        where = str(self.checkpoints.stem("last", iteration))
+        if not isinstance(state.get("config"), dict) or state.get("iteration") != iteration:
+            raise MtlError(f"checkpoint {where} is not that of a run's iteration {iteration}")
+        check_same(completed(state["config"]), config, where)
+        return state
+
+    def check_data(self, record: Mapping[str, Any]) -> None:
+        """Refuse to go on with other data than the run began with.
+
+        Args:
+            record: what the suite's data is now.
+
+        Raises:
+            MtlError: naming the first difference.
+        """
+        if not self.data.exists():
+            return
+        try:
+            saved = json.loads(self.data.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise MtlError(f"cannot read {self.data}: {error}") from error
+        found = first_difference(saved, json.loads(json.dumps(record)))
+        if found is not None:
+            key, old, new = (text if len(text) <= 80 else f"{text[:77]}..." for text in found)
+            raise MtlError(
+                f"cannot resume: the data has changed since {self.data} was written: {key} was "
+                f"{old}, and is {new} now"
+            )
+
+    def claim(self, config: RunConfig, record: Mapping[str, Any] | None = None) -> None:
+        """Make the folder, and write the complete config into it.
+
+        Args:
+            config: of the run.
+            record: what its data is, where the suite says so.
+
+        Raises:
+            MtlError: if that cannot be done.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            sync_directory(self.path.parent)
+        except OSError as error:
+            raise MtlError(f"cannot make folder {self.path}: {error.strerror}") from error
+        if record:
+            write_text(self.data, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+        write_text(self.config, dump(config))
+
+
+def check_same(saved: Mapping[str, Any], config: RunConfig, where: str) -> None:
+    """Refuse to go on with another config than the one saved.
+
+    Raises:
+        MtlError: naming the first key that differs, and both values.
+    """
+    wanted = config.model_dump(mode="json")
+    found = first_difference(without(saved, CHANGEABLE), without(wanted, CHANGEABLE))
+    if found is not None:
+        key, old, new = found
+        raise MtlError(
+            f"cannot resume: {key} is {old} in {where}, but {new} now (only "
+            f"{', '.join(CHANGEABLE)} may change)"
+        )
+    iterations = saved.get("iterations")
+    if not isinstance(iterations, int) or iterations > config.iterations:
+        raise MtlError(
+            f"cannot resume: iterations is {iterations} in {where}, but {config.iterations} now; "
+            "it may only grow"
+        )
+
+
+def without(config: Mapping[str, Any], keys: Sequence[str]) -> dict[str, Any]:
+    """A config but for some keys, with a dot before those within a section."""
+    found = {key: value for key, value in config.items() if key not in keys}
+    for key in keys:
+        section, dot, inner = key.partition(".")
+        if dot and isinstance(found.get(section), Mapping):
+            found[section] = {k: v for k, v in found[section].items() if k != inner}
+    return found
+
+
+def first_difference(
+    old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = ""
+) -> tuple[str, str, str] | None:
+    """Dotted key and both values, as text, of the first entry in which two configs differ."""
+    for key in [*new, *(key for key in old if key not in new)]:
+        a, b = old.get(key), new.get(key)
+        if isinstance(a, Mapping) and isinstance(b, Mapping):
+            found = first_difference(a, b, f"{prefix}{key}.")
+            if found is not None:
+                return found
+        elif a != b or (key in old) != (key in new):
+            texts = (repr(x[key]) if key in x else "not set" for x in (old, new))
+            return (f"{prefix}{key}", *texts)  # type: ignore[return-value]
+    return None

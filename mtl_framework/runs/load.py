@@ -1,0 +1,251 @@
+"""A saved run, ready to be used."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Float, Shaped
+from torch import Tensor, nn
+
+from .assembly import assemble, common_backbone, find_suite, normalizations
+from ..backbones.backbone import Backbone, PlainBackbone
+from .config import RunConfig
+from ..data.placement import usable_workers
+from ..support.devices import resolve_device
+from ..support.errors import MtlError
+from ..networks.evaluation import Evaluation, evaluate
+from .folder import CHANGEABLE, RunFolder, first_difference, without
+from .resolve import Layer, read_file, resolve
+from ..networks.model import MultiTaskModel
+from ..plugins.manager import Plugins
+from ..data.preprocessing import Preprocessing
+from ..backbones.recurrent import fresh_state
+from ..support.seeding import untouched_generators
+from ..strategies.strategy import Strategy
+from ..data.tasks import Suite
+from ..support.validation import validated
+from ..support.yamls import read_yaml
+
+Which = Literal["last", "best"]
+
+
+@dataclass(frozen=True)
+class LoadedRun:
+    """The networks of a run as it saved them, in evaluation mode. Made by :func:`load_run`.
+
+    Args:
+        directory: the run's folder.
+        config: of the run.
+        iteration: after which the networks were saved.
+        suite: the tasks.
+        backbones: one a task; where all share one, each entry is that one.
+        strategy: which the networks belong to.
+        network: the networks.
+        preprocessings: of the inputs, a task each.
+        device: where the networks are.
+    """
+
+    directory: Path
+    config: RunConfig
+    iteration: int
+    suite: Suite
+    backbones: tuple[PlainBackbone, ...]
+    strategy: Strategy
+    network: MultiTaskModel
+    preprocessings: tuple[Preprocessing, ...]
+    device: torch.device
+
+    @property
+    def backbone(self) -> Backbone:
+        """The backbone that all tasks have in common.
+
+        Raises:
+            MtlError: if tasks have their own: see ``backbones``.
+        """
+        found = common_backbone(self.backbones)
+        if found is None:
+            raise MtlError(f"tasks of suite {self.suite.name!r} have backbones of their own")
+        return found
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """How inputs become what the networks read, where that is the same for all tasks.
+
+        Raises:
+            MtlError: if tasks differ in it: see ``preprocessings``.
+        """
+        if any(other != self.preprocessings[0] for other in self.preprocessings):
+            raise MtlError(f"tasks of suite {self.suite.name!r} have different inputs")
+        return self.preprocessings[0]
+
+    def predict(
+        self, task: int | str, inputs: Shaped[Tensor, "rows *dims"]
+    ) -> Float[Tensor, "rows *outputs"]:
+        """Outputs (logits, or numbers) of one task's network for inputs as the suite has them.
+
+        A recurrent network begins anew: rows are the beginnings of streams.
+
+        Args:
+            task: name or position.
+            inputs: (N, ...) of the task's shape; images as uint8 or floats from 0 to 1.
+
+        Raises:
+            MtlError: if there is no such task, or inputs have another shape.
+        """
+        number = self.suite.index(task)
+        with torch.no_grad(), fresh_state(self.network):
+            prepared = self.preprocessings[number](inputs).to(self.device)
+            return self.network.predict(number, prepared)
+
+    def extract(self, task: int | str) -> nn.Module:
+        """One task's network on its own, on the CPU, in evaluation mode.
+
+        It reads preprocessed inputs: ``run.extract(0)(run.preprocessings[0](inputs))``.
+
+        Raises:
+            MtlError: if there is no such task.
+        """
+        return self.network.extract(self.suite.index(task))
+
+    def evaluate(self, suite: Suite | None = None) -> Evaluation:
+        """Metrics on the validation and test examples of a suite; default: the run's own.
+
+        Raises:
+            MtlError: if the suite's tasks are not those of the networks.
+        """
+        suite = suite or self.suite
+        check_tasks(suite, self.suite)
+        return evaluate(
+            self.network,
+            suite,
+            self.iteration,
+            self.device,
+            self.config.eval_batch_size,
+            normalizations(suite, self.backbones),
+            usable_workers(self.config.data_workers),
+        )
+
+
+def load_run(
+    path: str | Path,
+    *,
+    which: Which = "last",
+    device: str = "cpu",
+    plugins: Plugins | None = None,
+    data_root: str | None = None,
+) -> LoadedRun:
+    """The networks of a run.
+
+    The suite is built again, so its data has to be where it was, or in ``data_root``; the run's
+    strategy has to be installed. Nothing in the folder is changed, and nothing from it is executed.
+
+    Args:
+        path: the run's folder.
+        which: ``"last"``: after the last step, as ``test`` of ``result.json`` reports;
+            ``"best"``: those that validation preferred.
+        device: where to put the networks.
+        plugins: where names are looked up; default: all installed ones.
+        data_root: where the suite's files lie now; default: where they were.
+
+    Raises:
+        MtlError: if there is no run, a file is damaged, or names or options do not fit.
+    """
+    folder = RunFolder(Path(path))
+    state = _state(folder, which)
+    plugins = Plugins.load() if plugins is None else plugins
+    moved = Layer({"suite": {"data_root": data_root}} if data_root is not None else {})
+    config = resolve(plugins, [read_file(folder.config), moved])
+    strategy_class = plugins.strategy(config.strategy.name)
+    options = validated(strategy_class.Config, config.strategy.options, ("strategy",))
+    target = resolve_device(device)
+    suite = find_suite(config, plugins)
+    with untouched_generators(target):
+        strategy = strategy_class(options, seed=0)
+        parts = assemble(config, plugins, suite, strategy, trained=True)
+        network = parts.network
+        network.precision = config.precision
+        strategy.network = network
+        _restore(strategy, network, state, folder, which)
+    network.to(target).eval()
+    preprocessings = tuple(
+        Preprocessing(b.input_shape, *normalization, b.input_dtype, task.image_transform)
+        for task, b, normalization in zip(
+            suite.tasks, parts.backbones, normalizations(suite, parts.backbones), strict=True
+        )
+    )
+    return LoadedRun(
+        folder.path,
+        config,
+        int(state["iteration"]),
+        suite,
+        parts.backbones,
+        strategy,
+        network,
+        preprocessings,
+        target,
+    )
+
+
+def check_tasks(found: Suite, wanted: Suite) -> None:
+    """Refuse a suite whose tasks the networks of another one cannot be measured on.
+
+    Raises:
+        MtlError: naming the first difference.
+    """
+    if found.task_names != wanted.task_names:
+        raise MtlError(
+            f"suite {found.name!r} has the tasks {', '.join(found.task_names)}, the run "
+            f"{', '.join(wanted.task_names)}"
+        )
+    if found.input_shapes != wanted.input_shapes:
+        shapes = zip(found.input_shapes, wanted.input_shapes, strict=True)
+        here, there = next(pair for pair in shapes if pair[0] != pair[1])
+        raise MtlError(f"suite {found.name!r} has inputs of shape {here}, the run of {there}")
+    for mine, theirs in zip(found.tasks, wanted.tasks, strict=True):
+        if mine.objective != theirs.objective:
+            raise MtlError(
+                f"task {mine.name!r} of suite {found.name!r} is {mine.objective}, that of the run "
+                f"{theirs.objective}"
+            )
+
+
+def _state(folder: RunFolder, which: Which) -> dict[str, Any]:
+    """A checkpoint's content, with ``iteration``."""
+    if not folder.config.is_file():
+        raise MtlError(f"there is no run in {folder.path} (no config.yaml)")
+    iteration = folder.checkpoints.latest(which)
+    if iteration is None:
+        hint = "; only runs with validation examples have one" if which == "best" else ""
+        raise MtlError(f"run {folder.path} has no {which!r} checkpoint{hint}")
+    state = folder.checkpoints.load(which, iteration)
+    where = folder.checkpoints.stem(which, iteration)
+    saved, here = state.get("config"), read_yaml(folder.config)[0]
+    if not isinstance(saved, dict):
+        raise MtlError(f"checkpoint {where} is not that of a run")
+    old, new = (without(config, CHANGEABLE) for config in (saved, here))
+    found = first_difference(old, new)
+    if found is not None:
+        key, was, now = found
+        raise MtlError(
+            f"{folder.config} does not belong to checkpoint {where}: {key} is {now}, it was {was}"
+        )
+    return {**state, "iteration": iteration}
+
+
+def _restore(
+    strategy: Strategy,
+    network: MultiTaskModel,
+    state: dict[str, Any],
+    folder: RunFolder,
+    which: Which,
+) -> None:
+    try:
+        if which == "best":
+            network.load_state_dict(state["network"])
+        else:
+            strategy.load_state_dict(state["strategy"])
+    except (MtlError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        where = folder.checkpoints.stem(which, state["iteration"])
+        reason = " ".join(str(error).split())[:300]
+        raise MtlError(f"checkpoint {where} does not fit this run: {reason}") from error

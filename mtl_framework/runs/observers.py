@@ -1,0 +1,166 @@
+"""The host's own observers: the metrics file and the progress bar.
+
+They implement the same hooks as a plugin's observer. A run calls these two itself, because their
+failing must stop it, where a plugin's failing must not.
+"""
+
+import json
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+
+from ..support.errors import MtlError
+from ..networks.evaluation import Evaluation, split_text
+from ..plugins.hookspecs import hookimpl
+from ..strategies.context import TrainingRun
+from ..strategies.strategy import Step
+
+
+class MetricsFile:
+    """One line of JSON every ``log_every`` steps, and one for every evaluation.
+
+    Lines of steps hold ``iteration``, ``loss``, ``loss_per_task`` (where the strategy reports it;
+    null for a task without a label in the step, which the mean leaves out), ``metrics`` and
+    ``seconds``; those of evaluations ``iteration``, ``evaluation`` (figures by
+    split) and ``seconds``.
+
+    Args:
+        path: of the file; it is made if it does not exist.
+        keep: bytes to keep of an earlier part of the run, cut back to whole lines.
+
+    Raises:
+        MtlError: if the file cannot be opened.
+    """
+
+    def __init__(self, path: Path, keep: int = 0) -> None:
+        self.path = path
+        try:
+            self._handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
+            kept = path.read_bytes()[:keep]
+            os.ftruncate(self._handle, kept.rfind(b"\n") + 1)
+        except OSError as error:
+            raise self._error(error) from error
+
+    @hookimpl
+    def mtl_step(self, run: TrainingRun, step: Step) -> None:
+        """Write a line if it is time."""
+        if run.iteration % run.log_every:
+            return
+        loss, per_task = run.losses(step)
+        line: dict[str, Any] = {"iteration": run.iteration, "loss": loss}
+        if per_task:
+            line["loss_per_task"] = per_task
+        metrics = {name: _number(value) for name, value in step.metrics.items()}
+        self._write({**line, "metrics": metrics, "seconds": round(run.seconds, 3)})
+
+    @hookimpl
+    def mtl_evaluated(self, run: TrainingRun, evaluation: Evaluation) -> None:
+        """Write a line."""
+        splits = {name: asdict(metrics) for name, metrics in evaluation.splits.items()}
+        seconds = round(run.seconds, 3)
+        self._write({"iteration": evaluation.iteration, "evaluation": splits, "seconds": seconds})
+
+    def sync(self) -> int:
+        """Bring everything written to the disk; returns the length of the file in bytes."""
+        try:
+            os.fsync(self._handle)
+            return os.fstat(self._handle).st_size
+        except OSError as error:
+            raise self._error(error) from error
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self._handle)
+
+    def _write(self, line: Mapping[str, Any]) -> None:
+        data = json.dumps(line, allow_nan=False).encode() + b"\n"
+        try:
+            while data:
+                data = data[os.write(self._handle, data) :]
+        except OSError as error:
+            raise self._error(error) from error
+
+    def _error(self, error: OSError) -> MtlError:
+        return MtlError(f"cannot write {self.path}: {error.strerror}")
+
+
+class Progress:
+    """A progress bar with loss, entropy, rate and time left; a line for every evaluation.
+
+    Where the console is no terminal there are only the lines.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self._bar = Bar(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=None),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[figures]}"),
+            TimeRemainingColumn(compact=True),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self._first = (0, 0.0)
+
+    @hookimpl
+    def mtl_run_started(self, run: TrainingRun) -> None:
+        """Show the bar."""
+        self._first = (run.iteration, run.seconds)
+        self._row = self._bar.add_task(
+            run.strategy_name, total=run.iterations, completed=run.iteration, figures=""
+        )
+        self._bar.start()
+
+    @hookimpl
+    def mtl_step(self, run: TrainingRun, step: Step) -> None:
+        """Move the bar; figures are read only when the device need not be waited for."""
+        if self._bar.disable:
+            return
+        self._bar.update(self._row, completed=run.iteration)
+        first = run.iteration == self._first[0] + 1
+        if run.device.type == "cpu" or first or run.iteration % run.log_every == 0:
+            loss, _ = run.losses(step)
+            figures = [] if loss is None else [f"loss {loss:.3f}"]
+            entropy = _number(step.metrics.get("entropy", math.nan))
+            if isinstance(entropy, float):
+                figures.append(f"entropy {entropy:.3f}")
+            elapsed = max(run.seconds - self._first[1], 1e-9)
+            figures.append(f"{(run.iteration - self._first[0]) / elapsed:.1f} it/s")
+            self._bar.update(self._row, figures=" · ".join(figures))
+
+    @hookimpl
+    def mtl_evaluated(self, run: TrainingRun, evaluation: Evaluation) -> None:
+        """Say what was found."""
+        metrics = {task.name: task.objective.metric for task in run.suite.tasks}
+        figures = [
+            f"{name} {split_text(split, metrics)}" for name, split in evaluation.splits.items()
+        ]
+        unit = f"{next(iter(metrics.values()))}: " if len(set(metrics.values())) == 1 else ""
+        text = f"iteration {evaluation.iteration}/{run.iterations}: {unit}{', '.join(figures)}"
+        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    def close(self) -> None:
+        """Take the bar away from further updates."""
+        self._bar.stop()
+
+
+def _number(value: Any) -> Any:
+    """A metric as JSON has it: a number or nested lists; what is not finite becomes null.
+
+    Tensors, and numpy's arrays and numbers, become plain ones.
+    """
+    return _finite(value.tolist() if hasattr(value, "tolist") else value)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

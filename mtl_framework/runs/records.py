@@ -1,0 +1,201 @@
+"""Runs as comparisons and reports see them: figures of each, read from their folders."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+from .checkpoint import Checkpoints
+from ..support.errors import MtlError
+from ..networks.evaluation import SplitMetrics
+from .resolve import read_file
+from ..networks.result import History, Result
+
+Select = Literal["last", "best"]
+State = Literal["waiting", "stopped", "done", "failed"]
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """One run of a comparison.
+
+    Args:
+        strategy: what the comparison or report calls the run's setting.
+        suite: what it calls the suite.
+        backbone: what it calls the backbone.
+        seed: of the run.
+        directory: of the run.
+        iterations: that it was asked for.
+        state: ``done`` where there is a result.
+        result: of a finished run.
+        error: why a run failed, in one line.
+    """
+
+    strategy: str
+    suite: str
+    backbone: str
+    seed: int
+    directory: Path
+    iterations: int
+    state: State
+    result: Result | None = None
+    error: str | None = field(default=None)
+
+    def figures(self, select: Select = "last") -> SplitMetrics | None:
+        """Test figures of the networks that count; ``None`` where there are none.
+
+        ``best`` falls back to the last step where there is no validation split.
+        """
+        if self.result is None:
+            return None
+        if select == "best" and self.result.best is not None:
+            return self.result.best.test
+        return self.result.test
+
+    @cached_property
+    def history(self) -> History:
+        """Read from the run's metrics file; empty where there is none."""
+        return read_history(self.directory / "metrics.jsonl")
+
+    @cached_property
+    def config(self) -> Mapping[str, Any]:
+        """The run's complete config, as plain values.
+
+        Raises:
+            MtlError: if it cannot be read.
+        """
+        return read_file(self.directory / "config.yaml").values
+
+    def checkpoint(self) -> dict[str, Any]:
+        """The strategy's saved state: what its ``state_dict`` returned after the last step.
+
+        Raises:
+            MtlError: if there is no checkpoint, or it is damaged.
+        """
+        checkpoints = Checkpoints(self.directory / "checkpoint")
+        iteration = checkpoints.latest("last")
+        if iteration is None:
+            raise MtlError(f"there is no checkpoint in {self.directory}")
+        state: dict[str, Any] = checkpoints.load("last", iteration)["strategy"]
+        return state
+
+
+def read_history(file: Path) -> History:
+    """Read a metrics file; a last line that is cut short is left out.
+
+    Raises:
+        MtlError: naming the line that is not one of a run's metrics file.
+    """
+    evaluations: dict[int, Mapping[str, Any]] = {}
+    metrics: dict[str, list[tuple[int, Any]]] = {}
+    for line in _lines(file):
+        iteration = int(line["iteration"])
+        if "evaluation" in line:
+            evaluations[iteration] = line["evaluation"]
+        for name, value in line.get("metrics", {}).items():
+            metrics.setdefault(name, []).append((iteration, value))
+    return History(
+        tuple(sorted(evaluations.items())), {name: tuple(rows) for name, rows in metrics.items()}
+    )
+
+
+def _lines(file: Path) -> Iterator[dict[str, Any]]:
+    try:
+        complete = file.read_bytes().split(b"\n")[:-1]
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise MtlError(f"cannot read {file}: {error.strerror}") from error
+    for number, text in enumerate(complete, 1):
+        try:
+            line = json.loads(text)
+            int(line["iteration"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise MtlError(f"{file}:{number} is no line of a run's metrics") from error
+        yield line
+
+
+@dataclass(frozen=True)
+class Group:
+    """The runs that can be compared with each other: one suite, one backbone.
+
+    ``strategies`` are in the order of the comparison.
+    """
+
+    suite: str
+    backbone: str
+    records: tuple[RunRecord, ...]
+
+    @property
+    def strategies(self) -> tuple[str, ...]:
+        """Labels that occur, in order."""
+        return tuple(dict.fromkeys(record.strategy for record in self.records))
+
+    def of(self, strategy: str) -> list[RunRecord]:
+        """All runs of one strategy."""
+        return [record for record in self.records if record.strategy == strategy]
+
+    def done(self, strategy: str) -> list[RunRecord]:
+        """Its finished runs, by seed."""
+        found = [record for record in self.of(strategy) if record.result is not None]
+        return sorted(found, key=lambda record: record.seed)
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """Names of the tasks, from the first result; none where no run has ended."""
+        for record in self.records:
+            if record.result is not None:
+                return tuple(record.result.test.per_task)
+        return ()
+
+    @property
+    def metrics(self) -> Mapping[str, str]:
+        """Name of every task's metric, from the first result; none where no run has ended."""
+        for record in self.records:
+            if record.result is not None:
+                return record.result.metrics
+        return {}
+
+    @property
+    def mixed(self) -> bool:
+        """Whether the tasks have different metrics, so that their mean means nothing."""
+        return len(set(self.metrics.values())) > 1
+
+    @property
+    def unit(self) -> str:
+        """What the errors are measured in, e.g. ``error %``; ``mixed`` where tasks differ."""
+        return "mixed" if self.mixed else next(iter(self.metrics.values()), "error")
+
+    @property
+    def networks(self) -> str:
+        """Backbones of the tasks' own, where they have some, else what the group's is called."""
+        results = [record.result for record in self.records if record.result is not None]
+        own = {result.backbone for result in results if result.backbones is not None}
+        return ", ".join(sorted(own)) or self.backbone
+
+
+def make_groups(records: Iterable[RunRecord]) -> list[Group]:
+    """Runs by suite and backbone, in the order of their first occurrence.
+
+    Raises:
+        MtlError: if runs of one group do not have the same tasks.
+    """
+    found: dict[tuple[str, str], list[RunRecord]] = {}
+    for record in records:
+        found.setdefault((record.suite, record.backbone), []).append(record)
+    groups = [Group(suite, backbone, tuple(runs)) for (suite, backbone), runs in found.items()]
+    for group in groups:
+        _check_tasks(group)
+    return groups
+
+
+def _check_tasks(group: Group) -> None:
+    for record in group.records:
+        tasks: Sequence[str] = tuple(record.result.test.per_task) if record.result else group.tasks
+        if tuple(tasks) != group.tasks:
+            raise MtlError(
+                f"{record.directory} has the tasks {', '.join(tasks)}, but other runs of suite "
+                f"{group.suite!r} have {', '.join(group.tasks)}: report them apart"
+            )

@@ -1,0 +1,237 @@
+"""A run's configuration from its layers: defaults, preset, config file, command line.
+
+Later layers win. What comes out is complete: every option of the strategy and the suite is in it,
+and no preset any more, so that it says the same when defaults or presets change.
+"""
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..support.arguments import complete_arguments
+from .config import RunConfig
+from ..support.errors import MtlError, UnknownNameError
+from ..support.validation import KeyPath, unknown_key, validated
+from ..support.yamls import parse_scalar, read_yaml
+
+if TYPE_CHECKING:
+    from ..plugins.manager import Plugins
+    from ..strategies.strategy import Strategy
+
+NAMED = ("strategy", "backbone", "suite")
+_PRESET = ("strategy", "preset")
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Some of a config's keys.
+
+    Args:
+        values: nested as in a config file; ``strategy: lws`` may stand for a name alone.
+        source: file or preset that they come from; empty: the command line.
+        lines: of the keys in the file, by path.
+    """
+
+    values: Mapping[str, Any]
+    source: str = ""
+    lines: Mapping[KeyPath, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One ``--set key=value``; ``key`` is split at its dots."""
+
+    key: KeyPath
+    value: Any
+
+
+def read_file(path: Path) -> Layer:
+    """A config file.
+
+    Raises:
+        MtlError: naming file and line if it cannot be read or is not a mapping of keys to values.
+    """
+    values, lines = read_yaml(path)
+    return Layer(values, str(path), lines)
+
+
+def parse_setting(text: str) -> Setting:
+    """``key=value``, the value in YAML: ``samples=4``, ``backbone.shared=[stem,layer1.0]``.
+
+    Raises:
+        MtlError: if there is no key, or the value is not YAML.
+    """
+    key, equals, value = text.partition("=")
+    parts = tuple(part.strip() for part in key.split("."))
+    if not equals or not all(parts):
+        raise MtlError(f"--set should be key=value, found {text!r}")
+    return Setting(parts, parse_scalar(value, f"--set {key}"))
+
+
+def resolve(
+    plugins: "Plugins", layers: Sequence[Layer] = (), settings: Sequence[Setting] = ()
+) -> RunConfig:
+    """The complete configuration of a run.
+
+    A layer's options for a strategy or suite are dropped where a later layer names another one.
+    A setting whose first key is no top-level key is an option of the strategy. A preset may stand
+    at the top, which wins, or within the strategy.
+
+    Args:
+        plugins: where strategy and suite, and thus their options, are looked up.
+        layers: the lowest first.
+        settings: applied after all layers, in their order.
+
+    Raises:
+        MtlError: naming the first key that is wrong, where it stands, its value and what is
+            allowed.
+    """
+    layers = [_normalized(layer) for layer in layers]
+    defaults = Layer({key: {"name": getattr(RunConfig(), key).name} for key in NAMED})
+    settings = [_with_name(setting) for setting in settings]
+    strategy_name = _name("strategy", [defaults, *layers], settings)
+    strategy = plugins.strategy(strategy_name)
+    preset = _preset(strategy_name, strategy, layers, settings)
+    layers = [defaults, *([preset] if preset else []), *layers]
+    settings = [_placed(s, strategy) for s in settings if s.key != ("preset",)]
+
+    names = {key: _name(key, layers, settings) for key in NAMED}
+    values: dict[str, Any] = {}
+    for layer in layers:
+        _merge(values, layer, names)
+    values = copy.deepcopy(values)  # settings go deep, and a preset belongs to its strategy
+    for setting in settings:
+        _apply(values, setting)
+    overridden = {setting.key for setting in settings}
+
+    def locate(key: KeyPath) -> str:
+        if any(key[: len(path)] == path for path in overridden):
+            return ""
+        for layer in reversed(layers):
+            if _holds(layer.values, key):
+                line = layer.lines.get(key)
+                place = f"{layer.source}:{line}" if line else layer.source
+                return f"{place}: " if place else ""
+        return ""
+
+    config = validated(RunConfig, values, locate=locate)
+    options = validated(strategy.Config, config.strategy.options, ("strategy",), locate)
+    suite = plugins.suite(config.suite.name)
+    complete = config.model_dump(mode="json")
+    complete["strategy"] = {"name": strategy_name, **options.model_dump(mode="json")}
+    complete["suite"] = {
+        "name": config.suite.name,
+        **complete_arguments(suite, config.suite.options, ("suite",), locate),
+    }
+    for observer in config.observers:
+        plugins.observer(observer.name)
+    plugins.backbone(config.backbone.name)  # an unknown name should be found before any work
+    return validated(RunConfig, complete)
+
+
+def _normalized(layer: Layer) -> Layer:
+    """With ``name`` spelled out for plugins, and a strategy's ``preset`` at the top."""
+    values = dict(layer.values)
+    for key in NAMED:
+        if isinstance(values.get(key), str):
+            values[key] = {"name": values[key]}
+        elif key in values and not isinstance(values[key], Mapping):
+            line = layer.lines.get((key,))
+            where = f"{layer.source}{f':{line}' if line else ''}: " if layer.source else ""
+            raise MtlError(
+                f"{where}{key} should be a name, or a mapping with a name and options; "
+                f"found {values[key]!r}"
+            )
+    if "preset" in values.get("strategy", {}):  # as the entries of a comparison have it
+        strategy = dict(values["strategy"])
+        values = {"preset": strategy.pop("preset"), **values, "strategy": strategy}
+    return Layer(values, layer.source, layer.lines)
+
+
+def _with_name(setting: Setting) -> Setting:
+    if len(setting.key) == 1 and setting.key[0] in NAMED:
+        return Setting((*setting.key, "name"), setting.value)
+    return Setting(("preset",), setting.value) if setting.key == _PRESET else setting
+
+
+def _name(key: str, layers: Sequence[Layer], settings: Sequence[Setting]) -> str:
+    """What the topmost layer or setting calls a plugin."""
+    named = [layer.values[key]["name"] for layer in layers if "name" in layer.values.get(key, {})]
+    named += [setting.value for setting in settings if setting.key == (key, "name")]
+    if not isinstance(named[-1], str):
+        raise MtlError(f"{key}.name should be a name, found {named[-1]!r}")
+    return named[-1]
+
+
+def _preset(
+    name: str,
+    strategy: "type[Strategy]",
+    layers: Sequence[Layer],
+    settings: Sequence[Setting],
+) -> Layer | None:
+    wanted = [layer.values["preset"] for layer in layers if "preset" in layer.values]
+    wanted += [setting.value for setting in settings if setting.key == ("preset",)]
+    if not wanted or wanted[-1] is None:
+        return None
+    preset = str(wanted[-1])
+    if preset not in strategy.presets:
+        raise UnknownNameError("preset", preset, strategy.presets, f"of strategy {name!r}")
+    source = f"preset {preset!r} of strategy {name!r}"
+    layer = _normalized(Layer(strategy.presets[preset], source))
+    if layer.values.get("strategy", {}).get("name", name) != name:
+        raise MtlError(f"{source} is for strategy {layer.values['strategy']['name']!r}")
+    return layer
+
+
+def _placed(setting: Setting, strategy: "type[Strategy]") -> Setting:
+    """A setting's full key: what is not at the top is an option of the strategy."""
+    first = setting.key[0]
+    if first in RunConfig.model_fields:
+        return setting
+    if first in strategy.Config.model_fields:
+        return Setting(("strategy", *setting.key), setting.value)
+    raise unknown_key((first,), [*RunConfig.model_fields, "preset", *strategy.Config.model_fields])
+
+
+def _merge(values: dict[str, Any], layer: Layer, names: Mapping[str, str]) -> None:
+    """Put a layer's keys over those that are there."""
+    for key, value in layer.values.items():
+        if key == "preset":
+            continue
+        if key not in NAMED:
+            values[key] = value
+            continue
+        options = dict(value)
+        section = values.setdefault(key, {})
+        if options.get("name", names[key]) != names[key]:
+            # meant for another plugin; a backbone's other keys are the framework's, and stay
+            options = {
+                k: v for k, v in options.items() if key == "backbone" and k not in ("name", "args")
+            }
+        if isinstance(options.get("args"), Mapping) and isinstance(section.get("args"), Mapping):
+            options["args"] = {**section["args"], **options["args"]}
+        section.update(options)
+        section["name"] = names[key]
+
+
+def _apply(values: dict[str, Any], setting: Setting) -> None:
+    section = values
+    for position, part in enumerate(setting.key[:-1]):
+        section = section.setdefault(part, {})
+        if not isinstance(section, dict):
+            above = ".".join(setting.key[: position + 1])
+            raise MtlError(
+                f"--set {'.'.join(setting.key)}: {above} is {section!r}, which has no keys"
+            )
+    section[setting.key[-1]] = setting.value
+
+
+def _holds(values: Any, key: KeyPath) -> bool:
+    for part in key:
+        if isinstance(values, Mapping):
+            if part not in values:
+                return False
+            values = values[part]
+    return True

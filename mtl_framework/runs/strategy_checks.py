@@ -1,0 +1,90 @@
+"""What the host holds a strategy to, with messages that name it."""
+
+from collections.abc import Generator, Sequence
+
+import torch
+
+from ..backbones.backbone import Backbone, PlainBackbone
+from ..support.errors import MtlError
+from ..networks.model import MultiTaskModel
+from ..strategies.strategy import Step, Strategy, needs_one_backbone
+from ..data.tasks import Suite
+
+
+def build_network(
+    name: str, strategy: Strategy, backbone: Backbone, suite: Suite
+) -> MultiTaskModel:
+    """What the strategy builds around one backbone for all tasks.
+
+    Raises:
+        MtlError: if that is not a :class:`MultiTaskModel`.
+    """
+    return _checked(name, "build", strategy.build(backbone, suite))
+
+
+def build_own_networks(
+    name: str, strategy: Strategy, backbones: Sequence[PlainBackbone], suite: Suite
+) -> MultiTaskModel:
+    """What the strategy builds of backbones that are the tasks' own.
+
+    Raises:
+        MtlError: if the strategy needs one backbone for all tasks, or builds something else.
+    """
+    if type(strategy).build_each is Strategy.build_each:
+        raise needs_one_backbone(name, suite)
+    return _checked(name, "build_each", strategy.build_each(backbones, suite))
+
+
+def _checked(name: str, method: str, network: object) -> MultiTaskModel:
+    if not isinstance(network, MultiTaskModel):
+        raise MtlError(
+            f"strategy {name!r}: {method} should return a MultiTaskModel, found "
+            f"{type(network).__name__}"
+        )
+    return network
+
+
+class Steps:
+    """A strategy's loop, one step at a time.
+
+    Args:
+        name: of the strategy.
+        loop: what its ``optimize`` returned.
+
+    Raises:
+        MtlError: if that is not a generator.
+    """
+
+    def __init__(self, name: str, loop: object) -> None:
+        if not isinstance(loop, Generator):
+            raise MtlError(
+                f"strategy {name!r}: optimize should be a generator that yields a Step an "
+                f"iteration, found {type(loop).__name__}"
+            )
+        self._name = name
+        self._loop = loop
+
+    def next(self, iteration: int, iterations: int) -> Step:
+        """Do an iteration; ``iteration`` of ``iterations`` are done.
+
+        Raises:
+            MtlError: if the loop has ended, or yields something else than a step.
+        """
+        try:
+            step: object = next(self._loop)
+        except StopIteration:
+            raise MtlError(
+                f"strategy {self._name!r} stopped after {iteration} of {iterations} iterations: "
+                "optimize should yield for as long as it is asked"
+            ) from None
+        if isinstance(step, Step) and isinstance(step.loss, torch.Tensor) and step.loss.numel():
+            return step
+        found = f"Step(loss={step.loss!r})" if isinstance(step, Step) else repr(step)
+        raise MtlError(
+            f"strategy {self._name!r} yielded {found[:80]}; optimize should yield Step(loss=...) "
+            "with a tensor of at least one number"
+        )
+
+    def close(self) -> None:
+        """End the loop; what the strategy does in ``finally`` happens now."""
+        self._loop.close()

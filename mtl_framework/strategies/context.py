@@ -1,0 +1,169 @@
+"""What a strategy and an observer see of a run, without knowing what a run is made of."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import torch
+from torch import nn
+
+from ..backbones.backbone import Backbone, PlainBackbone
+from ..data.batches import Batch
+from ..data.tasks import Suite
+from ..networks.candidates import CandidateMetrics, Candidates
+from ..networks.evaluation import Evaluation
+from ..networks.model import MultiTaskModel
+from ..networks.result import History, Result
+
+if TYPE_CHECKING:
+    from .strategy import Step
+
+
+class TrainingRun(Protocol):
+    """A run that is training: what :meth:`Strategy.optimize` and observing hooks are given."""
+
+    @property
+    def suite(self) -> Suite:
+        """The tasks."""
+
+    @property
+    def backbones(self) -> Sequence[PlainBackbone]:
+        """The backbone of every task; one object where tasks have it in common."""
+
+    @property
+    def network(self) -> MultiTaskModel:
+        """The strategy's networks."""
+
+    @property
+    def directory(self) -> Path:
+        """The run's folder."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where the networks are and where batches arrive."""
+
+    @property
+    def strategy_name(self) -> str:
+        """What the configuration calls the strategy."""
+
+    @property
+    def iteration(self) -> int:
+        """Steps that are done, 0 to ``iterations``."""
+
+    @property
+    def iterations(self) -> int:
+        """Steps that the run will do in all."""
+
+    @property
+    def batch_size(self) -> int:
+        """Training examples a task in every batch, where the task does not set its own."""
+
+    @property
+    def eval_every(self) -> int:
+        """Iterations between evaluations; the last iteration is always evaluated."""
+
+    @property
+    def log_every(self) -> int:
+        """Iterations between lines of ``metrics.jsonl``."""
+
+    @property
+    def seconds(self) -> float:
+        """Wall time of the run so far, without the time between an interruption and a resume."""
+
+    @property
+    def last_evaluation(self) -> Evaluation | None:
+        """The newest evaluation; ``None`` before the first."""
+
+    def next_batch(self) -> Batch:
+        """The next training examples of every task, on the device, inputs as floats."""
+
+    def losses(self, step: "Step") -> tuple[float | None, dict[str, float | None]]:
+        """The mean loss of a step, and each task's where the strategy tells them apart."""
+
+    def validate(self, candidates: Candidates) -> tuple[CandidateMetrics, ...]:
+        """Measure several candidates of every task on its validation examples.
+
+        Raises:
+            MtlError: if a task has no validation examples.
+        """
+
+    def hint(self, text: str) -> None:
+        """Tell the user something that helps, in one line that names what to set."""
+
+
+class TrainedRun(Protocol):
+    """A run's networks as a checkpoint has them: what :meth:`Strategy.warm_start` can load."""
+
+    @property
+    def directory(self) -> Path:
+        """The run's folder."""
+
+    @property
+    def suite(self) -> Suite:
+        """The tasks."""
+
+    @property
+    def backbone(self) -> Backbone:
+        """The backbone that all tasks have in common.
+
+        Raises:
+            MtlError: if tasks have their own.
+        """
+
+    @property
+    def network(self) -> MultiTaskModel:
+        """The networks."""
+
+    def extract(self, task: int | str) -> nn.Module:
+        """One task's network on its own, on the CPU, in evaluation mode.
+
+        Raises:
+            MtlError: if there is no such task.
+        """
+
+
+class FinishedRun(Protocol):
+    """A run of a report, read from its folder: what the hook ``mtl_figures`` is given."""
+
+    @property
+    def strategy(self) -> str:
+        """What the comparison or report calls the run's setting."""
+
+    @property
+    def suite(self) -> str:
+        """What the comparison or report calls the suite."""
+
+    @property
+    def backbone(self) -> str:
+        """What the comparison or report calls the backbone."""
+
+    @property
+    def seed(self) -> int:
+        """The run's seed."""
+
+    @property
+    def directory(self) -> Path:
+        """The run's folder."""
+
+    @property
+    def result(self) -> Result | None:
+        """What the run found; ``None`` where it has not ended well."""
+
+    @property
+    def history(self) -> History:
+        """What the run wrote while it trained; empty where there is nothing."""
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """The run's complete config, as plain values.
+
+        Raises:
+            MtlError: if it cannot be read.
+        """
+
+    def checkpoint(self) -> Mapping[str, Any]:
+        """The strategy's saved state after the last step.
+
+        Raises:
+            MtlError: if there is no checkpoint, or it is damaged.
+        """

@@ -1,0 +1,145 @@
+"""Strategy: the base class of every way to share weights."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+from pydantic import BaseModel, ConfigDict
+from torch import Tensor, nn
+
+from ..networks.model import MultiTaskModel
+from ..support.errors import MtlError
+
+if TYPE_CHECKING:
+    from ..backbones.backbone import Backbone, PlainBackbone
+    from ..data.tasks import Suite
+    from .context import TrainedRun, TrainingRun
+
+
+class StrategyConfig(BaseModel):
+    """Options of a strategy; unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a strategy reports at every yield.
+
+    Args:
+        loss: the training loss: a scalar, or (..., tasks) so that a NaN can be traced to its task.
+        metrics: further numbers for the metrics file and the progress bar, e.g. ``entropy``.
+            Tensors are read only when they are written, so that the device need not be waited for.
+    """
+
+    loss: Tensor
+    metrics: Mapping[str, Tensor | float] = field(default_factory=dict)
+
+
+class Strategy(ABC):
+    """Decides which tasks use which weights, and drives their optimisation.
+
+    A subclass names its options in ``Config``, builds its networks and optimisers in
+    :meth:`build`, and owns its training loop in :meth:`optimize`. Everything that a resumed run
+    needs lives on the object: networks, optimisers, schedulers, generators and other objects with
+    ``state_dict`` are found among its attributes and saved; :meth:`state_dict` can be extended
+    for the rest.
+
+    ``presets`` holds complete settings by name, e.g. those of the paper: dictionaries with the
+    keys of a run's config file, which the user's own keys override.
+    """
+
+    Config: ClassVar[type[StrategyConfig]] = StrategyConfig
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+
+    network: MultiTaskModel
+
+    def __init__(self, config: StrategyConfig | None = None, seed: int = 0) -> None:
+        self.config: Any = self.Config() if config is None else config
+        self.seed = seed
+
+    @abstractmethod
+    def build(self, backbone: Backbone, suite: Suite) -> MultiTaskModel:
+        """Build the networks, and the optimisers over their parameters.
+
+        Called once, on the CPU, with torch's global generator seeded. The host moves the networks
+        to the device afterwards (parameters keep their identity).
+        """
+
+    def build_each(self, backbones: Sequence[PlainBackbone], suite: Suite) -> MultiTaskModel:
+        """Like :meth:`build`, for tasks with backbones of their own.
+
+        The host calls this instead of :meth:`build` where ``suite.common_backbone`` is False.
+
+        Args:
+            backbones: one a task, in the order of ``suite.tasks``.
+            suite: the tasks; their inputs may differ in shape and dtype.
+
+        Raises:
+            MtlError: unless a subclass overrides this.
+        """
+        raise needs_one_backbone(type(self).__name__, suite)
+
+    def warm_start(self, load: Callable[[str], TrainedRun]) -> None:  # noqa: B027  # most need none
+        """Take over weights of earlier runs, for strategies that can.
+
+        Called once, when a run begins, after :meth:`build` and before anything is written; not
+        when a run is resumed or loaded, so that the earlier runs may be gone by then.
+
+        Args:
+            load: gives the run in a folder, like :func:`load_run`.
+
+        Raises:
+            MtlError: if the earlier runs are not there or do not fit.
+        """
+
+    @abstractmethod
+    def optimize(self, run: TrainingRun) -> Generator[Step, None, None]:
+        """Train: do one iteration, yield a :class:`Step`, and so on.
+
+        The host stops asking after ``run.iterations`` steps. After a resume this starts from its
+        top, with :meth:`load_state_dict` done before: nothing that matters may live in local
+        variables across a yield. Whenever it yields, ``self.network`` predicts with the
+        strategy's current best choice.
+        """
+
+    def state_dict(self) -> dict[str, Any]:
+        """State of every attribute that has one; nested dicts and lists of tensors and numbers."""
+        state: dict[str, Any] = {}
+        for name, value in vars(self).items():
+            if isinstance(value, torch.Generator):
+                state[name] = value.get_state()
+            elif isinstance(value, nn.Module) or hasattr(value, "state_dict"):
+                state[name] = value.state_dict()
+        return state
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore what :meth:`state_dict` returned.
+
+        Raises:
+            MtlError: if the state does not name the same attributes.
+        """
+        mine = self.state_dict()
+        if set(mine) != set(state):
+            odd = ", ".join(sorted(set(mine) ^ set(state)))
+            raise MtlError(f"the saved state does not fit {type(self).__name__}: {odd}")
+        for name, saved in state.items():
+            value = getattr(self, name)
+            if isinstance(value, torch.Generator):
+                value.set_state(saved)
+            else:
+                value.load_state_dict(saved)
+
+
+def needs_one_backbone(strategy: str, suite: Suite) -> MtlError:
+    """The error of a strategy whose tasks should have one backbone, but do not."""
+    own = [task.name for task in suite.tasks if task.backbone is not None]
+    shown = ", ".join(own[:3]) + (f" and {len(own) - 3} more" if len(own) > 3 else "")
+    return MtlError(
+        f"strategy {strategy!r} needs one backbone for all tasks; in suite {suite.name!r} {shown} "
+        f"{'has its' if len(own) == 1 else 'have their'} own"
+    )

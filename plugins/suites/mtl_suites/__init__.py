@@ -1,0 +1,24 @@
+"""The suites that come with the framework; nothing is loaded before one of them is used."""
+
+from mtl_framework.plugins.hookspecs import hookimpl
+
+
+@hookimpl
+def mtl_suites() -> dict[str, str]:
+    """The embedded suites by name."""
+    return {
+        "alphabets": "mtl_suites.alphabets:alphabets",
+        "arrays": "mtl_suites.arrays:arrays",
+        "celeba": "mtl_suites.celeba:celeba",
+        "cifar10": "mtl_suites.cifar10:cifar10",
+        "cifar100": "mtl_suites.cifar100:cifar100",
+        "crispr": "mtl_suites.crispr:crispr",
+        "digits": "mtl_suites.digits:digits",
+        "dkl_mnist": "mtl_suites.dkl_mnist:dkl_mnist",
+        "folders": "mtl_suites.folders:folders",
+        "muir_synthetic": "mtl_suites.muir_synthetic:muir_synthetic",
+        "omniglot": "mtl_suites.omniglot:omniglot",
+        "table": "mtl_suites.table:table",
+        "three_modalities": "mtl_suites.three_modalities:three_modalities",
+        "wikitext2": "mtl_suites.wikitext:wikitext2",
+    }

@@ -1,0 +1,102 @@
+"""The suite ``celeba``: 40 attributes of a face."""
+
+from pathlib import Path
+from typing import Any
+
+from torchvision.datasets import CelebA
+
+from mtl_framework.data.tasks import Binary, Examples, Suite, Task
+from mtl_framework.data.transforms import Transforms
+from mtl_framework.support.errors import MtlError, UnknownNameError
+
+from .faults import Faults
+from .image_files import ImageForm
+from .options import Names
+from .published import obtain
+
+_SPLITS = {"train": "train", "validation": "valid", "test": "test"}
+_SQUARE = 178  # the width of the aligned images, which are higher
+
+
+def celeba(
+    *,
+    data_root: str = "data",
+    download: bool = False,
+    tasks: Names | None = None,
+    size: int = 64,
+    transforms: dict[str, Any] | None = None,
+    check_images: bool = False,
+) -> Suite:
+    """CelebA: 40 binary attributes of one image of a face, a task each.
+
+    Inputs have shape (N, 3, size, size), uint8: the middle 178x178 pixels of the aligned images,
+    resized. All tasks read the same image. The splits are the official ones: 162,770 images for
+    training, 19,867 for validation and 19,962 for test.
+
+    Source: Liu, Luo, Wang, Tang, Deep Learning Face Attributes in the Wild, ICCV 2015; as tasks in
+    Meyerson and Miikkulainen, ICML 2018, arXiv 1803.04062.
+
+    Args:
+        data_root: folder that holds torchvision's celeba.
+        download: fetch it where it is missing; needs the package gdown.
+        tasks: names of attributes, in order; default: all.
+        size: width and height of the images in pixels, at most 178.
+        transforms: further ones: lists under ``train`` and ``evaluation``, of names of
+            torchvision.transforms.v2 or mappings with ``name`` and arguments.
+        check_images: read every image before training, so that all damaged ones are found at once.
+
+    Raises:
+        ProblemsError: naming all images that cannot be read.
+        MtlError: if files are missing or damaged, with what to do; on an unknown attribute.
+    """
+    if not 1 <= size <= _SQUARE:
+        raise MtlError(f"size should be from 1 to {_SQUARE}, found {size}")
+    crop: list[Any] = [{"name": "CenterCrop", "size": _SQUARE}, {"name": "Resize", "size": size}]
+    Transforms.from_config(
+        transforms, "suite.transforms"
+    )  # names what is wrong in the user's own counting
+    given = transforms or {}
+    both = {key: crop + list(given.get(key) or ()) for key in ("train", "evaluation")}
+    form = ImageForm(False, None, Transforms.from_config(both), check_images)
+    faults = Faults("celeba", skip=False)
+    splits = {}
+    for split, name in _SPLITS.items():
+        found = obtain(
+            "CelebA",
+            lambda root, fetch, name=name: CelebA(root, split=name, download=fetch),  # type: ignore[misc]
+            data_root,
+            "celeba/img_align_celeba and the five .txt files beside it",
+            download,
+        )
+        folder = Path(found.root, found.base_folder, "img_align_celeba")
+        paths = [folder / file for file in found.filename]
+        attributes = [attribute for attribute in found.attr_names if attribute]
+        if not paths:
+            raise MtlError(f"{folder.parent}: there is no image in the {split} split")
+        splits[split] = found.attr, *form.read(split, paths, [str(p) for p in paths], faults)
+    if faults.found:
+        faults.stop()
+    for task in tasks or ():
+        if task not in attributes:
+            raise UnknownNameError("task of suite 'celeba':", task, attributes)
+    rest = {split: form.transforms.of(split).rest for split in splits}
+    built = []
+    for task in tasks or attributes:
+        column = attributes.index(task)
+        examples = {
+            split: Examples(inputs, targets[:, column], transform=rest[split])
+            for split, (targets, inputs, _) in splits.items()
+            if inputs is not None
+        }
+        built.append(
+            Task(
+                task,
+                Binary(),
+                examples["train"],
+                examples["test"],
+                examples["validation"],
+                normalization=form.transforms.normalization,
+                image_transform=form.prediction,
+            )
+        )
+    return Suite("celeba", built, common_input=True)

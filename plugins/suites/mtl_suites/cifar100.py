@@ -1,0 +1,108 @@
+"""The suite ``cifar100``: the 20 coarse labels of CIFAR-100 as tasks."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Int64
+from torchvision.datasets import CIFAR100
+
+from mtl_framework.data.tasks import Classification, Examples, Suite, Task
+from mtl_framework.data.transforms import Transforms
+from mtl_framework.support.errors import MtlError
+
+from .plain_pickle import read_plain
+from .published import obtain
+from .splits import SplitSizes, make_splits
+from .transformed import transformed
+
+_COARSE, _FINE = 20, 5
+
+
+def cifar100(
+    *,
+    data_root: str = "data",
+    download: bool = False,
+    train_per_task: int | float | None = None,
+    validation_per_task: int | float | None = 0,
+    test_per_task: int | float | None = None,
+    split_seed: int = 0,
+    transforms: dict[str, Any] | None = None,
+) -> Suite:
+    """CIFAR-100 as 20 tasks, a coarse label each, of 5 classes.
+
+    Inputs have shape (N, 3, 32, 32), uint8. Every task has 2,500 training and 500 test images;
+    its fine labels, sorted, are its classes 0 to 4.
+
+    The files are pickles; torchvision compares their checksums with the published ones before it
+    loads them, and what is read beside is read without executing anything.
+
+    Source: Prellberg and Kramer, IJCNN 2020, arXiv 2003.10159, section IV.
+
+    Args:
+        data_root: folder that holds torchvision's cifar-100-python.
+        download: fetch it where it is missing.
+        train_per_task: training images of a task, below 1 a share; default: all that are left.
+        validation_per_task: likewise, taken from the training images.
+        test_per_task: likewise, of the test images; default: all.
+        split_seed: of the choice of images, stratified by class.
+        transforms: lists under ``train`` and ``evaluation``, of names of torchvision.transforms.v2
+            or mappings with ``name`` and arguments.
+
+    Raises:
+        MtlError: if files are missing or damaged, with what to do.
+    """
+    sizes = SplitSizes(train_per_task, validation_per_task, test_per_task, split_seed)
+    further = Transforms.from_config(transforms, "suite.transforms")
+    images, fine, coarse = [], [], []
+    for train in (True, False):
+        found = obtain(
+            "CIFAR-100",
+            lambda root, fetch, train=train: CIFAR100(root, train=train, download=fetch),  # type: ignore[misc]
+            data_root,
+            "cifar-100-python (train, test and meta)",
+            download,
+        )
+        folder = Path(found.root, found.base_folder)
+        images.append(torch.from_numpy(found.data).permute(0, 3, 1, 2))
+        fine.append(np.array(found.targets))
+        coarse.append(
+            np.array(read_plain(folder / ("train" if train else "test"))["coarse_labels"])
+        )
+    names = read_plain(folder / "meta")["coarse_label_names"]
+    count = len(images[0])
+    everything = torch.cat(images).contiguous()
+    labels, groups = np.concatenate(fine), np.concatenate(coarse)
+    _check_pairs(labels, groups, folder)
+    tasks = []
+    for group, task in enumerate(names):
+        rows = np.flatnonzero(groups == group)
+        given: dict[str | None, Int64[np.ndarray, " _"]] = {
+            "train": rows[rows < count],
+            "test": rows[rows >= count],
+        }
+        chosen = make_splits(given, labels, sizes)
+        classes = np.unique(labels[rows])
+        splits = {
+            split: Examples(
+                everything[torch.from_numpy(members)],
+                torch.from_numpy(np.searchsorted(classes, labels[members])),
+            )
+            for split, members in chosen.items()
+        }
+        objective = Classification(_FINE, tuple(found.classes[label] for label in classes))
+        validation = splits.get("validation")
+        tasks.append(Task(task, objective, splits["train"], splits["test"], validation))
+    return transformed(Suite("cifar100", tasks), further)
+
+
+def _check_pairs(labels: np.ndarray, groups: np.ndarray, folder: Path) -> None:
+    """Every fine label belongs to one coarse label, and every coarse one has five."""
+    pairs = set(zip(groups.tolist(), labels.tolist(), strict=True))
+    a_group = np.bincount([group for group, _ in pairs], minlength=_COARSE)
+    if len(pairs) != _COARSE * _FINE or set(a_group.tolist()) != {_FINE}:
+        raise MtlError(
+            f"{folder} should hold {_COARSE * _FINE} pairs of a coarse and a fine label, {_FINE} "
+            f"of each coarse one, found {len(pairs)}"
+        )

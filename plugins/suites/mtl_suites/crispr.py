@@ -1,0 +1,123 @@
+"""The suite ``crispr``: how strongly CRISPR binds to a stretch of DNA."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from mtl_framework.data.objectives import Regression
+from mtl_framework.data.tasks import Examples, Suite, Task
+from mtl_framework.support.errors import MtlError
+
+from .plain_pickle import read_plain
+from .sequences import encoded
+
+SEED = 301
+_SPLITS = {"train": "training", "validation": "validation", "test": "test"}
+
+
+def crispr(
+    *,
+    data_root: str = ".",
+    path: str = "crispr",
+    context: int = 100,
+    train_windows: int = 1_000_000,
+    evaluation_windows: int = 100_000,
+    batch_size: int | None = 512,
+) -> Suite:
+    """How strongly CRISPR binds around a base, from the bases before and after it.
+
+    Reads the published files ``read_data.pkl``, ``dna_data.pkl`` and ``splits.pkl``. A record's
+    position has ``length`` windows, all with its affinity ``aba``; window i holds bases i to
+    i + 2 * context of the position's part of the sequence (``start_offset`` to ``end_offset`` of
+    sequence ``index_position``). Of all windows of a split some are drawn at random, always the
+    same ones. Inputs are symbols 0 to 4 for N, A, C, G, T, int8. The one task is a regression with
+    DeepBind-256. The files are pickles; they are read as plain values, and nothing they name is
+    executed.
+
+    Source: Jung et al., Cell 2017; set-up of Meyerson and Miikkulainen, NeurIPS 2019, whose metric
+    is the mean squared error, the square of the one here.
+
+    Args:
+        data_root: folder of the data.
+        path: folder of the files, within ``data_root``.
+        context: bases to each side of the middle one.
+        train_windows: most windows to train on.
+        evaluation_windows: most windows to validate, and to test on.
+        batch_size: windows in a batch; null: the run's.
+
+    Raises:
+        MtlError: naming the file, and the entry that is missing or does not fit.
+    """
+    amounts = {"context": context, "train_windows": train_windows}
+    for name, number in (amounts | {"evaluation_windows": evaluation_windows}).items():
+        if number < 1:
+            raise MtlError(f"{name} should be at least 1, found {number}")
+    folder = Path(data_root) / path
+    if not folder.is_dir():
+        raise MtlError(
+            f"there is no folder {folder}; say where the data lies with --data-root and suite.path"
+        )
+    files = {name: folder / f"{name}.pkl" for name in ("read_data", "dna_data", "splits")}
+    reads, sequences, splits = (read_plain(file) for file in files.values())
+    examples = {}
+    for split, name in _SPLITS.items():
+        try:
+            places = splits[name]
+        except (KeyError, TypeError, IndexError):
+            raise MtlError(f"{files['splits']} has no split {name!r}") from None
+        most = train_windows if split == "train" else evaluation_windows
+        examples[split] = _examples(reads, sequences, places, context, most, files)
+    task = Task(
+        "crispr",
+        Regression(),
+        examples["train"],
+        examples["test"],
+        examples["validation"],
+        batch_size=batch_size,
+        backbone={"name": "deepbind"},
+    )
+    return Suite("crispr", [task])
+
+
+def _examples(
+    reads: Any,
+    sequences: Any,
+    places: Sequence[Any],
+    context: int,
+    most: int,
+    files: Mapping[str, Path],
+) -> Examples:
+    """Windows drawn from positions, each (record, position)."""
+    width = 2 * context + 1
+    parts, lengths, affinities = [], [], []
+    for place in places:
+        try:
+            record, position = place
+            found = reads[record][position]
+            sequence = sequences[record][found["index_position"]]
+            bases = sequence[int(found["start_offset"]) : int(found["end_offset"])]
+            length, affinity = int(found["length"]), float(found["aba"])
+        except (KeyError, IndexError, TypeError, ValueError) as error:
+            reason = f"{type(error).__name__}: {error}"
+            raise MtlError(f"{files['read_data']}: {place!r} does not fit: {reason}") from error
+        if length < 1 or len(bases) < length + width - 1:
+            raise MtlError(
+                f"{files['read_data']}: {place!r} has {length} windows of {width} bases, but "
+                f"{len(bases)} bases in {files['dna_data'].name}"
+            )
+        parts.append(encoded(bases, f"{files['dna_data']}, {place!r}"))
+        lengths.append(length)
+        affinities.append(affinity)
+    if not parts:
+        raise MtlError(f"{files['splits']} has an empty split")
+    ends = np.cumsum(lengths)
+    total = int(ends[-1])
+    chosen = np.random.default_rng(SEED).choice(total, min(most, total), replace=False)
+    part = np.searchsorted(ends, chosen, side="right")
+    start = chosen - (ends[part] - np.asarray(lengths)[part])
+    inputs = np.stack([parts[p][s : s + width] for p, s in zip(part, start, strict=True)])
+    targets = torch.tensor(affinities)[torch.from_numpy(part)]
+    return Examples(torch.from_numpy(inputs), targets)

@@ -1,0 +1,41 @@
+"""The suite ``digits``: three questions about every handwritten digit."""
+
+import numpy as np
+import torch
+
+from mtl_framework.data.tasks import Binary, Classification, Examples, Suite, Task
+from mtl_framework.support.errors import MtlError
+
+from .handwriting import NUM_DIGITS, enlarge, handwriting, split_digits
+
+
+def digits(*, size: int = 28) -> Suite:
+    """Which digit it is, whether it is odd, and whether it is at least five.
+
+    The tasks are attributes of one image and so have a common input. All three report an error in
+    percent, so that their mean means something. 1077 images to train on, 360 to validate and
+    360 to test, (N, 1, size, size), uint8.
+
+    Args:
+        size: width and height of the images in pixels; the originals have 8.
+
+    Raises:
+        MtlError: if ``size`` is not from 8 to 224.
+    """
+    if not 8 <= size <= 224:
+        raise MtlError(f"size should be from 8 to 224, found {size}")
+    writing = handwriting()
+    objectives = {"digit": Classification(10), "odd": Binary(), "large": Binary()}
+    splits: dict[str, dict[str, Examples]] = {name: {} for name in objectives}
+    for split, chosen in split_digits(NUM_DIGITS - 2 * 360, 360, 360).items():
+        images = np.stack([enlarge(image, size) for image in writing.images[chosen]])
+        inputs = torch.from_numpy(images)[:, None]
+        digit = torch.from_numpy(writing.labels[chosen])
+        splits["digit"][split] = Examples(inputs, digit)
+        splits["odd"][split] = Examples(inputs, digit % 2)
+        splits["large"][split] = Examples(inputs, (digit >= 5).long())
+    tasks = [
+        Task(name, objective, found["train"], found["test"], found["validation"])
+        for (name, objective), found in zip(objectives.items(), splits.values(), strict=True)
+    ]
+    return Suite("digits", tasks, common_input=True)

@@ -1,0 +1,109 @@
+"""The suite ``dkl_mnist``: digits, Latin letters and kuzushiji, with few training images."""
+
+from typing import Any
+
+import torch
+from jaxtyping import Int64, UInt8
+from torch import Tensor
+from torchvision.datasets import EMNIST, KMNIST
+
+from mtl_framework.data.tasks import Classification, Examples, Suite, Task
+from mtl_framework.data.transforms import Transforms
+from mtl_framework.support.errors import MtlError
+
+from .published import obtain
+from .splits import SplitSizes, check_classes, make_splits
+from .transformed import transformed
+
+
+def dkl_mnist(
+    *,
+    data_root: str = "data",
+    download: bool = False,
+    train_per_task: int | float | None = 500,
+    validation_per_task: int | float | None = 0,
+    test_per_task: int | float | None = None,
+    split_seed: int = 666,
+    upright: bool = True,
+    transforms: dict[str, Any] | None = None,
+) -> Suite:
+    """DKL-MNIST: EMNIST digits, EMNIST letters and KMNIST, 500 training images a task.
+
+    Inputs have shape (N, 1, 28, 28), uint8, white on black. 10, 26 and 10 classes; letters are
+    numbered from 0. The training images are drawn from the training sets, stratified by class, the
+    same for every seed of a run; the test sets are whole: 40,000, 20,800 and 10,000 images.
+
+    Source: Prellberg and Kramer, IJCNN 2020, arXiv 2003.10159, section IV.
+
+    Args:
+        data_root: folder that holds torchvision's EMNIST and KMNIST.
+        download: fetch what is missing there.
+        train_per_task: training images, drawn from the training set; below 1 a share of it.
+        validation_per_task: likewise, for validation.
+        test_per_task: likewise, of the test set; default: all of it.
+        split_seed: of the choice of images.
+        upright: turn EMNIST's images, which are stored transposed, the way they are read.
+        transforms: lists under ``train`` and ``evaluation``, of names of torchvision.transforms.v2
+            or mappings with ``name`` and arguments.
+
+    Raises:
+        MtlError: if files are missing or damaged, with what to do; on sizes that cannot be had.
+    """
+    further = Transforms.from_config(transforms, "suite.transforms")
+    sizes = SplitSizes(train_per_task, validation_per_task, test_per_task, split_seed)
+    tasks = []
+    for task, num_classes in (("digits", 10), ("letters", 26), ("kuzushiji", 10)):
+        parts = [_load(task, train, data_root, download) for train in (True, False)]
+        images, targets = (torch.cat(found) for found in zip(*parts, strict=True))
+        if task != "kuzushiji" and upright:
+            images = images.transpose(-1, -2)
+        if task == "letters":
+            targets = targets - 1
+        count = len(parts[0][0])
+        labels = targets.numpy()
+        given = torch.arange(len(images)).numpy()
+        try:
+            chosen = make_splits({"train": given[:count], "test": given[count:]}, labels, sizes)
+            check_classes({split: labels[rows] for split, rows in chosen.items()})
+        except MtlError as error:
+            raise MtlError(f"suite 'dkl_mnist', task {task!r}: {error}") from None
+        splits = {
+            split: Examples(images[rows, None].contiguous(), targets[rows])
+            for split, rows in chosen.items()
+        }
+        names = tuple(KMNIST.classes) if task == "kuzushiji" else _names(task)
+        objective = Classification(num_classes, names)
+        validation = splits.get("validation")
+        tasks.append(Task(task, objective, splits["train"], splits["test"], validation))
+    return transformed(Suite("dkl_mnist", tasks), further)
+
+
+def _names(task: str) -> tuple[str, ...]:
+    names = EMNIST.classes_split_dict[task]
+    return tuple(names[1:] if task == "letters" else names)  # the first letter's place is empty
+
+
+def _load(
+    task: str, train: bool, data_root: str, download: bool
+) -> tuple[UInt8[Tensor, "images 28 28"], Int64[Tensor, " images"]]:
+    part = "train" if train else "test"
+    if task == "kuzushiji":
+        prefix = "train" if train else "t10k"
+        files = f"KMNIST/raw/{prefix}-images-idx3-ubyte and {prefix}-labels-idx1-ubyte (unpacked)"
+        found = obtain(
+            "KMNIST",
+            lambda root, fetch: KMNIST(root, train=train, download=fetch),
+            data_root,
+            files,
+            download,
+        )
+    else:
+        files = f"EMNIST/raw/emnist-{task}-{part}-images-idx3-ubyte and the labels (unpacked)"
+        found = obtain(
+            "EMNIST",
+            lambda root, fetch: EMNIST(root, task, train=train, download=fetch),
+            data_root,
+            files,
+            download,
+        )
+    return found.data, found.targets

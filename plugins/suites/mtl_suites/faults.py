@@ -1,0 +1,80 @@
+"""Everything that is wrong with somebody's files, told at once or left out and counted."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from mtl_framework.support.errors import MtlError, ProblemsError
+
+
+class Faults:
+    """Collects what is wrong with the files of a suite.
+
+    Args:
+        suite: its name, for messages.
+        skip: leave out what is wrong instead of refusing everything.
+    """
+
+    def __init__(self, suite: str, skip: bool) -> None:
+        self.suite = suite
+        self.skip = skip
+        self._found: list[str] = []
+
+    def add(self, place: str, what: str) -> None:
+        """Note a fault.
+
+        Args:
+            place: file, with its row where it has rows, or folder.
+            what: is wrong there.
+        """
+        self._found.append(f"{place}: {' '.join(what.split())}")
+
+    @property
+    def found(self) -> list[str]:
+        """All faults, by place, row 9 before row 10."""
+        return sorted(self._found, key=_natural)
+
+    def record(self, root: Path) -> list[str]:
+        """All faults, their places as seen from a folder, so that the data may be moved."""
+        return [text.replace(f"{root.as_posix()}/", "") for text in self.found]
+
+    def stop(self) -> NoReturn:
+        """Tell all that was found where nothing useful would be left.
+
+        Raises:
+            ProblemsError: with all faults.
+        """
+        raise ProblemsError(self.found)
+
+    def settle(self) -> tuple[str, ...]:
+        """What a suite should say about itself, if it may be had in spite of the faults.
+
+        Raises:
+            ProblemsError: with all faults, unless they are to be left out.
+        """
+        if not self._found:
+            return ()
+        if not self.skip:
+            hint = f"suite {self.suite!r}: set suite.skip_bad=true to leave all of this out"
+            raise ProblemsError([hint, *self.found])
+        count = len(self._found)
+        return (f"skip_bad left out {count} {'fault' if count == 1 else 'faults'}, see data.json",)
+
+
+def listed(names: Sequence[str], most: int = 5) -> str:
+    """Names with commas between them, only the first where there are many."""
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
+
+
+def reason(error: MtlError, path: str) -> str:
+    """A message without the path that stands before it anyway."""
+    text = str(error)
+    for part in (f"{path} ", f" {path}"):
+        text = text.replace(part, " " if part.startswith(" ") else "")
+    return text.strip()
+
+
+def _natural(text: str) -> list[str | int]:
+    return [int(part) if n % 2 else part for n, part in enumerate(re.split(r"([0-9]+)", text))]

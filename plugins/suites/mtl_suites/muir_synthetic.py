@@ -1,0 +1,78 @@
+"""The suite ``muir_synthetic``: thirty linear regressions in three groups."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mtl_framework.data.tasks import Examples, Regression, Suite, Task
+from mtl_framework.support.errors import MtlError
+
+TASKS, INPUTS, VALIDATION = 30, 20, 5
+SEED = 301  # of the published code
+
+
+def muir_synthetic(
+    *, data_root: str = ".", path: str = "muir_synthetic.npz", noisy: bool = False
+) -> Suite:
+    """Thirty linear regressions of 20 inputs, in three groups whose weights are collinear.
+
+    Tasks 0 to 9, 10 to 19 and 20 to 29 are a group each: within it every task's true weights are a
+    multiple of one vector. Of 15 training examples five are for validation, the same in all tasks;
+    the other ten are one batch. 50 test examples. Every task has a linear model without bias. The
+    root of the mean squared error over all tasks, which papers report, is the pooled figure.
+
+    Source: Kang, Grauman and Sha, ICML 2011; set-up of Meyerson and Miikkulainen, NeurIPS 2019,
+    whose figures for single tasks the choice of the validation examples reproduces.
+
+    Args:
+        data_root: folder of the data.
+        path: of the .npz file with ``train_X`` (30, 15, 20), ``train_Y`` (30, 15), ``test_X``,
+            ``test_Y``, ``noisy_train_Y`` and ``noisy_test_Y``, within ``data_root``.
+        noisy: use the noisy targets.
+
+    Raises:
+        MtlError: naming the file, and the array that is missing or has another shape.
+    """
+    file = Path(data_root) / path
+    prefix = "noisy_" if noisy else ""
+    names = ("train_X", f"{prefix}train_Y", "test_X", f"{prefix}test_Y")
+    train_x, train_y, test_x, test_y = _read(file, names)
+    chosen = torch.from_numpy(np.random.RandomState(SEED).permutation(train_x.shape[1]))
+    validation, train = chosen[:VALIDATION], chosen[VALIDATION:]
+    tasks = [
+        Task(
+            f"task_{number:02d}",
+            Regression(),
+            Examples(train_x[number, train], train_y[number, train]),
+            Examples(test_x[number], test_y[number]),
+            Examples(train_x[number, validation], train_y[number, validation]),
+            batch_size=len(train),
+            backbone={"name": "linear", "args": {"bias": False}},
+        )
+        for number in range(TASKS)
+    ]
+    return Suite("muir_synthetic", tasks)
+
+
+def _read(file: Path, names: tuple[str, ...]) -> list[Tensor]:
+    """Arrays of a file as floats, inputs (tasks, examples, 20) and targets (tasks, examples)."""
+    try:
+        with np.load(file, allow_pickle=False) as found:
+            missing = [name for name in names if name not in found]
+            if missing:
+                raise MtlError(f"{file} has no array {missing[0]!r}, found {', '.join(found)}")
+            arrays = [found[name] for name in names]
+    except FileNotFoundError:
+        raise MtlError(
+            f"there is no file {file}; say where the data lies with --data-root and suite.path"
+        ) from None
+    except (OSError, ValueError, EOFError) as error:
+        raise MtlError(f"{file} is no .npz file: {' '.join(str(error).split())}") from error
+    for name, array in zip(names, arrays, strict=True):
+        examples = array.shape[1] if array.ndim > 1 else 0
+        wanted = (TASKS, examples, INPUTS) if name.endswith("X") else (TASKS, examples)
+        if array.shape != wanted or wanted[1] <= VALIDATION:
+            raise MtlError(f"{file}: {name} should have shape {wanted}, found {array.shape}")
+    return [torch.from_numpy(array).float() for array in arrays]

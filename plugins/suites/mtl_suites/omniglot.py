@@ -1,0 +1,130 @@
+"""The suite ``omniglot``: 50 alphabets, a task each."""
+
+import hashlib
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torchvision.datasets import Omniglot
+
+from mtl_framework.data.tasks import SPLITS, Classification, Examples, Suite, Task
+from mtl_framework.data.transforms import Transforms
+from mtl_framework.support.errors import MtlError, UnknownNameError
+
+from .faults import Faults
+from .image_files import ImageForm
+from .options import Names
+from .published import obtain
+from .transformed import transformed
+
+#: Shares of a character's images by split, as both papers have them.
+SHARES = {
+    "lws": {"train": 0.8, "validation": 0.0, "test": 0.2},
+    "pta": {"train": 0.5, "validation": 0.2, "test": 0.3},
+}
+_ORDER_SEED = 666
+
+
+def omniglot(
+    *,
+    data_root: str = "data",
+    download: bool = False,
+    split: Literal["lws", "pta"] = "lws",
+    tasks: Names | None = None,
+    num_tasks: int | None = None,
+    size: int | None = None,
+    transforms: dict[str, Any] | None = None,
+) -> Suite:
+    """Omniglot: a task for every alphabet, a class for every character, 20 images each.
+
+    Inputs have shape (N, 1, 105, 105), uint8, black on white as in the files. The alphabets of both
+    official halves (background first, each by name) stand in the order of numpy's
+    ``RandomState(666).permutation(50)``. Every character's images are permuted by a generator
+    seeded with md5 of the alphabet's name, modulo 2**32, and then cut into splits: 16 and 4 for
+    training and test (lws), or 10, 4 and 6 for training, validation and test (pta). Taken
+    together 1,623 classes, for lws 25,968 training and 6,492 test images.
+
+    Sources: Prellberg and Kramer, IJCNN 2020, arXiv 2003.10159, section IV, by their published
+    code; Meyerson and Miikkulainen, ICML 2018, arXiv 1803.04062, who state a fixed random split of
+    50/20/30 % and no more, so that it is this one only in its sizes.
+
+    Args:
+        data_root: folder that holds torchvision's omniglot-py, with its zip files.
+        download: fetch what is missing there.
+        split: whose: ``lws`` or ``pta``.
+        tasks: names of alphabets, in order; default: all.
+        num_tasks: only so many, the first in order.
+        size: images are resized to this width and height, in pixels; the originals have 105.
+        transforms: lists under ``train`` and ``evaluation``, of names of torchvision.transforms.v2
+            or mappings with ``name`` and arguments.
+
+    Raises:
+        ProblemsError: naming all images that cannot be read.
+        MtlError: if files are missing or damaged, with what to do; on an unknown alphabet.
+    """
+    further = Transforms.from_config(transforms, "suite.transforms")
+    form = ImageForm(True, size, Transforms.from_config(None))
+    folders: list[Path] = []
+    for background in (True, False):
+        half = obtain(
+            "Omniglot",
+            lambda root, fetch, half=background: Omniglot(root, background=half, download=fetch),  # type: ignore[misc]
+            data_root,
+            "omniglot-py/images_background and images_evaluation, with their .zip files",
+            download,
+        )
+        folders += _subfolders(Path(half.target_folder))
+    order = np.random.RandomState(_ORDER_SEED).permutation(len(folders))
+    alphabets = {folders[n].name: folders[n] for n in order}
+    for name in tasks or ():
+        if name not in alphabets:
+            raise UnknownNameError("task of suite 'omniglot':", name, alphabets)
+    if num_tasks is not None and not 1 <= num_tasks <= len(tasks or alphabets):
+        limit = len(tasks or alphabets)
+        raise MtlError(f"num_tasks should be from 1 to {limit}, found {num_tasks}")
+    faults = Faults("omniglot", skip=False)
+    built = [
+        _task(alphabets[name], SHARES[split], form, faults)
+        for name in list(tasks or alphabets)[:num_tasks]
+    ]
+    if faults.found:
+        faults.stop()
+    suite = Suite("omniglot", [task for task in built if task is not None])
+    return transformed(suite, further)
+
+
+def _task(folder: Path, shares: dict[str, float], form: ImageForm, faults: Faults) -> Task | None:
+    characters = _subfolders(folder)
+    digest = hashlib.md5(folder.name.encode(), usedforsecurity=False).hexdigest()
+    random = np.random.RandomState(int(digest, 16) % 2**32)
+    files: dict[str, list[Path]] = {split: [] for split in SPLITS}
+    labels: dict[str, list[int]] = {split: [] for split in SPLITS}
+    for label, character in enumerate(characters):
+        images = sorted(character.glob("*.png"))
+        permuted = [images[n] for n in random.permutation(len(images))]
+        train = round(shares["train"] * len(images))
+        ends = {"train": train, "validation": train + round(shares["validation"] * len(images))}
+        begin = 0
+        for split in SPLITS:
+            part = permuted[begin : ends.get(split, len(images))]
+            files[split] += part
+            labels[split] += [label] * len(part)
+            begin += len(part)
+    splits = {}
+    for split in SPLITS:
+        if shares[split] and files[split]:
+            paths = files[split]
+            inputs, good = form.read(split, paths, [str(path) for path in paths], faults)
+            if inputs is None or len(good) < len(paths):
+                return None  # told of when all alphabets are read
+            splits[split] = Examples(inputs, torch.tensor(labels[split]))
+    if not {"train", "test"} <= set(splits):
+        faults.add(str(folder), "holds too few images")
+        return None
+    objective = Classification(len(characters), tuple(c.name for c in characters))
+    return Task(folder.name, objective, splits["train"], splits["test"], splits.get("validation"))
+
+
+def _subfolders(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.is_dir())

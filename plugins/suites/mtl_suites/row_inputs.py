@@ -1,0 +1,110 @@
+"""Inputs of a table's rows: images in files, or one array with an entry a row."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Int64
+from torch import Tensor
+
+from mtl_framework.data.streaming import LazyInputs
+from mtl_framework.support.errors import MtlError, UnknownNameError
+
+from .columns import TextTable
+from .faults import Faults
+from .image_files import ImageForm
+from .npz import resized, to_features, to_images
+
+
+@dataclass(frozen=True)
+class RowInputs:
+    """Where the inputs of a table's rows come from; made by :meth:`find`.
+
+    Args:
+        text: the table.
+        cells: what its input column says; ``None``: ``array`` holds the inputs.
+        root: folder that the column's paths start from.
+        array: an entry for every row of the file.
+        what: the array's file, for messages.
+        form: how images are read.
+    """
+
+    text: TextTable
+    cells: list[str] | None
+    root: Path
+    array: np.ndarray | None
+    what: str
+    form: ImageForm
+
+    @classmethod
+    def find(
+        cls, inputs: str, text: TextTable, data_root: Path, images: Path, form: ImageForm
+    ) -> "RowInputs":
+        """From what the option ``inputs`` says: a column, or an .npy file within ``data_root``.
+
+        Raises:
+            MtlError: if there is neither, or the file cannot be read or has too few rows.
+        """
+        if inputs in text.columns:
+            return cls(text, text.columns[inputs], images, None, "", form)
+        if not inputs.endswith(".npy"):
+            hint = "suite.inputs names the column with the images' paths, or an .npy file"
+            raise UnknownNameError("column for suite.inputs:", inputs, text.columns, hint)
+        file = data_root / inputs
+        try:
+            array = np.load(file, mmap_mode="r", allow_pickle=False)
+        except FileNotFoundError:
+            raise MtlError(f"there is no file {file}") from None
+        except (OSError, ValueError, EOFError) as error:
+            raise MtlError(f"{file} is not an .npy file that can be read") from error
+        needed = max(text.positions) + 1
+        if not isinstance(array, np.ndarray) or array.ndim < 2 or len(array) < needed:
+            shape = getattr(array, "shape", None)
+            raise MtlError(
+                f"{file} should have an entry for each of {needed} rows, found shape {shape}"
+            )
+        return cls(text, None, images, array, str(file), form)
+
+    def read(
+        self, split: str, rows: Int64[np.ndarray, " _"], faults: Faults
+    ) -> tuple[Tensor | LazyInputs | None, Int64[np.ndarray, " _"]]:
+        """Inputs of some rows of a split, and those of the rows that can be read.
+
+        Args:
+            split: whose transforms are applied.
+            rows: of the table.
+            faults: gets what cannot be read.
+        """
+        if self.cells is None:
+            return self._from_array(split, rows, faults)
+        named = []
+        for row in rows:
+            if self.cells[row]:
+                named.append(row)
+            else:
+                faults.add(self.text.places[row], "names no input")
+        paths = [self.root / self.cells[row] for row in named]
+        names = [f"{self.text.places[row]}: {self.cells[row]}" for row in named]
+        found, good = self.form.read(split, paths, names, faults)
+        return found, np.array(named, np.int64)[good]
+
+    def _from_array(
+        self, split: str, rows: Int64[np.ndarray, " _"], faults: Faults
+    ) -> tuple[Tensor | None, Int64[np.ndarray, " _"]]:
+        assert self.array is not None
+        found = np.array(self.array[[self.text.positions[row] for row in rows]])
+        if found.dtype.kind == "f":
+            finite = np.isfinite(found.reshape(len(found), -1)).all(1)
+            for row in rows[~finite]:
+                faults.add(self.text.places[row], f"its input in {self.what} is not finite")
+            found, rows = found[finite], rows[finite]
+        if not len(rows):
+            return None, rows
+        if found.ndim == 2 or found.dtype.kind == "f":
+            return to_features(found, self.what), rows
+        images = to_images(found, "auto", self.what)
+        if self.form.size is not None:
+            images = resized(images, self.form.size)
+        steps = self.form.transforms.of(split).fixed
+        return torch.stack([steps(image) for image in images]), rows

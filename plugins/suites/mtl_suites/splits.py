@@ -1,0 +1,241 @@
+"""Splits of a task's examples that are always the same."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Int64, Shaped
+from sklearn.model_selection import train_test_split
+
+from mtl_framework.data.tasks import SPLITS
+from mtl_framework.support.errors import MtlError, UnknownNameError
+
+#: What else the splits are called in files and folders.
+ALIASES = {
+    "train": "train",
+    "training": "train",
+    "validation": "validation",
+    "valid": "validation",
+    "val": "validation",
+    "dev": "validation",
+    "test": "test",
+    "testing": "test",
+}
+
+#: Of the examples, for a test or validation split that neither data nor options name.
+DEFAULT_SHARE = 0.2
+_LARGEST_SEED = 2**32 - 1
+
+
+@dataclass(frozen=True)
+class SplitSizes:
+    """How many examples of a task every split gets.
+
+    Args:
+        train: a number of examples, or below 1 a share of those there are; ``None``: what the
+            other splits leave.
+        validation: likewise; ``None``: those that a file calls so, where there are some, else none.
+        test: likewise; ``None``: those that a file calls so, else what is left where ``train`` is
+            given, else a fifth.
+        seed: of the choice, 0 to 2**32 - 1. Splits depend on it, the labels and the sizes only.
+
+    Raises:
+        MtlError: naming the option, what was found and what is allowed.
+    """
+
+    train: int | float | None = None
+    validation: int | float | None = None
+    test: int | float | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for split in SPLITS:
+            amount = getattr(self, split)
+            least = 0 if split == "validation" else 1
+            fits = amount is None or (
+                0 < amount < 1 if isinstance(amount, float) else amount >= least
+            )
+            if not fits:
+                raise MtlError(
+                    f"{split}_per_task should be a whole number from {least}, or a share between "
+                    f"0 and 1, found {amount!r}"
+                )
+        if not 0 <= self.seed <= _LARGEST_SEED:
+            raise MtlError(f"split_seed should be from 0 to {_LARGEST_SEED}, found {self.seed}")
+
+    def counts(self, examples: int, cut: Sequence[str] = ("validation", "test")) -> dict[str, int]:
+        """Numbers of examples by split, of ``examples`` that are in none yet.
+
+        Args:
+            examples: how many there are.
+            cut: splits that get a part of them, beside training.
+
+        Raises:
+            MtlError: if there are too few.
+        """
+        amounts = {split: getattr(self, split) for split in SPLITS if split in ("train", *cut)}
+        wanted = {split: _count(amount, examples) for split, amount in amounts.items()}
+        train, validation = wanted["train"], wanted.get("validation") or 0
+        test = wanted.get("test", 0)
+        if test is None:
+            test = (
+                _share(DEFAULT_SHARE, examples) if train is None else examples - train - validation
+            )
+        shares = [amount for amount in amounts.values() if amount is not None]
+        all_shares = all(isinstance(share, float) for share in shares)
+        if train is None or (all_shares and sum(shares) > 1 - 1e-9):
+            train = examples - validation - test  # rounding must not cost or invent an example
+        found = {"train": train, "validation": validation, "test": test}
+        if train < 1 or test < ("test" in cut) or sum(found.values()) > examples:
+            asked = [
+                f"{s}_per_task={amount}" for s, amount in amounts.items() if amount is not None
+            ]
+            raise MtlError(f"{', '.join(asked) or 'a split'} cannot be had of {examples} examples")
+        return found
+
+
+def _count(amount: int | float | None, examples: int) -> int | None:
+    return _share(amount, examples) if isinstance(amount, float) else amount
+
+
+def _share(share: float, examples: int) -> int:
+    return round(share * examples)
+
+
+def split_name(name: str) -> str:
+    """``train``, ``validation`` or ``test``, also from another name of it.
+
+    Raises:
+        UnknownNameError: if it is no name of a split.
+    """
+    found = ALIASES.get(name.strip().lower())
+    if found is None:
+        raise UnknownNameError("split", name, ALIASES)
+    return found
+
+
+def make_splits(
+    given: Mapping[str | None, Int64[np.ndarray, " _"]],
+    labels: Shaped[np.ndarray, " rows"] | None,
+    sizes: SplitSizes,
+    cut_test: bool = False,
+) -> dict[str, Int64[np.ndarray, " _"]]:
+    """Rows by split: those given, reduced to their sizes, or chosen where none are given.
+
+    Every choice is stratified by ``labels``: each split has the classes in the proportions of what
+    it is drawn from. A validation split that is asked for and not given is taken from training.
+
+    Args:
+        given: rows by split; under ``None`` those that are in no split yet.
+        labels: class of every row; ``None`` where there are no classes.
+        sizes: how many rows of every split; see :class:`SplitSizes`.
+        cut_test: take a test split that is not given from training, too, instead of refusing.
+
+    Returns:
+        rows in ascending order, no row in two splits.
+
+    Raises:
+        MtlError: if there are too few rows, or too few of a class.
+    """
+    if set(given) == {None}:
+        return _split(given[None], labels, sizes.counts(len(given[None])), sizes.seed)
+    pools = {split: rows for split, rows in given.items() if split is not None}
+    for split in ("train", *([] if cut_test else ["test"])):
+        if split not in pools:
+            raise MtlError(f"there is no {split} split beside {', '.join(pools) or 'the others'}")
+    cut = [split for split in ("validation", "test") if split not in pools]
+    chosen = _split(pools["train"], labels, sizes.counts(len(pools["train"]), cut), sizes.seed)
+    for split in ("validation", "test"):
+        if split in pools:
+            count = _count(getattr(sizes, split), len(pools[split]))
+            if count != 0 or split == "test":
+                chosen[split] = _take(pools[split], labels, count, sizes.seed, split)
+    return {split: chosen[split] for split in SPLITS if split in chosen}
+
+
+def _take(
+    rows: Int64[np.ndarray, " _"],
+    labels: Shaped[np.ndarray, " rows"] | None,
+    count: int | None,
+    seed: int,
+    split: str,
+) -> Int64[np.ndarray, " _"]:
+    if count is None or count == len(rows):
+        return np.sort(rows)
+    if count > len(rows):
+        raise MtlError(f"{split}_per_task={count}, but the {split} split has {len(rows)} examples")
+    if count < 1:
+        raise MtlError(f"{split}_per_task leaves none of {len(rows)} examples")
+    return np.sort(_draw(rows, labels, count, seed)[0])
+
+
+def _split(
+    rows: Int64[np.ndarray, " _"],
+    labels: Shaped[np.ndarray, " rows"] | None,
+    counts: Mapping[str, int],
+    seed: int,
+) -> dict[str, Int64[np.ndarray, " _"]]:
+    """Test first, so that it is the same whatever becomes of the rest."""
+    if labels is not None:
+        _check_classes(labels[rows], counts)
+    rest, found = rows, {}
+    for split in ("test", "validation"):
+        if counts[split]:
+            found[split], rest = _draw(rest, labels, counts[split], seed)
+    found["train"] = _draw(rest, labels, counts["train"], seed)[0]
+    return {split: np.sort(found[split]) for split in SPLITS if split in found}
+
+
+def _check_classes(labels: Shaped[np.ndarray, " rows"], counts: Mapping[str, int]) -> None:
+    classes, members = np.unique(labels, return_counts=True)
+    wanted = [split for split in SPLITS if counts[split]]
+    for split in wanted:
+        if counts[split] < len(classes):
+            raise MtlError(
+                f"{split}_per_task should be at least {len(classes)}, one a class, found "
+                f"{counts[split]}"
+            )
+    rare = [str(name) for name, n in zip(classes, members, strict=True) if n < len(wanted)]
+    if rare:
+        raise MtlError(
+            f"a stratified split into {', '.join(wanted)} needs {len(wanted)} examples a class, "
+            f"and there are fewer of {', '.join(rare)}"
+        )
+
+
+def _draw(
+    rows: Int64[np.ndarray, " _"],
+    labels: Shaped[np.ndarray, " rows"] | None,
+    count: int,
+    seed: int,
+) -> tuple[Int64[np.ndarray, " _"], Int64[np.ndarray, " _"]]:
+    """``count`` rows and the others."""
+    if count == len(rows):
+        return rows, rows[:0]
+    strata = None if labels is None else labels[rows]
+    if strata is not None:
+        members = np.unique(strata, return_counts=True)[1]
+        if members.min() < 2 or min(count, len(rows) - count) < len(members):
+            strata = None  # too few to leave one of every class on both sides
+    drawn, rest = train_test_split(rows, train_size=count, random_state=seed, stratify=strata)
+    return drawn, rest
+
+
+def check_classes(labels: Mapping[str, Shaped[np.ndarray, " _"]]) -> None:
+    """Every class should be in the training split and in the test split.
+
+    Args:
+        labels: by split.
+
+    Raises:
+        MtlError: naming the classes and the split that lacks them.
+    """
+    classes = {split: set(np.unique(found).tolist()) for split, found in labels.items()}
+    everything = sorted(set().union(*classes.values()))
+    lacking = {
+        split: [str(name) for name in everything if name not in classes[split]]
+        for split in ("train", "test")
+    }
+    texts = [f"{', '.join(names)} not in {split}" for split, names in lacking.items() if names]
+    if texts:
+        raise MtlError(f"every class should be in train and test, but {'; '.join(texts)}")

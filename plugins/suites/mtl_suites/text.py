@@ -1,0 +1,57 @@
+"""Text as parallel streams of windows, for recurrent language models."""
+
+from collections.abc import Iterable
+
+import torch
+from jaxtyping import Int64
+from torch import Tensor
+
+from mtl_framework.data.tasks import Examples
+from mtl_framework.support.errors import MtlError
+
+
+def numbered(
+    parts: dict[str, Iterable[str]],
+) -> tuple[dict[str, Int64[Tensor, " _"]], tuple[str, ...]]:
+    """Tokens as numbers, in the order in which they first occur, and the vocabulary.
+
+    Args:
+        parts: tokens by the name of their part; the parts' order counts.
+    """
+    numbers: dict[str, int] = {}
+    found = {
+        name: torch.tensor([numbers.setdefault(token, len(numbers)) for token in tokens])
+        for name, tokens in parts.items()
+    }
+    return found, tuple(numbers)
+
+
+def windows(tokens: Int64[Tensor, " _"], lanes: int, positions: int, what: str) -> Examples:
+    """A text cut into ``lanes`` streams of equal lengths, each read ``positions`` tokens at a time.
+
+    The target of every position is the token that follows it. What does not fill the streams, or
+    a last window, is left out.
+
+    Args:
+        tokens: of the whole text.
+        lanes: parallel streams.
+        positions: tokens of a window.
+        what: the text, for messages.
+
+    Raises:
+        MtlError: if the text is too short for one window.
+    """
+    length = len(tokens) // lanes
+    count = (length - 1) // positions
+    if count < 1:
+        raise MtlError(
+            f"{what} has {len(tokens)} tokens; {lanes} streams with windows of {positions} need at "
+            f"least {lanes * (positions + 1)}"
+        )
+    streams = tokens[: lanes * length].view(lanes, length)
+
+    def cut(start: int) -> Tensor:
+        part = streams[:, start : start + count * positions]
+        return part.reshape(lanes, count, positions).transpose(0, 1).flatten(0, 1).contiguous()
+
+    return Examples(cut(0), cut(1), lanes=lanes)

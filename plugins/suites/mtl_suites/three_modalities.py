@@ -1,0 +1,140 @@
+"""The suite ``three_modalities``: images, text and DNA, each with a network of its own kind."""
+
+import hashlib
+import pydoc_data.topics
+
+import numpy as np
+import torch
+
+from mtl_framework.data.objectives import Classification, LanguageModel, Regression
+from mtl_framework.data.tasks import Examples, Suite, Task
+from mtl_framework.support.errors import MtlError
+
+from .handwriting import NUM_DIGITS, enlarge, handwriting, split_digits
+from .motifs import motif_examples
+from .text import windows
+
+CHARACTERS = "\n " + "abcdefghijklmnopqrstuvwxyz" + "0123456789" + ".,;:!?'\"()[]{}<>=+-*/_`#%&@"
+HELD = 20_000  # characters to validate, and to test
+POSITIONS = 35
+
+
+def three_modalities(
+    *,
+    size: int = 28,
+    train_characters: int = 200_000,
+    lanes: int = 20,
+    train_sequences: int = 2000,
+    sequence_length: int = 101,
+    text_width: int = 128,
+    dna_width: int = 64,
+    batch_size: int | None = 32,
+) -> Suite:
+    """Handwritten digits, characters of English prose and DNA motifs; needs no download.
+
+    - ``digits``: real handwriting (UCI) as (1, size, size) images, with LeNet; error in percent.
+    - ``text``: the next character of the language reference that Python carries for its ``help``
+      (``pydoc_data.topics``), with a stacked LSTM whose state goes on from batch to batch;
+      perplexity a character. Another version of Python has slightly other prose: a digest of it is
+      kept with the run.
+    - ``dna``: how well a sequence's best place fits a motif drawn from a fixed seed, with DeepBind;
+      root of the mean squared error, 1 for a constant guess.
+
+    Args:
+        size: of the digits, 10 to 224 pixels.
+        train_characters: of the text; 20,000 more are for validation and for test each.
+        lanes: parallel streams of the text in a batch.
+        train_sequences: of DNA; 500 more are for validation and for test each.
+        sequence_length: bases of a sequence, at least 24.
+        text_width: units of the LSTM's layers.
+        dna_width: channels of DeepBind.
+        batch_size: digits, and sequences, in a batch; null: the run's.
+
+    Raises:
+        MtlError: naming the option, what was found and what is allowed.
+    """
+    for name, number, least, most in (
+        ("size", size, 10, 224),
+        ("train_characters", train_characters, lanes * (POSITIONS + 1), 300_000),
+        ("lanes", lanes, 1, 500),
+        ("train_sequences", train_sequences, 2, 1_000_000),
+        ("sequence_length", sequence_length, 24, 10_000),
+    ):
+        if not least <= number <= most:
+            raise MtlError(f"{name} should be from {least} to {most}, found {number}")
+    text, digest = _text(train_characters)
+    dna = motif_examples(
+        {"train": train_sequences, "validation": 500, "test": 500}, sequence_length, seed=0
+    )
+    reading = {
+        split: windows(part, lanes if split == "train" else 10, POSITIONS, f"{split} text")
+        for split, part in text.items()
+    }
+    writing = _digits(size)
+    tasks = [
+        Task(
+            "digits",
+            Classification(10),
+            writing["train"],
+            writing["test"],
+            writing["validation"],
+            batch_size,
+            {"name": "lenet"},
+        ),
+        Task(
+            "text",
+            LanguageModel(len(CHARACTERS)),
+            reading["train"],
+            reading["test"],
+            reading["validation"],
+            backbone={"name": "lstm_language_model", "args": {"width": text_width}},
+        ),
+        Task(
+            "dna",
+            Regression(),
+            dna["train"],
+            dna["test"],
+            dna["validation"],
+            batch_size,
+            {"name": "deepbind", "args": {"width": dna_width}},
+        ),
+    ]
+    return Suite("three_modalities", tasks, record={"sha256_of_text": digest})
+
+
+def _digits(size: int) -> dict[str, Examples]:
+    writing = handwriting()
+    found = {}
+    for split, chosen in split_digits(NUM_DIGITS - 2 * 360, 360, 360).items():
+        images = np.stack([enlarge(image, size) for image in writing.images[chosen]])
+        labels = torch.from_numpy(writing.labels[chosen])
+        found[split] = Examples(torch.from_numpy(images)[:, None], labels)
+    return found
+
+
+def _text(train: int) -> tuple[dict[str, torch.Tensor], str]:
+    """Characters of every split as numbers, and a digest of them all.
+
+    Topics stand in the order of their names; what is not in :data:`CHARACTERS` becomes a blank,
+    and blanks in a row become one.
+    """
+    topics = pydoc_data.topics.topics
+    prose = "\n".join(topics[name] for name in sorted(topics)).lower()
+    lines = (" ".join(line.split()) for line in prose.splitlines())
+    joined = "\n".join(line for line in lines if line)
+    numbers = {character: number for number, character in enumerate(CHARACTERS)}
+    blank = numbers[" "]
+    all_numbers = torch.tensor([numbers.get(character, blank) for character in joined])
+    if len(all_numbers) < train + 2 * HELD:
+        raise MtlError(
+            f"train_characters should be at most {len(all_numbers) - 2 * HELD} with this Python, "
+            f"found {train}"
+        )
+    ends = (HELD, 2 * HELD, 2 * HELD + train)
+    used = all_numbers[: ends[2]]
+    parts = {
+        "test": used[: ends[0]],
+        "validation": used[ends[0] : ends[1]],
+        "train": used[ends[1] :],
+    }
+    return parts, hashlib.sha256(bytes(used.tolist())).hexdigest()

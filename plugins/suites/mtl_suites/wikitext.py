@@ -1,0 +1,91 @@
+"""The suite ``wikitext2``: which word comes next."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from mtl_framework.data.objectives import LanguageModel
+from mtl_framework.data.tasks import Suite, Task
+from mtl_framework.support.errors import MtlError
+
+from .text import numbered, windows
+
+END = "<eos>"
+
+
+def wikitext2(
+    *,
+    data_root: str = ".",
+    path: str = "wikitext2",
+    train: str = "train.txt",
+    validation: str | None = "valid.txt",
+    test: str = "test.txt",
+    positions: int = 35,
+    lanes: int = 20,
+    evaluation_lanes: int = 10,
+) -> Suite:
+    """Which word comes next in articles of Wikipedia, from the text files of WikiText-2.
+
+    Words are what blanks separate; every line ends with ``<eos>``. The vocabulary is that of all
+    files together, 33,278 words of the complete set. The one task has a stacked LSTM with tied
+    embedding, whose state goes on from batch to batch; its metric is the perplexity.
+
+    Source: Merity et al. 2016; set-up of Meyerson and Miikkulainen, NeurIPS 2019. Their code leaves
+    out the last window of every text also where it is full.
+
+    Args:
+        data_root: folder of the data.
+        path: folder of the text files, within ``data_root``.
+        train: file to train on, within the folder.
+        validation: file to validate on; null: none, e.g. where it is needed to train on.
+        test: file for the final figures.
+        positions: words of a window, through which gradients flow back.
+        lanes: parallel streams of the training text, which are a batch.
+        evaluation_lanes: the same when evaluating.
+
+    Raises:
+        MtlError: naming the file that is missing, empty, too short, or serves two splits.
+    """
+    files = {"train": train, "validation": validation, "test": test}
+    for name, number in (("positions", positions), ("lanes", min(lanes, evaluation_lanes))):
+        if number < 1:
+            raise MtlError(f"{name} should be at least 1, found {number}")
+    named = [file for file in files.values() if file is not None]
+    if len(set(named)) < len(named):
+        raise MtlError(f"train, validation and test should be different files, found {named}")
+    folder = Path(data_root) / path
+    tokens, vocabulary = numbered(
+        {split: _words(folder / file) for split, file in files.items() if file is not None}
+    )
+    splits = {
+        split: windows(
+            found,
+            lanes if split == "train" else evaluation_lanes,
+            positions,
+            str(folder / str(files[split])),
+        )
+        for split, found in tokens.items()
+    }
+    task = Task(
+        "wikitext2",
+        LanguageModel(len(vocabulary)),
+        splits["train"],
+        splits["test"],
+        splits.get("validation"),
+        backbone={"name": "lstm_language_model"},
+    )
+    return Suite("wikitext2", [task])
+
+
+def _words(file: Path) -> Iterator[str]:
+    try:
+        text = file.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise MtlError(
+            f"there is no file {file}; say where the text lies with --data-root and suite.path, "
+            "and which files serve with suite.train, suite.validation and suite.test"
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise MtlError(f"{file} cannot be read as text: {error}") from error
+    for line in text.removesuffix("\n").split("\n"):
+        yield from line.split()
+        yield END

@@ -1,0 +1,63 @@
+"""Pretrained weights, from a file in the form that timm downloads."""
+
+from pathlib import Path
+
+import pytest
+import timm
+import torch
+from safetensors.torch import save_file
+from support.makers import make_tasks
+
+from mtl_framework.backbones.backbone import Backbone
+from mtl_framework.backbones.build import build_backbone
+from mtl_framework.backbones.config import BackboneConfig
+from mtl_framework.networks.task_networks import TaskNetworks
+from mtl_framework.support.errors import MtlError
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What a hub holds: all weights, a classifier of 1000 classes included."""
+    torch.manual_seed(3)
+    path = tmp_path_factory.mktemp("hub") / "model.safetensors"
+    save_file(timm.create_model("resnet18").state_dict(), path)
+    return path
+
+
+def pretrained(path: Path, in_chans: int = 3) -> Backbone:
+    args = {"pretrained_cfg_overlay": {"file": str(path), "hf_hub_id": None}}
+    config = BackboneConfig(name="resnet18", pretrained=True, args=args)
+    return build_backbone(config, in_chans, (32, 32))
+
+
+def test_every_weight_of_a_bank_starts_from_the_pretrained_ones(published: Path) -> None:
+    network = TaskNetworks(pretrained(published), make_tasks(), 3)
+    torch.manual_seed(3)
+    source = timm.create_model("resnet18")
+    third = list(network.banks())[2]
+    for k in range(3):
+        block = third.copies[k]
+        assert torch.equal(block.conv1.weight, source.layer2[0].conv1.weight)
+    assert torch.equal(network.skeleton.conv1.weight, source.conv1.weight)
+    with pytest.raises(MtlError, match="overwrite pretrained"):
+        network.initialize("he_uniform")
+
+
+def test_grey_images_get_an_adapted_stem_and_timms_preprocessing(published: Path) -> None:
+    backbone = pretrained(published, in_chans=1)
+    assert backbone.mean == pytest.approx(((0.485 + 0.456 + 0.406) / 3,))
+    assert backbone.std is not None
+    assert len(backbone.std) == 1
+    assert len(pretrained(published).mean or ()) == 3
+    torch.manual_seed(3)
+    stem = timm.create_model("resnet18").conv1.weight
+    found = TaskNetworks(backbone, make_tasks(shape=(1, 32, 32)), 1).skeleton.conv1.weight
+    torch.testing.assert_close(found, stem.sum(1, keepdim=True))
+
+
+def test_weights_that_cannot_be_read_are_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(b"not weights")
+    with pytest.raises(MtlError, match="'resnet18'") as caught:
+        TaskNetworks(pretrained(path), make_tasks(), 2)
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,105 @@
+"""The commands that use a saved run: predict, evaluate, export."""
+
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from support.exported_runs import run_shapes, shapes_plugins
+
+from mtl_framework.cli import evaluate, export, main, predict
+from mtl_framework.export import load_bundle, load_network
+from mtl_framework.networks.result import Result
+from mtl_framework.runs.load import LoadedRun
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> LoadedRun:
+    return run_shapes(tmp_path_factory.mktemp("cli") / "run")
+
+
+@pytest.fixture(autouse=True)
+def _plugins(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The suite of these tests is not installed."""
+    for command in (evaluate, export, predict):
+        monkeypatch.setattr(command, "load_plugins", shapes_plugins)
+
+
+def status(*arguments: str | Path) -> int:
+    with pytest.raises(SystemExit) as caught:
+        main([str(argument) for argument in arguments])
+    assert isinstance(caught.value.code, int)
+    return caught.value.code
+
+
+def test_predict_prints_class_and_probability(
+    run: LoadedRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, colour in (("a", (255, 0, 0)), ("b", (0, 0, 255))):
+        Image.new("RGB", (40, 30), colour).save(tmp_path / f"{name}.png")
+    command = ["predict", run.directory, "--task", "colour / main", tmp_path]
+    assert status(*command, "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [Path(row["image"]).name for row in found] == ["a.png", "b.png"]
+    files = [Path(row["image"]) for row in found]
+    outputs = run.network.predict(0, run.preprocessing.read(files)).softmax(1)
+    for row, output in zip(found, outputs, strict=True):
+        assert row["class"] == ("red", "green", "blue")[int(output.argmax())]
+        assert row["probability"] == pytest.approx(float(output.max().detach()), rel=1e-5)
+    assert status(*command) == 0
+    assert found[0]["class"] in capsys.readouterr().out
+    assert status("predict", run.directory, "--task", "brightness", tmp_path, "--json") == 0
+    assert isinstance(json.loads(capsys.readouterr().out)[0]["output 0"], float)
+
+
+def test_evaluate_repeats_the_result(run: LoadedRun, capsys: pytest.CaptureFixture[str]) -> None:
+    assert status("evaluate", run.directory, "--json") == 0
+    found = json.loads(capsys.readouterr().out)["splits"]["test"]
+    expected = Result.load(run.directory).test
+    assert found["per_task"] == pytest.approx(expected.per_task, rel=1e-6)
+    assert status("evaluate", run.directory, "--suite", "shapes", "--set", "examples=12") == 0
+    table = capsys.readouterr().out
+    assert f"{expected.per_task['brightness']:.2f}" in table
+    assert "RMSE" in table
+
+
+def test_export_writes_what_can_be_loaded(
+    run: LoadedRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert status("export", run.directory, "--task", "colour / main") == 0
+    folder = run.directory / "export" / "colour_main"
+    assert str(folder / "model.safetensors") in capsys.readouterr().out
+    assert type(load_network(folder)).__name__ == "ResNet"
+    assert status("export", run.directory, "--all", "--output", tmp_path / "all") == 0
+    assert load_bundle(tmp_path / "all").tasks == run.suite.task_names
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["export"], "either --task NAME or --all"),
+        (["export", "--all", "--task", "brightness"], "either --task NAME or --all"),
+        (["export", "--all", "--format", "onnx"], "one task's program; use --task"),
+        (["export", "--task", "brigtness"], "did you mean 'brightness'"),
+        (["export", "--all", "--checkpoint", "best"], "no 'best' checkpoint"),
+        (["evaluate", "--set", "examples=20"], "--suite, which is missing"),
+        (["evaluate", "--suite", "shaps"], "did you mean 'shapes'"),
+    ],
+)
+def test_mistakes_are_one_line(
+    run: LoadedRun, arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert status(arguments[0], run.directory, *arguments[1:]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert message in error
+    assert error.count("\n") == 1
+
+
+def test_folders_without_a_run_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert status("evaluate", tmp_path / "gone") == 2
+    assert "gone (no config.yaml)" in capsys.readouterr().err
+    assert status("predict", tmp_path / "gone", "--task", "x", tmp_path / "image.png") == 2
+    assert "no image or folder" in capsys.readouterr().err

@@ -1,0 +1,67 @@
+"""Every model module of timm works as a backbone, and the table in docs/ says how."""
+
+import importlib.util
+import json
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import timm
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+def _load() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("coverage_table", DOCS / "coverage.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+table = _load()
+ROWS: dict[str, Any] = {
+    row["module"]: row for row in json.loads((DOCS / "backbones.json").read_text())["modules"]
+}
+FAST = (
+    "byobnet", "convnext", "cpubone", "cspnet", "deit", "dla", "edgenext", "efficientnet",
+    "efficientvim", "efficientvit_mit", "efficientvit_msra", "ghostnet", "hrnet", "lcnetv2",
+    "levit", "mambaout", "maxxvit", "metaformer", "mlp_mixer", "mobilenetv3", "mobilevit",
+    "nfnet", "pit", "pvt_v2", "regnet", "resnet", "starnet", "vision_transformer",
+    "vision_transformer_relpos", "xcit",
+)  # fmt: skip
+
+
+def check(module: str) -> None:
+    row = table.measure(module)
+    assert "reason" not in row, row
+    # single precision, through up to a hundred layers
+    assert row["extraction_error"] < 1e-5
+    written = dict(ROWS[module])
+    for found in (row, written):
+        del found["extraction_error"]
+    assert row == written, "run docs/coverage.py"
+
+
+@pytest.mark.parametrize("module", FAST)
+def test_modules_agree_with_the_table(module: str) -> None:
+    check(module)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("module", sorted(set(table.CASES) - set(FAST)))
+def test_other_modules_agree_with_the_table(module: str) -> None:
+    check(module)
+
+
+def test_the_table_holds_every_module() -> None:
+    if timm.__version__ != json.loads((DOCS / "backbones.json").read_text())["timm"]:
+        pytest.skip("the table is of another version of timm")
+    assert sorted(ROWS) == sorted(table.CASES) == sorted(timm.list_modules())
+
+
+def test_the_page_is_the_table() -> None:
+    found = json.loads((DOCS / "backbones.json").read_text())
+    assert (DOCS / "backbones.md").read_text() == table.markdown(found)

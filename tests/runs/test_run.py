@@ -1,0 +1,345 @@
+"""One run from start to result: what it writes, refuses and stops at."""
+
+import io
+import json
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from rich.console import Console
+from support.tiny import Soft, SoftModel, TinyPlugins, content, start, tiny_config, tiny_suite
+from torch import Tensor
+
+from mtl_framework.runs.assembly import assemble
+from mtl_framework.backbones.backbone import Backbone
+from mtl_framework.support.errors import MtlError
+from mtl_framework.networks.result import Result
+from mtl_framework.runs.run import Run
+from mtl_framework.strategies.strategy import Step
+from mtl_framework.data.tasks import Suite, Task
+
+
+def losses_of(directory: Path) -> list[float]:
+    lines = map(json.loads, (directory / "metrics.jsonl").read_text().splitlines())
+    return [line["loss"] for line in lines if "loss" in line]
+
+
+@pytest.mark.parametrize("strategy", ["soft", "routed"])
+def test_the_same_seed_gives_the_same_files(tmp_path: Path, strategy: str) -> None:
+    for name in ("a", "b"):
+        torch.rand(3)  # whatever was drawn before does not matter
+        start(tmp_path / name, strategy=strategy).execute()
+    assert content(tmp_path / "a") == content(tmp_path / "b")
+
+
+def test_another_seed_gives_another_run(tmp_path: Path) -> None:
+    for seed in (0, 1):
+        start(tmp_path / str(seed), seed=seed).execute()
+    assert losses_of(tmp_path / "0") != losses_of(tmp_path / "1")
+
+
+def test_a_finished_run_holds_these_files(tmp_path: Path) -> None:
+    result = start(tmp_path / "r", strategy="routed").execute()
+    best = result.best
+    assert best is not None
+    assert set(content(tmp_path / "r")) == {
+        "config.yaml", "metrics.jsonl", "result.json",
+        "checkpoint/last-00000006.json", "checkpoint/last-00000006.safetensors",
+        f"checkpoint/best-{best.iteration:08d}.json",
+        f"checkpoint/best-{best.iteration:08d}.safetensors",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("common_input", [False, True])
+def test_running_averages_are_each_tasks_own_where_inputs_are(common_input: bool) -> None:
+    suite = tiny_suite()
+    if common_input:
+        first = suite.tasks[0]
+        tasks = [Task(name, first.objective, first.train, first.test) for name in ("a", "b")]
+        suite = Suite("tiny", tasks, common_input=True)
+    plugins = TinyPlugins()
+    for given, found in (("auto", "shared" if common_input else "task"), ("pooled", "pooled")):
+        config = tiny_config(strategy="routed", backbone={"name": "tiny", "normalization": given})
+        strategy = plugins.strategy("routed")(plugins.strategy("routed").Config(), seed=0)
+        assembly = assemble(config, plugins, suite, strategy)
+        backbone = assembly.backbones[0]
+        assert isinstance(backbone, Backbone)
+        assert backbone.normalization == found
+
+
+def test_the_written_config_runs_again(tmp_path: Path) -> None:
+    start(tmp_path / "r").execute()
+    written = yaml.safe_load((tmp_path / "r" / "config.yaml").read_text())
+    defaults = {"learning_rate": 0.1, "python_noise": False}
+    assert written["strategy"] == {"name": "soft", **defaults}
+    assert written["suite"] == {"name": "tiny", "examples": 24, "validation": True}
+    Run.start(tiny_config().model_validate(written), TinyPlugins(), tmp_path / "s").execute()  # type: ignore[arg-type]
+    assert content(tmp_path / "r") == content(tmp_path / "s")
+
+
+def test_the_result_says_what_was_found(tmp_path: Path) -> None:
+    result = start(tmp_path / "r", strategy="routed", seed=3).execute()
+    assert Result.load(tmp_path / "r") == result
+    plain = json.loads((tmp_path / "r" / "result.json").read_text())
+    assert plain["seed"] == 3
+    assert plain["iterations"] == 6
+    assert plain["assignment"] == {
+        "units": ["low", "high"], "tasks": ["rows", "sides"], "weights": [[0, 0], [0, 1]],
+    }  # fmt: skip
+    assert plain["metrics"] == {"rows": "error %", "sides": "error %"}
+    assert plain["parameters"]["trained"] >= plain["parameters"]["deployed"] > 0
+    assert set(plain["test"]["per_task"]) == {"rows", "sides"}
+    assert plain["seconds"] > plain["seconds_per_iteration"] * 6
+    assert start(tmp_path / "s").execute().assignment is None
+
+
+def test_a_result_that_is_none_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(MtlError, match=r"cannot read result .*result\.json"):
+        Result.load(tmp_path)
+    (tmp_path / "result.json").write_text('{"strategy": 3}')
+    with pytest.raises(MtlError, match="is not a run's result: strategy"):
+        Result.load(tmp_path)
+
+
+def test_the_best_evaluation_is_chosen_by_validation_alone(tmp_path: Path) -> None:
+    result = start(tmp_path / "r", iterations=12, eval_every=1, seed=4).execute()
+    lines = map(json.loads, (tmp_path / "r" / "metrics.jsonl").read_text().splitlines())
+    found = {line["iteration"]: line["evaluation"] for line in lines if "evaluation" in line}
+    assert len(found) == 12
+    errors = [found[n]["validation"]["error_mean"] for n in range(1, 13)]
+    first = 1 + errors.index(min(errors))
+    assert 1 < first < 12  # else this test would say little
+    assert result.best is not None
+    assert result.best.iteration == first
+    assert result.best.test.error_mean == found[first]["test"]["error_mean"]
+    assert result.test.error_mean == found[12]["test"]["error_mean"]
+    assert (tmp_path / "r" / "checkpoint" / f"best-{first:08d}.json").exists()
+
+
+def test_without_validation_there_is_no_best(tmp_path: Path) -> None:
+    options = {"name": "tiny", "validation": False}
+    result = start(tmp_path / "r", suite=options).execute()
+    assert result.best is None
+    assert result.validation is None
+    assert not list((tmp_path / "r" / "checkpoint").glob("best*"))
+
+
+def test_hooks_are_told_in_order(tmp_path: Path) -> None:
+    plugins = TinyPlugins()
+    run = start(tmp_path / "r", plugins, iterations=3)
+    result = run.execute()
+    names = [name for name, _ in plugins.told]
+    assert names == ["mtl_run_started", "mtl_step", "mtl_step", "mtl_evaluated", "mtl_step",
+                     "mtl_evaluated", "mtl_run_finished"]  # fmt: skip
+    assert all(found["run"] is run for _, found in plugins.told)
+    assert plugins.told[-1][1]["result"] == result
+    assert [e["evaluation"].iteration for n, e in plugins.told if n == "mtl_evaluated"] == [2, 3]
+
+
+def test_precision_and_memory_budget_reach_the_network(tmp_path: Path) -> None:
+    run = start(tmp_path / "r", precision="bf16", memory_budget=7)
+    assert (run.network.precision, run.network.memory_budget) == ("bf16", 7)
+
+
+# -- what is refused before anything is written ------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"device": "cuda:99"}, "device 'cuda:99' is not available here (available: "),
+        (
+            {"strategy": {"name": "soft", "learning_rat": 1}},
+            "did you mean 'strategy.learning_rate'?",
+        ),
+        (
+            {"strategy": {"name": "soft", "learning_rate": "x"}},
+            "strategy.learning_rate should be a valid number, found 'x'",
+        ),
+        (
+            {"strategy": {"name": "soft", "learning_rate": float("nan")}},
+            "strategy.learning_rate should be a finite number, found nan",
+        ),
+        ({"suite": {"name": "tiny", "examples": 0}}, "task 'rows', train split: there is no"),
+        ({"backbone": {"name": "tiny", "shared": ["stm"]}}, "did you mean 'stem'?"),
+    ],
+)
+def test_bad_settings_are_named_before_anything_is_written(
+    tmp_path: Path, options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(MtlError) as error:
+        start(tmp_path / "r", **options)
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "r").exists()
+
+
+def test_an_output_folder_with_a_run_is_refused(tmp_path: Path) -> None:
+    start(tmp_path / "r").execute()
+    before = content(tmp_path / "r")
+    with pytest.raises(MtlError, match=r"already holds a run \(config.yaml\)"):
+        start(tmp_path / "r")
+    assert content(tmp_path / "r") == before
+    (tmp_path / "file").write_text("")
+    with pytest.raises(MtlError, match="is a file; give a folder"):
+        start(tmp_path / "file")
+    with pytest.raises(MtlError, match="cannot make folder"):
+        start(tmp_path / "file" / "r")
+
+
+# -- strategies that break their contract ------------------------------------------------------
+
+
+class EndsEarly(Soft):
+    def optimize(self, run: Run) -> Generator[Step, None, None]:
+        loop = super().optimize(run)
+        for _ in range(3):
+            yield next(loop)
+
+
+class YieldsANumber(Soft):
+    def optimize(self, run: Run) -> Generator[Step, None, None]:
+        yield 0.5  # type: ignore[misc]
+
+
+class LossIsEmpty(Soft):
+    def optimize(self, run: Run) -> Generator[Step, None, None]:
+        yield Step(torch.zeros(0))
+
+
+class ForgetsToYield(Soft):
+    def optimize(self, run: Run) -> Any:
+        return None
+
+
+class BuildsNothing(Soft):
+    def build(self, backbone: Backbone, suite: Suite) -> SoftModel:
+        return None  # type: ignore[return-value]
+
+
+class HoldsASet(Soft):
+    def state_dict(self) -> dict[str, Any]:
+        return {**super().state_dict(), "seen": {1, 2}}
+
+
+@pytest.mark.parametrize(
+    ("strategy", "message"),
+    [
+        (EndsEarly, "strategy 'odd' stopped after 3 of 6 iterations"),
+        (YieldsANumber, "strategy 'odd' yielded 0.5; optimize should yield Step"),
+        (LossIsEmpty, r"strategy 'odd' yielded Step\(loss=tensor\(\[\]\)\)"),
+        (ForgetsToYield, "strategy 'odd': optimize should be a generator"),
+        (BuildsNothing, "strategy 'odd': build should return a MultiTaskModel, found NoneType"),
+        (HoldsASet, "state /strategy/seen cannot be saved: found set"),
+    ],
+)
+def test_a_strategy_that_breaks_its_contract_is_named(
+    tmp_path: Path, strategy: type[Soft], message: str
+) -> None:
+    with pytest.raises(MtlError, match=message):
+        start(tmp_path / "r", TinyPlugins(odd=strategy), strategy="odd").execute()
+
+
+def test_the_loop_is_closed_at_the_end(tmp_path: Path) -> None:
+    closed = []
+
+    class Cleans(Soft):
+        def optimize(self, run: Run) -> Generator[Step, None, None]:
+            try:
+                yield from super().optimize(run)
+            finally:
+                closed.append(run.iteration)
+
+    start(tmp_path / "r", TinyPlugins(cleans=Cleans), strategy="cleans").execute()
+    assert closed == [6]
+
+
+# -- divergence --------------------------------------------------------------------------------
+
+
+def diverging(at: int, loss: Tensor) -> type[Soft]:
+    class Diverges(Soft):
+        def optimize(self, run: Run) -> Generator[Step, None, None]:
+            for step in super().optimize(run):
+                yield Step(loss) if run.iteration + 1 == at else step
+
+    return Diverges
+
+
+NAN, INF = float("nan"), float("inf")
+
+
+@pytest.mark.parametrize(
+    ("loss", "message"),
+    [
+        (torch.tensor(NAN), "the loss is nan at iteration 5"),
+        (torch.tensor([1.0, INF]), "the loss of task 'sides' is inf at iteration 5"),
+        (torch.tensor([[1.0, 1.0], [NAN, 1.0]]), "the loss of task 'rows' is nan at iteration 5"),
+        (torch.tensor([1.0, -INF, 1.0]), "the loss is -inf at iteration 5"),
+    ],
+)
+def test_a_loss_that_is_not_finite_stops_the_run(
+    tmp_path: Path, loss: Tensor, message: str
+) -> None:
+    plugins = TinyPlugins(bad=diverging(5, loss))
+    with pytest.raises(MtlError) as error:
+        start(tmp_path / "r", plugins, strategy="bad").execute()
+    assert message in str(error.value)
+    assert f"the state of iteration 4 is kept in {tmp_path / 'r'}" in str(error.value)
+    names = {path.stem for path in (tmp_path / "r" / "checkpoint").glob("last*")}
+    assert names == {"last-00000004"}
+    assert len(losses_of(tmp_path / "r")) == 4
+    assert not (tmp_path / "r" / "result.json").exists()
+
+
+def test_parameters_that_are_not_finite_are_not_saved(tmp_path: Path) -> None:
+    class Breaks(Soft):
+        def optimize(self, run: Run) -> Generator[Step, None, None]:
+            for step in super().optimize(run):
+                if run.iteration + 1 == 4:
+                    with torch.no_grad():
+                        self.network.mixing[1, 0] = NAN
+                yield step
+
+    plugins = TinyPlugins(breaks=Breaks)
+    with pytest.raises(MtlError, match=r"parameter mixing is not finite at iteration 4; .* 2 is"):
+        start(tmp_path / "r", plugins, strategy="breaks").execute()
+    assert [n for n, _ in plugins.told].count("mtl_evaluated") == 1
+
+
+def test_figures_that_are_not_finite_are_not_recorded(tmp_path: Path) -> None:
+    class Blind(Soft):
+        def optimize(self, run: Run) -> Generator[Step, None, None]:
+            for step in super().optimize(run):
+                for column in self.network.columns:
+                    column.low[1].running_var.fill_(INF)  # type: ignore[union-attr, operator]
+                    column.low[1].running_mean.fill_(INF)  # type: ignore[union-attr, operator]
+                yield step
+
+    plugins = TinyPlugins(blind=Blind)
+    with pytest.raises(MtlError, match=r"validation loss of task 'rows' is nan at iteration 2"):
+        start(tmp_path / "r", plugins, strategy="blind").execute()
+
+
+# -- the console -------------------------------------------------------------------------------
+
+
+def test_without_a_terminal_there_is_a_line_an_evaluation(tmp_path: Path) -> None:
+    console = Console(file=io.StringIO(), width=40)
+    start(tmp_path / "r", console=console).execute()
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    lines = text.splitlines()
+    assert lines[0] == "building tiny for 2 tasks of tiny (1x4x4)"
+    assert [line.split(":")[0] for line in lines[1:]] == [f"iteration {n}/6" for n in (2, 4, 6)]
+    assert "\x1b" not in text
+
+
+def test_on_a_terminal_there_is_a_bar(tmp_path: Path) -> None:
+    console = Console(file=io.StringIO(), width=100, force_terminal=True)
+    start(tmp_path / "r", console=console).execute()
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    for shown in ("soft", "6/6", "loss ", "entropy ", "it/s"):
+        assert shown in text

@@ -1,0 +1,1 @@
+"""What several tests use: tiny networks and suites, the oracle, made-up runs."""

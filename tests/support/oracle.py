@@ -1,0 +1,176 @@
+"""What is right: plain loops, one sample and one task at a time, in float64.
+
+Written from the definitions, not from the framework's code: every column of the assignment is run
+through the plain model, with the very parameters that the assignment names, in sequential order,
+sample by sample and within a sample task by task. Plain batch norms update plain buffers.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from mtl_framework.data.batches import Batch
+from mtl_framework.networks.task_networks import TaskNetworks
+
+
+@dataclass
+class Outcome:
+    """Losses (S, T), gradients by the network's parameter names, buffers by its buffer names."""
+
+    losses: Tensor
+    gradients: dict[str, Tensor]
+    buffers: dict[str, Tensor]
+
+
+@dataclass
+class Oracle:
+    """A step of ``network`` computed by loops; ``network`` itself is left alone."""
+
+    network: TaskNetworks
+    plain: nn.Module = field(init=False)
+    parameters: dict[str, Tensor] = field(init=False)
+    buffers: dict[str, Tensor] = field(init=False)
+
+    def __post_init__(self) -> None:
+        torch.manual_seed(0)
+        self.plain = self.network.backbone.create(2).double()
+        if not self.network.backbone.heads_inside:
+            self.plain.set_submodule(self.network.backbone.classifier, nn.Identity())
+        self.parameters = {
+            name: p.detach().clone().requires_grad_()
+            for name, p in self.network.named_parameters(remove_duplicate=False)
+        }
+        by_identity: dict[int, Tensor] = {}
+        for name, p in self.network.named_parameters(remove_duplicate=False):
+            self.parameters[name] = by_identity.setdefault(id(p), self.parameters[name])
+        self.buffers = {
+            name: b.detach().clone()
+            for name, b in self.network.named_buffers(remove_duplicate=False)
+            if name != "assignment"
+        }
+
+    def _name(self, plain_name: str, column: list[int], task: int) -> str:
+        """Where the network keeps what the plain model calls ``plain_name``, on this path."""
+        for number, layer in enumerate(self.network.backbone.class_layers):
+            if plain_name.startswith(layer + "."):
+                return f"heads.{task}.{number}.{plain_name[len(layer) + 1 :]}"
+        for unit, places in enumerate(self.network.backbone.places):
+            for place in places:
+                for prefix in place.names:
+                    if plain_name.startswith(prefix + "."):
+                        rest = plain_name[len(prefix) + 1 :]
+                        return f"skeleton.{prefix}.copies.{column[unit]}.{rest}"
+        return f"skeleton.{plain_name}"
+
+    def tensors(self, column: list[int], task: int, prefix: str = "") -> dict[str, Tensor]:
+        """Parameters and buffers of one path under the plain model's names (within ``prefix``)."""
+        module = self.plain.get_submodule(prefix) if prefix else self.plain
+        start = f"{prefix}." if prefix else ""
+        found: dict[str, Tensor] = {}
+        for name, _ in module.named_parameters(remove_duplicate=False):
+            found[name] = self.parameters[self._name(start + name, column, task)]
+        for name, plain in module.named_buffers(remove_duplicate=False):
+            buffer = self.buffers[self._name(start + name, column, task)]
+            found[name] = buffer[task] if buffer.shape != plain.shape else buffer
+        return found
+
+    def step(
+        self,
+        batch: Batch,
+        assignments: Tensor,
+        weights: Tensor | None = None,
+        training: bool = True,
+    ) -> Outcome:
+        """Losses of all columns; gradients of the sum of weights * losses; buffers afterwards."""
+        self.plain.train(training)
+        samples, _, tasks = assignments.shape
+        if weights is None:
+            weights = torch.full((samples, tasks), 1 / (samples * tasks), dtype=torch.float64)
+        losses = torch.zeros(samples, tasks, dtype=torch.float64)
+        pooled = training and self.network.backbone.normalization == "pooled"
+        for s in range(samples):
+            if pooled:
+                features = self._together(batch, assignments[s])
+            for t in range(tasks):
+                if (mask := labels(batch, t)) is not None and not mask.any():
+                    continue  # nothing to learn for this task: as if it were not there
+                if not pooled:
+                    path = self.tensors(assignments[s, :, t].tolist(), t)
+                    feature = functional_call(self.plain, path, batch.inputs[t])
+                else:
+                    feature = features[t]
+                if self.network.backbone.heads_inside:
+                    outputs = feature  # the model itself has used the task's class layers
+                else:
+                    weight = self.parameters[f"heads.{t}.weight"]
+                    outputs = feature @ weight.T + self.parameters[f"heads.{t}.bias"]
+                objective, targets = self.network.tasks[t].objective, batch.targets[t]
+                if (mask := labels(batch, t)) is not None:
+                    outputs, targets = outputs[mask], targets[mask]
+                loss = objective.losses(outputs, targets).mean()
+                losses[s, t] = loss.detach()
+                if training:
+                    (loss * weights[s, t]).backward(retain_graph=pooled)
+        gradients = {n: p.grad for n, p in self.parameters.items() if p.grad is not None}
+        return Outcome(losses, gradients, self.buffers)
+
+    def _together(self, batch: Batch, assignment: Tensor) -> list[Tensor]:
+        """Pooled statistics: all tasks of one sample move through the chain of stages together."""
+        rows: list[Tensor | None] = list(batch.inputs)
+        for task in range(len(rows)):
+            if (mask := labels(batch, task)) is not None and not mask.any():
+                rows[task] = None
+        for unit, call, prefix in chain(self.network, self.plain):
+            used = [0] * len(rows) if unit is None else assignment[unit].tolist()
+            after: list[Tensor | None] = [None] * len(rows)
+            for k in sorted(set(used)):
+                tasks = [t for t, weight in enumerate(used) if weight == k and rows[t] is not None]
+                if not tasks:
+                    continue
+                parts = [row for t in tasks if (row := rows[t]) is not None]
+                x = torch.cat(parts)
+                if prefix is None:
+                    y = call(x)
+                else:
+                    path = self.tensors(assignment[:, tasks[0]].tolist(), 0, prefix)
+                    y = functional_call(self.plain.get_submodule(prefix), path, x)
+                for t, part in zip(tasks, y.split([len(p) for p in parts]), strict=True):
+                    after[t] = part
+            rows = after
+        return [row if row is not None else torch.empty(0) for row in rows]
+
+
+def labels(batch: Batch, task: int) -> Tensor | None:
+    """Which rows have a label for a task; ``None``: all."""
+    return batch.labelled[task] if batch.labelled else None
+
+
+def chain(
+    network: TaskNetworks, plain: nn.Module
+) -> list[tuple[int | None, Callable[[Tensor], Tensor], str | None]]:
+    """A strictly sequential model as (unit or None, parameter-free call, submodule name)."""
+    unit_of = {
+        name: unit
+        for unit, places in enumerate(network.backbone.places)
+        for place in places
+        for name in place.names
+    }
+    if hasattr(plain, "layer1"):  # timm's ResNet
+        names = ["conv1", "bn1", "act1", "maxpool"]
+        names += [
+            f"layer{i}.{j}"
+            for i in range(1, 5)
+            for j in range(len(plain.get_submodule(f"layer{i}")))
+        ]
+        names.append("global_pool")
+    else:
+        names = [name for name, _ in plain.named_children()]
+    found: list[tuple[int | None, Callable[[Tensor], Tensor], str | None]] = []
+    for name in names:
+        module = plain.get_submodule(name)
+        has_tensors = any(True for _ in module.parameters())
+        found.append((unit_of.get(name), module, name if has_tensors else None))
+    return found
