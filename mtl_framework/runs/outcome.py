@@ -1,0 +1,57 @@
+"""From a run that has ended to its result."""
+
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING
+
+import torch
+
+from ..networks.result import Assignment, Result
+from ..support.devices import device_name, peak_memory
+from .assembly import joint_name
+
+if TYPE_CHECKING:
+    from .run import Run
+
+
+def result_of(run: "Run", seconds_per_iteration: float) -> Result:
+    """What a run has found, evaluated after its last step."""
+    evaluation, config, suite = run.last_evaluation, run.config, run.suite
+    assert evaluation is not None
+    sharing = run.network.sharing()
+    own = dict(zip(suite.task_names, (b.name for b in run.backbones), strict=True))
+    return Result(
+        strategy=config.strategy.name,
+        backbone=joint_name(run.backbones),
+        suite=config.suite.name,
+        seed=config.seed,
+        iterations=run.iteration,
+        test=evaluation.splits["test"],
+        validation=evaluation.splits.get("validation"),
+        best=run.best,
+        metrics={task.name: task.objective.metric for task in suite.tasks},
+        parameters=run.network.parameter_counts(),
+        assignment=None if sharing is None else Assignment.of(sharing),
+        seconds=run.seconds,
+        seconds_per_iteration=seconds_per_iteration,
+        peak_memory=peak_memory(run.device),
+        versions=versions(),
+        device=device_name(run.device),
+        threads=torch.get_num_threads(),
+        backbones=None if suite.common_backbone else own,
+    )
+
+
+def versions() -> dict[str, str]:
+    """Versions of what a result depends on."""
+    found = {"python": platform.python_version()}
+    for name, distribution in (
+        ("framework", "mtl-framework"),
+        ("torch", "torch"),
+        ("timm", "timm"),
+    ):
+        try:
+            found[name] = version(distribution)
+        except PackageNotFoundError:  # imported from a source folder without installation
+            found[name] = "unknown"
+    return found
