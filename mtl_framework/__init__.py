@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     from .strategies.strategy import StrategyConfig as StrategyConfig
     from .support.distributed import all_reduce_mean as all_reduce_mean
     from .support.errors import MtlError as MtlError
+    from .support.errors import ProblemsError as ProblemsError
     from .support.errors import UnknownNameError as UnknownNameError
 
     __version__: str
@@ -91,6 +92,7 @@ _HOMES = {
     "PAPER": "reports.figure",
     "ParameterCounts": "networks.model",
     "PlainBackbone": "backbones.backbone",
+    "ProblemsError": "support.errors",
     "Recurrent": "backbones.recurrent",
     "Regression": "data.objectives",
     "ReportFigure": "plugins.report_figure",

@@ -1,1 +1,55 @@
-"""Data: the embedded suites and the batches that training reads."""
+"""Data: tasks and suites, their objectives and transforms, and the batches that training reads.
+
+Everything about data that a plugin needs is importable from here. Names are loaded when first
+used, so that importing the package does not import torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .batches import Batch as Batch
+    from .images import ImageNormalization as ImageNormalization
+    from .images import read_image as read_image
+    from .objectives import Binary as Binary
+    from .objectives import Classification as Classification
+    from .objectives import LanguageModel as LanguageModel
+    from .objectives import Objective as Objective
+    from .objectives import Regression as Regression
+    from .streaming import LazyInputs as LazyInputs
+    from .tasks import SPLITS as SPLITS
+    from .tasks import Examples as Examples
+    from .tasks import Suite as Suite
+    from .tasks import Task as Task
+    from .transforms import ImageTransform as ImageTransform
+    from .transforms import Transforms as Transforms
+
+_HOMES = {
+    "Batch": "batches",
+    "Binary": "objectives",
+    "Classification": "objectives",
+    "Examples": "tasks",
+    "ImageNormalization": "images",
+    "ImageTransform": "transforms",
+    "LanguageModel": "objectives",
+    "LazyInputs": "streaming",
+    "Objective": "objectives",
+    "Regression": "objectives",
+    "SPLITS": "tasks",
+    "Suite": "tasks",
+    "Task": "tasks",
+    "Transforms": "transforms",
+    "read_image": "images",
+}
+
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_HOMES[name]}", __name__), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

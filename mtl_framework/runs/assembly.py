@@ -6,20 +6,20 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..support.arguments import complete_arguments
 from ..backbones.backbone import Backbone, PlainBackbone
-from ..backbones.config import PlainBackboneConfig
 from ..backbones.build import build_backbone, build_plain
+from ..backbones.config import PlainBackboneConfig
+from ..data.images import ImageNormalization
+from ..data.tasks import Suite, Task
+from ..networks.model import MultiTaskModel
+from ..plugins.manager import Plugins
+from ..plugins.options import NamedOptions
+from ..strategies.strategy import Strategy, StrategyConfig
+from ..support.arguments import complete_arguments
+from ..support.errors import MtlError, UnknownNameError
+from ..support.validation import KeyPath, validated
 from .config import RunConfig
 from .strategy_checks import build_network, build_own_networks
-from ..data.images import ImageNormalization
-from ..support.errors import MtlError, UnknownNameError
-from ..networks.model import MultiTaskModel
-from ..plugins.options import NamedOptions
-from ..plugins.manager import Plugins
-from ..strategies.strategy import Strategy, StrategyConfig
-from ..data.tasks import Suite, Task
-from ..support.validation import KeyPath, validated
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,8 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from ..support.files import replacing, sync_directory, write_text
 from ..support.errors import MtlError
+from ..support.files import replacing, sync_directory, write_text
 
 FORMAT = "mtl-framework checkpoint 1"
 _HEAD, _MIDDLE, _TAIL = '{"sha256": "', '", "body": ', "}\n"

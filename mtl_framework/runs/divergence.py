@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from ..support.errors import MtlError
 from ..networks.evaluation import Evaluation
+from ..support.errors import MtlError
 
 _MOST_PENDING = 256
 

@@ -5,11 +5,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..support.errors import MtlError
 from ..support.files import sync_directory, write_text
+from ..support.yamls import read_yaml
 from .checkpoint import Checkpoints
 from .config import RunConfig, dump
-from ..support.errors import MtlError
-from ..support.yamls import read_yaml
 
 #: Options by which a suite says where its data lies and whether to fetch it, not what it is.
 LOCATION = ("suite.data_root", "suite.download")

@@ -8,24 +8,24 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
-from .assembly import assemble, common_backbone, find_suite, normalizations
 from ..backbones.backbone import Backbone, PlainBackbone
-from .config import RunConfig
+from ..backbones.recurrent import fresh_state
 from ..data.placement import usable_workers
-from ..support.devices import resolve_device
-from ..support.errors import MtlError
+from ..data.preprocessing import Preprocessing
+from ..data.tasks import Suite
 from ..networks.evaluation import Evaluation, evaluate
-from .folder import CHANGEABLE, RunFolder, first_difference, without
-from .resolve import Layer, read_file, resolve
 from ..networks.model import MultiTaskModel
 from ..plugins.manager import Plugins
-from ..data.preprocessing import Preprocessing
-from ..backbones.recurrent import fresh_state
-from ..support.seeding import untouched_generators
 from ..strategies.strategy import Strategy
-from ..data.tasks import Suite
+from ..support.devices import resolve_device
+from ..support.errors import MtlError
+from ..support.seeding import untouched_generators
 from ..support.validation import validated
 from ..support.yamls import read_yaml
+from .assembly import assemble, common_backbone, find_suite, normalizations
+from .config import RunConfig
+from .folder import CHANGEABLE, RunFolder, first_difference, without
+from .resolve import Layer, read_file, resolve
 
 Which = Literal["last", "best"]
 

@@ -16,11 +16,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
-from ..support.errors import MtlError
 from ..networks.evaluation import Evaluation, split_text
 from ..plugins.hookspecs import hookimpl
 from ..strategies.context import TrainingRun
 from ..strategies.strategy import Step
+from ..support.errors import MtlError
 
 
 class MetricsFile:

@@ -7,11 +7,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from .checkpoint import Checkpoints
-from ..support.errors import MtlError
 from ..networks.evaluation import SplitMetrics
-from .resolve import read_file
 from ..networks.result import History, Result
+from ..support.errors import MtlError
+from .checkpoint import Checkpoints
+from .resolve import read_file
 
 Select = Literal["last", "best"]
 State = Literal["waiting", "stopped", "done", "failed"]

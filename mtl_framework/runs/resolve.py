@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..support.arguments import complete_arguments
-from .config import RunConfig
 from ..support.errors import MtlError, UnknownNameError
 from ..support.validation import KeyPath, unknown_key, validated
 from ..support.yamls import parse_scalar, read_yaml
+from .config import RunConfig
 
 if TYPE_CHECKING:
     from ..plugins.manager import Plugins

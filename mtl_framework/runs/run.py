@@ -20,6 +20,22 @@ from pydantic import TypeAdapter
 from rich.console import Console
 from torch import Tensor
 
+from ..backbones.backbone import Backbone
+from ..backbones.recurrent import carried_states, restore_states
+from ..data.batches import BalancedBatches, Batch
+from ..data.placement import place_inputs, usable_workers
+from ..networks.candidates import CandidateMetrics, Candidates, validate
+from ..networks.evaluation import Evaluation, SplitMetrics, evaluate
+from ..networks.model import MultiTaskModel
+from ..networks.reestimation import reestimate_statistics
+from ..networks.result import Best, Result
+from ..plugins.manager import Plugins
+from ..strategies.strategy import Step
+from ..support.devices import resolve_device
+from ..support.errors import MtlError
+from ..support.interrupts import Interrupted, Interrupts
+from ..support.seeding import derive_seed, generator_states, restore_generators, seed_everything
+from ..support.validation import validated
 from .assembly import (
     Assembly,
     announcement,
@@ -30,29 +46,13 @@ from .assembly import (
     find_suite,
     normalizations,
 )
-from ..backbones.backbone import Backbone
-from ..networks.candidates import CandidateMetrics, Candidates, validate
 from .config import RunConfig
-from .strategy_checks import Steps
-from ..data.batches import BalancedBatches, Batch
-from ..data.placement import place_inputs, usable_workers
-from ..support.devices import resolve_device
-from ..support.errors import MtlError
-from ..networks.evaluation import Evaluation, SplitMetrics, evaluate
 from .divergence import LossWatch, NotFiniteError, check_evaluation, check_parameters
 from .folder import RunFolder
-from ..support.interrupts import Interrupted, Interrupts
 from .load import load_run
 from .observers import MetricsFile, Progress
 from .outcome import result_of
-from ..networks.model import MultiTaskModel
-from ..plugins.manager import Plugins
-from ..backbones.recurrent import carried_states, restore_states
-from ..networks.reestimation import reestimate_statistics
-from ..networks.result import Best, Result
-from ..support.seeding import derive_seed, generator_states, restore_generators, seed_everything
-from ..strategies.strategy import Step
-from ..support.validation import validated
+from .strategy_checks import Steps
 
 __all__ = ["Best", "Evaluation", "Interrupted", "Result", "Run", "SplitMetrics"]
 

@@ -5,10 +5,10 @@ from collections.abc import Generator, Sequence
 import torch
 
 from ..backbones.backbone import Backbone, PlainBackbone
-from ..support.errors import MtlError
+from ..data.tasks import Suite
 from ..networks.model import MultiTaskModel
 from ..strategies.strategy import Step, Strategy, needs_one_backbone
-from ..data.tasks import Suite
+from ..support.errors import MtlError
 
 
 def build_network(

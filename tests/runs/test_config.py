@@ -9,13 +9,13 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import Field
 
-from mtl_framework.runs.config import RunConfig, dump
-from mtl_framework.support.errors import MtlError
-from mtl_framework.plugins.hookspecs import hookimpl
-from mtl_framework.runs.resolve import Layer, parse_setting, read_file, resolve
-from mtl_framework.plugins.manager import Plugins
-from mtl_framework.strategies.strategy import Strategy, StrategyConfig
 from mtl_framework.data.tasks import Suite
+from mtl_framework.plugins.hookspecs import hookimpl
+from mtl_framework.plugins.manager import Plugins
+from mtl_framework.runs.config import RunConfig, dump
+from mtl_framework.runs.resolve import Layer, parse_setting, read_file, resolve
+from mtl_framework.strategies.strategy import Strategy, StrategyConfig
+from mtl_framework.support.errors import MtlError
 from mtl_framework.support.yamls import dump_yaml, parse_scalar
 
 

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from mtl_framework.runs.config import RunConfig
 from mtl_framework.plugins.manager import Plugins
+from mtl_framework.runs.config import RunConfig
 from mtl_framework.runs.run import Run
 
 

@@ -8,10 +8,10 @@ import torch
 from support.exported_runs import run_shapes, shapes, shapes_plugins
 from support.tiny import TinyPlugins, start
 
-from mtl_framework.support.errors import MtlError
 from mtl_framework.networks.evaluation import SplitMetrics
-from mtl_framework.runs.load import LoadedRun, load_run
 from mtl_framework.networks.result import Result
+from mtl_framework.runs.load import LoadedRun, load_run
+from mtl_framework.support.errors import MtlError
 
 
 @pytest.fixture(scope="module")

@@ -5,20 +5,18 @@ from pathlib import Path
 
 import pytest
 import torch
-from support.mixed import mixed_config, mixed_plugins, mixed_suite, start_mixed
 from mtl_backbones.deepbind import DeepBind
 from mtl_backbones.language_model import LstmLanguageModel
 from mtl_backbones.lenet import LeNet
+from support.mixed import mixed_config, mixed_plugins, mixed_suite, start_mixed
 from torch import nn
 
-from mtl_framework.runs.assembly import find_suite, own_backbones
 from mtl_framework.backbones.backbone import Backbone
-from mtl_framework.backbones.config import BackboneConfig
 from mtl_framework.backbones.build import build_backbone
-from mtl_framework.runs.checkpoint import Checkpoints
+from mtl_framework.backbones.config import BackboneConfig
+from mtl_framework.backbones.recurrent import carried_states
 from mtl_framework.data.batches import BalancedBatches
-from mtl_framework.support.errors import MtlError
-from mtl_framework.networks.evaluation import evaluate
+from mtl_framework.data.tasks import Suite
 from mtl_framework.export import (
     export_all,
     export_network,
@@ -26,10 +24,12 @@ from mtl_framework.export import (
     load_bundle,
     load_network,
 )
-from mtl_framework.runs.load import LoadedRun, load_run
-from mtl_framework.backbones.recurrent import carried_states
+from mtl_framework.networks.evaluation import evaluate
 from mtl_framework.networks.separate import SeparateNetworks
-from mtl_framework.data.tasks import Suite
+from mtl_framework.runs.assembly import find_suite, own_backbones
+from mtl_framework.runs.checkpoint import Checkpoints
+from mtl_framework.runs.load import LoadedRun, load_run
+from mtl_framework.support.errors import MtlError
 
 CPU = torch.device("cpu")
 

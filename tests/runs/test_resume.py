@@ -18,14 +18,14 @@ from support.tiny import Soft, SoftModel, TinyPlugins, content, start
 from torch import Tensor
 
 from mtl_framework.backbones.backbone import Backbone
-from mtl_framework.runs.config import check_config
-from mtl_framework.support.errors import MtlError
-from mtl_framework.runs.folder import RunFolder, first_difference
+from mtl_framework.data.tasks import Suite
 from mtl_framework.plugins.hookspecs import hookimpl
 from mtl_framework.plugins.manager import Plugins
+from mtl_framework.runs.config import check_config
+from mtl_framework.runs.folder import RunFolder, first_difference
 from mtl_framework.runs.run import Interrupted, Run
 from mtl_framework.strategies.strategy import Step
-from mtl_framework.data.tasks import Suite
+from mtl_framework.support.errors import MtlError
 
 HERE = Path(__file__).parent
 STRATEGIES = ["soft", "routed", "learned"]

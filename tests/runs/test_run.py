@@ -13,13 +13,13 @@ from rich.console import Console
 from support.tiny import Soft, SoftModel, TinyPlugins, content, start, tiny_config, tiny_suite
 from torch import Tensor
 
-from mtl_framework.runs.assembly import assemble
 from mtl_framework.backbones.backbone import Backbone
-from mtl_framework.support.errors import MtlError
+from mtl_framework.data.tasks import Suite, Task
 from mtl_framework.networks.result import Result
+from mtl_framework.runs.assembly import assemble
 from mtl_framework.runs.run import Run
 from mtl_framework.strategies.strategy import Step
-from mtl_framework.data.tasks import Suite, Task
+from mtl_framework.support.errors import MtlError
 
 
 def losses_of(directory: Path) -> list[float]:

@@ -12,11 +12,11 @@ from PIL import Image
 from support.tiny import TinyPlugins, content, start
 
 from mtl_framework.data.streaming import LazyInputs
+from mtl_framework.data.tasks import Binary, Classification, Examples, Suite, Task
 from mtl_framework.data.transforms import Transforms
-from mtl_framework.support.errors import MtlError
 from mtl_framework.plugins.hookspecs import hookimpl
 from mtl_framework.runs.run import Interrupted
-from mtl_framework.data.tasks import Binary, Classification, Examples, Suite, Task
+from mtl_framework.support.errors import MtlError
 
 
 class Pictures:

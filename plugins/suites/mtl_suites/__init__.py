@@ -1,6 +1,6 @@
 """The suites that come with the framework; nothing is loaded before one of them is used."""
 
-from mtl_framework.plugins.hookspecs import hookimpl
+from mtl_framework import hookimpl
 
 
 @hookimpl

@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from jaxtyping import Int64, UInt8
 
-from mtl_framework.data.tasks import Classification, Examples, Suite, Task
-from mtl_framework.support.errors import MtlError, UnknownNameError
+from mtl_framework import MtlError, UnknownNameError
+from mtl_framework.data import Classification, Examples, Suite, Task
 
 from .distortion import Distortion
 from .glyphs import CANVAS, LETTER, SCRIPTS, TEST_FONTS, TRAIN_FONTS, draw

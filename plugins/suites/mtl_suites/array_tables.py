@@ -10,8 +10,8 @@ import torch
 from jaxtyping import Int64, Shaped
 from torch import Tensor
 
-from mtl_framework.data.tasks import Examples, Objective, Task
-from mtl_framework.support.errors import MtlError
+from mtl_framework import MtlError
+from mtl_framework.data import Examples, Objective, Task
 
 from .class_checks import common_classes, frequent_classes
 from .faults import Faults

@@ -6,9 +6,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from mtl_framework.data.tasks import Suite, Task
-from mtl_framework.data.transforms import Transforms
-from mtl_framework.support.errors import MtlError, UnknownNameError
+from mtl_framework import MtlError, UnknownNameError
+from mtl_framework.data import Suite, Task, Transforms
 
 from .array_tables import Form, Table, class_names, common_tasks
 from .faults import Faults

@@ -5,9 +5,8 @@ from typing import Any
 
 from torchvision.datasets import CelebA
 
-from mtl_framework.data.tasks import Binary, Examples, Suite, Task
-from mtl_framework.data.transforms import Transforms
-from mtl_framework.support.errors import MtlError, UnknownNameError
+from mtl_framework import MtlError, UnknownNameError
+from mtl_framework.data import Binary, Examples, Suite, Task, Transforms
 
 from .faults import Faults
 from .image_files import ImageForm

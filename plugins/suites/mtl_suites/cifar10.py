@@ -8,9 +8,8 @@ import numpy as np
 import torch
 from torchvision.datasets import CIFAR10
 
-from mtl_framework.data.tasks import Classification, Examples, Suite, Task
-from mtl_framework.data.transforms import Transforms
-from mtl_framework.support.errors import MtlError
+from mtl_framework import MtlError
+from mtl_framework.data import Classification, Examples, Suite, Task, Transforms
 
 from .published import obtain
 from .transformed import transformed

@@ -8,9 +8,8 @@ import torch
 from jaxtyping import Int64
 from torchvision.datasets import CIFAR100
 
-from mtl_framework.data.tasks import Classification, Examples, Suite, Task
-from mtl_framework.data.transforms import Transforms
-from mtl_framework.support.errors import MtlError
+from mtl_framework import MtlError
+from mtl_framework.data import Classification, Examples, Suite, Task, Transforms
 
 from .plain_pickle import read_plain
 from .published import obtain

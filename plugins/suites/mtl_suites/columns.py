@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool
 
-from mtl_framework.support.errors import MtlError
+from mtl_framework import MtlError
 
 from .faults import Faults
 from .labels import Kind

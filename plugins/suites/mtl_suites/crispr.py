@@ -7,9 +7,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from mtl_framework.data.objectives import Regression
-from mtl_framework.data.tasks import Examples, Suite, Task
-from mtl_framework.support.errors import MtlError
+from mtl_framework import MtlError
+from mtl_framework.data import Examples, Regression, Suite, Task
 
 from .plain_pickle import read_plain
 from .sequences import encoded

@@ -3,8 +3,8 @@
 import numpy as np
 import torch
 
-from mtl_framework.data.tasks import Binary, Classification, Examples, Suite, Task
-from mtl_framework.support.errors import MtlError
+from mtl_framework import MtlError
+from mtl_framework.data import Binary, Classification, Examples, Suite, Task
 
 from .handwriting import NUM_DIGITS, enlarge, handwriting, split_digits
 

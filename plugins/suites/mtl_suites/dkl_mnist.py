@@ -7,9 +7,8 @@ from jaxtyping import Int64, UInt8
 from torch import Tensor
 from torchvision.datasets import EMNIST, KMNIST
 
-from mtl_framework.data.tasks import Classification, Examples, Suite, Task
-from mtl_framework.data.transforms import Transforms
-from mtl_framework.support.errors import MtlError
+from mtl_framework import MtlError
+from mtl_framework.data import Classification, Examples, Suite, Task, Transforms
 
 from .published import obtain
 from .splits import SplitSizes, check_classes, make_splits

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from mtl_framework.support.errors import MtlError, ProblemsError
+from mtl_framework import MtlError, ProblemsError
 
 
 class Faults:

@@ -11,9 +11,8 @@ from jaxtyping import Int64
 from torch import Tensor
 from torchvision.datasets.folder import IMG_EXTENSIONS, make_dataset
 
-from mtl_framework.data.streaming import LazyInputs
-from mtl_framework.data.tasks import Classification, Examples, Suite, Task
-from mtl_framework.support.errors import MtlError, UnknownNameError
+from mtl_framework import MtlError, UnknownNameError
+from mtl_framework.data import Classification, Examples, LazyInputs, Suite, Task
 
 from .class_checks import common_classes, frequent_classes
 from .faults import Faults, listed

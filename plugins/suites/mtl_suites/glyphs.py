@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageDraw, ImageFont
 
-from mtl_framework.support.errors import MtlError
+from mtl_framework import MtlError
 
 #: Letters by script, one class each, in the order of their labels.
 SCRIPTS = {

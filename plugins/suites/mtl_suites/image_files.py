@@ -12,10 +12,8 @@ from jaxtyping import Int64, UInt8
 from torch import Tensor
 from torchvision.transforms.v2 import functional as transforms
 
-from mtl_framework.data.images import read_image
-from mtl_framework.data.streaming import LazyInputs
-from mtl_framework.data.transforms import ImageTransform, Transforms
-from mtl_framework.support.errors import MtlError
+from mtl_framework import MtlError
+from mtl_framework.data import ImageTransform, LazyInputs, Transforms, read_image
 
 from .faults import Faults, reason
 

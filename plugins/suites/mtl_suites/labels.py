@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Shaped
 from torch import Tensor
 
-from mtl_framework.data.tasks import Binary, Classification, Objective, Regression
-from mtl_framework.support.errors import MtlError
+from mtl_framework import MtlError
+from mtl_framework.data import Binary, Classification, Objective, Regression
 
 Kind = Literal["classes", "binary", "numbers"]
 

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from mtl_framework.data.tasks import Examples
+from mtl_framework.data import Examples
 
 _SHARE_PLANTED = 0.7
 

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mtl_framework.data.tasks import Examples, Regression, Suite, Task
-from mtl_framework.support.errors import MtlError
+from mtl_framework import MtlError
+from mtl_framework.data import Examples, Regression, Suite, Task
 
 TASKS, INPUTS, VALIDATION = 30, 20, 5
 SEED = 301  # of the published code

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 from torchvision.transforms.v2 import functional as transforms
 
-from mtl_framework.data.tasks import SPLITS
-from mtl_framework.support.errors import MtlError
+from mtl_framework import MtlError
+from mtl_framework.data import SPLITS
 
 #: Where an array called NAME is looked for; ``{split}`` stands for train, validation and test.
 PATTERNS = (

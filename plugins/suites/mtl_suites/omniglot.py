@@ -8,9 +8,8 @@ import numpy as np
 import torch
 from torchvision.datasets import Omniglot
 
-from mtl_framework.data.tasks import SPLITS, Classification, Examples, Suite, Task
-from mtl_framework.data.transforms import Transforms
-from mtl_framework.support.errors import MtlError, UnknownNameError
+from mtl_framework import MtlError, UnknownNameError
+from mtl_framework.data import SPLITS, Classification, Examples, Suite, Task, Transforms
 
 from .faults import Faults
 from .image_files import ImageForm

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from mtl_framework.support.errors import MtlError
+from mtl_framework import MtlError
 
 # numpy's own ways to make a number and an empty array, which is filled afterwards
 _SCALAR: Callable[..., Any] = cast(Any, np.float64(0).__reduce__()[0])

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from filelock import FileLock
 
-from mtl_framework.support.errors import MtlError
+from mtl_framework import MtlError
 
 Dataset = TypeVar("Dataset")
 

@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
-from mtl_framework.data.streaming import LazyInputs
-from mtl_framework.support.errors import MtlError, UnknownNameError
+from mtl_framework import MtlError, UnknownNameError
+from mtl_framework.data import LazyInputs
 
 from .columns import TextTable
 from .faults import Faults

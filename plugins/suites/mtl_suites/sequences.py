@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Int8
 
-from mtl_framework.support.errors import MtlError
+from mtl_framework import MtlError
 
 #: Symbols by their number; N stands for an unknown base.
 SYMBOLS = "NACGT"

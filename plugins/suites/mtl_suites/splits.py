@@ -7,8 +7,8 @@ import numpy as np
 from jaxtyping import Int64, Shaped
 from sklearn.model_selection import train_test_split
 
-from mtl_framework.data.tasks import SPLITS
-from mtl_framework.support.errors import MtlError, UnknownNameError
+from mtl_framework import MtlError, UnknownNameError
+from mtl_framework.data import SPLITS
 
 #: What else the splits are called in files and folders.
 ALIASES = {

@@ -10,8 +10,8 @@ import torch
 from jaxtyping import Bool, Int64
 from torch import Tensor
 
-from mtl_framework.data.tasks import Examples, Objective, Suite, Task
-from mtl_framework.support.errors import MtlError, UnknownNameError
+from mtl_framework import MtlError, UnknownNameError
+from mtl_framework.data import Examples, Objective, Suite, Task
 
 from .columns import TextTable, infer_column, parse_column, read_table
 from .faults import Faults, listed

@@ -6,8 +6,8 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
-from mtl_framework.data.tasks import Examples
-from mtl_framework.support.errors import MtlError
+from mtl_framework import MtlError
+from mtl_framework.data import Examples
 
 
 def numbered(

@@ -6,9 +6,8 @@ import pydoc_data.topics
 import numpy as np
 import torch
 
-from mtl_framework.data.objectives import Classification, LanguageModel, Regression
-from mtl_framework.data.tasks import Examples, Suite, Task
-from mtl_framework.support.errors import MtlError
+from mtl_framework import MtlError
+from mtl_framework.data import Classification, Examples, LanguageModel, Regression, Suite, Task
 
 from .handwriting import NUM_DIGITS, enlarge, handwriting, split_digits
 from .motifs import motif_examples

@@ -5,10 +5,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from mtl_framework.data.streaming import LazyInputs
-from mtl_framework.data.tasks import Examples, Suite, Task
-from mtl_framework.data.transforms import ImageTransform, Transforms
-from mtl_framework.support.errors import MtlError
+from mtl_framework import MtlError
+from mtl_framework.data import Examples, ImageTransform, LazyInputs, Suite, Task, Transforms
 
 Inputs = Tensor | LazyInputs
 

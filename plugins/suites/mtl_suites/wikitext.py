@@ -3,9 +3,8 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from mtl_framework.data.objectives import LanguageModel
-from mtl_framework.data.tasks import Suite, Task
-from mtl_framework.support.errors import MtlError
+from mtl_framework import MtlError
+from mtl_framework.data import LanguageModel, Suite, Task
 
 from .text import numbered, windows
 
