@@ -41,7 +41,7 @@ bench: $(READY)  ## check precision on the GPU where there is one, then measure;
 	PYTHON=$(abspath $(BIN))/python bash benchmarks/all.sh $(QUICK)
 
 results: $(READY)  ## repeat the comparisons of docs/results.md (hours); DATA=folder of the data, WORKERS=n
-	$(BIN)/python docs/results.py --data-root "$(DATA)" --workers $(or $(WORKERS),1)
+	$(BIN)/python tools/results.py --data-root "$(DATA)" --workers $(or $(WORKERS),1)
 
 clean:  ## remove the environment and caches; runs stay
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

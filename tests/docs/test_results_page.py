@@ -53,7 +53,7 @@ def test_the_page_has_no_table_without_a_config() -> None:
 def test_a_few_steps_of_networks_of_different_kinds(tmp_path: Path) -> None:
     done = subprocess.run(
         [
-            sys.executable, str(ROOT / "docs" / "results.py"), "--smoke", "--output",
+            sys.executable, str(ROOT / "tools" / "results.py"), "--smoke", "--output",
             str(tmp_path), "three_modalities",
         ],
         capture_output=True,
@@ -71,7 +71,7 @@ def test_a_few_steps_of_a_comparison(name: str, data_root: Path, tmp_path: Path)
     before = PAGE.read_bytes()
     done = subprocess.run(
         [
-            sys.executable, str(ROOT / "docs" / "results.py"), "--smoke", "--data-root",
+            sys.executable, str(ROOT / "tools" / "results.py"), "--smoke", "--data-root",
             str(data_root), "--output", str(tmp_path), name,
         ],
         capture_output=True,

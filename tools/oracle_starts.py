@@ -1,6 +1,6 @@
 """How often the known grouping of MUiR's synthetic tasks (clean) is learned from a random start.
 
-    python docs/oracle_starts.py DATA
+    python tools/oracle_starts.py DATA
 
 Forty starts of the oracle at once: thirty tasks, three hypermodules of 20 numbers, a context of one
 number a task, full batches, Adam with 0.001, 25,000 steps, started as by the published code. No

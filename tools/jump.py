@@ -4,7 +4,7 @@
         --set suite.path=dkl_mnist_variant.npz --set suite.tasks=digits,letters,kuzushiji \\
         --set suite.train_per_task=500 --set suite.test_per_task=9500 \\
         --eval-every 500 --set log_every=1 --iterations N --output runs/before
-    python docs/jump.py runs/before 120 --figure docs/images/dkl-jump.png
+    python tools/jump.py runs/before 120 --figure docs/images/dkl-jump.png
 
 goes on for 120 iterations from the last state of that run, which should end shortly before a jump:
 as it would have; with every weight step under the most probable assignment alone; with a larger

@@ -1,10 +1,10 @@
 """Runs the comparisons that docs/results.md reports, and writes their tables into it.
 
-    python docs/results.py --data-root DATA             all of them (hours on two cores; resumes)
-    python docs/results.py --data-root DATA dkl         one, or those whose names contain the word
-    python docs/results.py --tables                     only write tables of what has been run
-    python docs/results.py --data-root DATA --smoke     all of them with a few steps of one seed, to
-                                                        see that they run; nothing is written here
+    python tools/results.py --data-root DATA          all of them (hours on two cores; resumes)
+    python tools/results.py --data-root DATA dkl      one, or those whose names contain the word
+    python tools/results.py --tables                  only write tables of what has been run
+    python tools/results.py --data-root DATA --smoke  all of them with a few steps of one seed, to
+                                                      see that they run; nothing is written here
 
 A table stands between the marks ``<!-- table: NAME -->`` and ``<!-- end -->``; the text around it
 is written by hand.
@@ -21,9 +21,9 @@ from typing import Any
 
 from mtl_framework.support.files import write_text
 
-HERE = Path(__file__).parent
-PAGE = HERE / "results.md"
-CONFIGS = HERE.parent / "examples" / "paper"
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "results.md"
+CONFIGS = ROOT / "examples" / "paper"
 SMOKE = ["--seeds", "1", "--iterations", "2"]
 
 
