@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import torch
 from torch import nn
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .strategy import Step
 
 
+@runtime_checkable
 class TrainingRun(Protocol):
     """A run that is training: what :meth:`Strategy.optimize` and observing hooks are given."""
 
@@ -91,6 +92,7 @@ class TrainingRun(Protocol):
         """Tell the user something that helps, in one line that names what to set."""
 
 
+@runtime_checkable
 class TrainedRun(Protocol):
     """A run's networks as a checkpoint has them: what :meth:`Strategy.warm_start` can load."""
 
@@ -122,6 +124,7 @@ class TrainedRun(Protocol):
         """
 
 
+@runtime_checkable
 class FinishedRun(Protocol):
     """A run of a report, read from its folder: what the hook ``mtl_figures`` is given."""
 
