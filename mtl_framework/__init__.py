@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from .strategies.context import FinishedRun as FinishedRun
     from .strategies.context import TrainedRun as TrainedRun
     from .strategies.context import TrainingRun as TrainingRun
+    from .strategies.initialization import InitialWeights as InitialWeights
     from .strategies.optimizers import FusedAdam as FusedAdam
     from .strategies.strategy import Step as Step
     from .strategies.strategy import Strategy as Strategy
@@ -81,6 +82,7 @@ _HOMES = {
     "INK": "reports.figure",
     "ImageNormalization": "data.images",
     "ImageTransform": "data.transforms",
+    "InitialWeights": "strategies.initialization",
     "LanguageModel": "data.objectives",
     "LazyInputs": "data.streaming",
     "LoadedRun": "runs.load",

@@ -3,6 +3,7 @@
     mtl run --strategy lws --preset paper --backbone dkl_convnet --suite arrays --data-root DATA \\
         --set suite.path=dkl_mnist_variant.npz --set suite.tasks=digits,letters,kuzushiji \\
         --set suite.train_per_task=500 --set suite.test_per_task=9500 \\
+        --set initialization=he_uniform \\
         --eval-every 500 --set log_every=1 --iterations N --output runs/before
     python tools/jump.py runs/before 120 --figure docs/images/dkl-jump.png
 

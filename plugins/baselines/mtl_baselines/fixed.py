@@ -13,6 +13,7 @@ from mtl_framework import (
     Backbone,
     Batch,
     FusedAdam,
+    InitialWeights,
     SeparateNetworks,
     Step,
     Strategy,
@@ -24,7 +25,7 @@ from mtl_framework import (
 )
 
 
-class FixedConfig(StrategyConfig):
+class FixedConfig(InitialWeights):
     """Options of training with a fixed assignment."""
 
     learning_rate: float = Field(1e-3, gt=0, description="of Adam")
@@ -32,11 +33,6 @@ class FixedConfig(StrategyConfig):
         "paper",
         description="paper: the gradient of the mean loss; usage (published code): a weight's "
         "gradient is divided by the number of tasks that use it",
-    )
-    initialization: Literal["he_uniform", "library"] | None = Field(
-        None,
-        description="of the weights; default: he_uniform, or library (the model's own) where "
-        "weights are pretrained",
     )
 
 
@@ -59,8 +55,7 @@ class FixedStrategy(Strategy):
         """As many weights for a unit as it has groups of tasks."""
         assignment = renumber(self.groups(backbone, suite))
         network = TaskNetworks(backbone, suite.tasks, (assignment.amax(1) + 1).tolist())
-        default = "library" if backbone.recipe.pretrained else "he_uniform"
-        network.initialize(self.config.initialization or default)
+        network.initialize(self.config.initialization_of(backbone))
         network.assignment.copy_(assignment)
         self.network = network
         self.optimizer = FusedAdam(network.parameters(), self.config.learning_rate)

@@ -9,7 +9,7 @@ def paper(strategy: str, **options: Any) -> dict[str, Any]:
         "strategy": {
             "name": strategy,
             "learning_rate": 1e-3,
-            "initialization": "he_uniform",
+            "initialization": "library",
             "gradient_scaling": "paper",
             **options,
         },

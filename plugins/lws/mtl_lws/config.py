@@ -4,14 +4,14 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from mtl_framework import StrategyConfig
+from mtl_framework import InitialWeights
 
 from .distribution import Ties
 
 Matrix = list[list[float]]
 
 
-class LwsConfig(StrategyConfig):
+class LwsConfig(InitialWeights):
     """Options of :class:`~mtl_lws.strategy.LearnedWeightSharing`."""
 
     weights_per_unit: int | None = Field(
@@ -40,11 +40,6 @@ class LwsConfig(StrategyConfig):
         "paper",
         description="paper: the gradient of the mean loss; usage (published code): a weight's "
         "gradient is divided by its expected share of the tasks",
-    )
-    initialization: Literal["he_uniform", "library"] | None = Field(
-        None,
-        description="of the weights; default: he_uniform, as in the paper, or library (the model's "
-        "own, as in the published code) where weights are pretrained",
     )
     credit: Literal["joint", "task"] = Field(
         "joint",

@@ -53,7 +53,7 @@ class LearnedWeightSharing(Strategy):
                 "epsilon": 1e-8,
                 "nes_learning_rate": 1e-2,
                 "p_min": 1e-3,
-                "initialization": "he_uniform",
+                "initialization": "library",
                 "gradient_scaling": "paper",
                 "credit": "joint",
             },
@@ -75,9 +75,7 @@ class LearnedWeightSharing(Strategy):
             raise MtlError(f"strategy {error}") from None
         self.distribution = self._initial_distribution(len(backbone.units), len(suite), weights)
         self.network = TaskNetworks(backbone, suite.tasks, weights)
-        pretrained = backbone.recipe.pretrained
-        default = "library" if pretrained else "he_uniform"
-        self.network.initialize(config.initialization or default)
+        self.network.initialize(config.initialization_of(backbone))
         self.network.assignment.copy_(self.distribution.mode())
         parameters = self.network.parameters()
         self.optimizer = FusedAdam(parameters, config.learning_rate, eps=config.epsilon)

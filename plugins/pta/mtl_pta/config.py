@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from mtl_framework import GivenAssignment, StrategyConfig
+from mtl_framework import GivenAssignment, InitialWeights
 
 LETTERS = "IFPDHG"
 COMBINATIONS = ("I", "F", "P", "D", "FP", "GP", "GD", "HGD")
@@ -27,7 +27,7 @@ def _unquoted_no(value: object) -> object:
     return "no" if value is False else value
 
 
-class PtaConfig(StrategyConfig):
+class PtaConfig(InitialWeights):
     """Options of :class:`~mtl_pta.strategy.PseudoTaskAugmentation`."""
 
     variant: Annotated[str, BeforeValidator(_check_variant)] = Field(
@@ -79,11 +79,6 @@ class PtaConfig(StrategyConfig):
     optimizer: Literal["adam", "rmsprop"] = Field("adam", description="of all that is trained")
     learning_rate: float = Field(1e-3, gt=0, description="of the optimiser")
     weight_decay: float = Field(0.0, ge=0, description="of the optimiser")
-    initialization: Literal["he_uniform", "library"] | None = Field(
-        None,
-        description="of the weights; default: he_uniform, or library (the model's own) where "
-        "weights are pretrained",
-    )
     course_of: str | None = Field(
         None,
         description="task whose decoders' course through their weights is kept for the report's "

@@ -72,8 +72,7 @@ class PseudoTaskAugmentation(Strategy):
             dropping=config.dropout > 0 or config.has("H"),
             independent=config.has("D"),
         )
-        default = "library" if backbone.recipe.pretrained else "he_uniform"
-        self.network.initialize(config.initialization or default)
+        self.network.initialize(config.initialization_of(backbone))
         self.network.assignment.copy_(assignment)
         self.network.prediction = config.prediction
         if config.has("F"):

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
-from mtl_framework import StrategyConfig
+from mtl_framework import InitialWeights
 
 
 def _listed(value: object) -> object:
@@ -17,7 +17,7 @@ Positions = Annotated[
 ]
 
 
-class CrossStitchConfig(StrategyConfig):
+class CrossStitchConfig(InitialWeights):
     """Options of :class:`~mtl_soft_sharing.strategy.CrossStitch`."""
 
     after: Positions = Field(
@@ -49,9 +49,4 @@ class CrossStitchConfig(StrategyConfig):
     start_from: str | dict[str, str] | None = Field(
         None,
         description="folder of a run whose networks the columns start from, or one a task by name",
-    )
-    initialization: Literal["he_uniform", "library"] | None = Field(
-        None,
-        description="of the weights; default: he_uniform, or library (the model's own) where "
-        "weights are pretrained",
     )

@@ -65,8 +65,7 @@ class CrossStitch(Strategy):
         self.network = CrossStitchNetworks(
             backbone, suite, mixed, config.own_weight, config.mixing == "channel"
         )
-        default = "library" if backbone.recipe.pretrained else "he_uniform"
-        self.network.initialize(config.initialization or default)
+        self.network.initialize(config.initialization_of(backbone))
         self.optimizer = self._optimizer()
         return self.network
 

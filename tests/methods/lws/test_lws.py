@@ -296,14 +296,25 @@ def test_only_momentum_moves_weights_that_no_sample_uses() -> None:
     assert moved == {"skip": False, "momentum": True}
 
 
-@pytest.mark.parametrize("pretrained", [False, True])
-def test_initialization_is_the_papers_unless_weights_are_pretrained(pretrained: bool) -> None:
+@pytest.mark.parametrize(
+    ("options", "pretrained", "variance"),
+    [
+        ({}, False, 1),  # the default: PyTorch's own
+        ({}, True, 1),
+        ({"initialization": "he_uniform"}, False, 6),
+        ({"initialization": None}, False, 6),  # as runs from before November 2026 say it
+        ({"initialization": None}, True, 1),
+    ],
+)
+def test_initialization_is_the_librarys_unless_asked(
+    options: dict[str, Any], pretrained: bool, variance: int
+) -> None:
     backbone = dense_backbone(inputs=600)
     recipe = dataclasses.replace(backbone.recipe, pretrained=pretrained)
-    strategy = LearnedWeightSharing()
+    strategy = LearnedWeightSharing(LwsConfig(**options))
     strategy.build(dataclasses.replace(backbone, recipe=recipe), binary_suite(2, inputs=600))
     largest = float(strategy.network.skeleton.get_parameter("stem.0.weight").detach().abs().max())
-    bound = (1 if pretrained else 6) ** 0.5 / 600**0.5
+    bound = (variance / 600) ** 0.5
     assert 0.9 * bound < largest <= bound
 
 
@@ -358,8 +369,7 @@ def test_presets_are_valid_runs() -> None:
         config = RunConfig.model_validate(preset)
         assert config.strategy.name == "lws"
         options = LwsConfig(**config.strategy.options)
-        # the option that the paper's experiments set, and the default leaves to the backbone
-        assert options == LwsConfig(initialization="he_uniform")
+        assert options == LwsConfig()
 
 
 # -- state --------------------------------------------------------------------------------------
