@@ -68,7 +68,7 @@ CHANGES: dict[str, Change] = {
 def go_on(folder: Path, iterations: int, change: Change) -> tuple[list[float], list[float]]:
     """Losses, and least probabilities of the sampled choices, of the next iterations."""
     plugins = Plugins.load()
-    config: RunConfig = resolve(plugins, [read_file(folder / "config.yaml")])
+    config: RunConfig = resolve(plugins, [read_file(folder / "config.yaml")]).config
     with tempfile.TemporaryDirectory() as place:
         copy = Path(place) / "run"
         shutil.copytree(folder, copy)

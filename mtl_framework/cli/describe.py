@@ -40,7 +40,7 @@ def describe(
     layers = options.layers_of(config, flags)
     parsed = options.settings_of(settings)
     plugins = load_plugins()
-    complete = resolve(plugins, layers, parsed)
+    complete = resolve(plugins, layers, parsed).config
     console = stdout()
     if strategy is not None:
         _print_strategy(strategy, plugins.strategy(strategy), console)

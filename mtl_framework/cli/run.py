@@ -74,7 +74,7 @@ def run(
     plugins = load_plugins()
     complete = resolve(plugins, layers, parsed)
     if output is None:
-        output = existing_folder(complete) if resume else free_folder(complete)
+        output = existing_folder(complete.config) if resume else free_folder(complete.config)
         if resume:
             layers = options.layers_of(output / "config.yaml", flags)
             complete = resolve(plugins, layers, parsed)

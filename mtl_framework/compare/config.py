@@ -16,17 +16,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from ..backbones.config import BackboneConfig
 from ..plugins.manager import Plugins
 from ..runs.config import RunConfig
 from ..runs.resolve import Layer, resolve
-from ..support.arguments import takes
+from ..support.arguments import argument_faults, takes
 from ..support.errors import MtlError, UnknownNameError
-from ..support.validation import KeyPath, unknown_key
+from ..support.validation import KeyPath, model_faults, unknown_key
 from ..support.yamls import read_yaml
-from .problems import Problems, argument_problems, model_problems
+from .problems import Problems
 
 _LISTS = {"suite": "suites", "backbone": "backbones", "strategy": "strategies"}
 SHARED = tuple(key for key in RunConfig.model_fields if key not in {*_LISTS, "seed"})
@@ -151,8 +151,7 @@ class _Reader:
                 self.problems.add(unknown_key((str(name),), known), (str(name),))
         settings = self._settings()
         shared = self._part(RunConfig, SHARED)
-        for problem, place in model_problems(RunConfig, shared):
-            self.problems.add(problem, place)
+        self.problems.add_all(model_faults(RunConfig, shared))
         if str(shared.get("device", "")).startswith("cuda:"):
             text = (
                 f"device should be auto, cpu, cuda or mps, found {shared['device']!r}; cells get "
@@ -182,12 +181,9 @@ class _Reader:
 
     def _settings(self) -> Settings | None:
         part = self._part(Settings, tuple(Settings.model_fields))
-        try:
-            return Settings.model_validate(part)
-        except ValidationError:
-            for problem, key in model_problems(Settings, part):
-                self.problems.add(problem, key)
-            return None
+        faults = model_faults(Settings, part)
+        self.problems.add_all(faults)
+        return None if faults else Settings(**part)
 
     def _choices(self, kind: str, check: Any) -> list[Choice]:
         """Entries of ``suites`` or ``suite``, and so on; a single entry needs no list."""
@@ -258,13 +254,11 @@ class _Reader:
             self.problems.add(error, (*place, "name"))
             return
         options = {k: v for k, v in choice.values.items() if k != "name"}
-        for problem, key in argument_problems(factory, options, place):
-            self.problems.add(problem, key)
+        self.problems.add_all(argument_faults(factory, options, place))
 
     def _check_backbone(self, place: KeyPath, choice: Choice) -> None:
         self._refuse_preset(place, choice)
-        for problem, key in model_problems(BackboneConfig, choice.values, place):
-            self.problems.add(problem, key)
+        self.problems.add_all(model_faults(BackboneConfig, choice.values, place))
         try:
             self.plugins.backbone(choice.values["name"])
         except MtlError as error:
@@ -285,8 +279,7 @@ class _Reader:
                 self.problems.add(unknown, (*place, "preset"))
             return  # the options are complete only together with the preset's
         options = {k: v for k, v in choice.values.items() if k != "name"}
-        for problem, key in model_problems(strategy.Config, options, place):
-            self.problems.add(problem, key)
+        self.problems.add_all(model_faults(strategy.Config, options, place))
 
     def _refuse_preset(self, place: KeyPath, choice: Choice) -> None:
         if choice.preset is not None:
@@ -305,7 +298,7 @@ class _Reader:
         if strategy.preset is not None:
             values["preset"] = strategy.preset
         try:
-            config = resolve(self.plugins, [Layer(values)])
+            config = resolve(self.plugins, [Layer(values)]).config
         except MtlError as error:
             self.problems.add(MtlError(f"strategy {strategy.label!r}: {error}"), ())
             return None

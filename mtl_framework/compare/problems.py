@@ -1,16 +1,9 @@
 """Everything that is wrong with a config file, collected instead of raised one by one."""
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
 
-from pydantic import BaseModel, ValidationError
-from pydantic_core import InitErrorDetails
-
-from ..support.arguments import check_arguments
 from ..support.errors import MtlError, ProblemsError
-from ..support.validation import KeyPath, explained
-
-Found = list[tuple[MtlError, KeyPath]]
+from ..support.validation import Faults, KeyPath
 
 
 class ConfigProblemsError(ProblemsError):
@@ -43,6 +36,11 @@ class Problems:
         if entry not in self.found:
             self.found.append(entry)
 
+    def add_all(self, faults: Faults) -> None:
+        """Note several faults, each with the path of its key."""
+        for key, problem in faults:
+            self.add(problem, key)
+
     def raise_any(self) -> None:
         """Raise what was found, in the order of the lines.
 
@@ -51,54 +49,3 @@ class Problems:
         """
         if self.found:
             raise ConfigProblemsError([text for _, text in sorted(self.found, key=lambda e: e[0])])
-
-
-def model_problems(
-    model: type[BaseModel], values: Mapping[str, Any], prefix: KeyPath = ()
-) -> Found:
-    """One fault for every wrong key of ``values``."""
-    try:
-        model.model_validate(dict(values))
-    except ValidationError as error:
-        details: dict[str, list[InitErrorDetails]] = {}
-        for found in error.errors(include_url=False):
-            detail = InitErrorDetails(type=found["type"], loc=found["loc"], input=found["input"])
-            if "ctx" in found:
-                detail["ctx"] = found["ctx"]
-            details.setdefault(str(found["loc"][0]) if found["loc"] else "", []).append(detail)
-        return [
-            (
-                explained(
-                    ValidationError.from_exception_data(error.title, group), values, prefix, model
-                ),
-                (*prefix, key) if key else prefix,
-            )
-            for key, group in details.items()
-        ]
-    return []
-
-
-def argument_problems(
-    function: Callable[..., Any], options: Mapping[str, Any], prefix: KeyPath
-) -> Found:
-    """One fault for every wrong option of a function, and one if an option is missing."""
-    found: Found = []
-    missing = _problem(function, {}, prefix)
-    for name, value in options.items():
-        problem = _problem(function, {name: value}, prefix)
-        if problem is not None and str(problem) != str(missing):
-            found.append((problem, (*prefix, name)))
-    whole = _problem(function, options, prefix)
-    if whole is not None and not found:
-        found.append((whole, prefix))
-    return found
-
-
-def _problem(
-    function: Callable[..., Any], options: Mapping[str, Any], prefix: KeyPath
-) -> MtlError | None:
-    try:
-        check_arguments(function, options, prefix)
-    except MtlError as error:
-        return error
-    return None

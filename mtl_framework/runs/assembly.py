@@ -2,7 +2,7 @@
 
 import copy
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,10 +13,8 @@ from ..data.images import ImageNormalization
 from ..data.tasks import Suite, Task
 from ..networks.model import MultiTaskModel
 from ..plugins.manager import Plugins
-from ..plugins.options import NamedOptions
-from ..strategies.strategy import Strategy, StrategyConfig
-from ..support.arguments import complete_arguments
-from ..support.errors import MtlError, UnknownNameError
+from ..strategies.strategy import Strategy
+from ..support.errors import UnknownNameError
 from ..support.validation import KeyPath, validated
 from .config import RunConfig
 from .strategy_checks import build_network, build_own_networks
@@ -34,35 +32,6 @@ class Assembly:
     backbones: tuple[PlainBackbone, ...]
     strategy: Strategy
     network: MultiTaskModel
-
-
-def complete(
-    config: RunConfig, options: StrategyConfig, make_suite: Callable[..., Suite]
-) -> RunConfig:
-    """The config with all options of strategy and suite, so that later defaults change nothing."""
-    strategy = options.model_dump(mode="json")
-    suite = complete_arguments(make_suite, config.suite.options, ("suite",))
-    return config.model_copy(
-        update={
-            "strategy": NamedOptions(name=config.strategy.name, **strategy),
-            "suite": NamedOptions(name=config.suite.name, **suite),
-        }
-    )
-
-
-def completed(
-    saved: Mapping[str, Any], strategy: type[Strategy], make_suite: Callable[..., Suite]
-) -> Mapping[str, Any]:
-    """A saved config with the options that did not exist yet, at their defaults.
-
-    What is no config of this strategy and suite any more comes back as it is.
-    """
-    try:
-        config = validated(RunConfig, saved)
-        options = validated(strategy.Config, config.strategy.options, ("strategy",))
-        return complete(config, options, make_suite).model_dump(mode="json")
-    except MtlError:
-        return saved
 
 
 def announcement(config: RunConfig, suite: Suite) -> str:

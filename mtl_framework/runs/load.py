@@ -20,7 +20,6 @@ from ..strategies.strategy import Strategy
 from ..support.devices import resolve_device
 from ..support.errors import MtlError
 from ..support.seeding import untouched_generators
-from ..support.validation import validated
 from ..support.yamls import read_yaml
 from .assembly import assemble, common_backbone, find_suite, normalizations
 from .config import RunConfig
@@ -155,13 +154,12 @@ def load_run(
     state = _state(folder, which)
     plugins = Plugins.load() if plugins is None else plugins
     moved = Layer({"suite": {"data_root": data_root}} if data_root is not None else {})
-    config = resolve(plugins, [read_file(folder.config), moved])
-    strategy_class = plugins.strategy(config.strategy.name)
-    options = validated(strategy_class.Config, config.strategy.options, ("strategy",))
+    complete = resolve(plugins, [read_file(folder.config), moved])
+    config = complete.config
     target = resolve_device(device)
     suite = find_suite(config, plugins)
     with untouched_generators(target):
-        strategy = strategy_class(options, seed=0)
+        strategy = complete.strategy(complete.options, seed=0)
         parts = assemble(config, plugins, suite, strategy, trained=True)
         network = parts.network
         network.precision = config.precision

@@ -1,24 +1,27 @@
 """A run's configuration from its layers: defaults, preset, config file, command line.
 
-Later layers win. What comes out is complete: every option of the strategy and the suite is in it,
-and no preset any more, so that it says the same when defaults or presets change.
+Later layers win. What comes out is complete: every option of the strategy, the suite and the
+observers is in it, and no preset any more, so that it says the same when defaults or presets
+change. This is the one place where a config is completed; the command line, Python, resuming,
+loading and comparisons all come here.
 """
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..plugins.options import NamedOptions
 from ..support.arguments import complete_arguments
 from ..support.errors import MtlError, UnknownNameError
-from ..support.validation import KeyPath, unknown_key, validated
+from ..support.validation import KeyPath, Locate, unknown_key, validated
 from ..support.yamls import parse_scalar, read_yaml
 from .config import RunConfig
 
 if TYPE_CHECKING:
     from ..plugins.manager import Plugins
-    from ..strategies.strategy import Strategy
+    from ..strategies.strategy import Strategy, StrategyConfig
 
 NAMED = ("strategy", "backbone", "suite")
 _PRESET = ("strategy", "preset")
@@ -70,9 +73,24 @@ def parse_setting(text: str) -> Setting:
     return Setting(parts, parse_scalar(value, f"--set {key}"))
 
 
+@dataclass(frozen=True)
+class ResolvedConfig:
+    """A complete configuration, and what the strategy's name in it stands for.
+
+    Args:
+        config: complete, as ``config.yaml`` says it.
+        strategy: the class that the config names.
+        options: the strategy's own, as its ``Config`` has them.
+    """
+
+    config: RunConfig
+    strategy: "type[Strategy]"
+    options: "StrategyConfig"
+
+
 def resolve(
     plugins: "Plugins", layers: Sequence[Layer] = (), settings: Sequence[Setting] = ()
-) -> RunConfig:
+) -> ResolvedConfig:
     """The complete configuration of a run.
 
     A layer's options for a strategy or suite are dropped where a later layer names another one.
@@ -118,17 +136,47 @@ def resolve(
 
     config = validated(RunConfig, values, locate=locate)
     options = validated(strategy.Config, config.strategy.options, ("strategy",), locate)
-    suite = plugins.suite(config.suite.name)
-    complete = config.model_dump(mode="json")
-    complete["strategy"] = {"name": strategy_name, **options.model_dump(mode="json")}
-    complete["suite"] = {
-        "name": config.suite.name,
-        **complete_arguments(suite, config.suite.options, ("suite",), locate),
+    plugins.backbone(config.backbone.name)  # an unknown name should be told before any work
+    complete = {
+        **config.model_dump(mode="json"),
+        "strategy": {"name": strategy_name, **options.model_dump(mode="json")},
+        "suite": _completed(config.suite, plugins.suite, ("suite",), locate),
+        "observers": [
+            _completed(observer, plugins.observer, ("observers", str(position)), locate)
+            for position, observer in enumerate(config.observers)
+        ],
     }
-    for observer in config.observers:
-        plugins.observer(observer.name)
-    plugins.backbone(config.backbone.name)  # an unknown name should be found before any work
-    return validated(RunConfig, complete)
+    return ResolvedConfig(validated(RunConfig, complete), strategy, options)
+
+
+def resolved(config: RunConfig | ResolvedConfig, plugins: "Plugins") -> ResolvedConfig:
+    """A configuration that Python code has made, completed unless it is complete already.
+
+    Raises:
+        MtlError: as :func:`resolve`.
+    """
+    if isinstance(config, ResolvedConfig):
+        return config
+    return resolve(plugins, [Layer(config.model_dump())])  # as it is: JSON has no NaN
+
+
+def completed(saved: Mapping[str, Any], plugins: "Plugins") -> Mapping[str, Any]:
+    """A saved config with the options that did not exist yet when it was saved, at their defaults.
+
+    What is no config of the installed plugins any more comes back as it is.
+    """
+    try:
+        return resolve(plugins, [Layer(saved)]).config.model_dump(mode="json")
+    except MtlError:
+        return saved
+
+
+def _completed(
+    named: NamedOptions, find: Callable[[str], Callable[..., Any]], prefix: KeyPath, locate: Locate
+) -> dict[str, Any]:
+    """A plugin's name with all options that its factory takes."""
+    factory = find(named.name)
+    return {"name": named.name, **complete_arguments(factory, named.options, prefix, locate)}
 
 
 def _normalized(layer: Layer) -> Layer:

@@ -35,14 +35,11 @@ from ..support.devices import resolve_device
 from ..support.errors import MtlError
 from ..support.interrupts import Interrupted, Interrupts
 from ..support.seeding import derive_seed, generator_states, restore_generators, seed_everything
-from ..support.validation import validated
 from .assembly import (
     Assembly,
     announcement,
     assemble,
     common_backbone,
-    complete,
-    completed,
     find_suite,
     normalizations,
 )
@@ -52,6 +49,7 @@ from .folder import RunFolder
 from .load import load_run
 from .observers import MetricsFile, Progress
 from .outcome import result_of
+from .resolve import ResolvedConfig, completed, resolved
 from .strategy_checks import Steps
 
 __all__ = ["Best", "Evaluation", "Interrupted", "Result", "Run", "SplitMetrics"]
@@ -119,7 +117,7 @@ class Run:
     @classmethod
     def start(
         cls,
-        config: RunConfig,
+        config: RunConfig | ResolvedConfig,
         plugins: Plugins,
         directory: Path,
         resume: bool = False,
@@ -128,7 +126,7 @@ class Run:
         """Check everything, build everything, then claim the folder.
 
         Args:
-            config: what to run.
+            config: what to run; completed here unless :func:`resolve` has done so.
             plugins: where its names are looked up; they see the run through their hooks.
             directory: for the run's files; new, or without a run unless ``resume``.
             resume: go on with the run in ``directory``. Its config must be this one, but
@@ -140,16 +138,13 @@ class Run:
             MtlError: on anything wrong with names, options, device, folder or checkpoint; nothing
                 was written then.
         """
+        complete = resolved(config, plugins)
+        config = complete.config
         device = resolve_device(config.device)
-        strategy_class = plugins.strategy(config.strategy.name)
-        make_suite = plugins.suite(config.suite.name)
-        plugins.backbone(config.backbone.name)  # an unknown name should be found before any work
-        options = validated(strategy_class.Config, config.strategy.options, ("strategy",))
-        config = complete(config, options, make_suite)
         folder = RunFolder(directory)
         state = None
         if resume:
-            state = folder.load(config, lambda saved: completed(saved, strategy_class, make_suite))
+            state = folder.load(config, lambda saved: completed(saved, plugins))
         else:
             folder.check_free()
 
@@ -161,7 +156,7 @@ class Run:
                 announcement(config, suite), markup=False, highlight=False, soft_wrap=True
             )
         seed_everything(derive_seed(config.seed, "weights"))
-        strategy = strategy_class(options, seed=derive_seed(config.seed, "strategy"))
+        strategy = complete.strategy(complete.options, seed=derive_seed(config.seed, "strategy"))
         parts = assemble(config, plugins, suite, strategy)
         network = parts.network
         network.precision, network.memory_budget = config.precision, config.memory_budget

@@ -9,9 +9,7 @@ from pydantic import PydanticUserError, TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError, to_jsonable_python
 
 from .errors import MtlError
-from .validation import KeyPath, explained, unknown_key
-
-Locate = Callable[[KeyPath], str]
+from .validation import Faults, KeyPath, Locate, explained, unknown_key
 
 
 def check_arguments(
@@ -31,24 +29,48 @@ def check_arguments(
     Raises:
         MtlError: if an option is unknown, missing or of a wrong type.
     """
+    checked, faults = _checked(function, options, prefix, locate)
+    for _, fault in faults:
+        raise fault
+    return checked
+
+
+def argument_faults(
+    function: Callable[..., Any], options: Mapping[str, Any], prefix: KeyPath
+) -> Faults:
+    """Everything that :func:`check_arguments` would refuse, each with the path of its key."""
+    return _checked(function, options, prefix, None)[1]
+
+
+def _checked(
+    function: Callable[..., Any],
+    options: Mapping[str, Any],
+    prefix: KeyPath,
+    locate: Locate | None,
+) -> tuple[dict[str, Any], Faults]:
     parameters = _parameters(function)
     if parameters is None:
-        return dict(options)
+        return dict(options), []
     where = locate or (lambda key: "")
     hints = _hints(function)
     keywords = [n for n, p in parameters.items() if p.kind is not p.VAR_KEYWORD]
     takes_any = len(keywords) < len(parameters)
-    checked = {}
+    checked: dict[str, Any] = {}
+    faults: Faults = []
     for name, value in options.items():
         key = (*prefix, name)
         if name not in keywords and not takes_any:
-            raise unknown_key(key, keywords, where(key))
-        checked[name] = _convert(hints.get(name), value, key, locate)
+            faults.append((key, unknown_key(key, keywords, where(key))))
+            continue
+        try:
+            checked[name] = _convert(hints.get(name), value, key, locate)
+        except MtlError as error:
+            faults.append((key, error))
     for name in keywords:
         if name not in options and parameters[name].default is inspect.Parameter.empty:
             key = (*prefix, name)
-            raise MtlError(f"{where(key)}{'.'.join(key)} is missing")
-    return checked
+            faults.append((prefix, MtlError(f"{where(key)}{'.'.join(key)} is missing")))
+    return checked, faults
 
 
 def complete_arguments(
@@ -108,4 +130,4 @@ def _convert(hint: Any, value: Any, key: KeyPath, locate: Locate | None) -> Any:
     try:
         return adapter.validate_python(value)
     except ValidationError as error:
-        raise explained(error, value, key, locate=locate) from None
+        raise explained(error, value, key, hint, locate) from None

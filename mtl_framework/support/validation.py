@@ -1,22 +1,29 @@
-"""What pydantic finds wrong, in one line for the user."""
+"""What pydantic finds wrong, in one line for the user.
 
-import re
+Sentences are made from pydantic's error types and their contexts (``wishes.py``), never from its
+messages, whose words belong to it.
+"""
+
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from .errors import MtlError, nearest
+from .wishes import allowed_words, wish_of
 
 Model = TypeVar("Model", bound=BaseModel)
 KeyPath = tuple[str, ...]
+Locate = Callable[[KeyPath], str]
+Faults = list[tuple[KeyPath, MtlError]]
 
 
 def validated(
     model: type[Model],
     values: Mapping[str, Any],
     prefix: KeyPath = (),
-    locate: Callable[[KeyPath], str] | None = None,
+    locate: Locate | None = None,
 ) -> Model:
     """An instance of ``model`` from plain values.
 
@@ -35,12 +42,27 @@ def validated(
         raise explained(error, values, prefix, model, locate) from None
 
 
+def model_faults(model: type[BaseModel], values: Mapping[str, Any], prefix: KeyPath = ()) -> Faults:
+    """One fault for every wrong key of ``values``, in the order in which pydantic finds them."""
+    try:
+        model.model_validate(dict(values))
+    except ValidationError as error:
+        groups: dict[KeyPath, list[ErrorDetails]] = {}
+        for detail in error.errors(include_url=False):
+            groups.setdefault(tuple(map(str, detail["loc"][:1])), []).append(detail)
+        return [
+            ((*prefix, *key), _sentence(details, values, prefix, model, None))
+            for key, details in groups.items()
+        ]
+    return []
+
+
 def explained(
     error: ValidationError,
     values: Any,
     prefix: KeyPath = (),
-    model: type[BaseModel] | None = None,
-    locate: Callable[[KeyPath], str] | None = None,
+    expected: Any = None,
+    locate: Locate | None = None,
 ) -> MtlError:
     """The first wrong key of a validation error, as one line.
 
@@ -48,28 +70,35 @@ def explained(
         error: what pydantic raised.
         values: what was validated.
         prefix: path of ``values`` within the config.
-        model: what they should have been; ``None`` for a single value.
+        expected: what they should have been: a model, or the annotation of a single value.
         locate: says where a key comes from.
     """
-    details = error.errors(include_url=False)
+    return _sentence(error.errors(include_url=False), values, prefix, expected, locate)
+
+
+def _sentence(
+    details: Sequence[ErrorDetails],
+    values: Any,
+    prefix: KeyPath,
+    expected: Any,
+    locate: Locate | None,
+) -> MtlError:
     first = details[0]
     path = _path(first["loc"], values, first["type"])
     key = (*prefix, *path)
     where = locate(key) if locate else ""
     if first["type"] == "extra_forbidden":
-        return unknown_key(key, _fields(model, path[:-1]), where)
+        return unknown_key(key, _fields(expected, path[:-1]), where)
     name = ".".join(key)
     if first["type"] == "missing":
         return MtlError(f"{where}{name} is missing" if name else f"{where}a value is missing")
     same = [d for d in details if _path(d["loc"], values, d["type"]) == path]
-    wishes = list(dict.fromkeys(_wish(d["msg"]) for d in same))
-    wish = " or ".join(wishes).replace(" or should be ", " or ")
+    wish = " or ".join(dict.fromkeys(wish_of(d) for d in same)).replace(" or should be ", " or ")
     message = where + (f"{name} {wish}" if name else wish)
-    if path or model is None:
-        found = first["input"]
-        message += f", found {_shown(found)}"
-        choices = _choices(first)
-        near = nearest(found, choices) if isinstance(found, str) and choices else None
+    if path or not _is_model(expected):
+        message += f", found {shown(first['input'])}"
+        words = allowed_words(_annotation(expected, path))
+        near = nearest(first["input"], words) if isinstance(first["input"], str) else None
         message += f"; did you mean {near!r}?" if near else ""
     return MtlError(message)
 
@@ -77,13 +106,40 @@ def explained(
 def unknown_key(key: Sequence[str], known: Iterable[str], where: str = "") -> MtlError:
     """The error for a key that does not exist beside ``known`` ones."""
     known = sorted(known)
-    name, section = ".".join(key), ".".join(key[:-1])
+    name, section = shortened(".".join(key)), ".".join(key[:-1])
     near = nearest(key[-1], known)
     message = f"{where}unknown key {name!r}"
     if near:
         message += f"; did you mean {'.'.join([*key[:-1], near])!r}?"
     place = f" in {section}" if section else ""
     return MtlError(f"{message} (known{place}: {', '.join(known) or 'none'})")
+
+
+def shown(value: Any) -> str:
+    """A value in one line of at most 80 characters, as Python would write it."""
+    return shortened(" ".join(_bounded(value).split()))
+
+
+def shortened(text: str, most: int = 80) -> str:
+    """A text of at most ``most`` characters, with dots where its end was cut off."""
+    return text if len(text) <= most else f"{text[: most - 3]}..."
+
+
+def _bounded(value: Any, depth: int = 0) -> str:
+    """The beginning of ``repr(value)``, without writing down all of a huge value."""
+    if isinstance(value, str):
+        return repr(value[:200])
+    if isinstance(value, int) and value.bit_length() > 256:
+        return f"an integer of {value.bit_length()} bits"
+    if not isinstance(value, Mapping | list | tuple):
+        return repr(value)
+    kind = "mapping" if isinstance(value, Mapping) else "list"
+    if len(value) > 40 or depth > 3:
+        return f"a {kind} of {len(value)} entries"
+    if isinstance(value, Mapping):
+        pairs = (f"{_bounded(k, depth)}: {_bounded(v, depth + 1)}" for k, v in value.items())
+        return f"{{{', '.join(pairs)}}}"
+    return f"[{', '.join(_bounded(item, depth + 1) for item in value)}]"
 
 
 def _path(location: tuple[int | str, ...], values: Any, kind: str) -> KeyPath:
@@ -99,31 +155,20 @@ def _path(location: tuple[int | str, ...], values: Any, kind: str) -> KeyPath:
     return tuple(path)
 
 
-def _wish(message: str) -> str:
-    """``Input should be ...`` without its first word; own validators' text as it is."""
-    message = message.removeprefix("Value error, ").removeprefix("Assertion failed, ")
-    head, _, rest = message.partition(" ")
-    wish = rest if head in {"Input", "String", "List", "Tuple", "Dictionary"} else message
-    if not wish.startswith(("should", "must", "has", "is")):
-        wish = f"is wrong: {wish}"
-    wish = re.sub(r", (unable to|got a) .*| \(.*\)$", "", wish)
-    wish = wish.replace("valid tuple", "list")
-    return re.sub(r"valid dictionary( or instance of \w+)?", "mapping", wish)
+def _is_model(expected: Any) -> bool:
+    return isinstance(expected, type) and issubclass(expected, BaseModel)
 
 
-def _choices(detail: Any) -> list[str]:
-    expected = str(detail.get("ctx", {}).get("expected", ""))
-    return [part.strip("' ") for part in expected.replace(" or ", ",").split(",") if part]
-
-
-def _shown(value: Any) -> str:
-    text = " ".join(repr(value).split())
-    return text if len(text) <= 80 else f"{text[:77]}..."
-
-
-def _fields(model: Any, path: KeyPath) -> list[str]:
-    """Names of the fields where ``path`` leads within a model."""
+def _annotation(expected: Any, path: KeyPath) -> Any:
+    """What stands at ``path`` within a model; a path that leads into no model stays where it is."""
     for part in path:
-        field = getattr(model, "model_fields", {}).get(part)
-        model = field.annotation if field is not None else None
-    return list(getattr(model, "model_fields", {}))
+        if not _is_model(expected) or part not in expected.model_fields:
+            break
+        expected = expected.model_fields[part].annotation
+    return expected
+
+
+def _fields(expected: Any, path: KeyPath) -> list[str]:
+    """Names of the fields where ``path`` leads within a model."""
+    model = _annotation(expected, path)
+    return list(model.model_fields) if _is_model(model) else []

@@ -7,15 +7,17 @@ from typing import Any, ClassVar, Literal
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from pydantic import Field
+from pydantic import BaseModel, Field
 
 from mtl_framework.data.tasks import Suite
 from mtl_framework.plugins.hookspecs import hookimpl
 from mtl_framework.plugins.manager import Plugins
+from mtl_framework.runs import resolve as resolving
 from mtl_framework.runs.config import RunConfig, dump
-from mtl_framework.runs.resolve import Layer, parse_setting, read_file, resolve
+from mtl_framework.runs.resolve import Layer, parse_setting, read_file
 from mtl_framework.strategies.strategy import Strategy, StrategyConfig
 from mtl_framework.support.errors import MtlError
+from mtl_framework.support.validation import validated
 from mtl_framework.support.yamls import dump_yaml, parse_scalar
 
 
@@ -69,6 +71,10 @@ def plugins() -> Plugins:
     found = Plugins()
     found.register(Pantry(), "pantry")
     return found
+
+
+def resolve(*arguments: Any) -> RunConfig:
+    return resolving.resolve(*arguments).config
 
 
 def layer(**values: Any) -> Layer:
@@ -300,3 +306,75 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
         read_file(tmp_path / "bytes.yaml")
     (tmp_path / "empty.yaml").write_text("# nothing\n")
     assert read_file(tmp_path / "empty.yaml").values == {}
+
+
+def test_a_resolved_config_is_not_completed_again(plugins: Plugins) -> None:
+    first = resolving.resolve(plugins, [layer(preset="paper")])
+    assert resolving.resolved(first, plugins) is first
+    assert (first.strategy, type(first.options)) == (Soup, SoupConfig)
+    assert first.options.model_dump(mode="json") == first.config.strategy.options
+    again = resolving.resolved(first.config, plugins)
+    assert again == first
+    older = first.config.model_dump(mode="json")
+    del older["strategy"]["limit"], older["suite"]["share"]
+    assert resolving.completed(older, plugins) == first.config.model_dump(mode="json")
+    strange = {"strategy": {"name": "gone"}}
+    assert resolving.completed(strange, plugins) is strange
+
+
+class Watching:
+    @hookimpl
+    def mtl_observers(self) -> dict[str, Callable[..., object]]:
+        def watch(every: int = 5, path: str | None = None) -> object:
+            raise AssertionError("an observer's options are checked without making it")
+
+        return {"watch": watch}
+
+
+def test_options_of_observers_are_completed_and_checked() -> None:
+    plugins = Plugins()
+    plugins.register(Pantry(), "pantry")
+    plugins.register(Watching(), "watching")
+    config = resolve(plugins, [layer(observers=["watch", {"name": "watch", "every": 2}])])
+    assert [o.options for o in config.observers] == [
+        {"every": 5, "path": None},
+        {"every": 2, "path": None},
+    ]
+    with pytest.raises(MtlError, match=r"observers\.0\.every should be a valid integer"):
+        resolve(plugins, [layer(observers=[{"name": "watch", "every": "x"}])])
+
+
+class Kinds(BaseModel):
+    number: Literal["one", "two"] | None = None
+    pair: tuple[int, int] = (0, 0)
+    size: int | Literal["auto"] = "auto"
+    name: str = Field(default="abc", min_length=3, max_length=4, pattern="a.*")
+    flag: bool = False
+    many: list[float] = Field(default=[], max_length=2)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"number": "onne"}, "number should be 'one' or 'two', found 'onne'; did you mean 'one'?"),
+        ({"pair": 3}, "pair should be a list, found 3"),
+        ({"pair": [1, "x"]}, "pair.1 should be a valid integer, found 'x'"),
+        ({"size": "big"}, "size should be a valid integer or 'auto', found 'big'"),
+        ({"name": "a"}, "name should have at least 3 characters, found 'a'"),
+        ({"name": "abcde"}, "name should have at most 4 characters, found 'abcde'"),
+        ({"name": "xbc"}, "name should match a.*, found 'xbc'"),
+        ({"flag": "perhaps"}, "flag should be a valid boolean, found 'perhaps'"),
+        ({"many": [1, 2, 3]}, "many should have at most 2 entries, found [1, 2, 3]"),
+        ({"many": list(range(99))}, "found a list of 99 entries"),
+        ({"size": 2**70000}, None),
+        ({"size": [2**70000]}, "found [an integer of 70001 bits]"),
+    ],
+)
+def test_kinds_of_errors_are_worded_here(values: dict[str, Any], message: str | None) -> None:
+    if message is None:
+        assert validated(Kinds, values).size == values["size"]
+        return
+    with pytest.raises(MtlError) as caught:
+        validated(Kinds, values)
+    assert message in str(caught.value)
+    assert len(str(caught.value)) < 250
