@@ -14,10 +14,10 @@ from common import Row, arguments, at_most, finish, in_turn
 from mtl_muir.config import MuirConfig
 from mtl_muir.strategy import Muir
 
-from mtl_framework import Batch
 from mtl_framework.backbones.backbone import PlainBackbone
 from mtl_framework.backbones.build import build_plain
 from mtl_framework.backbones.config import PlainBackboneConfig
+from mtl_framework.data import Batch
 from mtl_framework.data.tasks import (
     Classification,
     Examples,

@@ -25,7 +25,7 @@ import torch
 from mtl_lws.strategy import LearnedWeightSharing
 from torch import Tensor
 
-from mtl_framework import colour_of, new_figure, style
+from mtl_framework.plotting import colour_of, new_figure, style
 from mtl_framework.plugins.manager import Plugins
 from mtl_framework.runs.config import RunConfig
 from mtl_framework.runs.resolve import read_file, resolve

@@ -15,10 +15,10 @@ from mtl_framework import (
     Step,
     Strategy,
     StrategyConfig,
-    Suite,
     TrainingRun,
     hookimpl,
 )
+from mtl_framework.data import Suite
 
 
 class ExpertsConfig(StrategyConfig):

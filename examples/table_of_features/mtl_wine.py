@@ -7,7 +7,8 @@ from sklearn.datasets import load_wine
 from sklearn.model_selection import train_test_split
 from torch import Tensor, nn
 
-from mtl_framework import Classification, Examples, Regression, Suite, Task, hookimpl
+from mtl_framework import hookimpl
+from mtl_framework.data import Classification, Examples, Regression, Suite, Task
 
 ASKED = ("alcohol", "proline")
 

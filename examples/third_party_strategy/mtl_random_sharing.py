@@ -10,11 +10,11 @@ from mtl_framework import (
     Step,
     Strategy,
     StrategyConfig,
-    Suite,
     TaskNetworks,
     TrainingRun,
     hookimpl,
 )
+from mtl_framework.data import Suite
 
 
 class RandomSharingConfig(StrategyConfig):

@@ -17,9 +17,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.synthetic_runs import make_run, make_runs
 
-from mtl_framework import ReportFigure, RunRecord, hookimpl
+from mtl_framework import RunRecord, hookimpl
 from mtl_framework.cli import main
 from mtl_framework.compare.find import find
+from mtl_framework.plotting import ReportFigure
 from mtl_framework.plugins.manager import Plugins, Source
 from mtl_framework.reports.analysis import Analysis, analyse
 from mtl_framework.reports.assignments import (

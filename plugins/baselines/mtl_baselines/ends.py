@@ -7,7 +7,8 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
-from mtl_framework import Backbone, FusedAdam, MtlError, PlainBackbone, SeparateNetworks, Suite
+from mtl_framework import Backbone, FusedAdam, MtlError, PlainBackbone, SeparateNetworks
+from mtl_framework.data import Suite
 
 from .fixed import FixedStrategy
 from .presets import paper

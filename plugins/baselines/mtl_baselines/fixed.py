@@ -11,18 +11,17 @@ from torch import Tensor
 
 from mtl_framework import (
     Backbone,
-    Batch,
     FusedAdam,
     InitialWeights,
     SeparateNetworks,
     Step,
     Strategy,
     StrategyConfig,
-    Suite,
     TaskNetworks,
     TrainingRun,
     renumber,
 )
+from mtl_framework.data import Batch, Suite
 
 
 class FixedConfig(InitialWeights):

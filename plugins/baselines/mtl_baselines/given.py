@@ -6,7 +6,8 @@ from typing import Any, ClassVar
 from jaxtyping import Int64
 from torch import Tensor
 
-from mtl_framework import Backbone, GivenAssignment, StrategyConfig, Suite
+from mtl_framework import Backbone, GivenAssignment, StrategyConfig
+from mtl_framework.data import Suite
 
 from .fixed import FixedConfig, FixedStrategy
 from .presets import paper

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from matplotlib.colors import ListedColormap
 
-from mtl_framework import FinishedRun, ReportFigure, colour_of, new_figure, shortened, style
+from mtl_framework import FinishedRun
+from mtl_framework.plotting import ReportFigure, colour_of, new_figure, shortened, style
 
 _MOST_ROWS = 64
 

@@ -14,17 +14,16 @@ from torch import Tensor
 
 from mtl_framework import (
     Backbone,
-    Batch,
     FusedAdam,
     MtlError,
     Step,
     Strategy,
     StrategyConfig,
-    Suite,
     TaskNetworks,
     TrainingRun,
     all_reduce_mean,
 )
+from mtl_framework.data import Batch, Suite
 
 from .config import LwsConfig, check_room
 from .distribution import SearchDistribution

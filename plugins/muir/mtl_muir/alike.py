@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from mtl_framework import Batch, PlainBackbone, Task
+from mtl_framework import PlainBackbone
+from mtl_framework.data import Batch, Task
 
 from .decomposition import split_blocks
 from .weights import GeneratedWeight

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from mtl_framework import (
+from mtl_framework import FinishedRun
+from mtl_framework.plotting import (
     INK,
     MARKERS,
     MUTED,
-    FinishedRun,
     ReportFigure,
     colour_of,
     new_figure,

@@ -12,15 +12,8 @@ from jaxtyping import Float, Int64, Shaped
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from mtl_framework import (
-    Batch,
-    MtlError,
-    ParameterCounts,
-    PlainBackbone,
-    Task,
-    all_reduce_mean,
-    stateless,
-)
+from mtl_framework import MtlError, ParameterCounts, PlainBackbone, all_reduce_mean, stateless
+from mtl_framework.data import Batch, Task
 
 from .alike import Team, find_teams
 from .bags import Choice

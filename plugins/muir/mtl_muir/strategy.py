@@ -14,16 +14,15 @@ from torch import Tensor
 
 from mtl_framework import (
     Backbone,
-    Batch,
     FusedAdam,
     MtlError,
     PlainBackbone,
     Step,
     Strategy,
     StrategyConfig,
-    Suite,
     TrainingRun,
 )
+from mtl_framework.data import Batch, Suite
 
 from .best import BestGeneration
 from .config import MuirConfig

@@ -9,16 +9,8 @@ from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mtl_framework import (
-    INK,
-    MARKERS,
-    MUTED,
-    FinishedRun,
-    ReportFigure,
-    colour_of,
-    new_figure,
-    style,
-)
+from mtl_framework import FinishedRun
+from mtl_framework.plotting import INK, MARKERS, MUTED, ReportFigure, colour_of, new_figure, style
 
 FEWEST_POINTS = 8
 _PANELS_A_ROW = 3

@@ -6,7 +6,8 @@ from typing import Literal
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
-from mtl_framework import Backbone, MtlError, Task, TaskNetworks
+from mtl_framework import Backbone, MtlError, TaskNetworks
+from mtl_framework.data import Task
 
 from .decoders import Decoders
 

@@ -14,17 +14,16 @@ from torch import Tensor, nn
 
 from mtl_framework import (
     Backbone,
-    Batch,
     FusedAdam,
     MtlError,
     Step,
     Strategy,
     StrategyConfig,
-    Suite,
     TrainingRun,
     all_reduce_mean,
     renumber,
 )
+from mtl_framework.data import Batch, Suite
 
 from .config import PtaConfig
 from .course import Course, DueUpdate

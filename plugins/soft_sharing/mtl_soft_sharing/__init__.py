@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 from mtl_framework import hookimpl
 
 if TYPE_CHECKING:
-    from mtl_framework import FinishedRun, ReportFigure
+    from mtl_framework import FinishedRun
+    from mtl_framework.plotting import ReportFigure
 
 
 @hookimpl

@@ -7,7 +7,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, TwoSlopeNorm
 
-from mtl_framework import MUTED, PAPER, FinishedRun, ReportFigure, new_figure, shortened, style
+from mtl_framework import FinishedRun
+from mtl_framework.plotting import MUTED, PAPER, ReportFigure, new_figure, shortened, style
 
 Weights = dict[str, np.ndarray]  # by unit: (to, from), means over channels
 _MOST_NUMBERED = 8  # tasks whose cells have room for numbers

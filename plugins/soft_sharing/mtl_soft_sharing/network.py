@@ -6,7 +6,8 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
-from mtl_framework import Backbone, Batch, ColumnNetwork, ParameterCounts, Suite, TaskNetworks
+from mtl_framework import Backbone, ColumnNetwork, ParameterCounts, TaskNetworks
+from mtl_framework.data import Batch, Suite
 
 from .unit import CrossStitchUnit
 

@@ -17,11 +17,11 @@ from mtl_framework import (
     Step,
     Strategy,
     StrategyConfig,
-    Suite,
     TrainedRun,
     TrainingRun,
     UnknownNameError,
 )
+from mtl_framework.data import Suite
 
 from .config import CrossStitchConfig, Positions
 from .network import CrossStitchNetworks

@@ -21,7 +21,8 @@ from test_cross_stitch import (
 )
 from torch import Tensor, nn
 
-from mtl_framework import LoadedRun, RunRecord, Suite, hookimpl, load_run
+from mtl_framework import LoadedRun, RunRecord, hookimpl, load_run
+from mtl_framework.data import Suite
 from mtl_framework.data.batches import Batch
 from mtl_framework.export import export_network, export_onnx, export_program
 from mtl_framework.networks.result import Result

@@ -1,0 +1,46 @@
+"""Suites and backbones by the names that the command line knows, for programs of one's own."""
+
+from typing import Any
+
+from ..backbones.backbone import Backbone
+from ..backbones.build import build_backbone
+from ..backbones.config import BackboneConfig
+from ..data.tasks import Suite
+from ..plugins.manager import Plugins
+from ..support.errors import MtlError
+from ..support.validation import validated
+
+
+def load_suite(name: str, **options: Any) -> Suite:
+    """Make a suite of an installed plugin.
+
+    Args:
+        name: as ``mtl list suites`` shows it, e.g. ``"alphabets"``.
+        options: those of the suite, e.g. ``path="photos"`` of ``"folders"``.
+
+    Raises:
+        MtlError: if no plugin has such a suite, an option is unknown or wrong, or its data is.
+    """
+    return Plugins.load().suite(name)(**options)
+
+
+def load_backbone(name: str, suite: Suite, **options: Any) -> Backbone:
+    """Cut a model into units, for the inputs of a suite; :class:`TaskNetworks` makes banks of them.
+
+    Args:
+        name: a timm model or a plugin's backbone, as ``mtl list backbones`` shows it.
+        suite: the tasks that will share it.
+        options: of the config section ``backbone``, e.g. ``pretrained=True``,
+            ``granularity="stage"``, ``args={"drop_rate": 0.1}``.
+
+    Raises:
+        MtlError: if there is no such model, an option is unknown or wrong, the model cannot take
+            the suite's inputs, or the suite's tasks have backbones of their own.
+    """
+    if not suite.common_backbone:
+        raise MtlError(f"tasks of suite {suite.name!r} have backbones of their own")
+    config = validated(BackboneConfig, {"name": name, **options}, ("backbone",))
+    shape = suite.input_shape
+    img_size = (shape[1], shape[2]) if len(shape) == 3 else None
+    factory = Plugins.load().backbone(name)
+    return build_backbone(config, suite.in_chans, img_size, factory, shape, suite.common_input)

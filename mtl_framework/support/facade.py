@@ -1,0 +1,39 @@
+"""Packages whose names are imported from their homes when they are first used."""
+
+import sys
+import warnings
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from typing import Any
+
+
+def lazy_names(
+    package: str, homes: Mapping[str, str], moved: Mapping[str, str] | None = None
+) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+    """What a package, or a module beside others, takes as its ``__getattr__`` and ``__dir__``.
+
+    Args:
+        package: its full name.
+        homes: its public names, and the module in which each is defined, as a relative import in
+            this package writes it but for the first dot.
+        moved: names that were public here, and the public package that has each of them now. They
+            still work, with a :class:`DeprecationWarning` that names the new place.
+    """
+    moved = moved or {}
+    spec = sys.modules[package].__spec__
+    parent = package if spec is None else spec.parent
+
+    def get(name: str) -> Any:
+        if name in homes:
+            return getattr(import_module(f".{homes[name]}", parent), name)
+        if name in moved:
+            warnings.warn(
+                f"{package}.{name} is now {moved[name]}.{name}", DeprecationWarning, stacklevel=2
+            )
+            return getattr(import_module(moved[name]), name)
+        raise AttributeError(f"module {package!r} has no attribute {name!r}")
+
+    def names() -> list[str]:
+        return sorted({*vars(sys.modules[package]), *homes})
+
+    return get, names

@@ -1,0 +1,5 @@
+"""The installed version of the framework."""
+
+from importlib.metadata import version
+
+__version__ = version("mtl-framework")
