@@ -143,7 +143,7 @@ def _shown_pairs(analysis: Analysis) -> list[Pair]:
 
 def _template() -> jinja2.Template:
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("mtl_framework", "report"),
+        loader=jinja2.PackageLoader("mtl_framework", "reports"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
