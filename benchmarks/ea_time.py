@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 from common import Row, arguments, at_most, finish
-from mtl_muir.search import SearchOptions, propose, select_best
+from mtl_muir.search.evolution import SearchOptions, propose, select_best
 
 from mtl_framework.reports.figure import MARKERS, colour_of, new_figure, png, style
 

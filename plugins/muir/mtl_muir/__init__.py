@@ -19,6 +19,6 @@ def mtl_strategies() -> dict[str, str]:
 @hookimpl
 def mtl_figures(runs: Sequence["FinishedRun"]) -> list["ReportFigure"]:
     """What the hypermodules are used for, of the first finished run of this strategy."""
-    from .figures import figures
+    from .report.figures import figures
 
     return figures(runs)

@@ -6,8 +6,8 @@ from pydantic import Field, model_validator
 
 from mtl_framework import StrategyConfig
 
-from .search import Sampling
-from .weights import Indivisible
+from .method.weights import Indivisible
+from .search.evolution import Sampling
 
 
 class MuirConfig(StrategyConfig):

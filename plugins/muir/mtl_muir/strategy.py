@@ -24,13 +24,13 @@ from mtl_framework import (
 )
 from mtl_framework.data import Batch, Suite
 
-from .best import BestGeneration
 from .config import MuirConfig
-from .model import Decomposition, GeneratedNetworks
+from .method.model import Decomposition, GeneratedNetworks
 from .presets import PRESETS
-from .resting import resting
-from .search import SearchOptions, idle_modules, propose, select_random
-from .usage import MOST_LOCATIONS, Places, count_by_users, users
+from .report.usage import MOST_LOCATIONS, Places, count_by_users, users
+from .search.best import BestGeneration
+from .search.evolution import SearchOptions, idle_modules, propose, select_random
+from .speed.resting import resting
 
 
 class Muir(Strategy):

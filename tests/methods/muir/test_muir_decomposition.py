@@ -6,8 +6,8 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from mtl_muir.decomposition import BlockGrid, split_blocks
-from mtl_muir.weights import check_patterns, find_weights, he_deviation, layers_of
+from mtl_muir.method.decomposition import BlockGrid, split_blocks
+from mtl_muir.method.weights import check_patterns, find_weights, he_deviation, layers_of
 from torch import Tensor, nn
 
 from mtl_framework.plugins.manager import Plugins

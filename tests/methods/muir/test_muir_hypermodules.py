@@ -5,8 +5,8 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
-from mtl_muir.bags import Bags, Choice
-from mtl_muir.hypermodules import Hypermodules
+from mtl_muir.method.hypermodules import Hypermodules
+from mtl_muir.speed.bags import Bags, Choice
 from torch import Tensor
 
 

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 import torch
-from mtl_muir.chance import layer_sharing
-from mtl_muir.generic import contrasts
-from mtl_muir.search import SearchOptions, propose, select_best
-from mtl_muir.usage import Places, count_by_users, kinds, users
+from mtl_muir.report.chance import layer_sharing
+from mtl_muir.report.generic import contrasts
+from mtl_muir.report.usage import Places, count_by_users, kinds, users
+from mtl_muir.search.evolution import SearchOptions, propose, select_best
 from scipy import stats
 from torch import Tensor
 

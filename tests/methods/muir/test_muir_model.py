@@ -8,8 +8,8 @@ import math
 import pytest
 import timm
 import torch
-from mtl_muir.model import Decomposition, GeneratedNetworks
-from mtl_muir.search import Candidates
+from mtl_muir.method.model import Decomposition, GeneratedNetworks
+from mtl_muir.search.evolution import Candidates
 from support.muir_networks import WORDS, image_task, linear_models, three_kinds, whole_batch
 from torch import Tensor, nn
 

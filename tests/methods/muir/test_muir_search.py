@@ -6,7 +6,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from mtl_muir.search import (
+from mtl_muir.search.evolution import (
     SearchOptions,
     idle_modules,
     pooled_scores,

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 import torch
 from mtl_backbones.linear import Linear
-from mtl_muir.best import BestGeneration
 from mtl_muir.config import MuirConfig
-from mtl_muir.figures import figures
 from mtl_muir.presets import PRESETS
-from mtl_muir.search import Candidates
+from mtl_muir.report.figures import figures
+from mtl_muir.report.usage import Places, count_by_users, kinds, users
+from mtl_muir.search.best import BestGeneration
+from mtl_muir.search.evolution import Candidates
 from mtl_muir.strategy import Muir
-from mtl_muir.usage import Places, count_by_users, kinds, users
 from pydantic import ValidationError
 from support.muir_networks import linear_models, three_kinds, whole_batch
 from support.tiny import TinyPlugins, content, tiny_config

@@ -15,12 +15,12 @@ from torch.func import functional_call
 from mtl_framework import MtlError, ParameterCounts, PlainBackbone, all_reduce_mean, stateless
 from mtl_framework.data import Batch, Task
 
-from .alike import Team, find_teams
-from .bags import Choice
+from ..search.candidates import SearchedNetworks
+from ..speed.alike import Team, find_teams
+from ..speed.bags import Choice
+from ..speed.materialise import CompactBlocks, compact, count_compact
 from .decomposition import split_blocks
 from .hypermodules import Hypermodules
-from .materialise import CompactBlocks, compact, count_compact
-from .searched import SearchedNetworks
 from .weights import GeneratedWeight, Indivisible, check_patterns, find_weights, layers_of
 
 Weights = dict[str, Tensor]

@@ -11,7 +11,7 @@ from torch import Tensor
 from mtl_framework import MtlError
 
 if TYPE_CHECKING:
-    from .model import GeneratedNetworks
+    from ..method.model import GeneratedNetworks
 
 MOST_SUBSETS = 5  # tasks whose subsets are counted one by one
 MOST_LOCATIONS = 64  # of mappings that are written down whole

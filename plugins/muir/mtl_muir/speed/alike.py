@@ -9,8 +9,8 @@ from torch.func import functional_call
 from mtl_framework import PlainBackbone
 from mtl_framework.data import Batch, Task
 
-from .decomposition import split_blocks
-from .weights import GeneratedWeight
+from ..method.decomposition import split_blocks
+from ..method.weights import GeneratedWeight
 
 # layers without state or chance whose batched form is fast
 _SIMPLE = (nn.Linear, nn.ReLU, nn.GELU, nn.SiLU, nn.Tanh, nn.Sigmoid, nn.Flatten, nn.Identity)

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from mtl_framework import SeparateNetworks
 
-from .hypermodules import Hypermodules
-from .search import Candidates, pooled_scores, select_best
+from ..method.hypermodules import Hypermodules
+from .evolution import Candidates, pooled_scores, select_best
 
 
 class SearchedNetworks(SeparateNetworks):

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from .bags import Choice
+from ..speed.bags import Choice
 
 
 class Hypermodules(nn.Module):

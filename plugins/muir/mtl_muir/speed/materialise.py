@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from .hypermodules import Hypermodules
+from ..method.hypermodules import Hypermodules
 
 
 @dataclass(frozen=True)

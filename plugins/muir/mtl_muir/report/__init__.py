@@ -1,0 +1,1 @@
+"""What a report shows of it: who uses which hypermodules, and figures."""

@@ -1,0 +1,1 @@
+"""Its search: which hypermodule every block uses, found by an evolutionary algorithm."""
