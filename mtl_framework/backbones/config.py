@@ -46,5 +46,5 @@ class BackboneConfig(PlainBackboneConfig):
         default="auto",
         description="batch norm: one running average a weight (shared), one a weight and task "
         "(task), or statistics pooled over all tasks of a weight; auto: task, but shared where all "
-        "tasks read the same inputs",
+        "tasks read the same inputs, whose common rows then count once",
     )

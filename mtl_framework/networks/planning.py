@@ -119,7 +119,9 @@ class Planner:
         memory_budget: int | None,
         device: torch.device,
     ) -> StepPlan:
-        order = StepOrder(assignments, self.backbone.normalization, present)
+        order = StepOrder(
+            assignments, self.backbone.normalization, present, common_input, self.mixed
+        )
         bytes_per_row = None if memory_budget is None else self.backbone.activation_bytes
         budget = None if memory_budget is None else int(memory_budget * 2**20 * _PLANNED)
 

@@ -16,6 +16,7 @@ from ..routing.micro_batches import Chunk
 from ..routing.plan import RouteError, RoutePlan
 from ..support.distributed import all_reduce_gradients, all_reduce_mean, is_distributed
 from ..support.errors import MtlError
+from .alike import AlikeTasks
 from .extraction import extract_plain, insert_plain
 from .model import Sharing
 from .parts import NetworkParts
@@ -101,6 +102,7 @@ class TaskNetworks(NetworkParts):
                 "the columns of its units cannot be mixed"
             )
         put_mixers(backbone, self._banks, self.mixers)
+        self._alike = AlikeTasks()
 
     # -- running -------------------------------------------------------------------------------
 
@@ -179,17 +181,17 @@ class TaskNetworks(NetworkParts):
     def predict_all(
         self, inputs: Shaped[Tensor, "rows *dims"]
     ) -> list[Float[Tensor, "rows *outputs"]]:
-        """Outputs of every task's network for common inputs; tasks on one path run once."""
-        by_task = self.backbone.heads_inside or self.backbone.normalization == "task"
-        if by_task or self.mixers or self.training:
+        """Outputs of every task's network for common inputs; tasks that compute the same run once.
+
+        Those are tasks on one path whose running averages there are equal.
+        """
+        if self.backbone.heads_inside or self.mixers or self.training:
             return super().predict_all(inputs)
-        found: dict[tuple[int, ...], Tensor] = {}
-        outputs = []
-        for task, path in enumerate(map(tuple, self.assignment.T.tolist())):
-            if path not in found:
-                found[path] = self.features(task, inputs)
-            outputs.append(self.scores(task, found[path]))
-        return outputs
+        outputs: dict[int, Tensor] = {}
+        for tasks in self._alike.groups(self.skeleton, self.assignment):
+            features = self.features(tasks[0], inputs)
+            outputs |= {task: self.scores(task, features) for task in tasks}
+        return [outputs[task] for task in range(len(self.tasks))]
 
     def features(
         self, task: int, inputs: Shaped[Tensor, "rows *dims"]

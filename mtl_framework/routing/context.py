@@ -78,5 +78,5 @@ class RoutingContext:
     def discard(self) -> None:
         """Forget statistics of a step that did not finish."""
         for norm in self.gathered:
-            norm.take_gathered()
+            norm.forget_gathered()
         self.gathered.clear()

@@ -26,7 +26,7 @@ from ..support.errors import MtlError
 from .context import RoutingContext
 from .layout import RowLayout
 from .path_norm import path_batch_norm
-from .plan import RouteError, RowGroups
+from .plan import RouteError, RoutePlan, RowGroups
 from .pooled_norm import Pooling, keeps_order, pooled_path_norm
 from .statistics_schedule import Ints, Normalization
 
@@ -44,9 +44,17 @@ FIXED_NORMS: tuple[type[nn.Module], ...] = (FrozenBatchNorm2d, FrozenBatchNormAc
 """Classes whose running statistics never change: they treat every row alike."""
 
 
-@dataclass
+@dataclass(frozen=True)
+class _Seen:
+    """Statistics of one call: (2, groups, channels) of mean and variance, and of which rows."""
+
+    statistics: Float[Tensor, "2 groups channels"]
+    rows: RowGroups
+
+
+@dataclass(frozen=True)
 class _Gathered:
-    """What the finished parts of a step add to the running averages.
+    """What a step adds to the running averages.
 
     ``part`` (2, slots, channels) belongs to mean and variance: with a momentum the final terms, in
     a cumulative average sums over the visits. ``visits`` (slots,).
@@ -105,7 +113,7 @@ class RoutedBatchNorm(nn.Module):
             self.add_module(name, child)
         self.train(plain.training)
         self.pooling: Pooling | None = None
-        self._gathered: _Gathered | None = None
+        self._seen: list[_Seen] = []
 
     def extra_repr(self) -> str:
         """Features and mode, as torch prints its own layers."""
@@ -122,6 +130,8 @@ class RoutedBatchNorm(nn.Module):
         if rows is None:
             raise RouteError("a routed batch norm was called outside a pass of its networks")
         pooling = self.pooling
+        if self.training or self.running_mean is None:
+            self._check_values(x, rows)
         first = pooling is not None and keeps_order(x, self.weight)  # pool, then normalise
         if not self.training and self.running_mean is not None:
             if pooling is not None and first:
@@ -136,6 +146,16 @@ class RoutedBatchNorm(nn.Module):
         for child in self.children():
             y = child(y)
         return y if pooling is None else pooling.activate(pooling.pool(y))
+
+    def _check_values(self, x: Tensor, rows: RowGroups) -> None:
+        """Refuse a statistic of one value, whose variance is not defined."""
+        groups = rows.marker.shape[1]
+        if x.numel() * rows.fewest == self.num_features * groups:
+            raise MtlError(
+                f"a batch norm of {self.num_features} channels got one value per channel in "
+                "training (one example a task, and a 1x1 map), whose variance is not defined; "
+                "set batch_size to at least 2, or use larger images"
+            )
 
     def _by_running_averages(self, x: Tensor, rows: RowGroups) -> Tensor:
         mean, var = self.running_mean, self.running_var
@@ -235,26 +255,40 @@ class RoutedBatchNorm(nn.Module):
         if self.bias is not None:
             y = y + self.bias[:, None]
         if self.running_mean is not None and self.context.gather_statistics:
-            count = total[:, None] * (layout.examples * view.shape[2] * view.shape[4])
-            self._gather(torch.stack([mean, var * count / (count - 1)]).detach(), rows)
+            with torch.no_grad():  # a call that is repeated in the backward pass leaves this out
+                count = total[:, None] * (layout.examples * view.shape[2] * view.shape[4])
+                unbiased = var.detach() * count / (count - 1)
+                both = torch.stack([mean.detach(), unbiased])
+                self._gather(both.to(self.running_mean.dtype), rows)
         return layout.join_first(y).reshape(x.shape).to(x.dtype)
 
-    @torch.no_grad()
     def _gather(self, statistics: Float[Tensor, "2 groups channels"], rows: RowGroups) -> None:
-        assert self.running_mean is not None
-        weights, visits = rows.coefficients(self.momentum, self.running_mean.dtype)
-        part, before = weights @ statistics.to(weights.dtype), self._gathered
-        if before is None:
-            self.context.gathered[self] = None
-        else:
-            # a part that does not hold a task's columns has no visit of its slot
-            part, visits = before.part + part, np.maximum(before.visits, visits)
-        self._gathered = _Gathered(part, visits)
+        self.context.gathered[self] = None
+        self._seen.append(_Seen(statistics, rows))
 
     def take_gathered(self) -> _Gathered | None:
-        """What the step gathered, once."""
-        found, self._gathered = self._gathered, None
-        return found
+        """What the calls of a step add to the running averages, once."""
+        seen, self._seen = self._seen, []
+        passes: dict[RoutePlan, list[_Seen]] = {}
+        for call in seen:
+            passes.setdefault(call.rows.plan, []).append(call)
+        gathered: _Gathered | None = None
+        for calls in passes.values():
+            all_rows = [call.rows for call in calls]
+            for number, call in enumerate(calls):
+                dtype = call.statistics.dtype
+                weights, visits = call.rows.coefficients(self.momentum, dtype, all_rows, number)
+                part = weights @ call.statistics
+                if gathered is not None:
+                    # a part that does not hold a task's columns has no visit of its slot
+                    part = gathered.part + part
+                    visits = np.maximum(gathered.visits, visits)
+                gathered = _Gathered(part, visits)
+        return gathered
+
+    def forget_gathered(self) -> None:
+        """Leave out what the calls since the last step saw."""
+        self._seen = []
 
     def add(self, found: _Gathered) -> None:
         """Move the running averages on by what a step gathered, slot by slot."""

@@ -8,7 +8,7 @@ depth are the *groups* of that level. All planning happens in numpy on the CPU.
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
 
@@ -17,7 +17,10 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from .statistics_schedule import Floats, Ints, StepOrder, visit_shares
+from .statistics_schedule import Floats, Ints, StepOrder, Visits, visit_shares
+
+_Statistic = tuple[tuple[int, ...], int, float | None, torch.dtype]
+"""What running averages take from a pass: levels of a layer's calls, which of them, momentum."""
 
 
 class RouteError(RuntimeError):
@@ -56,19 +59,19 @@ class RowGroups:
     ) -> None:
         self.marker = torch.empty(plan.examples, len(chosen), 0, device=plan.device)
         self.group_major = plan.group_major
-        self._plan, self._level, self._unit = plan, level, unit
+        self.plan, self._level, self._unit = plan, level, unit
         self._chosen, self._call, self._span = chosen, call, span
-        self._pooled: dict[tuple[float | None, torch.dtype], tuple[Tensor, Ints]] = {}
+        self._pooled: dict[_Statistic, tuple[Tensor, Ints]] = {}
 
     @cached_property
     def tasks(self) -> Int64[Tensor, " groups"]:
         """The task of each group: its first one, where tasks share a group."""
-        return self._plan.index(self._plan.task_of(self._level)[self._chosen])
+        return self.plan.index(self.plan.task_of(self._level)[self._chosen])
 
     @cached_property
     def segments(self) -> Int64[Tensor, " groups"]:
         """For the pooled mode, the position of each group's sample among those here."""
-        return self._plan.index(self._segments)
+        return self.plan.index(self._segments)
 
     @property
     def num_segments(self) -> int:
@@ -77,28 +80,47 @@ class RowGroups:
 
     @cached_property
     def _segments(self) -> Ints:
-        return distinct(self._plan.sample_of(self._level)[self._chosen])[1]
+        return distinct(self.plan.sample_of(self._level)[self._chosen])[1]
 
     @cached_property
     def multiplicity(self) -> Int64[Tensor, " groups"]:
         """How many columns run through each group."""
-        return self._plan.index(self._plan.columns_of(self._level)[self._chosen])
+        return self.plan.index(self.plan.columns_of(self._level)[self._chosen])
 
-    def coefficients(self, momentum: float | None, dtype: torch.dtype) -> tuple[Tensor, Ints]:
+    @cached_property
+    def fewest(self) -> int:
+        """Groups whose rows a statistic is of, where that is fewest: one, but for pooled ones."""
+        return int(np.bincount(self._segments).min()) if self.plan.is_pooled else 1
+
+    def coefficients(
+        self,
+        momentum: float | None,
+        dtype: torch.dtype,
+        calls: Sequence["RowGroups"] = (),
+        number: int = 0,
+    ) -> tuple[Tensor, Ints]:
         """How the groups enter running averages.
 
         Weights (slots, groups) of the groups' statistics (pooled: of the samples') on the rows'
         device, and visits (slots,). See
         :func:`~mtl_framework.routing.statistics_schedule.visit_shares`.
+
+        Args:
+            momentum: of the layer.
+            dtype: of the weights.
+            calls: what the layer saw at each of its calls in the pass; default: this alone.
+            number: which of the calls this is.
         """
-        if self._plan.order.mode != "pooled":
-            weights, visits = self._plan.statistics(self._unit, self._level, momentum, dtype)
+        levels = tuple(call._level for call in calls) or (self._level,)
+        if not self.plan.is_pooled:
+            weights, visits = self.plan.statistics(self._unit, levels, number, momentum, dtype)
             return weights[:, self._span], visits[self._call]
-        key = momentum, dtype
+        key = levels, number, momentum, dtype
         if key not in self._pooled:
-            number, total = self._plan.sample_visits(self._unit, self._level, self._chosen)
-            shares = visit_shares(number, total, momentum)[None]
-            self._pooled[key] = self._plan.real(shares, dtype), total[:1]
+            shares, total = self.plan.sample_shares(
+                self._unit, levels, number, momentum, self._chosen
+            )
+            self._pooled[key] = self.plan.real(shares[None], dtype), total[:1]
         return self._pooled[key]
 
 
@@ -191,9 +213,7 @@ class RoutePlan:
         self._grow(root)
         self._rows: dict[int, RowGroups] = {}
         self._routes: dict[tuple[int, int], Route] = {}
-        self._statistics: dict[
-            tuple[int | None, int, float | None, torch.dtype], tuple[Tensor, Ints]
-        ] = {}
+        self._statistics: dict[tuple[int | None, _Statistic], tuple[Tensor, Ints]] = {}
 
     @property
     def num_units(self) -> int:
@@ -256,8 +276,7 @@ class RoutePlan:
         return self._routes[unit, level]
 
     def _plan_route(self, unit: int, level: int) -> Route:
-        branches = self.branching and level == unit
-        level_out = level + 1 if branches else level
+        level_out = max(level, unit + 1)  # a later place of a unit branches nothing
         order, starts = self._calls(unit, level_out)
         weight = self._weights[unit][self._first[level_out]][order]
         source = self._groups[level][self._first[level_out]]
@@ -306,22 +325,37 @@ class RoutePlan:
         """(groups,) how many columns run through each group of a level."""
         return np.bincount(self._groups[level], minlength=self.num_groups(level))
 
+    @property
+    def is_pooled(self) -> bool:
+        """Whether a statistic is of all rows of a weight under a sample."""
+        return self.order.mode == "pooled"
+
     def statistics(
-        self, unit: int | None, level: int, momentum: float | None, dtype: torch.dtype
+        self,
+        unit: int | None,
+        levels: tuple[int, ...],
+        number: int,
+        momentum: float | None,
+        dtype: torch.dtype,
     ) -> tuple[Tensor, Ints]:
-        """How all groups of a level enter the running averages of a unit's weights.
+        """How all groups enter the running averages of a unit's weights at one call of a layer.
 
         Weights (slots, groups), groups in the order of the route's calls; visits (calls, slots).
+
+        Args:
+            unit: of the layer; ``None``: it is outside the banks.
+            levels: of the rows at each call of the layer within the pass.
+            number: of the call that is asked about.
+            momentum: of the layer.
+            dtype: of the weights.
         """
-        key = unit, level, momentum, dtype
+        key = unit, (levels, number, momentum, dtype)
         if key not in self._statistics:
+            level = levels[number]
             order, starts = self._calls(unit, level)
-            number, total = self._visits(unit, level)
             slots, groups = self.order.num_slots, len(order)
             slot = self._task if slots > 1 else np.zeros_like(self._task)
-            shares = visit_shares(number, total, momentum)
-            if self._is_joint(level):
-                shares[self._sample != self.samples[0]] = 0
+            shares, total = self._shares(unit, levels, number, momentum)
             place = slot * groups + self._groups[level]
             weights = np.bincount(place, shares, slots * groups).reshape(slots, groups)
             call_of = np.empty(groups, dtype=np.int64)
@@ -334,27 +368,51 @@ class RoutePlan:
             )
         return self._statistics[key]
 
-    def _visits(self, unit: int | None, level: int) -> tuple[Ints, Ints]:
-        """Visit numbers and totals (C,) of a unit's weights, by all columns."""
-        if self._is_joint(level):
-            number, total = self.order.first_sample.visits(unit)
-            return number[self._task], total[self._task]
-        number, total = self.order.visits(unit)
-        return number[self._column], total[self._column]
+    def _shares(
+        self, unit: int | None, levels: tuple[int, ...], number: int, momentum: float | None
+    ) -> tuple[Floats, Ints]:
+        """What each column (C,) adds at one call to its weight's averages; their visits in all.
+
+        A layer that is called several times in a pass is visited so often by every column before
+        the next column comes. With two calls the visits of columns a and b are a1, a2, b1, b2:
+        before b2 come those of a at both calls, and b1.
+        """
+        by_call = [self._visits(unit, level) for level in levels]
+        before: Ints = np.sum([visits.before for visits in by_call], axis=0)
+        total: Ints = np.sum([visits.total for visits in by_call], axis=0)
+        for visits in by_call[:number]:
+            before = before + visits.counted
+        counted = by_call[number].counted
+        return visit_shares(before, total, momentum) * counted, total
+
+    def _visits(self, unit: int | None, level: int) -> Visits:
+        """Visits of a unit's weights by the columns of the plan (C,)."""
+        if self.order.counts_rows or not self._is_joint(level):
+            return self.order.visits(unit, level).of(self._column)
+        first = self.order.first_sample.visits(unit, level).of(self._task)
+        return replace(first, counted=first.counted & (self._sample == self.samples[0]))
 
     def _is_joint(self, level: int) -> bool:
         """Whether columns that are mixed further down are still one, and visit a layer once."""
         groups = self._groups[level].reshape(len(self.samples), -1)
         return bool(self._mixed) and bool((groups == groups[:1]).all())
 
-    def sample_visits(self, unit: int | None, level: int, chosen: Ints) -> tuple[Ints, Ints]:
-        """Visit numbers and totals (samples,) of the samples that have groups among ``chosen``."""
+    def sample_shares(
+        self,
+        unit: int | None,
+        levels: tuple[int, ...],
+        number: int,
+        momentum: float | None,
+        chosen: Ints,
+    ) -> tuple[Floats, Ints]:
+        """Like :meth:`statistics` by sample (samples,), of those with groups among ``chosen``."""
+        level = levels[number]
         inside = np.isin(self._groups[level], chosen)
         if self._is_joint(level):
             inside &= self._sample == self.samples[0]
         first = np.unique(self._sample[inside], return_index=True)[1]
-        number, total = (values[inside][first] for values in self._visits(unit, level))
-        return number, total
+        shares, total = self._shares(unit, levels, number, momentum)
+        return shares[inside][first], total[inside][first]
 
     def index(self, values: Ints) -> Tensor:
         """Whole numbers on the rows' device."""

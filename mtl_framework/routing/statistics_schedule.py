@@ -1,6 +1,7 @@
 """The sequential order of a step, which defines what becomes of running statistics."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
@@ -10,98 +11,167 @@ import numpy.typing as npt
 Normalization = Literal["shared", "task", "pooled"]
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Visits:
+    """Which columns move the running averages of the weight that they use, and in which order.
+
+    Args:
+        before: (columns,) visits of the same weight by the columns before this one.
+        counted: (columns,) whether the column is a visit itself.
+        total: (columns,) visits of the column's weight by all columns.
+    """
+
+    before: Ints
+    counted: Bools
+    total: Ints
+
+    def of(self, columns: Ints) -> "Visits":
+        """The same for some of the columns."""
+        return Visits(self.before[columns], self.counted[columns], self.total[columns])
 
 
 class StepOrder:
     """The sequential order that defines running statistics, over the full assignment of a step.
 
     Normalisation layers behave as if the columns had been run one after the other, sample-major,
-    then by task. ``visits`` tells for every column which visit of its weight it is, and how many
-    visits that weight gets. The rules by normalisation mode:
+    then by task. :meth:`visits` tells for every column how often its weight was visited before.
+    The rules by normalisation mode:
 
     - ``shared``: every column that uses the weight is one visit;
     - ``task``: the same, counted for each task apart;
     - ``pooled``: every sample that uses the weight is one visit.
+
+    Where all tasks read one input, columns that agree on all units so far have the same rows. Those
+    pass a layer once, and count once: only the first such column is a visit (in mode ``task`` the
+    first one of each task).
+
+    Worked example: two samples, two tasks, one unit, whose weights are ``[[0, 1], [0, 0]]``, mode
+    ``shared``. The columns in their order are (sample 0, task 0), (0, 1), (1, 0), (1, 1) and use
+    the weights 0, 1, 0, 0.
+
+    =================  ================  ==================  ======
+    .                  before            counted             total
+    =================  ================  ==================  ======
+    own inputs         0, 0, 1, 2        all                 3, 1, 3, 3
+    a common input     0, 0, 1, 1        first and second    1, 1, 1, 1
+    =================  ================  ==================  ======
 
     Args:
         assignments: (S, U, T) weights by sample, unit and task.
         mode: the normalisation mode.
         present: the tasks that have examples in this step; default: all. The columns of others
             are not run and count as no visit.
+        common_input: whether all tasks read the same rows.
+        mixed: units behind which every column has rows of its own.
     """
 
     def __init__(
-        self, assignments: Ints, mode: Normalization, present: Sequence[int] | None = None
+        self,
+        assignments: Ints,
+        mode: Normalization,
+        present: Sequence[int] | None = None,
+        common_input: bool = False,
+        mixed: Collection[int] = (),
     ) -> None:
         self.assignments = assignments
         shape: tuple[int, ...] = assignments.shape
         self.num_samples, self.num_units, self.num_tasks = shape
         self.mode = mode
         self.present = tuple(range(self.num_tasks)) if present is None else tuple(present)
+        self.common_input = common_input
+        self.mixed = frozenset(mixed)
+        self._known: dict[tuple[int | None, int | None], Visits] = {}
 
     @property
     def num_slots(self) -> int:
         """Running averages that a weight keeps."""
         return self.num_tasks if self.mode == "task" else 1
 
+    @property
+    def counts_rows(self) -> bool:
+        """Whether rows that several columns have in common are one visit.
+
+        A pooled statistic is of all rows of a sample, which is one visit in any case.
+        """
+        return self.common_input and self.mode != "pooled"
+
     @cached_property
     def first_sample(self) -> "StepOrder":
         """The order of a step with the first sample only."""
         return StepOrder(self.assignments[:1], self.mode, self.present)
 
-    def visits(self, unit: int | None) -> tuple[Ints, Ints]:
-        """Visit number (S * T,) of every column and the number of visits (S * T,) of its weight.
+    def visits(self, unit: int | None, level: int) -> Visits:
+        """The visits by all columns (S * T,) of a layer; those of absent tasks do not count.
 
-        ``unit`` is ``None`` for layers outside the banks, which have one weight for all columns.
-        Columns of absent tasks have zeros.
+        Args:
+            unit: whose weights see the rows; ``None``: a layer outside the banks, which has one
+                weight for all columns.
+            level: how many units the rows have passed, counting the unit itself.
         """
-        row = self.num_units if unit is None else unit
-        number, total = self._visits
-        return number[row], total[row]
+        key = unit, level if self.counts_rows else None
+        if key not in self._known:
+            self._known[key] = self._visits(unit, level)
+        return self._known[key]
+
+    def _visits(self, unit: int | None, level: int) -> Visits:
+        weight = np.zeros((self.num_samples, self.num_tasks), dtype=np.int64)
+        if unit is not None:
+            weight[:] = self.assignments[:, unit]
+        if self.mode == "task":
+            weight = weight * self.num_tasks + np.arange(self.num_tasks)
+        here = np.zeros(weight.shape, dtype=bool)
+        here[:, self.present] = True
+        if self.mode == "pooled":
+            return self._visits_by_sample(weight, here)
+        counted = here.reshape(-1)
+        if self.counts_rows:
+            code = self._paths[level] * (int(weight.max()) + 1) + weight.reshape(-1)
+            code = np.where(counted, code, -1)
+            first = np.zeros(len(code), dtype=bool)
+            first[np.unique(code, return_index=True)[1]] = True
+            counted = counted & first
+        before, total = _counts(weight.reshape(-1), counted)
+        return Visits(before, counted, total)
+
+    def _visits_by_sample(self, weight: Ints, here: Bools) -> Visits:
+        """A sample that uses a weight is one visit, whichever of its columns do."""
+        before, total = np.zeros_like(weight), np.zeros_like(weight)
+        for k in np.unique(weight[here]):
+            uses = (weight == k) & here
+            by_sample = uses.any(axis=1)
+            before[uses] = np.broadcast_to((by_sample.cumsum() - 1)[:, None], uses.shape)[uses]
+            total[uses] = by_sample.sum()
+        return Visits(before.reshape(-1), here.reshape(-1), total.reshape(-1))
 
     @cached_property
-    def _visits(self) -> tuple[Ints, Ints]:
-        """Both for all units (U + 1, S * T), that of layers outside the banks last."""
-        samples, units, tasks = self.assignments.shape
-        weight = np.zeros((units + 1, samples, tasks), dtype=np.int64)
-        weight[:units] = self.assignments.transpose(1, 0, 2)
-        present = np.asarray(self.present, dtype=np.int64)
-        number, total = np.zeros_like(weight), np.zeros_like(weight)
-        if not len(present):
-            pass
-        elif self.mode == "pooled":
-            for row, used in enumerate(weight[:, :, present]):
-                for k in np.unique(used):
-                    by_sample = (used == k).any(axis=1)
-                    here = (weight[row] == k) & np.isin(np.arange(tasks), present)
-                    number[row][here] = np.broadcast_to(
-                        (np.cumsum(by_sample) - 1)[:, None], here.shape
-                    )[here]
-                    total[row][here] = by_sample.sum()
-        else:
-            if self.mode == "task":
-                weight = weight * tasks + np.arange(tasks)
-            found = _ranks(weight[:, :, present].reshape(units + 1, -1))
-            for values, ranks in zip((number, total), found, strict=True):
-                values[:, :, present] = ranks.reshape(units + 1, samples, -1)
-        return number.reshape(units + 1, -1), total.reshape(units + 1, -1)
+    def _paths(self) -> list[Ints]:
+        """By level, a number (S * T,) for every column; equal ones have the same rows there."""
+        code = np.zeros(self.num_samples * self.num_tasks, dtype=np.int64)
+        paths = [code]
+        for unit in range(self.num_units):
+            weight = self.assignments[:, unit].reshape(-1)
+            code = np.unique(code * (int(weight.max()) + 1) + weight, return_inverse=True)[1]
+            if unit in self.mixed:
+                code = np.arange(len(code))
+            paths.append(code)
+        return paths
 
 
-def _ranks(values: Ints) -> tuple[Ints, Ints]:
-    """How many equal values stand before each entry of its row, and how many there are in all."""
-    order = values.argsort(axis=1, kind="stable")
-    ordered = np.take_along_axis(values, order, 1)
-    columns = np.arange(values.shape[1])
-    first = np.ones(values.shape, dtype=bool)
-    np.not_equal(ordered[:, 1:], ordered[:, :-1], out=first[:, 1:])
-    last = np.ones(values.shape, dtype=bool)
-    last[:, :-1] = first[:, 1:]
-    start = np.maximum.accumulate(np.where(first, columns, 0), axis=1)
-    stop = np.where(last, columns + 1, values.shape[1])
-    stop = np.minimum.accumulate(stop[:, ::-1], axis=1)[:, ::-1]
+def _counts(values: Ints, counted: Bools) -> tuple[Ints, Ints]:
+    """How many counted entries equal each entry: of those before it, and of all."""
+    order = values.argsort(kind="stable")
+    ordered, marks = values[order], counted[order]
+    new = np.ones(len(values), dtype=bool)
+    np.not_equal(ordered[1:], ordered[:-1], out=new[1:])
+    starts = np.flatnonzero(new)
+    run = np.cumsum(new) - 1  # which run of equal values an entry is in
+    so_far: Ints = np.cumsum(marks) - marks  # counted entries of all values before it
     before, total = np.empty_like(values), np.empty_like(values)
-    np.put_along_axis(before, order, columns - start, 1)
-    np.put_along_axis(total, order, stop - start, 1)
+    before[order] = so_far - so_far[starts][run]
+    total[order] = np.add.reduceat(marks.astype(np.int64), starts)[run]
     return before, total
 
 

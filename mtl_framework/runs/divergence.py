@@ -60,16 +60,24 @@ class LossWatch:
 
 
 def check_parameters(network: nn.Module, iteration: int) -> None:
-    """Refuse networks that hold a parameter that is not finite.
+    """Refuse networks that hold a parameter or a buffer (running averages) that is not finite.
 
     Raises:
-        NotFiniteError: naming the parameter.
+        NotFiniteError: naming it.
     """
-    named = list(network.named_parameters())
-    flags = [parameter.isfinite().all() for _, parameter in named]
+    kinds = (("parameter", network.named_parameters()), ("buffer", network.named_buffers()))
+    named = [
+        (kind, name, tensor)
+        for kind, tensors in kinds
+        for name, tensor in tensors
+        if tensor.is_floating_point()
+    ]
+    flags = [tensor.isfinite().all() for _, _, tensor in named]
     if flags and not bool(torch.stack(flags).all()):
-        name = next(n for (n, _), flag in zip(named, flags, strict=True) if not flag)
-        raise NotFiniteError(f"parameter {name} is not finite at iteration {iteration}")
+        kind, name = next(
+            (kind, name) for (kind, name, _), flag in zip(named, flags, strict=True) if not flag
+        )
+        raise NotFiniteError(f"{kind} {name} is not finite at iteration {iteration}")
 
 
 def check_evaluation(evaluation: Evaluation) -> None:

@@ -24,6 +24,7 @@ from ..backbones.backbone import Backbone
 from ..backbones.recurrent import carried_states, restore_states
 from ..data.batches import BalancedBatches, Batch
 from ..data.placement import place_inputs, usable_workers
+from ..networks.batch_sizes import check_batch_sizes
 from ..networks.candidates import CandidateMetrics, Candidates, validate
 from ..networks.evaluation import Evaluation, SplitMetrics, evaluate
 from ..networks.model import MultiTaskModel
@@ -158,6 +159,7 @@ class Run:
         seed_everything(derive_seed(config.seed, "weights"))
         strategy = complete.strategy(complete.options, seed=derive_seed(config.seed, "strategy"))
         parts = assemble(config, plugins, suite, strategy)
+        check_batch_sizes(suite, parts.backbones, config.batch_size)
         network = parts.network
         network.precision, network.memory_budget = config.precision, config.memory_budget
         strategy.network = network.to(device)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from support.oracle import Oracle
 from support.tiny import TinyPlugins, content, start
 from torch import Tensor, nn
 
-from mtl_framework.data.batches import BalancedBatches
+from mtl_framework.data.batches import BalancedBatches, Batch
 from mtl_framework.data.tasks import Classification, Examples, Regression, Suite, Task
 from mtl_framework.networks.evaluation import evaluate
 from mtl_framework.networks.model import MultiTaskModel, ParameterCounts
@@ -182,12 +183,26 @@ def test_evaluation_of_a_common_input_runs_each_path_once(normalization: str) ->
     calls = Calls([next(network.banks()).copies[0]])
     with torch.no_grad():
         found = network.predict_all(inputs)
-        assert len(calls.rows) == (2 if normalization == "task" else 1)
+        assert len(calls.rows) == 1
         for task, outputs in enumerate(found):
             torch.testing.assert_close(outputs, network.predict(task, inputs))
     calls.rows.clear()
     evaluate(network, suite, 1, CPU, 100)
-    assert len(calls.rows) == (4 if normalization == "task" else 2)  # in two splits
+    assert len(calls.rows) == 2  # in two splits
+    if normalization != "task":
+        return
+    full = Batch(
+        (inputs,) * 3, (torch.zeros(4).long(), torch.zeros(4), torch.zeros(4).long()), True
+    )
+    none = torch.zeros(4, dtype=torch.bool)
+    for labelled, passes in (((), 1), ((none, None, None), 2)):
+        network.train().losses(replace(full, labelled=labelled), network.assignment[None])
+        calls.rows.clear()
+        with torch.no_grad():
+            found = network.eval().predict_all(inputs)
+            assert len(calls.rows) == passes  # tasks 0 and 2 have one path, then other averages
+            for task, outputs in enumerate(found):
+                torch.testing.assert_close(outputs, network.predict(task, inputs))
 
 
 def test_batches_of_a_suite_agree_with_the_loops() -> None:

@@ -90,9 +90,11 @@ def test_chunks_hold_every_column_once(
             assert len(chunk.tasks) == len(sizes)
 
 
-def test_recomputing_activations_changes_nothing() -> None:
-    kept = make_network().double()
-    again = make_network(checkpoint=True).double()
+@pytest.mark.parametrize("normalization", ["shared", "pooled"])
+def test_recomputing_activations_changes_nothing(normalization: str) -> None:
+    options = {"normalization": normalization, "args": {"channels": (8, 16, 24, 32)}}
+    kept = make_network(**options).double()
+    again = make_network(checkpoint=True, **options).double()
     batch = make_batch(kept.tasks)
     assignments = make_assignments("random", 3, 8, 3, 3)
     for network in (kept, again):

@@ -310,17 +310,26 @@ def test_parameters_that_are_not_finite_are_not_saved(tmp_path: Path) -> None:
     assert [n for n, _ in plugins.told].count("mtl_evaluated") == 1
 
 
-def test_figures_that_are_not_finite_are_not_recorded(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("mean", "reason"),
+    [
+        (INF, r"buffer columns\.0\.low\.1\.running_mean is not finite at iteration 2"),
+        (-3e38, r"validation loss of task 'rows' is nan at iteration 2"),
+    ],
+)
+def test_figures_that_are_not_finite_are_not_recorded(
+    tmp_path: Path, mean: float, reason: str
+) -> None:
     class Blind(Soft):
         def optimize(self, run: Run) -> Generator[Step, None, None]:
             for step in super().optimize(run):
                 for column in self.network.columns:
-                    column.low[1].running_var.fill_(INF)  # type: ignore[union-attr, operator]
-                    column.low[1].running_mean.fill_(INF)  # type: ignore[union-attr, operator]
+                    column.low[1].running_var.zero_()  # type: ignore[union-attr, operator]
+                    column.low[1].running_mean.fill_(mean)  # type: ignore[union-attr, operator]
                 yield step
 
     plugins = TinyPlugins(blind=Blind)
-    with pytest.raises(MtlError, match=r"validation loss of task 'rows' is nan at iteration 2"):
+    with pytest.raises(MtlError, match=reason):
         start(tmp_path / "r", plugins, strategy="blind").execute()
 
 

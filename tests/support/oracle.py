@@ -2,11 +2,16 @@
 
 Written from the definitions, not from the framework's code: every column of the assignment is run
 through the plain model, with the very parameters that the assignment names, in sequential order,
-sample by sample and within a sample task by task. Plain batch norms update plain buffers.
+sample by sample and within a sample task by task. Plain batch norms update plain buffers. Where
+all tasks read one input, a batch norm that sees rows which met the same weights earlier in the step
+leaves its buffers alone: the same rows count once, however many columns they stand for.
 """
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -90,6 +95,7 @@ class Oracle:
         if weights is None:
             weights = torch.full((samples, tasks), 1 / (samples * tasks), dtype=torch.float64)
         losses = torch.zeros(samples, tasks, dtype=torch.float64)
+        once = CountOnce(self.network, self.plain) if batch.common_input else None
         pooled = training and self.network.backbone.normalization == "pooled"
         for s in range(samples):
             if pooled:
@@ -99,7 +105,8 @@ class Oracle:
                     continue  # nothing to learn for this task: as if it were not there
                 if not pooled:
                     path = self.tensors(assignments[s, :, t].tolist(), t)
-                    feature = functional_call(self.plain, path, batch.inputs[t])
+                    with nullcontext() if once is None else once.watching(assignments[s, :, t]):
+                        feature = functional_call(self.plain, path, batch.inputs[t])
                 else:
                     feature = features[t]
                 if self.network.backbone.heads_inside:
@@ -141,6 +148,53 @@ class Oracle:
                     after[t] = part
             rows = after
         return [row if row is not None else torch.empty(0) for row in rows]
+
+
+class CountOnce:
+    """Undoes what batch norms do to their buffers when they see the same rows again.
+
+    Rows are known by the weights that they have met: (unit, weight) of every place so far.
+    """
+
+    def __init__(self, network: TaskNetworks, plain: nn.Module) -> None:
+        self.plain = plain
+        self.unit_of = {
+            plain.get_submodule(place.names[0]): unit
+            for unit, places in enumerate(network.backbone.places)
+            for place in places
+        }
+        self.seen: set[tuple[object, ...]] = set()
+
+    @contextmanager
+    def watching(self, column: Tensor) -> Iterator[None]:
+        """Stand beside all batch norms while the plain model runs a column."""
+        met: list[tuple[int, int]] = []
+        calls: Counter[int] = Counter()
+        held: list[list[tuple[Tensor, Tensor]]] = []
+
+        def enter(place: nn.Module, inputs: Any) -> None:
+            met.append((self.unit_of[place], int(column[self.unit_of[place]])))
+
+        def before(norm: nn.Module, inputs: Any) -> None:
+            assert isinstance(norm.running_mean, Tensor)
+            average = norm.running_mean.data_ptr()
+            key = (average, calls[average], *met)
+            calls[average] += 1
+            held.append([(b, b.clone()) for b in norm.buffers()] if key in self.seen else [])
+            self.seen.add(key)
+
+        def after(norm: nn.Module, inputs: Any, output: Tensor) -> None:
+            for buffer, value in held.pop():
+                buffer.data.copy_(value)  # leaves the version that the backward pass expects
+
+        handles = [place.register_forward_pre_hook(enter) for place in self.unit_of]
+        for module in self.plain.modules():
+            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                handles.append(module.register_forward_pre_hook(before))
+                handles.append(module.register_forward_hook(after))
+        yield
+        for handle in handles:
+            handle.remove()
 
 
 def labels(batch: Batch, task: int) -> Tensor | None:

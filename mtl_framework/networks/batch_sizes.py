@@ -1,0 +1,61 @@
+"""Batches that are too small for batch norm, noticed before training."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from ..backbones.backbone import Backbone, PlainBackbone
+from ..data.tasks import Suite
+from ..support.errors import MtlError
+
+
+def check_batch_sizes(suite: Suite, backbones: Sequence[PlainBackbone], batch_size: int) -> None:
+    """Refuse a batch of one example where a batch norm would see one value per channel.
+
+    Nothing is run where every task has more. Statistics that are pooled over tasks have more values
+    than a task's own; the layers themselves refuse those of a single one.
+
+    Args:
+        suite: whose tasks may set batch sizes of their own.
+        backbones: one a task.
+        batch_size: of the other tasks.
+
+    Raises:
+        MtlError: naming the task, the layer and ``batch_size``.
+    """
+    refused: dict[int, str | None] = {}
+    for task, backbone in zip(suite.tasks, backbones, strict=True):
+        size = task.train.lanes or task.batch_size or batch_size
+        pooled = isinstance(backbone, Backbone) and backbone.normalization == "pooled"
+        if size > 1 or pooled:
+            continue
+        if id(backbone) not in refused:
+            refused[id(backbone)] = _layer_with_one_value(backbone)
+        layer = refused[id(backbone)]
+        if layer is not None:
+            raise MtlError(
+                f"batch_size=1 of task {task.name!r} gives batch norm {layer!r} of backbone "
+                f"{backbone.name!r} one value per channel, whose variance is not defined; set "
+                "batch_size to at least 2, or use larger images"
+            )
+
+
+def _layer_with_one_value(backbone: PlainBackbone) -> str | None:
+    """The first batch norm that sees one value per channel of an input."""
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        model = backbone.recipe.create(2, pretrained=False).train()
+        single: list[str] = []
+
+        def watch(name: str, norm: nn.modules.batchnorm._BatchNorm) -> None:
+            def hook(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+                if inputs[0].numel() == 2 * norm.num_features:  # of two inputs
+                    single.append(name)
+
+            norm.register_forward_pre_hook(hook)
+
+        for name, module in model.named_modules():
+            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                watch(name, module)
+        model(torch.zeros(2, *backbone.input_shape, dtype=backbone.input_dtype))
+    return single[0] if single else None
