@@ -18,6 +18,7 @@ from ..support.distributed import all_reduce_gradients, all_reduce_mean, is_dist
 from ..support.errors import MtlError
 from .alike import AlikeTasks
 from .extraction import extract_plain, insert_plain
+from .memory_format import image_format
 from .model import Sharing
 from .parts import NetworkParts
 from .planning import Planner, StepPlan
@@ -84,6 +85,7 @@ class TaskNetworks(NetworkParts):
         self.skeleton, self._banks = rewrite(
             backbone, self.weights_per_unit, self._context, len(self.tasks), checkpoint
         )
+        self._formats = {major: image_format(self.skeleton, major) for major in (False, True)}
         widths = [task.objective.num_outputs for task in self.tasks]
         self.heads = put_heads(backbone, self.skeleton, self._context, widths)
         self.assignment: Tensor
@@ -282,7 +284,7 @@ class TaskNetworks(NetworkParts):
 
     def _features(self, rows: Tensor, plan: RoutePlan, gather_statistics: bool) -> list[Tensor]:
         """What heads read (B, groups, ...), for every task of a plan and the task's own groups."""
-        images = torch.channels_last if plan.group_major else torch.contiguous_format
+        images = self._formats[plan.group_major]
         if self._format != images:
             self.to(memory_format=images)
             self._format = images
