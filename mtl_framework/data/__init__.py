@@ -12,11 +12,16 @@ if TYPE_CHECKING:
     from .batches import Batch as Batch
     from .images import ImageNormalization as ImageNormalization
     from .images import read_image as read_image
+    from .levels import byte_levels as byte_levels
+    from .listing import is_litter as is_litter
+    from .listing import pictures_below as pictures_below
     from .objectives import Binary as Binary
     from .objectives import Classification as Classification
     from .objectives import LanguageModel as LanguageModel
     from .objectives import Objective as Objective
     from .objectives import Regression as Regression
+    from .pictures import PictureOptions as PictureOptions
+    from .pictures import picture_suffixes as picture_suffixes
     from .streaming import LazyInputs as LazyInputs
     from .tasks import SPLITS as SPLITS
     from .tasks import Examples as Examples
@@ -36,10 +41,15 @@ _HOMES = {
     "LazyInputs": "streaming",
     "Objective": "objectives",
     "Regression": "objectives",
+    "PictureOptions": "pictures",
     "SPLITS": "tasks",
     "Suite": "tasks",
     "Task": "tasks",
     "Transforms": "transforms",
+    "byte_levels": "levels",
+    "is_litter": "listing",
+    "picture_suffixes": "pictures",
+    "pictures_below": "listing",
     "read_image": "images",
 }
 

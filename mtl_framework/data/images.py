@@ -7,10 +7,12 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from jaxtyping import Shaped, UInt8
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 
 from ..support.errors import MtlError
+from .levels import byte_levels
+from .pictures import DEFAULT, Mode, PictureOptions, read_picture
 
 
 class ImageNormalization(NamedTuple):
@@ -27,65 +29,73 @@ class ImageNormalization(NamedTuple):
 RAW = ImageNormalization()
 
 
-def read_image(path: Path, grey: bool = False) -> UInt8[Tensor, "channels height width"]:
+def read_image(
+    path: Path, grey: bool = False, options: PictureOptions = DEFAULT
+) -> UInt8[Tensor, "channels height width"]:
     """An image file, or an array in an ``.npy`` file, as uint8 (C, H, W).
 
-    Image files become RGB, or one grey channel. Arrays stay as they are: uint8, (H, W), (H, W, C)
-    with one, three or four channels, or (C, H, W).
+    Image files become RGB, or one grey channel. Arrays keep their channels: (H, W), (H, W, C) with
+    one, three or four channels, or (C, H, W), of uint8, bool, uint16 or floats from 0 to 1, all
+    scaled to 0 to 255.
 
     Args:
         path: of the file.
         grey: make one channel of an image file.
+        options: of the reading.
 
     Raises:
-        MtlError: naming the file that is missing, damaged, or no image.
+        MtlError: naming the file that is missing, damaged, no image, or one that cannot be read
+            faithfully.
     """
     if path.suffix != ".npy":
-        return decode_image(path, "L" if grey else "RGB")
+        return decode_image(path, "L" if grey else "RGB", options=options)
     try:
-        return _from_array(np.load(path, allow_pickle=False), path)
+        array = np.load(path, allow_pickle=False)
     except FileNotFoundError:
         raise MtlError(f"there is no image {path}") from None
     except (OSError, ValueError, EOFError) as error:
         reason = " ".join(str(error).split())
         raise MtlError(f"{path} cannot be read as an image: {reason}") from error
+    return _from_array(array, path, options)
 
 
 def decode_image(
-    path: Path, mode: str, size: tuple[int, int] | None = None
+    path: Path,
+    mode: Mode,
+    size: tuple[int, int] | None = None,
+    options: PictureOptions = DEFAULT,
 ) -> UInt8[Tensor, "channels height width"]:
-    """An image file as uint8 (C, H, W).
+    """An image file as uint8 (C, H, W); see :func:`read_picture`.
 
     Args:
         path: of the file.
         mode: ``L`` (one grey channel), ``RGB`` or ``RGBA``.
         size: width and height to resize to (bilinear, antialiased).
+        options: of the reading.
 
     Raises:
-        MtlError: naming the file that is missing, damaged, or no image.
+        MtlError: naming the file that is missing, damaged, no image, or one that cannot be read
+            faithfully.
     """
-    try:
-        with Image.open(path) as image:
-            converted = image.convert(mode)
-            if size is not None:
-                converted = converted.resize(size, Image.Resampling.BILINEAR)
-            array = np.array(converted, dtype=np.uint8)
-    except FileNotFoundError:
-        raise MtlError(f"there is no image {path}") from None
-    except Image.DecompressionBombError as error:
-        raise MtlError(f"{path} is too large an image: {error}") from error
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, EOFError) as error:
-        reason = " ".join(str(error).split())
-        raise MtlError(f"{path} cannot be read as an image: {reason}") from error
+    picture = read_picture(path, mode, options)
+    if size is not None:
+        picture = picture.resize(size, Image.Resampling.BILINEAR)
+    array = np.array(picture, dtype=np.uint8)
     return torch.from_numpy(array.reshape(*array.shape[:2], -1)).permute(2, 0, 1).contiguous()
 
 
-def _from_array(array: np.ndarray, path: Path) -> UInt8[Tensor, "channels height width"]:
-    if array.dtype != np.uint8 or array.ndim not in (2, 3):
+def _from_array(
+    array: np.ndarray, path: Path, options: PictureOptions
+) -> UInt8[Tensor, "channels height width"]:
+    if array.ndim not in (2, 3) or not array.size:
         raise MtlError(
-            f"{path} should hold a uint8 image (H, W), (H, W, C) or (C, H, W), found "
-            f"{array.dtype} of shape {array.shape}"
+            f"{path} should hold an image (H, W), (H, W, C) or (C, H, W), found {array.dtype} of "
+            f"shape {array.shape}"
         )
+    try:
+        array = byte_levels(array, options.value_range)
+    except MtlError as error:
+        raise MtlError(f"{path} {error}") from None
     if array.ndim == 2:
         array = array[None]
     elif array.shape[0] not in (1, 3, 4) and array.shape[2] in (1, 3, 4):

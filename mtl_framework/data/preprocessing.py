@@ -11,10 +11,12 @@ from torch import Tensor
 
 from ..support.errors import MtlError
 from .images import decode_image, prepare
+from .listing import pictures_below
+from .pictures import DEFAULT, Mode, PictureOptions
+from .streaming import LazyInputs
 from .transforms import ImageTransform
 
-IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
-_MODES = {1: "L", 3: "RGB", 4: "RGBA"}
+_MODES: dict[int, Mode] = {1: "L", 3: "RGB", 4: "RGBA"}
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,8 @@ class Preprocessing:
         std: each channel is divided by it afterwards.
         dtype: what the network reads: floats, or whole numbers such as words.
         transform: of images as they come from files.
+        pictures: how files are taken.
+        from_files: whether the inputs are what image files can hold; floats beyond [0, 1] are not.
     """
 
     input_shape: tuple[int, ...]
@@ -39,12 +43,14 @@ class Preprocessing:
     std: tuple[float, ...] | None = None
     dtype: torch.dtype = torch.float32
     transform: ImageTransform | None = None
+    pictures: PictureOptions = DEFAULT
+    from_files: bool = True
 
     @property
     def reads_images(self) -> bool:
         """Whether image files can be read: one, three or four channels, height and width."""
         is_image = len(self.input_shape) == 3 and self.input_shape[0] in _MODES
-        return is_image and self.dtype.is_floating_point
+        return is_image and self.dtype.is_floating_point and self.from_files
 
     def __call__(self, inputs: Shaped[Tensor, "rows *dims"]) -> Shaped[Tensor, "rows *dims"]:
         """Inputs of the right shape as floats; uint8 images are scaled and normalised.
@@ -72,6 +78,11 @@ class Preprocessing:
         Raises:
             MtlError: if the run's inputs are not images, or naming the file that is not one.
         """
+        if not self.from_files:
+            raise MtlError(
+                "this run was trained on images that are floats beyond 0 to 1, which image files "
+                "do not hold; use mtl_framework.load_run(...).predict with tensors"
+            )
         if not self.reads_images:
             raise MtlError(
                 f"this run's inputs have shape {self.input_shape}, which image files cannot fill; "
@@ -82,8 +93,8 @@ class Preprocessing:
     def _read(self, path: Path) -> UInt8[Tensor, "channels height width"]:
         channels, height, width = self.input_shape
         if self.transform is None:
-            return decode_image(path, _MODES[channels], (width, height))
-        image = decode_image(path, _MODES[channels])
+            return decode_image(path, _MODES[channels], (width, height), self.pictures)
+        image = decode_image(path, _MODES[channels], options=self.pictures)
         image = self.transform.apply(image[None], torch.zeros(1, dtype=torch.int64))[0]
         if image.shape[1:] != (height, width):
             from torchvision.transforms.v2 import functional
@@ -99,6 +110,7 @@ class Preprocessing:
         if self.reads_images:
             plain |= {
                 "mode": _MODES[self.input_shape[0]],
+                "pictures": self.pictures.to_plain(),
                 "transforms": [dict(x) for x in self.transform.entries] if self.transform else [],
                 "resize": "bilinear",
                 "scale": "x / 255",
@@ -106,6 +118,13 @@ class Preprocessing:
                 "std": None if self.std is None else list(self.std),
             }
         return plain
+
+
+def in_unit_range(inputs: Shaped[Tensor, "rows *dims"] | LazyInputs) -> bool:
+    """Whether inputs are bytes, whole numbers, or floats from 0 to 1, as image files give them."""
+    if isinstance(inputs, LazyInputs) or not inputs.is_floating_point():
+        return True
+    return bool(inputs.min() >= 0) and bool(inputs.max() <= 1)
 
 
 def image_files(paths: Sequence[Path]) -> list[Path]:
@@ -119,9 +138,9 @@ def image_files(paths: Sequence[Path]) -> list[Path]:
         if not path.exists():
             raise MtlError(f"there is no image or folder {path}")
         if path.is_dir():
-            inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
+            inside = pictures_below(path)
             if not inside:
-                raise MtlError(f"folder {path} holds no image ({', '.join(IMAGE_SUFFIXES)})")
+                raise MtlError(f"folder {path} holds no image of a kind that Pillow reads")
             found += inside
         else:
             found.append(path)

@@ -11,6 +11,7 @@ from torch import Tensor
 from ..support.errors import MtlError, UnknownNameError
 from .images import ImageNormalization
 from .objectives import Binary, Classification, LanguageModel, Objective, Regression, first_row
+from .pictures import DEFAULT, PictureOptions
 from .streaming import LazyInputs
 from .transforms import ImageTransform
 
@@ -84,6 +85,7 @@ class Task:
             ``name``, e.g. ``{"name": "lenet"}``; ``None``: the run's.
         normalization: of uint8 images; ``None``: the backbone's.
         image_transform: of images in files, before a prediction; ``None``: they are only resized.
+        pictures: how images in files were read, so that a prediction reads them alike.
 
     Raises:
         MtlError: naming the task and the split, on a split without examples or labels, inputs
@@ -101,6 +103,7 @@ class Task:
     backbone: Mapping[str, Any] | None = None
     normalization: ImageNormalization | None = None
     image_transform: ImageTransform | None = None
+    pictures: PictureOptions = DEFAULT
 
     def __post_init__(self) -> None:
         if not self.name.strip() or not self.name.isprintable():

@@ -9,7 +9,7 @@ from typing import Any
 from ..backbones.backbone import Backbone, PlainBackbone
 from ..backbones.build import build_backbone, build_plain
 from ..backbones.config import PlainBackboneConfig
-from ..data.images import ImageNormalization
+from ..data.images import RAW, ImageNormalization
 from ..data.tasks import Suite, Task
 from ..networks.model import MultiTaskModel
 from ..plugins.manager import Plugins
@@ -126,9 +126,14 @@ def own_backbones(config: RunConfig, plugins: Plugins, suite: Suite) -> list[Pla
 def normalizations(
     suite: Suite, backbones: Sequence[PlainBackbone]
 ) -> tuple[ImageNormalization, ...]:
-    """What every task's images are normalized by: what the suite says, else its backbone."""
+    """What every task's images are normalized by: what the suite says, else its backbone.
+
+    Images that are floats already are taken as they are.
+    """
     return tuple(
-        task.normalization or ImageNormalization(backbone.mean, backbone.std)
+        RAW
+        if task.train.inputs.dtype.is_floating_point
+        else task.normalization or ImageNormalization(backbone.mean, backbone.std)
         for task, backbone in zip(suite.tasks, backbones, strict=True)
     )
 

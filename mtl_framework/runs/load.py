@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ..backbones.backbone import Backbone, PlainBackbone
 from ..backbones.recurrent import fresh_state
 from ..data.placement import usable_workers
-from ..data.preprocessing import Preprocessing
+from ..data.preprocessing import Preprocessing, in_unit_range
 from ..data.tasks import Suite
 from ..networks.evaluation import Evaluation, evaluate
 from ..networks.model import MultiTaskModel
@@ -167,7 +167,14 @@ def load_run(
         _restore(strategy, network, state, folder, which)
     network.to(target).eval()
     preprocessings = tuple(
-        Preprocessing(b.input_shape, *normalization, b.input_dtype, task.image_transform)
+        Preprocessing(
+            b.input_shape,
+            *normalization,
+            b.input_dtype,
+            task.image_transform,
+            task.pictures,
+            in_unit_range(task.train.inputs),
+        )
         for task, b, normalization in zip(
             suite.tasks, parts.backbones, normalizations(suite, parts.backbones), strict=True
         )

@@ -12,12 +12,12 @@ from torch import Tensor
 from torchvision.datasets.folder import IMG_EXTENSIONS, make_dataset
 
 from mtl_framework import MtlError, UnknownNameError
-from mtl_framework.data import Classification, Examples, LazyInputs, Suite, Task
+from mtl_framework.data import Classification, Examples, LazyInputs, PictureOptions, Suite, Task
 
 from .class_checks import common_classes, frequent_classes
 from .faults import Faults, listed
 from .image_files import ImageForm
-from .options import Names
+from .options import Animated, Names
 from .splits import ALIASES, DEFAULT_SHARE, SplitSizes, make_splits, split_name
 
 
@@ -28,6 +28,9 @@ def folders(
     tasks: Names | None = None,
     size: int | None = None,
     grey: bool = False,
+    ground: str = "white",
+    value_range: tuple[float, float] | None = None,
+    animated: Animated = "refuse",
     transforms: dict[str, Any] | None = None,
     train_per_task: int | float | None = None,
     validation_per_task: int | float | None = None,
@@ -49,6 +52,10 @@ def folders(
         tasks: names of folders, in order; default: all, by name.
         size: images are resized to this width and height, in pixels.
         grey: make one channel instead of three.
+        ground: colour behind the transparent parts of images, a name or like #ffffff.
+        value_range: the two numbers that become black and white in images of 16 bits, whole numbers
+            or floats; default: the range of the bits, floats from 0 to 1.
+        animated: refuse files of several pictures (animations, pages), or take the first one.
         transforms: further ones: lists under ``train`` and ``evaluation``, of names of
             torchvision.transforms.v2 or mappings with ``name`` and arguments.
         train_per_task: a number, or below 1 a share; default: all that other splits leave.
@@ -64,7 +71,9 @@ def folders(
         ProblemsError: with everything that is wrong in the folders.
         MtlError: naming an option, what was found and what is allowed.
     """
-    form = ImageForm.from_options(grey, size, transforms, check_images)
+    form = ImageForm.from_options(
+        grey, size, transforms, check_images, PictureOptions(ground, value_range, animated)
+    )
     sizes = SplitSizes(train_per_task, validation_per_task, test_per_task, split_seed)
     root = Path(data_root) / path
     faults = Faults("folders", skip_bad)
@@ -210,6 +219,7 @@ def _task(
         splits.get("validation"),
         normalization=form.transforms.normalization,
         image_transform=form.prediction,
+        pictures=form.pictures,
     )
     return task, record
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional as transforms
 
 from mtl_framework import MtlError
-from mtl_framework.data import ImageTransform, LazyInputs, Transforms, read_image
+from mtl_framework.data import ImageTransform, LazyInputs, PictureOptions, Transforms, read_image
 
 from .faults import Faults, reason
 
@@ -28,11 +28,13 @@ class ImageReader:
         grey: one channel instead of three.
         size: width and height in pixels; ``None``: as the file has it.
         steps: what is done to every image afterwards, when it is read.
+        pictures: how files are taken.
     """
 
     grey: bool
     size: int | None
     steps: ImageTransform
+    pictures: PictureOptions = PictureOptions()
 
     def __call__(self, path: str) -> UInt8[Tensor, "channels height width"]:
         """Read one image.
@@ -40,7 +42,7 @@ class ImageReader:
         Raises:
             MtlError: naming the file that is missing, damaged or no image.
         """
-        image = read_image(Path(path), self.grey)
+        image = read_image(Path(path), self.grey, self.pictures)
         if self.size is not None and image.shape[1:] != (self.size, self.size):
             image = transforms.resize(image, [self.size, self.size], antialias=True)
         return self.steps(image)
@@ -55,6 +57,7 @@ class ImageForm:
         size: width and height in pixels; ``None``: that of the files.
         transforms: of the images, for training and evaluation apart.
         check: read every image once, whatever their number, so that all that are damaged are found.
+        pictures: how files are taken: ground, range of values, animations.
 
     Raises:
         MtlError: if ``size`` is not from 1 to 4096.
@@ -64,6 +67,7 @@ class ImageForm:
     size: int | None
     transforms: Transforms
     check: bool = True
+    pictures: PictureOptions = PictureOptions()
 
     def __post_init__(self) -> None:
         if self.size is not None and not 1 <= self.size <= 4096:
@@ -71,14 +75,20 @@ class ImageForm:
 
     @classmethod
     def from_options(
-        cls, grey: bool, size: int | None, transforms: Mapping[str, Any] | None, check: bool
+        cls,
+        grey: bool,
+        size: int | None,
+        transforms: Mapping[str, Any] | None,
+        check: bool,
+        pictures: PictureOptions = PictureOptions(),
     ) -> "ImageForm":
         """The form that options of a suite ask for.
 
         Raises:
             MtlError: naming what is wrong in ``suite.transforms``.
         """
-        return cls(grey, size, Transforms.from_config(transforms, "suite.transforms"), check)
+        further = Transforms.from_config(transforms, "suite.transforms")
+        return cls(grey, size, further, check, pictures)
 
     @property
     def prediction(self) -> ImageTransform:
@@ -102,7 +112,7 @@ class ImageForm:
         Returns:
             ``None`` for the images where none can be read.
         """
-        reader = ImageReader(self.grey, self.size, self.transforms.of(split).fixed)
+        reader = ImageReader(self.grey, self.size, self.transforms.of(split).fixed, self.pictures)
         texts = [str(path) for path in paths]
         shape = self._shape(reader, texts)
         keep = shape is not None and len(texts) * int(np.prod(shape)) <= _MOST_BYTES

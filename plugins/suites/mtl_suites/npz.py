@@ -13,7 +13,7 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional as transforms
 
 from mtl_framework import MtlError
-from mtl_framework.data import SPLITS
+from mtl_framework.data import SPLITS, byte_levels
 
 #: Where an array called NAME is looked for; ``{split}`` stands for train, validation and test.
 PATTERNS = (
@@ -160,17 +160,21 @@ def to_images(array: np.ndarray, channels: str, what: str) -> Tensor:
     """Images (N, C, H, W), uint8 or float32.
 
     Args:
-        array: (N, H, W), (N, H, W, C) or (N, C, H, W); uint8, bool (0 and 255 then) or floats.
+        array: (N, H, W), (N, H, W, C) or (N, C, H, W); uint8, uint16 (scaled to 0 to 255),
+            bool (0 and 255 then) or floats, which stay as they are.
         channels: ``first``, ``last``, or ``auto``: where 1, 3 or 4 of them are, preferably last.
         what: name of the array, for messages.
 
     Raises:
         MtlError: naming the array, on another dtype or shape.
     """
-    if array.dtype == np.bool_:
-        array = array * np.uint8(255)
-    if array.dtype != np.uint8 and array.dtype.kind != "f":
-        raise MtlError(f"{what} should be uint8, bool or floats, found {array.dtype}")
+    if array.dtype not in (np.bool_, np.uint8, np.uint16) and array.dtype.kind != "f":
+        raise MtlError(
+            f"{what} should be uint8, uint16, bool or floats, found {array.dtype}: convert images "
+            "of other whole numbers to one of these"
+        )
+    if array.dtype.kind != "f":
+        array = byte_levels(array)
     if array.ndim == 3:
         array = array[:, None]
     elif array.ndim != 4:

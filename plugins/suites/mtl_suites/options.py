@@ -1,6 +1,6 @@
 """Options that several suites have."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator
 
@@ -13,3 +13,6 @@ def _names(value: Any) -> Any:
 
 #: A list of names, also as one text with commas between them, as they are typed on a command line.
 Names = Annotated[list[str], BeforeValidator(_names)]
+
+#: What should be done with files that hold several pictures.
+Animated = Literal["refuse", "first"]

@@ -11,13 +11,13 @@ from jaxtyping import Bool, Int64
 from torch import Tensor
 
 from mtl_framework import MtlError, UnknownNameError
-from mtl_framework.data import Examples, Objective, Suite, Task
+from mtl_framework.data import Examples, Objective, PictureOptions, Suite, Task
 
 from .columns import TextTable, infer_column, parse_column, read_table
 from .faults import Faults, listed
 from .image_files import ImageForm
 from .labels import Kind, make_targets
-from .options import Names
+from .options import Animated, Names
 from .row_inputs import RowInputs
 from .splits import DEFAULT_SHARE, SplitSizes, make_splits, split_name
 
@@ -33,6 +33,9 @@ def table(
     kinds: dict[str, Literal["classes", "binary", "numbers"]] | None = None,
     size: int | None = None,
     grey: bool = False,
+    ground: str = "white",
+    value_range: tuple[float, float] | None = None,
+    animated: Animated = "refuse",
     transforms: dict[str, Any] | None = None,
     train_per_task: int | float | None = None,
     validation_per_task: int | float | None = None,
@@ -63,6 +66,10 @@ def table(
         kinds: of columns that should not be inferred: classes, binary or numbers.
         size: images are resized to this width and height, in pixels.
         grey: make one channel instead of three.
+        ground: colour behind the transparent parts of images, a name or like #ffffff.
+        value_range: the two numbers that become black and white in images of 16 bits, whole numbers
+            or floats; default: the range of the bits, floats from 0 to 1.
+        animated: refuse files of several pictures (animations, pages), or take the first one.
         transforms: further ones: lists under ``train`` and ``evaluation``, of names of
             torchvision.transforms.v2 or mappings with ``name`` and arguments.
         train_per_task: a number, or below 1 a share; default: all that other splits leave.
@@ -81,7 +88,9 @@ def table(
         ProblemsError: with everything that is wrong in the file and its images.
         MtlError: naming an option, what was found and what is allowed.
     """
-    form = ImageForm.from_options(grey, size, transforms, check_images)
+    form = ImageForm.from_options(
+        grey, size, transforms, check_images, PictureOptions(ground, value_range, animated)
+    )
     sizes = SplitSizes(train_per_task, validation_per_task, test_per_task, split_seed)
     faults = Faults("table", skip_bad)
     file = Path(data_root) / path
@@ -121,6 +130,7 @@ def table(
                 splits.get("validation"),
                 normalization=form.transforms.normalization,
                 image_transform=form.prediction,
+                pictures=form.pictures,
             )
         )
     notes = faults.settle()

@@ -1,0 +1,114 @@
+"""Levels of deep images, 16 bits or floats, scaled to the 256 that networks' inputs have."""
+
+import numpy as np
+from jaxtyping import Shaped, UInt8
+from PIL import Image
+
+from ..support.errors import MtlError
+from .colours import gamma_of
+
+_SIXTEEN = 65535
+# Formats whose "I" holds 16 bits in Pillow: all others may hold any 32.
+_WIDE_BUT_SIXTEEN = ("PNG", "PPM")
+
+
+def is_deep(mode: str) -> bool:
+    """Whether a mode of Pillow has more than 8 bits a channel."""
+    return mode in ("I", "F") or mode.startswith("I;16")
+
+
+def deep_levels(
+    image: Image.Image, opened: Image.Image, value_range: tuple[float, float] | None
+) -> Image.Image:
+    """A deep grey image as L, or as LA where one of its levels is said to be transparent.
+
+    Args:
+        image: of mode I, F, or I;16 in any order of bytes; perhaps turned already.
+        opened: as it came from the file, with what that says of it.
+        value_range: what becomes black and white; ``None``: the range of the bits, floats from 0
+            to 1.
+
+    Raises:
+        MtlError: if a number is not finite or not within the range, or there is none.
+    """
+    values = _values(image)
+    ends = value_range or _range(image.mode, opened, values)
+    unit = scaled(values, ends)
+    key = opened.info.get("transparency")
+    gamma = gamma_of(opened)
+    if gamma is not None:
+        unit = unit**gamma
+    grey = Image.fromarray(np.rint(unit * 255).astype(np.uint8))
+    if isinstance(key, int):
+        grey.putalpha(Image.fromarray(np.where(values == key, 0, 255).astype(np.uint8)))
+    return grey
+
+
+def scaled(
+    values: Shaped[np.ndarray, "*shape"], ends: tuple[float, float]
+) -> Shaped[np.ndarray, "*shape"]:
+    """Numbers as floats from 0 to 1, by the range that they lie in.
+
+    Raises:
+        MtlError: if one is not finite, or lies outside.
+    """
+    lowest, highest = (float(f(values)) for f in (np.min, np.max))
+    if not (np.isfinite(lowest) and np.isfinite(highest)):
+        raise MtlError("holds numbers that are not finite")
+    if lowest < ends[0] or highest > ends[1]:
+        raise MtlError(
+            f"holds numbers from {lowest:g} to {highest:g}, and they should be from {ends[0]:g} to "
+            f"{ends[1]:g}: say what black and white are with suite.value_range=[LOW, HIGH]"
+        )
+    unit: np.ndarray = (values.astype(np.float64) - ends[0]) / (ends[1] - ends[0])
+    return unit
+
+
+def byte_levels(
+    array: Shaped[np.ndarray, "*shape"], value_range: tuple[float, float] | None = None
+) -> UInt8[np.ndarray, "*shape"]:
+    """An array of images as bytes: bool as 0 and 255, uint16 and floats scaled by their range.
+
+    Args:
+        array: uint8, which stays as it is, bool, uint16, or floats.
+        value_range: what becomes 0 and 255; ``None``: from 0 to 65535, floats from 0 to 1.
+
+    Raises:
+        MtlError: on another dtype unless the range is given, and on numbers outside the range.
+    """
+    if array.dtype == np.bool_:
+        return array * np.uint8(255)
+    if value_range is None:
+        if array.dtype == np.uint8:
+            return array
+        if array.dtype != np.uint16 and array.dtype.kind != "f":
+            raise MtlError(
+                f"holds {array.dtype}, whose range is not known: say what black and white are "
+                "with suite.value_range=[LOW, HIGH]"
+            )
+    sixteen = (0.0, 1.0) if array.dtype.kind == "f" else (0.0, float(_SIXTEEN))
+    return np.rint(scaled(array, value_range or sixteen) * 255).astype(np.uint8)
+
+
+def _values(image: Image.Image) -> np.ndarray:
+    if image.mode in ("I", "F"):
+        return np.asarray(image)
+    order = {"I;16B": ">u2", "I;16N": "=u2"}.get(image.mode, "<u2")
+    return np.frombuffer(image.tobytes(), order).reshape(image.height, image.width)
+
+
+def _range(mode: str, opened: Image.Image, values: np.ndarray) -> tuple[float, float]:
+    if mode == "F":
+        return 0.0, 1.0
+    tags = getattr(opened, "tag_v2", {}) if opened.format == "TIFF" else {}
+    bits, kind = (tags.get(tag, (default,)) for tag, default in ((258, 16), (339, 1)))
+    bits, kind = (value[0] if isinstance(value, tuple) else value for value in (bits, kind))
+    sixteen = mode != "I" or opened.format in _WIDE_BUT_SIXTEEN
+    if opened.format in ("FITS", "IM", "SPIDER") or kind != 1:
+        sixteen = False  # signed, or of any range
+    if not sixteen:
+        raise MtlError(
+            f"holds whole numbers of unknown range (from {values.min()} to {values.max()}): say "
+            "what black and white are with suite.value_range=[LOW, HIGH]"
+        )
+    return 0.0, float(2**bits - 1) if tags else float(_SIXTEEN)

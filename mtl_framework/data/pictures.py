@@ -1,0 +1,193 @@
+"""Pictures in files: the one way in which training, evaluation and prediction read them.
+
+What a file says is what the network sees: all levels of deep images, transparent parts on a stated
+ground, turned as EXIF says, in the colours that a profile or a gamma means. What cannot be read so
+is refused, with file and reason.
+"""
+
+import functools
+import warnings
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from PIL import Image, ImageColor, ImageOps, UnidentifiedImageError
+
+from ..support.errors import MtlError
+from .colours import decoded_gamma, to_srgb
+from .levels import deep_levels, is_deep
+
+Mode = Literal["L", "RGB", "RGBA"]
+
+# Of what Pillow can open: programs, which it would have to run (EPS), drawings (WMF), and kinds
+# that it only recognises.
+_NOT_READ = ("BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF")
+# Several pictures in a file, of which the format itself says that the first one is meant.
+_FIRST_IS_MEANT = ("ICNS", "ICO", "MPO", "PSD")
+
+
+@dataclass(frozen=True)
+class PictureOptions:
+    """How pictures in files are taken, as a suite's options say.
+
+    Args:
+        ground: what lies behind transparent parts, as a name of a colour or ``#rrggbb``.
+        value_range: the numbers that become black and white, for files of 16 bits and of floats;
+            ``None``: the whole range of the bits, and from 0 to 1.
+        animated: ``refuse`` files of several pictures, or take the ``first`` one.
+
+    Raises:
+        MtlError: naming the option, what was found and what is allowed.
+    """
+
+    ground: str = "white"
+    value_range: tuple[float, float] | None = None
+    animated: Literal["refuse", "first"] = "refuse"
+
+    def __post_init__(self) -> None:
+        try:
+            ImageColor.getrgb(self.ground)
+        except (ValueError, AttributeError):
+            raise MtlError(
+                "ground should be the name of a colour, e.g. white, or like #ffffff, found "
+                f"{self.ground!r}"
+            ) from None
+        if self.value_range is not None:
+            ends = tuple(self.value_range)
+            if len(ends) != 2 or not all(np.isfinite(ends)) or ends[0] >= ends[1]:
+                raise MtlError(
+                    "value_range should be two numbers, the lower one first, found "
+                    f"{list(self.value_range)}"
+                )
+
+    def to_plain(self) -> dict[str, Any]:
+        """As JSON holds it."""
+        plain = asdict(self)
+        return plain | {"value_range": self.value_range and list(self.value_range)}
+
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, Any]) -> "PictureOptions":
+        """From what :meth:`to_plain` gave."""
+        ends = plain.get("value_range")
+        return cls(**{**plain, "value_range": ends and (float(ends[0]), float(ends[1]))})
+
+
+DEFAULT = PictureOptions()
+
+# Large pictures are no bombs; Pillow refuses those beyond twice its limit.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+
+
+def read_picture(path: Path, mode: Mode, options: PictureOptions = DEFAULT) -> Image.Image:
+    """The picture in a file, with 8 bits a channel.
+
+    Grey levels of 16 bits, and floats, are scaled to 0 to 255 by their range. EXIF's orientation
+    is applied. A colour profile, or a PNG file's gamma, is converted to sRGB. Transparent parts
+    are put on a ground unless ``mode`` is RGBA.
+
+    Args:
+        path: of the file.
+        mode: ``L`` (grey), ``RGB`` or ``RGBA``.
+        options: of the reading.
+
+    Raises:
+        MtlError: naming the file that is missing, damaged, no image, or one that cannot be read
+            faithfully, with the reason.
+    """
+    try:
+        # opened as a file: TIFF files that Pillow opens by name it maps, and turns wrongly
+        with path.open("rb") as file:
+            image = Image.open(file, formats=readable_formats())
+            _check_frames(image, options)
+            image.load()
+            upright = ImageOps.exif_transpose(image)
+            return _in_mode(_plain_levels(upright, image, options), mode, options)
+    except FileNotFoundError:
+        raise MtlError(f"there is no image {path}") from None
+    except Image.DecompressionBombError as error:
+        raise MtlError(f"{path} is too large an image: {error}") from error
+    except MtlError as error:
+        raise MtlError(f"{path} {error}") from error
+    except UnidentifiedImageError as error:
+        raise MtlError(
+            f"{path} cannot be read as an image: it is of no kind that Pillow reads, or damaged"
+        ) from error
+    except Exception as error:  # whatever a damaged file makes a parser raise
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise MtlError(f"{path} cannot be read as an image: {reason}") from error
+
+
+@functools.cache
+def readable_formats() -> tuple[str, ...]:
+    """Pillow's names of the formats that are read."""
+    Image.init()
+    return tuple(sorted(name for name in Image.OPEN if name not in _NOT_READ))
+
+
+@functools.cache
+def picture_suffixes() -> frozenset[str]:
+    """Suffixes, in small letters, of the files that may hold a picture: all that Pillow opens."""
+    formats = set(readable_formats())
+    return frozenset(s for s, name in Image.registered_extensions().items() if name in formats)
+
+
+def _check_frames(image: Image.Image, options: PictureOptions) -> None:
+    if options.animated == "first" or image.format in _FIRST_IS_MEANT:
+        return
+    if not getattr(image, "is_animated", False):
+        return
+    frames = _pages(image) if image.format == "TIFF" else getattr(image, "n_frames", 2)
+    if frames > 1:
+        raise MtlError(
+            f"holds {frames} pictures (an animation or pages): save the one that is meant, or set "
+            "suite.animated=first"
+        )
+
+
+def _pages(image: Image.Image) -> int:
+    """Pages of a TIFF file that are no smaller copies and no masks of others."""
+    count = 0
+    for frame in range(image.n_frames):  # type: ignore[attr-defined]
+        image.seek(frame)
+        kind = image.tag_v2.get(254, 0)  # type: ignore[attr-defined]
+        count += not kind & 0b101
+    image.seek(0)
+    return count
+
+
+def _plain_levels(image: Image.Image, opened: Image.Image, options: PictureOptions) -> Image.Image:
+    """The image with 8 bits a channel, as L, LA, RGB or RGBA in sRGB's colours.
+
+    ``opened`` is the image as it came from the file, with what that says of it.
+    """
+    if is_deep(image.mode):
+        return deep_levels(image, opened, options.value_range)
+    transparent = "transparency" in opened.info
+    if image.mode in ("La", "RGBa"):
+        image = image.convert({"La": "LA", "RGBa": "RGBA"}[image.mode])
+    elif image.mode in ("P", "PA") or transparent:
+        image = image.convert("RGBA" if transparent or image.mode == "PA" else "RGB")
+    elif image.mode == "1":
+        image = image.convert("L")
+    elif image.mode == "RGBX":
+        image = image.convert("RGB")
+    profile = opened.info.get("icc_profile")
+    if profile:
+        return to_srgb(image, profile)
+    if image.mode == "LAB":
+        return to_srgb(image, None)
+    if image.mode not in ("L", "LA", "RGB", "RGBA"):
+        image = image.convert("RGB")
+    return decoded_gamma(image, opened)
+
+
+def _in_mode(image: Image.Image, mode: Mode, options: PictureOptions) -> Image.Image:
+    """On the ground, where there are transparent parts and nothing is to stay so."""
+    if mode == "RGBA":
+        return image.convert("RGBA")
+    if image.mode in ("LA", "RGBA"):
+        ground = Image.new("RGBA", image.size, (*ImageColor.getrgb(options.ground)[:3], 255))
+        image = Image.alpha_composite(ground, image.convert("RGBA")).convert("RGB")
+    return image.convert(mode)
