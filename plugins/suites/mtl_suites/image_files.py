@@ -18,6 +18,7 @@ from mtl_framework.data import ImageTransform, LazyInputs, PictureOptions, Trans
 from .faults import Faults, reason
 
 _MOST_BYTES = 2**30  # of one split's images in memory
+_AS_THEY_ARE = PictureOptions()
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class ImageReader:
     grey: bool
     size: int | None
     steps: ImageTransform
-    pictures: PictureOptions = PictureOptions()
+    pictures: PictureOptions = _AS_THEY_ARE
 
     def __call__(self, path: str) -> UInt8[Tensor, "channels height width"]:
         """Read one image.
@@ -67,7 +68,7 @@ class ImageForm:
     size: int | None
     transforms: Transforms
     check: bool = True
-    pictures: PictureOptions = PictureOptions()
+    pictures: PictureOptions = _AS_THEY_ARE
 
     def __post_init__(self) -> None:
         if self.size is not None and not 1 <= self.size <= 4096:
@@ -80,7 +81,7 @@ class ImageForm:
         size: int | None,
         transforms: Mapping[str, Any] | None,
         check: bool,
-        pictures: PictureOptions = PictureOptions(),
+        pictures: PictureOptions = _AS_THEY_ARE,
     ) -> "ImageForm":
         """The form that options of a suite ask for.
 
