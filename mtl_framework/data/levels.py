@@ -77,7 +77,7 @@ def byte_levels(
         MtlError: on another dtype unless the range is given, and on numbers outside the range.
     """
     if array.dtype == np.bool_:
-        return array * np.uint8(255)
+        return np.where(array, 255, 0).astype(np.uint8)
     if value_range is None:
         if array.dtype == np.uint8:
             return array
@@ -87,7 +87,8 @@ def byte_levels(
                 "with suite.value_range=[LOW, HIGH]"
             )
     sixteen = (0.0, 1.0) if array.dtype.kind == "f" else (0.0, float(_SIXTEEN))
-    return np.rint(scaled(array, value_range or sixteen) * 255).astype(np.uint8)
+    levels: np.ndarray = np.rint(scaled(array, value_range or sixteen) * 255)
+    return levels.astype(np.uint8)
 
 
 def _values(image: Image.Image) -> np.ndarray:
