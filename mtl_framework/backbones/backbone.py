@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
 import timm
@@ -111,10 +110,3 @@ class Backbone(PlainBackbone):
     def classifier(self) -> str:
         """Name of the first layer that gives class scores."""
         return self.class_layers[0]
-
-    @cached_property
-    def activation_bytes(self) -> tuple[int, ...]:
-        """Bytes that the backward pass keeps for one row, by level (units + 1 of them)."""
-        from .probe import measure_activations
-
-        return measure_activations(self)

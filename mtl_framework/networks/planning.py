@@ -2,10 +2,12 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
 
+from ..backbones.activations import measure_activations
 from ..backbones.backbone import Backbone
 from ..data.batches import Batch
 from ..routing.micro_batches import Chunk, plan_chunks
@@ -54,6 +56,10 @@ class Planner:
         self.group_major = group_major
         self.mixed = frozenset(mixed)
         self._kept: dict[tuple[object, ...], StepPlan] = {}
+
+    @cached_property
+    def _activation_bytes(self) -> tuple[int, ...]:
+        return measure_activations(self.backbone)
 
     def step(
         self, batch: Batch, assignments: Ints, training: bool, memory_budget: int | None
@@ -122,7 +128,7 @@ class Planner:
         order = StepOrder(
             assignments, self.backbone.normalization, present, common_input, self.mixed
         )
-        bytes_per_row = None if memory_budget is None else self.backbone.activation_bytes
+        bytes_per_row = None if memory_budget is None else self._activation_bytes
         budget = None if memory_budget is None else int(memory_budget * 2**20 * _PLANNED)
 
         def route(chunk: Chunk) -> RoutePlan:
