@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +34,7 @@ def commands() -> list[str]:
 
 def draw(path: Path, size: tuple[int, int] = (40, 38), grey: bool = False) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    random = np.random.default_rng(len(str(path)))
+    random = np.random.default_rng(zlib.crc32(str(path).encode()))
     pixels = random.integers(0, 256, size if grey else (*size, 3), np.uint8)
     Image.fromarray(pixels).save(path)
 

@@ -7,6 +7,11 @@ from typing import NoReturn
 
 from mtl_framework import MtlError, ProblemsError
 
+SHAPE_REMEDY = "images of one task need one shape"
+# Parts of a message that differ between faults of one cause: numbers, names, what is in brackets.
+_VARIABLE = re.compile(r"'[^']*'|\([^)]*\)|[0-9]+(\.[0-9]+)?")
+_MOST_SINGLE = 4
+
 
 class Faults:
     """Collects what is wrong with the files of a suite.
@@ -19,7 +24,7 @@ class Faults:
     def __init__(self, suite: str, skip: bool) -> None:
         self.suite = suite
         self.skip = skip
-        self._found: list[str] = []
+        self._found: list[tuple[str, str]] = []
 
     def add(self, place: str, what: str) -> None:
         """Note a fault.
@@ -28,12 +33,27 @@ class Faults:
             place: file, with its row where it has rows, or folder.
             what: is wrong there.
         """
-        self._found.append(f"{place}: {' '.join(what.split())}")
+        self._found.append((place, " ".join(what.split())))
 
     @property
     def found(self) -> list[str]:
         """All faults, by place, row 9 before row 10."""
-        return sorted(self._found, key=_natural)
+        return sorted((f"{place}: {what}" for place, what in self._found), key=_natural)
+
+    def grouped(self) -> list[str]:
+        """The faults by cause: those of one cause that are many, in a line with three examples."""
+        causes: dict[str, list[tuple[str, str]]] = {}
+        for place, what in sorted(self._found, key=lambda fault: _natural(fault[0])):
+            causes.setdefault(_VARIABLE.sub("_", what), []).append((place, what))
+        lines: list[tuple[int, str]] = []
+        for faults in causes.values():
+            if len(faults) <= _MOST_SINGLE:
+                lines += [(1, f"{place}: {what}") for place, what in faults]
+            else:
+                places = listed([place for place, _ in faults], 3)
+                lines.append((len(faults), f"{len(faults)} times: {faults[0][1]}: {places}"))
+        lines.sort(key=lambda line: (-line[0], _natural(line[1])))
+        return [line for _, line in lines]
 
     def record(self, root: Path) -> list[str]:
         """All faults, their places as seen from a folder, so that the data may be moved."""
@@ -45,7 +65,7 @@ class Faults:
         Raises:
             ProblemsError: with all faults.
         """
-        raise ProblemsError(self.found)
+        raise ProblemsError(self.grouped())
 
     def settle(self) -> tuple[str, ...]:
         """What a suite should say about itself, if it may be had in spite of the faults.
@@ -56,8 +76,15 @@ class Faults:
         if not self._found:
             return ()
         if not self.skip:
+            problems = self.grouped()
             hint = f"suite {self.suite!r}: set suite.skip_bad=true to leave all of this out"
-            raise ProblemsError([hint, *self.found])
+            shapes = sum(SHAPE_REMEDY in what for _, what in self._found)
+            if shapes > len(self._found) / 2:  # leaving most of the images out is no remedy
+                hint = (
+                    f"suite {self.suite!r}: the images have different sizes; give them one with "
+                    "--set suite.size=PIXELS"
+                )
+            raise ProblemsError([hint, *problems])
         count = len(self._found)
         return (f"skip_bad left out {count} {'fault' if count == 1 else 'faults'}, see data.json",)
 

@@ -1,7 +1,8 @@
 """The suite ``folders``: tasks from folders of images, a folder a class."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,16 +10,17 @@ import numpy as np
 import torch
 from jaxtyping import Int64
 from torch import Tensor
-from torchvision.datasets.folder import IMG_EXTENSIONS, make_dataset
 
-from mtl_framework import MtlError, UnknownNameError
+from mtl_framework import MtlError
 from mtl_framework.data import Classification, Examples, LazyInputs, PictureOptions, Suite, Task
 
 from .class_checks import common_classes, frequent_classes
+from .duplicates import Policy, seen_twice
 from .faults import Faults, listed
+from .folder_layout import Images, scan, task_folders, told
 from .image_files import ImageForm
 from .options import Animated, Names
-from .splits import ALIASES, DEFAULT_SHARE, SplitSizes, make_splits, split_name
+from .splits import DEFAULT_SHARE, SplitSizes, make_splits
 
 
 def folders(
@@ -38,18 +40,21 @@ def folders(
     split_seed: int = 0,
     skip_bad: bool = False,
     check_images: bool = True,
+    duplicates: Policy = "refuse",
 ) -> Suite:
     """Tasks from your own folders of images: TASK/SPLIT/CLASS/image.png.
 
-    Splits are called train, validation (or valid, val, dev) and test. Without a folder for
-    validation or test, or without any (TASK/CLASS/image.png), those examples are taken at random,
-    stratified by class, the same for every seed of a run; which ones is kept in the run's
-    ``data.json``. Images become RGB, or grey.
+    Splits are called train, validation (or valid, val, dev) and test. A folder that holds splits
+    itself (SPLIT/CLASS/image.png), or classes, is one task, called as the folder is. Without a
+    folder for validation or test, or without any (TASK/CLASS/image.png), those examples are taken
+    at random, stratified by class, the same for every seed of a run; which ones is kept in the
+    run's ``data.json``. Images become RGB, or grey.
 
     Args:
         path: the folder that holds one folder a task, within ``data_root``.
         data_root: folder of the data.
-        tasks: names of folders, in order; default: all, by name.
+        tasks: names of folders, in order; default: all, by name. Where the folder is one task, what
+            that is called.
         size: images are resized to this width and height, in pixels.
         grey: make one channel instead of three.
         ground: colour behind the transparent parts of images, a name or like #ffffff.
@@ -66,6 +71,8 @@ def folders(
             test, and tasks without images, and count them, instead of refusing them.
         check_images: read every image before training, so that all damaged ones are found at once;
             false: where they are too many for memory, they are found when they are needed.
+        duplicates: what to do with a picture that is in two splits of a task, also as a copy or a
+            link: refuse those in training and test and tell of the others, warn of all, or allow.
 
     Raises:
         ProblemsError: with everything that is wrong in the folders.
@@ -78,101 +85,36 @@ def folders(
     root = Path(data_root) / path
     faults = Faults("folders", skip_bad)
     built, record = [], {}
-    for name in _tasks(root, tasks):
-        found = _scan(root / name, faults)
-        made = found and _task(name, found, root, sizes, form, faults)
+    twice: list[str] = []
+    left_out: Counter[str] = Counter()
+    places, layout = task_folders(root, tasks)
+    for name, place in places.items():
+        found = scan(place, faults, left_out)
+        made = found and _task(name, found, place, sizes, form, duplicates, faults)
         if made:
             built.append(made[0])
             record[name] = made[1]
+            twice += made[2]
     notes = faults.settle()
     if not built:
         raise MtlError(f"suite 'folders': skip_bad has left out every task in {root}")
-    kept = {"tasks": record, "left_out": faults.record(root)}
-    return Suite("folders", built, notes=notes, record=kept)
-
-
-@dataclass(frozen=True)
-class _Images:
-    """Images of a task: files, their classes, and by split, under ``None`` those in none."""
-
-    paths: Sequence[Path]
-    classes: Sequence[str]
-    rows: Mapping[str | None, Int64[np.ndarray, " _"]]
-
-    def name(self, row: int) -> str:
-        """What an image is called in messages."""
-        return str(self.paths[row])
-
-
-def _tasks(root: Path, wanted: Sequence[str] | None) -> list[str]:
-    if not root.is_dir():
-        raise MtlError(
-            f"there is no folder {root}; say where the data lies with --data-root and suite.path"
-        )
-    present = _subfolders(root)
-    if not present:
-        raise MtlError(f"{root} should hold one folder a task, found none")
-    for name in wanted or ():
-        if name not in present:
-            raise UnknownNameError(f"task: folder in {root}", name, present)
-    return list(wanted or present)
-
-
-def _subfolders(folder: Path) -> list[str]:
-    found = (p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
-    return sorted(found)
-
-
-def _scan(folder: Path, faults: Faults) -> _Images | None:
-    """What lies in a task's folder; ``None`` where there is no image."""
-    names = _subfolders(folder)
-    by_split: dict[str | None, Path] = {}
-    if any(name.lower() in ALIASES for name in names):
-        for name in names:
-            if name.lower() not in ALIASES:
-                faults.add(str(folder / name), "is no split, but lies beside splits")
-            elif split_name(name) in by_split:
-                faults.add(str(folder / name), f"is a second {split_name(name)} split")
-            else:
-                by_split[split_name(name)] = folder / name
-    elif names:
-        by_split[None] = folder
-    paths: list[Path] = []
-    classes: list[str] = []
-    rows: dict[str | None, Int64[np.ndarray, " _"]] = {}
-    for split, place in by_split.items():
-        found = _samples(place)
-        if not found:
-            faults.add(str(place), "holds no image in a folder of a class")
-            continue
-        rows[split] = np.arange(len(paths), len(paths) + len(found))
-        paths += [file for file, _ in found]
-        classes += [label for _, label in found]
-    if not by_split:
-        faults.add(str(folder), "the task has no folder of a split or a class")
-    if not rows:
-        return None
-    if None not in rows and "train" not in rows:
-        faults.add(str(folder), "the task has no train split")
-        return None
-    return _Images(paths, classes, rows)
-
-
-def _samples(folder: Path) -> list[tuple[Path, str]]:
-    """Images and their classes, in a fixed order."""
-    names = _subfolders(folder)
-    if not names:
-        return []
-    numbers = {name: number for number, name in enumerate(names)}
-    samples = make_dataset(str(folder), numbers, IMG_EXTENSIONS, allow_empty=True)
-    return [(Path(file), names[label]) for file, label in samples]
+    reasons = told(left_out, root)
+    kept = {"tasks": record, "left_out": [*faults.record(root), *reasons]}
+    lines = [*([layout] if layout else []), *reasons, *twice, *notes]
+    return Suite("folders", built, notes=lines, record=kept)
 
 
 def _task(
-    name: str, images: _Images, root: Path, sizes: SplitSizes, form: ImageForm, faults: Faults
-) -> tuple[Task, dict[str, Any]] | None:
+    name: str,
+    images: Images,
+    place: Path,
+    sizes: SplitSizes,
+    form: ImageForm,
+    duplicates: Policy,
+    faults: Faults,
+) -> tuple[Task, dict[str, Any], list[str]] | None:
     labels = np.array(images.classes)
-    where = str(root / name)
+    where = str(place)
     rows = common_classes(images.rows, labels, where, faults, images.name)
     if "validation" not in rows and sizes.validation is None:
         sizes = replace(sizes, validation=DEFAULT_SHARE)
@@ -181,6 +123,13 @@ def _task(
         chosen = make_splits(rows, labels, sizes, cut_test=True)
     except MtlError as error:
         faults.add(where, str(error))
+        return None
+    files = {split: [images.paths[row] for row in members] for split, members in chosen.items()}
+    texts = {split: [str(path) for path in paths] for split, paths in files.items()}
+    once, twice = seen_twice(files, texts, duplicates, faults)
+    chosen = {split: members[once[split]] for split, members in chosen.items()}
+    if not all(len(members) for members in chosen.values()):
+        faults.add(where, "every picture of a split is in another one, too")
         return None
     read = _read(images, chosen, form, where, faults)
     if read is None:
@@ -207,7 +156,7 @@ def _task(
         for split, (inputs, members) in read.items()
     }
     record = {
-        split: [images.paths[row].relative_to(root / name).as_posix() for row in members]
+        split: [images.paths[row].relative_to(place).as_posix() for row in members]
         for split, (_, members) in read.items()
     }
     objective = Classification(len(classes), tuple(classes))
@@ -221,11 +170,11 @@ def _task(
         image_transform=form.prediction,
         pictures=form.pictures,
     )
-    return task, record
+    return task, record, twice
 
 
 def _read(
-    images: _Images,
+    images: Images,
     chosen: Mapping[Any, Int64[np.ndarray, " _"]],
     form: ImageForm,
     where: str,

@@ -15,7 +15,7 @@ from torchvision.transforms.v2 import functional as transforms
 from mtl_framework import MtlError
 from mtl_framework.data import ImageTransform, LazyInputs, PictureOptions, Transforms, read_image
 
-from .faults import Faults, reason
+from .faults import SHAPE_REMEDY, Faults, reason
 
 _MOST_BYTES = 2**30  # of one split's images in memory
 _AS_THEY_ARE = PictureOptions()
@@ -156,8 +156,8 @@ def _read_all(
             return error
         if tuple(image.shape) != shape:
             return MtlError(
-                f"has shape {tuple(image.shape)}, others {shape}; images of one task need one "
-                "shape: set suite.size, or begin suite.transforms with Resize"
+                f"has shape {tuple(image.shape)}, others {shape}; {SHAPE_REMEDY}: set "
+                "suite.size, or begin suite.transforms with Resize"
             )
         if held is not None:
             held[row] = image

@@ -1,5 +1,6 @@
 """Inputs of a table's rows: images in files, or one array with an entry a row."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from mtl_framework import MtlError, UnknownNameError
 from mtl_framework.data import LazyInputs
 
 from .columns import TextTable
+from .duplicates import Policy, seen_twice
 from .faults import Faults
 from .image_files import ImageForm
 from .npz import resized, to_features, to_images
@@ -65,6 +67,24 @@ class RowInputs:
                 f"{file} should have an entry for each of {needed} rows, found shape {shape}"
             )
         return cls(text, None, images, array, str(file), form)
+
+    def once(
+        self, chosen: Mapping[str, Int64[np.ndarray, " _"]], policy: Policy, faults: Faults
+    ) -> tuple[dict[str, Int64[np.ndarray, " _"]], list[str]]:
+        """Rows by split without pictures that are refused because two splits have them.
+
+        Also lines that tell of others; see :func:`seen_twice`.
+        """
+        if self.cells is None:
+            return dict(chosen), []
+        cells = self.cells
+        files = {split: [self.root / cells[row] for row in rows] for split, rows in chosen.items()}
+        names = {
+            split: [f"{self.text.places[row]}: {cells[row]}" for row in rows]
+            for split, rows in chosen.items()
+        }
+        keep, lines = seen_twice(files, names, policy, faults)
+        return {split: rows[keep[split]] for split, rows in chosen.items()}, lines
 
     def read(
         self, split: str, rows: Int64[np.ndarray, " _"], faults: Faults

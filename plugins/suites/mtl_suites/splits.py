@@ -10,17 +10,26 @@ from sklearn.model_selection import train_test_split
 from mtl_framework import MtlError, UnknownNameError
 from mtl_framework.data import SPLITS
 
-#: What else the splits are called in files and folders.
+#: What else the splits are called in files, folders and arrays; see :func:`split_name`.
 ALIASES = {
     "train": "train",
     "training": "train",
+    "trn": "train",
+    "tr": "train",
     "validation": "validation",
+    "validate": "validation",
     "valid": "validation",
     "val": "validation",
     "dev": "validation",
+    "devel": "validation",
+    "development": "validation",
     "test": "test",
     "testing": "test",
+    "tst": "test",
+    "te": "test",
+    "holdout": "test",
 }
+_ENDINGS = ("_set", "set", "_split", "_data", "_images")
 
 #: Of the examples, for a test or validation split that neither data nor options name.
 DEFAULT_SHARE = 0.2
@@ -105,13 +114,26 @@ def _share(share: float, examples: int) -> int:
 def split_name(name: str) -> str:
     """``train``, ``validation`` or ``test``, also from another name of it.
 
+    Capitals do not matter, and neither does ``set``, ``split``, ``data`` or ``images`` behind it.
+
     Raises:
         UnknownNameError: if it is no name of a split.
     """
-    found = ALIASES.get(name.strip().lower())
+    found = _split_name(name)
     if found is None:
         raise UnknownNameError("split", name, ALIASES)
     return found
+
+
+def is_split_name(name: str) -> bool:
+    """Whether it names a split."""
+    return _split_name(name) is not None
+
+
+def _split_name(name: str) -> str | None:
+    plain = name.strip().lower().replace("-", "_").replace(" ", "_")
+    forms = [plain, *(plain.removesuffix(ending) for ending in _ENDINGS)]
+    return next((ALIASES[form] for form in forms if form in ALIASES), None)
 
 
 def make_splits(

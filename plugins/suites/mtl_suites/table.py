@@ -14,6 +14,7 @@ from mtl_framework import MtlError, UnknownNameError
 from mtl_framework.data import Examples, Objective, PictureOptions, Suite, Task
 
 from .columns import TextTable, infer_column, parse_column, read_table
+from .duplicates import Policy
 from .faults import Faults, listed
 from .image_files import ImageForm
 from .labels import Kind, make_targets
@@ -44,6 +45,7 @@ def table(
     split_seed: int = 0,
     skip_bad: bool = False,
     check_images: bool = True,
+    duplicates: Policy = "refuse",
 ) -> Suite:
     """Tasks from the columns of your own CSV or Parquet file, all about the same images.
 
@@ -83,6 +85,9 @@ def table(
             instead of refusing them.
         check_images: read every image before training, so that all damaged ones are found at once;
             false: where they are too many for memory, they are found when they are needed.
+        duplicates: what to do with a picture that is in two splits, also by another path, as a
+            copy or a link: refuse those in training and test and tell of the others, warn of all,
+            or allow.
 
     Raises:
         ProblemsError: with everything that is wrong in the file and its images.
@@ -102,6 +107,7 @@ def table(
     if None in rows:
         rows = {**rows, None: _once(rows[None], text, inputs, faults)}
     chosen = _splits(rows, text, labels, stratify_by, sizes, file)
+    chosen, twice = source.once(chosen, duplicates, faults)
     read = {}
     for name, wanted in chosen.items():
         found, good = source.read(name, wanted, faults)
@@ -133,7 +139,7 @@ def table(
                 pictures=form.pictures,
             )
         )
-    notes = faults.settle()
+    notes = (*twice, *faults.settle())
     if not built:
         raise MtlError(f"suite 'table': skip_bad has left out every task in {file}")
     inferred = ", ".join(f"{label.name}: {label.kind}" for label in labels)

@@ -1,0 +1,143 @@
+"""What lies in folders of images: tasks, splits and classes by the names of folders."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Int64
+
+from mtl_framework import MtlError, UnknownNameError
+from mtl_framework.data import is_litter, picture_suffixes, pictures_below
+
+from .faults import Faults, listed
+from .splits import is_split_name, split_name
+
+
+@dataclass(frozen=True)
+class Images:
+    """Images of a task: files, their classes, and by split, under ``None`` those in none."""
+
+    paths: Sequence[Path]
+    classes: Sequence[str]
+    rows: Mapping[str | None, Int64[np.ndarray, " _"]]
+
+    def name(self, row: int) -> str:
+        """What an image is called in messages."""
+        return str(self.paths[row])
+
+
+def task_folders(root: Path, wanted: Sequence[str] | None) -> tuple[dict[str, Path], str | None]:
+    """The folder of every task, by name, and a line where the whole root is one task.
+
+    A root that holds splits, or classes with images in them, is one task that is called as the
+    root is, or as ``wanted`` says; else every folder in it is a task.
+
+    Raises:
+        MtlError: if there is no such folder, or nothing in it.
+        UnknownNameError: if a task that is wanted has no folder.
+    """
+    if not root.is_dir():
+        raise MtlError(
+            f"there is no folder {root}; say where the data lies with --data-root and suite.path"
+        )
+    present = subfolders(root)
+    if not present:
+        raise MtlError(f"{root} should hold one folder a task, found none")
+    splits = [name for name in present if is_split_name(name)]
+    if splits and not (wanted and set(wanted) <= set(present) - set(splits)):
+        name = _one_name(root, wanted)
+        return {name: root}, f"{root} is one task, {name!r}, with the splits {listed(splits)}"
+    flat = all(_holds_images(root / name) and not subfolders(root / name) for name in present)
+    if flat and not (wanted and set(wanted) <= set(present)):
+        name = _one_name(root, wanted)
+        return {name: root}, f"{root} is one task, {name!r}, with the classes {listed(present)}"
+    for name in wanted or ():
+        if name not in present:
+            raise UnknownNameError(f"task: folder in {root}", name, present)
+    return {name: root / name for name in wanted or present}, None
+
+
+def scan(folder: Path, faults: Faults, left_out: Counter[str]) -> Images | None:
+    """What lies in a task's folder; ``None`` where there is no image.
+
+    Args:
+        folder: of the task.
+        faults: gets what is wrong.
+        left_out: gets files that are not read, and classes without any, counted by reason.
+    """
+    by_split = _splits(folder, faults)
+    paths: list[Path] = []
+    classes: list[str] = []
+    rows: dict[str | None, Int64[np.ndarray, " _"]] = {}
+    for split, place in by_split.items():
+        samples = _samples(place, left_out)
+        if not samples:
+            faults.add(str(place), "holds no image in a folder of a class")
+            continue
+        rows[split] = np.arange(len(paths), len(paths) + len(samples))
+        paths += [file for file, _ in samples]
+        classes += [label for _, label in samples]
+    if not by_split:
+        faults.add(str(folder), "the task has no folder of a split or a class")
+    if not rows:
+        return None
+    if None not in rows and "train" not in rows:
+        faults.add(str(folder), "the task has no train split")
+        return None
+    return Images(paths, classes, rows)
+
+
+def subfolders(folder: Path) -> list[str]:
+    """Names of the folders in a folder that are no system's litter."""
+    return sorted(p.name for p in folder.iterdir() if p.is_dir() and not is_litter(p.name))
+
+
+def told(left_out: Counter[str], root: Path) -> list[str]:
+    """What was left out, a line a reason, places as seen from a folder."""
+    lines = [f"left out {reason}: {count}" for reason, count in sorted(left_out.items())]
+    return [line.replace(f"{root.as_posix()}/", "") for line in lines]
+
+
+def _one_name(root: Path, wanted: Sequence[str] | None) -> str:
+    name = root.resolve().name or "images"
+    if wanted and len(wanted) > 1:
+        raise UnknownNameError(f"task: {root} holds one task, not", ", ".join(wanted), [name])
+    return wanted[0] if wanted else name
+
+
+def _holds_images(folder: Path) -> bool:
+    return any(p.suffix.lower() in picture_suffixes() for p in folder.iterdir() if p.is_file())
+
+
+def _splits(folder: Path, faults: Faults) -> dict[str | None, Path]:
+    names = subfolders(folder)
+    if not any(is_split_name(name) for name in names):
+        return {None: folder} if names else {}
+    by_split: dict[str | None, Path] = {}
+    for name in names:
+        if not is_split_name(name):
+            faults.add(str(folder / name), "is no split, but lies beside splits")
+        elif split_name(name) in by_split:
+            faults.add(str(folder / name), f"is a second {split_name(name)} split")
+        else:
+            by_split[split_name(name)] = folder / name
+    return by_split
+
+
+def _samples(folder: Path, left_out: Counter[str]) -> list[tuple[Path, str]]:
+    """Images and their classes, in a fixed order."""
+    samples = []
+    for name in subfolders(folder):
+        files = pictures_below(folder / name, left_out)
+        if not files:
+            left_out[f"classes without an image, {(folder / name).as_posix()}"] += 1
+        samples += [(file, name) for file in files]
+    beside = [p for p in folder.iterdir() if p.is_file() and not is_litter(p.name)]
+    if beside:
+        left_out[f"files in {folder} beside the folders of classes"] += len(beside)
+    left_out["a system's or hidden files"] += sum(is_litter(p.name) for p in folder.iterdir())
+    if not left_out["a system's or hidden files"]:
+        del left_out["a system's or hidden files"]
+    return samples
