@@ -3,30 +3,32 @@
 import sys
 from typing import TYPE_CHECKING
 
-from rich.console import Console
+from rich.text import Text
+
+from ..support.terminal import PlainConsole
 
 if TYPE_CHECKING:
     from ..plugins.manager import PluginProblem, Plugins
 
 
-def stdout() -> Console:
+def stdout() -> PlainConsole:
     """For results. Nothing is cut to the width of a terminal where there is none."""
-    return Console(highlight=False, width=None if sys.stdout.isatty() else 200)
+    return PlainConsole(width=None if sys.stdout.isatty() else 200)
 
 
-def stderr() -> Console:
+def stderr() -> PlainConsole:
     """For progress, warnings and errors."""
-    return Console(stderr=True, highlight=False, soft_wrap=True)
+    return PlainConsole(stderr=True, soft_wrap=True)
 
 
 def say_error(message: str, label: str = "error") -> None:
     """One line that says why there is no result."""
-    _line(f"[bold red]{label}:[/]", message)
+    _line(label, "bold red", message)
 
 
 def say_warning(problem: "PluginProblem") -> None:
     """One line about a plugin that is left out."""
-    _line("[bold yellow]warning:[/]", str(problem))
+    _line("warning", "bold yellow", str(problem))
 
 
 def load_plugins() -> "Plugins":
@@ -36,7 +38,6 @@ def load_plugins() -> "Plugins":
     return Plugins.load(on_problem=say_warning)
 
 
-def _line(label: str, message: str) -> None:
-    console = stderr()
-    console.print(label, end=" ")
-    console.print(" ".join(message.split()), markup=False)
+def _line(label: str, style: str, message: str) -> None:
+    text = Text.assemble((f"{label}:", style), " ", " ".join(message.split()))
+    stderr().print(text, soft_wrap=True)

@@ -1,14 +1,14 @@
-"""``mtl describe``: a backbone's parts, a strategy's options."""
+"""``mtl describe``: the options of plugins, and the parts of a backbone."""
 
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Table
 
-from ..runs.resolve import resolve
 from ..support.errors import MtlError
+from ..support.terminal import Column, fitted_table
 from . import options
 from .console import load_plugins, stdout
+from .option_tables import function_options, print_options, strategy_options
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,14 +17,17 @@ if TYPE_CHECKING:
 
     from ..backbones.backbone import Backbone, PlainBackbone
     from ..data.tasks import Suite
+    from ..plugins.manager import Plugins
     from ..runs.config import RunConfig
-    from ..strategies.strategy import Strategy
 
 
 def describe(
     backbone: options.Backbone = None,
     strategy: options.Strategy = None,
     suite: options.Suite = None,
+    observer: Annotated[
+        str | None, typer.Option("--observer", help="What watches a run: `mtl list observers`.")
+    ] = None,
     inputs: Annotated[
         str | None,
         typer.Option("--input", metavar="CxHxW", help="Shape of an input. [default: the suite's]"),
@@ -32,36 +35,50 @@ def describe(
     settings: options.Settings = None,
     config: options.ConfigFile = None,
 ) -> None:
-    """Show the units of a backbone in order, the options of a strategy, or a suite's networks."""
-    if backbone is None and strategy is None and suite is None and config is None:
-        raise MtlError("describe needs --backbone NAME, --strategy NAME or --suite NAME")
+    """Show the options of a strategy, a suite or an observer, or the units of a backbone.
+
+    Options are read from the plugin alone: no data is looked at. A backbone is built, for inputs
+    of the shape that is given, or of the suite's; so are those of a config file.
+    """
+    if backbone is strategy is suite is observer is config is None:
+        raise MtlError(
+            "describe needs --strategy NAME, --suite NAME, --observer NAME or --backbone NAME"
+        )
     shape = None if inputs is None else _shape(inputs)
+    plugins, console = load_plugins(), stdout()
+    if strategy is not None:
+        print_options(strategy_options(strategy, plugins.strategy(strategy)), console)
+    if suite is not None and backbone is None:
+        print_options(function_options("suite", suite, plugins.suite(suite)), console)
+    if observer is not None:
+        print_options(function_options("observer", observer, plugins.observer(observer)), console)
+    if backbone is None and (config is None or strategy or suite or observer):
+        return
+
     flags: dict[str, Any] = {"backbone": backbone, "strategy": strategy, "suite": suite}
     layers = options.layers_of(config, flags)
-    parsed = options.settings_of(settings)
-    plugins = load_plugins()
-    complete = resolve(plugins, layers, parsed).config
-    console = stdout()
-    if strategy is not None:
-        _print_strategy(strategy, plugins.strategy(strategy), console)
-        if backbone is None:
-            return
+    complete = resolve(plugins, layers, options.settings_of(settings)).config
+    _describe_backbones(complete, plugins, shape, console)
+
+
+def _describe_backbones(
+    config: "RunConfig", plugins: "Plugins", shape: tuple[int, ...] | None, console: "Console"
+) -> None:
     from ..backbones.build import build_backbone
     from ..runs.assembly import find_suite, own_backbones
 
     common_input = True
     if shape is None:
-        found = find_suite(complete, plugins)
-        if not found.common_backbone:
-            _print_own(own_backbones(complete, plugins, found), found, complete, console)
+        suite = find_suite(config, plugins)
+        if not suite.common_backbone:
+            _print_own(own_backbones(config, plugins, suite), suite, config, console)
             return
-        shape, common_input = found.input_shape, found.common_input
-
+        shape, common_input = suite.input_shape, suite.common_input
     built = build_backbone(
-        complete.backbone,
+        config.backbone,
         shape[0],
         (shape[1], shape[2]) if len(shape) == 3 else None,
-        plugins.backbone(complete.backbone.name),
+        plugins.backbone(config.backbone.name),
         shape,
         common_input,
     )
@@ -78,19 +95,22 @@ def _print_backbone(backbone: "Backbone", console: "Console") -> None:
         f"units, {backbone.num_features} features, for inputs of {size}",
         markup=False,
     )
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name, justify in (("unit", "right"), ("name", "left"), ("parameters", "right")):
-        table.add_column(name, justify=justify, overflow="fold")  # type: ignore[arg-type]
-    table.add_column("share", justify="right")
-    table.add_column("places", overflow="fold")
+    columns = [
+        Column("unit", right=True, importance=3),
+        Column("name"),
+        Column("parameters", right=True),
+        Column("share", right=True, importance=1),
+        Column("places", importance=2, prose=True),
+    ]
+    rows = []
     for number, unit in enumerate(backbone.units, 1):
         share = f"{100 * unit.num_parameters / total:.1f} %"
         places = ", ".join(place for place in unit.places if place != unit.name)
-        table.add_row(str(number), unit.name, f"{unit.num_parameters:,}", share, places)
+        rows.append([str(number), unit.name, f"{unit.num_parameters:,}", share, places])
     rest = total - sum(unit.num_parameters for unit in backbone.units)
     always = ", ".join(backbone.always_shared)
-    table.add_row("", "always shared", f"{rest:,}", f"{100 * rest / total:.1f} %", always)
-    console.print(table)
+    rows.append(["", "always shared", f"{rest:,}", f"{100 * rest / total:.1f} %", always])
+    console.print(fitted_table(columns, rows, console.width))
     if backbone.branching:
         console.print("branching: tasks that agree on their first units share the work so far")
     else:
@@ -115,20 +135,24 @@ def _print_backbone(backbone: "Backbone", console: "Console") -> None:
 def _print_own(
     backbones: "Sequence[PlainBackbone]", suite: "Suite", config: "RunConfig", console: "Console"
 ) -> None:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("task", "backbone", "inputs", "metric"):
-        table.add_column(name, overflow="fold")
-    table.add_column("outputs", justify="right")
-    table.add_column("parameters", justify="right")
+    columns = [
+        Column("task"),
+        Column("backbone"),
+        Column("inputs", importance=1),
+        Column("metric", importance=2),
+        Column("outputs", right=True, importance=3),
+        Column("parameters", right=True, importance=4),
+    ]
+    rows = []
     for task, backbone in zip(suite.tasks, backbones, strict=True):
         outputs = task.objective.num_outputs
         count = sum(p.numel() for p in backbone.create(outputs).parameters())
         shape = "x".join(map(str, backbone.input_shape))
-        table.add_row(
-            task.name, backbone.name, shape, task.objective.metric, str(outputs), f"{count:,}"
+        rows.append(
+            [task.name, backbone.name, shape, task.objective.metric, str(outputs), f"{count:,}"]
         )
-    console.print(f"{suite.name}: tasks have networks of their own", markup=False)
-    console.print(table)
+    console.print(f"{suite.name}: tasks have networks of their own")
+    console.print(fitted_table(columns, rows, console.width))
     if all(task.backbone is not None for task in suite.tasks):
         console.print(
             f"backbone {config.backbone.name!r} is not used; others for single tasks: "
@@ -136,19 +160,6 @@ def _print_own(
             markup=False,
             soft_wrap=True,
         )
-
-
-def _print_strategy(name: str, strategy: "type[Strategy]", console: "Console") -> None:
-    console.print(f"{name}: {(strategy.__doc__ or '').strip().partition(chr(10))[0]}", markup=False)
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("option", "default", "what it is"):
-        table.add_column(column, overflow="fold")
-    for option, field in strategy.Config.model_fields.items():
-        value = "computed" if field.default_factory else str(field.default)
-        table.add_row(option, "needed" if field.is_required() else value, field.description or "")
-    console.print(table)
-    if strategy.presets:
-        console.print(f"presets: {', '.join(strategy.presets)}", markup=False)
 
 
 def _shape(text: str) -> tuple[int, ...]:

@@ -5,8 +5,9 @@ import json
 from typing import Annotated
 
 import typer
-from rich.table import Table
+from rich.text import Text
 
+from ..support.terminal import Column, fitted_table
 from . import options, saved
 from .console import load_plugins, stdout
 
@@ -42,20 +43,20 @@ def evaluate(
     if as_json:
         typer.echo(json.dumps(dataclasses.asdict(evaluation), indent=2))
         return
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("task", overflow="fold")
-    table.add_column("metric")
+    columns = [Column("task"), Column("metric", importance=2)]
     for split in evaluation.splits:
-        table.add_column(split, justify="right")
-        table.add_column(f"{split} loss", justify="right")
+        columns.append(Column(split, right=True, importance=0 if split == "test" else 1))
+        columns.append(Column(f"{split} loss", right=True, importance=3))
+    rows: list[list[str | Text]] = []
     for task in loaded.suite.tasks:
-        row = [task.name, task.objective.metric]
+        row: list[str | Text] = [task.name, task.objective.metric]
         for metrics in evaluation.splits.values():
             row.append(f"{metrics.per_task[task.name]:.2f}")
             row.append(f"{metrics.loss_per_task[task.name]:.4f}")
-        table.add_row(*row)
+        rows.append(row)
     means = [metrics.error_mean for metrics in evaluation.splits.values()]
     if all(mean is not None for mean in means):
-        cells = [cell for mean in means for cell in (f"{mean:.2f}", "")]
-        table.add_row("mean", "", *cells, style="bold")
-    stdout().print(table)
+        cells = [cell for mean in means for cell in (Text(f"{mean:.2f}", "bold"), "")]
+        rows.append([Text("mean", "bold"), "", *cells])
+    console = stdout()
+    console.print(fitted_table(columns, rows, console.width))

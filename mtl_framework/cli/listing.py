@@ -4,10 +4,11 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Table
+from rich.text import Text
 
 from ..plugins.entry_points import entry_point_metadata
 from ..support.errors import MtlError
+from ..support.terminal import Column, fitted_table
 from .console import load_plugins, say_warning, stdout
 
 if TYPE_CHECKING:
@@ -21,12 +22,12 @@ app = typer.Typer(help="List strategies, backbones, suites, observers or plugins
 def strategies() -> None:
     """Strategies of all plugins."""
     plugins = load_plugins()
-    table = _table("strategy", "what it does", "presets", "plugin")
+    table = _Table("strategy", "what it does", "presets", "plugin")
     for found in plugins.contributions("strategy"):
         strategy, reason = _resolved(plugins, found)
         presets = ", ".join(strategy.presets) if strategy else ""
         table.add_row(found.name, reason or _first_line(strategy), presets, _source(found))
-    stdout().print(table)
+    table.print()
     stdout().print("Options of one: mtl describe --strategy NAME")
 
 
@@ -41,7 +42,7 @@ def backbones(
     import timm
 
     models = timm.list_models()
-    table = _table("backbone", "what it is", "plugin")
+    table = _Table("backbone", "what it is", "plugin")
     for found in plugins.contributions("backbone"):
         if pattern is None or fnmatchcase(found.name, pattern):
             factory, reason = _resolved(plugins, found)
@@ -50,9 +51,9 @@ def backbones(
         for name in models:
             if fnmatchcase(name, pattern):
                 table.add_row(name, "", "timm")
-        if not table.row_count:
+        if not table.rows:
             raise MtlError(f"no backbone matches {pattern!r}; try '*{pattern.strip('*')}*'")
-    stdout().print(table)
+    table.print()
     if pattern is None:
         stdout().print(
             f"and the {len(models)} models of timm {timm.__version__}: "
@@ -81,14 +82,14 @@ def plugins(
 ) -> None:
     """Plugins, by the metadata of the distributions that installed them."""
     installed = entry_point_metadata()
-    table = _table("plugin", "distribution", "version", "module", *["contributes"] * check)
+    table = _Table("plugin", "distribution", "version", "module", *["contributes"] * check)
     loaded = _load_quietly() if check else None
     for found in installed:
         row = [found.plugin, found.distribution, found.version, found.module]
         if loaded is not None:
             row.append(_contributed(loaded, found.plugin, found.distribution))
         table.add_row(*row)
-    stdout().print(table)
+    table.print()
     if loaded is None:
         stdout().print("Import each and see what it contributes: mtl list plugins --check")
         return
@@ -100,11 +101,11 @@ def plugins(
 
 def _print_contributions(kind: "Kind", about: str) -> None:
     plugins = load_plugins()
-    table = _table(kind, about, "plugin")
+    table = _Table(kind, about, "plugin")
     for found in plugins.contributions(kind):
         factory, reason = _resolved(plugins, found)
         table.add_row(found.name, reason or _first_line(factory), _source(found))
-    stdout().print(table)
+    table.print()
 
 
 def _load_quietly() -> "Plugins":
@@ -150,8 +151,19 @@ def _source(found: "Contribution") -> str:
     return source.plugin if own else f"{source.plugin} ({source.distribution})"
 
 
-def _table(*columns: str) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    return table
+class _Table:
+    """Rows that are printed together; descriptions are folded, names are not."""
+
+    def __init__(self, *columns: str) -> None:
+        self._columns = [
+            Column(name, importance=number, prose=name.startswith(("what", "contributes")))
+            for number, name in enumerate(columns)
+        ]
+        self.rows: list[list[str | Text]] = []
+
+    def add_row(self, *cells: str) -> None:
+        self.rows.append(list(cells))
+
+    def print(self) -> None:
+        console = stdout()
+        console.print(fitted_table(self._columns, self.rows, console.width))

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Table
 
+from ..support.terminal import Column, fitted_table
 from . import saved
 from .console import load_plugins, stdout
 
@@ -42,12 +42,13 @@ def predict(
     if as_json:
         typer.echo(json.dumps(found, indent=2, allow_nan=False))
         return
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for number, column in enumerate(found[0]):
-        table.add_column(column, justify="right" if number > 1 else "left", overflow="fold")
-    for row in found:
-        table.add_row(*(f"{v:.4f}" if isinstance(v, float) else str(v) for v in row.values()))
-    stdout().print(table)
+    columns = [
+        Column(name, right=number > 1, importance=max(0, number - 1))
+        for number, name in enumerate(found[0])
+    ]
+    rows = [[f"{v:.4f}" if isinstance(v, float) else str(v) for v in row.values()] for row in found]
+    console = stdout()
+    console.print(fitted_table(columns, rows, console.width))
 
 
 def _predict(loaded: "LoadedRun", task: str, files: list[Path]) -> list[dict[str, Any]]:

@@ -5,11 +5,11 @@ from pathlib import Path
 
 from rich.console import Console, Group, RenderableType
 from rich.style import Style
-from rich.table import Table
 from rich.text import Text
 
 from ..networks.evaluation import _most
 from ..networks.result import Assignment, Result
+from ..support.terminal import Column, fitted_table
 
 # Okabe and Ito 2008: distinct for all kinds of colour vision. Letters say the same without colour.
 _COLOURS = (
@@ -28,7 +28,7 @@ _WIDE = 30
 
 def print_summary(result: Result, directory: Path, console: Console) -> None:
     """Print figures, the sharing that was learned, where the run lies and what to do next."""
-    console.print(task_table(result))
+    console.print(task_table(result, console.width))
     if result.backbones is not None:
         shown = ", ".join(f"{name} for {task}" for task, name in _most(result.backbones))
         console.print(f"networks of the tasks' own: {shown}", markup=False, soft_wrap=True)
@@ -47,32 +47,45 @@ def print_summary(result: Result, directory: Path, console: Console) -> None:
     console.print("      mtl list strategies")
 
 
-def task_table(result: Result) -> Table:
-    """Metric of every task on validation and test examples, their mean, and the pooled one."""
+def task_table(result: Result, width: int) -> RenderableType:
+    """Metric of every task on validation and test examples, their mean, and the pooled one.
+
+    Where that is wider than ``width``, the numbers of tasks, then metrics, then validation go.
+    """
     splits = {"test": result.test}
     if result.validation is not None:
         splits = {"validation": result.validation, **splits}
     metrics = list(dict.fromkeys(result.metrics.values()))
     unit = metrics[0] if len(metrics) == 1 else "metric"
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("#", justify="right", style="dim")
-    table.add_column("task", overflow="fold")
-    if len(metrics) > 1:
-        table.add_column("metric")
-    for split in splits:
-        table.add_column(f"{split} {unit}", justify="right")
-    for number, task in enumerate(result.metrics, 1):
-        kind = [result.metrics[task]] if len(metrics) > 1 else []
-        figures = [f"{split.per_task[task]:.2f}" for split in splits.values()]
-        last = number == len(result.metrics)
-        table.add_row(str(number), task, *kind, *figures, end_section=last and len(metrics) == 1)
+    columns = [
+        Column("#", right=True, importance=3, style="dim"),
+        Column("task"),
+        Column("metric", importance=1),
+        *(
+            Column(f"{split} {unit}", right=True, importance=0 if split == "test" else 2)
+            for split in splits
+        ),
+    ]
+    rows: list[list[str | Text]] = [
+        [
+            str(number),
+            task,
+            result.metrics[task],
+            *(f"{split.per_task[task]:.2f}" for split in splits.values()),
+        ]
+        for number, task in enumerate(result.metrics, 1)
+    ]
     for label, style, values in (
         ("mean over tasks", "bold", [split.error_mean for split in splits.values()]),
         ("pooled over examples", "", [split.error_pooled for split in splits.values()]),
     ):
         if all(value is not None for value in values):
-            table.add_row("", label, *(f"{value:.2f}" for value in values), style=style)
-    return table
+            figures = [Text(f"{value:.2f}", style) for value in values]
+            rows.append(["", Text(label, style), "", *figures])
+    if len(metrics) == 1:
+        del columns[2]
+        rows = [[*row[:2], *row[3:]] for row in rows]
+    return fitted_table(columns, rows, width)
 
 
 def sharing_grid(assignment: Assignment, width: int) -> RenderableType:

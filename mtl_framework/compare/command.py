@@ -87,7 +87,7 @@ def compare(
     tracked = track(make_grid(comparison), directory / RUNS)
     make_executor, workers = _executor(comparison, resources)
     if dry_run:
-        out.print(grid_table(tracked))
+        out.print(grid_table(tracked, out.width))
         out.print(_estimate_text(tracked, workers), markup=False, soft_wrap=True)
         return Outcome(tuple(tracked), (), None)
     try:

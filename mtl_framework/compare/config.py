@@ -11,6 +11,7 @@ iterations: 500                # and any other key of a run's config
 ```
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,7 +25,7 @@ from ..runs.config import RunConfig
 from ..runs.resolve import Layer, resolve
 from ..support.arguments import argument_faults, takes
 from ..support.errors import MtlError, UnknownNameError
-from ..support.validation import KeyPath, model_faults, unknown_key
+from ..support.validation import KeyPath, model_faults, shown, unknown_key
 from ..support.yamls import read_yaml
 from .problems import Problems
 
@@ -32,16 +33,20 @@ _LISTS = {"suite": "suites", "backbone": "backbones", "strategy": "strategies"}
 SHARED = tuple(key for key in RunConfig.model_fields if key not in {*_LISTS, "seed"})
 
 
+MOST_SEEDS = 10_000
+MOST_CELLS = 100_000
+
+
 def _seed_list(value: Any) -> Any:
     if isinstance(value, int) and not isinstance(value, bool):
-        if value < 1:
-            raise ValueError("should be at least 1, or a list of seeds")
+        if not 1 <= value <= MOST_SEEDS:
+            raise ValueError(f"should be from 1 to {MOST_SEEDS}, or a list of seeds")
         return tuple(range(value))
     return value
 
 
 def _distinct(seeds: tuple[int, ...]) -> tuple[int, ...]:
-    twice = sorted({seed for seed in seeds if seeds.count(seed) > 1})
+    twice = sorted(seed for seed, count in Counter(seeds).items() if count > 1)
     if twice:
         raise ValueError(f"should name every seed once ({twice[0]} occurs twice)")
     return seeds
@@ -57,7 +62,7 @@ class Settings(BaseModel):
 
     seeds: Annotated[
         tuple[Seed, ...],
-        Field(min_length=1),
+        Field(min_length=1, max_length=MOST_SEEDS),
         AfterValidator(_distinct),
         BeforeValidator(_seed_list),
     ] = Field(default=(0, 1, 2), description="a number n for 0 to n - 1, or a list")
@@ -165,6 +170,12 @@ class _Reader:
         if isinstance(baseline, str) and baseline not in labels:
             unknown = UnknownNameError("strategy", baseline, labels)
             self.problems.add(MtlError(f"baseline: {unknown}"), ("baseline",))
+        cells = (
+            len(suites) * len(backbones) * len(strategies) * len(settings.seeds if settings else ())
+        )
+        if cells > MOST_CELLS:
+            text = f"{cells:,} runs are more than {MOST_CELLS:,}: compare less at once"
+            self.problems.add(MtlError(text), ())
         if self.problems.found or settings is None:
             return None
         variants = [
@@ -235,16 +246,23 @@ class _Reader:
         values = {"name": item} if isinstance(item, str) else item
         name = values.get("name") if isinstance(values, Mapping) else None
         if not isinstance(values, Mapping) or not isinstance(name, str):
-            text = f"{'.'.join(place)} should be a name, or a mapping with a name, found {item!r}"
+            text = (
+                f"{'.'.join(place)} should be a name, or a mapping with a name, found {shown(item)}"
+            )
             self.problems.add(MtlError(text), place)
             return None
         label = values.get("as", name)
         if not isinstance(label, str) or not label.strip() or not label.isprintable():
-            text = f"{'.'.join(place)}.as should be a short text, found {label!r}"
+            text = f"{'.'.join(place)}.as should be a short text, found {shown(label)}"
             self.problems.add(MtlError(text), (*place, "as"))
             return None
         options = {k: v for k, v in values.items() if k not in ("as", "preset")}
-        return Choice(label, options, values.get("preset"))
+        preset = values.get("preset")
+        if preset is not None and not isinstance(preset, str):
+            text = f"{'.'.join(place)}.preset should be a name, found {shown(preset)}"
+            self.problems.add(MtlError(text), (*place, "preset"))
+            return None
+        return Choice(label, options, preset)
 
     def _check_suite(self, place: KeyPath, choice: Choice) -> None:
         self._refuse_preset(place, choice)
@@ -274,7 +292,7 @@ class _Reader:
         if choice.preset is not None:
             if choice.preset not in strategy.presets:
                 unknown = UnknownNameError(
-                    "preset", str(choice.preset), strategy.presets, f"of strategy {name!r}"
+                    "preset", choice.preset, strategy.presets, f"of strategy {name!r}"
                 )
                 self.problems.add(unknown, (*place, "preset"))
             return  # the options are complete only together with the preset's

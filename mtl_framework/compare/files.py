@@ -165,8 +165,16 @@ def _csv(directory: Path, records: Iterable[RunRecord]) -> str:
         key = {**_key(directory, record), "state": record.state}
         rows = list(_numbers(record))
         for metric, split, task, value in rows or [("", "", "", "")]:
-            writer.writerow({**key, "metric": metric, "split": split, "task": task, "value": value})
+            row = {**key, "metric": metric, "split": split, "task": task, "value": value}
+            writer.writerow({name: csv_cell(cell) for name, cell in row.items()})
     return text.getvalue()
+
+
+def csv_cell(value: Any) -> Any:
+    """A cell that no spreadsheet takes for a formula: a text that begins like one gets a ``'``."""
+    if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r", "\n")):
+        return f"'{value}"
+    return value
 
 
 def _numbers(record: RunRecord) -> Iterator[tuple[str, str, str, float | int | str]]:

@@ -10,6 +10,7 @@ from ..runs.config import RunConfig
 from ..runs.folder import LOCATION, without
 from .config import Comparison
 
+_MOST_CHARACTERS = 56  # of at most four bytes each: file systems take 255 bytes
 # What changes no number of a run. A cell keeps its folder when these change.
 WITHOUT_EFFECT = ("log_every", "observers", *LOCATION)
 
@@ -38,7 +39,7 @@ class Cell:
         config = self.config
         names = [config.strategy.name, config.backbone.name, config.suite.name, f"s{config.seed}"]
         readable = re.sub(r"[^\w.-]", "_", "-".join(names))
-        return f"{readable}-{identity(config)}"
+        return f"{readable[:_MOST_CHARACTERS]}-{identity(config)}"
 
 
 def make_grid(comparison: Comparison) -> list[Cell]:

@@ -5,15 +5,15 @@ from collections.abc import Sequence
 
 from rich.console import Console, Group
 from rich.live import Live
-from rich.progress_bar import ProgressBar
-from rich.table import Table
 from rich.text import Text
 
 from ..networks.evaluation import SplitMetrics, split_text
+from ..support.terminal import Column, fitted_table
 from .execution import Tracked
 
 _ORDER = ("running", "failed", "stopped", "waiting", "done")
 _STYLES = {"running": "cyan", "failed": "bold red", "stopped": "yellow", "done": "green"}
+_BAR = 12  # characters
 _BESIDE = 5  # lines of header, rule and summary
 
 
@@ -46,7 +46,7 @@ class LiveTable:
         """Draw the present state."""
         if self._live is not None:
             rows = max(3, self._console.height - _BESIDE)
-            self._live.update(grid_table(self._tracked, rows), refresh=True)
+            self._live.update(grid_table(self._tracked, self._console.width, rows), refresh=True)
             return
         for item in self._tracked:
             ended = not item.running and item.state in ("done", "failed")
@@ -59,32 +59,44 @@ class LiveTable:
                 self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
-def grid_table(tracked: Sequence[Tracked], most: int | None = None) -> Group:
+def grid_table(tracked: Sequence[Tracked], width: int, most: int | None = None) -> Group:
     """All cells with their state; beyond ``most`` rows those that say least are only counted."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("strategy", "suite", "backbone"):
-        table.add_column(name, overflow="ellipsis", no_wrap=True)
-    table.add_column("seed", justify="right")
-    table.add_column("state")
-    table.add_column("iteration", justify="right")
-    table.add_column("", min_width=12)
-    table.add_column("test error", justify="right")
+    columns = [
+        Column("strategy"),
+        Column("suite", importance=4),
+        Column("backbone", importance=5),
+        Column("seed", right=True, importance=1),
+        Column("state"),
+        Column("iteration", right=True, importance=3),
+        Column("", importance=6),
+        Column("test error", right=True, importance=2),
+    ]
     shown = sorted(tracked, key=lambda item: _ORDER.index(item.state))[:most]
+    rows = []
     for item in tracked if most is None or len(tracked) <= most else shown:
         total, result = item.cell.config.iterations, item.status.result
-        table.add_row(
-            item.cell.strategy,
-            item.cell.suite,
-            item.cell.backbone,
-            str(item.cell.seed),
-            Text(item.state, style=_STYLES.get(item.state, "dim")),
-            f"{item.status.iteration}/{total}",
-            ProgressBar(total, item.status.iteration, width=12),
-            "" if result is None else short_figures(result.test),
+        rows.append(
+            [
+                item.cell.strategy,
+                item.cell.suite,
+                item.cell.backbone,
+                str(item.cell.seed),
+                Text(item.state, style=_STYLES.get(item.state, "dim")),
+                f"{item.status.iteration}/{total}",
+                _bar(item.status.iteration, total),
+                "" if result is None else short_figures(result.test),
+            ]
         )
     counts: Counter[str] = Counter(item.state for item in tracked)
     total_text = ", ".join(f"{counts[state]} {state}" for state in _ORDER if counts[state])
-    return Group(table, Text(f"{len(tracked)} runs: {total_text}", style="bold"))
+    text = Text(f"{len(tracked)} runs: {total_text}", style="bold")
+    return Group(fitted_table(columns, rows, width), text)
+
+
+def _bar(done: int, total: int) -> Text:
+    """How much is done, as a bar of fixed width."""
+    filled = round(_BAR * min(1.0, done / total))
+    return Text.assemble(("━" * filled, "green"), ("━" * (_BAR - filled), "bright_black"))
 
 
 def estimate(tracked: Sequence[Tracked], workers: int) -> tuple[float | None, int]:

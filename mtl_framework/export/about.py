@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -17,6 +18,8 @@ from ..plugins.manager import Plugins
 from ..runs.load import LoadedRun
 from ..support.errors import MtlError
 from ..support.files import write_text
+
+_LONGEST = 80  # characters of a folder's name that come from a task's
 
 
 class BackboneAbout(BaseModel):
@@ -156,10 +159,22 @@ def damaged(file: Path, reason: str) -> MtlError:
 
 
 def folder_name(tasks: Sequence[str], task: int) -> str:
-    """A task's name as a folder can be called; unlike those of other tasks."""
-    plain = [re.sub(r"[^A-Za-z0-9_-]+", "_", name) for name in tasks]
-    same = [other.lower() for other in plain].count(plain[task].lower()) > 1
-    return f"{plain[task]}-{task}" if same else plain[task]
+    """A task's name as a folder can be called; unlike those of other tasks.
+
+    Names that become alike, or differ in case only, get the beginning of a digest of the name.
+    """
+    plain = [re.sub(r"[^A-Za-z0-9_-]+", "_", name)[:_LONGEST] for name in tasks]
+    folded = Counter(name.lower() for name in plain)
+    names = [
+        short if folded[short.lower()] == 1 else f"{short}-{_short_digest(name)}"
+        for name, short in zip(tasks, plain, strict=True)
+    ]
+    taken = sum(other.lower() == names[task].lower() for other in names) > 1
+    return f"{names[task]}-{_short_digest(tasks[task])}-{task}" if taken else names[task]
+
+
+def _short_digest(name: str) -> str:
+    return hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:8]
 
 
 def make_folder(folder: Path) -> None:

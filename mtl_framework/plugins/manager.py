@@ -169,7 +169,11 @@ class Plugins:
             factory: Callable[..., nn.Module] = self.resolved(found)
             return factory
         if timm.is_model(name):
-            return None
+            base, dot, _ = name.partition(".")
+            tagged = timm.list_models(f"{base}.*", pretrained=True) if dot else [name]
+            if name in tagged:
+                return None
+            raise self._unknown("backbone", name, [base, *tagged])
         raise self._unknown("backbone", name, [*self.names("backbone"), *timm.list_models()])
 
     def suite(self, name: str) -> "Callable[..., Suite]":

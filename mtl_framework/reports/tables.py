@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 
-from rich.console import Console
-from rich.table import Table
+from rich.console import Console, RenderableType
+from rich.text import Text
 
+from ..support.terminal import Column, fitted_table
 from .analysis import Analysis, Row
 from .stats import Spread
 
@@ -14,41 +15,43 @@ _MOST_TASKS = 6  # with columns of their own, where metrics differ
 def print_analyses(analyses: Sequence[Analysis], console: Console) -> None:
     """The table of every group, and below it what it cannot tell."""
     for analysis in analyses:
-        console.print(analysis_table(analysis))
+        console.print(analysis_table(analysis, console.width))
         for note in analysis.notes:
             console.print(f"note: {note}", markup=False, soft_wrap=True)
         console.print()
 
 
-def analysis_table(analysis: Analysis) -> Table:
-    """One group's table, with the caption below."""
-    title = f"{analysis.group.suite} · {analysis.group.networks}"
-    table = Table(
-        title=title, box=None, pad_edge=False, header_style="bold", caption=analysis.caption,
-        caption_justify="left", title_justify="left",
-    )  # fmt: skip
-    table.add_column("strategy", overflow="fold")
-    shown = analysis.group.tasks[:_MOST_TASKS] if analysis.group.mixed else ()
-    errors = [f"{task}\n{analysis.group.metrics[task]}" for task in shown] or ["error", "pooled"]
-    for name in ("runs", *errors, "Δm %", "trained", "deployed", "seconds", "MiB"):
-        table.add_column(name, justify="right", no_wrap=True)
+def analysis_table(analysis: Analysis, width: int) -> RenderableType:
+    """One group's table, with the caption below; costs go first where it does not fit."""
+    group = analysis.group
+    shown = group.tasks[:_MOST_TASKS] if group.mixed else ()
+    errors = [f"{task}\n{group.metrics[task]}" for task in shown] or ["error", "pooled"]
+    columns = [
+        Column("strategy"),
+        Column("runs", right=True, importance=2),
+        *(Column(name, right=True, importance=3 if name == "pooled" else 0) for name in errors),
+        Column("Δm %", right=True, importance=1),
+        Column("trained", right=True, importance=5),
+        Column("deployed", right=True, importance=4),
+        Column("seconds", right=True, importance=6),
+        Column("MiB", right=True, importance=7),
+    ]
+    rows = []
     for row in analysis.rows:
         mean, delta = with_sd(row.error_mean), with_sd(row.delta_m, signed=True)
-        bold = "[bold]{}[/]" if row.best else "{}"
-        if analysis.group.mixed:
-            figures = [*(with_sd(row.per_task.get(task)) for task in shown), bold.format(delta)]
+        style = "bold" if row.best else ""
+        if group.mixed:
+            figures = [*(with_sd(row.per_task.get(task)) for task in shown), Text(delta, style)]
         else:
-            figures = [bold.format(mean), with_sd(row.error_pooled), delta]
-        table.add_row(
-            row.strategy,
-            runs_text(row),
-            *figures,
-            mean_of(row.trained, ",.0f"),
-            mean_of(row.deployed, ",.0f"),
-            mean_of(row.seconds, ",.0f"),
-            mean_of(row.memory, ",.0f"),
+            figures = [Text(mean, style), with_sd(row.error_pooled), delta]
+        costs = (row.trained, row.deployed, row.seconds, row.memory)
+        rows.append(
+            [row.strategy, runs_text(row), *figures, *(mean_of(cost, ",.0f") for cost in costs)]
         )
-    return table
+    return fitted_table(
+        columns, rows, width, title=Text(f"{group.suite} · {group.networks}"),
+        caption=Text(analysis.caption), caption_justify="left", title_justify="left",
+    )  # fmt: skip
 
 
 def with_sd(found: Spread | None, digits: int = 2, signed: bool = False) -> str:

@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +15,8 @@ from ..data.tasks import Suite, Task
 from ..networks.model import MultiTaskModel
 from ..plugins.manager import Plugins
 from ..strategies.strategy import Strategy
-from ..support.errors import UnknownNameError
+from ..support.devices import physical_memory
+from ..support.errors import MtlError, UnknownNameError
 from ..support.validation import KeyPath, validated
 from .config import RunConfig
 from .strategy_checks import build_network, build_own_networks
@@ -67,6 +69,24 @@ def find_suite(config: RunConfig, plugins: Plugins) -> Suite:
     changed = copy.copy(suite)
     changed.tasks, changed.common_backbone = tuple(tasks), False
     return changed
+
+
+def check_memory(config: RunConfig, suite: Suite) -> None:
+    """Refuse batches whose inputs alone are more than the machine's memory holds.
+
+    Raises:
+        MtlError: naming ``batch_size``, what a batch needs and what there is.
+    """
+    available = physical_memory()
+    sizes = [task.batch_size or config.batch_size for task in suite.tasks]
+    shapes = suite.input_shapes[:1] if suite.common_input else suite.input_shapes
+    needed = sum(4 * size * math.prod(shape) for size, shape in zip(sizes, shapes, strict=False))
+    if available is not None and needed > available:
+        raise MtlError(
+            f"batch_size {config.batch_size} is too large: inputs of one batch of suite "
+            f"{suite.name!r} need {needed / 2**30:,.0f} GiB, and this machine has "
+            f"{available / 2**30:,.0f}"
+        )
 
 
 def assemble(

@@ -11,6 +11,8 @@ from ..plugins.options import NamedOptions
 from ..support.validation import validated
 from ..support.yamls import dump_yaml
 
+MOST = 2**31 - 1  # of what is counted
+
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
 
 
@@ -41,27 +43,32 @@ class RunConfig(BaseModel):
         "small_images and args; they go before those that the suite names",
     )
     suite: NamedOptions = NamedOptions(name="alphabets")
-    iterations: int = Field(default=300, ge=1, description="steps of the strategy's training loop")
+    iterations: int = Field(
+        default=300, ge=1, le=MOST, description="steps of the strategy's training loop"
+    )
     seed: int = Field(default=0, ge=0, lt=2**31, description="of weights, batches and sampling")
     batch_size: int = Field(
-        default=16, ge=1, description="training examples a task, unless it has its own"
+        default=16, ge=1, le=MOST, description="training examples a task, unless it has its own"
     )
     device: Annotated[str, AfterValidator(_check_device)] = Field(
         default="auto", description="auto, cpu, mps, cuda or cuda:N"
     )
     precision: Literal["fp32", "bf16"] = Field(default="fp32", description="of forward passes")
-    eval_every: int = Field(default=100, ge=1, description="iterations between evaluations")
+    eval_every: int = Field(
+        default=100, ge=1, le=MOST, description="iterations between evaluations"
+    )
     eval_batch_size: int = Field(
-        default=256, ge=1, description="rows a forward pass when evaluating"
+        default=256, ge=1, le=MOST, description="rows a forward pass when evaluating"
     )
     reestimate_statistics: int = Field(
         default=0,
         ge=0,
+        le=MOST,
         description="training batches by which running averages of batch norms are measured anew "
         "before every evaluation; 0: evaluate with those of training",
     )
     log_every: int = Field(
-        default=10, ge=1, description="iterations between lines of metrics.jsonl"
+        default=10, ge=1, le=MOST, description="iterations between lines of metrics.jsonl"
     )
     observers: Annotated[tuple[Observer, ...], BeforeValidator(_one_or_more)] = Field(
         default=(), description="names of observers, or mappings with name and options"
@@ -81,6 +88,7 @@ class RunConfig(BaseModel):
     memory_budget: int | None = Field(
         default=None,
         ge=1,
+        le=MOST,
         description="MiB for the activations of one pass; larger passes run in chunks",
     )
 

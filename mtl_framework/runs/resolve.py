@@ -7,6 +7,7 @@ loading and comparisons all come here.
 """
 
 import copy
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from ..plugins.options import NamedOptions
 from ..support.arguments import complete_arguments
 from ..support.errors import MtlError, UnknownNameError
-from ..support.validation import KeyPath, Locate, unknown_key, validated
+from ..support.validation import KeyPath, Locate, dotted, shortened, shown, unknown_key, validated
 from ..support.yamls import parse_scalar, read_yaml
 from .config import RunConfig
 
@@ -60,17 +61,36 @@ def read_file(path: Path) -> Layer:
     return Layer(values, str(path), lines)
 
 
+_PART = re.compile(r"""\s*(?:"((?:[^"\\]|\\.)*)"|'([^']*)'|([^.="'][^.=]*))\s*([.=])""")
+
+
 def parse_setting(text: str) -> Setting:
     """``key=value``, the value in YAML: ``samples=4``, ``backbone.shared=[stem,layer1.0]``.
+
+    A part of the key stands in quotes where it has a dot or an equals sign itself:
+    ``suite.kinds."height.cm"=number``; within double quotes, ``\\"`` is a quote.
 
     Raises:
         MtlError: if there is no key, or the value is not YAML.
     """
-    key, equals, value = text.partition("=")
-    parts = tuple(part.strip() for part in key.split("."))
-    if not equals or not all(parts):
-        raise MtlError(f"--set should be key=value, found {text!r}")
-    return Setting(parts, parse_scalar(value, f"--set {key}"))
+    parts: list[str] = []
+    position = 0
+    while True:
+        found = _PART.match(text, position)
+        if found is None:
+            raise MtlError(
+                f"--set should be key=value, found {shortened(text)!r}; a name with dots stands in "
+                "quotes: 'suite.kinds.\"a.b\"=number'"
+            )
+        double, single, plain, end = found.groups()
+        if double is not None:
+            parts.append(re.sub(r"\\(.)", r"\1", double))
+        else:
+            parts.append(single if single is not None else plain.strip())
+        position = found.end()
+        if end == "=":
+            break
+    return Setting(tuple(parts), parse_scalar(text[position:], f"--set {dotted(parts)}"))
 
 
 @dataclass(frozen=True)
@@ -190,7 +210,7 @@ def _normalized(layer: Layer) -> Layer:
             where = f"{layer.source}{f':{line}' if line else ''}: " if layer.source else ""
             raise MtlError(
                 f"{where}{key} should be a name, or a mapping with a name and options; "
-                f"found {values[key]!r}"
+                f"found {shown(values[key])}"
             )
     if "preset" in values.get("strategy", {}):  # as the entries of a comparison have it
         strategy = dict(values["strategy"])
@@ -209,7 +229,7 @@ def _name(key: str, layers: Sequence[Layer], settings: Sequence[Setting]) -> str
     named = [layer.values[key]["name"] for layer in layers if "name" in layer.values.get(key, {})]
     named += [setting.value for setting in settings if setting.key == (key, "name")]
     if not isinstance(named[-1], str):
-        raise MtlError(f"{key}.name should be a name, found {named[-1]!r}")
+        raise MtlError(f"{key}.name should be a name, found {shown(named[-1])}")
     return named[-1]
 
 
@@ -223,7 +243,9 @@ def _preset(
     wanted += [setting.value for setting in settings if setting.key == ("preset",)]
     if not wanted or wanted[-1] is None:
         return None
-    preset = str(wanted[-1])
+    preset = wanted[-1]
+    if not isinstance(preset, str):
+        raise MtlError(f"preset should be a name, found {shown(preset)}")
     if preset not in strategy.presets:
         raise UnknownNameError("preset", preset, strategy.presets, f"of strategy {name!r}")
     source = f"preset {preset!r} of strategy {name!r}"
@@ -269,9 +291,9 @@ def _apply(values: dict[str, Any], setting: Setting) -> None:
     for position, part in enumerate(setting.key[:-1]):
         section = section.setdefault(part, {})
         if not isinstance(section, dict):
-            above = ".".join(setting.key[: position + 1])
+            above = dotted(setting.key[: position + 1])
             raise MtlError(
-                f"--set {'.'.join(setting.key)}: {above} is {section!r}, which has no keys"
+                f"--set {dotted(setting.key)}: {above} is {shown(section)}, which has no keys"
             )
     section[setting.key[-1]] = setting.value
 

@@ -40,6 +40,7 @@ from .assembly import (
     Assembly,
     announcement,
     assemble,
+    check_memory,
     common_backbone,
     find_suite,
     normalizations,
@@ -150,6 +151,7 @@ class Run:
             folder.check_free()
 
         suite = find_suite(config, plugins)
+        check_memory(config, suite)
         if state is not None:
             folder.check_data(suite.record)
         if console is not None:

@@ -9,7 +9,7 @@ from pydantic import PydanticUserError, TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError, to_jsonable_python
 
 from .errors import MtlError
-from .validation import Faults, KeyPath, Locate, explained, unknown_key
+from .validation import Faults, KeyPath, Locate, dotted, explained, unknown_key
 
 
 def check_arguments(
@@ -69,7 +69,7 @@ def _checked(
     for name in keywords:
         if name not in options and parameters[name].default is inspect.Parameter.empty:
             key = (*prefix, name)
-            faults.append((prefix, MtlError(f"{where(key)}{'.'.join(key)} is missing")))
+            faults.append((prefix, MtlError(f"{where(key)}{dotted(key)} is missing")))
     return checked, faults
 
 
@@ -130,4 +130,18 @@ def _convert(hint: Any, value: Any, key: KeyPath, locate: Locate | None) -> Any:
     try:
         return adapter.validate_python(value)
     except ValidationError as error:
-        raise explained(error, value, key, hint, locate) from None
+        try:
+            return adapter.validate_python(_numbers_as_text(value))
+        except ValidationError:
+            raise explained(error, value, key, hint, locate) from None
+
+
+def _numbers_as_text(value: Any) -> Any:
+    """A value with its whole numbers as text: ``0`` where a name is wanted is the name ``"0"``."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    if isinstance(value, list | tuple):
+        return [_numbers_as_text(item) for item in value]
+    if isinstance(value, Mapping):
+        return {key: _numbers_as_text(item) for key, item in value.items()}
+    return value

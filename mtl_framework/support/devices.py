@@ -1,5 +1,6 @@
 """Where a run computes."""
 
+import os
 import sys
 
 import torch
@@ -49,3 +50,11 @@ def peak_memory(device: torch.device) -> float | None:
         return None
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return most / 2**20 if sys.platform == "darwin" else most / 2**10
+
+
+def physical_memory() -> int | None:
+    """Bytes of the machine's memory; ``None`` where the system does not say."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, OSError, ValueError):
+        return None

@@ -89,7 +89,7 @@ def _sentence(
     where = locate(key) if locate else ""
     if first["type"] == "extra_forbidden":
         return unknown_key(key, _fields(expected, path[:-1]), where)
-    name = ".".join(key)
+    name = dotted(key)
     if first["type"] == "missing":
         return MtlError(f"{where}{name} is missing" if name else f"{where}a value is missing")
     same = [d for d in details if _path(d["loc"], values, d["type"]) == path]
@@ -106,13 +106,26 @@ def _sentence(
 def unknown_key(key: Sequence[str], known: Iterable[str], where: str = "") -> MtlError:
     """The error for a key that does not exist beside ``known`` ones."""
     known = sorted(known)
-    name, section = shortened(".".join(key)), ".".join(key[:-1])
+    name, section = shortened(dotted(key)), dotted(key[:-1])
     near = nearest(key[-1], known)
     message = f"{where}unknown key {name!r}"
     if near:
-        message += f"; did you mean {'.'.join([*key[:-1], near])!r}?"
+        message += f"; did you mean {dotted([*key[:-1], near])!r}?"
     place = f" in {section}" if section else ""
     return MtlError(f"{message} (known{place}: {', '.join(known) or 'none'})")
+
+
+def dotted(key: Sequence[str]) -> str:
+    """A key as ``--set`` takes it: parts joined by dots, in quotes where a part has one itself."""
+    return ".".join(_quoted(part) for part in key)
+
+
+def _quoted(part: str) -> str:
+    plain = part and part == part.strip() and not set(part) & set('.="\\') and part[0] != "'"
+    if plain:
+        return part
+    text = part.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{text}"'
 
 
 def shown(value: Any) -> str:

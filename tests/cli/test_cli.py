@@ -110,7 +110,10 @@ def test_public_names_exist() -> None:
         (["run", "--resume", "--output", "none"], "cannot resume: there is no run in none"),
         (["run", "--resume"], "--resume finds no run in runs/alphabets-lws-resnet18-s0"),
         (["run", "--resume", "--preset", "paper"], "--resume reads the run's own config"),
-        (["describe"], "describe needs --backbone NAME, --strategy NAME or --suite NAME"),
+        (
+            ["describe"],
+            "describe needs --strategy NAME, --suite NAME, --observer NAME or --backbone",
+        ),
         (["describe", "--backbone", "resnet18", "--input", "big"], "--input should be like 3x224"),
         (["list", "backbones", "--filter", "resnot*"], "no backbone matches 'resnot*'"),
     ],
@@ -240,8 +243,16 @@ def test_describing_a_backbone(capsys: pytest.CaptureFixture[str]) -> None:
 def test_describing_a_strategy(capsys: pytest.CaptureFixture[str]) -> None:
     assert status("describe", "--strategy", "lws") == 0
     printed = capsys.readouterr().out
-    assert re.search(r"nes_samples +8 +assignments a search step", printed)
+    assert re.search(r"nes_samples +8 +integer +assignments a search step", printed)
     assert "presets: paper" in printed
+
+
+def test_describing_a_suite_touches_no_data(capsys: pytest.CaptureFixture[str]) -> None:
+    assert status("describe", "--suite", "table") == 0
+    printed = capsys.readouterr().out
+    assert re.search(r"path +needed +text", printed)
+    assert "column with paths of images" in printed
+    assert "mtl run --suite table --set suite.path=VALUE" in printed
 
 
 def grid(assignment: Assignment, width: int = 80) -> list[str]:

@@ -100,7 +100,7 @@ baseline: nobody
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (("seeds: [3, 1]", "seeds: 0"), "seeds should be at least 1"),
+        (("seeds: [3, 1]", "seeds: 0"), "seeds should be from 1 to 10000"),
         (("device: cpu", "device: cuda:1"), "--gpus-per-run"),
         (("  - soft\n", "  - 7\n"), "strategies.0 should be a name, or a mapping with a name"),
         (("as: quick, learning_rate: 0.5", "as: quick"), "have the same config"),

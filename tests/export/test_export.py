@@ -255,7 +255,8 @@ def test_what_is_more_than_a_backbone_is_a_program_only(tmp_path: Path) -> None:
 
 
 def test_folders_of_tasks_are_different() -> None:
-    names = ["a/b", "a b", "c", "..", "A_b"]
+    names = ["a/b", "a b", "c", "..", "A_b", "a_b", "a_b-0", "x" * 300, "x" * 299 + "y", "é", "è"]
     folders = [folder_name(names, number) for number in range(len(names))]
     assert len({name.lower() for name in folders}) == len(names)
-    assert all(re.fullmatch(r"[\w-]+", name) for name in folders)
+    assert all(re.fullmatch(r"[\w-]{1,100}", name) for name in folders)
+    assert folder_name(["kind"], 0) == "kind"

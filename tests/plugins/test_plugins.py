@@ -288,6 +288,10 @@ def test_timm_models_are_backbones_and_plugins_come_first() -> None:
     assert plugins.backbone("resnet18") is nn.Identity
     with pytest.raises(UnknownNameError, match="did you mean 'convnext_tiny'"):
         plugins.backbone("convnext_tny")
+    assert plugins.backbone("resnet10t.c3_in1k") is None
+    for name, near in (("resnet10t.c3_1k", "resnet10t.c3_in1k"), ("resnet10t.", "resnet10t")):
+        with pytest.raises(UnknownNameError, match=f"did you mean '{near}'"):
+            plugins.backbone(name)
 
 
 def make_suite(*, size: int, classes: tuple[int, ...] = (2,)) -> Suite:

@@ -1,0 +1,119 @@
+"""What stands in a terminal: texts as they are, and tables that fit.
+
+Names come from data and plugins. Nothing in them is taken as markup or as an emoji's code, and
+control characters, with which a text could move the cursor or change the terminal's title, are
+written out instead of sent.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, Group, RenderableType
+from rich.segment import Segment
+from rich.table import Table
+from rich.text import Text
+
+# C0 but for the line end, DEL, C1; and what turns the direction of the text that follows
+_CONTROLS = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+_FLEXIBLE = 24  # columns that a column of prose should have at least
+_GAP = 2
+
+
+class PlainConsole(Console):
+    """A console that shows every text as it is."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(highlight=False, markup=False, emoji=False, **options)
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterable[Segment]:
+        """Rich's own, with control characters of texts written out."""
+        for segment in super().render(renderable, options):
+            if segment.control or not _CONTROLS.search(segment.text):
+                yield segment
+            else:
+                yield Segment(printable(segment.text), segment.style)
+
+
+def printable(text: str) -> str:
+    """A text with its control characters written out, e.g. ``\\x1b`` for an escape."""
+    return _CONTROLS.sub(lambda found: found.group().encode("unicode_escape").decode(), text)
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of :func:`fitted_table`.
+
+    Args:
+        name: its heading.
+        right: whether it holds numbers.
+        importance: 0: always shown; of the others the highest numbers go first where the
+            terminal is narrow.
+        prose: it may be folded at its words; other columns never are.
+        style: of its cells.
+    """
+
+    name: str
+    right: bool = False
+    importance: int = 0
+    prose: bool = False
+    style: str = ""
+
+
+def fitted_table(
+    columns: Sequence[Column], rows: Sequence[Sequence[str | Text]], width: int, **options: Any
+) -> RenderableType:
+    """A table no wider than ``width`` in which names and numbers are whole.
+
+    Columns that do not fit are left out, the least important ones first, and named below. Where
+    even the most important ones do not fit, their names are folded.
+
+    Args:
+        columns: from left to right.
+        rows: with a cell for every column.
+        width: of the terminal.
+        options: of :class:`rich.table.Table`.
+    """
+    widths = [_natural(column, [row[n] for row in rows]) for n, column in enumerate(columns)]
+    shown = list(range(len(columns)))
+    left_out: list[int] = []
+    while _total(widths, shown) > width:
+        least = max(shown, key=lambda n: (columns[n].importance, n))
+        if columns[least].importance == 0:
+            break
+        shown.remove(least)
+        left_out.append(least)
+    fits = _total(widths, shown) <= width
+    table = Table(box=None, pad_edge=False, header_style="bold", **options)
+    for n in shown:
+        column = columns[n]
+        justify: Literal["right", "left"] = "right" if column.right else "left"
+        whole = fits and not column.prose
+        table.add_column(
+            Text(column.name), justify=justify, style=column.style, no_wrap=whole,
+            overflow="fold", min_width=widths[n] if whole else None,
+        )  # fmt: skip
+    for row in rows:
+        table.add_row(*(_as_text(row[n]) for n in shown))
+    if not left_out:
+        return table
+    names = ", ".join(" ".join(columns[n].name.split()) for n in sorted(left_out))
+    return Group(table, Text(f"left out, as the terminal is narrow: {names}", style="dim"))
+
+
+def _total(widths: Sequence[int], shown: Sequence[int]) -> int:
+    return sum(widths[n] for n in shown) + _GAP * (len(shown) - 1)
+
+
+def _natural(column: Column, cells: Iterable[str | Text]) -> int:
+    texts = [column.name, *(str(cell) for cell in cells)]
+    widest = max(cell_len(line) for text in texts for line in (text.split("\n") or [""]))
+    return min(widest, max(_FLEXIBLE, cell_len(column.name))) if column.prose else widest
+
+
+def _as_text(cell: str | Text) -> Text:
+    return cell if isinstance(cell, Text) else Text(cell)
