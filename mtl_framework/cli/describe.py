@@ -55,6 +55,8 @@ def describe(
     if backbone is None and (config is None or strategy or suite or observer):
         return
 
+    from ..runs.resolve import resolve
+
     flags: dict[str, Any] = {"backbone": backbone, "strategy": strategy, "suite": suite}
     layers = options.layers_of(config, flags)
     complete = resolve(plugins, layers, options.settings_of(settings)).config
