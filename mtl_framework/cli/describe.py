@@ -40,7 +40,7 @@ def describe(
     Options are read from the plugin alone: no data is looked at. A backbone is built, for inputs
     of the shape that is given, or of the suite's; so are those of a config file.
     """
-    if backbone is strategy is suite is observer is config is None:
+    if all(value is None for value in (backbone, strategy, suite, observer, config)):
         raise MtlError(
             "describe needs --strategy NAME, --suite NAME, --observer NAME or --backbone NAME"
         )

@@ -72,7 +72,7 @@ def grid_table(tracked: Sequence[Tracked], width: int, most: int | None = None) 
         Column("test error", right=True, importance=2),
     ]
     shown = sorted(tracked, key=lambda item: _ORDER.index(item.state))[:most]
-    rows = []
+    rows: list[list[str | Text]] = []
     for item in tracked if most is None or len(tracked) <= most else shown:
         total, result = item.cell.config.iterations, item.status.result
         rows.append(

@@ -36,7 +36,7 @@ def analysis_table(analysis: Analysis, width: int) -> RenderableType:
         Column("seconds", right=True, importance=6),
         Column("MiB", right=True, importance=7),
     ]
-    rows = []
+    rows: list[list[str | Text]] = []
     for row in analysis.rows:
         mean, delta = with_sd(row.error_mean), with_sd(row.delta_m, signed=True)
         style = "bold" if row.best else ""

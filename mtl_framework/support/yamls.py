@@ -45,12 +45,16 @@ class _Loader(yaml.SafeLoader):
         self._depth += 1
         self._entries += 1
         if self._depth > MOST_DEPTH:
-            self.refuse(self.peek_event().start_mark, f"nested more than {MOST_DEPTH} levels deep")
+            self.refuse(self._mark(), f"nested more than {MOST_DEPTH} levels deep")
         if self._entries > MOST_ENTRIES:
-            self.refuse(self.peek_event().start_mark, f"more than {MOST_ENTRIES:,} entries")
+            self.refuse(self._mark(), f"more than {MOST_ENTRIES:,} entries")
         found = super().compose_node(parent, index)
         self._depth -= 1
         return found
+
+    def _mark(self) -> yaml.Mark:
+        mark: yaml.Mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
+        return mark
 
     def refuse(self, mark: yaml.Mark, reason: str) -> None:
         """Stop at a place.
