@@ -40,6 +40,7 @@ def analysis_table(analysis: Analysis, width: int) -> RenderableType:
     for row in analysis.rows:
         mean, delta = with_sd(row.error_mean), with_sd(row.delta_m, signed=True)
         style = "bold" if row.best else ""
+        figures: list[str | Text]
         if group.mixed:
             figures = [*(with_sd(row.per_task.get(task)) for task in shown), Text(delta, style)]
         else:
