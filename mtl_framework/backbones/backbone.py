@@ -38,19 +38,25 @@ class Recipe:
         pretrained = self.pretrained if pretrained is None else pretrained
         try:
             if self.factory is not None:
-                return self.factory(num_classes=num_classes, **self.args)
+                return _module(self.name, self.factory(num_classes=num_classes, **self.args))
             model = timm.create_model(
                 self.name, pretrained=pretrained, num_classes=num_classes, **self.args
             )
         except MtlError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             reason = " ".join(str(error).split()) or type(error).__name__
             shown = ", ".join(f"{key}={value}" for key, value in self.args.items())
             raise MtlError(f"backbone {self.name!r} ({shown}) cannot be built: {reason}") from error
         for change in self.surgery:
             SURGERY[change](model, self.name)
         return model
+
+
+def _module(name: str, made: object) -> nn.Module:
+    if not isinstance(made, nn.Module):
+        raise MtlError(f"backbone {name!r} should be a torch module, found {type(made).__name__}")
+    return made
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
-from ..runs.resolve import Layer, Setting, parse_setting, read_file
+from ..runs.resolve import Layer, read_file
+from ..runs.settings import Setting, parse_setting
 
 Strategy = Annotated[
     str | None, typer.Option("--strategy", help="How tasks share weights: `mtl list strategies`.")

@@ -2,7 +2,7 @@
 
 import inspect
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Literal
 
 import pluggy
@@ -34,37 +34,56 @@ def implementations(plugin: object) -> list[tuple[str, pluggy.HookImpl]]:
     return [(caller.name, found) for caller in callers for found in caller.get_hookimpls()]
 
 
-def check_hooks(plugin: object, specified: Mapping[str, Collection[str]]) -> Iterator[str]:
-    """Small faults of a plugin's hooks.
+def check_hooks(plugin: object, manager: pluggy.PluginManager) -> Iterator[str]:
+    """Small faults of a plugin's hooks; pluggy judges, and what it refuses is named here.
 
     Args:
         plugin: a module or another object.
-        specified: arguments of every hook that there is.
+        manager: knows the hooks that there are, and has no plugin yet.
 
     Raises:
         LeftOutError: if it has no hook, or one that cannot be called.
     """
-    found = implementations(plugin)
-    marked = {hook for hook, _ in found}
-    unmarked = [h for h in specified if h not in marked and callable(getattr(plugin, h, None))]
-    if not found:
+    specified = {
+        name: caller.spec.argnames
+        for name, caller in vars(manager.hook).items()
+        if caller.spec is not None
+    }
+    marked = implementations(plugin)
+    hooks = {hook for hook, _ in marked}
+    unmarked = [h for h in specified if h not in hooks and callable(getattr(plugin, h, None))]
+    if not marked:
         missing = f" (here {', '.join(unmarked)})" if unmarked else ""
         raise LeftOutError(f"it has no hook: functions need the mark {_MARK}{missing}")
-    for hook, implementation in found:
-        if hook not in specified:
-            if not implementation.optionalhook:
-                near = nearest(hook, specified)
-                yield f"there is no hook {hook!r}" + (f"; did you mean {near!r}?" if near else "")
-            continue
+    for hook, implementation in marked:
         if implementation.wrapper or implementation.hookwrapper:
             raise LeftOutError(f"{hook} is a wrapper, but plugins are called one by one")
-        allowed = specified[hook]
+    try:
+        manager.register(plugin, "examined")
+    except pluggy.PluginValidationError as error:
+        raise LeftOutError(_misuse(marked, specified) or reason_of(error)) from error
+    try:
+        manager.check_pending()
+    except pluggy.PluginValidationError:
+        for hook, implementation in marked:
+            if hook not in specified and not implementation.optionalhook:
+                near = nearest(hook, specified)
+                yield f"there is no hook {hook!r}" + (f"; did you mean {near!r}?" if near else "")
+    for hook in unmarked:
+        yield f"{hook} needs the mark {_MARK}"
+
+
+def _misuse(
+    marked: Iterable[tuple[str, pluggy.HookImpl]], specified: Mapping[str, Collection[str]]
+) -> str:
+    """Which argument of which hook does not exist."""
+    for hook, implementation in marked:
+        allowed = specified.get(hook, implementation.argnames)
         for argument in implementation.argnames:
             if argument not in allowed:
                 takes = f"can take {', '.join(allowed)}" if allowed else "takes no argument"
-                raise LeftOutError(f"{hook} {takes}; found {argument!r}")
-    for hook in unmarked:
-        yield f"{hook} needs the mark {_MARK}"
+                return f"{hook} {takes}; found {argument!r}"
+    return ""
 
 
 def misnomer(name: object) -> str:
@@ -92,6 +111,8 @@ def misfit(kind: Kind, value: object) -> str:
     config: object = value.Config
     if not (isinstance(config, type) and issubclass(config, StrategyConfig)):
         return "should have a Config that is a subclass of StrategyConfig"
+    if not isinstance(value.presets, Mapping) or not all(isinstance(n, str) for n in value.presets):
+        return "should have presets that are mappings of a config's keys, by name"
     if "name" in config.model_fields:
         return "should have no option 'name': that key holds the strategy's own name"
     return ""

@@ -3,18 +3,16 @@
 import functools
 import importlib
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from importlib.metadata import EntryPoint
 from typing import TYPE_CHECKING, Any
 
-import pluggy
-
 from ..support.errors import MtlError, UnknownNameError
-from . import hookspecs
-from .checks import Kind, LeftOutError, check_hooks, implementations, misfit, misnomer, reason_of
-from .entry_points import GROUP, distribution_of, import_module_of, installed, normalized
+from .checks import Kind, LeftOutError, misfit, reason_of
+from .contributions import Contribution, PluginProblem, Source, examine, specified_hooks
+from .entry_points import distribution_of, import_module_of, installed, normalized
+from .guard import Guard, exception_of
 
 if TYPE_CHECKING:
     from torch import nn
@@ -23,50 +21,9 @@ if TYPE_CHECKING:
     from ..strategies.strategy import Strategy
     from .options import NamedOptions
 
-_HOOKS: dict[Kind, str] = {
-    "strategy": "mtl_strategies",
-    "backbone": "mtl_backbones",
-    "suite": "mtl_suites",
-    "observer": "mtl_observers",
-}
-
 
 class PluginWarning(UserWarning):
     """A plugin, or a part of it, is left out."""
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where something comes from: a plugin and the distribution that installed it."""
-
-    plugin: str
-    distribution: str
-
-    def __str__(self) -> str:
-        return f"plugin {self.plugin!r} of {self.distribution}"
-
-
-@dataclass(frozen=True)
-class PluginProblem:
-    """Why a plugin, or one name that it contributes, is left out."""
-
-    plugin: str
-    distribution: str
-    reason: str
-    missing: tuple[Kind, str] | None = None
-
-    def __str__(self) -> str:
-        return f"{Source(self.plugin, self.distribution)}: {self.reason}"
-
-
-@dataclass(frozen=True)
-class Contribution:
-    """A named strategy, backbone or suite: a class or factory, or ``"module:name"`` of one."""
-
-    kind: Kind
-    name: str
-    value: Any
-    source: Source
 
 
 class Plugins:
@@ -84,10 +41,10 @@ class Plugins:
     def __init__(self, on_problem: Callable[[PluginProblem], None] | None = None) -> None:
         self.problems: list[PluginProblem] = []
         self._on_problem = on_problem or _warn
-        self._manager = pluggy.PluginManager(GROUP)
-        self._manager.add_hookspecs(hookspecs)
+        self._manager = specified_hooks()
         self._contributions: dict[tuple[Kind, str], Contribution] = {}
         self._installed: dict[str, Source] = {}
+        self._guards: dict[str, Guard] = {}
 
     @classmethod
     def load(cls, on_problem: Callable[[PluginProblem], None] | None = None) -> "Plugins":
@@ -101,7 +58,7 @@ class Plugins:
         source = Source(entry.name, distribution_of(entry))
         try:
             module = import_module_of(entry)
-            contributions, problems = self._examine(module, source)
+            contributions, problems = examine(module, source, self._contributions)
         except LeftOutError as error:
             self._report(PluginProblem(source.plugin, source.distribution, str(error)))
             return
@@ -125,7 +82,7 @@ class Plugins:
         if self._manager.has_plugin(name) or self._manager.is_registered(plugin):
             raise MtlError(f"{source}: it is registered already")
         try:
-            contributions, problems = self._examine(plugin, source)
+            contributions, problems = examine(plugin, source, self._contributions)
         except LeftOutError as error:
             raise MtlError(f"{source}: {error}") from error
         if problems:
@@ -190,15 +147,28 @@ class Plugins:
             raise self._unknown("suite", name, self.names("suite"))
         factory: Callable[..., Suite] = self.resolved(found)
 
+        guard = self.guard("suite", name)
+
         @functools.wraps(factory)
         def build(**options: Any) -> Suite:
-            suite = factory(**check_arguments(factory, options, ("suite",)))
+            checked = check_arguments(factory, options, ("suite",))
+            with guard("the suite's factory"):
+                suite = factory(**checked)
             if not isinstance(suite, Suite):
                 kind = type(suite).__name__
                 raise MtlError(f"suite {name!r} of {found.source} should be a Suite, found {kind}")
             return suite
 
         return build
+
+    def guard(self, kind: Kind, name: str) -> Guard:
+        """What calls the code of a contributed strategy, backbone, suite or observer."""
+        source = self._contributions[kind, name].source
+
+        def tell(text: str) -> None:
+            self._report(PluginProblem(source.plugin, source.distribution, text))
+
+        return Guard(f"{kind} {name!r} of {source}", tell)
 
     def observer(self, name: str) -> Callable[..., object]:
         """The factory of that observer: a function of its options, not checked yet.
@@ -234,7 +204,7 @@ class Plugins:
             module, _, attribute = value.partition(":")
             try:
                 value = getattr(importlib.import_module(module), attribute)
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 raise MtlError(f"{what} cannot be imported: {reason_of(error)}") from error
         wrong = misfit(found.kind, value)
         if wrong:
@@ -252,13 +222,14 @@ class Plugins:
         implementations = getattr(self._manager.hook, hook).get_hookimpls()
         for implementation in reversed(implementations):  # pluggy's order: the last one first
             try:
-                implementation.function(*(values[name] for name in implementation.argnames))
+                with self._guard_of(implementation.plugin_name)(hook):
+                    implementation.function(*(values[name] for name in implementation.argnames))
             except Exception as error:
                 source = self._installed.get(implementation.plugin_name)
                 if source is None:
                     raise
                 self._manager.unregister(implementation.plugin)
-                reason = f"{hook} raised {reason_of(error)}; it gets no further calls"
+                reason = f"{hook} raised {reason_of(exception_of(error))}; it gets no further calls"
                 self._report(PluginProblem(source.plugin, source.distribution, reason))
 
     @contextmanager
@@ -275,7 +246,9 @@ class Plugins:
         with ExitStack() as stack:
             for position, named in enumerate(wanted):
                 factory, key = self.observer(named.name), ("observers", str(position))
-                observer = factory(**check_arguments(factory, named.options, key))
+                options = check_arguments(factory, named.options, key)
+                with self.guard("observer", named.name)("the observer's factory"):
+                    observer = factory(**options)
                 source = self._contributions["observer", named.name].source
                 label = f"observer {position}: {named.name}"
                 self._manager.register(observer, label)
@@ -304,66 +277,33 @@ class Plugins:
         for implementation in reversed(getattr(self._manager.hook, hook).get_hookimpls()):
             source = self._installed.get(implementation.plugin_name)
             try:
-                given = implementation.function(*(values[n] for n in implementation.argnames))
-                if isinstance(given, Iterator):  # which raises only when it is asked
-                    given = list(given)
+                with self._guard_of(implementation.plugin_name)(hook):
+                    given = implementation.function(*(values[n] for n in implementation.argnames))
+                    if isinstance(given, Iterator):  # which raises only when it is asked
+                        given = list(given)
             except Exception as error:
                 if source is None:
                     raise
-                on_failure(f"{source}: {hook} raised {reason_of(error)}")
+                on_failure(f"{source}: {hook} raised {reason_of(exception_of(error))}")
                 continue
             if given is not None:
                 found.append((source or Source(implementation.plugin_name, "this program"), given))
         return found
 
+    def _guard_of(self, plugin_name: str) -> Guard:
+        """Guard calls of a registered plugin's observing hooks; kept, so that it tells once."""
+        if plugin_name not in self._guards:
+            source = self._installed.get(plugin_name) or Source(plugin_name, "this program")
+
+            def tell(text: str) -> None:
+                self._report(PluginProblem(source.plugin, source.distribution, text))
+
+            self._guards[plugin_name] = Guard(str(source), tell)
+        return self._guards[plugin_name]
+
     def _report(self, problem: PluginProblem) -> None:
         self.problems.append(problem)
         self._on_problem(problem)
-
-    # -- examining -----------------------------------------------------------------------------
-
-    def _examine(
-        self, plugin: object, source: Source
-    ) -> tuple[list[Contribution], list[PluginProblem]]:
-        """What a plugin contributes, and what is wrong with single parts of it.
-
-        Raises:
-            LeftOutError: if nothing of it should be used.
-        """
-        problems: list[PluginProblem] = []
-
-        def problem(reason: str, missing: tuple[Kind, str] | None = None) -> None:
-            problems.append(PluginProblem(source.plugin, source.distribution, reason, missing))
-
-        specified = {name: caller.spec for name, caller in vars(self._manager.hook).items()}
-        for reason in check_hooks(
-            plugin, {name: spec.argnames for name, spec in specified.items() if spec is not None}
-        ):
-            problem(reason)
-        contributions: dict[tuple[Kind, str], Contribution] = {}
-        hooks = {hook: kind for kind, hook in _HOOKS.items()}
-        for hook, implementation in implementations(plugin):
-            if hook not in hooks:
-                continue
-            kind = hooks[hook]
-            try:
-                given = implementation.function()
-            except Exception as error:
-                problem(f"{hook} raised {reason_of(error)}")
-                continue
-            if given is not None and not isinstance(given, Mapping):
-                problem(f"{hook} should return a mapping, found {type(given).__name__}")
-                continue
-            for name, value in (given or {}).items():
-                wrong = misnomer(name) or misfit(kind, value)
-                if wrong:
-                    problem(f"{kind} {name!r} {wrong}", (kind, str(name)))
-                elif (kind, name) in self._contributions:
-                    holder = self._contributions[kind, name].source
-                    problem(f"{kind} name {name!r} is taken by {holder}", (kind, name))
-                else:
-                    contributions[kind, name] = Contribution(kind, name, value, source)
-        return list(contributions.values()), problems
 
 
 def _warn(problem: PluginProblem) -> None:

@@ -7,18 +7,21 @@ loading and comparisons all come here.
 """
 
 import copy
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic_core import PydanticSerializationError, to_jsonable_python
+
+from ..plugins.guard import Guard
 from ..plugins.options import NamedOptions
 from ..support.arguments import complete_arguments
 from ..support.errors import MtlError, UnknownNameError
 from ..support.validation import KeyPath, Locate, dotted, shortened, shown, unknown_key, validated
-from ..support.yamls import parse_scalar, read_yaml
+from ..support.yamls import read_yaml
 from .config import RunConfig
+from .settings import Setting
 
 if TYPE_CHECKING:
     from ..plugins.manager import Plugins
@@ -43,14 +46,6 @@ class Layer:
     lines: Mapping[KeyPath, int] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Setting:
-    """One ``--set key=value``; ``key`` is split at its dots."""
-
-    key: KeyPath
-    value: Any
-
-
 def read_file(path: Path) -> Layer:
     """A config file.
 
@@ -61,51 +56,32 @@ def read_file(path: Path) -> Layer:
     return Layer(values, str(path), lines)
 
 
-_PART = re.compile(r"""\s*(?:"((?:[^"\\]|\\.)*)"|'([^']*)'|([^.="'][^.=]*))\s*([.=])""")
-
-
-def parse_setting(text: str) -> Setting:
-    """``key=value``, the value in YAML: ``samples=4``, ``backbone.shared=[stem,layer1.0]``.
-
-    A part of the key stands in quotes where it has a dot or an equals sign itself:
-    ``suite.kinds."height.cm"=number``; within double quotes, ``\\"`` is a quote.
-
-    Raises:
-        MtlError: if there is no key, or the value is not YAML.
-    """
-    parts: list[str] = []
-    position = 0
-    while True:
-        found = _PART.match(text, position)
-        if found is None:
-            raise MtlError(
-                f"--set should be key=value, found {shortened(text)!r}; a name with dots stands in "
-                "quotes: 'suite.kinds.\"a.b\"=number'"
-            )
-        double, single, plain, end = found.groups()
-        if double is not None:
-            parts.append(re.sub(r"\\(.)", r"\1", double))
-        else:
-            parts.append(single if single is not None else plain.strip())
-        position = found.end()
-        if end == "=":
-            break
-    return Setting(tuple(parts), parse_scalar(text[position:], f"--set {dotted(parts)}"))
-
-
 @dataclass(frozen=True)
 class ResolvedConfig:
     """A complete configuration, and what the strategy's name in it stands for.
 
     Args:
         config: complete, as ``config.yaml`` says it.
-        strategy: the class that the config names.
+        strategy_class: the class that the config names.
         options: the strategy's own, as its ``Config`` has them.
+        guard: calls the code of the strategy's plugin.
     """
 
     config: RunConfig
-    strategy: "type[Strategy]"
+    strategy_class: "type[Strategy]"
     options: "StrategyConfig"
+    guard: Guard = field(compare=False)
+
+    def strategy(self, options: "StrategyConfig", seed: int) -> "Strategy":
+        """A strategy that has built nothing yet; what goes wrong in its code names its plugin.
+
+        Args:
+            options: of the strategy.
+            seed: of its generators.
+        """
+        from .guarded import guarded_strategy
+
+        return guarded_strategy(self.strategy_class, options, seed, self.guard)
 
 
 def resolve(
@@ -155,18 +131,21 @@ def resolve(
         return ""
 
     config = validated(RunConfig, values, locate=locate)
-    options = validated(strategy.Config, config.strategy.options, ("strategy",), locate)
+    guard = plugins.guard("strategy", strategy_name)
+    with guard("Config"):
+        options = validated(strategy.Config, config.strategy.options, ("strategy",), locate)
+        plain = options.model_dump(mode="json")
     plugins.backbone(config.backbone.name)  # an unknown name should be told before any work
     complete = {
-        **config.model_dump(mode="json"),
-        "strategy": {"name": strategy_name, **options.model_dump(mode="json")},
+        **plain_values(config.model_dump(), "the config"),
+        "strategy": {"name": strategy_name, **plain},
         "suite": _completed(config.suite, plugins.suite, ("suite",), locate),
         "observers": [
             _completed(observer, plugins.observer, ("observers", str(position)), locate)
             for position, observer in enumerate(config.observers)
         ],
     }
-    return ResolvedConfig(validated(RunConfig, complete), strategy, options)
+    return ResolvedConfig(validated(RunConfig, complete), strategy, options, guard)
 
 
 def resolved(config: RunConfig | ResolvedConfig, plugins: "Plugins") -> ResolvedConfig:
@@ -189,6 +168,19 @@ def completed(saved: Mapping[str, Any], plugins: "Plugins") -> Mapping[str, Any]
         return resolve(plugins, [Layer(saved)]).config.model_dump(mode="json")
     except MtlError:
         return saved
+
+
+def plain_values(values: Any, where: str) -> Any:
+    """Values as a config file holds them: text, numbers, lists and mappings.
+
+    Raises:
+        MtlError: if one of them is something else, or contains itself.
+    """
+    try:
+        return to_jsonable_python(values)
+    except (PydanticSerializationError, ValueError, RecursionError) as error:
+        reason = " ".join(str(error).split())
+        raise MtlError(f"{where} holds what no config file can: {shortened(reason)}") from error
 
 
 def _completed(
@@ -249,7 +241,10 @@ def _preset(
     if preset not in strategy.presets:
         raise UnknownNameError("preset", preset, strategy.presets, f"of strategy {name!r}")
     source = f"preset {preset!r} of strategy {name!r}"
-    layer = _normalized(Layer(strategy.presets[preset], source))
+    values = strategy.presets[preset]
+    if not isinstance(values, Mapping):
+        raise MtlError(f"{source} should be a mapping of a config's keys, found {shown(values)}")
+    layer = _normalized(Layer(plain_values(values, source), source))
     if layer.values.get("strategy", {}).get("name", name) != name:
         raise MtlError(f"{source} is for strategy {layer.values['strategy']['name']!r}")
     return layer

@@ -1,6 +1,6 @@
 """What the host holds a strategy to, with messages that name it."""
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 
 import torch
 
@@ -78,6 +78,7 @@ class Steps:
                 "optimize should yield for as long as it is asked"
             ) from None
         if isinstance(step, Step) and isinstance(step.loss, torch.Tensor) and step.loss.numel():
+            self._check_metrics(step.metrics)
             return step
         found = f"Step(loss={step.loss!r})" if isinstance(step, Step) else repr(step)
         raise MtlError(
@@ -85,6 +86,30 @@ class Steps:
             "with a tensor of at least one number"
         )
 
+    def _check_metrics(self, metrics: object) -> None:
+        if not isinstance(metrics, Mapping):
+            raise MtlError(
+                f"strategy {self._name!r} yielded metrics that are no mapping of numbers by name, "
+                f"found {type(metrics).__name__}"
+            )
+        for name, value in metrics.items():
+            if not isinstance(name, str) or not _is_number(value):
+                raise MtlError(
+                    f"strategy {self._name!r} yielded the metric {name!r} that is no number or "
+                    f"tensor of numbers, found {type(value).__name__}"
+                )
+
     def close(self) -> None:
         """End the loop; what the strategy does in ``finally`` happens now."""
         self._loop.close()
+
+
+def _is_number(value: object) -> bool:
+    if isinstance(value, torch.Tensor):
+        return not value.is_complex()
+    kind = getattr(getattr(value, "dtype", None), "kind", None)  # numpy's
+    if kind is not None:
+        return kind in "biuf"
+    if isinstance(value, list | tuple):
+        return all(map(_is_number, value))
+    return isinstance(value, bool | int | float)

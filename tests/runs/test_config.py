@@ -14,7 +14,8 @@ from mtl_framework.plugins.hookspecs import hookimpl
 from mtl_framework.plugins.manager import Plugins
 from mtl_framework.runs import resolve as resolving
 from mtl_framework.runs.config import RunConfig, dump
-from mtl_framework.runs.resolve import Layer, parse_setting, read_file
+from mtl_framework.runs.resolve import Layer, read_file
+from mtl_framework.runs.settings import parse_setting
 from mtl_framework.strategies.strategy import Strategy, StrategyConfig
 from mtl_framework.support.errors import MtlError
 from mtl_framework.support.validation import validated
@@ -311,7 +312,7 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
 def test_a_resolved_config_is_not_completed_again(plugins: Plugins) -> None:
     first = resolving.resolve(plugins, [layer(preset="paper")])
     assert resolving.resolved(first, plugins) is first
-    assert (first.strategy, type(first.options)) == (Soup, SoupConfig)
+    assert (first.strategy_class, type(first.options)) == (Soup, SoupConfig)
     assert first.options.model_dump(mode="json") == first.config.strategy.options
     again = resolving.resolved(first.config, plugins)
     assert again == first

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from support.tiny import TinyPlugins, start
 
 from mtl_framework.compare.config import read_comparison
-from mtl_framework.runs.resolve import Layer, parse_setting, read_file, resolve
+from mtl_framework.runs.resolve import Layer, read_file, resolve
+from mtl_framework.runs.settings import parse_setting
 from mtl_framework.support.arguments import check_arguments
 from mtl_framework.support.errors import MtlError
 from mtl_framework.support.validation import dotted

@@ -1,0 +1,110 @@
+"""What plugins contribute by name, what is wrong with it, and where it comes from."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pluggy
+
+from . import hookspecs
+from .checks import Kind, check_hooks, implementations, misfit, misnomer, reason_of
+from .entry_points import GROUP
+from .guard import Guard, exception_of
+
+_KINDS: dict[str, Kind] = {
+    "mtl_strategies": "strategy",
+    "mtl_backbones": "backbone",
+    "mtl_suites": "suite",
+    "mtl_observers": "observer",
+}
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where something comes from: a plugin and the distribution that installed it."""
+
+    plugin: str
+    distribution: str
+
+    def __str__(self) -> str:
+        return f"plugin {self.plugin!r} of {self.distribution}"
+
+
+@dataclass(frozen=True)
+class PluginProblem:
+    """Why a plugin, or one name that it contributes, is left out."""
+
+    plugin: str
+    distribution: str
+    reason: str
+    missing: tuple[Kind, str] | None = None
+
+    def __str__(self) -> str:
+        return f"{Source(self.plugin, self.distribution)}: {self.reason}"
+
+
+@dataclass(frozen=True)
+class Contribution:
+    """A named strategy, backbone or suite: a class or factory, or ``"module:name"`` of one."""
+
+    kind: Kind
+    name: str
+    value: Any
+    source: Source
+
+
+Taken = Mapping[tuple[Kind, str], Contribution]
+
+
+def specified_hooks() -> pluggy.PluginManager:
+    """A manager that knows the hooks and has no plugin yet."""
+    manager = pluggy.PluginManager(GROUP)
+    manager.add_hookspecs(hookspecs)
+    return manager
+
+
+def examine(
+    plugin: object, source: Source, taken: Taken
+) -> tuple[list[Contribution], list[PluginProblem]]:
+    """What a plugin contributes, and what is wrong with single parts of it.
+
+    Args:
+        plugin: a module or another object with hooks.
+        source: where it comes from.
+        taken: what other plugins contribute; their names stay theirs.
+
+    Raises:
+        LeftOutError: if nothing of it should be used.
+    """
+    problems: list[PluginProblem] = []
+
+    def problem(reason: str, missing: tuple[Kind, str] | None = None) -> None:
+        problems.append(PluginProblem(source.plugin, source.distribution, reason, missing))
+
+    for reason in check_hooks(plugin, specified_hooks()):
+        problem(reason)
+    found: dict[tuple[Kind, str], Contribution] = {}
+    guard = Guard("the plugin", problem)
+    for hook, implementation in implementations(plugin):
+        if hook not in _KINDS:
+            continue
+        kind = _KINDS[hook]
+        try:
+            with guard(hook):
+                given = implementation.function()
+        except Exception as error:
+            problem(f"{hook} raised {reason_of(exception_of(error))}")
+            continue
+        if given is not None and not isinstance(given, Mapping):
+            problem(f"{hook} should return a mapping, found {type(given).__name__}")
+            continue
+        for name, value in (given or {}).items():
+            wrong = misnomer(name) or misfit(kind, value)
+            if wrong:
+                problem(f"{kind} {name!r} {wrong}", (kind, str(name)))
+            elif (kind, name) in taken:
+                holder = taken[kind, name].source
+                problem(f"{kind} name {name!r} is taken by {holder}", (kind, name))
+            else:
+                found[kind, name] = Contribution(kind, name, value, source)
+    return list(found.values()), problems

@@ -1,0 +1,48 @@
+"""Single keys of a config, as ``--set`` gives them."""
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from ..support.errors import MtlError
+from ..support.validation import KeyPath, dotted, shortened
+from ..support.yamls import parse_scalar
+
+_PART = re.compile(r"""\s*(?:"((?:[^"\\]|\\.)*)"|'([^']*)'|([^.="'][^.=]*))\s*([.=])""")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One ``--set key=value``; ``key`` is split at its dots."""
+
+    key: KeyPath
+    value: Any
+
+
+def parse_setting(text: str) -> Setting:
+    """``key=value``, the value in YAML: ``samples=4``, ``backbone.shared=[stem,layer1.0]``.
+
+    A part of the key stands in quotes where it has a dot or an equals sign itself:
+    ``suite.kinds."height.cm"=number``; within double quotes, ``\\"`` is a quote.
+
+    Raises:
+        MtlError: if there is no key, or the value is not YAML.
+    """
+    parts: list[str] = []
+    position = 0
+    while True:
+        found = _PART.match(text, position)
+        if found is None:
+            raise MtlError(
+                f"--set should be key=value, found {shortened(text)!r}; a name with dots stands in "
+                "quotes: 'suite.kinds.\"a.b\"=number'"
+            )
+        double, single, plain, end = found.groups()
+        if double is not None:
+            parts.append(re.sub(r"\\(.)", r"\1", double))
+        else:
+            parts.append(single if single is not None else plain.strip())
+        position = found.end()
+        if end == "=":
+            break
+    return Setting(tuple(parts), parse_scalar(text[position:], f"--set {dotted(parts)}"))
