@@ -8,7 +8,8 @@ from rich.text import Text
 from ..support.terminal import PlainConsole
 
 if TYPE_CHECKING:
-    from ..plugins.manager import PluginProblem, Plugins
+    from ..plugins.contributions import PluginProblem
+    from ..plugins.manager import Plugins
 
 
 def stdout() -> PlainConsole:

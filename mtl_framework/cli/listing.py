@@ -13,7 +13,8 @@ from .console import load_plugins, say_warning, stdout
 
 if TYPE_CHECKING:
     from ..plugins.checks import Kind
-    from ..plugins.manager import Contribution, Plugins
+    from ..plugins.contributions import Contribution
+    from ..plugins.manager import Plugins
 
 app = typer.Typer(help="List strategies, backbones, suites, observers or plugins.")
 

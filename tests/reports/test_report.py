@@ -21,7 +21,8 @@ from mtl_framework import RunRecord, hookimpl
 from mtl_framework.cli import main
 from mtl_framework.compare.find import find
 from mtl_framework.plotting import ReportFigure
-from mtl_framework.plugins.manager import Plugins, Source
+from mtl_framework.plugins.contributions import Source
+from mtl_framework.plugins.manager import Plugins
 from mtl_framework.reports.analysis import Analysis, analyse
 from mtl_framework.reports.assignments import (
     assignments_of,
