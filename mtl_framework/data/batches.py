@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Int64
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from ..support.errors import MtlError
@@ -14,6 +14,29 @@ from .images import RAW, ImageNormalization, prepare
 from .samplers import Draw, LaneOrder, Order, ShuffledOrder
 from .streaming import Rows, Stream
 from .tasks import Examples, Suite, Task
+
+
+@dataclass(frozen=True)
+class LabelledRows:
+    """The rows of a task that have a label, among those of a batch or a part of a split.
+
+    Args:
+        mask: (rows,) which rows have one; ``None``: all.
+    """
+
+    mask: Bool[Tensor, " _"] | None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no row has a label."""
+        return self.mask is not None and not bool(self.mask.any())
+
+    def of(self, *values: Tensor) -> tuple[Tensor, ...]:
+        """The labelled rows of tensors that have all rows, each on its own device."""
+        if self.mask is None:
+            return values
+        rows = self.mask.nonzero().squeeze(1)
+        return tuple(value.index_select(0, rows.to(value.device)) for value in values)
 
 
 @dataclass(frozen=True)
@@ -43,6 +66,21 @@ class Batch:
             found = len(getattr(self, name))
             if found != len(self.inputs) and (found or name == "targets"):
                 raise ValueError(f"a batch of {len(self.inputs)} tasks holds {found} {name}")
+
+    def select(self, task: int) -> LabelledRows:
+        """The rows of a task that have a label."""
+        return LabelledRows(self.labelled[task] if self.labelled else None)
+
+    @property
+    def labelled_tasks(self) -> tuple[int, ...]:
+        """Tasks that have at least one label in the batch."""
+        return tuple(task for task in range(len(self.inputs)) if not self.select(task).is_empty)
+
+    def label_weights(self) -> Float[Tensor, " tasks"]:
+        """1 for every task that has a label in the batch, 0 for the others: weights of losses."""
+        weights = torch.zeros(len(self.inputs))
+        weights[list(self.labelled_tasks)] = 1
+        return weights
 
 
 class BalancedBatches:

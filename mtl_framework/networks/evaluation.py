@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..backbones.recurrent import fresh_state
-from ..data.batches import input_batches, labelled_rows
+from ..data.batches import LabelledRows, input_batches, labelled_rows
 from ..data.images import RAW, ImageNormalization
 from ..data.tasks import Suite, Task
 from ..support.seeding import untouched_generators
@@ -135,9 +135,8 @@ def _measure(
             task = suite.tasks[number]
             data = task.splits()[split]
             targets = data.targets[rows]
-            if data.labelled is not None:
-                labelled = data.labelled[rows]
-                outputs, targets = outputs[labelled.to(outputs.device)], targets[labelled]
+            labelled = LabelledRows(None if data.labelled is None else data.labelled[rows])
+            outputs, targets = labelled.of(outputs, targets)
             targets = targets.to(outputs.device)
             objective = task.objective
             found[number].append(

@@ -2,17 +2,16 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 
+from ..data.batches import Batch
 from ..data.tasks import Task
-
-if TYPE_CHECKING:
-    from ..data.batches import Batch
+from ..support.distributed import all_reduce_mean, averaged_gradients, is_distributed
 
 
 @dataclass(frozen=True)
@@ -74,7 +73,7 @@ class MultiTaskModel(nn.Module, ABC):
         """Which tasks share which weights, or ``None`` where no unit is shared as a whole."""
 
     @torch.no_grad()
-    def update_statistics(self, batch: "Batch") -> None:
+    def update_statistics(self, batch: Batch) -> None:
         """Run a training batch through the networks as they predict, for running statistics.
 
         Called in training mode, by :func:`reestimate_statistics`.
@@ -85,6 +84,20 @@ class MultiTaskModel(nn.Module, ABC):
     @abstractmethod
     def parameter_counts(self) -> ParameterCounts:
         """Parameters held in training and needed afterwards."""
+
+    def averaged_gradients(self) -> AbstractContextManager[None]:
+        """Context whose gradients are averaged over the processes, where there are several.
+
+        The mean of each parameter's is over the processes that have one: labels of a task may be
+        missing in some. Every process has to enter it.
+        """
+        return averaged_gradients(self.parameters())
+
+    def averaged_losses(
+        self, batch: Batch, losses: Float[Tensor, "*samples tasks"]
+    ) -> Float[Tensor, "*samples tasks"]:
+        """Losses averaged over the processes, each task's over those that have labels of it."""
+        return all_reduce_mean(losses, batch.label_weights()) if is_distributed() else losses
 
     def autocast(self, device: torch.device) -> torch.autocast:
         """Context of a forward pass in this model's precision."""

@@ -80,7 +80,7 @@ class Planner:
         self._check(batch, assignments, training)
         sizes = tuple(len(x) for x in batch.inputs)
         needed = self.mixed and batch.common_input
-        present = tuple(range(self.num_tasks)) if needed else labelled_tasks(batch)
+        present = tuple(range(self.num_tasks)) if needed else batch.labelled_tasks
         device = batch.inputs[0].device
         key = (
             sizes, present, batch.common_input, device, training, memory_budget,
@@ -203,12 +203,3 @@ class Planner:
             raise MtlError(
                 f"normalization 'pooled' needs one batch size for all tasks, found {sorted(sizes)}"
             )
-
-
-def labelled_tasks(batch: Batch) -> tuple[int, ...]:
-    """Tasks that have at least one labelled example in the batch."""
-    if not batch.labelled:
-        return tuple(range(len(batch.inputs)))
-    return tuple(
-        task for task, mask in enumerate(batch.labelled) if mask is None or bool(mask.any())
-    )

@@ -10,7 +10,6 @@ from ..backbones.backbone import PlainBackbone
 from ..backbones.recurrent import fresh_state, reset_state, stateless
 from ..data.batches import Batch
 from ..data.tasks import Task
-from ..support.distributed import all_reduce_gradients, all_reduce_mean, is_distributed
 from .model import MultiTaskModel, ParameterCounts, Sharing
 
 
@@ -45,12 +44,9 @@ class SeparateNetworks(MultiTaskModel):
         inputs, targets = batch.inputs[task], batch.targets[task]
         if batch.starts and batch.starts[task]:
             reset_state(self.networks[task])
-        labelled = batch.labelled[task] if batch.labelled else None
-        if labelled is not None:
-            rows = labelled.nonzero().squeeze(1)
-            if not len(rows):
-                return torch.zeros((), device=targets.device)
-            inputs, targets = inputs[rows], targets[rows]
+        inputs, targets = batch.select(task).of(inputs, targets)
+        if not len(inputs):
+            return torch.zeros((), device=targets.device)
         outputs = self.predict(task, inputs)
         return self.tasks[task].objective.losses(outputs, targets).mean()
 
@@ -68,18 +64,15 @@ class SeparateNetworks(MultiTaskModel):
         Returns:
             the losses, detached.
         """
-        before = {p: p.grad for p in self.parameters()} if is_distributed() else {}
-        for parameter in before:
-            parameter.grad = None  # only this step's part is averaged over the processes
         tasks, losses = len(self.tasks), []
-        for task in range(tasks):
-            loss = self.loss(batch, task)
-            if loss.requires_grad:
-                torch.autograd.backward(loss / tasks if weights is None else loss * weights[task])
-            losses.append(loss.detach())
-        if before:
-            all_reduce_gradients(before)
-        return all_reduce_mean(torch.stack(losses))
+        with self.averaged_gradients():
+            for task in range(tasks):
+                loss = self.loss(batch, task)
+                if loss.requires_grad:
+                    part = loss / tasks if weights is None else loss * weights[task]
+                    torch.autograd.backward(part)
+                losses.append(loss.detach())
+        return self.averaged_losses(batch, torch.stack(losses))
 
     def predict(
         self, task: int, inputs: Shaped[Tensor, "rows *dims"]

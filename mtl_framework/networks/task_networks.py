@@ -1,6 +1,7 @@
 """TaskNetworks: one backbone, banks of weights, a head for every task."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -10,11 +11,12 @@ from torch import Tensor, nn
 from ..backbones.backbone import Backbone
 from ..data.batches import Batch
 from ..data.tasks import Task
+from ..routing.commit import commit_statistics
 from ..routing.context import RoutingContext
 from ..routing.layout import RowLayout, stack_groups
 from ..routing.micro_batches import Chunk
+from ..routing.norms import RoutedBatchNorm
 from ..routing.plan import RouteError, RoutePlan
-from ..support.distributed import all_reduce_gradients, all_reduce_mean, is_distributed
 from ..support.errors import MtlError
 from .alike import AlikeTasks
 from .extraction import extract_plain, insert_plain
@@ -104,6 +106,8 @@ class TaskNetworks(NetworkParts):
                 "the columns of its units cannot be mixed"
             )
         put_mixers(backbone, self._banks, self.mixers)
+        # a tuple: they are parts of the model already
+        self._norms = tuple(m for m in self.skeleton.modules() if isinstance(m, RoutedBatchNorm))
         self._alike = AlikeTasks()
 
     # -- running -------------------------------------------------------------------------------
@@ -121,14 +125,8 @@ class TaskNetworks(NetworkParts):
             MtlError: if batch or assignments do not fit the networks.
         """
         step = self.plan(batch, assignments)
-        columns: list[Tensor] = []
-        try:
-            for chunk, plan in step.chunks:
-                columns.append(self._run(batch, chunk, plan))
-        except BaseException:
-            self._context.discard()
-            raise
-        self._context.commit()
+        with self._committed_statistics():
+            columns = [self._run(batch, chunk, plan) for chunk, plan in step.chunks]
         return self._assemble(step, columns)
 
     def accumulate_gradients(
@@ -152,11 +150,8 @@ class TaskNetworks(NetworkParts):
         """
         step = self.plan(batch, assignments)
         samples, tasks = step.order.num_samples, step.order.num_tasks
-        before = {p: p.grad for p in self.parameters()} if is_distributed() else {}
-        for parameter in before:
-            parameter.grad = None  # only this step's part is averaged over the processes
         columns: list[Tensor] = []
-        try:
+        with self._committed_statistics(), self.averaged_gradients():
             for chunk, plan in step.chunks:
                 losses = self._run(batch, chunk, plan)
                 if weights is None:
@@ -166,13 +161,7 @@ class TaskNetworks(NetworkParts):
                     total = (part * losses).sum()
                 torch.autograd.backward(total)
                 columns.append(losses.detach())
-        except BaseException:
-            self._context.discard()
-            raise
-        self._context.commit()
-        if before:
-            all_reduce_gradients(before)
-        return all_reduce_mean(self._assemble(step, columns))
+        return self.averaged_losses(batch, self._assemble(step, columns))
 
     def predict(
         self, task: int, inputs: Shaped[Tensor, "rows *dims"]
@@ -262,6 +251,18 @@ class TaskNetworks(NetworkParts):
         weights = assignments.detach().cpu().numpy().astype(np.int64, copy=False)
         return self.planner.step(batch, weights, self.training, self.memory_budget)
 
+    @contextmanager
+    def _committed_statistics(self) -> Iterator[None]:
+        """What norms gather inside moves their running averages afterwards, unless it fails."""
+        try:
+            yield
+        except BaseException:
+            for norm in self._norms:
+                norm.forget_gathered()
+            raise
+        if self.training:
+            commit_statistics(self._norms)
+
     def _run(self, batch: Batch, chunk: Chunk, plan: RoutePlan) -> Tensor:
         """Losses (samples, tasks) of a chunk."""
         roots = [batch.inputs[chunk.tasks[position]] for position in plan.root_tasks]
@@ -269,11 +270,7 @@ class TaskNetworks(NetworkParts):
         found = self._features(rows, plan, gather_statistics=self.training)
         losses = []
         for task, features, (groups, which) in zip(chunk.tasks, found, plan.outputs, strict=True):
-            targets, mask = batch.targets[task], batch.labelled[task] if batch.labelled else None
-            if mask is not None:
-                labelled = mask.nonzero().squeeze(1)
-                features = features.index_select(0, labelled.to(features.device))
-                targets = targets.index_select(0, labelled.to(targets.device))
+            features, targets = batch.select(task).of(features, batch.targets[task])
             if not len(features):  # others read this task's columns
                 losses.append(features.new_zeros(len(which)))
                 continue

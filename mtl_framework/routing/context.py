@@ -2,20 +2,15 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 from .plan import Route, RouteError, RoutePlan, RowGroups
-
-if TYPE_CHECKING:
-    from .norms import RoutedBatchNorm
 
 
 class RoutingContext:
     """The state of the pass that is being run, shared by the parts of one model.
 
     ``rows`` describes the rows that the layer being called sees; ``level`` how far the paths have
-    branched. Normalisation layers that gathered statistics wait in ``gathered`` until the whole
-    step is done.
+    branched.
     """
 
     def __init__(self) -> None:
@@ -23,7 +18,6 @@ class RoutingContext:
         self.level = 0
         self.rows: RowGroups | None = None
         self.gather_statistics = False
-        self.gathered: dict[RoutedBatchNorm, None] = {}
         self.calls: dict[int, int] = {}  # id of a bank -> its calls so far in this pass
 
     @contextmanager
@@ -66,17 +60,3 @@ class RoutingContext:
         assert self.plan is not None
         self.level = route.level_out
         self.rows = self.plan.rows(self.level)
-
-    def commit(self) -> None:
-        """Write the statistics gathered over all parts of a step into the running averages."""
-        if self.gathered:
-            from .norms import commit_statistics
-
-            commit_statistics(self.gathered)
-            self.gathered.clear()
-
-    def discard(self) -> None:
-        """Forget statistics of a step that did not finish."""
-        for norm in self.gathered:
-            norm.forget_gathered()
-        self.gathered.clear()

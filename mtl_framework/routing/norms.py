@@ -6,13 +6,12 @@ are normalised group by group. What happens to the running averages depends on t
 :class:`~mtl_framework.routing.statistics_schedule.StepOrder`.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from timm.layers.norm_act import (
     BatchNormAct2d,
     FrozenBatchNormAct2d,
@@ -21,7 +20,6 @@ from timm.layers.norm_act import (
 from torch import Tensor, nn
 from torchvision.ops import FrozenBatchNorm2d
 
-from ..support.distributed import all_reduce_mean
 from ..support.errors import MtlError
 from .context import RoutingContext
 from .layout import RowLayout
@@ -53,15 +51,19 @@ class _Seen:
 
 
 @dataclass(frozen=True)
-class _Gathered:
-    """What a step adds to the running averages.
+class Gathered:
+    """What a step adds to the running averages of a layer, slot by slot.
 
-    ``part`` (2, slots, channels) belongs to mean and variance: with a momentum the final terms, in
-    a cumulative average sums over the visits. ``visits`` (slots,).
+    Args:
+        part: (2, slots, channels), of mean and variance: with a momentum the final terms, in a
+            cumulative average sums over the visits.
+        decay: (slots,), what the averages are multiplied by first, with a momentum.
+        visits: (slots,), how many there are.
     """
 
     part: Float[Tensor, "2 slots channels"]
-    visits: Ints
+    decay: Float[Tensor, " slots"]
+    visits: Int64[Tensor, " slots"]
 
 
 class RoutedBatchNorm(nn.Module):
@@ -263,51 +265,51 @@ class RoutedBatchNorm(nn.Module):
         return layout.join_first(y).reshape(x.shape).to(x.dtype)
 
     def _gather(self, statistics: Float[Tensor, "2 groups channels"], rows: RowGroups) -> None:
-        self.context.gathered[self] = None
         self._seen.append(_Seen(statistics, rows))
 
-    def take_gathered(self) -> _Gathered | None:
-        """What the calls of a step add to the running averages, once."""
+    def take_gathered(self) -> tuple[Float[Tensor, "2 slots channels"], Ints] | None:
+        """What the calls of a step add to the running averages, and their visits, once."""
+        if not self._seen:
+            return None
         seen, self._seen = self._seen, []
         passes: dict[RoutePlan, list[_Seen]] = {}
         for call in seen:
             passes.setdefault(call.rows.plan, []).append(call)
-        gathered: _Gathered | None = None
+        parts, counts = [], []
         for calls in passes.values():
-            all_rows = [call.rows for call in calls]
+            rows = [call.rows for call in calls]
             for number, call in enumerate(calls):
                 dtype = call.statistics.dtype
-                weights, visits = call.rows.coefficients(self.momentum, dtype, all_rows, number)
-                part = weights @ call.statistics
-                if gathered is not None:
-                    # a part that does not hold a task's columns has no visit of its slot
-                    part = gathered.part + part
-                    visits = np.maximum(gathered.visits, visits)
-                gathered = _Gathered(part, visits)
-        return gathered
+                weights, visits = call.rows.coefficients(self.momentum, dtype, rows, number)
+                parts.append(weights @ call.statistics)
+                counts.append(visits)
+        part = parts[0] if len(parts) == 1 else torch.stack(parts).sum(0)
+        # a part that does not hold a task's columns has no visit of its slot
+        return part, counts[0] if len(counts) == 1 else np.max(counts, axis=0)
 
     def forget_gathered(self) -> None:
         """Leave out what the calls since the last step saw."""
         self._seen = []
 
-    def add(self, found: _Gathered) -> None:
+    def add(self, gathered: Gathered) -> None:
         """Move the running averages on by what a step gathered, slot by slot."""
+        part, decay, counts = gathered.part, gathered.decay[:, None], gathered.visits[:, None]
         assert self.running_mean is not None
         assert self.running_var is not None
-        counts = torch.as_tensor(found.visits, device=found.part.device)[:, None]
-        for average, part in zip((self.running_mean, self.running_var), found.part, strict=True):
+        tracked = self.num_batches_tracked
+        for average, new in zip((self.running_mean, self.running_var), part, strict=True):
             old = average.view(self.slots, -1)
             if self.momentum is None:
-                assert self.num_batches_tracked is not None
-                before = self.num_batches_tracked.view(self.slots, 1)
-                total = (before + counts).clamp(min=1).to(part.dtype)
+                assert tracked is not None
+                before = tracked.view(self.slots, 1)
+                total = (before + counts).clamp(min=1).to(new.dtype)
                 # a slot without visits keeps what it has
-                new = torch.where(counts > 0, (old * before + part) / total, old)
+                new = torch.where(counts > 0, (old * before + new) / total, old)
             else:
-                new = old * (1 - self.momentum) ** counts.to(part.dtype) + part
+                new = old * decay + new
             average.copy_(new.view_as(average))
-        if self.num_batches_tracked is not None:
-            self.num_batches_tracked.add_(counts.view_as(self.num_batches_tracked))
+        if tracked is not None:
+            tracked.add_(counts.view_as(tracked))
 
     def plain_buffer(self, name: str, task: int) -> Tensor:
         """A buffer as the plain layer of one task has it."""
@@ -346,33 +348,3 @@ def route_norms(
         if child is not None:
             module._modules[name] = route_norms(child, context, mode, num_tasks, done)
     return module
-
-
-@torch.no_grad()
-def commit_statistics(norms: Iterable[RoutedBatchNorm]) -> None:
-    """Decay running averages once and add what a step gathered, few calls for all layers."""
-    averages: list[Tensor] = []
-    parts: list[Tensor] = []
-    decays: list[float] = []
-    counters: list[Tensor] = []
-    visits: list[int] = []
-    for norm in norms:
-        found = norm.take_gathered()
-        if found is None or norm.running_mean is None or norm.running_var is None:
-            continue
-        found = _Gathered(all_reduce_mean(found.part), found.visits)
-        if norm.slots > 1 or norm.momentum is None:
-            norm.add(found)
-            continue
-        count = int(found.visits[0])
-        averages += [norm.running_mean, norm.running_var]
-        parts += [found.part[0, 0], found.part[1, 0]]
-        decays += [(1 - norm.momentum) ** count] * 2
-        if norm.num_batches_tracked is not None:
-            counters.append(norm.num_batches_tracked)
-            visits.append(count)
-    if averages:
-        torch._foreach_mul_(averages, decays)
-        torch._foreach_add_(averages, parts)
-    if counters:
-        torch._foreach_add_(counters, visits)

@@ -1,10 +1,14 @@
 """Training in several processes (torchrun): every rank draws the same assignments.
 
 Not DistributedDataParallel: weights that no path uses have no gradient, and which those are
-changes from step to step. Ranks see different examples, and average what they learn from them.
+changes from step to step, and from process to process where labels are missing. Ranks see different
+examples, and average what they learn from them. One rule holds for gradients, losses and running
+statistics: processes first agree on what any of them has; whoever lacks it hands in zeros with
+weight zero, so that the mean is over those that have it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 import torch.distributed as dist
@@ -16,30 +20,93 @@ def is_distributed() -> bool:
     return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
 
 
-def all_reduce_mean(values: Tensor) -> Tensor:
-    """Mean over the processes; ``values`` itself where there is only one."""
+def all_reduce_mean(values: Tensor, weights: Tensor | None = None) -> Tensor:
+    """Weighted mean over the processes; ``values`` itself where there is only one.
+
+    Args:
+        values: of this process, of the same shape in all.
+        weights: of this process's values, at least 0, broadcast to them; 0: it has none, and what
+            its values are does not count. Where all weights are 0 the mean is 0. Default: 1.
+    """
     if not is_distributed():
         return values
-    values = values.clone()
-    dist.all_reduce(values)
-    return values / dist.get_world_size()
+    if weights is None:
+        return all_reduce_sum(values) / dist.get_world_size()
+    weights = weights.to(values).expand_as(values)
+    both = all_reduce_sum(torch.stack([torch.where(weights > 0, values * weights, 0), weights]))
+    return both[0] / torch.where(both[1] > 0, both[1], 1)
 
 
-def all_reduce_gradients(before: Mapping[nn.Parameter, Tensor | None]) -> None:
-    """Average this step's gradients over the processes, and add those held before.
+def all_reduce_sum(values: Tensor) -> Tensor:
+    """Sum over the processes, element by element."""
+    if is_distributed():
+        values = values.clone()
+        dist.all_reduce(values)
+    return values
 
-    All ranks draw the same assignments, so the same parameters have gradients on each of them.
+
+def all_reduce_max(values: Tensor) -> Tensor:
+    """Largest value over the processes, element by element."""
+    if is_distributed():
+        values = values.clone()
+        dist.all_reduce(values, dist.ReduceOp.MAX)
+    return values
+
+
+def all_reduce_present(tensors: Sequence[Tensor | None], like: Sequence[Tensor]) -> list[Tensor]:
+    """Means of many tensors, each over the processes that have it, in two exchanges a dtype.
+
+    Args:
+        tensors: of this process; ``None``: it has none.
+        like: tensors of the same shapes, dtypes and device, which every process has.
+
+    Returns:
+        a mean for each of the tensors; an empty tensor where no process has one.
     """
-    used = [parameter for parameter in before if parameter.grad is not None]
-    if used:
-        gradients = [p.grad for p in used if p.grad is not None]
-        flat = all_reduce_mean(torch.cat([gradient.reshape(-1) for gradient in gradients]))
-        for gradient, part in zip(
-            gradients, torch.split(flat, [g.numel() for g in gradients]), strict=True
-        ):
-            gradient.copy_(part.view_as(gradient))
-    for parameter, held in before.items():
-        if held is not None:
-            if parameter.grad is not None:
-                held = held + parameter.grad
-            parameter.grad = held
+    has = torch.tensor([float(tensor is not None) for tensor in tensors], device=like[0].device)
+    dist.all_reduce(has)
+    counts = has.tolist()
+    means = [tensor.new_empty(0) for tensor in like]
+    for dtype in dict.fromkeys(tensor.dtype for tensor in like):
+        union = [n for n, x in enumerate(like) if counts[n] and x.dtype == dtype]
+        if not union:
+            continue
+        own = [torch.zeros_like(like[n]) if (x := tensors[n]) is None else x for n in union]
+        flat = torch.cat([tensor.reshape(-1) for tensor in own])
+        dist.all_reduce(flat)
+        for n, part in zip(union, flat.split([like[n].numel() for n in union]), strict=True):
+            means[n] = part.view(like[n].shape) / counts[n]
+    return means
+
+
+@contextmanager
+def averaged_gradients(parameters: Iterable[nn.Parameter]) -> Iterator[None]:
+    """What the block adds to gradients is averaged over the processes.
+
+    Each parameter's mean is over the processes whose block gave it a gradient; where none did it
+    keeps what it had. With one process nothing is done. Every process has to get here, whatever
+    labels it lacks. After an error in the block gradients are as they were.
+
+    Args:
+        parameters: the same ones in the same order in every process.
+    """
+    if not is_distributed():
+        yield
+        return
+    held = {parameter: parameter.grad for parameter in parameters}
+    for parameter in held:
+        parameter.grad = None  # only what the block adds is averaged
+    try:
+        yield
+    except BaseException:
+        for parameter, gradient in held.items():
+            parameter.grad = gradient
+        raise
+    own = [parameter.grad for parameter in held]
+    means = all_reduce_present(own, [parameter.detach() for parameter in held])
+    for (parameter, before), mean in zip(held.items(), means, strict=True):
+        if not mean.numel():
+            parameter.grad = before
+            continue
+        gradient = torch.empty_like(parameter).copy_(mean)  # lies in memory as its parameter does
+        parameter.grad = gradient if before is None else before + gradient

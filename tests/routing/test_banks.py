@@ -1,18 +1,15 @@
 """Weight banks and the networks built from them: what is not the oracle's business."""
 
 import copy
-import os
 from typing import Any
 
 import pytest
 import timm
 import torch
-import torch.distributed as dist
-import torch.multiprocessing as mp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.makers import make_assignments, make_backbone, make_batch, make_tasks
-from torch import Tensor, nn
+from torch import Tensor
 
 from mtl_framework.data.batches import Batch
 from mtl_framework.networks.task_networks import TaskNetworks
@@ -300,72 +297,3 @@ def test_split_and_merge_are_selections_with_their_gradients(
     (found,) = torch.autograd.grad((found_rows * weight).sum(), x)
     (wanted,) = torch.autograd.grad((expected * weight).sum(), x)
     torch.testing.assert_close(found, wanted)
-
-
-class Norms(nn.Module):
-    """Two linear units with a batch norm."""
-
-    def __init__(self, num_classes: int, in_chans: int, img_size: object = None) -> None:
-        super().__init__()
-        self.one = nn.Sequential(nn.Linear(in_chans, 8), nn.BatchNorm1d(8), nn.ReLU())
-        self.two = nn.Sequential(nn.Linear(8, 8), nn.ReLU())
-        self.head = nn.Linear(8, num_classes)
-
-    def units(self) -> dict[str, list[str]]:
-        return {"one": ["one"], "two": ["two"]}
-
-    def get_classifier(self) -> nn.Linear:
-        return self.head
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.head(self.two(self.one(x)))
-
-
-def _vectors() -> TaskNetworks:
-    from mtl_framework.backbones.build import build_backbone
-    from mtl_framework.backbones.config import BackboneConfig
-
-    torch.manual_seed(0)
-    backbone = build_backbone(BackboneConfig(name="norms"), 6, None, Norms)
-    return TaskNetworks(backbone, make_tasks(shape=(6,)), 2).double()
-
-
-def _part(rank: int) -> Batch:
-    return make_batch(_vectors().tasks, sizes=5, seed=rank)
-
-
-def _worker(rank: int, port: int, folder: str) -> None:
-    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
-    dist.init_process_group("gloo", rank=rank, world_size=2)
-    network = _vectors()
-    next(network.parameters()).grad = torch.ones_like(next(network.parameters()))
-    losses = network.accumulate_gradients(_part(rank), make_assignments("random", 3, 2, 3, 2))
-    torch.save(
-        {
-            "losses": losses,
-            "gradients": gradients(network),
-            "buffers": dict(network.named_buffers()),
-        },
-        f"{folder}/{rank}.pt",
-    )
-    dist.destroy_process_group()
-
-
-def test_processes_average_losses_gradients_and_statistics(tmp_path: Any) -> None:
-    mp.spawn(_worker, (29517 + os.getpid() % 2000, str(tmp_path)), nprocs=2)
-    ranks = [torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(2)]
-    alone = []
-    for rank in range(2):
-        network = _vectors()
-        losses = network.accumulate_gradients(_part(rank), make_assignments("random", 3, 2, 3, 2))
-        alone.append((losses, gradients(network), dict(network.named_buffers())))
-    first = next(name for name, _ in _vectors().named_parameters())
-    for found in ranks:
-        torch.testing.assert_close(found["losses"], (alone[0][0] + alone[1][0]) / 2)
-        assert set(found["gradients"]) == set(alone[0][1])
-        for name, gradient in found["gradients"].items():
-            expected = (alone[0][1][name] + alone[1][1][name]) / 2 + (name == first)
-            torch.testing.assert_close(gradient, expected)
-        for name, buffer in found["buffers"].items():
-            if "running" in name:
-                torch.testing.assert_close(buffer, (alone[0][2][name] + alone[1][2][name]) / 2)

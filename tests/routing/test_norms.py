@@ -18,6 +18,7 @@ from mtl_framework.backbones.build import build_backbone
 from mtl_framework.backbones.config import BackboneConfig
 from mtl_framework.data.batches import Batch
 from mtl_framework.networks.task_networks import TaskNetworks
+from mtl_framework.routing.commit import commit_statistics
 from mtl_framework.routing.context import RoutingContext
 from mtl_framework.routing.layout import RowLayout
 from mtl_framework.routing.norms import RoutedBatchNorm, route_norms
@@ -88,7 +89,7 @@ def test_every_layout_normalises_path_by_path(
     plan = make_plan(tasks, examples, group_major=group_major)
     with context.running(plan, gather_statistics=training):
         found = routed(layout.join_first(x))
-    context.commit()
+    commit_statistics([routed])
     found = layout.split_first(found)
     expected = expected.view(examples, inner, tasks, *shape).transpose(1, 2)
     torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)

@@ -21,7 +21,6 @@ from mtl_framework import (
     StrategyConfig,
     TaskNetworks,
     TrainingRun,
-    all_reduce_mean,
 )
 from mtl_framework.data import Batch, Suite
 
@@ -99,7 +98,7 @@ class LearnedWeightSharing(Strategy):
         assignments = self.distribution.sample(config.nes_samples, self.generator)
         with torch.no_grad():
             # every process draws the same assignments and must rank them alike
-            losses = all_reduce_mean(network.losses(batch, assignments))
+            losses = network.averaged_losses(batch, network.losses(batch, assignments))
         self.distribution.step(
             assignments,
             (losses.mean(1) if config.credit == "joint" else losses).cpu(),

@@ -21,6 +21,7 @@ from mtl_framework import (
     Strategy,
     StrategyConfig,
     TrainingRun,
+    all_reduce_mean,
 )
 from mtl_framework.data import Batch, Suite
 
@@ -167,7 +168,10 @@ class Muir(Strategy):
             self.network.train()
         self.optimizer.zero_grad()
         losses = self.network.accumulate_gradients(batch)
-        without = [t for t, m in enumerate(batch.labelled) if m is not None and not bool(m.any())]
+        without: list[int] = []
+        if batch.labelled:  # some process may have labels that this one lacks
+            labels = all_reduce_mean(batch.label_weights().to(losses.device)).tolist()
+            without = [task for task, present in enumerate(labels) if not present]
         with resting(self.optimizer, self.network.rows_of(without) if without else {}):
             self.optimizer.step()
         return losses

@@ -12,7 +12,7 @@ from jaxtyping import Float, Int64, Shaped
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from mtl_framework import MtlError, ParameterCounts, PlainBackbone, all_reduce_mean, stateless
+from mtl_framework import MtlError, ParameterCounts, PlainBackbone, stateless
 from mtl_framework.data import Batch, Task
 
 from ..search.candidates import SearchedNetworks
@@ -240,6 +240,11 @@ class GeneratedNetworks(SearchedNetworks):
         Returns:
             the losses, detached.
         """
+        with self.averaged_gradients():
+            losses = self._accumulate(batch, weights)
+        return self.averaged_losses(batch, losses)
+
+    def _accumulate(self, batch: Batch, weights: Float[Tensor, " tasks"] | None) -> Tensor:
         blocks = self.blocks()
         values = blocks.detach()
         gradient = torch.zeros_like(values)
@@ -256,8 +261,7 @@ class GeneratedNetworks(SearchedNetworks):
                     gradient[first:last] = own.grad
             losses[team.first : team.last] = found.detach()
         torch.autograd.backward(blocks, gradient)
-        self._average_gradients()
-        return all_reduce_mean(losses)
+        return losses
 
     def _team_losses(self, team: Team, blocks: Tensor, batch: Batch) -> Tensor:
         if team.together and team.fits(batch) and self.precision == "fp32":
@@ -277,14 +281,6 @@ class GeneratedNetworks(SearchedNetworks):
             yield
         finally:
             self._in_use = None
-
-    def _average_gradients(self) -> None:
-        if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
-            return
-        for parameter in self.parameters():
-            # a process may have seen no labelled row of a task
-            gradient = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
-            parameter.grad = all_reduce_mean(gradient)
 
     def predict(
         self, task: int, inputs: Shaped[Tensor, "rows *dims"]

@@ -1,0 +1,108 @@
+"""Running averages move once a step, by what all calls of all parts of the step gathered."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from ..support.distributed import all_reduce_max, all_reduce_sum, is_distributed
+from .norms import Gathered, RoutedBatchNorm
+from .statistics_schedule import Ints
+
+Taken = tuple[Tensor, Ints]
+"""What a layer gathered: (2, slots, channels) of mean and variance, and visits (slots,)."""
+
+
+@torch.no_grad()
+def commit_statistics(norms: Sequence[RoutedBatchNorm]) -> None:
+    """Decay running averages once and add what a step gathered, few calls for all layers.
+
+    Args:
+        norms: all of a model, in the same order in every process; most may have gathered nothing.
+    """
+    if is_distributed():
+        _commit_mean([norm for norm in norms if norm.running_mean is not None])
+        return
+    averages: list[Tensor] = []
+    parts: list[Tensor] = []
+    decays: list[float] = []
+    counters: list[Tensor] = []
+    visits: list[int] = []
+    for norm in norms:
+        taken = norm.take_gathered()
+        if taken is None or norm.running_mean is None or norm.running_var is None:
+            continue
+        part, counts = taken
+        if norm.slots > 1 or norm.momentum is None:
+            counted = torch.as_tensor(counts, device=part.device)
+            norm.add(Gathered(part, _decay(norm, counted, part), counted))
+            continue
+        count = int(counts[0])
+        averages += [norm.running_mean, norm.running_var]
+        parts += [part[0, 0], part[1, 0]]
+        decays += [(1 - norm.momentum) ** count] * 2
+        if norm.num_batches_tracked is not None:
+            counters.append(norm.num_batches_tracked)
+            visits.append(count)
+    if averages:
+        torch._foreach_mul_(averages, decays)
+        torch._foreach_add_(averages, parts)
+    if counters:
+        torch._foreach_add_(counters, visits)
+
+
+def _decay(norm: RoutedBatchNorm, visits: Tensor, like: Tensor) -> Tensor:
+    momentum = 0.0 if norm.momentum is None else norm.momentum
+    return (1 - momentum) ** visits.to(like.dtype)
+
+
+def _commit_mean(norms: Sequence[RoutedBatchNorm]) -> None:
+    """Commit the mean over the processes: of every slot, over those that visited it.
+
+    Where labels are missing, processes have visited different layers, and the same ones a different
+    number of times. They agree on the largest number of visits of every slot first; what nobody
+    visited is left alone. Running averages become the mean of those that the processes which
+    visited them would have alone; cumulative averages that over all their visits.
+    """
+    if not norms:
+        return
+    taken = [norm.take_gathered() for norm in norms]
+    device = norms[0].running_mean.device  # type: ignore[union-attr]
+    own = [
+        torch.zeros(norm.slots, dtype=torch.int64) if found is None else torch.as_tensor(found[1])
+        for norm, found in zip(norms, taken, strict=True)
+    ]
+    slots = [norm.slots for norm in norms]
+    visits = all_reduce_max(torch.cat(own).to(device)).split(slots)
+    visited = [bool(count) for count in torch.stack([v.max() for v in visits]).tolist()]
+    packed = [
+        _pack(norm, found, counts.to(device))
+        for norm, found, counts, used in zip(norms, taken, own, visited, strict=True)
+        if used
+    ]
+    if not packed:
+        return
+    sums = all_reduce_sum(torch.cat([part.reshape(-1) for part in packed]))
+    parts = iter(sums.split([part.numel() for part in packed]))
+    for norm, most, used in zip(norms, visits, visited, strict=True):
+        if not used:
+            continue
+        weight, decay, *both = next(parts).view(2 + 2 * norm.num_features, norm.slots)
+        part = torch.stack(both).view(2, norm.num_features, norm.slots).transpose(1, 2)
+        share = torch.where(weight > 0, weight, 1)
+        # a cumulative average weighs processes by their visits, and needs sums over visits again
+        times = most.to(share.dtype) if norm.momentum is None else torch.ones_like(share)
+        part = part * (times / share)[:, None]
+        norm.add(Gathered(part, torch.where(weight > 0, decay / share, 1), most))
+
+
+def _pack(norm: RoutedBatchNorm, found: Taken | None, visits: Tensor) -> Tensor:
+    """Weight, decay and parts (2 + 2 * channels, slots) of one process, all 0 where it has none."""
+    assert norm.running_mean is not None
+    if found is None:
+        return norm.running_mean.new_zeros(2 + 2 * norm.num_features, norm.slots)
+    part = found[0]
+    has = (visits > 0).to(part.dtype)
+    weight = visits.to(part.dtype) if norm.momentum is None else has
+    decay = _decay(norm, visits, part) * has
+    return torch.cat([weight[None], decay[None], part.transpose(1, 2).reshape(-1, norm.slots)])

@@ -1,0 +1,151 @@
+"""Two real processes: what they average, and that missing labels of one leave both alike."""
+
+import os
+from typing import Any
+
+import pytest
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+from support.makers import make_assignments, make_batch, make_tasks
+from torch import Tensor, nn
+
+from mtl_framework.backbones.build import build_backbone, build_plain
+from mtl_framework.backbones.config import BackboneConfig, PlainBackboneConfig
+from mtl_framework.data.batches import Batch
+from mtl_framework.networks.separate import SeparateNetworks
+from mtl_framework.networks.task_networks import TaskNetworks
+
+TASKS, WORLD = 3, 2
+CASES = ("shared", "task", "cumulative", "separate")
+
+
+class Norms(nn.Module):
+    """Two linear units with a batch norm."""
+
+    def __init__(self, num_classes: int, in_chans: int, img_size: object = None) -> None:
+        super().__init__()
+        self.one = nn.Sequential(nn.Linear(in_chans, 8), nn.BatchNorm1d(8), nn.ReLU())
+        self.two = nn.Sequential(nn.Linear(8, 8), nn.ReLU())
+        self.head = nn.Linear(8, num_classes)
+
+    def units(self) -> dict[str, list[str]]:
+        return {"one": ["one"], "two": ["two"]}
+
+    def get_classifier(self) -> nn.Linear:
+        return self.head
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.two(self.one(x)))
+
+
+def make(case: str) -> TaskNetworks | SeparateNetworks:
+    torch.manual_seed(0)
+    tasks = make_tasks(shape=(6,))
+    if case == "separate":
+        config = PlainBackboneConfig(name="norms")
+        plain = [
+            build_plain(config, (6,), torch.float32, task.objective.num_outputs, Norms)
+            for task in tasks
+        ]
+        return SeparateNetworks(plain, tasks).double()
+    mode = "shared" if case == "cumulative" else case
+    backbone = build_backbone(BackboneConfig(name="norms", normalization=mode), 6, None, Norms)  # type: ignore[arg-type]
+    network = TaskNetworks(backbone, tasks, 3).double()
+    for module in network.modules():
+        if case == "cumulative" and hasattr(module, "momentum"):
+            module.momentum = None  # type: ignore[assignment]
+    return network
+
+
+def part(rank: int, lacking: bool) -> Batch:
+    """A process's own batch; ``lacking``: one process has no label of task 1, one none of 2."""
+    batch = make_batch(make_tasks(shape=(6,)), sizes=5, seed=rank)
+    if not lacking:
+        return batch
+    none, some = torch.zeros(5).bool(), torch.tensor([1, 1, 0, 1, 0]).bool()
+    masks = (some, some, none) if rank == 0 else (None, none, some)
+    return Batch(batch.inputs, batch.targets, labelled=masks)
+
+
+def outcome(case: str, rank: int, lacking: bool) -> dict[str, Any]:
+    """One step; the weights of task 1 are its own, the others share some."""
+    network = make(case)
+    first = next(network.parameters())
+    first.grad = torch.ones_like(first)  # is not this step's, and not averaged
+    batch = part(rank, lacking)
+    if isinstance(network, TaskNetworks):
+        assignments = make_assignments("random", 3, 2, TASKS, 3) % 2
+        assignments[:, :, 1] = 2
+        losses = network.accumulate_gradients(batch, assignments)
+    else:
+        losses = network.accumulate_gradients(batch)
+    return {
+        "losses": losses,
+        "gradients": {n: p.grad for n, p in network.named_parameters() if p.grad is not None},
+        "buffers": dict(network.named_buffers()),
+        "present": batch.label_weights(),
+    }
+
+
+def _worker(rank: int, port: int, folder: str) -> None:
+    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
+    dist.init_process_group("gloo", rank=rank, world_size=WORLD)
+    done = {f"{c}/{lacking}": outcome(c, rank, lacking) for c in CASES for lacking in (False, True)}
+    torch.save(done, f"{folder}/{rank}.pt")
+    dist.destroy_process_group()
+
+
+@pytest.fixture(scope="module")
+def together(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    folder = tmp_path_factory.mktemp("processes")
+    mp.spawn(_worker, (29517 + os.getpid() % 2000, str(folder)), nprocs=WORLD)
+    return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(WORLD)]
+
+
+def mean_where(values: list[Tensor], has: list[Tensor]) -> Tensor:
+    """Mean over the processes that have something; 0 where none has."""
+    total = sum(value * there for value, there in zip(values, has, strict=True))
+    assert isinstance(total, Tensor)
+    counts = torch.stack(has).sum(0)
+    return total / counts.clamp(min=1)
+
+
+def averaged(name: str, alone: list[dict[str, Any]], before: Tensor, cumulative: bool) -> Tensor:
+    """What a running average of both processes should be."""
+    values = [found["buffers"][name] for found in alone]
+    visits = [found["buffers"][f"{name.rpartition('.')[0]}.num_batches_tracked"] for found in alone]
+    weights = [n.double() if cumulative else (n > 0).double() for n in visits]
+    weights = [w[..., None].expand_as(before) for w in weights]
+    return torch.where(sum(weights) > 0, mean_where(values, weights), before)  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("lacking", [False, True])
+@pytest.mark.parametrize("case", CASES)
+def test_processes_average_what_some_of_them_have(
+    together: list[dict[str, Any]], case: str, lacking: bool
+) -> None:
+    found = [done[f"{case}/{lacking}"] for done in together]
+    alone = [outcome(case, rank, lacking) for rank in range(WORLD)]
+    network = make(case)
+    first = next(name for name, _ in network.named_parameters())
+    before = dict(network.named_buffers())
+    losses = mean_where([a["losses"] for a in alone], [a["present"] for a in alone])
+    for done in found:
+        torch.testing.assert_close(done["losses"], losses)
+        assert set(done["gradients"]) == set().union(*(set(a["gradients"]) for a in alone))
+        for name, gradient in done["gradients"].items():
+            own = [
+                a["gradients"][name] - int(name == first) for a in alone if name in a["gradients"]
+            ]
+            torch.testing.assert_close(gradient, sum(own) / len(own) + int(name == first))
+    for name, buffer in found[0]["buffers"].items():
+        if isinstance(network, SeparateNetworks):
+            break  # plain batch norms keep what their own process saw
+        torch.testing.assert_close(buffer, found[1]["buffers"][name], msg=name)
+        if "running" in name:
+            expected = averaged(name, alone, before[name], case == "cumulative")
+            torch.testing.assert_close(buffer, expected, msg=name)
+        elif "tracked" in name:
+            most = torch.stack([a["buffers"][name] for a in alone]).amax(0)
+            assert torch.equal(buffer, most)
