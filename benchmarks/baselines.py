@@ -15,7 +15,6 @@ from common import (
 )
 from torch import nn
 
-from mtl_framework import FusedAdam
 from mtl_framework.networks.task_networks import TaskNetworks
 
 
@@ -36,7 +35,7 @@ def main() -> None:
 
         # full sharing: what one would write by hand, each task's batch through one trunk
         full = TaskNetworks(backbone, tasks, 1).to(device).train()
-        full_step = FusedAdam(full.parameters(), 1e-3)
+        full_step = torch.optim.Adam(full.parameters(), 1e-3, fused=True)
         shared = torch.zeros(1, units, count, dtype=torch.int64)
         trunk = backbone.create(2)
         trunk.set_submodule(backbone.classifier, nn.Identity())
@@ -67,7 +66,7 @@ def main() -> None:
 
         # no sharing: T networks, each with a loop of its own
         own_network = TaskNetworks(backbone, tasks, count).to(device).train()
-        own_step = FusedAdam(own_network.parameters(), 1e-3)
+        own_step = torch.optim.Adam(own_network.parameters(), 1e-3, fused=True)
         own = torch.arange(count).expand(1, units, -1).contiguous()
         models = [backbone.create(10).to(device).train() for _ in tasks]
         steps = [torch.optim.Adam(model.parameters(), 1e-3) for model in models]

@@ -20,7 +20,6 @@ from common import (
 )
 from torch import Tensor, nn
 
-from mtl_framework import FusedAdam
 from mtl_framework.networks.task_networks import TaskNetworks
 from mtl_framework.routing.path_norm import path_batch_norm
 from mtl_framework.routing.pooled_norm import Pooling, pooled_path_norm
@@ -94,11 +93,11 @@ def adam() -> dict[str, tuple[Call, Call]]:
 
     def both(parameters: Callable[[], list[nn.Parameter]]) -> tuple[Call, Call]:
         steps = []
-        for make in (torch.optim.Adam, FusedAdam):
+        for fused in (False, True):
             own = parameters()
             for parameter in own:
                 parameter.grad = torch.randn_like(parameter)
-            steps.append(make(own, 1e-3).step)
+            steps.append(torch.optim.Adam(own, 1e-3, fused=fused).step)
         return steps[0], steps[1]
 
     def resnets() -> list[nn.Parameter]:

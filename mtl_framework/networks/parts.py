@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -86,7 +87,11 @@ class NetworkParts(MultiTaskModel):
             )
         for module in self.modules():
             if isinstance(module, (nn.Linear, nn.modules.conv._ConvNd)):
-                nn.init.kaiming_uniform_(module.weight, nonlinearity="relu")
+                # drawn row by row, whatever way the weight lies in memory
+                drawn = torch.empty_like(module.weight, memory_format=torch.contiguous_format)
+                nn.init.kaiming_uniform_(drawn, nonlinearity="relu")
+                with torch.no_grad():
+                    module.weight.copy_(drawn)
 
     def parameter_counts(self) -> ParameterCounts:
         """All parameters, and those reachable under :attr:`assignment`."""

@@ -163,7 +163,6 @@ class Planner:
         device: torch.device,
     ) -> RoutePlan:
         mode = self.backbone.normalization
-        major = device.type == "cpu" if self.group_major is None else self.group_major
         return RoutePlan(
             order,
             chunk.samples,
@@ -175,10 +174,14 @@ class Planner:
             merge_tasks=training or mode != "task",
             # a pooled statistic belongs to one sample; mixed columns have a common beginning
             merge_samples=bool(self.mixed) or not (training and mode == "pooled"),
-            group_major=major,
+            group_major=self.is_group_major(device),
             device=device,
             mixed=self.mixed,
         )
+
+    def is_group_major(self, device: torch.device) -> bool:
+        """The order of rows on a device."""
+        return device.type == "cpu" if self.group_major is None else self.group_major
 
     def _check(self, batch: Batch, assignments: Ints, training: bool) -> None:
         units, tasks = len(self.weights_per_unit), self.num_tasks

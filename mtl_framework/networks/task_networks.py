@@ -1,6 +1,6 @@
 """TaskNetworks: one backbone, banks of weights, a head for every task."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -81,7 +81,6 @@ class TaskNetworks(NetworkParts):
         self.backbone = backbone
         self.weights_per_unit = tuple(weights_per_unit)
         self.branching = backbone.branching if branching is None else branching
-        self._format = torch.contiguous_format  # of images and convolutions
         self._context = RoutingContext()
         self.mixers = nn.ModuleDict({str(unit): mixer for unit, mixer in (mixers or {}).items()})
         self.skeleton, self._banks = rewrite(
@@ -109,6 +108,7 @@ class TaskNetworks(NetworkParts):
         # a tuple: they are parts of the model already
         self._norms = tuple(m for m in self.skeleton.modules() if isinstance(m, RoutedBatchNorm))
         self._alike = AlikeTasks()
+        self._set_memory_format()
 
     # -- running -------------------------------------------------------------------------------
 
@@ -246,6 +246,20 @@ class TaskNetworks(NetworkParts):
             module.__dict__["training"] = mode
         return self
 
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "TaskNetworks":
+        """What ``to``, ``cuda`` and ``double`` go through."""
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        self._set_memory_format()
+        return self
+
+    @torch.no_grad()
+    def _set_memory_format(self) -> None:
+        """Let convolutions lie in memory as rows do, see ``group_major``; nothing else sets it."""
+        major = self.planner.is_group_major(self.assignment.device)
+        for tensor in self.parameters():
+            if tensor.ndim == 4:
+                tensor.data = tensor.data.contiguous(memory_format=self._formats[major])
+
     def plan(self, batch: Batch, assignments: Assignments) -> StepPlan:
         """What a step with this batch and these assignments will do in the present mode."""
         weights = assignments.detach().cpu().numpy().astype(np.int64, copy=False)
@@ -281,12 +295,8 @@ class TaskNetworks(NetworkParts):
 
     def _features(self, rows: Tensor, plan: RoutePlan, gather_statistics: bool) -> list[Tensor]:
         """What heads read (B, groups, ...), for every task of a plan and the task's own groups."""
-        images = self._formats[plan.group_major]
-        if self._format != images:
-            self.to(memory_format=images)
-            self._format = images
         if rows.ndim == 4:
-            rows = rows.contiguous(memory_format=images)
+            rows = rows.contiguous(memory_format=self._formats[plan.group_major])
         with self._context.running(plan, gather_statistics), self.autocast(rows.device):
             found: Tensor = self.skeleton(rows)
         inside = self.backbone.heads_inside

@@ -73,7 +73,7 @@ def _commit_mean(norms: Sequence[RoutedBatchNorm]) -> None:
         for norm, found in zip(norms, taken, strict=True)
     ]
     slots = [norm.slots for norm in norms]
-    visits = all_reduce_max(torch.cat(own).to(device)).split(slots)
+    visits = torch.split(all_reduce_max(torch.cat(own).to(device)), slots)
     visited = [bool(count) for count in torch.stack([v.max() for v in visits]).tolist()]
     packed = [
         _pack(norm, found, counts.to(device))
@@ -83,7 +83,7 @@ def _commit_mean(norms: Sequence[RoutedBatchNorm]) -> None:
     if not packed:
         return
     sums = all_reduce_sum(torch.cat([part.reshape(-1) for part in packed]))
-    parts = iter(sums.split([part.numel() for part in packed]))
+    parts = iter(torch.split(sums, [part.numel() for part in packed]))
     for norm, most, used in zip(norms, visits, visited, strict=True):
         if not used:
             continue

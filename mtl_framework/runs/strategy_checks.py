@@ -7,6 +7,7 @@ import torch
 from ..backbones.backbone import Backbone, PlainBackbone
 from ..data.tasks import Suite
 from ..networks.model import MultiTaskModel
+from ..strategies.optimizers import keep_formats
 from ..strategies.strategy import Step, Strategy, needs_one_backbone
 from ..support.errors import MtlError
 
@@ -19,7 +20,7 @@ def build_network(
     Raises:
         MtlError: if that is not a :class:`MultiTaskModel`.
     """
-    return _checked(name, "build", strategy.build(backbone, suite))
+    return _checked(name, strategy, "build", strategy.build(backbone, suite))
 
 
 def build_own_networks(
@@ -32,15 +33,16 @@ def build_own_networks(
     """
     if type(strategy).build_each is Strategy.build_each:
         raise needs_one_backbone(name, suite)
-    return _checked(name, "build_each", strategy.build_each(backbones, suite))
+    return _checked(name, strategy, "build_each", strategy.build_each(backbones, suite))
 
 
-def _checked(name: str, method: str, network: object) -> MultiTaskModel:
+def _checked(name: str, strategy: Strategy, method: str, network: object) -> MultiTaskModel:
     if not isinstance(network, MultiTaskModel):
         raise MtlError(
             f"strategy {name!r}: {method} should return a MultiTaskModel, found "
             f"{type(network).__name__}"
         )
+    keep_formats(strategy)
     return network
 
 

@@ -74,7 +74,8 @@ def all_reduce_present(tensors: Sequence[Tensor | None], like: Sequence[Tensor])
         own = [torch.zeros_like(like[n]) if (x := tensors[n]) is None else x for n in union]
         flat = torch.cat([tensor.reshape(-1) for tensor in own])
         dist.all_reduce(flat)
-        for n, part in zip(union, flat.split([like[n].numel() for n in union]), strict=True):
+        parts = torch.split(flat, [like[n].numel() for n in union])
+        for n, part in zip(union, parts, strict=True):
             means[n] = part.view(like[n].shape) / counts[n]
     return means
 

@@ -1,88 +1,128 @@
-"""FusedAdam gives what torch.optim.Adam gives, whatever the memory formats do meanwhile."""
+"""torch's own fused optimisers are right for every author, also after a resumption on the CPU."""
 
-import copy
-import io
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
-from torch import nn
+from support.makers import make_backbone, make_batch, make_tasks
+from support.tiny import Routed, TinyPlugins, content, start
+from torch import Tensor, nn
 
 from mtl_framework import FusedAdam
+from mtl_framework.backbones.backbone import Backbone
+from mtl_framework.data.tasks import Suite
+from mtl_framework.networks.task_networks import TaskNetworks
+from mtl_framework.plugins.hookspecs import hookimpl
+from mtl_framework.runs.run import Interrupted
+from mtl_framework.strategies.optimizers import keep_formats
 
 
-def network() -> nn.Sequential:
-    torch.manual_seed(0)
-    layers = nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 4, 3), nn.Flatten(), nn.Linear(64, 5)
-    return nn.Sequential(*layers).double()
+class ConvNet(nn.Module):
+    """Convolutions, whose weights lie in memory in one of two ways."""
+
+    def __init__(self, num_classes: int, in_chans: int, img_size: tuple[int, int]) -> None:
+        super().__init__()
+        self.low = nn.Sequential(nn.Conv2d(in_chans, 6, 3, padding=1), nn.BatchNorm2d(6), nn.ReLU())
+        self.high = nn.Sequential(nn.Conv2d(6, 5, 2), nn.ReLU(), nn.Flatten())
+        self.fc = nn.Linear(45, num_classes)
+
+    def units(self) -> dict[str, list[str]]:
+        return {"low": ["low"], "high": ["high"]}
+
+    def get_classifier(self) -> nn.Linear:
+        return self.fc
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.fc(self.high(self.low(x)))
+        return y
 
 
-def step(model: nn.Module, optimizer: torch.optim.Optimizer, number: int) -> None:
-    generator = torch.Generator().manual_seed(number)
-    inputs = torch.randn(6, 3, 8, 8, generator=generator, dtype=torch.float64)
-    optimizer.zero_grad()
-    torch.autograd.backward(model(inputs).square().mean())
-    optimizer.step()
+class Theirs(Routed):
+    """A third party's strategy, which keeps an optimiser of torch's where it likes."""
+
+    def build(self, backbone: Backbone, suite: Suite) -> TaskNetworks:
+        network = super().build(backbone, suite)
+        self.optimizer = torch.optim.Adam(network.parameters(), 0.01, fused=True)
+        return network
 
 
-@pytest.mark.parametrize("amsgrad", [False, True])
-def test_formats_may_change_between_steps_and_at_a_resumption(amsgrad: bool) -> None:
-    fused, plain = network(), network()
-    options = {"lr": 0.01, "weight_decay": 0.1, "amsgrad": amsgrad}
-    ours = FusedAdam(fused.parameters(), **options)
-    theirs = torch.optim.Adam(plain.parameters(), foreach=False, **options)
-    formats = [torch.contiguous_format, torch.channels_last, torch.contiguous_format]
-    for turn, memory_format in enumerate(formats):
-        fused.to(memory_format=memory_format)
-        for number in range(2):
-            step(fused, ours, 10 * turn + number)
-            step(plain, theirs, 10 * turn + number)
-    # as a run goes on: a new network, not in its format yet, and moments from a file
-    file = io.BytesIO()
-    torch.save({"network": fused.state_dict(), "optimizer": ours.state_dict()}, file)
-    file.seek(0)
-    state = torch.load(file, weights_only=True)
-    resumed = network()
-    ours = FusedAdam(resumed.parameters(), **options)
-    resumed.load_state_dict(state["network"])
-    ours.load_state_dict(state["optimizer"])
-    resumed.to(memory_format=torch.channels_last)
-    for number in range(2):
-        step(resumed, ours, 100 + number)
-        step(plain, theirs, 100 + number)
-    for found, wanted in zip(resumed.parameters(), plain.parameters(), strict=True):
-        torch.testing.assert_close(found, wanted, rtol=1e-9, atol=1e-12)
+class Convolutions:
+    @hookimpl
+    def mtl_backbones(self) -> dict[str, Callable[..., nn.Module]]:
+        return {"convs": ConvNet}
 
 
-def test_the_plain_fused_kernel_is_wrong_there() -> None:
-    """Why there is a class of our own: once this fails, torch can do it alone."""
-    results = []
-    for optimizer_class in (torch.optim.Adam, FusedAdam):
-        model = network()
-        optimizer = optimizer_class(model.parameters(), 0.01, fused=True)
-        step(model, optimizer, 0)
-        model.to(memory_format=torch.channels_last)
-        step(model, optimizer, 1)
-        results.append(copy.deepcopy(model[2].weight.detach()))
-    assert not torch.allclose(*results)
+class StopsAt(TinyPlugins):
+    def __init__(self, at: int | None = None) -> None:
+        super().__init__(theirs=Theirs)
+        self.register(Convolutions(), "convolutions")
+        self.at = at
+
+    def notify(self, hook: str, **values: object) -> None:
+        super().notify(hook, **values)
+        if hook == "mtl_step" and getattr(values["run"], "iteration", None) == self.at:
+            signal.raise_signal(signal.SIGINT)
 
 
-def test_gradients_take_their_weights_format() -> None:
+def test_a_third_partys_fused_optimiser_resumes_bit_for_bit(tmp_path: Path) -> None:
+    options = {"strategy": "theirs", "backbone": {"name": "convs", "shared": []}}
+    start(tmp_path / "whole", StopsAt(), **options).execute()
+    with pytest.raises(Interrupted):
+        start(tmp_path / "cut", StopsAt(3), **options).execute()
+    run = start(tmp_path / "cut", StopsAt(), resume=True, **options)
+    weight = next(p for p in run.network.parameters() if p.ndim == 4 and p.shape[1] > 1)
+    assert not weight.is_contiguous()  # channels-last on the CPU, from the start
+    run.execute()
+    assert content(tmp_path / "cut") == content(tmp_path / "whole")
+
+
+def order(tensor: Tensor) -> list[int]:
+    """Strides of all dimensions that hold more than one value."""
+    return [stride for stride, size in zip(tensor.stride(), tensor.shape, strict=True) if size > 1]
+
+
+def test_weights_keep_their_memory_format() -> None:
+    """It is set when networks are built and moved; a pass leaves it alone."""
+    backbone = make_backbone("resnet18", args={"channels": (8, 8, 8, 8)})
+    for group_major, last in ((None, True), (True, True), (False, False)):
+        network = TaskNetworks(backbone, make_tasks(), 1, group_major=group_major)
+        before = [order(p) for p in network.parameters()]
+        weight = network.bank_parameters(0, 0)[0]
+        assert weight.is_contiguous(memory_format=torch.channels_last) is last
+        batch = make_batch(network.tasks, dtype=torch.float32)
+        network.accumulate_gradients(batch, torch.zeros(1, 8, 3, dtype=torch.int64))
+        for parameter, lying in zip(network.parameters(), before, strict=True):
+            assert order(parameter) == lying
+            assert parameter.grad is None or order(parameter.grad) == lying
+        network.double().load_state_dict(network.state_dict())
+        assert weight.is_contiguous(memory_format=torch.channels_last) is last
+
+
+def test_moments_take_their_weights_format() -> None:
     weight = nn.Parameter(torch.randn(4, 3, 2, 2).to(memory_format=torch.channels_last))
-    plain = nn.Parameter(weight.detach().clone())
-    ours, theirs = FusedAdam([weight]), torch.optim.Adam([plain], foreach=False)
-    for _ in range(2):
-        weight.grad = torch.randn(4, 3, 2, 2)
-        plain.grad = weight.grad.clone()
-        ours.step()
-        theirs.step()
+    plain = nn.Parameter(weight.detach().contiguous())
+    ours, theirs = torch.optim.Adam([weight], fused=True), torch.optim.Adam([plain], foreach=False)
+    keep_formats(SimpleNamespace(each={"weights": [ours]}))  # as the host does with a strategy
+    for turn in range(2):
+        for parameter, optimizer in ((weight, ours), (plain, theirs)):
+            torch.manual_seed(turn)
+            values = torch.randn(4, 3, 2, 2)
+            parameter.grad = torch.empty_like(parameter).copy_(values)
+            optimizer.step()
+        state = ours.state_dict()
+        for name in ("exp_avg", "exp_avg_sq"):
+            state["state"][0][name] = state["state"][0][name].contiguous()  # as from a file
+        ours.load_state_dict(state)
     torch.testing.assert_close(weight, plain)
 
 
-def test_groups_keep_their_options() -> None:
-    parameters = [nn.Parameter(torch.ones(2)) for _ in range(2)]
-    groups = [{"params": [parameters[0]]}, {"params": parameters[1:], "lr": 0.5}]
-    optimizer = FusedAdam(iter(groups), 0.25)
-    assert [group["lr"] for group in optimizer.param_groups] == [0.25, 0.5]
+def test_the_older_name_warns_and_is_torchs_own() -> None:
+    parameter = nn.Parameter(torch.ones(2))
+    with pytest.warns(DeprecationWarning, match=r"torch\.optim\.Adam\(\.\.\., fused=True\)"):
+        optimizer = FusedAdam([parameter], 0.25)
+    assert isinstance(optimizer, torch.optim.Adam)
+    assert [group["lr"] for group in optimizer.param_groups] == [0.25]
     assert all(group["fused"] for group in optimizer.param_groups)
-    with pytest.raises(NotImplementedError, match="closure"):
-        optimizer.step(lambda: torch.zeros(()))

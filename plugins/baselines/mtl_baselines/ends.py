@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
-from mtl_framework import Backbone, FusedAdam, MtlError, PlainBackbone, SeparateNetworks
+from mtl_framework import Backbone, MtlError, PlainBackbone, SeparateNetworks
 from mtl_framework.data import Suite
 
 from .fixed import FixedStrategy
@@ -51,5 +51,7 @@ class NoSharing(FixedStrategy):
                 "keep those models' initialization: leave it out, or 'library'"
             )
         self.network = network = SeparateNetworks(backbones, suite.tasks)
-        self.optimizer = FusedAdam(network.parameters(), self.config.learning_rate)
+        self.optimizer = torch.optim.Adam(
+            network.parameters(), self.config.learning_rate, fused=True
+        )
         return network

@@ -11,7 +11,6 @@ from torch import Tensor
 
 from mtl_framework import (
     Backbone,
-    FusedAdam,
     InitialWeights,
     SeparateNetworks,
     Step,
@@ -57,7 +56,9 @@ class FixedStrategy(Strategy):
         network.initialize(self.config.initialization_of(backbone))
         network.assignment.copy_(assignment)
         self.network = network
-        self.optimizer = FusedAdam(network.parameters(), self.config.learning_rate)
+        self.optimizer = torch.optim.Adam(
+            network.parameters(), self.config.learning_rate, fused=True
+        )
         return network
 
     def optimize(self, run: TrainingRun) -> Generator[Step, None, None]:

@@ -14,7 +14,6 @@ from torch import Tensor
 
 from mtl_framework import (
     Backbone,
-    FusedAdam,
     MtlError,
     Step,
     Strategy,
@@ -76,7 +75,9 @@ class LearnedWeightSharing(Strategy):
         self.network.initialize(config.initialization_of(backbone))
         self.network.assignment.copy_(self.distribution.mode())
         parameters = self.network.parameters()
-        self.optimizer = FusedAdam(parameters, config.learning_rate, eps=config.epsilon)
+        self.optimizer = torch.optim.Adam(
+            parameters, config.learning_rate, eps=config.epsilon, fused=True
+        )
         self.generator = torch.Generator().manual_seed(self.seed)
         return self.network
 

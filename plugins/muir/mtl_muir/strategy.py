@@ -14,7 +14,6 @@ from torch import Tensor
 
 from mtl_framework import (
     Backbone,
-    FusedAdam,
     MtlError,
     PlainBackbone,
     Step,
@@ -85,7 +84,7 @@ class Muir(Strategy):
             {"params": others},
             {"params": [soft], "lr": config.soft_learning_rate},
         ]
-        self.optimizer = FusedAdam(groups, config.learning_rate)
+        self.optimizer = torch.optim.Adam(groups, config.learning_rate, fused=True)
         self.optimizer.register_step_post_hook(lambda *_: network.forget())
         self.generator = torch.Generator().manual_seed(self.seed)
         self.places = Places.of(network)

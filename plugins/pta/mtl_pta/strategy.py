@@ -5,7 +5,8 @@ Sharing -- and Back", ICML 2018, arXiv 1803.04062. There is no published code; w
 silent an option names the possibilities.
 """
 
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
+from functools import partial
 from typing import Any, ClassVar
 
 import torch
@@ -14,7 +15,6 @@ from torch import Tensor, nn
 
 from mtl_framework import (
     Backbone,
-    FusedAdam,
     MtlError,
     Step,
     Strategy,
@@ -30,7 +30,10 @@ from .course import Course, DueUpdate
 from .network import PseudoTaskNetworks
 from .presets import PRESETS
 
-_OPTIMIZERS = {"adam": FusedAdam, "rmsprop": torch.optim.RMSprop}
+_OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
+    "adam": partial(torch.optim.Adam, fused=True),
+    "rmsprop": torch.optim.RMSprop,
+}
 
 
 class PseudoTaskAugmentation(Strategy):

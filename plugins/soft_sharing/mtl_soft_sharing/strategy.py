@@ -12,7 +12,6 @@ import torch
 
 from mtl_framework import (
     Backbone,
-    FusedAdam,
     MtlError,
     Step,
     Strategy,
@@ -79,7 +78,7 @@ class CrossStitch(Strategy):
         groups: list[dict[str, Any]] = [{"params": rest}, {"params": mixing, "lr": rate}]
         if config.optimizer == "sgd":
             return torch.optim.SGD(groups, config.learning_rate, config.momentum)
-        return FusedAdam(groups, config.learning_rate)
+        return torch.optim.Adam(groups, config.learning_rate, fused=True)
 
     def warm_start(self, load: Callable[[str], TrainedRun]) -> None:
         """Let the columns start from single-task networks, where ``start_from`` names some."""
