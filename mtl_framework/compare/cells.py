@@ -60,7 +60,8 @@ def finished_result(folder: Path, config: RunConfig) -> Result | None:
     except MtlError:
         return None
     same = significant(written) == significant(config)
-    return result if same and result.iterations == config.iterations else None
+    whole = result.iterations == config.iterations or result.ended is not None
+    return result if same and whole else None
 
 
 def last_line(metrics: Path) -> tuple[int, float]:

@@ -12,7 +12,7 @@ from .config import Comparison
 
 _MOST_CHARACTERS = 56  # of at most four bytes each: file systems take 255 bytes
 # What changes no number of a run. A cell keeps its folder when these change.
-WITHOUT_EFFECT = ("log_every", "observers", *LOCATION)
+WITHOUT_EFFECT = ("log_every", "observers", "keep", *LOCATION)
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,14 @@
 """Running statistics measured anew, from networks that stand still."""
 
-from collections.abc import Iterable
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ..data.batches import Batch
 from ..routing.norms import RoutedBatchNorm
+from ..support.errors import MtlError
 from ..support.seeding import untouched_generators
 from .model import MultiTaskModel
 
@@ -31,12 +32,7 @@ def reestimate_statistics(
         batches: training batches; at least one.
         device: where the network is.
     """
-    norms = [
-        module
-        for module in network.modules()
-        if isinstance(module, (RoutedBatchNorm, nn.modules.batchnorm._BatchNorm))
-        and module.running_mean is not None
-    ]
+    norms = [module for module in network.modules() if _keeps_statistics(module)]
     if not norms:
         return
     modes = [(module, module.training) for module in network.modules()]
@@ -53,3 +49,61 @@ def reestimate_statistics(
         network.train()
         for batch in batches:
             network.update_statistics(batch)
+
+
+@contextmanager
+def reestimated(
+    network: MultiTaskModel, batches: Iterable[Batch], device: torch.device
+) -> Iterator[dict[str, Tensor]]:
+    """Measure the running statistics anew inside; afterwards they are those of training again.
+
+    So that how often a run is evaluated changes nothing of its training.
+
+    Args:
+        network: as :func:`reestimate_statistics` takes it.
+        batches: training batches.
+        device: where the network is.
+
+    Yields:
+        Copies of what was measured, by name of the buffer.
+    """
+    former = _statistics(network)
+    try:
+        reestimate_statistics(network, batches, device)
+        yield _statistics(network)
+    finally:
+        set_statistics(network, former)
+
+
+@torch.no_grad()
+def set_statistics(network: nn.Module, statistics: Mapping[str, Tensor]) -> None:
+    """Put running statistics in place.
+
+    Args:
+        network: whose they are.
+        statistics: by name of the buffer, as :func:`reestimated` yields them.
+
+    Raises:
+        MtlError: if the network does not have such a buffer; nothing has changed then.
+    """
+    buffers = dict(network.named_buffers(remove_duplicate=False))
+    for name, values in statistics.items():
+        mine = buffers.get(name)
+        if mine is None or mine.shape != values.shape or mine.dtype != values.dtype:
+            raise MtlError(f"the network has no running statistics {name} of this shape and dtype")
+    for name, values in statistics.items():
+        buffers[name].copy_(values)
+
+
+def _statistics(network: nn.Module) -> dict[str, Tensor]:
+    return {
+        f"{name}.{key}" if name else key: buffer.clone()
+        for name, module in network.named_modules(remove_duplicate=False)
+        if _keeps_statistics(module)
+        for key, buffer in module.named_buffers(recurse=False)
+    }
+
+
+def _keeps_statistics(module: nn.Module) -> bool:
+    kinds = (RoutedBatchNorm, nn.modules.batchnorm._BatchNorm)
+    return isinstance(module, kinds) and module.running_mean is not None

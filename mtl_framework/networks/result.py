@@ -84,6 +84,7 @@ class Result:
         device: what the run computed on.
         threads: of torch, on the CPU.
         backbones: name of each task's own backbone, by task name; ``None`` where all share one.
+        ended: why the run ended before it had done all its iterations; ``None`` where it did.
     """
 
     strategy: str
@@ -104,6 +105,7 @@ class Result:
     device: str
     threads: int
     backbones: dict[str, str] | None = None
+    ended: str | None = None
 
     def save(self, path: Path) -> None:
         """Write as JSON, whole or not at all.

@@ -69,6 +69,10 @@ class Plugins:
         for problem in problems:
             self._report(problem)
 
+    def unregister(self, plugin: object) -> None:
+        """Stop calling the hooks of a plugin that :meth:`register` has added."""
+        self._manager.unregister(plugin)
+
     def register(self, plugin: object, name: str) -> None:
         """Add a plugin from Python: a module, or any object with hooks.
 

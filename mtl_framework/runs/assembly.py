@@ -21,6 +21,8 @@ from ..support.validation import KeyPath, validated
 from .config import RunConfig
 from .strategy_checks import build_network, build_own_networks
 
+_FILES = {"checkpoint_path"}  # arguments by which timm reads weights whatever pretrained says
+
 
 @dataclass(frozen=True)
 class Assembly:
@@ -99,12 +101,15 @@ def assemble(
         plugins: where backbones are looked up.
         suite: of the configuration, by :func:`find_suite`.
         strategy: has built nothing yet.
-        trained: the weights come from a checkpoint, so that pretrained ones need not be loaded.
+        trained: the weights come from a checkpoint, so that those that training once started from
+            are not read, and may be gone.
 
     Raises:
         MtlError: if a backbone cannot be built, or the strategy cannot share among them.
     """
     name = config.strategy.name
+    if trained:
+        config = _without_weights(config)
     if suite.common_backbone:
         shape = suite.input_shape
         img_size = (shape[1], shape[2]) if len(shape) == 3 else None
@@ -191,3 +196,12 @@ def _path(task: Task) -> KeyPath:
 def _trained(backbone: Any) -> Any:
     recipe = dataclasses.replace(backbone.recipe, pretrained=False)
     return dataclasses.replace(backbone, recipe=recipe)
+
+
+def _without_weights(config: RunConfig) -> RunConfig:
+    """A config whose backbone reads no file of weights (timm's ``checkpoint_path``)."""
+    if not _FILES & set(config.backbone.args):
+        return config
+    args = {key: value for key, value in config.backbone.args.items() if key not in _FILES}
+    backbone = config.backbone.model_copy(update={"args": args})
+    return config.model_copy(update={"backbone": backbone})

@@ -2,30 +2,55 @@
 
 A checkpoint is a pair of files, ``<stem>.safetensors`` and ``<stem>.json``. The second is written
 last and carries the digests of both: it is the commit point, and without it there is no checkpoint.
+
+Two checkpoints of one moment hold what they have in common once: the second one names the tensor
+file of the first and its digest (``base``). Large tensors that hold nothing but zeros, such as
+moments of weights that have not moved yet, are written as their shape.
 """
 
 import hashlib
 import json
-import math
 import re
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import safetensors.torch
-import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
 from ..support.errors import MtlError
-from ..support.files import replacing, sync_directory, write_text
+from ..support.files import (
+    make_folder,
+    names_in,
+    read_bytes,
+    remove,
+    remove_quietly,
+    replacing,
+    write_text,
+)
+from .packing import Packer, TensorKey, unpack
 
 FORMAT = "mtl-framework checkpoint 1"
 _HEAD, _MIDDLE, _TAIL = '{"sha256": "', '", "body": ', "}\n"
-_FILE = re.compile(r"\.?(?P<kind>[a-z]+)-(?P<iteration>\d+)\.(json|safetensors)(\.tmp)?")
+_STEM = re.compile(r"[a-z]+-\d{1,18}")
+_FILE = re.compile(r"\.?(?P<kind>[a-z]+)-(?P<iteration>\d{1,18})\.(json|safetensors)(\.tmp)?")
 
 
-def save_state(stem: Path, state: Mapping[Any, Any]) -> None:
+@dataclass(frozen=True)
+class Saved:
+    """A checkpoint that has just been written, for another one that holds some of its tensors.
+
+    Valid for as long as none of its tensors has changed.
+    """
+
+    stem: Path
+    digest: str
+    names: Mapping[TensorKey, str]
+
+
+def save_state(stem: Path, state: Mapping[Any, Any], base: Saved | None = None) -> Saved:
     """Write nested state as ``<stem>.safetensors`` and ``<stem>.json``.
 
     Args:
@@ -33,15 +58,16 @@ def save_state(stem: Path, state: Mapping[Any, Any]) -> None:
         state: dicts (keys str or int), lists and tuples of tensors, ints, floats, bools, strings
             and None. Other mappings are saved as dicts. A tensor that occurs several times is
             stored once and comes back as one tensor; views that only overlap come back apart.
+        base: what was written just before, beside this; tensors that are in it are not repeated.
 
     Raises:
         MtlError: naming the entry that cannot be saved, before anything is written; or the file
             that cannot be written.
     """
-    packer = _Packer()
+    packer = Packer(base.names if base is not None else {})
     tree = packer.pack(state, "")
-    tensor_file, json_file = _files(stem)
-    json_file.unlink(missing_ok=True)  # a pair of this name stops being one before it changes
+    tensor_file, json_file = files_of(stem)
+    remove(json_file)  # a pair of this name stops being one before it changes
     with replacing(tensor_file) as temp:
         try:
             safetensors.torch.save_file(packer.tensors, temp)
@@ -49,8 +75,12 @@ def save_state(stem: Path, state: Mapping[Any, Any]) -> None:
             raise MtlError(f"cannot write {tensor_file}: {error}") from error
         with temp.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
-    body = json.dumps({"format": FORMAT, "tensors": digest, "state": tree}, allow_nan=False)
+    content: dict[str, Any] = {"format": FORMAT, "tensors": digest, "state": tree}
+    if base is not None:
+        content["base"] = {"stem": base.stem.name, "tensors": base.digest}
+    body = json.dumps(content, allow_nan=False)
     write_text(json_file, f"{_HEAD}{_digest(body)}{_MIDDLE}{body}{_TAIL}")
+    return Saved(stem, digest, packer.names)
 
 
 def load_state(stem: Path) -> dict[Any, Any]:
@@ -59,19 +89,34 @@ def load_state(stem: Path) -> dict[Any, Any]:
     Raises:
         MtlError: naming the file that is missing, cut short, damaged or not a checkpoint's.
     """
-    tensor_file, json_file = _files(stem)
+    tensor_file, json_file = files_of(stem)
     body = _read_body(json_file)
-    data = _read(tensor_file)
-    if hashlib.sha256(data).hexdigest() != body.get("tensors"):
-        raise _damaged(tensor_file, "its content does not match its digest")
+    tensors = _read_tensors(tensor_file, body.get("tensors"))
+    base = body.get("base")
+    shared: dict[str, Tensor] = {}
+    if base is not None:
+        match base:
+            case {"stem": str(name), "tensors": str(digest)} if _STEM.fullmatch(name):
+                shared = _read_tensors(files_of(stem.with_name(name))[0], digest)
+            case _:
+                raise _damaged(json_file, "its base is none")
     try:
-        tensors = safetensors.torch.load(data)
-    except SafetensorError as error:
-        raise _damaged(tensor_file, str(error)) from error
-    state = _unpack(body.get("state"), tensors, json_file)
+        state = unpack(body.get("state"), {"tensor": tensors, "shared": shared})
+    except (ValueError, RecursionError) as error:
+        raise _damaged(json_file, str(error)) from error
     if not isinstance(state, dict):
         raise _damaged(json_file, "it holds no state")
     return state
+
+
+def _read_tensors(file: Path, digest: Any) -> dict[str, Tensor]:
+    data = _read(file)
+    if hashlib.sha256(data).hexdigest() != digest:
+        raise _damaged(file, "its content does not match its digest")
+    try:
+        return safetensors.torch.load(data)
+    except (SafetensorError, KeyError, ValueError, RuntimeError) as error:
+        raise _damaged(file, str(error)) from error
 
 
 class Checkpoints:
@@ -90,25 +135,29 @@ class Checkpoints:
         return self.directory / f"{kind}-{iteration:08d}"
 
     def latest(self, kind: str) -> int | None:
-        """Iteration of the newest complete checkpoint of a kind, if there is one."""
-        found = [
-            int(match["iteration"])
-            for path in self.directory.glob(f"{kind}-*.json")
-            if (match := _FILE.fullmatch(path.name))
-        ]
-        return max(found, default=None)
+        """Iteration of the newest complete checkpoint of a kind, if there is one.
 
-    def save(self, kind: str, iteration: int, state: Mapping[Any, Any]) -> None:
+        Raises:
+            MtlError: if the folder cannot be read.
+        """
+        matches = map(_FILE.fullmatch, names_in(self.directory))
+        iterations = [
+            int(match["iteration"])
+            for match in matches
+            if match is not None and match[0] == f"{kind}-{match['iteration']}.json"
+        ]
+        return max(iterations, default=None)
+
+    def save(
+        self, kind: str, iteration: int, state: Mapping[Any, Any], base: Saved | None = None
+    ) -> Saved:
         """Write a checkpoint; older ones stay until :meth:`keep_only`.
 
         Raises:
             MtlError: as :func:`save_state`.
         """
-        try:
-            self.directory.mkdir(exist_ok=True)
-        except OSError as error:
-            raise MtlError(f"cannot make folder {self.directory}: {error.strerror}") from error
-        save_state(self.stem(kind, iteration), state)
+        make_folder(self.directory)
+        return save_state(self.stem(kind, iteration), state, base)
 
     def load(self, kind: str, iteration: int) -> dict[Any, Any]:
         """Read a checkpoint.
@@ -119,97 +168,22 @@ class Checkpoints:
         return load_state(self.stem(kind, iteration))
 
     def keep_only(self, kept: Collection[tuple[str, int]]) -> None:
-        """Remove all other checkpoints and what interrupted writes left; other files stay."""
-        if not self.directory.is_dir():
+        """Remove all other checkpoints and what interrupted writes left; other files stay.
+
+        What cannot be removed stays, too: nothing depends on its being gone.
+        """
+        try:
+            names = names_in(self.directory)
+        except MtlError:
             return
         # JSON comes first in this order: a pair is no checkpoint any more before it is incomplete
-        for path in sorted(self.directory.iterdir(), key=lambda path: path.suffix != ".json"):
-            match = _FILE.fullmatch(path.name)
+        for name in sorted(names, key=lambda name: not name.endswith(".json")):
+            match = _FILE.fullmatch(name)
             if match is None:
                 continue
             is_kept = (match["kind"], int(match["iteration"])) in kept
-            if path.suffix == ".tmp" or not is_kept:
-                path.unlink()
-        sync_directory(self.directory)
-
-
-class _Packer:
-    """Turns nested state into a JSON tree and a flat dictionary of tensors.
-
-    JSON's own numbers, strings, booleans, null and lists stand for themselves; an object with one
-    key stands for anything else: dict (as pairs, so that keys may be ints), tuple, tensor, float.
-    """
-
-    def __init__(self) -> None:
-        self.tensors: dict[str, Tensor] = {}
-        self._names: dict[tuple[object, ...], str] = {}
-        self._storages: set[int] = set()
-
-    def pack(self, value: Any, where: str) -> Any:
-        if isinstance(value, Tensor):
-            return {"tensor": self._tensor(value, where)}
-        if isinstance(value, Mapping):
-            for key in value:
-                if not isinstance(key, str | int) or isinstance(key, bool):
-                    raise MtlError(
-                        f"state {where or '/'} cannot be saved: key {key!r} is neither str nor int"
-                    )
-            pairs = [[key, self.pack(item, f"{where}/{key}")] for key, item in value.items()]
-            return {"dict": pairs}
-        if isinstance(value, list | tuple):
-            items = [self.pack(item, f"{where}/{n}") for n, item in enumerate(value)]
-            return {"tuple": items} if isinstance(value, tuple) else items
-        if type(value) is float and not math.isfinite(value):
-            return {"float": repr(value)}
-        if value is None or type(value) in (bool, int, float, str):
-            return value
-        raise MtlError(
-            f"state {where or '/'} cannot be saved: found {type(value).__name__}, allowed are "
-            "tensors, numbers, strings, None and dicts, lists and tuples of them"
-        )
-
-    def _tensor(self, tensor: Tensor, where: str) -> str:
-        if tensor.layout != torch.strided or tensor.is_quantized or tensor.is_complex():
-            kind = tensor.dtype if tensor.layout == torch.strided else tensor.layout
-            raise MtlError(f"state {where} cannot be saved: tensors of {kind} are not supported")
-        storage = tensor.untyped_storage().data_ptr()
-        key = (
-            storage, tensor.device, tensor.storage_offset(),
-            tensor.shape, tensor.stride(), tensor.dtype,
-        )  # fmt: skip
-        if tensor.numel() and key in self._names:
-            return self._names[key]
-        # the file format's own rules: UTF-8 names, none twice
-        name = where.encode("ascii", "backslashreplace").decode()
-        while name in self.tensors:
-            name += "'"
-        own = tensor.detach().to("cpu").contiguous()
-        if own.untyped_storage().data_ptr() in self._storages:
-            own = own.clone()
-        self._storages.add(own.untyped_storage().data_ptr())
-        self.tensors[name] = own
-        self._names[key] = name
-        return name
-
-
-def _unpack(node: Any, tensors: Mapping[str, Tensor], file: Path) -> Any:
-    if isinstance(node, list):
-        return [_unpack(item, tensors, file) for item in node]
-    if not isinstance(node, dict):
-        return node
-    match node:
-        case {"dict": list(pairs)} if all(
-            isinstance(pair, list) and len(pair) == 2 and isinstance(pair[0], str | int)
-            for pair in pairs
-        ):
-            return {key: _unpack(item, tensors, file) for key, item in pairs}
-        case {"tuple": list(items)}:
-            return tuple(_unpack(item, tensors, file) for item in items)
-        case {"float": ("nan" | "inf" | "-inf") as text}:
-            return float(text)
-        case {"tensor": str(name)} if name in tensors:
-            return tensors[name]
-    raise _damaged(file, f"it holds the entry {str(node)[:60]}")
+            if name.endswith(".tmp") or not is_kept:
+                remove_quietly(self.directory / name)
 
 
 def _read_body(file: Path) -> dict[str, Any]:
@@ -232,11 +206,10 @@ def _read_body(file: Path) -> dict[str, Any]:
 
 def _read(file: Path) -> bytes:
     try:
-        return file.read_bytes()
-    except OSError as error:
+        return read_bytes(file)
+    except MtlError as error:
         raise MtlError(
-            f"cannot read checkpoint file {file}: {error.strerror}; put it back from a copy, or "
-            "start again in another folder"
+            f"{error}; put it back from a copy, or start again in another folder"
         ) from error
 
 
@@ -251,5 +224,6 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _files(stem: Path) -> tuple[Path, Path]:
+def files_of(stem: Path) -> tuple[Path, Path]:
+    """The two files of a checkpoint: tensors, and the rest."""
     return stem.with_name(f"{stem.name}.safetensors"), stem.with_name(f"{stem.name}.json")

@@ -85,6 +85,12 @@ class RunConfig(BaseModel):
         description="processes that read images from files; default: one a spare CPU core, at "
         "most 4; 0: the run's own",
     )
+    keep: Literal["last", "best", "both", "none"] = Field(
+        default="both",
+        description="checkpoints that stay when the run has ended: last, after the last step, from "
+        "which it can go on; best, the networks that validation prefers; both, or none; in a "
+        "comparison none unless it says otherwise",
+    )
     memory_budget: int | None = Field(
         default=None,
         ge=1,

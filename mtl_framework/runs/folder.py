@@ -5,17 +5,20 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..networks.result import Result
 from ..support.errors import MtlError
-from ..support.files import sync_directory, write_text
+from ..support.files import kind_of, read_bytes, write_text
 from ..support.yamls import read_yaml
 from .checkpoint import Checkpoints
 from .config import RunConfig, dump
+from .lock import FolderLock
 
 #: Options by which a suite says where its data lies and whether to fetch it, not what it is.
 LOCATION = ("suite.data_root", "suite.download")
 # What may differ when a run goes on: nothing that a single step depends on.
 CHANGEABLE = (
-    "iterations", "device", "log_every", "observers", "keep_on_device", "data_workers", *LOCATION
+    "iterations", "device", "log_every", "observers", "keep_on_device", "data_workers", "keep",
+    *LOCATION
 )  # fmt: skip
 
 
@@ -32,7 +35,25 @@ class RunFolder:
         self.metrics = path / "metrics.jsonl"
         self.result = path / "result.json"
         self.data = path / "data.json"
+        self.lock = FolderLock(path)
         self.checkpoints = Checkpoints(path / "checkpoint")
+
+    def finished(self, iterations: int, ended: bool) -> Result | None:
+        """The result of a run that has nothing left to do.
+
+        Args:
+            iterations: that are asked for now.
+            ended: whether the run has ended before them.
+
+        Raises:
+            MtlError: if there is a result that cannot be read.
+        """
+        if kind_of(self.result) is None:
+            return None
+        result = Result.load(self.result)
+        if ended:
+            return result if result.ended is not None else None
+        return result if result.iterations == iterations else None
 
     def check_free(self) -> None:
         """Refuse a folder that holds a run.
@@ -40,10 +61,10 @@ class RunFolder:
         Raises:
             MtlError: naming what was found and what to do.
         """
-        if self.path.exists() and not self.path.is_dir():
+        if kind_of(self.path) not in (None, "folder"):
             raise MtlError(f"output {self.path} is a file; give a folder")
         for file in (self.config, self.metrics, self.result, self.checkpoints.directory):
-            if file.exists():
+            if kind_of(file) is not None:
                 raise MtlError(
                     f"output folder {self.path} already holds a run ({file.name}); give another "
                     "folder, or --resume to go on with that run"
@@ -62,13 +83,18 @@ class RunFolder:
         Raises:
             MtlError: if there is no run, it has another config, or its checkpoint is damaged.
         """
-        if not self.path.is_dir():
-            raise MtlError(f"there is no run to resume in {self.path}")
+        self.check_there()
         iteration = self.checkpoints.latest("last")
-        if self.config.exists():
+        has_result = kind_of(self.result) is not None
+        if kind_of(self.config) is not None:
             check_same(completed(read_yaml(self.config)[0]), config, str(self.config))
-        elif iteration is not None or self.metrics.exists() or self.result.exists():
+        elif iteration is not None or kind_of(self.metrics) is not None or has_result:
             raise MtlError(f"cannot resume in {self.path}: its config.yaml is missing")
+        if iteration is None and has_result:
+            raise MtlError(
+                f"cannot resume: the run in {self.path} has ended and kept no checkpoint of its "
+                "last step (keep); run it anew in another folder"
+            )
         if iteration is None:
             return None
         state = self.checkpoints.load("last", iteration)
@@ -87,12 +113,14 @@ class RunFolder:
         Raises:
             MtlError: naming the first difference.
         """
-        if not self.data.exists():
+        if kind_of(self.data) is None:
             return
         try:
-            saved = json.loads(self.data.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+            saved = json.loads(read_bytes(self.data))
+        except (ValueError, RecursionError) as error:
             raise MtlError(f"cannot read {self.data}: {error}") from error
+        if not isinstance(saved, dict):
+            raise MtlError(f"cannot read {self.data}: it is no record of a suite's data")
         found = first_difference(saved, json.loads(json.dumps(record)))
         if found is not None:
             key, old, new = (text if len(text) <= 80 else f"{text[:77]}..." for text in found)
@@ -101,21 +129,31 @@ class RunFolder:
                 f"{old}, and is {new} now"
             )
 
-    def claim(self, config: RunConfig, record: Mapping[str, Any] | None = None) -> None:
-        """Make the folder, and write the complete config into it.
+    def check_there(self) -> None:
+        """Refuse to go on in what is no folder.
+
+        Raises:
+            MtlError: naming it.
+        """
+        if kind_of(self.path) != "folder":
+            raise MtlError(f"there is no run to resume in {self.path}")
+
+    def claim(
+        self, config: RunConfig, record: Mapping[str, Any] | None = None, new: bool = False
+    ) -> None:
+        """Make the folder, become its one writer, and write the complete config into it.
 
         Args:
             config: of the run.
             record: what its data is, where the suite says so.
+            new: the folder must not hold a run.
 
         Raises:
             MtlError: if that cannot be done.
         """
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            sync_directory(self.path.parent)
-        except OSError as error:
-            raise MtlError(f"cannot make folder {self.path}: {error.strerror}") from error
+        self.lock.take()
+        if new:
+            self.check_free()  # another process may have been faster
         if record:
             write_text(self.data, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
         write_text(self.config, dump(config))

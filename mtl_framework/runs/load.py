@@ -15,15 +15,20 @@ from ..data.preprocessing import Preprocessing, in_unit_range
 from ..data.tasks import Suite
 from ..networks.evaluation import Evaluation, evaluate
 from ..networks.model import MultiTaskModel
+from ..networks.reestimation import set_statistics
 from ..plugins.manager import Plugins
+from ..strategies.state import check_module_state
 from ..strategies.strategy import Strategy
 from ..support.devices import resolve_device
 from ..support.errors import MtlError
+from ..support.files import kind_of
 from ..support.seeding import untouched_generators
 from ..support.yamls import read_yaml
 from .assembly import assemble, common_backbone, find_suite, normalizations
 from .config import RunConfig
 from .folder import CHANGEABLE, RunFolder, first_difference, without
+from .progress_state import ProgressState
+from .reach import prepare_strategy
 from .resolve import Layer, read_file, resolve
 
 Which = Literal["last", "best"]
@@ -162,8 +167,8 @@ def load_run(
         strategy = complete.strategy(complete.options, seed=0)
         parts = assemble(config, plugins, suite, strategy, trained=True)
         network = parts.network
-        network.precision = config.precision
         strategy.network = network
+        prepare_strategy(strategy, config, torch.device("cpu"))
         _restore(strategy, network, state, folder, which)
     network.to(target).eval()
     preprocessings = tuple(
@@ -217,11 +222,13 @@ def check_tasks(found: Suite, wanted: Suite) -> None:
 
 def _state(folder: RunFolder, which: Which) -> dict[str, Any]:
     """A checkpoint's content, with ``iteration``."""
-    if not folder.config.is_file():
+    if kind_of(folder.config) != "file":
         raise MtlError(f"there is no run in {folder.path} (no config.yaml)")
     iteration = folder.checkpoints.latest(which)
     if iteration is None:
+        ended = kind_of(folder.result) is not None
         hint = "; only runs with validation examples have one" if which == "best" else ""
+        hint = f"{hint}; which a run keeps is its option `keep`" if ended else hint
         raise MtlError(f"run {folder.path} has no {which!r} checkpoint{hint}")
     state = folder.checkpoints.load(which, iteration)
     where = folder.checkpoints.stem(which, iteration)
@@ -247,10 +254,12 @@ def _restore(
 ) -> None:
     try:
         if which == "best":
+            check_module_state(network, state["network"], "network")
             network.load_state_dict(state["network"])
         else:
             strategy.load_state_dict(state["strategy"])
-    except (MtlError, KeyError, TypeError, ValueError, RuntimeError) as error:
+            set_statistics(network, ProgressState.from_plain(state).statistics or {})
+    except Exception as error:  # what a strategy says of a state that is not its own
         where = folder.checkpoints.stem(which, state["iteration"])
-        reason = " ".join(str(error).split())[:300]
+        reason = " ".join(str(error).split())[:300] or type(error).__name__
         raise MtlError(f"checkpoint {where} does not fit this run: {reason}") from error

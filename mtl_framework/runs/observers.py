@@ -4,10 +4,11 @@ They implement the same hooks as a plugin's observer. A run calls these two itse
 failing must stop it, where a plugin's failing must not.
 """
 
+import contextlib
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,11 @@ from rich.progress import Progress as Bar
 
 from ..networks.evaluation import Evaluation, split_text
 from ..plugins.hookspecs import hookimpl
+from ..plugins.manager import Plugins
 from ..strategies.context import TrainingRun
 from ..strategies.strategy import Step
 from ..support.errors import MtlError
+from .config import RunConfig
 
 
 class MetricsFile:
@@ -41,11 +44,13 @@ class MetricsFile:
 
     def __init__(self, path: Path, keep: int = 0) -> None:
         self.path = path
+        self._handle = -1
         try:
             self._handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
             kept = path.read_bytes()[:keep]
             os.ftruncate(self._handle, kept.rfind(b"\n") + 1)
         except OSError as error:
+            self.close()
             raise self._error(error) from error
 
     @hookimpl
@@ -67,6 +72,13 @@ class MetricsFile:
         seconds = round(run.seconds, 3)
         self._write({"iteration": evaluation.iteration, "evaluation": splits, "seconds": seconds})
 
+    def length(self) -> int:
+        """Bytes of the file."""
+        try:
+            return os.fstat(self._handle).st_size
+        except OSError as error:
+            raise self._error(error) from error
+
     def sync(self) -> int:
         """Bring everything written to the disk; returns the length of the file in bytes."""
         try:
@@ -77,7 +89,10 @@ class MetricsFile:
 
     def close(self) -> None:
         """Close the file."""
-        os.close(self._handle)
+        handle, self._handle = self._handle, -1
+        if handle >= 0:
+            with contextlib.suppress(OSError):  # what matters was synced before
+                os.close(handle)
 
     def _write(self, line: Mapping[str, Any]) -> None:
         data = json.dumps(line, allow_nan=False).encode() + b"\n"
@@ -150,6 +165,45 @@ class Progress:
     def close(self) -> None:
         """Take the bar away from further updates."""
         self._bar.stop()
+
+
+class Observers:
+    """Whoever is told of a run: the host's own observers, then the plugins and those of the config.
+
+    Args:
+        plugins: hold the observing hooks.
+        console: gets messages and the progress bar; ``None``: silent.
+    """
+
+    def __init__(self, plugins: Plugins, console: Console | None) -> None:
+        self._plugins = plugins
+        self._console = console
+        self._own: list[MetricsFile | Progress] = []
+
+    @contextlib.contextmanager
+    def watching(self, run: TrainingRun, metrics: MetricsFile, config: RunConfig) -> Iterator[None]:
+        """Tell everyone inside; observers are closed when the block ends, however it ends."""
+        with contextlib.ExitStack() as stack:
+            self._run = run
+            self._own = [metrics]
+            if self._console is not None:
+                self._own.append(Progress(self._console))
+            for observer in self._own:
+                stack.callback(observer.close)
+            stack.enter_context(self._plugins.observing(config.observers))
+            yield
+
+    def tell(self, hook: str, **values: Any) -> None:
+        """Call a hook of every observer, the host's own first."""
+        for observer in self._own:
+            if hasattr(observer, hook):
+                getattr(observer, hook)(run=self._run, **values)
+        self._plugins.notify(hook, run=self._run, **values)
+
+    def say(self, text: str) -> None:
+        """Print a line for the user."""
+        if self._console is not None:
+            self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def _number(value: Any) -> Any:

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from .run import Run
 
 
-def result_of(run: "Run", seconds_per_iteration: float) -> Result:
-    """What a run has found, evaluated after its last step."""
+def result_of(run: "Run", seconds_per_iteration: float, ended: str | None) -> Result:
+    """What a run has shown, evaluated after its last step; ``ended``: why that came early."""
     evaluation, config, suite = run.last_evaluation, run.config, run.suite
     assert evaluation is not None
     sharing = run.network.sharing()
@@ -39,6 +39,7 @@ def result_of(run: "Run", seconds_per_iteration: float) -> Result:
         device=device_name(run.device),
         threads=torch.get_num_threads(),
         backbones=None if suite.common_backbone else own,
+        ended=ended,
     )
 
 

@@ -4,38 +4,33 @@ A run's state is saved before the first step (so that what cannot be saved shows
 every evaluation, and when a signal asks to stop. Its random numbers come from ``config.seed``: one
 stream seeds the global generators before the networks are built, others the batches and the
 strategy.
+
+The loop is here; what the run reads is :class:`Feed`, when it is measured and saved
+:class:`Milestones`, its files are :class:`RunStore`, and whoever watches is in :class:`Observers`.
 """
 
 import functools
 import shlex
 import time
-from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import torch
-from pydantic import TypeAdapter
 from rich.console import Console
-from torch import Tensor
 
 from ..backbones.backbone import Backbone
-from ..backbones.recurrent import carried_states, restore_states
-from ..data.batches import BalancedBatches, Batch
-from ..data.placement import place_inputs, usable_workers
+from ..data.batches import Batch
 from ..networks.batch_sizes import check_batch_sizes
-from ..networks.candidates import CandidateMetrics, Candidates, validate
-from ..networks.evaluation import Evaluation, SplitMetrics, evaluate
+from ..networks.candidates import CandidateMetrics, Candidates
+from ..networks.evaluation import Evaluation, SplitMetrics
 from ..networks.model import MultiTaskModel
-from ..networks.reestimation import reestimate_statistics
 from ..networks.result import Best, Result
 from ..plugins.manager import Plugins
 from ..strategies.strategy import Step
 from ..support.devices import resolve_device
 from ..support.errors import MtlError
 from ..support.interrupts import Interrupted, Interrupts
-from ..support.seeding import derive_seed, generator_states, restore_generators, seed_everything
+from ..support.seeding import derive_seed, seed_everything
 from .assembly import (
     Assembly,
     announcement,
@@ -43,15 +38,18 @@ from .assembly import (
     check_memory,
     common_backbone,
     find_suite,
-    normalizations,
 )
 from .config import RunConfig
-from .divergence import LossWatch, NotFiniteError, check_evaluation, check_parameters
+from .divergence import NotFiniteError
+from .feed import Feed
 from .folder import RunFolder
 from .load import load_run
-from .observers import MetricsFile, Progress
+from .milestones import Milestones
+from .observers import MetricsFile, Observers
 from .outcome import result_of
+from .reach import prepare_strategy
 from .resolve import ResolvedConfig, completed, resolved
+from .store import RunStore
 from .strategy_checks import Steps
 
 __all__ = ["Best", "Evaluation", "Interrupted", "Result", "Run", "SplitMetrics"]
@@ -67,54 +65,34 @@ class Run:
         suite: the tasks.
         backbones: one a task; where all share one, each entry is that one.
         strategy: drives the training.
-        network: the strategy's networks.
-        iteration: steps done so far.
-        last_evaluation: the newest one, if there was one.
-        best: the evaluation that validation prefers so far, where there is validation.
+        strategy_name: what the configuration calls the strategy.
+        iterations: steps that the run will do.
+        batch_size: training examples a task in every batch, where the task does not set its own.
+        eval_every: iterations between evaluations.
+        log_every: iterations between lines of ``metrics.jsonl``.
     """
 
     def __init__(
         self,
         config: RunConfig,
-        plugins: Plugins,
-        folder: RunFolder,
         parts: Assembly,
         device: torch.device,
-        console: Console | None,
+        store: RunStore,
+        observers: Observers,
     ) -> None:
         self.config = config
-        self.directory = folder.path
+        self.directory = store.folder.path
         self.device = device
-        self.suite = suite = parts.suite
-        self.backbones = parts.backbones
-        self.strategy = parts.strategy
-        self.network: MultiTaskModel = parts.network
-        self.iteration = 0
-        self.last_evaluation: Evaluation | None = None
-        self.best: Best | None = None
-        self._plugins = plugins
-        self._folder = folder
-        self._console = console
-        self._normalizations = normalizations(suite, self.backbones)
-        self._workers = usable_workers(config.data_workers)
-        self._batches = BalancedBatches(
-            suite,
-            config.batch_size,
-            derive_seed(config.seed, "batches"),
-            device,
-            self._normalizations,
-            place_inputs(suite, config.keep_on_device, self._workers),
-            self._workers,
-        )
-        self._masks: list[tuple[Tensor | None, ...]] = []  # of the batches of the newest step
-        self._watch = LossWatch(suite.task_names, deferred=device.type != "cpu")
-        self._observers: list[MetricsFile | Progress] = []
-        self._metrics: MetricsFile | None = None
-        self._metrics_length = 0
-        self._resumed = False
-        self._earlier_seconds = 0.0
-        self._training_seconds = 0.0
-        self._begin: float | None = None
+        self.suite, self.backbones, self.strategy = parts.suite, parts.backbones, parts.strategy
+        self.strategy_name = config.strategy.name
+        self.iterations, self.batch_size = config.iterations, config.batch_size
+        self.eval_every, self.log_every = config.eval_every, config.log_every
+        self._network = parts.network
+        self._feed = Feed(parts.suite, parts.backbones, config, device)
+        self._store = store
+        self._observers = observers
+        self._milestones = Milestones(config, parts.strategy, device, self._feed, store, observers)
+        self._stop_reason: str | None = None
 
     @classmethod
     def start(
@@ -133,49 +111,50 @@ class Run:
             directory: for the run's files; new, or without a run unless ``resume``.
             resume: go on with the run in ``directory``. Its config must be this one, but
                 ``iterations`` may grow and ``device`` and ``log_every`` may change. A run that
-                was stopped before its first checkpoint starts again.
+                was stopped before its first checkpoint starts again. Weights that the run once
+                started from are not read again.
             console: gets messages and the progress bar; ``None``: silent.
 
         Raises:
-            MtlError: on anything wrong with names, options, device, folder or checkpoint; nothing
-                was written then.
+            MtlError: on anything wrong with names, options, device, folder or checkpoint, or if
+                another process is at work in the folder; nothing was written then.
         """
         complete = resolved(config, plugins)
         config = complete.config
         device = resolve_device(config.device)
-        folder = RunFolder(directory)
-        state = None
-        if resume:
-            state = folder.load(config, lambda saved: completed(saved, plugins))
-        else:
-            folder.check_free()
+        folder, observers = RunFolder(directory), Observers(plugins, console)
+        with ExitStack() as failed:
+            failed.callback(folder.lock.release)
+            state = None
+            if resume:
+                folder.check_there()
+                folder.lock.take()
+                state = folder.load(config, lambda saved: completed(saved, plugins))
+            else:
+                folder.check_free()
+            suite = find_suite(config, plugins)
+            check_memory(config, suite)
+            if state is not None:
+                folder.check_data(suite.record)
+            observers.say(announcement(config, suite))
+            seed_everything(derive_seed(config.seed, "weights"))
+            seed = derive_seed(config.seed, "strategy")
+            strategy = complete.strategy(complete.options, seed=seed)
+            parts = assemble(config, plugins, suite, strategy, trained=state is not None)
+            check_batch_sizes(suite, parts.backbones, config.batch_size)
+            strategy.network = parts.network
+            prepare_strategy(strategy, config, device)
+            if state is None:
+                strategy.warm_start(functools.partial(load_run, plugins=plugins))
 
-        suite = find_suite(config, plugins)
-        check_memory(config, suite)
-        if state is not None:
-            folder.check_data(suite.record)
-        if console is not None:
-            console.print(
-                announcement(config, suite), markup=False, highlight=False, soft_wrap=True
-            )
-        seed_everything(derive_seed(config.seed, "weights"))
-        strategy = complete.strategy(complete.options, seed=derive_seed(config.seed, "strategy"))
-        parts = assemble(config, plugins, suite, strategy)
-        check_batch_sizes(suite, parts.backbones, config.batch_size)
-        network = parts.network
-        network.precision, network.memory_budget = config.precision, config.memory_budget
-        strategy.network = network.to(device)
-        if state is None:
-            strategy.warm_start(functools.partial(load_run, plugins=plugins))
-
-        run = cls(config, plugins, folder, parts, device, console)
-        if state is not None:
-            run._restore(state)
-        folder.claim(config, suite.record)
-        if console is not None:
+            run = cls(config, parts, device, RunStore(folder, config), observers)
+            if state is not None:
+                run._milestones.restore(state)
+            folder.claim(config, suite.record, new=not resume)
             hints = [*suite.notes, *(hint for b in parts.backbones for hint in b.hints)]
             for hint in dict.fromkeys(hints):
-                console.print(f"hint: {hint}", markup=False, highlight=False, soft_wrap=True)
+                observers.say(f"hint: {hint}")
+            failed.pop_all()
         return run
 
     # -- what strategies and observers see -----------------------------------------------------
@@ -187,67 +166,43 @@ class Run:
         Raises:
             MtlError: if tasks have their own.
         """
-        found = common_backbone(self.backbones)
-        if found is None:
+        common = common_backbone(self.backbones)
+        if common is None:
             raise MtlError(f"tasks of suite {self.suite.name!r} have backbones of their own")
-        return found
+        return common
 
     @property
-    def strategy_name(self) -> str:
-        """What the configuration calls the strategy."""
-        return self.config.strategy.name
+    def network(self) -> MultiTaskModel:
+        """The strategy's networks."""
+        return self._network
 
     @property
-    def iterations(self) -> int:
-        """Steps that the run will do."""
-        return self.config.iterations
+    def iteration(self) -> int:
+        """Steps done so far."""
+        return self._milestones.state.iteration
 
     @property
-    def batch_size(self) -> int:
-        """Training examples a task in every batch, where the task does not set its own."""
-        return self.config.batch_size
+    def last_evaluation(self) -> Evaluation | None:
+        """The newest evaluation, if there was one."""
+        return self._milestones.state.measured.last
 
     @property
-    def eval_every(self) -> int:
-        """Iterations between evaluations."""
-        return self.config.eval_every
-
-    @property
-    def log_every(self) -> int:
-        """Iterations between lines of ``metrics.jsonl``."""
-        return self.config.log_every
+    def best(self) -> Best | None:
+        """The evaluation that validation prefers so far, where there is validation."""
+        return self._milestones.state.measured.best
 
     @property
     def seconds(self) -> float:
         """Wall time of the run so far, without the time between an interruption and its end."""
-        now = 0.0 if self._begin is None else time.perf_counter() - self._begin
-        return self._earlier_seconds + now
+        return self._milestones.state.elapsed()
 
     def next_batch(self) -> Batch:
         """The next training examples of every task, on the device, inputs as floats."""
-        batch = self._batches.next()
-        if batch.labelled:
-            self._masks.append(batch.labelled)
-        return batch
+        return self._feed.next()
 
     def losses(self, step: Step) -> tuple[float | None, dict[str, float | None]]:
-        """The mean loss of the newest step, and each task's where the strategy tells them apart.
-
-        A task that a batch of the step had no label of, and whose loss is therefore 0, has none,
-        and the mean leaves it out. Waits for the device.
-        """
-        loss, tasks = step.loss.detach().float().cpu(), self.suite.task_names
-        if not loss.ndim or loss.shape[-1] != len(tasks):
-            return float(loss.mean()), {}
-        means = loss.reshape(-1, len(tasks)).mean(0).tolist()
-        found: dict[str, float | None] = dict(zip(tasks, means, strict=True))
-        if self._masks:
-            for name, masks in zip(tasks, zip(*self._masks, strict=True), strict=True):
-                # a step may draw several batches; which of them the loss is of is not known here
-                if found[name] == 0 and any(m is not None and not bool(m.any()) for m in masks):
-                    found[name] = None
-        counted = [value for value in found.values() if value is not None]
-        return (sum(counted) / len(counted) if counted else None), found
+        """The mean loss of the newest step, and each task's; see :meth:`Feed.losses`."""
+        return self._feed.losses(step)
 
     def validate(self, candidates: Candidates) -> tuple[CandidateMetrics, ...]:
         """Measure several candidates of every task on its validation examples.
@@ -261,19 +216,19 @@ class Run:
         Raises:
             MtlError: if a task has no validation examples.
         """
-        return validate(
-            self.network,
-            self.suite,
-            candidates,
-            self.device,
-            self.config.eval_batch_size,
-            self._normalizations,
-            self._workers,
-        )
+        return self._feed.validate(self.network, candidates)
 
     def hint(self, text: str) -> None:
         """Tell the user something that helps, in one line that names what to set."""
-        self._say(f"hint: {text}")
+        self._observers.say(f"hint: {text}")
+
+    def stop(self, reason: str) -> None:
+        """End the run after the step that is being done, as if it had no further iterations.
+
+        Args:
+            reason: why, in a few words; the result holds it.
+        """
+        self._stop_reason = reason
 
     # -- running -------------------------------------------------------------------------------
 
@@ -287,47 +242,50 @@ class Run:
             MtlError: if the loss, a parameter or a figure is not finite, if the strategy breaks
                 its contract, or if a file cannot be written. What was saved before stays.
         """
-        if self._resumed and self.iteration == self.iterations and self._folder.result.exists():
-            result = Result.load(self._folder.result)
-            if result.iterations == self.iterations:
-                self._say(f"{self.directory} is finished: {self.iterations} iterations done")
-                return result
-        self._begin = time.perf_counter()
+        folder, milestones = self._store.folder, self._milestones
+        state = milestones.state
         with ExitStack() as stack:
-            self._metrics = MetricsFile(self._folder.metrics, self._metrics_length)
-            self._observers = [self._metrics]
-            if self._console is not None:
-                self._observers.append(Progress(self._console))
-            for observer in self._observers:
-                stack.callback(observer.close)
-            stack.enter_context(self._plugins.observing(self.config.observers))
-            stack.callback(self._batches.close)
+            stack.callback(folder.lock.release)
+            if milestones.resumed:
+                finished = folder.finished(self.iterations, state.ended is not None)
+                if finished is not None:
+                    done = f"{finished.iterations} iterations done"
+                    self._observers.say(f"{self.directory} is finished: {done}")
+                    return finished
+            state.begin = time.perf_counter()
+            milestones.metrics = MetricsFile(folder.metrics, state.measured.metrics_length)
+            watching = self._observers.watching(self, milestones.metrics, self.config)
+            stack.enter_context(watching)
+            stack.callback(self._feed.close)
             interrupts = stack.enter_context(Interrupts())
-            self._tidy()
-            self._notify("mtl_run_started")
+            milestones.tidy()
+            self._observers.tell("mtl_run_started")
             try:
                 self._train(interrupts)
             except NotFiniteError as error:
-                raise MtlError(f"{error}; {self._kept()}") from error
-            result = result_of(self, self._training_seconds / self.iteration)
-            result.save(self._folder.result)
-            self._notify("mtl_run_finished", result=result)
+                raise MtlError(f"{error}; {self._store.describe_kept()}") from error
+            result = result_of(self, state.training_seconds / state.iteration, state.ended)
+            self._store.finish(result, self.strategy)
+            self._observers.tell("mtl_run_finished", result=result)
+        ended = f"ended after {result.iterations} iterations: {result.ended}; "
+        self._observers.say((ended if result.ended is not None else "") + self._store.summary())
         return result
 
     def _train(self, interrupts: Interrupts) -> None:
-        if not self._resumed:
-            self._save()
+        milestones = self._milestones
+        if not milestones.resumed:
+            milestones.save()
         # a run that was stopped between a step and its evaluation owes that evaluation
-        self._evaluate_if_due()
-        steps = Steps(self.config.strategy.name, self.strategy.optimize(self))
+        milestones.evaluate_if_due()
+        steps = Steps(self.strategy_name, self.strategy.optimize(self))
         try:
-            while self.iteration < self.iterations:
+            while not milestones.is_over():
                 self._advance(steps)
                 if interrupts.received is None:
-                    self._evaluate_if_due()
+                    milestones.evaluate_if_due()
                 else:
-                    self._save()
-                done = self.iteration == self.iterations and not self._is_due()
+                    milestones.save()
+                done = milestones.is_over() and not milestones.is_due()
                 if interrupts.received is not None and not done:
                     raise self._interrupted(interrupts.received)
         finally:
@@ -339,129 +297,45 @@ class Run:
         return Interrupted(number, f"{done}; go on with: mtl run --resume --output {folder}")
 
     def _advance(self, steps: Steps) -> None:
-        """One iteration of the strategy."""
-        begin = time.perf_counter()
-        self._masks.clear()
-        step = steps.next(self.iteration, self.iterations)
-        self.iteration += 1
-        self._watch.add(self.iteration, step.loss)
-        if self.iteration % self.config.log_every == 0 or self._is_due():
-            self._watch.check()  # waits for the device, so that the time is that of the steps
-        self._training_seconds += time.perf_counter() - begin
-        self._notify("mtl_step", step=step)
-
-    def _is_due(self) -> bool:
-        """Whether an evaluation should follow now and has not been done."""
-        last = self.last_evaluation
-        now = self.iteration % self.config.eval_every == 0 or self.iteration == self.iterations
-        return self.iteration > 0 and now and (last is None or last.iteration != self.iteration)
-
-    def _evaluate_if_due(self) -> None:
-        if not self._is_due():
+        """One iteration of the strategy, or the end of its training."""
+        milestones, begin = self._milestones, time.perf_counter()
+        state = milestones.state
+        self._feed.begin_step()
+        step = steps.next()
+        self._adopt()
+        if step is None:
+            if not state.iteration:
+                raise MtlError(f"strategy {self.strategy_name!r} ended before its first iteration")
+            state.ended = self._stop_reason or f"strategy {self.strategy_name!r} ended its training"
+            if not milestones.is_due():
+                milestones.save()
             return
-        self._check_finite()
-        if self.config.reestimate_statistics:
-            batches = self._coming_batches(self.config.reestimate_statistics)
-            reestimate_statistics(self.network, batches, self.device)
-        evaluation = evaluate(
-            self.network,
-            self.suite,
-            self.iteration,
-            self.device,
-            self.config.eval_batch_size,
-            self._normalizations,
-            self._workers,
-        )
-        check_evaluation(evaluation)
-        self.last_evaluation = evaluation
-        candidate = Best.of(evaluation)
-        if candidate is not None and (self.best is None or candidate.is_better_than(self.best)):
-            self.best = candidate
-            state = {"config": self._plain_config(), "network": self.network.state_dict()}
-            self._folder.checkpoints.save("best", self.iteration, state)
-        self._notify("mtl_evaluated", evaluation=evaluation)
-        self._save()
+        state.iteration += 1
+        if self._stop_reason is not None and state.iteration < self.iterations:
+            state.ended = self._stop_reason
+        milestones.watch.add(state.iteration, step.loss)
+        if state.iteration % self.log_every == 0 or milestones.is_due():
+            milestones.watch.check()  # waits for the device, so that the time is that of the steps
+        state.training_seconds += time.perf_counter() - begin
+        self._observers.tell("mtl_step", step=step)
 
-    def _coming_batches(self, count: int) -> Iterator[Batch]:
-        """The next training batches, which training reads again."""
-        state = self._batches.state_dict()
-        try:
-            for _ in range(count):
-                yield self._batches.next()
-        finally:
-            self._batches.load_state_dict(state)
+    def _adopt(self) -> None:
+        """Take over networks that the strategy has put in place of those that it built.
 
-    def _check_finite(self) -> None:
-        self._watch.check()
-        check_parameters(self.network, self.iteration)
-
-    # -- saving and restoring ------------------------------------------------------------------
-
-    def _save(self) -> None:
-        """Write the state that :meth:`_restore` reads; never from networks that have diverged."""
-        assert self._metrics is not None
-        self._check_finite()
-        state = {
-            "config": self._plain_config(),
-            "iteration": self.iteration,
-            "strategy": self.strategy.state_dict(),
-            "batches": self._batches.state_dict(),
-            "recurrent": carried_states(self.network),
-            "generators": generator_states(self.device),
-            "evaluation": None if self.last_evaluation is None else asdict(self.last_evaluation),
-            "best": None if self.best is None else asdict(self.best),
-            "metrics_length": self._metrics.sync(),
-            "seconds": self.seconds,
-            "training_seconds": self._training_seconds,
-        }
-        self._folder.checkpoints.save("last", self.iteration, state)
-        self._tidy()
-
-    def _restore(self, state: Mapping[str, Any]) -> None:
-        try:
-            self.strategy.load_state_dict(state["strategy"])
-            self._batches.load_state_dict(state["batches"])
-            restore_states(self.network, state["recurrent"])
-            evaluation, best = state["evaluation"], state["best"]
-            if evaluation is not None:
-                self.last_evaluation = TypeAdapter(Evaluation).validate_python(evaluation)
-            if best is not None:
-                self.best = TypeAdapter(Best).validate_python(best)
-            self._metrics_length = int(state["metrics_length"])
-            self._earlier_seconds = float(state["seconds"])
-            self._training_seconds = float(state["training_seconds"])
-            self.iteration = int(state["iteration"])
-            restore_generators(state["generators"], self.device)
-        except (MtlError, KeyError, TypeError, ValueError, RuntimeError) as error:
-            reason = " ".join(str(error).split())[:300]
-            where = self._folder.checkpoints.stem("last", state["iteration"])
-            raise MtlError(f"checkpoint {where} does not fit this run: {reason}") from error
-        self._resumed = True
-
-    def _tidy(self) -> None:
-        """Remove checkpoints that nothing refers to any more."""
-        kept = [("last", self.iteration)]
-        if self.best is not None:
-            kept.append(("best", self.best.iteration))
-        self._folder.checkpoints.keep_only(kept)
-
-    def _plain_config(self) -> dict[str, Any]:
-        return self.config.model_dump(mode="json")
-
-    def _kept(self) -> str:
-        iteration = self._folder.checkpoints.latest("last")
-        if iteration is None:
-            return "nothing was saved yet"
-        return f"the state of iteration {iteration} is kept in {self.directory}"
-
-    # -- telling -------------------------------------------------------------------------------
-
-    def _notify(self, hook: str, **found: Any) -> None:
-        for observer in self._observers:
-            if hasattr(observer, hook):
-                getattr(observer, hook)(run=self, **found)
-        self._plugins.notify(hook, run=self, **found)
-
-    def _say(self, text: str) -> None:
-        if self._console is not None:
-            self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+        Raises:
+            MtlError: if a checkpoint of them could not be loaded into what it builds.
+        """
+        new = self.strategy.network
+        if new is self._network:
+            return
+        shapes = [
+            {name: (tensor.shape, tensor.dtype) for name, tensor in network.state_dict().items()}
+            for network in (self._network, new)
+        ]
+        if shapes[0] != shapes[1]:
+            raise MtlError(
+                f"strategy {self.strategy_name!r} replaced its network by one of other tensors, "
+                "which no checkpoint could be loaded into: build it in `build`"
+            )
+        prepare_strategy(self.strategy, self.config, self.device)
+        self._network = new

@@ -11,6 +11,8 @@ from ..strategies.optimizers import keep_formats
 from ..strategies.strategy import Step, Strategy, needs_one_backbone
 from ..support.errors import MtlError
 
+_ENDED = object()
+
 
 def build_network(
     name: str, strategy: Strategy, backbone: Backbone, suite: Suite
@@ -66,19 +68,15 @@ class Steps:
         self._name = name
         self._loop = loop
 
-    def next(self, iteration: int, iterations: int) -> Step:
-        """Do an iteration; ``iteration`` of ``iterations`` are done.
+    def next(self) -> Step | None:
+        """Do an iteration; ``None`` where the strategy has ended its training.
 
         Raises:
-            MtlError: if the loop has ended, or yields something else than a step.
+            MtlError: if it yields something else than a step.
         """
-        try:
-            step: object = next(self._loop)
-        except StopIteration:
-            raise MtlError(
-                f"strategy {self._name!r} stopped after {iteration} of {iterations} iterations: "
-                "optimize should yield for as long as it is asked"
-            ) from None
+        step: object = next(self._loop, _ENDED)
+        if step is _ENDED:
+            return None
         if isinstance(step, Step) and isinstance(step.loss, torch.Tensor) and step.loss.numel():
             self._check_metrics(step.metrics)
             return step

@@ -91,6 +91,9 @@ class TrainingRun(Protocol):
     def hint(self, text: str) -> None:
         """Tell the user something that helps, in one line that names what to set."""
 
+    def stop(self, reason: str) -> None:
+        """End the run well after the step that is being done; the result holds the reason."""
+
 
 @runtime_checkable
 class TrainedRun(Protocol):

@@ -7,12 +7,12 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import torch
 from pydantic import BaseModel, ConfigDict
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..networks.model import MultiTaskModel
 from ..support.errors import MtlError
+from .state import is_stateful, restored, snapshot
 
 if TYPE_CHECKING:
     from ..backbones.backbone import Backbone, PlainBackbone
@@ -46,8 +46,8 @@ class Strategy(ABC):
     A subclass names its options in ``Config``, builds its networks and optimisers in
     :meth:`build`, and owns its training loop in :meth:`optimize`. Everything that a resumed run
     needs lives on the object: networks, optimisers, schedulers, generators and other objects with
-    ``state_dict`` are found among its attributes and saved; :meth:`state_dict` can be extended
-    for the rest.
+    ``state_dict`` are found among its attributes and saved. Every tensor, number or container that
+    training changes is named by :meth:`register_state` in :meth:`build`.
 
     ``presets`` holds complete settings by name, e.g. those of the paper: dictionaries with the
     keys of a run's config file, which the user's own keys override.
@@ -101,38 +101,65 @@ class Strategy(ABC):
     def optimize(self, run: TrainingRun) -> Generator[Step, None, None]:
         """Train: do one iteration, yield a :class:`Step`, and so on.
 
-        The host stops asking after ``run.iterations`` steps. After a resume this starts from its
+        The host stops asking after ``run.iterations`` steps. Returning earlier ends the run well,
+        as ``run.stop(reason)`` does, which says why. After a resume this starts from its
         top, with :meth:`load_state_dict` done before: nothing that matters may live in local
         variables across a yield. Whenever it yields, ``self.network`` predicts with the
         strategy's current best choice.
         """
 
+    def register_state(self, name: str, value: Any, *, persistent: bool = True) -> None:
+        """Set an attribute, and save it with every checkpoint from now on.
+
+        Call it in :meth:`build`; assign to the attribute as to any other afterwards.
+
+        Args:
+            name: of the attribute.
+            value: a tensor, number, string or ``None``, or a dict, list or tuple of them; networks,
+                optimisers and generators may be among them, and then number and order of entries
+                stay as they are.
+            persistent: False for what changes but can be computed again from the rest of the
+                strategy; it is not saved.
+
+        Raises:
+            MtlError: if it is no name of an attribute.
+        """
+        if not name.isidentifier():
+            raise MtlError(f"register_state: {name!r} should be the name of an attribute")
+        self._registered()[name] = persistent
+        setattr(self, name, value)
+
+    def _registered(self) -> dict[str, bool]:
+        """Names of registered attributes, and whether each is saved."""
+        registered: dict[str, bool] = vars(self).setdefault("_registered_state", {})
+        return registered
+
     def state_dict(self) -> dict[str, Any]:
         """State of every attribute that has one; nested dicts and lists of tensors and numbers."""
-        state: dict[str, Any] = {}
-        for name, value in vars(self).items():
-            if isinstance(value, torch.Generator):
-                state[name] = value.get_state()
-            elif isinstance(value, nn.Module) or hasattr(value, "state_dict"):
-                state[name] = value.state_dict()
-        return state
+        registered = self._registered()
+        return {
+            name: snapshot(value)
+            for name, value in vars(self).items()
+            if name != "_registered_state" and registered.get(name, is_stateful(value))
+        }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore what :meth:`state_dict` returned.
 
+        A registered value that the state does not hold, because it was saved by an earlier version
+        of the strategy, stays what :meth:`build` made it.
+
         Raises:
-            MtlError: if the state does not name the same attributes.
+            MtlError: if the state does not name the same attributes, or holds something else than
+                they do.
         """
-        mine = self.state_dict()
-        if set(mine) != set(state):
-            odd = ", ".join(sorted(set(mine) ^ set(state)))
-            raise MtlError(f"the saved state does not fit {type(self).__name__}: {odd}")
+        mine, registered = set(self.state_dict()), self._registered()
+        odd = {name for name in mine ^ set(state) if name not in registered or name in state}
+        if odd:
+            names = ", ".join(sorted(map(str, odd)))
+            raise MtlError(f"the saved state does not fit {type(self).__name__}: {names}")
         for name, saved in state.items():
-            value = getattr(self, name)
-            if isinstance(value, torch.Generator):
-                value.set_state(saved)
-            else:
-                value.load_state_dict(saved)
+            setattr(self, name, restored(getattr(self, name), saved, name))
 
 
 def needs_one_backbone(strategy: str, suite: Suite) -> MtlError:

@@ -224,3 +224,28 @@ def test_a_full_disk_is_named_and_leaves_the_former_state(
     assert checkpoints.latest("last") == 1
     assert checkpoints.load("last", 1) == {"n": 1}
     assert not list(tmp_path.glob(".*"))
+
+
+def test_two_checkpoints_of_one_moment_hold_common_tensors_once(tmp_path: Path) -> None:
+    weights, moments = torch.rand(50_000), torch.rand(1000)
+    saved = save_state(tmp_path / "best-00000003", {"network": {"w": weights}})
+    save_state(tmp_path / "last-00000003", {"w": weights, "tied": weights, "m": moments}, saved)
+    assert (tmp_path / "last-00000003.safetensors").stat().st_size < 10_000
+    state = load_state(tmp_path / "last-00000003")
+    assert torch.equal(state["w"], weights)
+    assert torch.equal(state["m"], moments)
+    assert state["w"] is state["tied"]
+    save_state(tmp_path / "best-00000003", {"network": {"w": weights + 1}})
+    with pytest.raises(MtlError, match=r"best-00000003\.safetensors is damaged"):
+        load_state(tmp_path / "last-00000003")
+
+
+def test_zeros_take_no_room_and_come_back(tmp_path: Path) -> None:
+    zeros, negative = torch.zeros(300, 500), torch.full((2000,), -0.0)
+    counts = torch.zeros(4096, dtype=torch.int64)
+    save_state(tmp_path / "s", {"a": zeros, "b": [zeros, counts], "n": negative})
+    assert (tmp_path / "s.safetensors").stat().st_size < 10_000
+    state = load_state(tmp_path / "s")
+    assert state["a"] is state["b"][0]
+    assert_same(state, {"a": zeros, "b": [zeros, counts], "n": negative})
+    assert bool(torch.signbit(state["n"]).all())

@@ -193,11 +193,9 @@ def test_an_output_folder_with_a_run_is_refused(tmp_path: Path) -> None:
 # -- strategies that break their contract ------------------------------------------------------
 
 
-class EndsEarly(Soft):
+class NeverBegins(Soft):
     def optimize(self, run: Run) -> Generator[Step, None, None]:
-        loop = super().optimize(run)
-        for _ in range(3):
-            yield next(loop)
+        yield from ()
 
 
 class YieldsANumber(Soft):
@@ -228,7 +226,7 @@ class HoldsASet(Soft):
 @pytest.mark.parametrize(
     ("strategy", "message"),
     [
-        (EndsEarly, "strategy 'odd' stopped after 3 of 6 iterations"),
+        (NeverBegins, "strategy 'odd' ended before its first iteration"),
         (YieldsANumber, "strategy 'odd' yielded 0.5; optimize should yield Step"),
         (LossIsEmpty, r"strategy 'odd' yielded Step\(loss=tensor\(\[\]\)\)"),
         (ForgetsToYield, "strategy 'odd': optimize should be a generator"),
@@ -342,7 +340,11 @@ def test_without_a_terminal_there_is_a_line_an_evaluation(tmp_path: Path) -> Non
     text = console.file.getvalue()  # type: ignore[attr-defined]
     lines = text.splitlines()
     assert lines[0] == "building tiny for 2 tasks of tiny (1x4x4)"
-    assert [line.split(":")[0] for line in lines[1:]] == [f"iteration {n}/6" for n in (2, 4, 6)]
+    assert [line.split(":")[0] for line in lines[1:-1]] == [f"iteration {n}/6" for n in (2, 4, 6)]
+    size = sum(file.stat().st_size for file in (tmp_path / "r").rglob("*")) / 1e6
+    assert lines[-1].startswith(f"{tmp_path / 'r'}: ")
+    assert float(lines[-1].split(": ")[1].split(" MB")[0]) == pytest.approx(size, abs=0.06)
+    assert lines[-1].endswith("with checkpoints last and best")
     assert "\x1b" not in text
 
 

@@ -222,6 +222,8 @@ def content(directory: Path, python: bool = False) -> dict[str, Any]:
     """
     found: dict[str, Any] = {}
     for path in sorted(directory.rglob("*")):
+        if path.name == ".run.lock":
+            continue
         name = str(path.relative_to(directory))
         if path.name == "metrics.jsonl":
             found[name] = [_timeless(json.loads(line)) for line in path.read_text().splitlines()]

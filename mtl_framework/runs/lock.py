@@ -1,0 +1,67 @@
+"""One writer in a run's folder at a time."""
+
+import os
+import socket
+import time
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from ..support.errors import MtlError
+from ..support.files import make_folder, read_bytes, remove_quietly, write_text
+
+LOCK = ".run.lock"
+HOLDER = ".run.holder"
+
+
+class FolderLock:
+    """A lock on a folder, which the system releases when the process dies.
+
+    Args:
+        folder: it is made by :meth:`take` where it is not there.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._lock: FileLock | None = None
+
+    def take(self) -> None:
+        """Become the one writer.
+
+        Raises:
+            MtlError: naming the process that is, or why there can be no lock.
+        """
+        if self._lock is not None:
+            return
+        make_folder(self._folder)
+        # not reentrant within a process, so that two runs of one program do not meet either
+        lock = FileLock(self._folder / LOCK, timeout=0)
+        try:
+            lock.acquire()
+        except Timeout:
+            raise MtlError(f"{self._folder} is in use by {self._holder()}") from None
+        except (OSError, NotImplementedError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            raise MtlError(f"cannot lock {self._folder / LOCK}: {reason}") from error
+        self._lock = lock
+        started = time.strftime("%Y-%m-%d %H:%M:%S")
+        here = f"process {os.getpid()} on {socket.gethostname()}, since {started}"
+        try:
+            write_text(self._folder / HOLDER, here + "\n")
+        except MtlError:
+            self.release()
+            raise
+
+    def release(self) -> None:
+        """Let others write; nothing happens where this is not the writer."""
+        lock, self._lock = self._lock, None
+        if lock is not None:
+            remove_quietly(self._folder / HOLDER)
+            lock.release()
+
+    def _holder(self) -> str:
+        try:
+            text = read_bytes(self._folder / HOLDER).decode(errors="replace")
+        except MtlError:
+            return "another process"
+        return " ".join(text.split())[:200] or "another process"

@@ -1,0 +1,156 @@
+"""Where a run is measured and saved, and how it goes on from there."""
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from typing import Any
+
+import torch
+
+from ..networks.reestimation import reestimated
+from ..networks.result import Best
+from ..strategies.strategy import Strategy
+from ..support.seeding import generator_states, restore_generators
+from .config import RunConfig
+from .divergence import LossWatch, check_evaluation, check_parameters
+from .feed import Feed
+from .observers import MetricsFile, Observers
+from .progress_state import Measured, ProgressState
+from .store import RunStore
+
+
+class Milestones:
+    """Evaluations and checkpoints of one run.
+
+    Args:
+        config: of the run.
+        strategy: whose networks are measured and whose state is saved.
+        device: of the run.
+        feed: gives the held-out examples.
+        store: takes the files.
+        observers: are told of evaluations.
+
+    Attributes:
+        state: how far the run has come.
+        watch: looks at its losses.
+        metrics: its metrics file, while it trains.
+        resumed: whether it goes on from a checkpoint.
+    """
+
+    def __init__(
+        self,
+        config: RunConfig,
+        strategy: Strategy,
+        device: torch.device,
+        feed: Feed,
+        store: RunStore,
+        observers: Observers,
+    ) -> None:
+        self.config = config
+        self.state = ProgressState()
+        self.watch = LossWatch(feed.suite.task_names, deferred=device.type != "cpu")
+        self.metrics: MetricsFile | None = None
+        self.resumed = False
+        self._strategy = strategy
+        self._device = device
+        self._feed = feed
+        self._store = store
+        self._observers = observers
+
+    def is_over(self) -> bool:
+        """Whether no further step is to be done."""
+        return self.state.ended is not None or self.state.iteration >= self.config.iterations
+
+    def is_due(self) -> bool:
+        """Whether an evaluation should follow now and has not been done."""
+        iteration, last = self.state.iteration, self.state.measured.last
+        now = iteration % self.config.eval_every == 0 or self.is_over()
+        return iteration > 0 and now and (last is None or last.iteration != iteration)
+
+    def evaluate_if_due(self) -> None:
+        """Measure the networks and save, where it is time.
+
+        Raises:
+            MtlError: if something is not finite, or a file cannot be written.
+        """
+        if not self.is_due():
+            return
+        self._check_finite()
+        assert self.metrics is not None
+        state, former, network = self.state, self.state.measured, self._strategy.network
+        length = self.metrics.length()
+        with ExitStack() as stack:
+            state.statistics = None
+            if self.config.reestimate_statistics:
+                batches = self._feed.coming(self.config.reestimate_statistics)
+                measured = reestimated(network, batches, self._device)
+                state.statistics = stack.enter_context(measured)
+            evaluation = self._feed.evaluate(network, state.iteration)
+        check_evaluation(evaluation)
+        # a longer run would not have made this evaluation: if the run is extended, it never was
+        extra = state.iteration % self.config.eval_every != 0
+        state.before_end = Measured(former.last, former.best, length) if extra else None
+        candidate, best = Best.of(evaluation), former.best
+        better = candidate is not None and (best is None or candidate.is_better_than(best))
+        state.measured = Measured(evaluation, candidate if better else best)
+        self._observers.tell("mtl_evaluated", evaluation=evaluation)
+        # nothing of a plugin's runs between the two: they hold the same tensors
+        if better:
+            self._store.save_best(state.iteration, network, state.statistics or {})
+        self.save()
+
+    def save(self) -> None:
+        """Write all that the run needs to go on; never from networks that have diverged.
+
+        Raises:
+            MtlError: if something is not finite, or a file cannot be written.
+        """
+        assert self.metrics is not None
+        self._check_finite()
+        state = self.state
+        if state.measured.last is None or state.measured.last.iteration != state.iteration:
+            state.statistics, state.before_end = None, None
+        rest = {
+            **state.to_plain(),
+            "batches": self._feed.state_dict(),
+            "generators": generator_states(self._device),
+            "metrics_length": self.metrics.sync(),
+        }
+        self._store.save_last(state.iteration, self._strategy, rest)
+        self.tidy()
+
+    def restore(self, saved: Mapping[str, Any]) -> None:
+        """Go on from what :meth:`save` wrote.
+
+        Raises:
+            MtlError: if it does not fit this run.
+        """
+        try:
+            state = ProgressState.from_plain(saved)
+            self._store.restore(saved, self._strategy)
+            self._feed.load_state_dict(saved["batches"])
+            restore_generators(saved["generators"], self._device)
+            extended = self.config.iterations > saved["config"]["iterations"]
+        except Exception as error:  # whatever a strategy says of a state that is not its own
+            raise self._store.misfit(saved.get("iteration"), error) from error
+        if extended:
+            state.ended = None
+        if self.config.iterations > state.iteration and state.before_end and state.ended is None:
+            state.measured, state.before_end = state.before_end, None
+        threads = torch.get_num_threads()
+        if self._device.type == "cpu" and state.threads not in (None, threads):
+            self._observers.say(
+                f"hint: the run had {state.threads} threads until now and has {threads} from here "
+                "on: sums are rounded differently, so that it equals an undisturbed run only nearly"
+            )
+        self.state = state
+        self.resumed = True
+
+    def tidy(self) -> None:
+        """Remove checkpoints that nothing refers to any more."""
+        measured = [m for m in (self.state.measured, self.state.before_end) if m is not None]
+        best = [m.best.iteration for m in measured if m.best is not None]
+        self._store.tidy(self.state.iteration, *best)
+
+    def _check_finite(self) -> None:
+        self.watch.check()
+        check_parameters(self._strategy.network, self.state.iteration)

@@ -1,0 +1,122 @@
+"""How far a run has come, as a checkpoint holds it."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import torch
+from pydantic import TypeAdapter
+from torch import Tensor
+
+from ..networks.evaluation import Evaluation
+from ..networks.result import Best
+from ..support.errors import MtlError
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What the evaluations of a run have shown.
+
+    Args:
+        last: the newest evaluation.
+        best: the one that validation prefers so far, where there is validation.
+        metrics_length: bytes of the metrics file at that time.
+    """
+
+    last: Evaluation | None = None
+    best: Best | None = None
+    metrics_length: int = 0
+
+
+@dataclass
+class ProgressState:
+    """How far a run has come.
+
+    Args:
+        iteration: steps done.
+        measured: by its evaluations.
+        before_end: the same as it was before the run ended, where its last evaluation is one that
+            a longer run would not have made: what a run that is extended goes back to.
+        seconds: wall time of the earlier parts of the run.
+        training_seconds: wall time of steps alone.
+        ended: why the run ended before its last iteration.
+        statistics: running averages that the newest evaluation was made with, where they were
+            measured anew for it; by name of the buffer.
+        threads: of torch, on the CPU.
+        begin: when this part of the run began, by :func:`time.perf_counter`; not saved.
+    """
+
+    iteration: int = 0
+    measured: Measured = field(default_factory=Measured)
+    before_end: Measured | None = None
+    seconds: float = 0.0
+    training_seconds: float = 0.0
+    ended: str | None = None
+    statistics: dict[str, Tensor] | None = None
+    threads: int | None = None
+    begin: float | None = None
+
+    def elapsed(self) -> float:
+        """Wall time of the run so far, in seconds, without the time between its parts."""
+        return self.seconds + (0.0 if self.begin is None else time.perf_counter() - self.begin)
+
+    def to_plain(self) -> dict[str, Any]:
+        """Entries of a checkpoint."""
+        plain: dict[str, Any] = {
+            "iteration": self.iteration,
+            "evaluation": _plain(self.measured.last),
+            "best": _plain(self.measured.best),
+            "metrics_length": self.measured.metrics_length,
+            "seconds": self.elapsed(),
+            "training_seconds": self.training_seconds,
+            "threads": torch.get_num_threads(),
+        }
+        if self.ended is not None:
+            plain["ended"] = self.ended
+        if self.before_end is not None:
+            plain["before_end"] = asdict(self.before_end)
+        if self.statistics is not None:
+            plain["statistics"] = self.statistics
+        return plain
+
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, Any]) -> "ProgressState":
+        """Read what :meth:`to_plain` gave, or a version of it from before some entries existed.
+
+        Raises:
+            MtlError, KeyError, ValueError: if an entry is missing or is something else.
+        """
+        before, ended, threads = (plain.get(k) for k in ("before_end", "ended", "threads"))
+        statistics = plain.get("statistics")
+        if ended is not None and not isinstance(ended, str):
+            raise MtlError(f"ended should be a text, found {type(ended).__name__}")
+        if statistics is not None and not (
+            isinstance(statistics, dict)
+            and all(isinstance(value, Tensor) for value in statistics.values())
+        ):
+            raise MtlError("statistics should hold tensors by name")
+        measured = {
+            "last": plain["evaluation"],
+            "best": plain["best"],
+            "metrics_length": plain["metrics_length"],
+        }
+        return cls(
+            iteration=_COUNT.validate_python(plain["iteration"]),
+            measured=_MEASURED.validate_python(measured),
+            before_end=None if before is None else _MEASURED.validate_python(before),
+            seconds=_SECONDS.validate_python(plain["seconds"]),
+            training_seconds=_SECONDS.validate_python(plain["training_seconds"]),
+            ended=ended,
+            statistics=statistics,
+            threads=None if threads is None else _COUNT.validate_python(threads),
+        )
+
+
+_MEASURED = TypeAdapter(Measured)
+_COUNT: TypeAdapter[int] = TypeAdapter(int)
+_SECONDS: TypeAdapter[float] = TypeAdapter(float)
+
+
+def _plain(value: Evaluation | Best | None) -> dict[str, Any] | None:
+    return None if value is None else asdict(value)

@@ -1,0 +1,179 @@
+"""What can be reached from a strategy: nothing of it may be forgotten by the host.
+
+A strategy may hold more than its networks: a critic, a list of optimisers, a model within a model
+of its own. All modules go to the run's device, all networks get its precision and memory budget,
+and everything that trains has to be in the state that is saved; what is not is named at once.
+"""
+
+import types
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..networks.model import MultiTaskModel
+from ..strategies.state import is_stateful
+from ..strategies.strategy import Strategy
+from ..support.errors import MtlError
+from .config import RunConfig
+
+# Data and descriptions of models: they hold no network that trains.
+_DATA = ("mtl_framework.data", "mtl_framework.backbones.backbone", "pydantic")
+_LEAVES = (str, bytes, int, float, complex, type, types.ModuleType, types.FunctionType, Tensor)
+_MOST = 100_000
+_INNER = {"_parameters", "_buffers", "_modules", "_non_persistent_buffers_set"}
+
+
+@dataclass
+class Reach:
+    """Modules, optimisers and generators that a strategy holds, each with how it is reached.
+
+    ``nested`` are those that lie within a container or an object, not in an attribute of their own.
+    """
+
+    modules: dict[str, nn.Module] = field(default_factory=dict)
+    optimizers: dict[str, torch.optim.Optimizer] = field(default_factory=dict)
+    nested: set[str] = field(default_factory=set)
+
+    @classmethod
+    def of(cls, strategy: Strategy) -> "Reach":
+        """Walk through all that a strategy holds."""
+        reach = cls()
+        seen: set[int] = {id(strategy)}
+        todo = [(f"self.{name}", value, False) for name, value in vars(strategy).items()]
+        todo.reverse()
+        while todo and len(seen) < _MOST:
+            path, value, nested = todo.pop()
+            if isinstance(value, _LEAVES) or value is None or id(value) in seen:
+                continue
+            seen.add(id(value))
+            if isinstance(value, nn.Module):
+                reach.modules[path] = value
+            elif isinstance(value, torch.optim.Optimizer):
+                reach.optimizers[path] = value
+            elif isinstance(value, torch.Generator):
+                continue
+            if nested:
+                reach.nested.add(path)
+            todo += [(inner, item, True) for inner, item in _parts(path, value)]
+        return reach
+
+    def all_modules(self) -> Iterator[tuple[str, nn.Module]]:
+        """Each module once, with those that it holds as modules hold others."""
+        seen: set[int] = set()
+        for path, module in self.modules.items():
+            for name, inner in module.named_modules():
+                if id(inner) not in seen:
+                    seen.add(id(inner))
+                    yield f"{path}.{name}" if name else path, inner
+
+
+def prepare_strategy(strategy: Strategy, config: RunConfig, device: torch.device) -> None:
+    """Bring all that a strategy holds to the device, and tell every network its precision.
+
+    Raises:
+        MtlError: naming what would be left out of checkpoints.
+    """
+    reach = Reach.of(strategy)
+    check_saved(strategy, reach, config.strategy.name)
+    for _, module in reach.all_modules():
+        if isinstance(module, MultiTaskModel):
+            module.precision, module.memory_budget = config.precision, config.memory_budget
+    for module in reach.modules.values():
+        module.to(device)
+    for optimizer in reach.optimizers.values():
+        for group in optimizer.param_groups:
+            for parameter in group["params"]:
+                if parameter.device != device:
+                    parameter.data = parameter.data.to(device)
+
+
+def check_saved(strategy: Strategy, reach: Reach, name: str) -> None:
+    """Refuse a strategy whose state leaves out something that trains.
+
+    Args:
+        strategy: after ``build``.
+        reach: of it.
+        name: what the user calls the strategy.
+
+    Raises:
+        MtlError: naming the first network, optimiser or parameter that is not saved.
+    """
+    state = strategy.state_dict()
+    saved = set(_tensors(state))
+    remedy = "give it an attribute of its own, or name it by register_state"
+    for path, module in reach.all_modules():
+        for inner, tensor in (*_own_tensors(module),):
+            if tensor.numel() and _place(tensor) not in saved:
+                raise MtlError(
+                    f"strategy {name!r}: {path}.{inner} would be left out of checkpoints; {remedy}"
+                )
+    nested = [path for path in reach.optimizers if path in reach.nested]
+    if nested and _count_optimizers(state) < len(reach.optimizers):
+        raise MtlError(
+            f"strategy {name!r}: the optimiser {nested[0]} would be left out of checkpoints; "
+            f"{remedy}"
+        )
+    for path, optimizer in reach.optimizers.items():
+        for group in optimizer.param_groups:
+            for parameter in group["params"]:
+                if parameter.numel() and _place(parameter) not in saved:
+                    raise MtlError(
+                        f"strategy {name!r}: {path} trains a tensor of shape "
+                        f"{tuple(parameter.shape)} that no checkpoint would hold; name it by "
+                        "register_state"
+                    )
+
+
+def _parts(path: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """What a value holds, and how it is reached."""
+    if isinstance(value, Mapping):
+        yield from ((f"{path}[{key!r}]", item) for key, item in value.items())
+    elif isinstance(value, list | tuple | set | frozenset):
+        yield from ((f"{path}[{number}]", item) for number, item in enumerate(value))
+    elif isinstance(value, nn.Module):
+        for name, module in value.named_modules():
+            inner = f"{path}.{name}" if name else path
+            for key, item in vars(module).items():
+                if key not in _INNER and "hook" not in key:
+                    yield f"{inner}.{key}", item
+    elif isinstance(value, torch.optim.Optimizer):
+        return
+    elif is_stateful(value) or type(value).__module__.startswith((*_DATA, "torch", "numpy")):
+        return  # saves what it holds itself, or holds nothing that trains
+    else:
+        yield from ((f"{path}.{key}", item) for key, item in getattr(value, "__dict__", {}).items())
+
+
+def _own_tensors(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    yield from module.named_parameters(recurse=False)
+    for name, buffer in module.named_buffers(recurse=False):
+        if name not in module._non_persistent_buffers_set:
+            yield name, buffer
+
+
+def _tensors(state: Any) -> Iterator[tuple[object, ...]]:
+    if isinstance(state, Tensor):
+        yield _place(state)
+    elif isinstance(state, Mapping):
+        for item in state.values():
+            yield from _tensors(item)
+    elif isinstance(state, list | tuple):
+        for item in state:
+            yield from _tensors(item)
+
+
+def _place(tensor: Tensor) -> tuple[object, ...]:
+    return tensor.device, tensor.data_ptr(), tensor.numel()
+
+
+def _count_optimizers(state: Any) -> int:
+    if isinstance(state, Mapping):
+        if set(state) >= {"state", "param_groups"}:
+            return 1
+        return sum(map(_count_optimizers, state.values()))
+    if isinstance(state, list | tuple):
+        return sum(map(_count_optimizers, state))
+    return 0
