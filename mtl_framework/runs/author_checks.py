@@ -4,6 +4,7 @@ Every one trains the strategy of a config for a few iterations in a temporary fo
 """
 
 import tempfile
+import types
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from .load import load_run
 from .run import Run
 
 _OWN = {"config", "seed", "_registered_state"}
+_CODE = (type, types.FunctionType, types.MethodType, types.BuiltinFunctionType, types.ModuleType)
 _PLAIN = (str, bytes, int, float, complex, bool, type(None))
 
 
@@ -34,7 +36,7 @@ def small_config(strategy: str, iterations: int = 5, **options: Any) -> dict[str
         options: of the strategy.
     """
     args = {"channels": [4, 4, 6, 8], "stem_width": 4}
-    counts = {"train_per_task": 40, "validation_per_task": 20, "test_per_task": 20}
+    counts = {"train_per_task": 40, "validation_per_task": 40, "test_per_task": 40}
     return {
         "strategy": {"name": strategy, **options},
         "backbone": {"name": "resnet10t", "args": args},
@@ -205,7 +207,7 @@ def _leaves(value: Any, path: str, seen: set[int]) -> Iterator[tuple[str, Any]]:
         yield path, value.detach().clone()
     elif isinstance(value, _PLAIN):
         yield path, value
-    elif is_stateful(value) or id(value) in seen or callable(value):
+    elif is_stateful(value) or id(value) in seen or isinstance(value, _CODE):
         return
     else:
         seen = seen | {id(value)}

@@ -88,7 +88,8 @@ class Muir(Strategy):
         self.optimizer.register_step_post_hook(lambda *_: network.forget())
         self.generator = torch.Generator().manual_seed(self.seed)
         self.places = Places.of(network)
-        self._noted: tuple[int, dict[str, Tensor | float]] = (-1, {})
+        self._noted: tuple[int, dict[str, Tensor | float]]
+        self.register_state("_noted", (-1, {}), persistent=False)
         return network
 
     def _oracle(self, groups: tuple[int, ...], suite: Suite) -> Int64[Tensor, " locations"]:
