@@ -2,9 +2,11 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from typing import TypeGuard
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..data.batches import Batch
 from ..routing.norms import RoutedBatchNorm
@@ -104,6 +106,5 @@ def _statistics(network: nn.Module) -> dict[str, Tensor]:
     }
 
 
-def _keeps_statistics(module: nn.Module) -> bool:
-    kinds = (RoutedBatchNorm, nn.modules.batchnorm._BatchNorm)
-    return isinstance(module, kinds) and module.running_mean is not None
+def _keeps_statistics(module: nn.Module) -> TypeGuard[RoutedBatchNorm | _BatchNorm]:
+    return isinstance(module, RoutedBatchNorm | _BatchNorm) and module.running_mean is not None

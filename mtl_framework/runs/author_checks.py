@@ -136,8 +136,8 @@ def check_extraction(config: Mapping[str, Any], plugins: Plugins | None = None) 
         Run.start(_checked(config), plugins, Path(folder) / "run").execute()
         run = load_run(Path(folder) / "run", plugins=plugins)
         for number, task in enumerate(run.suite.tasks):
-            inputs = task.test.inputs[:8]
-            rows = inputs if isinstance(inputs, Tensor) else inputs[list(range(len(inputs)))]
+            inputs = task.test.inputs
+            rows = inputs[:8] if isinstance(inputs, Tensor) else torch.rand(8, *inputs.shape[1:])
             with torch.no_grad():
                 alone = run.extract(task.name)(run.preprocessings[number](rows))
             together = run.predict(task.name, rows)

@@ -50,8 +50,14 @@ def test_mann_whitney_agrees_with_scipy() -> None:
     generator = np.random.default_rng(3)
     for n, m in ((2, 5), (5, 5), (10, 9)):
         a, b = generator.normal(size=n).tolist(), generator.normal(0.5, size=m).tolist()
-        expected = scipy_stats.mannwhitneyu(a, b, alternative="less").pvalue
+        expected = scipy_stats.mannwhitneyu(a, b, alternative="less", method="exact").pvalue
         assert less_p(a, b) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("seeds", [8, 9, 12, 30])
+def test_the_smallest_p_is_reached_by_separated_samples(seeds: int) -> None:
+    low, high = [float(n) for n in range(seeds)], [100.0 + n for n in range(seeds)]
+    assert less_p(low, high) == pytest.approx(smallest_p(seeds, seeds), rel=1e-9)
 
 
 def test_equal_samples_are_no_evidence() -> None:
