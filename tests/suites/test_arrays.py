@@ -249,7 +249,7 @@ def test_what_is_wrong_can_be_left_out_and_is_counted(tmp_path: Path) -> None:
     assert suite.task_names == ("a", "c")
     assert [task.objective.num_outputs for task in suite.tasks] == [2, 2]
     assert sum(len(part) for part in suite.tasks[0].splits().values()) == 22
-    assert suite.notes == ("skip_bad left out 3 faults, see data.json",)
+    assert suite.notes[-1] == "skip_bad left out 3 faults, see data.json"
     left_out = suite.record["left_out"]
     assert "(the first is row 22)" in left_out[0]
     assert "class '2' has 1 example," in left_out[0]
@@ -276,6 +276,77 @@ def test_what_is_wrong_can_be_left_out_and_is_counted(tmp_path: Path) -> None:
     only = save(tmp_path, b_images=numbered(4), b_labels=[3] * 4)
     with pytest.raises(MtlError, match="left out every task"):
         arrays(**only, skip_bad=True)
+
+
+# -- what labels are, and which are missing ------------------------------------------------------
+
+
+def test_labels_that_are_missing_enter_nothing_and_are_counted(tmp_path: Path) -> None:
+    prices = np.arange(40) / 4
+    prices[::8] = np.nan
+    kinds = np.array(["cat", "dog", "N/A", "dog", "cat"] * 8)
+    ranks = np.arange(40) % 3
+    ranks[5:10] = -1
+    where = save(tmp_path, images=numbered(40), price=prices, kind=kinds, rank=ranks)
+    options: dict[str, Any] = {"tasks": "price,kind,rank", "missing": {"rank": -1}}
+    suite = chosen(**where, **options)
+    price, kind, rank = suite.tasks
+    assert price.objective == Regression()
+    assert kind.objective == Classification(2, ("cat", "dog"))
+    assert rank.objective == Classification(3, ("0", "1", "2"))
+    told = "\n".join(suite.notes)
+    for line in (
+        "price: numbers, 0.25 to 9.75, 35 labelled, 5 missing",
+        "kind: classes, 2 classes (cat, dog), 32 labelled, 8 missing",
+        "rank: classes, 3 classes (0, 1, 2), 35 labelled, 5 missing",
+        "'kind': 'N/A' (8 times) taken as no label; suite.not_missing.kind=N/A takes",
+        "'rank': '-1' (5 times) taken as no label",
+    ):
+        assert line in told
+    assert suite.record["kinds"] == {"price": "numbers", "kind": "classes", "rank": "classes"}
+    for split, rows in by_split(suite).items():
+        for task, values in ((price, prices), (kind, kinds), (rank, ranks)):
+            examples = task.splits()[split]
+            known = [n for n in rows if values[n] not in ("N/A", -1) and values[n] == values[n]]
+            labelled = examples.labelled
+            mask = [True] * len(rows) if labelled is None else labelled.tolist()
+            assert [n for n, has in zip(rows, mask, strict=True) if has] == known
+    real = chosen(**where, **options, not_missing="N/A")
+    assert real.tasks[1].objective == Classification(3, ("N/A", "cat", "dog"))
+    # tasks with inputs of their own do without such rows
+    own = save(tmp_path, a_images=numbered(40), a_labels=kinds)
+    rows = [n for part in by_split(arrays(**own)).values() for n in part]
+    assert sorted(rows) == [n for n in range(40) if n % 5 != 2]
+    with pytest.raises(MtlError, match=r"suite.missing: 'b'.*\(known: a\)"):
+        chosen(**own, missing={"b": -1})
+
+
+def test_kinds_of_arrays_are_said_and_can_be_given(tmp_path: Path) -> None:
+    where = save(
+        tmp_path,
+        images=numbered(120),
+        stars=(np.arange(120) % 5).astype(float),
+        shoe=30 + np.arange(120) % 15 * 2,
+        column=(np.arange(120) % 2)[:, None],
+        age=np.arange(120) * 37 % 119,
+    )
+    suite = chosen(**where, tasks="stars,shoe,column,age")
+    stars, shoe, column, age = (task.objective for task in suite.tasks)
+    assert stars == age == Regression()
+    assert shoe == Classification(15, tuple(str(30 + 2 * n) for n in range(15)))
+    assert column == Classification(2, ("0", "1"))
+    told = "\n".join(suite.notes)
+    assert (
+        "5 different whole numbers, stored as floats: taken as numbers; suite.kinds.stars" in told
+    )
+    assert "15 different whole numbers: taken as classes; suite.kinds.shoe=numbers" in told
+    assert "119 different whole numbers in 120 rows: taken as numbers; suite.kinds" in told
+    kinds = {"stars": "class", "shoe": "number", "column": "binary"}
+    given = chosen(**where, tasks="stars,shoe,column", kinds=kinds)
+    assert given.record["kinds"] == {"stars": "classes", "shoe": "numbers", "column": "binary"}
+    assert given.tasks[0].objective == Classification(5, ("0", "1", "2", "3", "4"))
+    with pytest.raises(MtlError, match="did you mean 'stars'"):
+        chosen(**where, tasks="stars", kinds={"star": "classes"})
 
 
 class Bomb:

@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
-from mtl_suites.columns import infer_column, parse_column
+from mtl_suites.columns import parse_column
 from mtl_suites.faults import Faults
+from mtl_suites.kinds import guess_column
+from mtl_suites.missing import Missing
 from mtl_suites.table import table
 from PIL import Image
 
@@ -60,7 +62,13 @@ def test_columns_become_tasks_about_one_input(tmp_path: Path) -> None:
     assert kind == Classification(3, KINDS)
     assert smiling == Binary()
     assert age == Regression()
-    assert "kind: classes, smiling: binary, age: numbers" in suite.notes[0]
+    assert suite.notes == (
+        "kind: classes, 3 classes (cat, dog, fox), 45 labelled, 15 missing",
+        "smiling: binary, 30 of 1, 30 of 0, 60 labelled, 0 missing",
+        "age: numbers, 0.25 to 29.75, 51 labelled, 9 missing",
+    )
+    kinds = {"kind": "classes", "smiling": "binary", "age": "numbers"}
+    assert suite.record["kinds"] == kinds
     for split, name in (("train", "train"), ("validation", "val"), ("test", "test")):
         expected = [n for n, line in enumerate(lines) if line[1] == name]
         for task in suite.tasks:
@@ -111,7 +119,7 @@ def test_an_image_is_one_row_where_splits_are_made(tmp_path: Path) -> None:
     lines = [[line[0], *line[2:]] for line in rows()]
     twice = [*lines, ["faces/3.png", "cat", "1", "4.5"]]
     write(tmp_path, twice, columns)
-    with pytest.raises(ProblemsError, match=r"csv:62: faces/3.png stands in .*csv:5 already"):
+    with pytest.raises(ProblemsError, match=r"csv:62 \(faces/3.png\): faces/3.png stands in"):
         read(tmp_path)
     found = read(tmp_path, skip_bad=True)
     assert sum(map(len, found.record["rows"].values())) == 60
@@ -184,10 +192,10 @@ def broken(folder: Path) -> list[str]:
     write(folder, lines, (*COLUMNS, "void"))
     (folder / "faces" / "12.png").write_text("no image")
     return [
-        r"table\.csv:3: column 'split': unknown split 'tets'; did you mean 'test'",
-        r"table\.csv:4: column 'smiling' should hold 0 or 1, found 'perhaps'",
-        r"table\.csv:6: column 'age' should hold a number, found 'old'",
-        r"table\.csv:8: names no input",
+        r"table\.csv:3 \(.*\): column 'split': unknown split 'tets'; did you mean 'test'",
+        r"table\.csv:4 \(.*\): column 'smiling' should hold 0 or 1, found 'perhaps'",
+        r"table\.csv:6 \(.*\): column 'age' should hold a number, found 'old'",
+        r"table\.csv:8 \(.*\): names no input",
         r"table\.csv:10: faces/none\.png: there is no image",
         r"table\.csv:12: has 7 cells, expected 6",
         r"table\.csv:14: faces/12\.png: cannot be read as an image",
@@ -219,7 +227,7 @@ def test_what_is_wrong_can_be_left_out_and_is_counted(tmp_path: Path) -> None:
     assert validation is not None
     assert validation.labelled is not None
     assert validation.labelled.tolist()[0] is False
-    assert f"skip_bad left out {len(expected)} faults" in suite.notes[1]
+    assert f"skip_bad left out {len(expected)} faults" in suite.notes[-1]
 
 
 @pytest.mark.parametrize(
@@ -247,7 +255,7 @@ def test_wrong_options_are_named(tmp_path: Path, options: dict[str, Any], messag
         (b"", "has no row"),
         (b"image,split\n", "has no row"),
         (b"a,b,a\n1,2,3\n", "column 'a' occurs twice"),
-        (b"image,kind\n\xff\xfe,1\n", r"cannot read .*table\.csv as a table"),
+        (b"image,kind\n\xff\xfe,1\n", r"table\.csv is not in UTF-8; save it so, or name its enc"),
         (b'image,kind\n"a,1\n', r"cannot read .*table\.csv as a table"),
         (b"image,split\na,train\n", "no column for a task beside image, split"),
     ],
@@ -261,19 +269,153 @@ def test_files_that_are_no_tables(tmp_path: Path, content: bytes, message: str) 
 @pytest.mark.parametrize(
     ("cells", "kind"),
     [
-        (["0", "1", "", "1"], "binary"),
+        (["0", "1", "1"], "binary"),
         (["true", "False"], "binary"),
-        (["1.0", "0.0", ""], "binary"),
-        (["0", "1", "2"], "classes"),
-        (["3.0", "", "4.0"], "classes"),
+        (["1.0", "0.0"], "binary"),
+        (["0", "1", "2"] * 3, "classes"),
+        (["3.0", "4.0"] * 3, "classes"),
         (["red", "1", "2.5"], "classes"),
         (["0.5", "1", "2"], "numbers"),
+        (["1e-05", "2.5e-04"], "numbers"),
+        (["12.00", "13.00", "15.00"], "numbers"),
         ([*(["0.5"] * 19), "unknown"], "numbers"),
         (["a.png", "b.png"], "classes"),
+        # codes
+        (["00", "01", "0", "1"], "classes"),
+        (["1e3", "1000", "5"], "classes"),
+        (["1_0", "10"], "classes"),
+        (["007.5", "8.5"], "classes"),
+        # whole numbers: few, or without a gap, and with several rows each
+        ([str(n) for n in range(50)] * 2, "classes"),
+        ([str(2 * n) for n in range(50)] * 2, "numbers"),
+        ([str(20 + n % 35) for n in range(40)], "numbers"),
+        ([str(5 * n) for n in range(12)] * 2, "classes"),
+        # nothing that can be a task
+        (["2024-01-31", "2023-12-24 18:00"], None),
+        (["31.01.2024", "1.2.2024"], None),
+        ([str(n) for n in range(30)], None),
+        ([str(n) for n in range(1, 31)], None),
+        ([f"patient {n}" for n in range(12)], None),
     ],
 )
-def test_kinds_of_columns(cells: list[str], kind: str) -> None:
-    assert infer_column(cells) == kind
+def test_kinds_of_columns(cells: list[str], kind: str | None) -> None:
+    assert guess_column("x", cells).kind == kind
+
+
+@pytest.mark.parametrize(
+    ("name", "cells", "remark"),
+    [
+        ("age", [str(n) for n in range(10, 22)] * 3, "12 different whole numbers in 36 rows: "
+         "taken as classes; suite.kinds.age=numbers takes them as numbers"),
+        ("age", [str(n) for n in range(20, 55)], "taken as numbers; suite.kinds.age=classes"),
+        ("a.b", [str(n) for n in range(20, 55)], 'suite.kinds."a.b"=classes'),
+        ("size", ["1.5", "2.5", "wide"], "67% of its cells are numbers, but 'wide' may be a name"),
+        ("code", ["01", "10"], "'01' may be a name: taken as classes"),
+        ("Unnamed: 0", ["3", "3"], "is an index of rows: left out"),
+        ("", ["red", "blue"], "column '' is an index of rows: left out; suite.kinds"),
+        ("day", ["2024-01-31"], r"holds dates (e.g. 2024-01-31): left out"),
+        ("digit", ["0", "1", "2"] * 3, ""),
+    ],
+)  # fmt: skip
+def test_guesses_near_the_line_say_so(name: str, cells: list[str], remark: str) -> None:
+    found = guess_column(name, cells).remark
+    assert remark in found
+    assert bool(found) == bool(remark)
+
+
+MARKS = ("nan", "NaN", "NA", "N/A", "n/a", "null", "NULL", "None", "none", "<NA>", "#N/A", "?", "-")
+
+
+def test_markers_of_missing_values_are_no_label_and_are_counted(tmp_path: Path) -> None:
+    lines = rows()
+    for n, line in enumerate(lines):
+        if n % 5 == 4:
+            line[2:5] = [MARKS[n // 5 % len(MARKS)], "unknown", "-999.0"]
+    write(tmp_path, lines)
+    suite = read(tmp_path, missing={"smiling": ["unknown"], "age": ["-999"]})
+    kind, smiling, age = suite.tasks
+    assert kind.objective == Classification(3, KINDS)
+    assert smiling.objective == Binary()
+    assert age.objective == Regression()
+    assert suite.notes[1] == "smiling: binary, 24 of 1, 24 of 0, 48 labelled, 12 missing"
+    assert (
+        "'smiling': 'unknown' (12 times) taken as no label; suite.not_missing.s" in suite.notes[4]
+    )
+    assert suite.record["missing"]["smiling"] == {"unknown": 12}
+    assert suite.record["missing"]["kind"]["nan"] == 1
+    # sodium is not a missing value, and what says so is a class
+    for n, line in enumerate(lines):
+        line[2] = ("Na", "none", "K")[n % 3]
+    write(tmp_path, lines)
+    chosen = {"tasks": ["kind"], "not_missing": ["none"]}
+    assert read(tmp_path, **chosen).tasks[0].objective == Classification(3, ("K", "Na", "none"))
+
+
+def test_codes_stay_distinct_and_keep_an_order(tmp_path: Path) -> None:
+    long = ("9007199254740992", "9007199254740993", "7" * 30)
+    for texts in (("01", "02", "1", "2"), ("1000", "1e3", "5"), long):
+        lines = [[f"faces/{n}.png", texts[n % len(texts)]] for n in range(40)]
+        write(tmp_path, lines, ("image", "code"))
+        suite = read(tmp_path)
+        assert suite.tasks[0].objective == Classification(len(texts), texts)
+    lines = [[f"faces/{n}.png", str(n % 12)] for n in range(60)]
+    write(tmp_path, lines, ("image", "month"))
+    names = tuple(map(str, range(12)))
+    assert read(tmp_path).tasks[0].objective == Classification(12, names)
+    lines = [[f"faces/{n}.png", f"{n % 3 + 7}.0" if n % 4 else ""] for n in range(60)]
+    write(tmp_path, lines, ("image", "pandas"))
+    assert read(tmp_path).tasks[0].objective == Classification(3, ("7", "8", "9"))
+
+
+def test_columns_that_nobody_asked_for_do_not_matter(tmp_path: Path) -> None:
+    from datetime import date
+
+    import pyarrow
+    from pyarrow import parquet
+
+    write(tmp_path, rows())
+    columns = {
+        "image": [f"faces/{n}.png" for n in range(60)],
+        "smiling": [n % 2 for n in range(60)],
+        "taken": [date(2024, 1, 1 + n % 28) for n in range(60)],
+        "boxes": [[n, n] for n in range(60)],
+        "__index_level_0__": list(range(60)),
+    }
+    parquet.write_table(pyarrow.table(columns), tmp_path / "t.parquet")
+    suite = read(tmp_path, path="t.parquet")
+    assert suite.task_names == ("smiling",)
+    told = "\n".join(suite.notes)
+    assert "column 'taken' holds dates (e.g. 2024-01-01): left out" in told
+    assert "column 'boxes' holds cells of type list, neither texts nor numbers: left out" in told
+    assert "'__index_level_0__' is an index of rows: left out" in told
+    assert len(read(tmp_path, path="t.parquet", tasks=["smiling"]).notes) == 1
+    with pytest.raises(MtlError, match="column 'boxes' holds cells of type list"):
+        read(tmp_path, path="t.parquet", tasks=["boxes"])
+    lines = [["x", str(n), *line[:1], str(n % 2), "", ""] for n, line in enumerate(rows())]
+    write(tmp_path, lines, ("double", "", "image", "smiling", "double", "void"))
+    assert read(tmp_path, tasks=["smiling"]).task_names == ("smiling",)
+
+
+def test_rare_classes_are_everywhere_and_named(tmp_path: Path) -> None:
+    rare = ["abc"[0 if n < 30 else 1 if n < 37 else 2] for n in range(40)]
+    lines = [[f"faces/{n}.png", str(n % 2), rare[n]] for n in range(40)]
+    write(tmp_path, lines, ("image", "easy", "rare"))
+    for seed in range(4):
+        suite = read(tmp_path, split_seed=seed)
+        for examples in suite.tasks[1].splits().values():
+            assert set(examples.targets.tolist()) == {0, 1, 2}
+        assert "'c' (1 in train, 1 in validation, 1 in test)" in suite.notes[-1]
+
+
+def test_wrong_names_of_several_options_are_told_at_once(tmp_path: Path) -> None:
+    write(tmp_path, rows())
+    with pytest.raises(ProblemsError) as caught:
+        read(tmp_path, tasks=["kind", "agee"], kinds={"knid": "classes"}, missing={"kin": ["x"]})
+    told = caught.value.problems
+    assert len(told) == 3
+    assert "did you mean 'age'" in told[0]
+    assert "in suite.kinds: 'knid'; did you mean 'kind'" in told[1]
+    assert "in suite.missing: 'kin'; did you mean 'kind'" in told[2]
 
 
 CELL = st.one_of(st.just(""), st.integers(-5, 5).map(str), st.floats().map(str), st.text())
@@ -284,9 +426,10 @@ CELL = st.one_of(st.just(""), st.integers(-5, 5).map(str), st.floats().map(str),
 def test_every_cell_has_a_value_or_none_or_is_a_fault(cells: list[str]) -> None:
     cells = [cell.strip() for cell in cells]
     places = [f"row {n}" for n in range(len(cells))]
+    known, count = Missing().mask("x", np.array(cells, str))
     for kind in ("classes", "binary", "numbers"):
         faults = Faults("table", skip=True)
-        values, present = parse_column("x", cells, kind, places, faults)  # type: ignore[arg-type]
+        values, present = parse_column("x", cells, known, kind, places, faults)  # type: ignore[arg-type]
         assert len(values) == len(present) == len(cells)
-        assert present.sum() + len(faults.found) == sum(map(bool, cells))
+        assert present.sum() + len(faults.found) + sum(count.values()) == len(cells)
         assert values.dtype.kind == {"binary": "i", "numbers": "f"}.get(kind, values.dtype.kind)

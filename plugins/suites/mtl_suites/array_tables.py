@@ -1,7 +1,7 @@
 """From arrays to tasks: rows of several splits, their labels, the choice among them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
 
@@ -13,10 +13,14 @@ from torch import Tensor
 from mtl_framework import MtlError
 from mtl_framework.data import Examples, Objective, Task
 
-from .class_checks import common_classes, frequent_classes
+from .array_labels import Labels, as_whole
+from .class_checks import common_classes, frequent_classes, rare_classes
 from .faults import Faults
-from .labels import infer_kind, make_targets
+from .kinds import Guess, guess_array
+from .labels import make_targets, summary
+from .missing import Missing, told
 from .npz import ArrayFile, Found, resized, to_features, to_images
+from .options import Kind, Kinds
 from .splits import SplitSizes, check_classes, make_splits, split_name
 
 Rows = Mapping[str | None, Int64[np.ndarray, " _"]]
@@ -77,7 +81,10 @@ class Table:
                 f"{found.what} should have one entry for every one of {self.what}, found "
                 f"{_listed(lengths)} for {_listed(self.lengths)}"
             )
-        return _joined(found)
+        values: np.ndarray = _joined(found)
+        if values.dtype.kind == "S":
+            values = values.astype(str)
+        return values.reshape(-1) if values.shape[1:] == (1,) else values
 
 
 def _split_names(found: Found, names: np.ndarray) -> np.ndarray:
@@ -107,16 +114,55 @@ class Form:
     """What becomes of arrays.
 
     Args:
-        kind: of the labels, or ``auto``.
+        kinds: of the labels, by task.
+        kind: of all others; ``auto``: guessed.
+        missing: markers of missing values.
         channels: where images have them: ``auto``, ``first`` or ``last``.
         size: of the images in the end; ``None``: as they are.
         sizes: of the splits.
+        notes: gets what a user should know of every task.
+        found: gets the kind of every task.
     """
 
+    kinds: Kinds
     kind: Literal["auto", "classes", "binary", "numbers"]
+    missing: Missing
     channels: str
     size: int | None
     sizes: SplitSizes
+    notes: list[str] = field(default_factory=list)
+    found: dict[str, Kind] = field(default_factory=dict)
+
+    def labels(
+        self,
+        task: str,
+        values: Shaped[np.ndarray, "rows *numbers"],
+        rows: Rows,
+        class_names: Sequence[str],
+    ) -> Labels:
+        """What the labels of a task are, by its rows; tells the user.
+
+        Raises:
+            MtlError: if there is none.
+        """
+        present, count = self.missing.mask(task, values)
+        everything = np.concatenate([*rows.values(), np.arange(0)])
+        mine = values[everything[present[everything]]]
+        if not len(everything):
+            raise MtlError("there is no example")
+        if not len(mine):
+            raise MtlError("has no label at all")
+        given = self.kinds.get(task) or self.kind
+        guess = Guess(given) if given != "auto" else guess_array(task, mine)
+        kind = self.found[task] = guess.kind or "classes"
+        self.notes.extend([guess.remark] if guess.remark else [])
+        lacking = len(everything) - len(mine)
+        self.notes.append(summary(task, kind, mine, lacking, class_names))
+        if line := told(task, count):
+            self.notes.append(line)
+        if kind == "classes" and values.dtype.kind == "f":
+            values = as_whole(values, present)
+        return Labels(task, kind, values, present)
 
     def task(
         self,
@@ -130,54 +176,78 @@ class Form:
         """A task with inputs of its own; ``None`` if it cannot be had, which ``faults`` gets."""
         where = f"{table.what}: task {name!r}"
         try:
-            rows = self.usable(table, rows, values, where, faults)
-            chosen = self.split(rows, values)
-            objective, targets = self.targets(rows, values, chosen, class_names)
+            labels = self.labels(name, values, rows, class_names)
+            rows = {split: labels.of(found) for split, found in rows.items()}
+            rows = self.usable(table, rows, labels, where, faults)
+            chosen = self.split(rows, labels)
+            objective, targets, _ = self.targets(rows, labels, chosen, class_names)
             inputs = {split: self.inputs(table, found) for split, found in chosen.items()}
-            return _task(name, objective, inputs, targets)
+            if labels.kind != "numbers":
+                self.notes.extend(rare_classes(name, labels.strata, labels.names, chosen))
+            return _task(name, objective, inputs, targets, {})
         except MtlError as error:
             faults.add(where, str(error))
             return None
 
-    def usable(
-        self,
-        table: Table,
-        rows: Rows,
-        values: Shaped[np.ndarray, "rows *numbers"],
-        where: str,
-        faults: Faults,
-    ) -> Rows:
+    def usable(self, table: Table, rows: Rows, labels: Labels, where: str, faults: Faults) -> Rows:
         """Rows without those of classes that are in one split only or too rare."""
-        if not any(len(found) for found in rows.values()):
-            raise MtlError("there is no example")
-        if self._numbers(values):
+        if labels.kind == "numbers":
             return rows
-        rows = common_classes(rows, values, where, faults, table.name)
+        rows = common_classes(rows, labels.values, where, faults, table.name)
         if set(rows) == {None}:
-            rows = frequent_classes(rows, values, self.sizes, where, faults, table.name)
+            rows = frequent_classes(rows, labels.values, self.sizes, where, faults, table.name)
         return rows
 
-    def split(
-        self, rows: Rows, values: Shaped[np.ndarray, "rows *numbers"]
-    ) -> dict[str, Int64[np.ndarray, " _"]]:
+    def measured(
+        self,
+        labels: Labels,
+        chosen: Mapping[str, Int64[np.ndarray, " _"]],
+        table: Table,
+        faults: Faults,
+    ) -> Labels:
+        """Labels without classes that are not in both training and test."""
+        if labels.kind == "numbers":
+            return labels
+        where = f"{table.what}: task {labels.task!r}"
+        known: Rows = {split: labels.of(found) for split, found in chosen.items()}
+        kept = common_classes(known, labels.values, where, faults, table.name)
+        usable = labels.only(np.concatenate(list(kept.values())))
+        self.notes.extend(rare_classes(labels.task, usable.strata, usable.names, chosen))
+        return usable
+
+    def split(self, rows: Rows, labels: Labels) -> dict[str, Int64[np.ndarray, " _"]]:
         """Rows by split, those that are made here stratified where values are classes."""
-        return make_splits(rows, None if self._numbers(values) else values, self.sizes)
+        return make_splits(rows, None if labels.kind == "numbers" else labels.values, self.sizes)
 
     def targets(
         self,
         rows: Rows,
-        values: Shaped[np.ndarray, "rows *numbers"],
+        labels: Labels,
         chosen: Mapping[str, Int64[np.ndarray, " _"]],
         class_names: Sequence[str],
-    ) -> tuple[Objective, dict[str, Tensor]]:
-        """Objective, and targets by split; classes are those of all rows, chosen or not."""
-        kind = infer_kind(values) if self.kind == "auto" else self.kind
-        if kind != "numbers":
-            check_classes({split: values[found] for split, found in chosen.items()})
-        everything = np.sort(np.concatenate(list(rows.values())))
-        objective, targets = make_targets(values[everything], kind, class_names)
-        places = {split: np.searchsorted(everything, found) for split, found in chosen.items()}
-        return objective, {split: targets[torch.from_numpy(p)] for split, p in places.items()}
+    ) -> tuple[Objective, dict[str, Tensor], dict[str, Tensor | None]]:
+        """Objective, and by split targets and which rows have one.
+
+        Classes are those of all rows, chosen or not.
+        """
+        known = {split: labels.of(found) for split, found in chosen.items()}
+        lacking = [split for split, found in known.items() if not len(found)]
+        if lacking:
+            raise MtlError(f"has no label in {' and '.join(lacking)}")
+        if labels.kind != "numbers":
+            check_classes({split: labels.values[found] for split, found in known.items()})
+        everything = labels.of(np.concatenate(list(rows.values())))
+        objective, coded = make_targets(labels.values[everything], labels.kind, class_names)
+        everywhere = coded.new_zeros((len(labels.values), *coded.shape[1:]))
+        everywhere[torch.from_numpy(everything)] = coded
+        targets = {split: everywhere[torch.from_numpy(found)] for split, found in chosen.items()}
+        masks = {
+            split: None
+            if len(known[split]) == len(found)
+            else torch.from_numpy(labels.present[found])
+            for split, found in chosen.items()
+        }
+        return objective, targets, masks
 
     def inputs(self, table: Table, rows: Int64[np.ndarray, " _"]) -> Tensor:
         """What the network reads."""
@@ -188,9 +258,6 @@ class Form:
         images = to_images(table.inputs[rows], self.channels, table.what)
         return images if self.size is None else resized(images, self.size)
 
-    def _numbers(self, values: Shaped[np.ndarray, "rows *numbers"]) -> bool:
-        return (infer_kind(values) if self.kind == "auto" else self.kind) == "numbers"
-
 
 def common_tasks(
     columns: Sequence[tuple[str, Table, Shaped[np.ndarray, "rows *numbers"]]],
@@ -198,26 +265,35 @@ def common_tasks(
     form: Form,
     faults: Faults,
 ) -> list[Task]:
-    """Tasks that read the same inputs; the splits are stratified by the first one's classes.
+    """Tasks that read the same inputs; the splits are stratified by the classes of all.
 
     Those that cannot be had are left out, which ``faults`` gets.
     """
-    task, table, first = columns[0]
+    table = columns[0][1]
+    found: list[tuple[Labels, list[str]]] = []
+    for name, _, values in columns:
+        names = file.texts(f"{name}_names")
+        try:
+            found.append((form.labels(name, values, table.rows, names), names))
+        except MtlError as error:
+            faults.add(f"{table.what}: task {name!r}", str(error))
+    if not found:
+        return []
+    strata = [labels.strata for labels, _ in found if labels.kind != "numbers"]
     try:
-        rows = form.usable(table, table.rows, first, f"{table.what}: task {task!r}", faults)
-        chosen = form.split(rows, first)
-        inputs = {split: form.inputs(table, found) for split, found in chosen.items()}
+        chosen = make_splits(table.rows, strata or None, form.sizes)
+        inputs = {split: form.inputs(table, members) for split, members in chosen.items()}
     except MtlError as error:
         faults.add(table.what, str(error))
         return []
     built = []
-    for name, _, values in columns:
+    for labels, names in found:
         try:
-            names = file.texts(f"{name}_names")
-            objective, targets = form.targets(rows, values, chosen, names)
-            built.append(_task(name, objective, inputs, targets))
+            kept = form.measured(labels, chosen, table, faults)
+            objective, targets, masks = form.targets(table.rows, kept, chosen, names)
+            built.append(_task(labels.task, objective, inputs, targets, masks))
         except MtlError as error:
-            faults.add(f"{table.what}: task {name!r}", str(error))
+            faults.add(f"{table.what}: task {labels.task!r}", str(error))
     return built
 
 
@@ -228,7 +304,11 @@ def class_names(file: ArrayFile, task: str | None, labels: str) -> list[str]:
 
 
 def _task(
-    name: str, objective: Objective, inputs: Mapping[str, Tensor], targets: Mapping[str, Tensor]
+    name: str,
+    objective: Objective,
+    inputs: Mapping[str, Tensor],
+    targets: Mapping[str, Tensor],
+    masks: Mapping[str, Tensor | None],
 ) -> Task:
-    splits = {split: Examples(inputs[split], targets[split]) for split in inputs}
+    splits = {split: Examples(inputs[split], targets[split], masks.get(split)) for split in inputs}
     return Task(name, objective, splits["train"], splits["test"], splits.get("validation"))

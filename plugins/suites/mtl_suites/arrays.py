@@ -12,8 +12,9 @@ from mtl_framework.data import Suite, Task, Transforms
 from .array_tables import Form, Table, class_names, common_tasks
 from .faults import Faults
 from .labels import called_by
+from .missing import Missing
 from .npz import ArrayFile
-from .options import Names
+from .options import Kinds, Names, NamesByTask
 from .splits import SplitSizes
 from .transformed import transformed
 
@@ -28,6 +29,9 @@ def arrays(
     group_by: str | None = None,
     task_axis: bool = False,
     kind: Literal["auto", "classes", "binary", "numbers"] = "auto",
+    kinds: Kinds | None = None,
+    missing: NamesByTask | None = None,
+    not_missing: NamesByTask | None = None,
     channels: Literal["auto", "first", "last"] = "auto",
     size: int | None = None,
     transforms: dict[str, Any] | None = None,
@@ -64,7 +68,12 @@ def arrays(
         labels: name of the label arrays, likewise.
         group_by: name of the array that says which task an example belongs to.
         task_axis: whether axis 0 is the task, axis 1 the example.
-        kind: of the labels; ``auto``: numbers where they are floats, else classes.
+        kind: of the labels; ``auto``: numbers where they are floats or several a row, else
+            classes; a run prints what every task was taken for.
+        kinds: of the labels of single tasks: classes, binary or numbers.
+        missing: values that mean "no label", of all tasks or by task, e.g. -1; ``nan``, and in
+            texts what the suite ``table`` takes so, mean it anyway.
+        not_missing: markers of missing values that are values after all, likewise, e.g. none.
         channels: of images with four dimensions; ``auto``: where there are 1, 3 or 4.
         size: images are resized to this width and height, in pixels.
         transforms: further ones: lists under ``train`` and ``evaluation``, of names of
@@ -85,7 +94,8 @@ def arrays(
     if task_axis and group_by:
         raise MtlError("suite.task_axis and suite.group_by exclude each other")
     with ArrayFile(Path(data_root) / path) as file:
-        form = Form(kind, channels, size, sizes)
+        marks = Missing(missing or (), not_missing or ())
+        form = Form(kinds or {}, kind, marks, channels, size, sizes)
         names = [inputs] if inputs else ["images", "images_packed", "features"]
         faults = Faults("arrays", skip_bad)
         built: Sequence[Task | None]
@@ -96,12 +106,15 @@ def arrays(
             built = _by_group(file, tasks, names, labels, group_by, form, faults)
         else:
             built, common_input = _by_name(file, tasks, names, labels, form, faults)
-    notes = faults.settle()
+    notes = (*form.notes, *faults.settle())
     done = [task for task in built if task is not None]
+    _check_tasks([task.name for task in done], form)
     if not done:
         raise MtlError(f"suite 'arrays': skip_bad has left out every task in {file.path}")
     left_out = faults.record(file.path.parent)
-    record = {"left_out": left_out} if left_out else None
+    record: dict[str, Any] = {"kinds": dict(form.found)}
+    if left_out:
+        record["left_out"] = left_out
     return transformed(Suite("arrays", done, common_input, notes, record), further)
 
 
@@ -183,6 +196,16 @@ def _by_axis(
         called = class_names(file, None, labels)
         built.append(form.task(task, table, table.rows, values, called, faults))
     return built
+
+
+def _check_tasks(names: Sequence[str], form: Form) -> None:
+    """Refuse options for tasks that do not exist."""
+    known = list(dict.fromkeys([*names, *form.found]))
+    for name in form.kinds:
+        if name not in known:
+            raise UnknownNameError("task in suite.kinds:", name, known)
+    for error in form.missing.wrong(known):
+        raise error
 
 
 def _chosen(

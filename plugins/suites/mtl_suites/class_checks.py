@@ -1,13 +1,16 @@
 """Classes that cannot be learned or measured: in one split only, or too rare to be divided."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from jaxtyping import Int64
 
-from .faults import Faults
+from .faults import Faults, listed
 from .splits import SplitSizes
+
+#: Examples below which a class is named before training.
+RARE = 10
 
 
 def common_classes(
@@ -48,7 +51,7 @@ def frequent_classes(
     faults: Faults,
     name: Callable[[int], str],
 ) -> dict[str | None, Int64[np.ndarray, " _"]]:
-    """The rows whose class has enough of them to be in every split that is made here.
+    """The rows whose class has enough of them to be in training and in test.
 
     Arguments are those of :func:`common_classes`; ``sizes``: of the splits.
     """
@@ -57,7 +60,7 @@ def frequent_classes(
         made = [split for split in made if split != "validation"]
     pool = rows[None] if None in rows else rows["train"]
     classes, counts = np.unique(labels[pool], return_counts=True)
-    rare = classes[counts <= len(made)] if made else classes[:0]
+    rare = classes[counts < 2] if made else classes[:0]
     for label, count in zip(classes, counts, strict=True):
         if label in rare:
             first = name(int(pool[labels[pool] == label][0]))
@@ -67,6 +70,32 @@ def frequent_classes(
                 f"{' and '.join(['train', *made])} (the first is {first})",
             )
     return {split: found[~np.isin(labels[found], rare)] for split, found in rows.items()}
+
+
+def rare_classes(
+    task: str,
+    labels: Int64[np.ndarray, " rows"],
+    names: Sequence[str],
+    members: Mapping[str, Int64[np.ndarray, " _"]],
+) -> list[str]:
+    """One line that names a task's classes with few examples, and where these are; or none.
+
+    Args:
+        task: its name.
+        labels: number of every row's class, -1 where there is none.
+        names: of the classes, by number.
+        members: rows of every split.
+    """
+    counts = {
+        split: np.bincount(labels[rows][labels[rows] >= 0], minlength=len(names))
+        for split, rows in members.items()
+    }
+    total = sum(counts.values())
+    texts = [
+        f"{names[n]!r} ({', '.join(f'{counts[split][n]} in {split}' for split in counts)})"
+        for n in np.flatnonzero((total > 0) & (total < RARE)).tolist()
+    ]
+    return [f"{task}: few examples of {listed(texts)}"] if texts else []
 
 
 def _examples(count: int) -> str:

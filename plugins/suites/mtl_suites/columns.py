@@ -1,9 +1,13 @@
 """Tables of text: CSV and Parquet files, and what their columns hold."""
 
 import csv
+import datetime
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,75 +16,114 @@ from jaxtyping import Bool
 
 from mtl_framework import MtlError
 
+from .dialects import TextRows, read_text
 from .faults import Faults
-from .labels import Kind
+from .kinds import as_classes, number, truth
+from .options import Kind
 
-_TRUTH = {"true": "1", "false": "0"}
-_NUMERIC = 0.9  # of a column's cells, for it to hold numbers, and the rest to be mistakes
+_DECIMAL_COMMA = re.compile(r"[+-]?[0-9]+(?:,[0-9]+)?")
+_SHOWN = 40  # characters of a row's content in messages
 
 
 @dataclass(frozen=True)
 class TextTable:
     """A file's columns as text; an empty text is an empty cell.
 
-    ``places`` says where every row stands, for messages; ``positions`` its number in the file,
-    from 0, since rows that cannot be read are left out.
+    Args:
+        names: of all columns that the file has.
+        columns: texts by name, of the columns that are looked at.
+        lines: where every row stands, for messages.
+        positions: number of every row in the file, from 0; rows that cannot be read are left out.
+        contents: what every row is known by, for messages.
+        remarks: what a user should know of how the file was read.
+        unread: why a column that the file has is not among them.
+        decimal_commas: whether ``3,5`` is a number here.
     """
 
+    names: list[str]
     columns: dict[str, list[str]]
-    places: list[str]
+    lines: list[str]
     positions: list[int]
+    contents: list[str]
+    remarks: list[str] = field(default_factory=list)
+    unread: dict[str, str] = field(default_factory=dict)
+    decimal_commas: bool = False
+
+    @cached_property
+    def places(self) -> list[str]:
+        """Where every row stands, and what it is known by."""
+        return [f"{line} ({text})" for line, text in zip(self.lines, self.contents, strict=True)]
 
 
-def read_table(path: Path, faults: Faults) -> TextTable:
-    """A table from a CSV file (or TSV, with tabs), or a Parquet file.
+def read_table(
+    path: Path,
+    faults: Faults,
+    inputs: str,
+    wanted: Collection[str] | None = None,
+    encoding: str | None = None,
+) -> TextTable:
+    """A table from a text file (CSV, TSV and their like) or a Parquet file.
 
     Args:
         path: of the file; ``.parquet`` and ``.pq`` are Parquet.
         faults: gets rows that cannot be read.
+        inputs: the column that rows are known by.
+        wanted: columns that are looked at; ``None``: all.
+        encoding: of a text file; ``None``: recognised.
 
     Raises:
-        MtlError: if the file cannot be read, or has no row or two columns of one name.
+        MtlError: if the file cannot be read, has no row or no header, or a column that is looked
+            at twice.
     """
+    unread: dict[str, str] = {}
+    looked_at = None if wanted is None else {inputs, *wanted}
     try:
         if path.suffix.lower() in (".parquet", ".pq"):
-            names, rows = _read_parquet(path)
+            text, unread = _read_parquet(path, looked_at)
         else:
-            names, rows = _read_csv(path, faults)
+            text = read_text(path, encoding, looked_at or {inputs}, faults)
     except FileNotFoundError:
         raise MtlError(f"there is no file {path}") from None
     except (OSError, ValueError, csv.Error) as error:
         reason = " ".join(str(error).split())
         raise MtlError(f"cannot read {path} as a table: {reason}") from error
-    for name in names:
-        if names.count(name) > 1:
-            raise MtlError(f"{path}: column {name!r} occurs twice")
-    if not rows:
+    names, separator = text.names, " row " if text.delimiter == "" else ":"
+    if not text.rows:
         raise MtlError(f"{path} has no row")
-    places, positions, cells = zip(*rows, strict=True)
-    columns = dict(zip(names, map(list, zip(*cells, strict=True)), strict=True))
-    return TextTable(columns, list(places), list(positions))
+    _check_header(path, names, inputs, looked_at)
+    columns = {
+        name: [cells[n] for _, _, cells in text.rows]
+        for n, name in enumerate(names)
+        if (looked_at is None or name in looked_at) and name not in unread
+    }
+    known = columns.get(inputs) or [", ".join(cells) for _, _, cells in text.rows]
+    contents = [cell if len(cell) <= _SHOWN else f"{cell[:_SHOWN]}..." for cell in known]
+    lines = [f"{path}{separator}{number}" for number, _, _ in text.rows]
+    positions = [position for _, position, _ in text.rows]
+    commas = text.delimiter not in ("", ",")
+    return TextTable(names, columns, lines, positions, contents, text.remarks, unread, commas)
 
 
-Rows = list[tuple[str, int, list[str]]]
+def _check_header(
+    path: Path, names: Sequence[str], inputs: str, wanted: Collection[str] | None
+) -> None:
+    for name in names:
+        if names.count(name) > 1 and (wanted is None or name in wanted):
+            raise MtlError(f"{path}: column {name!r} occurs twice")
+    if inputs not in names and any(number(name) is not None or _is_file(name) for name in names):
+        row = ", ".join(map(repr, names[:5]))
+        raise MtlError(
+            f"{path} seems to have no header: its first row is {row}; put a row with the names of "
+            f"the columns above it, e.g. {inputs},label"
+        )
 
 
-def _read_csv(path: Path, faults: Faults) -> tuple[list[str], Rows]:
-    rows: Rows = []
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        tabs = path.suffix.lower() == ".tsv"
-        reader = csv.reader(file, delimiter="\t" if tabs else ",", strict=True)
-        names = [name.strip() for name in next(reader, [])]
-        for position, cells in enumerate(row for row in reader if row):
-            place = f"{path}:{reader.line_num}"
-            if len(cells) == len(names):
-                rows.append((place, position, [cell.strip() for cell in cells]))
-            else:
-                faults.add(place, f"has {len(cells)} cells, expected {len(names)}")
-    return names, rows
+def _is_file(name: str) -> bool:
+    return Path(name).suffix.lower() in (".png", ".jpg", ".jpeg", ".npy", ".tif", ".tiff", ".bmp")
 
 
-def _read_parquet(path: Path) -> tuple[list[str], Rows]:
+def _read_parquet(path: Path, wanted: Collection[str] | None) -> tuple[TextRows, dict[str, str]]:
+    """Rows, and the columns that are nothing a table of text can have, with the reason."""
     try:
         from pyarrow import parquet
     except ImportError as error:
@@ -91,9 +134,18 @@ def _read_parquet(path: Path) -> tuple[list[str], Rows]:
     with path.open("rb") as file:
         table = parquet.read_table(file)
     names = [str(name) for name in table.column_names]
-    columns = [[_text(value) for value in column.to_pylist()] for column in table.columns]
-    rows = [list(cells) for cells in zip(*columns, strict=True)]
-    return names, [(f"{path} row {n}", n, cells) for n, cells in enumerate(rows)]
+    columns: list[list[str]] = []
+    unread = {}
+    for name, column in zip(names, table.columns, strict=True):
+        texts = [""] * len(column)
+        if wanted is None or name in wanted:
+            try:
+                texts = [_text(value) for value in column.to_pylist()]
+            except ValueError as error:
+                unread[name] = str(error)
+        columns.append(texts)
+    rows = [(n, n, list(cells)) for n, cells in enumerate(zip(*columns, strict=True))]
+    return TextRows(names, rows, [], ""), unread
 
 
 def _text(value: Any) -> str:
@@ -101,35 +153,27 @@ def _text(value: Any) -> str:
         return ""
     if isinstance(value, bool):
         return str(int(value))
-    if isinstance(value, str | int | float):
+    if isinstance(value, str | int | float | Decimal):
         return str(value).strip()
-    raise ValueError(f"cells should be texts or numbers, found {type(value).__name__}")
-
-
-def infer_column(cells: Iterable[str]) -> Kind:
-    """What the cells of a column that are not empty hold.
-
-    0 and 1, or true and false, are binary; other whole numbers and texts are classes; numbers
-    with decimals are numbers, also where a tenth of the cells is something else.
-    """
-    present = [cell for cell in cells if cell]
-    if all(_truth(cell) is not None for cell in present):
-        return "binary"
-    numbers = [number for number in map(_number, present) if number is not None]
-    decimals = any(not number.is_integer() for number in numbers)
-    return "numbers" if decimals and len(numbers) >= _NUMERIC * len(present) else "classes"
+    if isinstance(value, datetime.date | datetime.datetime):
+        return value.isoformat()
+    raise ValueError(f"holds cells of type {type(value).__name__}, neither texts nor numbers")
 
 
 def parse_column(
-    name: str, cells: Sequence[str], kind: Kind, places: Sequence[str], faults: Faults
+    name: str,
+    cells: Sequence[str],
+    present: Bool[np.ndarray, " rows"],
+    kind: Kind,
+    places: Sequence[str],
+    faults: Faults,
 ) -> tuple[np.ndarray, Bool[np.ndarray, " rows"]]:
     """Values of a column, and which rows have one.
 
-    Whole numbers are written alike, so that ``3`` and ``3.0`` are one class.
-
     Args:
         name: of the column.
-        cells: its texts; empty ones have no value.
+        cells: its texts.
+        present: which of them are no markers of a missing value.
         kind: what it holds.
         places: where the rows stand.
         faults: gets cells that hold something else; they have no value then.
@@ -137,31 +181,26 @@ def parse_column(
     Returns:
         texts where the kind is classes, else int64 or float64 numbers; and a mask.
     """
-    present = np.array([bool(cell) for cell in cells], bool)
+    present = present.copy()
     if kind == "classes":
-        numbers = [_number(cell) for cell in cells if cell]
-        if all(number is not None and number.is_integer() for number in numbers):
-            return np.array([int(float(cell)) if cell else 0 for cell in cells]), present
-        return np.array(cells), present
-    read, wanted = (_truth, "0 or 1") if kind == "binary" else (_number, "a number")
-    values: list[float] = []
-    for row, cell in enumerate(cells):
-        value = read(cell) if cell else None
-        if cell and value is None:
-            faults.add(places[row], f"column {name!r} should hold {wanted}, found {cell!r}")
+        found = np.full(len(cells), "", object)
+        found[present] = as_classes([cells[row] for row in np.flatnonzero(present).tolist()])
+        return found.astype(str), present
+    read, wanted = (truth, "0 or 1") if kind == "binary" else (number, "a number")
+    values = np.zeros(len(cells), np.int64 if kind == "binary" else np.float64)
+    for row in np.flatnonzero(present).tolist():
+        value = read(cells[row])
+        if value is None:
+            faults.add(places[row], f"column {name!r} should hold {wanted}, found {cells[row]!r}")
             present[row] = False
-        values.append(0 if value is None else value)
-    return np.array(values, np.int64 if kind == "binary" else np.float64), present
+        else:
+            values[row] = value
+    return values, present
 
 
-def _number(cell: str) -> float | None:
-    try:
-        value = float(cell)
-    except ValueError:
-        return None
-    return value if math.isfinite(value) else None
-
-
-def _truth(cell: str) -> int | None:
-    number = _number(_TRUTH.get(cell.lower(), cell))
-    return int(number) if number in (0, 1) else None
+def with_points(cells: Sequence[str], present: Bool[np.ndarray, " rows"]) -> list[str]:
+    """Cells with decimal points where all that are present are numbers, some with commas."""
+    texts = {cells[row] for row in np.flatnonzero(present).tolist()}
+    if not all(map(_DECIMAL_COMMA.fullmatch, texts)) or not any("," in text for text in texts):
+        return list(cells)
+    return [cell.replace(",", ".") for cell in cells]

@@ -1,7 +1,6 @@
 """From what stands in a file to targets: classes, binary attributes, or numbers."""
 
 from collections.abc import Sequence
-from typing import Literal
 
 import numpy as np
 import torch
@@ -11,16 +10,16 @@ from torch import Tensor
 from mtl_framework import MtlError
 from mtl_framework.data import Binary, Classification, Objective, Regression
 
-Kind = Literal["classes", "binary", "numbers"]
-
-
-def infer_kind(values: Shaped[np.ndarray, "rows *numbers"]) -> Kind:
-    """Numbers where there are floats or several a row, else classes."""
-    return "numbers" if values.dtype.kind == "f" or values.ndim > 1 else "classes"
+from .faults import listed
+from .kinds import as_classes, is_whole
+from .options import Kind, counted
 
 
 def make_targets(
-    values: Shaped[np.ndarray, "rows *numbers"], kind: Kind, names: Sequence[str] = ()
+    values: Shaped[np.ndarray, "rows *numbers"],
+    kind: Kind,
+    names: Sequence[str] = (),
+    order: Sequence[str] = (),
 ) -> tuple[Objective, Tensor]:
     """The objective that fits the values, and its targets.
 
@@ -31,6 +30,7 @@ def make_targets(
         values: of all splits together, so that all have the same classes.
         kind: what they are.
         names: of the classes 0, 1, ...; may name more than occur.
+        order: of the classes, where it is not that of their values.
 
     Raises:
         MtlError: if the values are not of that kind.
@@ -46,6 +46,9 @@ def make_targets(
             f"{values.shape}"
         )
     classes, codes = np.unique(values, return_inverse=True)
+    if order:
+        place = np.array([order.index(str(value)) for value in classes])
+        classes, codes = np.array(order), place[codes.reshape(-1)]
     targets = torch.from_numpy(codes.reshape(-1).astype(np.int64))
     if kind == "binary":
         if values.dtype.kind == "U" or not set(classes.tolist()) <= {0, 1}:
@@ -61,3 +64,39 @@ def called_by(values: Shaped[np.ndarray, " values"], names: Sequence[str]) -> li
     """What values are called: by ``names`` where all are positions in it, else by themselves."""
     whole = values.dtype.kind in "iu" and bool((values >= 0).all() and (values < len(names)).all())
     return [names[int(value)] if whole else str(value) for value in values]
+
+
+def class_order(classes: Shaped[np.ndarray, " classes"]) -> list[str]:
+    """Names of classes in order: whole numbers by their values, texts by the alphabet."""
+    names = as_classes([str(value) for value in classes])
+    return sorted(names, key=int) if is_whole(names) else sorted(names)
+
+
+def summary(
+    task: str,
+    kind: Kind,
+    values: Shaped[np.ndarray, "rows *numbers"],
+    missing: int,
+    names: Sequence[str] = (),
+) -> str:
+    """One line on a task before training: kind, classes or range, labelled, missing.
+
+    Args:
+        task: its name.
+        kind: what its labels are.
+        values: those that are not missing.
+        missing: how many rows have none.
+        names: of the classes 0, 1, ..., where they have names.
+    """
+    if kind == "classes":
+        order = class_order(np.unique(values))
+        if names:
+            order = called_by(np.unique(values), names)
+        what = f"{counted(len(order), 'class')} ({listed(order)})"
+    elif kind == "binary":
+        what = f"{int((values == 1).sum())} of 1, {int((values == 0).sum())} of 0"
+    elif values.dtype.kind not in "fiub":
+        what = f"e.g. {values.flat[0]}"
+    else:
+        what = f"{values.min():g} to {values.max():g}"
+    return f"{task}: {kind}, {what}, {len(values)} labelled, {missing} missing"

@@ -52,7 +52,7 @@ class RowInputs:
             return cls(text, text.columns[inputs], images, None, "", form)
         if not inputs.endswith(".npy"):
             hint = "suite.inputs names the column with the images' paths, or an .npy file"
-            raise UnknownNameError("column for suite.inputs:", inputs, text.columns, hint)
+            raise UnknownNameError("column for suite.inputs:", inputs, text.names, hint)
         file = data_root / inputs
         try:
             array = np.load(file, mmap_mode="r", allow_pickle=False)
@@ -105,7 +105,7 @@ class RowInputs:
             else:
                 faults.add(self.text.places[row], "names no input")
         paths = [self.root / self.cells[row] for row in named]
-        names = [f"{self.text.places[row]}: {self.cells[row]}" for row in named]
+        names = [f"{self.text.lines[row]}: {self.cells[row]}" for row in named]
         found, good = self.form.read(split, paths, names, faults)
         return found, np.array(named, np.int64)[good]
 

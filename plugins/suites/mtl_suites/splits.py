@@ -10,6 +10,8 @@ from sklearn.model_selection import train_test_split
 from mtl_framework import MtlError, UnknownNameError
 from mtl_framework.data import SPLITS
 
+from .stratify import codes, draw
+
 #: What else the splits are called in files, folders and arrays; see :func:`split_name`.
 ALIASES = {
     "train": "train",
@@ -33,6 +35,8 @@ _ENDINGS = ("_set", "set", "_split", "_data", "_images")
 
 #: Of the examples, for a test or validation split that neither data nor options name.
 DEFAULT_SHARE = 0.2
+#: Numbers of the classes of every row, for every task; -1 where there is none.
+Strata = Sequence[Int64[np.ndarray, " rows"]]
 _LARGEST_SEED = 2**32 - 1
 
 
@@ -138,18 +142,21 @@ def _split_name(name: str) -> str | None:
 
 def make_splits(
     given: Mapping[str | None, Int64[np.ndarray, " _"]],
-    labels: Shaped[np.ndarray, " rows"] | None,
+    labels: Shaped[np.ndarray, " rows"] | Strata | None,
     sizes: SplitSizes,
     cut_test: bool = False,
 ) -> dict[str, Int64[np.ndarray, " _"]]:
     """Rows by split: those given, reduced to their sizes, or chosen where none are given.
 
     Every choice is stratified by ``labels``: each split has the classes in the proportions of what
-    it is drawn from. A validation split that is asked for and not given is taken from training.
+    it is drawn from, and a class with few examples has some in training and test, and in
+    validation where it has three. A validation split that is asked for and not given is taken from
+    training.
 
     Args:
         given: rows by split; under ``None`` those that are in no split yet.
-        labels: class of every row; ``None`` where there are no classes.
+        labels: class of every row; or for several tasks the numbers of their classes, -1 where
+            there is none; ``None`` where there are no classes.
         sizes: how many rows of every split; see :class:`SplitSizes`.
         cut_test: take a test split that is not given from training, too, instead of refusing.
 
@@ -157,8 +164,10 @@ def make_splits(
         rows in ascending order, no row in two splits.
 
     Raises:
-        MtlError: if there are too few rows, or too few of a class.
+        MtlError: if there are too few rows, or fewer than classes.
     """
+    if isinstance(labels, np.ndarray):
+        labels = [codes(labels)]
     if set(given) == {None}:
         return _split(given[None], labels, sizes.counts(len(given[None])), sizes.seed)
     pools = {split: rows for split, rows in given.items() if split is not None}
@@ -177,7 +186,7 @@ def make_splits(
 
 def _take(
     rows: Int64[np.ndarray, " _"],
-    labels: Shaped[np.ndarray, " rows"] | None,
+    labels: Strata | None,
     count: int | None,
     seed: int,
     split: str,
@@ -193,23 +202,24 @@ def _take(
 
 def _split(
     rows: Int64[np.ndarray, " _"],
-    labels: Shaped[np.ndarray, " rows"] | None,
+    labels: Strata | None,
     counts: Mapping[str, int],
     seed: int,
 ) -> dict[str, Int64[np.ndarray, " _"]]:
     """Test first, so that it is the same whatever becomes of the rest."""
-    if labels is not None:
-        _check_classes(labels[rows], counts)
+    if labels is not None and len(labels) == 1:
+        _check_classes(labels[0][rows], counts)
     rest, found = rows, {}
     for split in ("test", "validation"):
         if counts[split]:
-            found[split], rest = _draw(rest, labels, counts[split], seed)
+            parts = 2 if split == "test" and counts["validation"] else 1
+            found[split], rest = _draw(rest, labels, counts[split], seed, parts)
     found["train"] = _draw(rest, labels, counts["train"], seed)[0]
     return {split: np.sort(found[split]) for split in SPLITS if split in found}
 
 
 def _check_classes(labels: Shaped[np.ndarray, " rows"], counts: Mapping[str, int]) -> None:
-    classes, members = np.unique(labels, return_counts=True)
+    classes = np.unique(labels[labels >= 0])
     wanted = [split for split in SPLITS if counts[split]]
     for split in wanted:
         if counts[split] < len(classes):
@@ -217,30 +227,40 @@ def _check_classes(labels: Shaped[np.ndarray, " rows"], counts: Mapping[str, int
                 f"{split}_per_task should be at least {len(classes)}, one a class, found "
                 f"{counts[split]}"
             )
-    rare = [str(name) for name, n in zip(classes, members, strict=True) if n < len(wanted)]
-    if rare:
-        raise MtlError(
-            f"a stratified split into {', '.join(wanted)} needs {len(wanted)} examples a class, "
-            f"and there are fewer of {', '.join(rare)}"
-        )
 
 
 def _draw(
-    rows: Int64[np.ndarray, " _"],
-    labels: Shaped[np.ndarray, " rows"] | None,
-    count: int,
-    seed: int,
+    rows: Int64[np.ndarray, " _"], labels: Strata | None, count: int, seed: int, parts: int = 1
 ) -> tuple[Int64[np.ndarray, " _"], Int64[np.ndarray, " _"]]:
-    """``count`` rows and the others."""
+    """``count`` rows and the others, which will be divided into ``parts``."""
     if count == len(rows):
         return rows, rows[:0]
-    strata = None if labels is None else labels[rows]
-    if strata is not None:
-        members = np.unique(strata, return_counts=True)[1]
-        if members.min() < 2 or min(count, len(rows) - count) < len(members):
-            strata = None  # too few to leave one of every class on both sides
-    drawn, rest = train_test_split(rows, train_size=count, random_state=seed, stratify=strata)
-    return drawn, rest
+    strata = [column[rows] for column in labels or ()]
+    if len(strata) <= 1:
+        stratum = strata[0] if strata else None
+        if stratum is not None:
+            members = np.unique(stratum, return_counts=True)[1]
+            if members.min() < 2 or min(count, len(rows) - count) < len(members):
+                stratum = None  # too few to leave one of every class on both sides
+        drawn, rest = train_test_split(rows, train_size=count, random_state=seed, stratify=stratum)
+        if not strata or _covers(labels[0], drawn, rest, parts):  # type: ignore[index]
+            return drawn, rest
+    chosen = draw(strata, count, seed, parts)
+    return rows[chosen], rows[~chosen]
+
+
+def _covers(
+    labels: Int64[np.ndarray, " rows"],
+    drawn: Int64[np.ndarray, " _"],
+    rest: Int64[np.ndarray, " _"],
+    parts: int,
+) -> bool:
+    """Whether every class has an example on either side, and one for every part of the rest."""
+    classes, members = np.unique(labels[np.concatenate([drawn, rest])], return_counts=True)
+    here = (labels[drawn][:, None] == classes).sum(0)
+    needed = np.minimum(members - (members >= 2), parts)
+    fine = (here >= (members >= 2)) & (members - here >= needed) | (classes < 0)
+    return bool(fine.all())
 
 
 def check_classes(labels: Mapping[str, Shaped[np.ndarray, " _"]]) -> None:

@@ -1,26 +1,26 @@
 """The suite ``table``: tasks from the columns of one table, all about the same inputs."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-import torch
-from jaxtyping import Bool, Int64
-from torch import Tensor
+from jaxtyping import Int64
 
 from mtl_framework import MtlError, UnknownNameError
-from mtl_framework.data import Examples, Objective, PictureOptions, Suite, Task
+from mtl_framework.data import Examples, PictureOptions, Suite, Task
 
-from .columns import TextTable, infer_column, parse_column, read_table
+from .column_tasks import Label, read_labels
+from .columns import TextTable, read_table
 from .duplicates import Policy
-from .faults import Faults, listed
+from .faults import Faults
 from .image_files import ImageForm
-from .labels import Kind, make_targets
-from .options import Animated, Names
+from .missing import Missing
+from .options import Animated, Kinds, Names, NamesByTask
 from .row_inputs import RowInputs
 from .splits import DEFAULT_SHARE, SplitSizes, make_splits, split_name
+from .stratify import codes
 
 
 def table(
@@ -31,7 +31,10 @@ def table(
     images_root: str | None = None,
     split: str = "split",
     tasks: Names | None = None,
-    kinds: dict[str, Literal["classes", "binary", "numbers"]] | None = None,
+    kinds: Kinds | None = None,
+    missing: NamesByTask | None = None,
+    not_missing: NamesByTask | None = None,
+    encoding: str | None = None,
     size: int | None = None,
     grey: bool = False,
     ground: str = "white",
@@ -50,22 +53,29 @@ def table(
     """Tasks from the columns of your own CSV or Parquet file, all about the same images.
 
     A row is an example: a path of an image, perhaps the split it belongs to (train, validation,
-    test), and a column a task. **An empty cell means: no label for this task**; the example then
-    takes part only in those it has labels for. A column of 0 and 1 is binary, one of texts or
-    whole numbers classes, one of decimals numbers, unless ``kinds`` says otherwise.
+    test), and a column a task. **An empty cell means: no label for this task**, and so do ``nan``,
+    ``NA``, ``N/A``, ``null``, ``None``, ``?`` and ``-``; the example then takes part only in those
+    it has labels for. A column of 0 and 1 is binary, one of texts or of a few whole numbers
+    classes, one of decimals or of many whole numbers numbers, unless ``kinds`` says otherwise; an
+    index and dates are no task. A run prints what every column was taken for.
 
     Splits that the file does not have are made at random, stratified, the same for every seed of a
     run; which row is where is kept in the run's ``data.json``.
 
     Args:
-        path: of the file (.csv, .tsv, .parquet), within ``data_root``.
+        path: of the file, within ``data_root``: text with commas, semicolons or tabs between
+            cells, or Parquet (.parquet).
         data_root: folder of the data.
         inputs: column with paths of images, or of .npy files; or the path of one .npy file that
             holds the inputs of all rows, in their order: images or features.
         images_root: folder that the paths start from, within ``data_root``; default: the table's.
         split: column that names every row's split; it need not exist.
-        tasks: columns, in order; default: all others.
+        tasks: columns, in order; default: all others that can be tasks.
         kinds: of columns that should not be inferred: classes, binary or numbers.
+        missing: further texts that mean "no label", in all columns or by column, e.g. -999.
+        not_missing: markers of missing values that are values after all, in all columns or by
+            column, e.g. none.
+        encoding: of a text file, e.g. utf-8, cp1252 or gbk; default: recognised.
         size: images are resized to this width and height, in pixels.
         grey: make one channel instead of three.
         ground: colour behind the transparent parts of images, a name or like #ffffff.
@@ -77,8 +87,8 @@ def table(
         train_per_task: a number, or below 1 a share; default: all that other splits leave.
         validation_per_task: likewise; default: the file's, else a fifth; 0: none.
         test_per_task: likewise; default: the file's, else a fifth.
-        stratify_by: column of classes whose shares the splits keep; default: the first such task;
-            empty: none.
+        stratify_by: the one column of classes whose shares the splits keep; default: all tasks
+            with classes, the rarest ones first; empty: none.
         split_seed: of the choice of examples.
         skip_bad: leave out rows and images that cannot be read, labels that do not fit or whose
             class is not in both training and test, and tasks without labels, and count them,
@@ -99,10 +109,12 @@ def table(
     sizes = SplitSizes(train_per_task, validation_per_task, test_per_task, split_seed)
     faults = Faults("table", skip_bad)
     file = Path(data_root) / path
-    text = read_table(file, faults)
+    columns = None if tasks is None else {split, *tasks, *([stratify_by] if stratify_by else [])}
+    text = read_table(file, faults, inputs, columns, encoding)
     images = file.parent if images_root is None else Path(data_root) / images_root
     source = RowInputs.find(inputs, text, Path(data_root), images, form)
-    labels = _labels(text, file, tasks, {inputs, split}, kinds or {}, faults)
+    marks = Missing(missing or (), not_missing or ())
+    labels, remarks = read_labels(text, file, tasks, {inputs, split}, kinds or {}, marks, faults)
     rows = _given(text, split, faults)
     if None in rows:
         rows = {**rows, None: _once(rows[None], text, inputs, faults)}
@@ -142,93 +154,15 @@ def table(
     notes = (*twice, *faults.settle())
     if not built:
         raise MtlError(f"suite 'table': skip_bad has left out every task in {file}")
-    inferred = ", ".join(f"{label.name}: {label.kind}" for label in labels)
     record = {
         "kinds": {label.name: label.kind for label in labels},
+        "missing": {label.name: dict(label.missing) for label in labels if label.missing},
         "rows": {name: [text.positions[row] for row in good] for name, good in members.items()},
         "left_out": faults.record(Path(data_root)),
     }
-    return Suite("table", built, True, (f"columns of {file}: {inferred}", *notes), record)
-
-
-@dataclass(frozen=True)
-class _Label:
-    """A column: its values, and which rows have one."""
-
-    name: str
-    kind: Kind
-    values: np.ndarray
-    present: Bool[np.ndarray, " rows"]
-
-    def targets(
-        self,
-        members: Mapping[str, Int64[np.ndarray, " _"]],
-        file: Path,
-        places: Sequence[str],
-        faults: Faults,
-    ) -> tuple[Objective, dict[str, Tensor], dict[str, Tensor | None]] | None:
-        """Objective, and by split the targets and which rows have one; ``None``: too few have."""
-        where = f"{file}: task {self.name!r}"
-        known = self.present.copy()
-        if self.kind != "numbers":
-            for name in ("train", "test"):
-                others = np.concatenate([rows for split, rows in members.items() if split != name])
-                here = self.values[members[name][known[members[name]]]]
-                lost = np.setdiff1d(self.values[others[known[others]]], here)
-                if len(lost) and len(here):
-                    names = listed([str(value) for value in lost])
-                    has = others[known[others] & np.isin(self.values[others], lost)]
-                    faults.add(
-                        where,
-                        f"no {name} example has the class {names} (as {places[has.min()]} has)",
-                    )
-                    known &= ~np.isin(self.values, lost)
-        without = [name for name, rows in members.items() if not known[rows].any()]
-        if without:
-            faults.add(where, f"has no label in {' and '.join(without)}")
-            return None
-        rows = np.concatenate(list(members.values()))
-        try:
-            objective, coded = make_targets(self.values[rows[known[rows]]], self.kind)
-        except MtlError as error:
-            faults.add(where, str(error))
-            return None
-        everywhere = coded.new_zeros((len(known), *coded.shape[1:]))
-        everywhere[torch.from_numpy(rows[known[rows]])] = coded
-        targets = {name: everywhere[torch.from_numpy(found)] for name, found in members.items()}
-        labelled: dict[str, Tensor | None] = {
-            name: None if known[found].all() else torch.from_numpy(known[found])
-            for name, found in members.items()
-        }
-        return objective, targets, labelled
-
-
-def _labels(
-    text: TextTable,
-    file: Path,
-    tasks: Sequence[str] | None,
-    others: set[str],
-    kinds: Mapping[str, Kind],
-    faults: Faults,
-) -> list[_Label]:
-    names = list(tasks or [name for name in text.columns if name not in others])
-    if not names:
-        raise MtlError(f"{file} has no column for a task beside {listed(sorted(others))}")
-    for name in names:
-        if name not in text.columns:
-            raise UnknownNameError(f"task: column of {file}", name, text.columns)
-    for name in kinds:
-        if name not in names:
-            raise UnknownNameError("task in suite.kinds:", name, names)
-    labels = []
-    for name in names:
-        cells = text.columns[name]
-        if not any(cells):
-            faults.add(str(file), f"column {name!r} has no label at all")
-            continue
-        kind = kinds.get(name) or infer_column(cells)
-        labels.append(_Label(name, kind, *parse_column(name, cells, kind, text.places, faults)))
-    return labels
+    told = [label.summary() for label in labels] + [*text.remarks, *remarks]
+    told += [line for label in labels for line in label.rare(members)]
+    return Suite("table", built, True, [*told, *notes], record)
 
 
 def _given(
@@ -268,30 +202,23 @@ def _once(
 def _splits(
     rows: Mapping[str | None, Int64[np.ndarray, " _"]],
     text: TextTable,
-    labels: Sequence[_Label],
+    labels: Sequence[Label],
     stratify_by: str | None,
     sizes: SplitSizes,
     file: Path,
 ) -> dict[str, Int64[np.ndarray, " _"]]:
-    strata = None
+    strata = [label.strata for label in labels if label.kind != "numbers"]
+    if strata:
+        strata += [label.strata for label in labels if label.kind == "numbers" and label.missing]
     if stratify_by:
         if stratify_by not in text.columns:
-            raise UnknownNameError(f"column of {file} in stratify_by", stratify_by, text.columns)
-        strata = np.array(text.columns[stratify_by])
-    elif stratify_by is None:
-        classes = [label.name for label in labels if label.kind != "numbers"]
-        strata = _strata(text.columns[classes[0]]) if classes else None
+            raise UnknownNameError(f"column of {file} in stratify_by", stratify_by, text.names)
+        strata = [codes(np.array(text.columns[stratify_by], dtype=str))]
+    elif stratify_by is not None:
+        strata = []
     if "validation" not in rows and sizes.validation is None:
         sizes = replace(sizes, validation=DEFAULT_SHARE)
     try:
-        return make_splits(rows, strata, sizes, cut_test=True)
+        return make_splits(rows, strata or None, sizes, cut_test=True)
     except MtlError as error:
         raise MtlError(f"{file}: {error}") from None
-
-
-def _strata(cells: Sequence[str]) -> np.ndarray:
-    """Cells, those too rare to be in three splits put with the most frequent ones."""
-    strata = np.array(cells)
-    values, counts = np.unique(strata, return_counts=True)
-    strata[np.isin(strata, values[counts < 3])] = values[counts.argmax()]
-    return strata

@@ -1,0 +1,193 @@
+"""Tasks of a table's columns: which columns, what they hold, and their targets."""
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Int64
+from torch import Tensor
+
+from mtl_framework import MtlError, ProblemsError, UnknownNameError
+from mtl_framework.data import Objective
+
+from .class_checks import rare_classes
+from .columns import TextTable, parse_column, with_points
+from .faults import Faults, listed
+from .kinds import guess_column
+from .labels import class_order, make_targets, summary
+from .missing import Missing, told
+from .options import Kind, Kinds
+
+
+@dataclass(frozen=True)
+class Label:
+    """A column that is a task.
+
+    Args:
+        name: of the column.
+        kind: what it holds.
+        values: of all rows, texts or numbers.
+        present: which rows have a value.
+        missing: how often every marker stands for no value.
+    """
+
+    name: str
+    kind: Kind
+    values: np.ndarray
+    present: Bool[np.ndarray, " rows"]
+    missing: Counter[str]
+
+    def summary(self) -> str:
+        """What a user should see before training: kind, classes or range, labelled, missing."""
+        return summary(self.name, self.kind, self.values[self.present], int((~self.present).sum()))
+
+    @property
+    def classes(self) -> list[str]:
+        """Names of the classes in their order; none where the column holds numbers."""
+        if self.kind == "numbers":
+            return []
+        return class_order(np.unique(self.values[self.present]))
+
+    @property
+    def strata(self) -> Int64[np.ndarray, " rows"]:
+        """Number of every row's class, -1 where there is none; of numbers whether there is one."""
+        if self.kind == "numbers":
+            return np.where(self.present, 0, -1)
+        number = {name: n for n, name in enumerate(self.classes)}
+        texts = self.values.astype(str).tolist()
+        return np.array(
+            [number[text] if has else -1 for text, has in zip(texts, self.present, strict=True)]
+        )
+
+    def rare(self, members: Mapping[str, Int64[np.ndarray, " _"]]) -> list[str]:
+        """A line that names classes with few examples, where there are some."""
+        if self.kind == "numbers":
+            return []
+        return rare_classes(self.name, self.strata, self.classes, members)
+
+    def targets(
+        self,
+        members: Mapping[str, Int64[np.ndarray, " _"]],
+        file: Path,
+        places: Sequence[str],
+        faults: Faults,
+    ) -> tuple[Objective, dict[str, Tensor], dict[str, Tensor | None]] | None:
+        """Objective, and by split the targets and which rows have one; ``None``: too few have."""
+        where = f"{file}: task {self.name!r}"
+        known = self.present.copy()
+        if self.kind != "numbers":
+            for name in ("train", "test"):
+                others = np.concatenate([rows for split, rows in members.items() if split != name])
+                here = self.values[members[name][known[members[name]]]]
+                lost = np.setdiff1d(self.values[others[known[others]]], here)
+                if len(lost) and len(here):
+                    names = listed([str(value) for value in lost])
+                    has = others[known[others] & np.isin(self.values[others], lost)]
+                    faults.add(
+                        where,
+                        f"no {name} example has the class {names} (as {places[has.min()]} has)",
+                    )
+                    known &= ~np.isin(self.values, lost)
+        without = [name for name, rows in members.items() if not known[rows].any()]
+        if without:
+            faults.add(where, f"has no label in {' and '.join(without)}")
+            return None
+        rows = np.concatenate(list(members.values()))
+        values = self.values[rows[known[rows]]]
+        order = class_order(np.unique(values)) if self.kind == "classes" else ()
+        try:
+            objective, coded = make_targets(values, self.kind, order=order)
+        except MtlError as error:
+            faults.add(where, str(error))
+            return None
+        everywhere = coded.new_zeros((len(known), *coded.shape[1:]))
+        everywhere[torch.from_numpy(rows[known[rows]])] = coded
+        targets = {name: everywhere[torch.from_numpy(found)] for name, found in members.items()}
+        labelled: dict[str, Tensor | None] = {
+            name: None if known[found].all() else torch.from_numpy(known[found])
+            for name, found in members.items()
+        }
+        return objective, targets, labelled
+
+
+def read_labels(
+    text: TextTable,
+    file: Path,
+    tasks: Sequence[str] | None,
+    others: Collection[str],
+    kinds: Kinds,
+    missing: Missing,
+    faults: Faults,
+) -> tuple[list[Label], list[str]]:
+    """The columns that are tasks, and what a user should know of them and of those left out.
+
+    Args:
+        text: the table.
+        file: where it lies.
+        tasks: columns, in order; ``None``: all that can be tasks.
+        others: columns that are something else.
+        kinds: of columns where they are not guessed; a column named here is a task in any case.
+        missing: markers of missing values.
+        faults: gets cells that do not fit, and columns without any value.
+
+    Raises:
+        MtlError: if a column that is asked for does not exist, or there is none.
+    """
+    names = list(tasks or [name for name in text.names if name not in others])
+    if not names:
+        raise MtlError(f"{file} has no column for a task beside {listed(sorted(others))}")
+    _check_names(names, text, file, kinds, missing)
+    labels, remarks = [], []
+    for name in names:
+        if name in text.unread and (tasks or name in kinds):
+            raise MtlError(f"{file}: column {name!r} {text.unread[name]}")
+        if name in text.unread:
+            remarks.append(f"column {name!r} {text.unread[name]}: left out")
+            continue
+        cells = text.columns[name]
+        present, count = missing.mask(name, np.array(cells, dtype=str))
+        if not present.any():
+            faults.add(str(file), f"column {name!r} has no label at all")
+            continue
+        if text.decimal_commas:
+            cells = with_points(cells, present)
+        kind = kinds.get(name)
+        if kind is None:
+            guess = guess_column(name, [cells[row] for row in np.flatnonzero(present).tolist()])
+            kind = guess.kind
+            if kind is None and tasks:
+                kind = "classes"
+            elif guess.remark:
+                remarks.append(guess.remark)
+            if kind is None:
+                continue
+        values, known = parse_column(name, cells, present, kind, text.places, faults)
+        labels.append(Label(name, kind, values, known, count))
+        if line := told(name, count):
+            remarks.append(line)
+    if not labels and not faults.found:
+        raise MtlError(
+            f"{file} has no column for a task beside {listed(sorted(others))}: {'; '.join(remarks)}"
+        )
+    return labels, remarks
+
+
+def _check_names(
+    names: Sequence[str], text: TextTable, file: Path, kinds: Kinds, missing: Missing
+) -> None:
+    """All names of columns in options that do not exist, at once."""
+    wrong: list[MtlError] = [
+        UnknownNameError(f"task: column of {file}", name, text.names)
+        for name in names
+        if name not in text.names
+    ]
+    odd = [name for name in kinds if name not in names]
+    wrong += [UnknownNameError("task in suite.kinds:", name, names) for name in odd]
+    wrong += missing.wrong(names)
+    if len(wrong) == 1:
+        raise wrong[0]
+    if wrong:
+        raise ProblemsError([str(error) for error in wrong])

@@ -1,0 +1,182 @@
+"""What the labels of a task are, where nobody says: the rules, and how sure they are."""
+
+import math
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+from jaxtyping import Shaped
+
+from .options import Kind, counted, option
+
+#: Of a column's cells, for it to hold numbers with decimals, and the rest to be mistakes.
+NUMERIC = 0.9
+#: Up to so many different whole numbers are classes without a word.
+FEW = 9
+#: Up to so many different whole numbers are classes also where they are not consecutive.
+MANY = 20
+#: Rows that every class has on average, else whole numbers are no classes.
+ROWS_A_CLASS = 2
+
+_WHOLE = re.compile(r"-?(?:0|[1-9][0-9]*)")
+_POINTED = re.compile(r"(-?(?:0|[1-9][0-9]*))\.0")
+_CENTS = re.compile(r"[+-]?[0-9]+\.[0-9]{2,}")
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+_TRUTH = {"true": 1, "false": 0, "1": 1, "0": 0, "1.0": 1, "0.0": 0}
+_INDEX = re.compile(r"|Unnamed: [0-9]+(?:_level_[0-9]+)?|__index_level_[0-9]+__|\.\.\.[0-9]+")
+_DATES = ("%d.%m.%Y", "%m/%d/%Y", "%d/%m/%Y", "%Y/%m/%d")
+
+
+@dataclass(frozen=True)
+class Guess:
+    """What a column seems to hold.
+
+    Args:
+        kind: ``None``: nothing that can be a task.
+        remark: what a user should know of it: why it is no task, or that it might be another kind.
+    """
+
+    kind: Kind | None
+    remark: str = ""
+
+
+def guess_column(name: str, cells: Sequence[str]) -> Guess:
+    """What a table's column holds, by its cells that have a value.
+
+    1. An index (a column without a name, or called as pandas calls one; whole numbers that count
+       the rows) and dates are no task.
+    2. 0 and 1, or true and false, are binary.
+    3. Numbers some of which have decimals are numbers, also where a tenth of the cells is
+       something else.
+    4. Whole numbers are classes where there are at most 20 different ones, or where they count
+       from 0 or 1 without a gap, and where a class has two rows or more on average; else numbers.
+    5. Everything else is classes, each text its own: ``01`` is not ``1``. Texts that are
+       different in every row are names, and no task.
+    """
+    count = Counter(cells)
+    texts = list(count)
+    if _INDEX.fullmatch(name):
+        return _none(name, "is an index of rows")
+    if all(map(_is_date, texts)):
+        return _none(name, f"holds dates (e.g. {texts[0]})")
+    if all(truth(text) is not None for text in texts):
+        return Guess("binary")
+    if is_whole(texts):
+        return _guess_whole(name, [int(text) for text in as_classes(cells)])
+    numbers = {text: value for text in texts if (value := number(text)) is not None}
+    share = sum(count[text] for text in numbers) / len(cells)
+    decimals = any(not value.is_integer() for value in numbers.values())
+    decimals |= all(map(_CENTS.fullmatch, texts))
+    if decimals and share >= NUMERIC and not any(map(_is_coded, texts)):
+        return Guess("numbers")
+    if len(texts) == len(cells) > FEW:
+        return _none(name, f"has another text in each of {counted(len(cells), 'row')}")
+    if share >= 0.5:
+        plain = [text for text in texts if not _WHOLE.fullmatch(text)]
+        odd = next((text for text in plain if text not in numbers), plain[0])
+        what = f"{share:.0%} of its cells are numbers, but {odd!r} may be a name"
+        return Guess("classes", _near(name, what, "classes", "numbers"))
+    if len(texts) > MANY and len(cells) < ROWS_A_CLASS * len(texts):
+        what = f"{len(texts)} different texts in {counted(len(cells), 'row')}"
+        return Guess("classes", f"{name!r}: {what}: taken as classes; suite.tasks leaves it out")
+    return Guess("classes")
+
+
+def guess_array(name: str, values: Shaped[np.ndarray, "rows *numbers"]) -> Guess:
+    """What an array of labels holds, without those that are missing.
+
+    Numbers where they are floats or several a row. Whole numbers are classes, as torch has them,
+    unless a class has less than two rows on average. Texts are classes.
+    """
+    if values.ndim > 1:
+        return Guess("numbers")
+    whole = values.dtype.kind in "iu" or (
+        values.dtype.kind == "f" and bool((values == np.round(values)).all())
+    )
+    if not whole:
+        return Guess("numbers" if values.dtype.kind == "f" else "classes")
+    different = len(np.unique(values))
+    what = f"{different} different whole numbers"
+    if values.dtype.kind == "f":
+        if len(values) < ROWS_A_CLASS * different:
+            return Guess("numbers")
+        return Guess("numbers", _near(name, f"{what}, stored as floats", "numbers", "classes"))
+    if len(values) < ROWS_A_CLASS * different and different > FEW:
+        what = f"{what} in {counted(len(values), 'row')}"
+        return Guess("numbers", _near(name, what, "numbers", "classes"))
+    consecutive = different == int(values.max()) - int(values.min()) + 1
+    if different > FEW and not consecutive:
+        return Guess("classes", _near(name, what, "classes", "numbers"))
+    return Guess("classes")
+
+
+def is_whole(cells: Sequence[str]) -> bool:
+    """Whether all cells are whole numbers in one way of writing: ``3``, or ``3.0``."""
+    return all(map(_WHOLE.fullmatch, cells)) or all(map(_POINTED.fullmatch, cells))
+
+
+def as_classes(cells: Sequence[str]) -> list[str]:
+    """Names of the classes of cells: the cells, but ``3.0`` as ``3`` where all are of that form."""
+    found = [_POINTED.fullmatch(cell) for cell in cells]
+    return [match[1] for match in found if match] if all(found) else list(cells)
+
+
+def _is_coded(text: str) -> bool:
+    """Whether it begins with zeros that a number does not have, as ``007`` does."""
+    return re.match(r"[+-]?0[0-9]", text) is not None
+
+
+def _is_date(cell: str) -> bool:
+    if not re.match(r"[0-9]{1,4}[-./][0-9]{1,2}[-./][0-9]{1,4}", cell):
+        return False
+    try:
+        datetime.fromisoformat(cell)
+        return True
+    except ValueError:
+        return any(_has_format(cell, format) for format in _DATES)
+
+
+def _has_format(cell: str, format: str) -> bool:
+    try:
+        datetime.strptime(cell, format)
+    except ValueError:
+        return False
+    return True
+
+
+def truth(cell: str) -> int | None:
+    """0 or 1; ``None`` where the text says neither."""
+    return _TRUTH.get(cell.lower())
+
+
+def number(cell: str) -> float | None:
+    """The finite number that a text is; ``None`` where it is none."""
+    value = float(cell) if _NUMBER.fullmatch(cell) else None
+    return value if value is not None and math.isfinite(value) else None
+
+
+def _guess_whole(name: str, values: Sequence[int]) -> Guess:
+    first, rows = values[0], len(values)
+    if rows > FEW and first in (0, 1) and values == list(range(first, first + rows)):
+        return _none(name, "counts the rows")
+    different = sorted(set(values))
+    consecutive = different[0] in (0, 1) and different[-1] - different[0] == len(different) - 1
+    classes = rows >= ROWS_A_CLASS * len(different) and (consecutive or len(different) <= MANY)
+    what = f"{len(different)} different whole numbers in {counted(rows, 'row')}"
+    if not classes:
+        return Guess("numbers", _near(name, what, "numbers", "classes"))
+    near = len(different) > FEW
+    return Guess("classes", _near(name, what, "classes", "numbers") if near else "")
+
+
+def _near(name: str, what: str, taken: Kind, other: Kind) -> str:
+    way = option("kinds", name, other)
+    return f"{name!r}: {what}: taken as {taken}; {way} takes them as {other}"
+
+
+def _none(name: str, why: str) -> Guess:
+    way = option("kinds", name, "classes")
+    return Guess(None, f"column {name!r} {why}: left out; {way} makes it a task")

@@ -1,0 +1,103 @@
+"""Markers of missing values: what people and programs write where a label is not known."""
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Shaped
+
+from mtl_framework import UnknownNameError
+
+from .faults import listed
+from .options import option
+
+_WORDS = ("nan", "na", "n/a", "#n/a", "#na", "<na>", "null", "none", "nat")
+_CASED = ("NaN", "None", "Null", "NaT", "-nan", "-NaN")
+
+#: Texts that mean: there is no label. ``Na`` is none of them, since it is sodium.
+MARKERS = frozenset(
+    ["", "?", "-", *_WORDS, *(word.upper() for word in _WORDS), *_CASED],
+)
+
+
+@dataclass(frozen=True)
+class Missing:
+    """Which texts say that a task has no label for a row.
+
+    Args:
+        more: markers beside :data:`MARKERS`, for all tasks or by task.
+        real: of all markers those that are values after all, likewise.
+    """
+
+    more: Sequence[str] | Mapping[str, Sequence[str]] = ()
+    real: Sequence[str] | Mapping[str, Sequence[str]] = ()
+
+    def wrong(self, tasks: Sequence[str]) -> list[UnknownNameError]:
+        """Complaints about options for tasks that do not exist."""
+        return [
+            UnknownNameError(f"task in suite.{name}:", task, tasks)
+            for name, given in (("missing", self.more), ("not_missing", self.real))
+            for task in (given if isinstance(given, Mapping) else ())
+            if task not in tasks
+        ]
+
+    def markers(self, task: str) -> frozenset[str]:
+        """The markers of a task; a whole number is one with a point behind it, too."""
+        more, real = _of(self.more, task), _of(self.real, task)
+        whole = [f"{text}.0" for text in more if text.lstrip("-").isdecimal()]
+        return MARKERS.union(more, whole).difference(real)
+
+    def mask(
+        self, task: str, values: Shaped[np.ndarray, "rows *numbers"]
+    ) -> tuple[Bool[np.ndarray, " rows"], Counter[str]]:
+        """Which rows have a value, and how often every marker stands for none.
+
+        Args:
+            task: whose labels these are.
+            values: texts, or numbers: of those ``nan`` and what ``more`` lists is missing. A row
+                of several numbers has a value where it has all of them.
+        """
+        markers = self.markers(task)
+        if values.dtype.kind in "US":
+            texts = np.char.strip(values.astype(str))
+            marked = np.isin(texts, list(markers))
+            return ~marked, Counter(texts[marked].tolist())
+        rows = values.reshape(len(values), math.prod(values.shape[1:]))
+        marked = np.zeros(len(rows), bool)
+        count: Counter[str] = Counter()
+        if values.dtype.kind == "f":
+            marked = np.isnan(rows).any(1)
+            count["nan"] = int(marked.sum())
+        for text in _of(self.more, task):
+            number = _number(text)
+            if number is not None and values.dtype.kind in "iuf":
+                here = (rows == number).any(1) & ~marked
+                count[text] += int(here.sum())
+                marked |= here
+        return ~marked, +count
+
+
+def told(task: str, count: Mapping[str, int]) -> str:
+    """One line that says what was taken as missing; empty where nothing but empty cells was."""
+    words = {marker: n for marker, n in count.items() if marker}
+    if not words:
+        return ""
+    texts = listed([f"{marker!r} ({n} times)" for marker, n in words.items()])
+    first = next(iter(words))
+    return (
+        f"{task!r}: {texts} taken as no label; {option('not_missing', task, first)} takes "
+        f"{first!r} as a value"
+    )
+
+
+def _of(given: Sequence[str] | Mapping[str, Sequence[str]], task: str) -> Sequence[str]:
+    return given.get(task, ()) if isinstance(given, Mapping) else given
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None

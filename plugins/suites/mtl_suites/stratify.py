@@ -1,0 +1,130 @@
+"""Parts of examples that keep the shares of many tasks' classes, and their rarest ones."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from iterstrat.ml_stratifiers import IterativeStratification
+from jaxtyping import Bool, Int64, Shaped
+
+#: Above so many classes of all tasks together, only those of the first task are kept in their
+#: shares; the rarest ones are put where they are needed in any case.
+MOST_CLASSES = 300
+
+_CANDIDATES = 64  # rows of a class that are compared, so that large classes cost no time
+_OPEN, _DRAWN, _REST = -1, 0, 1
+
+
+def codes(
+    values: Shaped[np.ndarray, " rows"], present: Bool[np.ndarray, " rows"] | None = None
+) -> Int64[np.ndarray, " rows"]:
+    """Classes of rows as numbers, in the order of their values; -1 where there is none."""
+    numbers = np.full(len(values), -1, np.int64)
+    known = np.ones(len(values), bool) if present is None else present
+    if known.any():
+        numbers[known] = np.unique(values[known], return_inverse=True)[1].reshape(-1)
+    return numbers
+
+
+def draw(
+    strata: Sequence[Int64[np.ndarray, " rows"]], count: int, seed: int, parts: int = 1
+) -> Bool[np.ndarray, " rows"]:
+    """Which rows to draw so that both sides have every task's classes in their shares.
+
+    Of every class with two examples or more, one is drawn and one stays; more of them stay where
+    the rest will be divided into several parts. Everything else follows Sechidis, Tsoumakas and
+    Vlahavas 2011, "On the stratification of multi-label data", by the library
+    iterative-stratification.
+
+    Args:
+        strata: class of every row, for every task; -1: none.
+        count: how many rows to draw.
+        seed: of the choice among rows that serve equally well.
+        parts: that the rest will be divided into, each to have one of every class.
+    """
+    random = np.random.RandomState(seed)
+    total = len(strata[0])
+    sides = np.full(total, _OPEN)
+    room = {_DRAWN: count, _REST: total - count}
+    _place_rare(strata, sides, room, parts, random)
+    open_rows = np.flatnonzero(sides == _OPEN)
+    if len(open_rows):
+        sides[open_rows] = _shared(strata, open_rows, room, random)
+    _exactly(strata, sides, count, random)
+    return np.asarray(sides == _DRAWN)
+
+
+def _place_rare(
+    strata: Sequence[Int64[np.ndarray, " rows"]],
+    sides: Int64[np.ndarray, " rows"],
+    room: dict[int, int],
+    parts: int,
+    random: np.random.RandomState,
+) -> None:
+    """Put examples where their class would be lacking, the rarest classes first."""
+    lacking: dict[tuple[int, int], dict[int, int]] = {}
+    sizes = {}
+    for task, column in enumerate(strata):
+        for label, members in zip(*np.unique(column, return_counts=True), strict=True):
+            if label >= 0:
+                drawn = int(members >= 2)
+                rest = min(int(members) - drawn, parts)
+                lacking[task, int(label)] = {_DRAWN: drawn, _REST: rest}
+                sizes[task, int(label)] = int(members)
+    order = random.permutation(len(sides))  # rows that serve equally well: in this order
+    for task, label in sorted(sizes, key=lambda key: sizes[key]):
+        members = order[strata[task][order] == label]
+        for side in (_REST, _DRAWN):
+            while lacking[task, label][side] > 0 and room[side]:
+                candidates = members[sides[members] == _OPEN][:_CANDIDATES].tolist()
+                if not candidates:
+                    break
+                needs = [
+                    [
+                        lacking[t, int(column[row])]
+                        for t, column in enumerate(strata)
+                        if column[row] >= 0
+                    ]
+                    for row in candidates
+                ]
+                useful = [sum(need[side] > 0 for need in row) for row in needs]
+                best = useful.index(max(useful))
+                sides[candidates[best]] = side
+                room[side] -= 1
+                for need in needs[best]:
+                    need[side] -= 1
+
+
+def _shared(
+    strata: Sequence[Int64[np.ndarray, " rows"]],
+    rows: Int64[np.ndarray, " _"],
+    room: dict[int, int],
+    random: np.random.RandomState,
+) -> Int64[np.ndarray, " _"]:
+    """Sides of the other rows, so that classes keep their shares."""
+    if not room[_DRAWN] or not room[_REST]:
+        return np.full(len(rows), _DRAWN if room[_DRAWN] else _REST)
+    columns = [column[rows] for column in strata]
+    marks = np.concatenate([column[:, None] == np.unique(column) for column in columns], 1)
+    if marks.shape[1] > MOST_CLASSES:
+        marks = columns[0][:, None] == np.unique(columns[0])
+    shares = np.array([room[_DRAWN], room[_REST]]) / len(rows)
+    return np.asarray(IterativeStratification(marks, shares, random), np.int64)
+
+
+def _exactly(
+    strata: Sequence[Int64[np.ndarray, " rows"]],
+    sides: Int64[np.ndarray, " rows"],
+    count: int,
+    random: np.random.RandomState,
+) -> None:
+    """Move rows until ``count`` are drawn, those whose classes can best spare them."""
+    drawn = int((sides == _DRAWN).sum())
+    source, target = (_DRAWN, _REST) if drawn > count else (_REST, _DRAWN)
+    for _ in range(abs(drawn - count)):
+        rows = random.permutation(np.flatnonzero(sides == source))
+        spare = np.full(len(rows), len(sides))
+        for column in strata:
+            here = np.bincount(column[sides == source] + 1, minlength=int(column.max()) + 2)
+            left = np.where(column[rows] >= 0, here[column[rows] + 1], len(sides))
+            spare = np.minimum(spare, left)
+        sides[rows[int(np.argmax(spare))]] = target

@@ -1,0 +1,76 @@
+"""Splits for many tasks at once: rare classes everywhere, shares kept, sizes exact."""
+
+import hypothesis.strategies as st
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from mtl_suites.splits import SplitSizes, make_splits
+from mtl_suites.stratify import codes, draw
+
+
+def strata_of(seed: int, rows: int, tasks: int) -> list[np.ndarray]:
+    random = np.random.default_rng(seed)
+    return [
+        np.where(random.random(rows) < 0.1, -1, random.geometric(0.4, rows) - 1)
+        for _ in range(tasks)
+    ]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 10**6),
+    rows=st.integers(4, 80),
+    tasks=st.integers(1, 4),
+    share=st.floats(0.1, 0.9),
+)
+def test_exactly_so_many_rows_are_drawn_always_the_same(
+    seed: int, rows: int, tasks: int, share: float
+) -> None:
+    strata = strata_of(seed, rows, tasks)
+    count = max(1, min(rows - 1, round(share * rows)))
+    drawn = draw(strata, count, seed)
+    assert drawn.sum() == count
+    assert (draw(strata, count, seed) == drawn).all()
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_class_with_three_examples_is_in_three_splits(seed: int) -> None:
+    easy = np.arange(40) % 2
+    rare = np.array([0] * 30 + [1] * 7 + [2] * 3)
+    pair = np.where(np.arange(40) == 11, -1, np.arange(40) // 38)
+    sizes = SplitSizes(validation=0.2, seed=seed)
+    for strata in ([easy, rare, pair], [rare]):
+        found = make_splits({None: np.arange(40)}, strata, sizes)
+        assert {name: len(rows) for name, rows in found.items()} == {
+            "train": 24, "validation": 8, "test": 8,
+        }  # fmt: skip
+        for rows in found.values():
+            assert set(rare[rows]) == {0, 1, 2}
+    # one that has two is in training and in test
+    found = make_splits({None: np.arange(40)}, [easy, rare, pair], sizes)
+    assert 1 in pair[found["train"]]
+    assert 1 in pair[found["test"]]
+
+
+def test_shares_of_every_task_are_kept() -> None:
+    random = np.random.default_rng(3)
+    strata = [(random.random(500) < share).astype(np.int64) for share in (0.5, 0.2, 0.04)]
+    found = make_splits({None: np.arange(500)}, strata, SplitSizes(300, 100, 100))
+    for column in strata:
+        for rows in found.values():
+            assert column[rows].mean() == pytest.approx(column.mean(), abs=0.011)
+
+
+def test_the_test_split_does_not_depend_on_the_others() -> None:
+    strata = strata_of(1, 200, 3)
+    first, second = (
+        make_splits({None: np.arange(200)}, strata, SplitSizes(train, 20, 50))["test"]
+        for train in (100, 130)
+    )
+    assert np.array_equal(first, second)
+
+
+def test_numbers_of_classes_follow_their_values() -> None:
+    values = np.array(["b", "a", "?", "c", "a"])
+    assert codes(values, values != "?").tolist() == [1, 0, -1, 2, 0]
+    assert codes(values[:2]).tolist() == [1, 0]
