@@ -37,7 +37,7 @@ class Labels:
 
     def of(self, rows: Int64[np.ndarray, " _"]) -> Int64[np.ndarray, " _"]:
         """Those of some rows that have a label."""
-        return rows[self.present[rows]]
+        return np.asarray(rows[self.present[rows]])
 
     def only(self, rows: Int64[np.ndarray, " _"]) -> "Labels":
         """These labels, but none for all other rows."""
