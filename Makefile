@@ -16,13 +16,16 @@ BRIEF := awk '/Downloading .*(MB|GB)|Using cached .*(MB|GB)/ {print; fflush()} \
 DEMO ?= --iterations 150 --eval-every 50 --set nes_learning_rate=0.3 --set credit=task \
 	--set weight_samples=4
 
-.PHONY: demo test test-all lint format bench results clean help
+.PHONY: demo test fuzz test-all lint format bench results clean help
 
 demo: $(READY)  ## set up, then learn which tasks share which weights of a ResNet18
 	$(BIN)/mtl run --strategy lws --backbone resnet18 $(DEMO)
 
 test: lint  ## set up, then check style, types and behaviour (under 10 minutes on 2 cores)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow"
+
+fuzz: $(READY)  ## damage thousands of files of runs, and see that each is refused by one line; COUNT=n
+	OMP_NUM_THREADS=1 $(BIN)/python tests/fuzz/run_files.py --count $(or $(COUNT),5000)
 
 test-all: lint  ## the same with the slow tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2

@@ -8,7 +8,7 @@ from typing import Any
 from ..networks.result import Result
 from ..reports.analysis import Analysis, analyse
 from ..runs.config import RunConfig
-from ..runs.records import RunRecord, make_groups
+from ..runs.records import RunRecord, make_groups, read_history
 from ..runs.resolve import read_file
 from ..support.errors import MtlError
 from ..support.validation import validated
@@ -53,7 +53,15 @@ def find(directories: Sequence[Path], baseline: str | None = None) -> Found:
     left_out: list[str] = []
     if len(directories) == 1 and (directories[0] / JSON).is_file():
         settings, cells = read_cells(directories[0])
-        records = [_cell_record(cell) for cell in cells]
+        records = []
+        for cell in cells:
+            try:
+                record = _cell_record(cell)
+                assert record.history is not None  # read now: a damaged file leaves the run out
+            except MtlError as error:
+                left_out.append(str(error))
+                continue
+            records.append(record)
     else:
         records, left_out = _loose_records(directories)
     if not records:
@@ -102,6 +110,7 @@ def _loose_records(directories: Sequence[Path]) -> tuple[list[RunRecord], list[s
         try:
             config = validated(RunConfig, read_file(folder / "config.yaml").values)
             result = Result.load(folder) if (folder / "result.json").is_file() else None
+            read_history(folder / "metrics.jsonl")
         except MtlError as error:
             left_out.append(str(error))
             continue

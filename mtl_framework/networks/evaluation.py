@@ -22,7 +22,8 @@ class SplitMetrics:
     """What the networks do on one split.
 
     Args:
-        error_mean: mean of the tasks' metrics; ``None`` where those differ, as it says nothing.
+        error_mean: mean of the tasks' metrics; ``None`` where those differ, as it says nothing. It
+            is no base for a choice where metrics have units (:func:`can_be_averaged`).
         error_pooled: the metric over all examples of all tasks together, which is what the
             published code of learned weight sharing reports; ``None`` where metrics differ.
         per_task: the metric of each task, in its own unit, by task name.
@@ -146,6 +147,18 @@ def _measure(
         number: (_sum([score for score, _ in parts]), _sum([loss for _, loss in parts]))
         for number, parts in found.items()
     }
+
+
+def can_be_averaged(metrics: Sequence[str]) -> bool:
+    """Whether tasks' metrics can be judged by their mean: all are the same, and without a unit.
+
+    Shares in per cent can be averaged. Root mean squared errors, one of metres and one of euros,
+    bear the same name and cannot: the largest would decide alone.
+
+    Args:
+        metrics: name of every task's metric.
+    """
+    return len(metrics) == 1 or (len(set(metrics)) == 1 and metrics[0].endswith("%"))
 
 
 def summarize(

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from ..support.errors import MtlError
-from ..support.files import write_text
+from ..support.files import read_bytes, write_text
 from .evaluation import Evaluation, SplitMetrics
 from .model import ParameterCounts, Sharing
 
@@ -32,14 +32,19 @@ class Best:
             return None
         return cls(evaluation.iteration, splits["validation"], splits["test"])
 
-    def is_better_than(self, other: "Best") -> bool:
+    def is_better_than(self, other: "Best", averaged: bool = True) -> bool:
         """Whether the mean of the tasks' validation metrics is lower.
 
-        Where metrics differ, the mean of each task's metric relative to its other one has to be
-        below one. As that makes their product smaller, such steps never lead back.
+        Where metrics differ, or have units that may differ (root mean squared errors of metres and
+        of euros), the mean of each task's metric relative to its other one has to be below one. As
+        that makes their product smaller, such steps never lead back.
+
+        Args:
+            other: an earlier evaluation of the same tasks.
+            averaged: whether the metrics can be averaged (:func:`can_be_averaged`).
         """
         mine, theirs = self.validation, other.validation
-        if mine.error_mean is not None and theirs.error_mean is not None:
+        if averaged and mine.error_mean is not None and theirs.error_mean is not None:
             return mine.error_mean < theirs.error_mean
         ratios = [_ratio(value, theirs.per_task[task]) for task, value in mine.per_task.items()]
         return sum(ratios) < len(ratios)
@@ -124,13 +129,53 @@ class Result:
         """
         file = path / "result.json" if path.is_dir() else path
         try:
-            return TypeAdapter(cls).validate_json(file.read_bytes())
-        except OSError as error:
-            raise MtlError(f"cannot read result {file}: {error.strerror}") from error
+            text = read_bytes(file)
+        except MtlError as error:
+            raise MtlError(str(error).replace("cannot read", "cannot read result", 1)) from error
+        try:
+            result = TypeAdapter(cls).validate_json(text)
+            result._check()
         except ValidationError as error:
             first = error.errors()[0]
             key = ".".join(map(str, first["loc"])) or "content"
             raise MtlError(f"{file} is not a run's result: {key}: {first['msg']}") from error
+        except ValueError as error:
+            raise MtlError(f"{file} is not a run's result: {error}") from error
+        return result
+
+    def _check(self) -> None:
+        """Refuse what no run writes: numbers that are not finite, figures of other tasks.
+
+        Raises:
+            ValueError: naming the entry.
+        """
+        splits = {"test": self.test, "validation": self.validation}
+        if self.best is not None:
+            splits |= {"best.test": self.best.test, "best.validation": self.best.validation}
+        tasks = set(self.metrics)
+        for name, split in splits.items():
+            if split is None:
+                continue
+            if set(split.per_task) != tasks or set(split.loss_per_task) != tasks:
+                raise ValueError(f"{name}: should have figures of {', '.join(self.metrics)}")
+            means = [mean for mean in (split.error_mean, split.error_pooled) if mean is not None]
+            for value in (*split.per_task.values(), *split.loss_per_task.values(), *means):
+                if not math.isfinite(value):
+                    raise ValueError(f"{name}: {value} is no figure")
+        if not tasks:
+            raise ValueError("metrics: should name at least one task")
+        if not 0 < self.iterations < 2**53:
+            raise ValueError(f"iterations: should be a count of steps, found {self.iterations}")
+        for name, time in {"seconds": self.seconds, "per step": self.seconds_per_iteration}.items():
+            if not math.isfinite(time):
+                raise ValueError(f"{name}: {time} is no time")
+        given = self.assignment
+        if given is not None and (
+            len(given.weights) != len(given.units)
+            or any(len(row) != len(given.tasks) for row in given.weights)
+            or any(not 0 <= number < 2**31 for row in given.weights for number in row)
+        ):
+            raise ValueError("assignment: should have a row a unit, and in it a number a task")
 
 
 @dataclass(frozen=True)

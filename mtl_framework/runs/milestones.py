@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from ..networks.evaluation import can_be_averaged
 from ..networks.reestimation import reestimated
 from ..networks.result import Best
 from ..strategies.strategy import Strategy
@@ -90,7 +91,10 @@ class Milestones:
         extra = state.iteration % self.config.eval_every != 0
         state.before_end = Measured(former.last, former.best, length) if extra else None
         candidate, best = Best.of(evaluation), former.best
-        better = candidate is not None and (best is None or candidate.is_better_than(best))
+        averaged = can_be_averaged([task.objective.metric for task in self._feed.suite.tasks])
+        better = candidate is not None and (
+            best is None or candidate.is_better_than(best, averaged)
+        )
         state.measured = Measured(evaluation, candidate if better else best)
         self._observers.tell("mtl_evaluated", evaluation=evaluation)
         # nothing of a plugin's runs between the two: they hold the same tensors

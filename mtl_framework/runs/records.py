@@ -1,15 +1,18 @@
 """Runs as comparisons and reports see them: figures of each, read from their folders."""
 
-import json
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from ..networks.evaluation import SplitMetrics
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from ..networks.evaluation import SplitMetrics, can_be_averaged
 from ..networks.result import History, Result
 from ..support.errors import MtlError
+from ..support.files import kind_of, read_bytes
 from .checkpoint import Checkpoints
 from .resolve import read_file
 
@@ -75,11 +78,16 @@ class RunRecord:
             MtlError: if there is no checkpoint, or it is damaged.
         """
         checkpoints = Checkpoints(self.directory / "checkpoint")
-        iteration = checkpoints.latest("last")
-        if iteration is None:
-            raise MtlError(f"there is no checkpoint in {self.directory}")
-        state: dict[str, Any] = checkpoints.load("last", iteration)["strategy"]
-        return state
+        # a run that has kept no weights has kept what reports draw
+        for kind in ("last", "end"):
+            iteration = checkpoints.latest(kind)
+            if iteration is not None:
+                state = checkpoints.load(kind, iteration).get("strategy")
+                if isinstance(state, dict):
+                    return state
+                where = checkpoints.stem(kind, iteration)
+                raise MtlError(f"checkpoint {where} holds no strategy's state")
+        raise MtlError(f"there is no checkpoint in {self.directory}")
 
 
 def read_history(file: Path) -> History:
@@ -91,29 +99,54 @@ def read_history(file: Path) -> History:
     evaluations: dict[int, Mapping[str, Any]] = {}
     metrics: dict[str, list[tuple[int, Any]]] = {}
     for line in _lines(file):
-        iteration = int(line["iteration"])
-        if "evaluation" in line:
-            evaluations[iteration] = line["evaluation"]
-        for name, value in line.get("metrics", {}).items():
-            metrics.setdefault(name, []).append((iteration, value))
+        if line.evaluation is not None:
+            evaluations[line.iteration] = {
+                name: asdict(split) for name, split in line.evaluation.items()
+            }
+        for name, value in line.metrics.items():
+            metrics.setdefault(name, []).append((line.iteration, value))
     return History(
         tuple(sorted(evaluations.items())), {name: tuple(rows) for name, rows in metrics.items()}
     )
 
 
-def _lines(file: Path) -> Iterator[dict[str, Any]]:
-    try:
-        complete = file.read_bytes().split(b"\n")[:-1]
-    except FileNotFoundError:
+class _Line(BaseModel):
+    """One line of a metrics file."""
+
+    model_config = ConfigDict(extra="ignore", strict=True)
+
+    iteration: int = Field(ge=0, le=10**12)
+    evaluation: dict[str, SplitMetrics] | None = None
+    metrics: dict[str, Any] = {}
+
+    @field_validator("metrics")
+    @classmethod
+    def _numbers(cls, metrics: dict[str, Any]) -> dict[str, Any]:
+        for name, value in metrics.items():
+            if not _is_number_or_lists(value):
+                raise ValueError(f"metric {name[:40]!r} should be a number, or lists of numbers")
+        return metrics
+
+
+def _is_number_or_lists(value: Any, depth: int = 0) -> bool:
+    if isinstance(value, list):
+        return depth < 8 and all(_is_number_or_lists(item, depth + 1) for item in value)
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return value is None or (isinstance(value, int) and abs(value) < 10**300)
+
+
+def _lines(file: Path) -> Iterator[_Line]:
+    if kind_of(file) is None:
         return
-    except OSError as error:
-        raise MtlError(f"cannot read {file}: {error.strerror}") from error
-    for number, text in enumerate(complete, 1):
+    for number, text in enumerate(read_bytes(file).split(b"\n")[:-1], 1):
         try:
-            line = json.loads(text)
-            int(line["iteration"])
-        except (ValueError, KeyError, TypeError) as error:
-            raise MtlError(f"{file}:{number} is no line of a run's metrics") from error
+            line = _Line.model_validate_json(text)
+        except ValidationError as error:
+            first = error.errors()[0]
+            key = ".".join(map(str, first["loc"]))[:80] or "content"
+            reason = f"{key}: {first['msg']}"
+            raise MtlError(f"{file}:{number} is no line of a run's metrics: {reason}") from error
         yield line
 
 
@@ -160,8 +193,8 @@ class Group:
 
     @property
     def mixed(self) -> bool:
-        """Whether the tasks have different metrics, so that their mean means nothing."""
-        return len(set(self.metrics.values())) > 1
+        """Whether the tasks' metrics differ, or have units, so that their mean means nothing."""
+        return bool(self.metrics) and not can_be_averaged(list(self.metrics.values()))
 
     @property
     def unit(self) -> str:

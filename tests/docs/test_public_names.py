@@ -28,6 +28,10 @@ PUBLIC = {
         INK MARKERS MUTED PALETTE PAPER ReportFigure SEQUENTIAL colour_of new_figure png shortened
         style svg tick_rotation
     """,
+    "mtl_framework.testing": """
+        check_extraction check_resuming_is_exact check_state_is_registered check_strategy
+        small_config
+    """,
     "mtl_framework.export": """
         TaskBundle export_all export_network export_onnx export_program load_bundle load_network
     """,

@@ -16,7 +16,8 @@ from torch import nn
 
 from mtl_framework.backbones.backbone import Backbone
 from mtl_framework.data.tasks import Suite
-from mtl_framework.networks.result import Result
+from mtl_framework.networks.evaluation import SplitMetrics, can_be_averaged
+from mtl_framework.networks.result import Best, Result
 from mtl_framework.runs.author_checks import (
     check_resuming_is_exact,
     check_state_is_registered,
@@ -293,3 +294,15 @@ def test_another_number_of_threads_is_noticed(tmp_path: Path) -> None:
     finally:
         torch.set_num_threads(1)
     assert "had 1 threads until now and has 2" in console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def test_metrics_with_units_are_compared_by_their_ratios() -> None:
+    def best(metres: float, euros: float) -> Best:
+        split = SplitMetrics((metres + euros) / 2, None, {"m": metres, "e": euros}, {})
+        return Best(1, split, split)
+
+    assert can_be_averaged(["error %", "error %"])
+    assert can_be_averaged(["RMSE"])
+    assert not can_be_averaged(["RMSE", "RMSE"])
+    assert best(0.05, 1000.5).is_better_than(best(0.5, 1000.0), averaged=False)
+    assert not best(0.5, 1000.0).is_better_than(best(0.05, 1000.5), averaged=False)
