@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ..support.facade import lazy_names as _lazy_names
 
 if TYPE_CHECKING:
+    from .batches import BalancedBatches as BalancedBatches
     from .batches import Batch as Batch
     from .images import ImageNormalization as ImageNormalization
     from .images import read_image as read_image
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from .transforms import Transforms as Transforms
 
 _HOMES = {
+    "BalancedBatches": "batches",
     "Batch": "batches",
     "Binary": "objectives",
     "Classification": "objectives",

@@ -1,8 +1,9 @@
 """Balanced batches: every task has a part in every batch."""
 
+import copy
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -10,6 +11,7 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from ..support.errors import MtlError
+from .held_out import stratified_share
 from .images import RAW, ImageNormalization, prepare
 from .samplers import Draw, LaneOrder, Order, ShuffledOrder
 from .streaming import Rows, Stream
@@ -142,7 +144,9 @@ class BalancedBatches:
         self._orders = {reader.name: reader.order(seed) for reader in self._readers}
         sources = [Rows(reader.data.inputs, reader.data.transform) for reader in self._readers]
         self._held = None if streamed else [rows.to(device, workers) for rows in sources]
-        self._stream = Stream(sources, workers, pinned=device.type == "cuda") if streamed else None
+        self._new_stream = lambda: Stream(sources, workers, pinned=device.type == "cuda")
+        self._stream = self._new_stream() if streamed else None
+        self._parts: list[BalancedBatches] = []
 
     def next(self) -> Batch:
         """The next batch, on the device; images as floats.
@@ -160,6 +164,38 @@ class BalancedBatches:
         if self._held is not None:
             raw = [rows.read(draw) for rows, draw in zip(self._held, draws, strict=True)]
         return self._batch(raw, draws)
+
+    def split(self, share: float, seed: int) -> tuple["BalancedBatches", "BalancedBatches"]:
+        """Batches of two parts of the training examples; these stay as they are.
+
+        Both parts read what these have on the device. Each has orders and a state of its own.
+
+        Args:
+            share: of every task's examples in the second part, stratified by target.
+            seed: of the split and the orders.
+
+        Raises:
+            MtlError: if examples are streams, whose order is given, or too few.
+        """
+        kept, held = copy.copy(self), copy.copy(self)
+        readers: list[tuple[_Reader, _Reader]] = []
+        for reader in self._readers:
+            if reader.data.lanes is not None:
+                raise MtlError(
+                    f"task {reader.name!r} is read as streams, in their own order: no share of its "
+                    "training examples can be held out"
+                )
+            targets = [self._targets[task].cpu() for task in reader.tasks]
+            generator = torch.Generator().manual_seed(_seed(seed, reader.name))
+            rows = stratified_share(reader.rows, targets, share, generator)
+            readers.append((replace(reader, rows=rows[0]), replace(reader, rows=rows[1])))
+        for number, part in enumerate((kept, held)):
+            part._readers = [pair[number] for pair in readers]
+            part._orders = {r.name: r.order(_seed(seed, f"part {number}")) for r in part._readers}
+            part._stream = self._new_stream() if self._stream is not None else None
+            part._parts = []
+        self._parts += [kept, held]
+        return kept, held
 
     def _batch(self, raw: Sequence[Tensor], draws: Sequence[Draw]) -> Batch:
         tasks = range(len(self._targets))
@@ -213,9 +249,10 @@ class BalancedBatches:
         self.close()
 
     def close(self) -> None:
-        """End worker processes; the next batch starts them again."""
-        if self._stream is not None:
-            self._stream.stop()
+        """End worker processes, those of the parts too; the next batch starts them again."""
+        for part in (self, *self._parts):
+            if part._stream is not None:
+                part._stream.stop()
 
 
 @dataclass(frozen=True)

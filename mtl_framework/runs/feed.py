@@ -50,14 +50,23 @@ class Feed:
             place_inputs(suite, config.keep_on_device, self._workers),
             self._workers,
         )
+        self._seed_of_parts = derive_seed(config.seed, "held out")
         self._masks: list[tuple[Tensor | None, ...]] = []  # of the batches of the newest step
 
-    def next(self) -> Batch:
-        """The next training examples of every task."""
-        batch = self._batches.next()
+    def next(self, source: BalancedBatches | None = None) -> Batch:
+        """The next training examples of every task, from one part of them or from all."""
+        batch = (source or self._batches).next()
         if batch.labelled:
             self._masks.append(batch.labelled)
         return batch
+
+    def split(self, share: float) -> tuple[BalancedBatches, BalancedBatches]:
+        """Batches of all training examples but a share, and of that share, each from its start.
+
+        Raises:
+            MtlError: if a task has too few examples, or reads streams.
+        """
+        return self._batches.split(share, self._seed_of_parts)
 
     def begin_step(self) -> None:
         """Forget which labels the batches of the step before had."""

@@ -19,7 +19,7 @@ import torch
 from rich.console import Console
 
 from ..backbones.backbone import Backbone
-from ..data.batches import Batch
+from ..data.batches import BalancedBatches, Batch
 from ..networks.batch_sizes import check_batch_sizes
 from ..networks.candidates import CandidateMetrics, Candidates
 from ..networks.evaluation import Evaluation, SplitMetrics
@@ -196,9 +196,27 @@ class Run:
         """Wall time of the run so far, without the time between an interruption and its end."""
         return self._milestones.state.elapsed()
 
-    def next_batch(self) -> Batch:
-        """The next training examples of every task, on the device, inputs as floats."""
-        return self._feed.next()
+    def next_batch(self, source: BalancedBatches | None = None) -> Batch:
+        """The next training examples of every task, on the device, inputs as floats.
+
+        Args:
+            source: what :meth:`split_batches` gave; default: all training examples.
+        """
+        return self._feed.next(source)
+
+    def split_batches(self, share: float) -> tuple[BalancedBatches, BalancedBatches]:
+        """Batches of all training examples but a share, and of that share.
+
+        Every call in a run gives the same parts, from their beginning; their ``state_dict`` is the
+        strategy's to keep.
+
+        Args:
+            share: of every task's training examples in the second part, stratified by target.
+
+        Raises:
+            MtlError: if a task has too few examples, or reads streams.
+        """
+        return self._feed.split(share)
 
     def losses(self, step: Step) -> tuple[float | None, dict[str, float | None]]:
         """The mean loss of the newest step, and each task's; see :meth:`Feed.losses`."""

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from ..backbones.backbone import Backbone, PlainBackbone
-from ..data.batches import Batch
+from ..data.batches import BalancedBatches, Batch
 from ..data.tasks import Suite
 from ..networks.candidates import CandidateMetrics, Candidates
 from ..networks.evaluation import Evaluation
@@ -75,8 +75,25 @@ class TrainingRun(Protocol):
     def last_evaluation(self) -> Evaluation | None:
         """The newest evaluation; ``None`` before the first."""
 
-    def next_batch(self) -> Batch:
-        """The next training examples of every task, on the device, inputs as floats."""
+    def next_batch(self, source: BalancedBatches | None = None) -> Batch:
+        """The next training examples of every task, on the device, inputs as floats.
+
+        Args:
+            source: what :meth:`split_batches` gave; default: all training examples.
+        """
+
+    def split_batches(self, share: float) -> tuple[BalancedBatches, BalancedBatches]:
+        """Batches of all training examples but a share, and of that share.
+
+        Every call in a run gives the same parts, from their beginning; their ``state_dict`` is the
+        strategy's to keep.
+
+        Args:
+            share: of every task's training examples in the second part, stratified by target.
+
+        Raises:
+            MtlError: if a task has too few examples, or reads streams.
+        """
 
     def losses(self, step: "Step") -> tuple[float | None, dict[str, float | None]]:
         """The mean loss of a step, and each task's where the strategy tells them apart."""

@@ -8,10 +8,13 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-_STREAMS = {"weights": 0, "batches": 1, "strategy": 2}
+_STREAMS = {"weights": 0, "batches": 1, "strategy": 2, "held out": 3}
 
 
-def derive_seed(seed: int, stream: Literal["weights", "batches", "strategy"]) -> int:
+Use = Literal["weights", "batches", "strategy", "held out"]
+
+
+def derive_seed(seed: int, stream: Use) -> int:
     """A seed, 0 to 2^32 - 1, for one use of a run's seed, so that no two uses draw alike."""
     sequence = np.random.SeedSequence(seed, spawn_key=(_STREAMS[stream],))
     return int(sequence.generate_state(1)[0])

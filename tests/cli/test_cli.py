@@ -204,7 +204,7 @@ def test_a_signal_saves_and_says_how_to_go_on(tmp_path: Path, number: signal.Sig
 
 def test_lists(capsys: pytest.CaptureFixture[str]) -> None:
     wanted = {
-        ("strategies",): ["lws", "full_sharing", "no_sharing", "fixed_sharing"],
+        ("strategies",): ["lws", "roaming", "full_sharing", "no_sharing", "fixed_sharing"],
         ("suites",): ["alphabets", "digits"],
         ("backbones",): ["dkl_convnet", "models of timm"],
         ("backbones", "--filter", "*resnet18*"): ["resnet18", "timm"],

@@ -21,8 +21,8 @@ PUBLIC = {
         fresh_state hookimpl load_backbone load_run load_suite renumber reset_state stateless
     """,
     "mtl_framework.data": """
-        Batch Binary Classification Examples ImageNormalization ImageTransform LanguageModel
-        LazyInputs Objective Regression SPLITS Suite Task Transforms read_image
+        BalancedBatches Batch Binary Classification Examples ImageNormalization ImageTransform
+        LanguageModel LazyInputs Objective Regression SPLITS Suite Task Transforms read_image
     """,
     "mtl_framework.plotting": """
         INK MARKERS MUTED PALETTE PAPER ReportFigure SEQUENTIAL colour_of new_figure png shortened

@@ -12,8 +12,11 @@ if TYPE_CHECKING:
 
 @hookimpl
 def mtl_strategies() -> dict[str, str]:
-    """Prellberg and Kramer 2020."""
-    return {"lws": "mtl_lws.strategy:LearnedWeightSharing"}
+    """Prellberg and Kramer 2020, and its control without a search."""
+    return {
+        "lws": "mtl_lws.strategy:LearnedWeightSharing",
+        "roaming": "mtl_lws.roaming:Roaming",
+    }
 
 
 @hookimpl

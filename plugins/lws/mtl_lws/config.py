@@ -1,4 +1,4 @@
-"""Options of learned weight sharing; the defaults are the paper's values."""
+"""Options of learned weight sharing: the paper's with the paper's values, then what goes beyond."""
 
 from typing import Literal
 
@@ -6,32 +6,36 @@ from pydantic import Field, field_validator, model_validator
 
 from mtl_framework import InitialWeights
 
+from .beyond.credit import Credit
+from .beyond.hardening import Schedule
+from .beyond.sampling import Sampling
 from .distribution import Ties
+from .start import Start, check_room
 
-Matrix = list[list[float]]
 
-
-class LwsConfig(InitialWeights):
-    """Options of :class:`~mtl_lws.strategy.LearnedWeightSharing`."""
+class PaperOptions(InitialWeights):
+    """What Algorithm 1 leaves open, and where the published code does otherwise."""
 
     weights_per_unit: int | None = Field(
         None, ge=1, description="K, alternative weights of every unit; default: one a task"
     )
-    nes_samples: int = Field(8, description="assignments a search step, at least 2")
-    weight_samples: int = Field(8, ge=1, description="assignments a weight step")
-    learning_rate: float = Field(1e-3, gt=0, description="of Adam, for the weights")
+    nes_samples: int = Field(8, description="assignments that a search step ranks, at least 2")
+    weight_samples: int = Field(8, ge=1, description="assignments that a weight step averages over")
+    learning_rate: float = Field(1e-3, gt=0, description="step size of Adam, for the weights")
     epsilon: float = Field(
         1e-8,
         gt=0,
-        description="of Adam; larger, e.g. 1e-4, where the loss is tiny and suddenly jumps",
+        description="Adam's epsilon; larger, e.g. 1e-4, where the loss is tiny and suddenly jumps",
     )
     nes_learning_rate: float = Field(
-        1e-2, ge=0, description="of the search distribution; 0 leaves it as it starts"
+        1e-2,
+        ge=0,
+        description="step size of the search distribution; 0 leaves it as it starts",
     )
     p_min: float = Field(
         1e-3, ge=0, lt=1, description="probabilities are clamped to this, then renormalised"
     )
-    initial_distribution: Literal["uniform"] | Matrix | list[Matrix] = Field(
+    initial_distribution: Start = Field(
         "uniform",
         description="prior knowledge: probabilities (tasks x weights) for every unit, or (units x "
         "tasks x weights)",
@@ -40,11 +44,6 @@ class LwsConfig(InitialWeights):
         "paper",
         description="paper: the gradient of the mean loss; usage (published code): a weight's "
         "gradient is divided by its expected share of the tasks",
-    )
-    credit: Literal["joint", "task"] = Field(
-        "joint",
-        description="what ranks the samples: the mean loss over tasks (paper), or for each task's "
-        "own choices that task's loss",
     )
     ties: Ties = Field("mean", description="ranks of equal losses: their mean, or as sampled")
     unused_weights: Literal["skip", "momentum"] = Field(
@@ -63,19 +62,75 @@ class LwsConfig(InitialWeights):
         return value
 
     @model_validator(mode="after")
-    def _leaves_room(self) -> "LwsConfig":
+    def _leaves_room(self) -> "PaperOptions":
         if self.weights_per_unit is not None:
             check_room(self.weights_per_unit, self.p_min)
         return self
 
 
-def check_room(weights: int, p_min: float) -> None:
-    """Refuse a lowest probability that the weights of a unit cannot all have.
+class LwsConfig(PaperOptions):
+    """Options of :class:`~mtl_lws.strategy.LearnedWeightSharing`."""
 
-    Raises:
-        ValueError: if ``weights * p_min`` is not below one.
-    """
-    if weights * p_min >= 1:
-        raise ValueError(
-            f"should have p_min below 1 / weights_per_unit = {1 / weights:.4g}, found {p_min}"
-        )
+    credit: Credit = Field(
+        "joint",
+        description="what ranks the samples: the mean loss over tasks (paper); for each task's "
+        "own choices that task's loss; or (unit) that task's loss in samples that differ at one "
+        "unit only, another one each step",
+    )
+    search_data: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="share of every task's training examples that the weights never see and the "
+        "samples are ranked on; 0 ranks on training batches (paper)",
+    )
+    fold_back: float = Field(
+        0.25,
+        ge=0,
+        le=1,
+        description="share of the run, at its end, in which search_data is trained on again",
+    )
+    price: float = Field(
+        0.0,
+        ge=0,
+        description="added to the loss that ranks the samples, times the size of the weights in "
+        "use in units of a fully shared network: trades error for parameters",
+    )
+    nes_schedule: Schedule = Field(
+        "constant",
+        description="nes_learning_rate over the run: constant (paper), rise from 0 to twice it, or "
+        "fall from twice it to 0",
+    )
+    freeze_after: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description="share of the run after which the search ends and the most probable "
+        "assignment alone is trained on; 1: never (paper)",
+    )
+    sampling: Sampling = Field(
+        "independent",
+        description="how a step's assignments are drawn: independent (paper); stratified, each "
+        "weight in its share of the samples; nested, early units with few different draws and "
+        "late ones with many, which costs less",
+    )
+    prior: Literal["none", "conflict"] = Field(
+        "none",
+        description="conflict: the search starts leaning towards groups of tasks whose gradients "
+        "agree, unit by unit, in a short run with everything shared",
+    )
+    prior_iterations: int = Field(
+        50, ge=1, description="iterations of the run that measures the prior, before the first one"
+    )
+    prior_strength: float = Field(
+        0.5, gt=0, lt=1, description="how far the prior moves the start, from 0 to 1"
+    )
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> "LwsConfig":
+        if self.credit == "unit" and self.sampling == "nested":
+            raise ValueError(
+                "should not have sampling 'nested' with credit 'unit', whose samples agree in all "
+                "units but one anyway: take 'independent' or 'stratified'"
+            )
+        return self

@@ -135,7 +135,7 @@ class SearchDistribution:
         self,
         assignments: Int64[Tensor, "samples units tasks"],
         losses: Float[Tensor, "samples"] | Float[Tensor, "samples tasks"],
-        learning_rate: float,
+        learning_rate: float | Float64[Tensor, "units 1 1"],
         p_min: float,
         ties: Ties = "mean",
     ) -> None:
@@ -148,7 +148,7 @@ class SearchDistribution:
         Args:
             assignments: sampled from this distribution.
             losses: f under each sample; or of each task, which then ranks the samples by its own.
-            learning_rate: of this step.
+            learning_rate: of this step, for all units or one each.
             p_min: lowest probability before rows are made to sum to one again.
             ties: see :func:`utilities`.
         """
@@ -163,6 +163,10 @@ class SearchDistribution:
     def mode(self) -> Int64[Tensor, "units tasks"]:
         """The most probable assignment; among equals the weight with the lowest number."""
         return self.pi.argmax(-1)
+
+    def harden(self) -> None:
+        """Decide: the most probable assignment gets probability one."""
+        self.pi = F.one_hot(self.mode(), self.pi.shape[-1]).double()
 
     def state_dict(self) -> dict[str, Any]:
         """The probabilities."""

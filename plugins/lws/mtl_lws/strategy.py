@@ -1,20 +1,37 @@
 """Learned weight sharing: natural evolution strategy for the sharing, Adam for the weights.
 
 Prellberg and Kramer, "Learned Weight Sharing for Deep Multi-Task Learning by Natural Evolution
-Strategy and Stochastic Gradient Descent", IJCNN 2020, arXiv 2003.10159. Where paper and published
-code differ, an option names both sides and the paper's is the default.
+Strategy and Stochastic Gradient Descent", IJCNN 2020, arXiv 2003.10159.
+
+==========  =============================================  ======================================
+paper       meaning                                        here
+==========  =============================================  ======================================
+L, T, K     layers, tasks, weights of a layer              units, tasks, ``weights_per_unit``
+pi          parameters of the search distribution          ``distribution.pi`` (units, tasks, K)
+p(a | pi)   search distribution, equation 24               :class:`SearchDistribution`
+a           assignment: the weight of each layer and task  ``assignments`` (samples, units, tasks)
+theta       all weights                                    ``network.parameters()``
+f(theta,a)  mean loss over tasks under an assignment       ``network.losses(batch, a).mean(1)``
+lambda_pi   samples of the search step                     ``nes_samples``
+lambda_th   samples of the weight step                     ``weight_samples``
+eta_pi      step size of the search                        ``nes_learning_rate``
+eta_theta   step size of the weights                       ``learning_rate``
+u           utilities of the ranked samples, equation 12   :func:`~mtl_lws.distribution.utilities`
+==========  =============================================  ======================================
+
+Where the published code does otherwise an option names both (``published_code.py``); what the
+paper does not have lies in ``beyond/``, one idea a file, and is off by default.
 """
 
 from collections.abc import Generator, Mapping
 from typing import Any, ClassVar
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from mtl_framework import (
     Backbone,
-    MtlError,
     Step,
     Strategy,
     StrategyConfig,
@@ -23,8 +40,13 @@ from mtl_framework import (
 )
 from mtl_framework.data import Batch, Suite
 
-from .config import LwsConfig, check_room
-from .distribution import SearchDistribution
+from .beyond import credit, price, prior, sampling
+from .beyond.hardening import Hardening
+from .beyond.search_data import SearchData
+from .config import LwsConfig
+from .presets import PRESETS
+from .published_code import scale_by_usage, zero_missing_gradients
+from .start import initial_distribution
 
 _MOST_CHOICES = 512  # of assignments that are written down while training
 
@@ -40,37 +62,17 @@ class LearnedWeightSharing(Strategy):
 
     Config: ClassVar[type[StrategyConfig]] = LwsConfig
     config: LwsConfig
-    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "paper": {
-            "strategy": {
-                "name": "lws",
-                "nes_samples": 8,
-                "weight_samples": 8,
-                "learning_rate": 1e-3,
-                "epsilon": 1e-8,
-                "nes_learning_rate": 1e-2,
-                "p_min": 1e-3,
-                "initialization": "library",
-                "gradient_scaling": "paper",
-                "credit": "joint",
-            },
-            "backbone": {"small_images": True, "normalization": "shared"},
-            "batch_size": 16,
-            "eval_every": 200,
-        }
-    }
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = PRESETS
 
     network: TaskNetworks
 
     def build(self, backbone: Backbone, suite: Suite) -> TaskNetworks:
-        """Banks of K weights for every unit, and the search distribution over them."""
+        """Banks of K weights for every unit, and the search distribution over them (line 23)."""
         config = self.config
         weights = config.weights_per_unit or len(suite)
-        try:
-            check_room(weights, config.p_min)
-        except ValueError as error:
-            raise MtlError(f"strategy {error}") from None
-        self.distribution = self._initial_distribution(len(backbone.units), len(suite), weights)
+        self.distribution = initial_distribution(
+            config.initial_distribution, len(backbone.units), len(suite), weights, config.p_min
+        )
         self.network = TaskNetworks(backbone, suite.tasks, weights)
         self.network.initialize(config.initialization_of(backbone))
         self.network.assignment.copy_(self.distribution.mode())
@@ -79,71 +81,120 @@ class LearnedWeightSharing(Strategy):
             parameters, config.learning_rate, eps=config.epsilon, fused=True
         )
         self.generator = torch.Generator().manual_seed(self.seed)
+        self._costs = price.unit_costs(self.network) if config.price else None
+        # made only where they are used: their state is part of a checkpoint
+        hardens = config.freeze_after < 1 or config.nes_schedule != "constant"
+        self.hardening = Hardening(config.nes_schedule, config.freeze_after) if hardens else None
+        self.data = SearchData(config.search_data, config.fold_back) if config.search_data else None
         return self.network
 
     def optimize(self, run: TrainingRun) -> Generator[Step, None, None]:
         """Algorithm 1, with a batch of its own for each of the two steps."""
+        if self.config.prior == "conflict" and run.iteration == 0:
+            self._lean_towards_prior(run)
         while True:
-            nes_losses = self.search_step(run.next_batch())
-            losses = self.weight_step(run.next_batch())
-            entropy = self.distribution.entropy()
-            metrics: dict[str, Tensor | float] = {"entropy": entropy, "nes_loss": nes_losses.mean()}
+            metrics: dict[str, Tensor | float] = {}
+            if self._searches(run):
+                nes_losses = self.search_step(self._search_batch(run), self._rate(run))
+                metrics["nes_loss"] = nes_losses.mean()
+            losses = self.weight_step(self._weight_batch(run))
+            metrics["entropy"] = self.distribution.entropy()
+            if self._costs is not None:
+                metrics["size"] = price.expected_size(self.distribution.pi, self._costs)
             if self.network.assignment.numel() <= _MOST_CHOICES:
                 metrics["assignment"] = self.network.assignment
             yield Step(losses, metrics)
 
-    def search_step(self, batch: Batch) -> Float[Tensor, "samples tasks"]:
-        """Move pi along the natural gradient; networks are evaluated, not trained."""
+    def search_step(
+        self, batch: Batch, rate: float | None = None
+    ) -> Float[Tensor, "samples tasks"]:
+        """Move pi along the natural gradient; networks are evaluated, not trained.
+
+        1. a_1 ... a_lambda are drawn from p(a | pi).
+        2. f(theta, a_i) on one batch, without gradients.
+        3. Utilities from the ranks (equation 12), natural gradient (equations 11 and 29).
+        4. pi moves by eta_pi, is clamped to p_min and renormalised (section IV).
+
+        Args:
+            batch: that all samples are ranked on.
+            rate: step size; default: ``nes_learning_rate``.
+        """
         config, network = self.config, self.network
         network.eval()
-        assignments = self.distribution.sample(config.nes_samples, self.generator)
+        assignments = self._search_samples()
         with torch.no_grad():
             # every process draws the same assignments and must rank them alike
             losses = network.averaged_losses(batch, network.losses(batch, assignments))
-        self.distribution.step(
-            assignments,
-            (losses.mean(1) if config.credit == "joint" else losses).cpu(),
-            config.nes_learning_rate,
-            config.p_min,
-            config.ties,
+        ranked = credit.ranked(self._with_price(losses.cpu(), assignments), config.credit)
+        correction = sampling.centring_correction(
+            len(self.distribution.pi), config.nes_samples, config.sampling
         )
+        rate = config.nes_learning_rate if rate is None else rate
+        self.distribution.step(assignments, ranked, rate * correction, config.p_min, config.ties)
         network.assignment.copy_(self.distribution.mode())
         return losses
 
     def weight_step(self, batch: Batch) -> Float[Tensor, "samples tasks"]:
-        """Move the weights along the mean gradient (equation 13) over sampled assignments."""
+        """Move the weights along the mean gradient over sampled assignments (equation 13)."""
         config, network = self.config, self.network
         network.train()
-        assignments = self.distribution.sample(config.weight_samples, self.generator)
+        samples = config.weight_samples if not self._frozen else 1  # all are the mode then
+        assignments = sampling.draw(self.distribution, samples, self.generator, config.sampling)
         self.optimizer.zero_grad()
         losses = network.accumulate_gradients(batch, assignments)
         if config.gradient_scaling == "usage":
-            network.scale_gradients_by_usage(self.distribution.pi.sum(1))
+            scale_by_usage(network, self.distribution)
         if config.unused_weights == "momentum":
-            self._zero_missing_gradients()
+            zero_missing_gradients(network, self.optimizer)
         self.optimizer.step()
         return losses
 
-    def _zero_missing_gradients(self) -> None:
-        """Let Adam move every weight that it has moved before."""
-        for parameter in self.network.parameters():
-            if parameter.grad is None and parameter in self.optimizer.state:
-                parameter.grad = torch.zeros_like(parameter)
+    # -- what goes beyond the paper: each line is the paper's where its option is off ------------
 
-    def _initial_distribution(self, units: int, tasks: int, weights: int) -> SearchDistribution:
-        given = self.config.initial_distribution
-        if given == "uniform":
-            return SearchDistribution.uniform([weights] * units, tasks)
-        try:
-            pi = torch.tensor(given, dtype=torch.float64)
-        except ValueError:
-            raise MtlError("initial_distribution: its rows differ in length") from None
-        if pi.shape not in ((tasks, weights), (units, tasks, weights)):
-            raise MtlError(
-                f"initial_distribution should be {tasks} tasks x {weights} weights, or {units} "
-                f"units x {tasks} x {weights}, found {' x '.join(map(str, pi.shape))}"
-            )
-        try:
-            return SearchDistribution(pi.expand(units, tasks, weights))
-        except MtlError as error:
-            raise MtlError(f"initial_distribution: {error}") from None
+    def _search_samples(self) -> Int64[Tensor, "samples units tasks"]:
+        config = self.config
+        way = credit.differ_at_one_unit if config.credit == "unit" else sampling.draw
+        return way(self.distribution, config.nes_samples, self.generator, config.sampling)
+
+    def _with_price(
+        self,
+        losses: Float[Tensor, "samples tasks"],
+        assignments: Int64[Tensor, "samples units tasks"],
+    ) -> Float[Tensor, "samples tasks"]:
+        if self._costs is None:
+            return losses
+        if self.config.credit == "joint":
+            return losses + self.config.price * price.size(assignments, self._costs)[:, None]
+        own = price.own_size(assignments, self.distribution.pi, self._costs)
+        return losses + self.config.price * own
+
+    @property
+    def _frozen(self) -> bool:
+        return self.hardening is not None and self.hardening.frozen
+
+    def _searches(self, run: TrainingRun) -> bool:
+        if self.hardening is not None:
+            self.hardening.update(self.distribution, run)
+        return not self._frozen
+
+    def _rate(self, run: TrainingRun) -> float:
+        rate = self.config.nes_learning_rate
+        return rate if self.hardening is None else self.hardening.rate(rate, run)
+
+    def _search_batch(self, run: TrainingRun) -> Batch:
+        return run.next_batch() if self.data is None else self.data.search_batch(run)
+
+    def _weight_batch(self, run: TrainingRun) -> Batch:
+        return run.next_batch() if self.data is None else self.data.weight_batch(run)
+
+    def _lean_towards_prior(self, run: TrainingRun) -> None:
+        config = self.config
+        cosines = prior.gradient_cosines(
+            self.network,
+            lambda: self._weight_batch(run),
+            config.prior_iterations,
+            config.learning_rate,
+        )
+        groups = prior.groups_without_conflict(cosines, self.distribution.pi.shape[-1])
+        prior.lean_towards(self.distribution, groups, config.prior_strength)
+        self.network.assignment.copy_(self.distribution.mode())

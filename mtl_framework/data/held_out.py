@@ -1,0 +1,48 @@
+"""Which training examples are held out: a stratified share of them."""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Int64, Shaped
+from torch import Tensor
+
+from ..support.errors import MtlError
+
+
+def stratified_share(
+    rows: Int64[Tensor, " rows"],
+    targets: Sequence[Shaped[Tensor, "examples *dims"]],
+    share: float,
+    generator: torch.Generator,
+) -> tuple[Int64[Tensor, " kept"], Int64[Tensor, " held"]]:
+    """Split rows in two, so that both parts have about the same targets.
+
+    The rows are sorted by their targets, in random order among equal ones, and taken at equal
+    distances from a random start on: of every class (and every range of a number) the share is met
+    but for one example. With several tasks the first one's targets count most. Targets with more
+    than one number a row are not sorted by.
+
+    Args:
+        rows: numbers of the examples to split.
+        targets: of the tasks that read them, each of all examples.
+        share: of the rows to hold out, between 0 and 1.
+        generator: of random numbers.
+
+    Raises:
+        MtlError: if one part would be empty.
+    """
+    count = round(share * len(rows))
+    if not 0 < count < len(rows):
+        raise MtlError(
+            f"a share of {share:g} of {len(rows)} training examples cannot be held out: both parts "
+            "should have at least one"
+        )
+    order = rows[torch.randperm(len(rows), generator=generator)]
+    for target in reversed([t for t in targets if t.ndim == 1]):
+        order = order[target[order].argsort(stable=True)]
+    start = torch.rand(1, generator=generator, dtype=torch.float64)
+    # e.g. 2 of 6 rows, start 0.4: positions (0.4 + 0) * 3 = 1 and (0.4 + 1) * 3 = 4
+    taken = ((start + torch.arange(count)) * (len(rows) / count)).long().clamp(max=len(rows) - 1)
+    held = torch.zeros(len(rows), dtype=torch.bool)
+    held[taken] = True
+    return order[~held].sort().values, order[held].sort().values

@@ -1,0 +1,54 @@
+"""When the search ends: a schedule for its rate, then the distribution frozen at its mode.
+
+With the paper's constant rate a run may end undecided, and the network that is deployed has never
+been trained alone. Delayed commitment and a lower rate for the router at first are also what
+routing networks need (Rosenbaum et al., arXiv 1904.12774).
+"""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from mtl_framework import TrainingRun
+
+from ..distribution import SearchDistribution
+
+Schedule = Literal["constant", "rise", "fall"]
+
+
+class Hardening:
+    """Says how fast the search moves now, and ends it.
+
+    Args:
+        schedule: of the rate over the part of the run in which the search moves: ``constant``;
+            ``rise`` from 0 to twice the rate; ``fall`` from twice the rate to 0. All three move
+            equally far in all.
+        freeze_after: share of the run's iterations after which the distribution is its mode for
+            good; 1: never.
+    """
+
+    def __init__(self, schedule: Schedule, freeze_after: float) -> None:
+        self.schedule = schedule
+        self.freeze_after = freeze_after
+        self.frozen = False
+
+    def rate(self, rate: float, run: TrainingRun) -> float:
+        """Of the coming search step."""
+        if self.schedule == "constant":
+            return rate
+        progress = min(1.0, run.iteration / max(1.0, self.freeze_after * run.iterations))
+        return 2 * rate * (progress if self.schedule == "rise" else 1 - progress)
+
+    def update(self, distribution: SearchDistribution, run: TrainingRun) -> None:
+        """Freeze the distribution where it is time; once frozen it stays, also in a longer run."""
+        ends = self.freeze_after < 1 and run.iteration >= self.freeze_after * run.iterations
+        if ends and not self.frozen:
+            self.frozen = True
+            distribution.harden()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Whether the search has ended."""
+        return {"frozen": self.frozen}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore :meth:`state_dict`."""
+        self.frozen = bool(state["frozen"])

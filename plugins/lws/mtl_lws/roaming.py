@@ -1,0 +1,98 @@
+"""Roaming: tasks wander over the weights at random, without any search, and then settle.
+
+Every weight is trained by changing tasks in changing combinations, which regularises. Pascal et al.
+("Maximum Roaming Multi-Task Learning", AAAI 2021) report that this matters more than which
+partition comes out; here it is what learned sharing would be if its search never moved. The
+assignment that is kept was drawn at random before training, so whatever roaming gains, no search
+has found it.
+"""
+
+from collections.abc import Generator
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float
+from pydantic import Field
+from torch import Tensor
+
+from mtl_framework import (
+    Backbone,
+    FusedAdam,
+    InitialWeights,
+    Step,
+    Strategy,
+    StrategyConfig,
+    TaskNetworks,
+    TrainingRun,
+)
+from mtl_framework.data import Batch, Suite
+
+from .distribution import SearchDistribution
+
+
+class RoamingConfig(InitialWeights):
+    """Options of :class:`Roaming`."""
+
+    weights_per_unit: int | None = Field(
+        None, ge=1, description="K, alternative weights of every unit; default: one a task"
+    )
+    weight_samples: int = Field(
+        1, ge=1, description="assignments that a step averages over while tasks roam"
+    )
+    settle: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="share of the run, at its end, in which only the assignment that is kept is "
+        "trained; 0: tasks roam to the end",
+    )
+    learning_rate: float = Field(1e-3, gt=0, description="step size of Adam, for the weights")
+    epsilon: float = Field(1e-8, gt=0, description="Adam's epsilon")
+
+
+class Roaming(Strategy):
+    """Assignments are sampled uniformly all the time; a random one, drawn beforehand, is kept.
+
+    A step costs what one of full sharing costs for every different path, with ``weight_samples: 1``
+    at most one path a task. ``network.assignment`` is the kept assignment throughout.
+    """
+
+    Config: ClassVar[type[StrategyConfig]] = RoamingConfig
+    config: RoamingConfig
+    network: TaskNetworks
+
+    def build(self, backbone: Backbone, suite: Suite) -> TaskNetworks:
+        """Banks of K weights for every unit, and the assignment that will be kept."""
+        weights = self.config.weights_per_unit or len(suite)
+        self.generator = torch.Generator().manual_seed(self.seed)
+        self._uniform = SearchDistribution.uniform([weights] * len(backbone.units), len(suite))
+        self.network = TaskNetworks(backbone, suite.tasks, weights)
+        self.network.initialize(self.config.initialization_of(backbone))
+        self.network.assignment.copy_(self._uniform.sample(1, self.generator)[0])
+        self.optimizer = FusedAdam(
+            self.network.parameters(), self.config.learning_rate, eps=self.config.epsilon
+        )
+        return self.network
+
+    def optimize(self, run: TrainingRun) -> Generator[Step, None, None]:
+        """Roam, then settle: a batch, a step."""
+        while True:
+            settled = run.iteration >= (1 - self.config.settle) * run.iterations
+            yield Step(self.weight_step(run.next_batch(), settled))
+
+    def weight_step(self, batch: Batch, settled: bool) -> Float[Tensor, "samples tasks"]:
+        """Move the weights along the gradient of the mean loss over random assignments.
+
+        Args:
+            batch: examples of every task.
+            settled: take the kept assignment instead.
+        """
+        self.network.train()
+        if settled:
+            assignments = self.network.assignment.cpu()[None]
+        else:
+            assignments = self._uniform.sample(self.config.weight_samples, self.generator)
+        self.optimizer.zero_grad()
+        losses = self.network.accumulate_gradients(batch, assignments)
+        self.optimizer.step()
+        return losses
