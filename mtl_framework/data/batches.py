@@ -144,7 +144,7 @@ class BalancedBatches:
         self._orders = {reader.name: reader.order(seed) for reader in self._readers}
         sources = [Rows(reader.data.inputs, reader.data.transform) for reader in self._readers]
         self._held = None if streamed else [rows.to(device, workers) for rows in sources]
-        self._new_stream = lambda: Stream(sources, workers, pinned=device.type == "cuda")
+        self._sources, self._workers = sources, workers
         self._stream = self._new_stream() if streamed else None
         self._parts: list[BalancedBatches] = []
 
@@ -164,6 +164,9 @@ class BalancedBatches:
         if self._held is not None:
             raw = [rows.read(draw) for rows, draw in zip(self._held, draws, strict=True)]
         return self._batch(raw, draws)
+
+    def _new_stream(self) -> Stream:
+        return Stream(self._sources, self._workers, pinned=self._device.type == "cuda")
 
     def split(self, share: float, seed: int) -> tuple["BalancedBatches", "BalancedBatches"]:
         """Batches of two parts of the training examples; these stay as they are.

@@ -191,7 +191,7 @@ def test_the_expected_size_is_that_of_all_assignments() -> None:
 
 @pytest.mark.parametrize("credit", ["joint", "task"])
 def test_a_high_price_makes_the_network_small(credit: Literal["joint", "task"]) -> None:
-    config = LwsConfig(price=1e6, credit=credit, nes_learning_rate=0.05)
+    config = LwsConfig(price=1e6, credit=credit, nes_learning_rate=0.2)
     strategy = LearnedWeightSharing(config, 1)
     strategy.build(dense_backbone(), binary_suite(3))
     assert strategy._costs is not None

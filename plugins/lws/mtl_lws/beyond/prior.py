@@ -44,7 +44,7 @@ def gradient_cosines(
         losses = network.losses(next_batch(), shared)[0]
         for unit in range(units):
             cosines[unit] += _cosines(losses, list(network.bank_parameters(unit, 0)))
-        losses.mean().backward()
+        torch.autograd.backward(losses.mean())
         optimizer.step()
     optimizer.zero_grad()
     network.load_state_dict(before)
