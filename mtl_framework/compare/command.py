@@ -16,9 +16,10 @@ from ..reports.tables import print_analyses
 from ..runs.records import RunRecord, make_groups
 from ..support.errors import MtlError
 from .config import Comparison, read_comparison
+from .controls import control_cells
 from .execution import Tracked, execute, track
 from .files import write_files
-from .grid import make_grid
+from .grid import Cell, make_grid
 from .processes import Executor, LocalProcesses, gpu_groups, machine_threads
 from .terminal import LiveTable, duration, estimate, grid_table
 
@@ -87,17 +88,23 @@ def compare(
     tracked = track(make_grid(comparison), directory / RUNS)
     make_executor, workers = _executor(comparison, resources)
     if dry_run:
+<<<<<<< HEAD
         out.print(grid_table(tracked, out.width))
+=======
+        tracked += track(_controls(comparison, tracked, plugins), directory / RUNS)
+        out.print(grid_table(tracked))
+>>>>>>> 4629fe6 (Controls, one key away: a comparison retrains, permutes and roams beside what was learned)
         out.print(_estimate_text(tracked, workers), markup=False, soft_wrap=True)
         return Outcome(tuple(tracked), (), None)
     try:
         directory.mkdir(parents=True, exist_ok=True)
         with FileLock(directory / _LOCK, timeout=0):
             _write(directory, comparison, tracked)
-            signal = None
-            if any(item.state != "done" for item in tracked):
-                with LiveTable(err, tracked) as table:
-                    signal = execute(tracked, make_executor(), table.show)
+            signal = _work(tracked, tracked, make_executor, err)
+            if signal is None:
+                controls = track(_controls(comparison, tracked, plugins), directory / RUNS)
+                tracked += controls
+                signal = _work(controls, tracked, make_executor, err)
             analyses = _write(directory, comparison, tracked)
     except Timeout as error:
         raise MtlError(f"another comparison is at work in {directory}") from error
@@ -110,6 +117,24 @@ def compare(
     if page is not None:
         out.print(f"report: {page}", markup=False, soft_wrap=True)
     return Outcome(tuple(tracked), tuple(analyses), signal)
+
+
+def _work(
+    items: Sequence[Tracked],
+    shown: Sequence[Tracked],
+    make_executor: Callable[[], Executor],
+    err: Console,
+) -> int | None:
+    """Run what is left of some cells, while the table shows others, too."""
+    if all(item.state == "done" for item in items):
+        return None
+    with LiveTable(err, shown) as table:
+        return execute(items, make_executor(), table.show)
+
+
+def _controls(comparison: Comparison, tracked: Sequence[Tracked], plugins: Plugins) -> list[Cell]:
+    finished = [(t.cell, t.status.result) for t in tracked if t.status.result is not None]
+    return control_cells(comparison.settings, finished, plugins)
 
 
 def _write(directory: Path, comparison: Comparison, tracked: Sequence[Tracked]) -> list[Analysis]:
@@ -125,6 +150,7 @@ def _write(directory: Path, comparison: Comparison, tracked: Sequence[Tracked]) 
             state=item.status.state,
             result=item.status.result,
             error=item.status.error,
+            control=item.cell.control,
         )
         for item in tracked
     ]

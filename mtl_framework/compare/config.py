@@ -15,9 +15,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel
 
 from ..backbones.config import BackboneConfig
 from ..plugins.manager import Plugins
@@ -28,11 +28,13 @@ from ..support.errors import MtlError, UnknownNameError
 from ..support.validation import KeyPath, model_faults, shown, unknown_key
 from ..support.yamls import read_yaml
 from .problems import Problems
+from .settings import Settings
 
 _LISTS = {"suite": "suites", "backbone": "backbones", "strategy": "strategies"}
 SHARED = tuple(key for key in RunConfig.model_fields if key not in {*_LISTS, "seed"})
 
 
+<<<<<<< HEAD
 MOST_SEEDS = 10_000
 MOST_CELLS = 100_000
 
@@ -80,6 +82,8 @@ class Settings(BaseModel):
     )
 
 
+=======
+>>>>>>> 4629fe6 (Controls, one key away: a comparison retrains, permutes and roams beside what was learned)
 @dataclass(frozen=True)
 class Choice:
     """One entry of the lists: a plugin's name and options, and what to call it here."""
@@ -167,6 +171,7 @@ class _Reader:
         suites = self._located(self._choices("suite", self._check_suite))
         backbones = self._choices("backbone", self._check_backbone)
         strategies = self._choices("strategy", self._check_strategy)
+        self._check_controls(settings)
         baseline, labels = self.values.get("baseline"), [choice.label for choice in strategies]
         if isinstance(baseline, str) and baseline not in labels:
             unknown = UnknownNameError("strategy", baseline, labels)
@@ -196,6 +201,23 @@ class _Reader:
         faults = model_faults(Settings, part)
         self.problems.add_all(faults)
         return None if faults else Settings(**part)
+
+    def _check_controls(self, settings: Settings | None) -> None:
+        if settings is None or not settings.controls:
+            return
+        wanted = {"retrain_with": {"retrained", "permuted"}, "roam_with": {"roaming"}}
+        for key, kinds in wanted.items():
+            if not kinds & set(settings.controls):
+                continue
+            name = getattr(settings, key)
+            try:
+                options = self.plugins.strategy(name).Config.model_fields
+            except MtlError as error:
+                self.problems.add(MtlError(f"{key}: {error}"), (key,))
+                continue
+            if key == "retrain_with" and "matrix" not in options:
+                text = f"{key} should name a strategy with an option matrix, found {name!r}"
+                self.problems.add(MtlError(text), (key,))
 
     def _choices(self, kind: str, check: Any) -> list[Choice]:
         """Entries of ``suites`` or ``suite``, and so on; a single entry needs no list."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..reports.analysis import Analysis, Row
-from ..runs.records import RunRecord
+from ..runs.records import Control, RunRecord
 from ..support.errors import MtlError
 from ..support.files import write_text
 
@@ -68,6 +68,7 @@ def read_cells(directory: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
                 "seed": int(run["seed"]),
                 "directory": directory / str(run["directory"]),
                 "iterations": int(run["iterations"]),
+                "control": Control(**run["control"]) if "control" in run else None,
             }
             for run in found["runs"]
         ]
@@ -85,6 +86,8 @@ def _run(directory: Path, record: RunRecord) -> dict[str, Any]:
     result = record.result
     found: dict[str, Any] = {**_key(directory, record), "state": record.state}
     found["iterations"] = record.iterations
+    if record.control is not None:
+        found["control"] = asdict(record.control)
     if record.error is not None:
         found["error"] = record.error
     if result is not None:
@@ -134,6 +137,7 @@ def _group(analysis: Analysis) -> dict[str, Any]:
         ],
         "tests": [asdict(pair) for pair in analysis.pairs],
         "caption": analysis.caption,
+        "controls": [asdict(controls) for controls in analysis.controls],
         "notes": list(analysis.notes),
     }
 

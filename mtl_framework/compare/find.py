@@ -66,7 +66,8 @@ def find(directories: Sequence[Path], baseline: str | None = None) -> Found:
         records, left_out = _loose_records(directories)
     if not records:
         raise MtlError(f"there is no run in {', '.join(map(str, directories))}")
-    strategies = list(dict.fromkeys(record.strategy for record in records))
+    compared = [record for record in records if record.control is None]
+    strategies = list(dict.fromkeys(record.strategy for record in compared))
     if baseline is not None and baseline not in strategies:
         raise MtlError(f"--baseline is {baseline!r}, should be one of {', '.join(strategies)}")
     analyses = [
@@ -92,6 +93,7 @@ def _cell_record(cell: Mapping[str, Any]) -> RunRecord:
         directory=directory,
         iterations=cell["iterations"],
         state="waiting",
+        control=cell["control"],
     )
     if not file.is_file():
         config = RunConfig(iterations=cell["iterations"])

@@ -8,6 +8,7 @@ from typing import Any
 
 from ..runs.config import RunConfig
 from ..runs.folder import LOCATION, without
+from ..runs.records import Control
 from .config import Comparison
 
 _MOST_CHARACTERS = 56  # of at most four bytes each: file systems take 255 bytes
@@ -20,13 +21,15 @@ class Cell:
     """One run of a comparison.
 
     ``strategy``, ``suite`` and ``backbone`` are what the comparison calls them; ``config`` is
-    complete; ``folder`` is the name of the run's folder.
+    complete; ``folder`` is the name of the run's folder; ``control``: of
+    which strategy's runs it is a control.
     """
 
     strategy: str
     suite: str
     backbone: str
     config: RunConfig
+    control: Control | None = None
 
     @property
     def seed(self) -> int:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from itertools import permutations
 
 from ..runs.records import Group, RunRecord, Select
+from .controls import Controls, analyse_controls
 from .stats import (
     DeltaM,
     Difference,
@@ -69,7 +70,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Analysis:
-    """A group's table, the tests behind it, and sentences about what they cannot tell."""
+    """A group's table, its tests, sentences about what they cannot tell, and control runs."""
 
     group: Group
     baseline: str | None
@@ -78,6 +79,7 @@ class Analysis:
     rows: tuple[Row, ...]
     pairs: tuple[Pair, ...]
     notes: tuple[str, ...]
+    controls: tuple[Controls, ...] = ()
 
     @property
     def unit(self) -> str:
@@ -129,7 +131,16 @@ def analyse(
         for strategy in group.strategies
     ]
     notes = _notes(group, rows, pairs, baseline, significance, select)
-    return Analysis(group, baseline, select, significance, tuple(rows), tuple(pairs), tuple(notes))
+    return Analysis(
+        group,
+        baseline,
+        select,
+        significance,
+        tuple(rows),
+        tuple(pairs),
+        tuple(notes),
+        tuple(analyse_controls(group, significance, select)),
+    )
 
 
 def find_baseline(group: Group) -> str | None:

@@ -7,6 +7,7 @@ from rich.text import Text
 
 from ..support.terminal import Column, fitted_table
 from .analysis import Analysis, Row
+from .controls import Controls
 from .stats import Spread
 
 _MOST_TASKS = 6  # with columns of their own, where metrics differ
@@ -18,6 +19,10 @@ def print_analyses(analyses: Sequence[Analysis], console: Console) -> None:
         console.print(analysis_table(analysis, console.width))
         for note in analysis.notes:
             console.print(f"note: {note}", markup=False, soft_wrap=True)
+        for controls in analysis.controls:
+            console.print()
+            console.print(controls_table(analysis, controls))
+            console.print(controls.verdict, markup=False, soft_wrap=True)
         console.print()
 
 
@@ -53,6 +58,24 @@ def analysis_table(analysis: Analysis, width: int) -> RenderableType:
         columns, rows, width, title=Text(f"{group.suite} · {group.networks}"),
         caption=Text(analysis.caption), caption_justify="left", title_justify="left",
     )  # fmt: skip
+
+
+def controls_table(analysis: Analysis, controls: Controls) -> Table:
+    """The runs that learned an assignment, and their controls."""
+    table = Table(
+        title=f"controls of {controls.strategy}", box=None, pad_edge=False, header_style="bold",
+        title_justify="left",
+    )  # fmt: skip
+    table.add_column("runs are")
+    for name in ("runs", analysis.group.unit, "compared with", "p, Holm"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for row in controls.rows:
+        asked = [q for q in controls.questions if q.better == row.kind]
+        runs = str(row.runs) if row.done == row.runs else f"{row.done}/{row.runs}"
+        others = "\n".join(f"< {q.other}" for q in asked) or "–"
+        p_values = "\n".join(f"{q.p_holm:.3g}" for q in asked) or "–"
+        table.add_row(row.kind, runs, with_sd(row.error), others, p_values)
+    return table
 
 
 def with_sd(found: Spread | None, digits: int = 2, signed: bool = False) -> str:

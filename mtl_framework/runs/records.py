@@ -18,6 +18,27 @@ from .resolve import read_file
 
 Select = Literal["last", "best"]
 State = Literal["waiting", "stopped", "done", "failed"]
+ControlKind = Literal["retrained", "permuted", "roaming"]
+
+
+@dataclass(frozen=True)
+class Control:
+    """What a control run is for.
+
+    Args:
+        kind: which control.
+        of: what the comparison calls the strategy whose run it belongs to, the one of its seed.
+        number: tells the permutations of one run apart; 0 where there is only one control.
+    """
+
+    kind: ControlKind
+    of: str
+    number: int = 0
+
+    @property
+    def label(self) -> str:
+        """What the comparison calls the run's setting."""
+        return f"{self.of}: {self.kind}" + (f" {self.number}" if self.number else "")
 
 
 @dataclass(frozen=True)
@@ -34,6 +55,7 @@ class RunRecord:
         state: ``done`` where there is a result.
         result: of a finished run.
         error: why a run failed, in one line.
+        control: of which strategy's runs it is a control; ``None`` of those compared themselves.
     """
 
     strategy: str
@@ -45,6 +67,7 @@ class RunRecord:
     state: State
     result: Result | None = None
     error: str | None = field(default=None)
+    control: Control | None = None
 
     def figures(self, select: Select = "last") -> SplitMetrics | None:
         """Test figures of the networks that count; ``None`` where there are none.
@@ -154,12 +177,13 @@ def _lines(file: Path) -> Iterator[_Line]:
 class Group:
     """The runs that can be compared with each other: one suite, one backbone.
 
-    ``strategies`` are in the order of the comparison.
+    ``strategies`` are in the order of the comparison. ``controls`` are not among ``records``.
     """
 
     suite: str
     backbone: str
     records: tuple[RunRecord, ...]
+    controls: tuple[RunRecord, ...] = ()
 
     @property
     def strategies(self) -> tuple[str, ...]:
@@ -218,7 +242,15 @@ def make_groups(records: Iterable[RunRecord]) -> list[Group]:
     found: dict[tuple[str, str], list[RunRecord]] = {}
     for record in records:
         found.setdefault((record.suite, record.backbone), []).append(record)
-    groups = [Group(suite, backbone, tuple(runs)) for (suite, backbone), runs in found.items()]
+    groups = [
+        Group(
+            suite,
+            backbone,
+            tuple(run for run in runs if run.control is None),
+            tuple(run for run in runs if run.control is not None),
+        )
+        for (suite, backbone), runs in found.items()
+    ]
     for group in groups:
         _check_tasks(group)
     return groups

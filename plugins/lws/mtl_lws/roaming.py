@@ -17,7 +17,6 @@ from torch import Tensor
 
 from mtl_framework import (
     Backbone,
-    FusedAdam,
     InitialWeights,
     Step,
     Strategy,
@@ -69,8 +68,9 @@ class Roaming(Strategy):
         self.network = TaskNetworks(backbone, suite.tasks, weights)
         self.network.initialize(self.config.initialization_of(backbone))
         self.network.assignment.copy_(self._uniform.sample(1, self.generator)[0])
-        self.optimizer = FusedAdam(
-            self.network.parameters(), self.config.learning_rate, eps=self.config.epsilon
+        parameters = self.network.parameters()
+        self.optimizer = torch.optim.Adam(
+            parameters, self.config.learning_rate, eps=self.config.epsilon, fused=True
         )
         return self.network
 

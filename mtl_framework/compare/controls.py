@@ -1,0 +1,143 @@
+"""Control runs: is it the assignment that helps, the search, or only the wandering?
+
+For every run that learned an assignment: the assignment trained from scratch (``retrained``), the
+same with the tasks' columns permuted (``permuted``), and tasks that roam over the weights without a
+search (``roaming``). Each has the learned run's seed, data, backbone, budget and recipe. Strategies
+are known by the names that the comparison's config gives, and runs by their results alone.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..networks.result import Assignment, Result
+from ..plugins.manager import Plugins
+from ..runs.config import RunConfig
+from ..runs.records import Control
+from ..runs.resolve import Layer, resolve
+from ..strategies.assignments import GivenAssignment
+from .grid import Cell
+from .settings import Settings
+
+_TRIES = 200  # draws of a permutation that shares otherwise
+
+Matrix = tuple[tuple[int, ...], ...]
+
+
+def control_cells(
+    settings: Settings, finished: Iterable[tuple[Cell, Result]], plugins: Plugins
+) -> list[Cell]:
+    """Cells of all controls that the settings ask for; the same for the same finished runs.
+
+    A strategy learned its assignments where its options do not give them and at least one of its
+    runs ended with tasks that share some units, but not all.
+
+    Args:
+        settings: of the comparison.
+        finished: cells of the comparison with their results, controls aside.
+        plugins: where strategies are looked up.
+
+    Raises:
+        MtlError: if a strategy that trains controls is unknown or does not take the options.
+    """
+    if not settings.controls:
+        return []
+    runs = [
+        (cell, result.assignment)
+        for cell, result in finished
+        if result.assignment is not None and not _is_given(cell.config, plugins)
+    ]
+    learned = {
+        (cell.strategy, cell.suite, cell.backbone)
+        for cell, assignment in runs
+        if not is_trivial(assignment.weights)
+    }
+    cells: list[Cell] = []
+    for cell, assignment in runs:
+        if (cell.strategy, cell.suite, cell.backbone) in learned:
+            cells += _controls_of(cell, assignment, settings, plugins)
+    return cells
+
+
+def is_trivial(weights: Matrix) -> bool:
+    """Whether all tasks share all units, or no two tasks share any."""
+    distinct = [len(set(row)) for row in weights]
+    return all(n == 1 for n in distinct) or all(
+        n == len(row) for n, row in zip(distinct, weights, strict=True)
+    )
+
+
+def permutations_of(weights: Matrix, count: int, seed: int) -> list[Matrix]:
+    """Up to ``count`` assignments with permuted columns, no two of which share alike.
+
+    Column t of the result is another task's: the networks have the same shape, but other tasks are
+    together. Permutations that only rename, as of two tasks that share everything, do not count,
+    so that there may be fewer; of two tasks there is none.
+
+    Args:
+        weights: by unit and task.
+        count: how many are wanted.
+        seed: of the draws.
+    """
+    generator = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(7,)))
+    given, seen, found = np.array(weights), {_groups(weights)}, []
+    for _ in range(_TRIES):
+        if len(found) == count:
+            break
+        columns = given[:, generator.permutation(given.shape[1])].tolist()
+        permuted = tuple(tuple(row) for row in columns)
+        if _groups(permuted) not in seen:
+            seen.add(_groups(permuted))
+            found.append(permuted)
+    return found
+
+
+def _groups(weights: Matrix) -> Matrix:
+    """Equal for assignments that share alike: numbers in the order of their first use."""
+    rows = []
+    for row in weights:
+        names = {weight: number for number, weight in enumerate(dict.fromkeys(row))}
+        rows.append(tuple(names[weight] for weight in row))
+    return tuple(rows)
+
+
+def _is_given(config: RunConfig, plugins: Plugins) -> bool:
+    return issubclass(plugins.strategy(config.strategy.name).Config, GivenAssignment)
+
+
+def _controls_of(
+    cell: Cell, assignment: Assignment, settings: Settings, plugins: Plugins
+) -> Iterator[Cell]:
+    matrix = [list(row) for row in assignment.weights]
+    if "retrained" in settings.controls:
+        yield _cell(cell, Control("retrained", cell.strategy), settings, plugins, matrix)
+    if "permuted" in settings.controls:
+        permuted = permutations_of(assignment.weights, settings.permutations, cell.seed)
+        for number, weights in enumerate(permuted, 1):
+            control = Control("permuted", cell.strategy, number)
+            yield _cell(cell, control, settings, plugins, [list(row) for row in weights])
+    if "roaming" in settings.controls:
+        yield _cell(cell, Control("roaming", cell.strategy), settings, plugins)
+
+
+def _cell(
+    of: Cell,
+    control: Control,
+    settings: Settings,
+    plugins: Plugins,
+    matrix: Sequence[Sequence[int]] | None = None,
+) -> Cell:
+    name = settings.roam_with if matrix is None else settings.retrain_with
+    options = _common_options(of.config.strategy.options, name, plugins)
+    given = {} if matrix is None else {"matrix": [list(row) for row in matrix]}
+    values = of.config.model_dump(mode="json")
+    values["strategy"] = {"name": name, **options, **given}
+    config = resolve(plugins, [Layer(values)]).config
+    return Cell(control.label, of.suite, of.backbone, config, control)
+
+
+def _common_options(options: Mapping[str, Any], name: str, plugins: Plugins) -> dict[str, Any]:
+    """The options that the control's strategy knows, too, e.g. the learning rate."""
+    fields = set(plugins.strategy(name).Config.model_fields) - set(GivenAssignment.model_fields)
+    return {key: value for key, value in options.items() if key in fields}

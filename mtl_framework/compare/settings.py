@@ -1,0 +1,64 @@
+"""The keys of a comparison's file that are not about what is compared."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+from ..runs.records import ControlKind
+
+
+def _seed_list(value: Any) -> Any:
+    if isinstance(value, int) and not isinstance(value, bool):
+        if value < 1:
+            raise ValueError("should be at least 1, or a list of seeds")
+        return tuple(range(value))
+    return value
+
+
+def _distinct(seeds: tuple[int, ...]) -> tuple[int, ...]:
+    twice = sorted({seed for seed in seeds if seeds.count(seed) > 1})
+    if twice:
+        raise ValueError(f"should name every seed once ({twice[0]} occurs twice)")
+    return seeds
+
+
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
+
+
+class Settings(BaseModel):
+    """The keys that only a comparison has, beside what is compared."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    seeds: Annotated[
+        tuple[Seed, ...],
+        Field(min_length=1),
+        AfterValidator(_distinct),
+        BeforeValidator(_seed_list),
+    ] = Field(default=(0, 1, 2), description="a number n for 0 to n - 1, or a list")
+    baseline: str | None = Field(
+        default=None,
+        description="strategy that Delta m is measured against; default: the one whose tasks turn "
+        "out to share nothing",
+    )
+    significance: float = Field(
+        default=0.05, gt=0, lt=1, description="level of the tests, after Holm's correction"
+    )
+    select: Literal["last", "best"] = Field(
+        default="last",
+        description="networks that count: after the last step, or those that validation prefers",
+    )
+    controls: tuple[ControlKind, ...] = Field(
+        default=(),
+        description="further runs for each run that learned an assignment: retrained (its "
+        "assignment, from scratch), permuted (with the tasks' columns permuted), roaming (no "
+        "search)",
+    )
+    permutations: int = Field(
+        default=2, ge=1, description="permuted assignments for each learned run"
+    )
+    retrain_with: str = Field(
+        default="fixed_sharing",
+        description="strategy that trains given assignments; it has an option matrix",
+    )
+    roam_with: str = Field(default="roaming", description="strategy that roams without a search")

@@ -1,0 +1,138 @@
+"""Searched, retrained, permuted and roaming side by side, and what their differences say."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from ..runs.records import Group, RunRecord, Select
+from .stats import Difference, Spread, difference, holm, less_p, smallest_p, spread
+
+SEARCHED = "searched"
+_ORDER = (SEARCHED, "retrained", "permuted", "roaming")
+#: What is asked, the kind that should be better, and the one that it is compared with.
+_QUESTIONS = (
+    ("Does the assignment help?", "retrained", "permuted"),
+    ("Does the search help?", SEARCHED, "roaming"),
+    ("Does training while searching help?", SEARCHED, "retrained"),
+    ("Does wandering help?", "roaming", "permuted"),
+)
+
+
+@dataclass(frozen=True)
+class ControlRow:
+    """Error of one kind over its seeds; that of a seed is the mean over its permutations."""
+
+    kind: str
+    runs: int
+    done: int
+    error: Spread | None
+
+
+@dataclass(frozen=True)
+class Question:
+    """One test: is the mean error of ``better`` smaller than that of ``other``?
+
+    ``p_holm`` is corrected over the questions of one learned strategy.
+    """
+
+    text: str
+    better: str
+    other: str
+    difference: Difference
+    p: float
+    p_holm: float
+
+
+@dataclass(frozen=True)
+class Controls:
+    """The controls of one learned strategy, and their verdict in a sentence."""
+
+    strategy: str
+    rows: tuple[ControlRow, ...]
+    questions: tuple[Question, ...]
+    verdict: str
+
+
+def analyse_controls(group: Group, significance: float, select: Select) -> list[Controls]:
+    """Of every strategy of a group that has control runs.
+
+    Args:
+        group: runs of one suite and backbone, with their controls.
+        significance: level of the tests.
+        select: networks that count.
+    """
+    strategies = dict.fromkeys(r.control.of for r in group.controls if r.control is not None)
+    return [_of(group, strategy, significance, select) for strategy in strategies]
+
+
+def _of(group: Group, strategy: str, significance: float, select: Select) -> Controls:
+    records: dict[str, list[RunRecord]] = {SEARCHED: group.of(strategy)}
+    for record in group.controls:
+        if record.control is not None and record.control.of == strategy:
+            records.setdefault(record.control.kind, []).append(record)
+    kinds = [kind for kind in _ORDER if kind in records]
+    errors = {kind: _errors_by_seed(records[kind], select) for kind in kinds}
+    rows = tuple(
+        ControlRow(
+            kind,
+            len(records[kind]),
+            sum(record.result is not None for record in records[kind]),
+            spread(list(errors[kind].values())),
+        )
+        for kind in kinds
+    )
+    questions = _questions(errors)
+    return Controls(strategy, rows, questions, _verdict(questions, errors, significance))
+
+
+def _errors_by_seed(records: Sequence[RunRecord], select: Select) -> dict[int, float]:
+    found: dict[int, list[float]] = {}
+    for record in records:
+        figures = record.figures(select)
+        if figures is not None and figures.error_mean is not None:
+            found.setdefault(record.seed, []).append(figures.error_mean)
+    return {seed: sum(values) / len(values) for seed, values in sorted(found.items())}
+
+
+def _questions(errors: Mapping[str, Mapping[int, float]]) -> tuple[Question, ...]:
+    asked = [(text, a, b) for text, a, b in _QUESTIONS if errors.get(a) and errors.get(b)]
+    p_values = [less_p(list(errors[a].values()), list(errors[b].values())) for _, a, b in asked]
+    questions = []
+    for (text, a, b), p, p_holm in zip(asked, p_values, holm(p_values), strict=True):
+        effect = difference(errors[a], errors[b])
+        assert effect is not None
+        questions.append(Question(text, a, b, effect, p, p_holm))
+    return tuple(questions)
+
+
+def _verdict(
+    questions: Sequence[Question], errors: Mapping[str, Mapping[int, float]], significance: float
+) -> str:
+    if not questions:
+        return "Nothing can be said yet."
+    reach = max(smallest_p(len(errors[q.better]), len(errors[q.other])) for q in questions)
+    if reach * len(questions) >= significance:
+        return (
+            f"Too few seeds: the smallest p that the tests can give is "
+            f"{min(1.0, reach * len(questions)):.2g}, so nothing is decided at {significance:g}."
+        )
+    yes = {q.text for q in questions if q.p_holm < significance}
+    asked = {q.text for q in questions}
+    names = {
+        "Does the assignment help?": "the assignment that was learned is better than its "
+        "permutations",
+        "Does the search help?": "searching is better than roaming",
+        "Does training while searching help?": "the searched networks are better than their "
+        "assignment trained from scratch",
+        "Does wandering help?": "roaming is better than fixed assignments of the same shape",
+    }
+    shown = [text for question, text in names.items() if question in yes]
+    open_ = [text for question, text in names.items() if question in asked - yes]
+    parts = []
+    if shown:
+        parts.append(f"Shown at {significance:g}: {'; '.join(shown)}.")
+    if open_:
+        parts.append(f"Not shown: {'; '.join(open_)}.")
+    wanders = {"Does training while searching help?", "Does wandering help?"} & yes
+    if wanders and not yes & {"Does the assignment help?", "Does the search help?"}:
+        parts.append("Only the wandering helps here, so far as these runs can tell.")
+    return " ".join(parts)

@@ -1,0 +1,227 @@
+"""Control runs: which there are, what they train, and what is said of them."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mtl_framework.cli import main
+from mtl_framework.compare.config import read_comparison
+from mtl_framework.compare.controls import control_cells, is_trivial, permutations_of
+from mtl_framework.compare.grid import Cell, make_grid
+from mtl_framework.compare.settings import Settings
+from mtl_framework.networks.evaluation import SplitMetrics
+from mtl_framework.networks.model import ParameterCounts
+from mtl_framework.networks.result import Assignment, Result
+from mtl_framework.plugins.manager import Plugins
+from mtl_framework.reports.analysis import analyse
+from mtl_framework.runs.records import Control, RunRecord, make_groups
+
+CONFIG = """
+suite: {name: digits, size: 8}
+backbone: dkl_convnet
+strategies: [full_sharing, {name: lws, as: learned, learning_rate: 0.002, nes_samples: 2,
+  weight_samples: 2, nes_learning_rate: 0.3}, {name: fixed_sharing, as: given, shared_first: 2}]
+seeds: 1
+iterations: 4
+eval_every: 4
+batch_size: 4
+device: cpu
+controls: [retrained, permuted, roaming]
+permutations: 1
+"""
+
+
+def result(weights: Any) -> Result:
+    units = tuple(f"unit{number}" for number in range(len(weights)))
+    tasks = tuple(f"task{number}" for number in range(len(weights[0])))
+    split = SplitMetrics(1.0, 1.0, dict.fromkeys(tasks, 1.0), dict.fromkeys(tasks, 1.0))
+    return Result(
+        strategy="s", backbone="b", suite="s", seed=0, iterations=4, seconds=1.0,
+        seconds_per_iteration=0.1, peak_memory=None, test=split, validation=None, best=None,
+        metrics=dict.fromkeys(tasks, "error %"), parameters=ParameterCounts(1, 1),
+        assignment=Assignment(units, tasks, weights), versions={}, device="cpu", threads=1,
+    )  # fmt: skip
+
+
+def read(tmp_path: Path, text: str = CONFIG) -> tuple[Settings, list[Cell], Plugins]:
+    path, plugins = tmp_path / "c.yaml", Plugins.load()
+    path.write_text(text)
+    comparison = read_comparison(path, plugins)
+    return comparison.settings, make_grid(comparison), plugins
+
+
+def test_controls_train_what_was_learned_with_the_same_recipe(tmp_path: Path) -> None:
+    settings_, (full, learned, fixed), plugins = read(tmp_path)
+    shared, mixed = ((0, 0, 0),) * 4, ((0, 0, 1), (2, 1, 2), (0, 0, 0), (0, 1, 2))
+    finished = [(full, result(shared)), (learned, result(mixed)), (fixed, result(mixed))]
+    cells = control_cells(settings_, finished, plugins)
+    assert [cell.control for cell in cells] == [
+        Control("retrained", "learned"),
+        Control("permuted", "learned", 1),
+        Control("roaming", "learned"),
+    ]
+    retrained, permuted, roaming = cells
+    assert retrained.strategy == "learned: retrained"
+    assert permuted.strategy == "learned: permuted 1"
+    assert retrained.config.strategy.options["matrix"] == [list(row) for row in mixed]
+    assert permuted.config.strategy.options["matrix"] != [list(row) for row in mixed]
+    for cell in cells:
+        same = {"strategy": learned.config.strategy}
+        assert cell.config.model_copy(update=same) == learned.config
+        assert cell.config.strategy.options["learning_rate"] == 0.002
+    assert roaming.config.strategy.name == "roaming"
+    assert roaming.config.strategy.options["weight_samples"] == 2
+    assert control_cells(settings_, finished, plugins) == cells  # so that they are resumed
+    assert control_cells(replace_controls(settings_, ()), finished, plugins) == []
+
+
+def replace_controls(settings_: Settings, controls: tuple[str, ...]) -> Settings:
+    return settings_.model_copy(update={"controls": controls})
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("retrain_with: roaming", "retrain_with should name a strategy with an option matrix"),
+        ("roam_with: rooming", "roam_with: unknown strategy 'rooming'"),
+        ("controls: [shuffled]", "controls"),
+    ],
+)
+def test_wrong_settings_of_controls_are_named(line: str, message: str, tmp_path: Path) -> None:
+    text = CONFIG if "controls" not in line else CONFIG.replace("controls: [r", "x: [r")
+    with pytest.raises(Exception, match=message):
+        read(tmp_path, text + line + "\n")
+
+
+weights_of = st.integers(2, 5).flatmap(
+    lambda tasks: st.lists(
+        st.tuples(*[st.integers(0, tasks - 1)] * tasks), min_size=1, max_size=3
+    ).map(tuple)
+)
+
+
+def partition(weights: Any) -> list[set[frozenset[int]]]:
+    return [
+        {frozenset(t for t, w in enumerate(row) if w == weight) for weight in row}
+        for row in weights
+    ]
+
+
+@settings(max_examples=60)
+@given(weights_of, st.integers(1, 3), st.integers(0, 50))
+def test_permutations_keep_the_shape_and_share_otherwise(
+    weights: Any, count: int, seed: int
+) -> None:
+    found = permutations_of(weights, count, seed)
+    assert len(found) <= count
+    assert found == permutations_of(weights, count, seed)
+    assert is_trivial(weights) <= (not found)
+    partitions = [partition(w) for w in (weights, *found)]
+    assert all(a != b for n, a in enumerate(partitions) for b in partitions[:n])
+    for permuted in found:
+        columns = sorted(zip(*permuted, strict=True))
+        assert columns == sorted(zip(*weights, strict=True))  # the same columns, of other tasks
+
+
+def records(errors: dict[str, list[float]]) -> list[RunRecord]:
+    found = []
+    for kind, values in errors.items():
+        control = None if kind == "searched" else Control(kind, "learned")  # type: ignore[arg-type]
+        for seed, error in enumerate(values):
+            one = result(((0, 1),))
+            split = replace(one.test, per_task={"task0": error, "task1": error}, error_mean=error)
+            label = "learned" if control is None else control.label
+            found.append(
+                RunRecord(label, "s", "b", seed, Path(), 4, "done", replace(one, test=split),
+                          control=control)
+            )  # fmt: skip
+    return found
+
+
+LOW, HIGH = [1.0, 1.1, 1.2, 1.3, 1.4], [2.0, 2.1, 2.2, 2.3, 2.4]
+
+
+@pytest.mark.parametrize(
+    ("errors", "shown", "not_shown"),
+    [
+        (
+            {"searched": LOW, "retrained": LOW, "permuted": HIGH, "roaming": HIGH},
+            ["the assignment that was learned is better", "searching is better than roaming"],
+            ["Only the wandering"],
+        ),
+        (
+            {"searched": LOW, "retrained": HIGH, "permuted": HIGH, "roaming": LOW},
+            ["Only the wandering helps", "roaming is better than fixed", "Not shown: the assign"],
+            [],
+        ),
+        (
+            {"searched": LOW[:2], "retrained": HIGH[:2]},
+            ["Too few seeds: the smallest p that the tests can give is 0.17"],
+            ["Shown"],
+        ),
+        (
+            {"searched": LOW, "retrained": LOW, "permuted": LOW, "roaming": LOW},
+            ["Not shown"],
+            ["Shown at", "Only the wandering"],
+        ),
+    ],
+)
+def test_the_verdict_says_what_the_tests_show(
+    errors: dict[str, list[float]], shown: list[str], not_shown: list[str]
+) -> None:
+    (group,) = make_groups(records(errors))
+    analysis = analyse(group)
+    assert group.strategies == ("learned",)  # controls do not compete, nor count for Holm
+    (controls,) = analysis.controls
+    assert all(text in controls.verdict for text in shown), controls.verdict
+    assert not any(text in controls.verdict for text in not_shown), controls.verdict
+    assert [row.kind for row in controls.rows] == list(errors)
+
+
+def test_permutations_of_a_seed_count_once() -> None:
+    found = records({"searched": LOW, "permuted": HIGH})
+    second = [
+        replace(r, control=Control("permuted", "learned", 2))
+        for r in found
+        if r.control is not None
+    ]
+    (controls,) = analyse(make_groups([*found, *second])[0]).controls
+    permuted = controls.rows[1]
+    assert (permuted.runs, permuted.done) == (10, 10)
+    assert permuted.error is not None
+    assert permuted.error.n == 5
+
+
+def test_a_comparison_runs_its_controls_and_shows_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, out = tmp_path / "c.yaml", tmp_path / "out"
+    path.write_text(CONFIG.replace("full_sharing, ", "").replace(
+        ", {name: fixed_sharing, as: given, shared_first: 2}", ""))  # fmt: skip
+
+    def mtl(*arguments: object) -> int:
+        with pytest.raises(SystemExit) as caught:
+            main([str(argument) for argument in arguments])
+        return int(caught.value.code or 0)
+
+    assert mtl("compare", path, "--output", out) == 0
+    told = capsys.readouterr()
+    assert "controls of learned" in told.out
+    found = json.loads((out / "comparison.json").read_text())
+    assert [run.get("control", {}).get("kind") for run in found["runs"]] == [
+        None, "retrained", "permuted", "roaming",
+    ]  # fmt: skip
+    assert {run["state"] for run in found["runs"]} == {"done"}
+    rows = found["groups"][0]["controls"][0]["rows"]
+    assert [row["kind"] for row in rows] == ["searched", "retrained", "permuted", "roaming"]
+    assert "Assignment, search or wandering?" in (out / "report.html").read_text()
+    before = {p: p.stat().st_mtime_ns for p in out.glob("runs/*/result.json")}
+    assert mtl("compare", path, "--output", out) == 0
+    assert {p: p.stat().st_mtime_ns for p in out.glob("runs/*/result.json")} == before
+    assert mtl("report", out) == 0
+    assert "controls of learned" in capsys.readouterr().out
