@@ -88,12 +88,8 @@ def compare(
     tracked = track(make_grid(comparison), directory / RUNS)
     make_executor, workers = _executor(comparison, resources)
     if dry_run:
-<<<<<<< HEAD
-        out.print(grid_table(tracked, out.width))
-=======
         tracked += track(_controls(comparison, tracked, plugins), directory / RUNS)
-        out.print(grid_table(tracked))
->>>>>>> 4629fe6 (Controls, one key away: a comparison retrains, permutes and roams beside what was learned)
+        out.print(grid_table(tracked, out.width))
         out.print(_estimate_text(tracked, workers), markup=False, soft_wrap=True)
         return Outcome(tuple(tracked), (), None)
     try:

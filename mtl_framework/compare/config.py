@@ -11,7 +11,6 @@ iterations: 500                # and any other key of a run's config
 ```
 """
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -34,56 +33,9 @@ _LISTS = {"suite": "suites", "backbone": "backbones", "strategy": "strategies"}
 SHARED = tuple(key for key in RunConfig.model_fields if key not in {*_LISTS, "seed"})
 
 
-<<<<<<< HEAD
-MOST_SEEDS = 10_000
 MOST_CELLS = 100_000
 
 
-def _seed_list(value: Any) -> Any:
-    if isinstance(value, int) and not isinstance(value, bool):
-        if not 1 <= value <= MOST_SEEDS:
-            raise ValueError(f"should be from 1 to {MOST_SEEDS}, or a list of seeds")
-        return tuple(range(value))
-    return value
-
-
-def _distinct(seeds: tuple[int, ...]) -> tuple[int, ...]:
-    twice = sorted(seed for seed, count in Counter(seeds).items() if count > 1)
-    if twice:
-        raise ValueError(f"should name every seed once ({twice[0]} occurs twice)")
-    return seeds
-
-
-Seed = Annotated[int, Field(ge=0, lt=2**31)]
-
-
-class Settings(BaseModel):
-    """The keys that only a comparison has, beside what is compared."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    seeds: Annotated[
-        tuple[Seed, ...],
-        Field(min_length=1, max_length=MOST_SEEDS),
-        AfterValidator(_distinct),
-        BeforeValidator(_seed_list),
-    ] = Field(default=(0, 1, 2), description="a number n for 0 to n - 1, or a list")
-    baseline: str | None = Field(
-        default=None,
-        description="strategy that Delta m is measured against; default: the one whose tasks turn "
-        "out to share nothing",
-    )
-    significance: float = Field(
-        default=0.05, gt=0, lt=1, description="level of the tests, after Holm's correction"
-    )
-    select: Literal["last", "best"] = Field(
-        default="last",
-        description="networks that count: after the last step, or those that validation prefers",
-    )
-
-
-=======
->>>>>>> 4629fe6 (Controls, one key away: a comparison retrains, permutes and roams beside what was learned)
 @dataclass(frozen=True)
 class Choice:
     """One entry of the lists: a plugin's name and options, and what to call it here."""

@@ -1,22 +1,25 @@
 """The keys of a comparison's file that are not about what is compared."""
 
+from collections import Counter
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from ..runs.records import ControlKind
 
+MOST_SEEDS = 10_000
+
 
 def _seed_list(value: Any) -> Any:
     if isinstance(value, int) and not isinstance(value, bool):
-        if value < 1:
-            raise ValueError("should be at least 1, or a list of seeds")
+        if not 1 <= value <= MOST_SEEDS:
+            raise ValueError(f"should be from 1 to {MOST_SEEDS}, or a list of seeds")
         return tuple(range(value))
     return value
 
 
 def _distinct(seeds: tuple[int, ...]) -> tuple[int, ...]:
-    twice = sorted({seed for seed in seeds if seeds.count(seed) > 1})
+    twice = sorted(seed for seed, count in Counter(seeds).items() if count > 1)
     if twice:
         raise ValueError(f"should name every seed once ({twice[0]} occurs twice)")
     return seeds
@@ -32,7 +35,7 @@ class Settings(BaseModel):
 
     seeds: Annotated[
         tuple[Seed, ...],
-        Field(min_length=1),
+        Field(min_length=1, max_length=MOST_SEEDS),
         AfterValidator(_distinct),
         BeforeValidator(_seed_list),
     ] = Field(default=(0, 1, 2), description="a number n for 0 to n - 1, or a list")
