@@ -15,4 +15,5 @@ def mtl_backbones() -> dict[str, str]:
         "lstm_language_model": "mtl_backbones.language_model:LstmLanguageModel",
         "deepbind": "mtl_backbones.deepbind:DeepBind",
         "linear": "mtl_backbones.linear:Linear",
+        "two_features": "mtl_backbones.two_features:TwoFeatures",
     }

@@ -81,7 +81,8 @@ def permutations_of(weights: Matrix, count: int, seed: int) -> list[Matrix]:
         seed: of the draws.
     """
     generator = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(7,)))
-    given, seen, found = np.array(weights), {_groups(weights)}, []
+    given, seen = np.array(weights), {_groups(weights)}
+    found: list[Matrix] = []
     for _ in range(_TRIES):
         if len(found) == count:
             break

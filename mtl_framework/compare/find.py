@@ -129,7 +129,9 @@ def _loose_records(directories: Sequence[Path]) -> tuple[list[RunRecord], list[s
         state = inspect(folder, config)
         records.append(
             RunRecord(
-                **label,
+                strategy=label["strategy"],
+                suite=label["suite"],
+                backbone=label["backbone"],
                 seed=config.seed,
                 directory=folder,
                 iterations=config.iterations,

@@ -21,7 +21,7 @@ def print_analyses(analyses: Sequence[Analysis], console: Console) -> None:
             console.print(f"note: {note}", markup=False, soft_wrap=True)
         for controls in analysis.controls:
             console.print()
-            console.print(controls_table(analysis, controls))
+            console.print(controls_table(analysis, controls, console.width))
             console.print(controls.verdict, markup=False, soft_wrap=True)
         console.print()
 
@@ -60,22 +60,21 @@ def analysis_table(analysis: Analysis, width: int) -> RenderableType:
     )  # fmt: skip
 
 
-def controls_table(analysis: Analysis, controls: Controls) -> Table:
-    """The runs that learned an assignment, and their controls."""
-    table = Table(
-        title=f"controls of {controls.strategy}", box=None, pad_edge=False, header_style="bold",
-        title_justify="left",
-    )  # fmt: skip
-    table.add_column("runs are")
-    for name in ("runs", analysis.group.unit, "compared with", "p, Holm"):
-        table.add_column(name, justify="right", no_wrap=True)
+def controls_table(analysis: Analysis, controls: Controls, width: int) -> RenderableType:
+    """The runs that learned an assignment, and their controls, no wider than ``width``."""
+    columns = [
+        Column("runs are"),
+        Column("runs", right=True, importance=2),
+        Column(analysis.group.unit, right=True),
+        Column("p (Holm) that the error is not smaller than", importance=1, prose=True),
+    ]
+    rows = []
     for row in controls.rows:
-        asked = [q for q in controls.questions if q.better == row.kind]
         runs = str(row.runs) if row.done == row.runs else f"{row.done}/{row.runs}"
-        others = "\n".join(f"< {q.other}" for q in asked) or "–"
-        p_values = "\n".join(f"{q.p_holm:.3g}" for q in asked) or "–"
-        table.add_row(row.kind, runs, with_sd(row.error), others, p_values)
-    return table
+        asked = [f"{q.other}: {q.p_holm:.3g}" for q in controls.questions if q.better == row.kind]
+        rows.append([row.kind, runs, with_sd(row.error), ", ".join(asked) or "–"])
+    title = Text(f"controls of {controls.strategy}")
+    return fitted_table(columns, rows, width, title=title, title_justify="left")
 
 
 def with_sd(found: Spread | None, digits: int = 2, signed: bool = False) -> str:

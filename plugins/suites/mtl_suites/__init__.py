@@ -20,5 +20,6 @@ def mtl_suites() -> dict[str, str]:
         "omniglot": "mtl_suites.omniglot:omniglot",
         "table": "mtl_suites.table:table",
         "three_modalities": "mtl_suites.three_modalities:three_modalities",
+        "two_groups": "mtl_suites.two_groups:two_groups",
         "wikitext2": "mtl_suites.wikitext:wikitext2",
     }
