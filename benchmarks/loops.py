@@ -24,7 +24,7 @@ class Loops(nn.Module):
             [[m.get_submodule(place.names[0]) for place in places] for m in self.models]
             for places in backbone.places
         ]
-        self.skeleton = [self.models[0]]  # in a list: its parts change from pass to pass
+        self.shell = [self.models[0]]  # in a list: its parts change from pass to pass
         for model in self.models:
             model.set_submodule(backbone.classifier, nn.Identity())
         self.heads = nn.ModuleList(
@@ -33,7 +33,7 @@ class Loops(nn.Module):
 
     def loss(self, batch: Batch, column: Sequence[int], task: int) -> Tensor:
         """Mean loss of one task's examples on one path."""
-        model = self.skeleton[0]
+        model = self.shell[0]
         for places, parts, weight in zip(self.backbone.places, self.parts, column, strict=True):
             for place, module in zip(places, parts[weight], strict=True):
                 for name in place.names:

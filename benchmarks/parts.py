@@ -21,8 +21,8 @@ from common import (
 from torch import Tensor, nn
 
 from mtl_framework.networks.task_networks import TaskNetworks
-from mtl_framework.routing.path_norm import path_batch_norm
-from mtl_framework.routing.pooled_norm import Pooling, pooled_path_norm
+from mtl_framework.routing.cpu.path_norm import path_batch_norm
+from mtl_framework.routing.cpu.pooled_norm import Pooling, pooled_path_norm
 
 Call = Callable[[], object]
 _GROUPED = ((3, 16, 32, 32, 28), (3, 16, 64, 64, 14), (20, 16, 64, 64, 8), (20, 16, 256, 256, 2))

@@ -111,7 +111,7 @@ def published_loops(number: int, threads: int) -> Iterator[Connection]:
 
 def dense_rows(network: TaskNetworks, batch: Batch, assignments: Tensor) -> tuple[int, float]:
     """Rows of the widest level, and rows of all levels over those of one-path-each."""
-    (_, plan), *_ = network.plan(batch, assignments).chunks
+    (_, plan), *_ = network.plan(batch, assignments).micro_batches
     counts = [plan.num_groups(level) for level in range(plan.num_units + 1)]
     return counts[-1] * plan.examples, sum(counts) / (len(counts) * assignments[:, 0].numel())
 

@@ -1,4 +1,4 @@
-"""Backbone: a model cut into a skeleton, ordered units and a place for heads."""
+"""Backbone: a model, where it is cut into units, and a place for heads."""
 
 from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from ..routing.banks import WeightBank
-from ..routing.context import RoutingContext
+from ..routing.forward_pass import ForwardPass
 from ..routing.heads import HeadBank, resized
-from ..routing.plan import RoutePlan
+from ..routing.plan import PlanOptions, RoutePlan
 from ..routing.statistics_schedule import StepOrder
 from ..support.errors import MtlError
 from .backbone import Backbone
@@ -57,7 +57,7 @@ def check_rows(model: nn.Module, name: str, inputs: Tensor) -> None:
 
 
 @contextmanager
-def _rewritten(backbone: Backbone, model: nn.Module, context: RoutingContext) -> Iterator[None]:
+def _rewritten(backbone: Backbone, model: nn.Module, forward_pass: ForwardPass) -> Iterator[None]:
     """The model with two-weight banks whose weights are one and the same module, without heads."""
     before: list[tuple[str, nn.Module]] = []
 
@@ -69,13 +69,15 @@ def _rewritten(backbone: Backbone, model: nn.Module, context: RoutingContext) ->
         for number, places in enumerate(backbone.places):
             for place in places:
                 module = model.get_submodule(place.names[0])
-                bank = WeightBank([module, module], number, backbone.ports[place.names[0]], context)
+                bank = WeightBank(
+                    [module, module], number, backbone.ports[place.names[0]], forward_pass
+                )
                 bank.train(model.training)
                 for name in place.names:
                     replace(name, bank)
         for name in backbone.class_layers:
             layer = model.get_submodule(name)
-            heads = HeadBank([layer, _widened(layer)], context)
+            heads = HeadBank([layer, _widened(layer)], forward_pass)
             replace(name, heads if backbone.heads_inside else nn.Identity())
         yield
     finally:
@@ -134,22 +136,17 @@ def find_plan(backbone: Backbone, model: nn.Module, inputs: Tensor) -> Backbone:
         for unit in range(units):
             assignments[unit + 1, unit] = 1
         for branching in (True, False):
-            context = RoutingContext()
+            forward_pass = ForwardPass()
             plan = RoutePlan(
                 StepOrder(assignments, "shared"),
                 range(units + 1),
                 range(tasks),
                 len(inputs),
-                branching=branching,
-                common_input=True,
-                merge_tasks=True,
-                merge_samples=True,
-                group_major=False,
-                device=inputs.device,
+                PlanOptions(inputs.device, branching=branching, common_input=True),
             )
             start = inputs.repeat_interleave(plan.num_groups(0), 0)
             try:
-                with _rewritten(backbone, model, context), context.running(plan, False):
+                with _rewritten(backbone, model, forward_pass), forward_pass.running(plan, False):
                     found = model(start)
             except Exception as error:
                 reason = " ".join(str(error).split())

@@ -88,7 +88,7 @@ class _Place(nn.Module):
         super().__init__()
         self.columns = nn.ModuleList(columns)
         self.mixer = mixer
-        self._factors = ports[0].inputs, ports[0].outputs
+        self._per_example = ports[0].inputs, ports[0].outputs
         self._begins, self._kept = begins, kept
 
     def __getattr__(self, name: str) -> Any:
@@ -102,18 +102,18 @@ class _Place(nn.Module):
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Every column on its own rows, then the mixer."""
         leaves, spec = pytree.tree_flatten((args, kwargs))
-        reads, writes = self._factors
+        reads, writes = self._per_example
         results = []
         for number, column in enumerate(self.columns):
             own = [
-                leaf if factor is None or self._begins else self._part(leaf, number)
-                for leaf, factor in zip(leaves, reads, strict=True)
+                leaf if per_example is None or self._begins else self._part(leaf, number)
+                for leaf, per_example in zip(leaves, reads, strict=True)
             ]
             own_args, own_kwargs = pytree.tree_unflatten(own, spec)
             results.append(pytree.tree_flatten(column(*own_args, **own_kwargs)))
         merged = [
-            parts[0] if factor is None else self._merged(parts)
-            for factor, *parts in zip(writes, *(leaves for leaves, _ in results), strict=True)
+            parts[0] if per_example is None else self._merged(parts)
+            for per_example, *parts in zip(writes, *(leaves for leaves, _ in results), strict=True)
         ]
         return pytree.tree_unflatten(merged, results[0][1])
 

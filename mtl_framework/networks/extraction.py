@@ -12,13 +12,13 @@ from ..support.errors import MtlError
 
 
 def extract_plain(
-    backbone: Backbone, skeleton: nn.Module, head: nn.Module, weights: Sequence[int], task: int
+    backbone: Backbone, rewritten: nn.Module, head: nn.Module, weights: Sequence[int], task: int
 ) -> nn.Module:
     """A fresh plain model that holds a task's weights, on the CPU, in evaluation mode.
 
     Args:
         backbone: makes the model.
-        skeleton: the rewritten one.
+        rewritten: the rewritten one.
         head: the task's linear head, or its copies of the class layers.
         weights: the task's weight of every unit.
         task: position of the task, which selects its own running averages where it has some.
@@ -27,7 +27,7 @@ def extract_plain(
     outputs = next(layers[0].parameters()).shape[0]
     with torch.random.fork_rng(devices=[]):
         model = backbone.recipe.create(outputs, pretrained=False)
-    state = dict(_plain_state(skeleton, weights, task))
+    state = dict(_plain_state(rewritten, weights, task))
     wanted = model.state_dict()
     for name, layer in zip(backbone.class_layers, layers, strict=True):
         for key, value in layer.state_dict().items():
@@ -43,7 +43,7 @@ def extract_plain(
 @torch.no_grad()
 def insert_plain(
     backbone: Backbone,
-    skeleton: nn.Module,
+    rewritten: nn.Module,
     head: nn.Module | None,
     weights: Sequence[int],
     state: Mapping[str, Tensor],
@@ -57,7 +57,7 @@ def insert_plain(
 
     Args:
         backbone: of both.
-        skeleton: the rewritten model.
+        rewritten: the rewritten model.
         head: gets the state's class layers; ``None``: they are left out.
         weights: of every unit, which the path consists of.
         state: names and tensors of the plain model.
@@ -73,7 +73,7 @@ def insert_plain(
     targets = [
         (name, target)
         for t in range(num_tasks)
-        for name, target in _plain_state(skeleton, weights, t)
+        for name, target in _plain_state(rewritten, weights, t)
         if t == task or name.startswith(banked)
     ]
     layers = list(head) if isinstance(head, nn.ModuleList) else [head] if head is not None else []

@@ -22,6 +22,17 @@ def image_format(model: nn.Module, group_major: bool) -> torch.memory_format:
     return torch.channels_last
 
 
+def set_format(network: nn.Module, lying: torch.memory_format) -> None:
+    """Let the weights of convolutions lie in memory as images do.
+
+    Nothing else sets it: fused optimisers walk through the memory of weights and moments, so these
+    should stay alike from when the networks are built and moved.
+    """
+    for parameter in network.parameters():
+        if parameter.ndim == 4:
+            parameter.data = parameter.data.contiguous(memory_format=lying)
+
+
 def _overruns_channels_last(module: nn.Module) -> bool:
     return (
         isinstance(module, nn.Conv2d)

@@ -1,4 +1,4 @@
-"""What a step will do: its sequential order, its chunks and their plans, worked out once each."""
+"""What a step will do: its sequential order, its micro-batches and their plans, each once."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -10,8 +10,9 @@ import torch
 from ..backbones.activations import measure_activations
 from ..backbones.backbone import Backbone
 from ..data.batches import Batch
-from ..routing.micro_batches import Chunk, plan_chunks
-from ..routing.plan import RoutePlan
+from ..routing import cpu
+from ..routing.micro_batches import MicroBatch, plan_micro_batches
+from ..routing.plan import PlanOptions, RoutePlan
 from ..routing.statistics_schedule import Ints, StepOrder
 from ..support.errors import MtlError
 
@@ -25,7 +26,7 @@ class StepPlan:
     """A step with some assignments: its order and the passes that it consists of."""
 
     order: StepOrder
-    chunks: tuple[tuple[Chunk, RoutePlan], ...]
+    micro_batches: tuple[tuple[MicroBatch, RoutePlan], ...]
 
 
 class Planner:
@@ -37,7 +38,7 @@ class Planner:
         num_tasks: T.
         branching: whether rows split unit by unit.
         group_major: order of the rows; ``None``: group-major on the CPU only.
-        mixed: units behind which columns are mixed, see :class:`RoutePlan`.
+        mixed: units behind which columns are mixed, see :class:`PlanOptions`.
     """
 
     def __init__(
@@ -104,10 +105,10 @@ class Planner:
         key = ("predict", *tasks, rows, training, device, assignments.shape, assignments.tobytes())
         if key not in self._kept:
             order = StepOrder(assignments, self.backbone.normalization)
-            chunk = Chunk(tuple(range(len(assignments))), tuple(tasks))
-            plan = self._route(order, chunk, rows, len(tasks) > 1, training, device)
-            self._keep(key, StepPlan(order, ((chunk, plan),)))
-        return self._kept[key].chunks[0][1]
+            micro_batch = MicroBatch(tuple(range(len(assignments))), tuple(tasks))
+            plan = self._route(order, micro_batch, rows, len(tasks) > 1, training, device)
+            self._keep(key, StepPlan(order, ((micro_batch, plan),)))
+        return self._kept[key].micro_batches[0][1]
 
     def _keep(self, key: tuple[object, ...], plan: StepPlan) -> StepPlan:
         if len(self._kept) >= _KEPT_PLANS:
@@ -131,18 +132,20 @@ class Planner:
         bytes_per_row = None if memory_budget is None else self._activation_bytes
         budget = None if memory_budget is None else int(memory_budget * 2**20 * _PLANNED)
 
-        def route(chunk: Chunk) -> RoutePlan:
-            return self._route(order, chunk, sizes[chunk.tasks[0]], common_input, training, device)
+        def route(micro_batch: MicroBatch) -> RoutePlan:
+            return self._route(
+                order, micro_batch, sizes[micro_batch.tasks[0]], common_input, training, device
+            )
 
-        def cost(chunk: Chunk) -> int:
+        def cost(micro_batch: MicroBatch) -> int:
             assert bytes_per_row is not None
-            plan = route(chunk)
+            plan = route(micro_batch)
             levels = (plan.num_groups(level) for level in range(plan.num_units + 1))
             return plan.examples * sum(
                 n * size for n, size in zip(levels, bytes_per_row, strict=True)
             )
 
-        chunks = plan_chunks(
+        micro_batches = plan_micro_batches(
             order.num_samples,
             {task: sizes[task] for task in present},
             budget,
@@ -151,23 +154,22 @@ class Planner:
             whole_tasks=common_input,
             split_samples=not self.mixed,
         )
-        return StepPlan(order, tuple((chunk, route(chunk)) for chunk in chunks))
+        return StepPlan(
+            order, tuple((micro_batch, route(micro_batch)) for micro_batch in micro_batches)
+        )
 
     def _route(
         self,
         order: StepOrder,
-        chunk: Chunk,
+        micro_batch: MicroBatch,
         examples: int,
         common_input: bool,
         training: bool,
         device: torch.device,
     ) -> RoutePlan:
         mode = self.backbone.normalization
-        return RoutePlan(
-            order,
-            chunk.samples,
-            chunk.tasks,
-            examples,
+        options = PlanOptions(
+            device,
             branching=self.branching,
             common_input=common_input,
             # with own running averages a task, tasks see different layers in evaluation
@@ -175,13 +177,13 @@ class Planner:
             # a pooled statistic belongs to one sample; mixed columns have a common beginning
             merge_samples=bool(self.mixed) or not (training and mode == "pooled"),
             group_major=self.is_group_major(device),
-            device=device,
             mixed=self.mixed,
         )
+        return RoutePlan(order, micro_batch.samples, micro_batch.tasks, examples, options)
 
     def is_group_major(self, device: torch.device) -> bool:
         """The order of rows on a device."""
-        return device.type == "cpu" if self.group_major is None else self.group_major
+        return cpu.suits(device) if self.group_major is None else self.group_major
 
     def _check(self, batch: Batch, assignments: Ints, training: bool) -> None:
         units, tasks = len(self.weights_per_unit), self.num_tasks

@@ -1,7 +1,6 @@
 """TaskNetworks: one backbone, banks of weights, a head for every task."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -11,30 +10,32 @@ from torch import Tensor, nn
 from ..backbones.backbone import Backbone
 from ..data.batches import Batch
 from ..data.tasks import Task
-from ..routing.commit import commit_statistics
-from ..routing.context import RoutingContext
-from ..routing.layout import RowLayout, stack_groups
-from ..routing.micro_batches import Chunk
-from ..routing.norms import RoutedBatchNorm
-from ..routing.plan import RouteError, RoutePlan
-from ..support.errors import MtlError
+from ..routing.banks import WeightBank
+from ..routing.forward_pass import ForwardPass
+from ..routing.layout import stack_groups
+from ..routing.micro_batches import MicroBatch
+from ..routing.plan import RoutePlan
 from .alike import AlikeTasks
 from .extraction import extract_plain, insert_plain
-from .memory_format import image_format
-from .model import Sharing
-from .parts import NetworkParts
+from .memory_format import set_format
+from .model import MultiTaskModel, ParameterCounts, Sharing
+from .parts import NetworkParts, draw_weights
 from .planning import Planner, StepPlan
-from .rewriting import put_heads, put_mixers, rewrite
+from .rewriting import one_each, put_heads, put_mixers, rename_older_keys, rewrite
+from .running import ModelRunner, assembled, part_losses
 
 Assignments = Int[Tensor, "samples units tasks"]
 
 
-class TaskNetworks(NetworkParts):
+class TaskNetworks(MultiTaskModel):
     """Per-task networks over banks of weights.
 
     Every place of a unit is replaced by a :class:`WeightBank`; the backbone's own ``forward``
     stays as it is. One pass serves all tasks under all sampled assignments: columns (sample, task)
     that agree on their first units share the rows up to there.
+
+    It has more than a dozen public methods, as it is what strategies of any kind hold in their
+    hands: running, prediction, parts and extraction are each in a file of their own behind it.
 
     Args:
         backbone: what is shared and where.
@@ -49,6 +50,11 @@ class TaskNetworks(NetworkParts):
             ...) to the same shape. Inputs are those of every task, or a single one where it is
             common; the columns of an input are all (sample, task) pairs that read it, sample by
             sample. Needs a backbone whose rows may branch, and units that return one tensor.
+
+    Attributes:
+        model: the backbone's model with banks in the places of its units.
+        heads: one a task.
+        assignment: (units, tasks), the weights in use.
 
     Raises:
         MtlError: if a number of weights is below one or there is not one for each unit; if the
@@ -68,29 +74,20 @@ class TaskNetworks(NetworkParts):
         mixers: Mapping[int, nn.Module] | None = None,
     ) -> None:
         super().__init__(tasks)
-        units = len(backbone.units)
-        if isinstance(weights_per_unit, int):
-            weights_per_unit = [weights_per_unit] * units
-        if len(weights_per_unit) != units:
-            raise MtlError(
-                f"weights_per_unit has {len(weights_per_unit)} entries, backbone "
-                f"{backbone.name!r} has {units} units"
-            )
-        if min(weights_per_unit) < 1:
-            raise MtlError(f"weights_per_unit should be at least 1, found {min(weights_per_unit)}")
         self.backbone = backbone
-        self.weights_per_unit = tuple(weights_per_unit)
+        self.weights_per_unit = one_each(backbone, weights_per_unit)
         self.branching = backbone.branching if branching is None else branching
-        self._context = RoutingContext()
+        forward_pass = ForwardPass()
         self.mixers = nn.ModuleDict({str(unit): mixer for unit, mixer in (mixers or {}).items()})
-        self.skeleton, self._banks = rewrite(
-            backbone, self.weights_per_unit, self._context, len(self.tasks), checkpoint
+        self.model, banks = rewrite(
+            backbone, self.weights_per_unit, forward_pass, len(self.tasks), checkpoint
         )
-        self._formats = {major: image_format(self.skeleton, major) for major in (False, True)}
         widths = [task.objective.num_outputs for task in self.tasks]
-        self.heads = put_heads(backbone, self.skeleton, self._context, widths)
+        self.heads = put_heads(backbone, self.model, forward_pass, widths)
         self.assignment: Tensor
-        self.register_buffer("assignment", torch.zeros(units, len(self.tasks), dtype=torch.int64))
+        self.register_buffer(
+            "assignment", torch.zeros(len(backbone.units), len(self.tasks), dtype=torch.int64)
+        )
         self.planner = Planner(
             backbone,
             self.weights_per_unit,
@@ -99,18 +96,12 @@ class TaskNetworks(NetworkParts):
             group_major,
             [int(unit) for unit in self.mixers],
         )
-        if self.mixers and not self.branching:
-            raise MtlError(
-                f"backbone {backbone.name!r} reads tensors of a unit again behind a later one, so "
-                "the columns of its units cannot be mixed"
-            )
-        put_mixers(backbone, self._banks, self.mixers)
-        # a tuple: they are parts of the model already
-        self._norms = tuple(m for m in self.skeleton.modules() if isinstance(m, RoutedBatchNorm))
+        put_mixers(backbone, banks, self.mixers, self.branching)
+        self._parts = NetworkParts(backbone, self.weights_per_unit, self.model, banks)
+        self.register_load_state_dict_pre_hook(rename_older_keys)  # type: ignore[no-untyped-call]
+        self._runner = ModelRunner(self.model, backbone, forward_pass, widths)
         self._alike = AlikeTasks()
-        self._set_memory_format()
-
-    # -- running -------------------------------------------------------------------------------
+        set_format(self, self._runner.format(self.planner.is_group_major(self.assignment.device)))
 
     def losses(self, batch: Batch, assignments: Assignments) -> Float[Tensor, "samples tasks"]:
         """Mean loss of every task's examples under every sampled assignment, differentiable.
@@ -125,9 +116,9 @@ class TaskNetworks(NetworkParts):
             MtlError: if batch or assignments do not fit the networks.
         """
         step = self.plan(batch, assignments)
-        with self._committed_statistics():
-            columns = [self._run(batch, chunk, plan) for chunk, plan in step.chunks]
-        return self._assemble(step, columns)
+        with self._runner.committing(self.training):
+            parts = [self._run(batch, part, plan) for part, plan in step.micro_batches]
+        return assembled(step, parts, self.assignment.device)
 
     def accumulate_gradients(
         self,
@@ -150,18 +141,18 @@ class TaskNetworks(NetworkParts):
         """
         step = self.plan(batch, assignments)
         samples, tasks = step.order.num_samples, step.order.num_tasks
-        columns: list[Tensor] = []
-        with self._committed_statistics(), self.averaged_gradients():
-            for chunk, plan in step.chunks:
-                losses = self._run(batch, chunk, plan)
+        parts: list[Tensor] = []
+        with self._runner.committing(self.training), self.averaged_gradients():
+            for part, plan in step.micro_batches:
+                losses = self._run(batch, part, plan)
                 if weights is None:
                     total = losses.sum() / (samples * tasks)
                 else:
-                    part = weights.to(losses)[torch.tensor(chunk.samples)[:, None], chunk.tasks]
-                    total = (part * losses).sum()
+                    own = weights.to(losses)[torch.tensor(part.samples)[:, None], part.tasks]
+                    total = (own * losses).sum()
                 torch.autograd.backward(total)
-                columns.append(losses.detach())
-        return self.averaged_losses(batch, self._assemble(step, columns))
+                parts.append(losses.detach())
+        return self.averaged_losses(batch, assembled(step, parts, self.assignment.device))
 
     def predict(
         self, task: int, inputs: Shaped[Tensor, "rows *dims"]
@@ -179,7 +170,7 @@ class TaskNetworks(NetworkParts):
         if self.backbone.heads_inside or self.mixers or self.training:
             return super().predict_all(inputs)
         outputs: dict[int, Tensor] = {}
-        for tasks in self._alike.groups(self.skeleton, self.assignment):
+        for tasks in self._alike.groups(self.model, self.assignment):
             features = self.features(tasks[0], inputs)
             outputs |= {task: self.scores(task, features) for task in tasks}
         return [outputs[task] for task in range(len(self.tasks))]
@@ -213,8 +204,8 @@ class TaskNetworks(NetworkParts):
         plan = self.planner.prediction(tasks, weights, len(inputs), self.training, inputs.device)
         rows = stack_groups([inputs] * plan.num_groups(0), plan.group_major)
         position = tuple(tasks).index(task)
-        found = self._features(rows, plan, gather_statistics=False)[position]
-        return found.index_select(1, plan.outputs[position][1])
+        by_task = self._runner.features(rows, plan, False, self.autocast(rows.device))
+        return by_task[position].index_select(1, plan.outputs[position][1])
 
     def scores(
         self, task: int, features: Float[Tensor, "rows *features"]
@@ -249,86 +240,64 @@ class TaskNetworks(NetworkParts):
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "TaskNetworks":
         """What ``to``, ``cuda`` and ``double`` go through."""
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
-        self._set_memory_format()
+        set_format(self, self._runner.format(self.planner.is_group_major(self.assignment.device)))
         return self
-
-    @torch.no_grad()
-    def _set_memory_format(self) -> None:
-        """Let convolutions lie in memory as rows do, see ``group_major``; nothing else sets it."""
-        major = self.planner.is_group_major(self.assignment.device)
-        for tensor in self.parameters():
-            if tensor.ndim == 4:
-                tensor.data = tensor.data.contiguous(memory_format=self._formats[major])
 
     def plan(self, batch: Batch, assignments: Assignments) -> StepPlan:
         """What a step with this batch and these assignments will do in the present mode."""
         weights = assignments.detach().cpu().numpy().astype(np.int64, copy=False)
         return self.planner.step(batch, weights, self.training, self.memory_budget)
 
-    @contextmanager
-    def _committed_statistics(self) -> Iterator[None]:
-        """What norms gather inside moves their running averages afterwards, unless it fails."""
-        try:
-            yield
-        except BaseException:
-            for norm in self._norms:
-                norm.forget_gathered()
-            raise
-        if self.training:
-            commit_statistics(self._norms)
-
-    def _run(self, batch: Batch, chunk: Chunk, plan: RoutePlan) -> Tensor:
-        """Losses (samples, tasks) of a chunk."""
-        roots = [batch.inputs[chunk.tasks[position]] for position in plan.root_tasks]
+    def _run(self, batch: Batch, micro_batch: MicroBatch, plan: RoutePlan) -> Tensor:
+        """Losses (samples, tasks) of a micro-batch."""
+        roots = [batch.inputs[micro_batch.tasks[position]] for position in plan.root_tasks]
         rows = stack_groups(roots, plan.group_major)
-        found = self._features(rows, plan, gather_statistics=self.training)
-        losses = []
-        for task, features, (groups, which) in zip(chunk.tasks, found, plan.outputs, strict=True):
-            features, targets = batch.select(task).of(features, batch.targets[task])
-            if not len(features):  # others read this task's columns
-                losses.append(features.new_zeros(len(which)))
-                continue
-            targets = targets.repeat_interleave(len(groups), 0)
-            each = self.row_losses(task, features.flatten(0, 1), targets)
-            losses.append(each.view(len(features), len(groups)).mean(0)[which])
-        return torch.stack(losses, 1)
+        by_task = self._runner.features(rows, plan, self.training, self.autocast(rows.device))
+        return part_losses(batch, micro_batch, plan, by_task, self.row_losses)
 
-    def _features(self, rows: Tensor, plan: RoutePlan, gather_statistics: bool) -> list[Tensor]:
-        """What heads read (B, groups, ...), for every task of a plan and the task's own groups."""
-        if rows.ndim == 4:
-            rows = rows.contiguous(memory_format=self._formats[plan.group_major])
-        with self._context.running(plan, gather_statistics), self.autocast(rows.device):
-            found: Tensor = self.skeleton(rows)
-        inside = self.backbone.heads_inside
-        widths = [self.tasks[task].objective.num_outputs for task in plan.tasks]
-        counts = [len(groups) for groups, _ in plan.outputs]
-        groups = sum(counts) if inside else plan.num_groups(plan.num_units)
-        width = max(task.objective.num_outputs for task in self.tasks)
-        expected = plan.examples * groups, width if inside else self.backbone.num_features
-        if found.shape != expected:
-            raise RouteError(
-                f"backbone {self.backbone.name!r} returned {tuple(found.shape)}, "
-                f"expected {expected}"
-            )
-        by_group = RowLayout(plan.examples, groups, plan.group_major).split_first(found).squeeze(2)
-        if inside:
-            parts = torch.split(by_group, counts, 1)
-            return [part[..., :width] for part, width in zip(parts, widths, strict=True)]
-        return [by_group.index_select(1, own) for own, _ in plan.outputs]
+    # -- parts ---------------------------------------------------------------------------------
 
-    def _assemble(self, step: StepPlan, columns: Sequence[Tensor]) -> Tensor:
-        """Losses (samples, tasks) of all parts; 0 for tasks that had no labelled example."""
-        samples, tasks = step.order.num_samples, step.order.num_tasks
-        if len(columns) == 1 and columns[0].shape[1] == tasks:
-            return columns[0]
-        if not columns:
-            return torch.zeros(samples, tasks, device=self.assignment.device)
-        losses = columns[0].new_zeros(samples, tasks)
-        for (chunk, _), part in zip(step.chunks, columns, strict=True):
-            rows = torch.tensor(chunk.samples, device=losses.device)
-            tasks_here = torch.tensor(chunk.tasks, device=losses.device)
-            losses = losses.index_put((rows[:, None], tasks_here[None]), part)
-        return losses
+    def head(self, task: int) -> nn.Module:
+        """The head that a task predicts and is extracted with; a subclass may choose another."""
+        return self.heads[task]
+
+    def banks(self) -> Iterator[WeightBank]:
+        """All banks, unit by unit, places in execution order."""
+        for banks in self._parts.banks:
+            yield from banks
+
+    def bank_parameters(self, unit: int, weight: int) -> list[nn.Parameter]:
+        """Parameters of one weight of a unit, over all its places."""
+        return self._parts.of_bank(unit, weight)
+
+    def head_parameters(self, task: int) -> list[nn.Parameter]:
+        """Parameters of a task's head."""
+        return list(self.heads[task].parameters())
+
+    def shared_parameters(self) -> list[nn.Parameter]:
+        """Parameters that every task uses: those outside banks and heads."""
+        return self._parts.shared()
+
+    def scale_gradients_by_usage(self, users: Float[Tensor, "units weights"]) -> None:
+        """Divide gradients of the mean loss by users instead of by the number of tasks.
+
+        What the published code of learned weight sharing does (the paper's equation 13 does not): a
+        weight's gradient is multiplied by T / users, a head's, which has one user, by T.
+
+        Args:
+            users: expected number of tasks that use each weight; 0 leaves its gradient alone.
+        """
+        self._parts.scale_gradients(users, list(self.heads))
+
+    def initialize(self, scheme: str) -> None:
+        """Draw the weights of convolutions and linear layers anew, see :func:`draw_weights`."""
+        draw_weights(self, scheme, self.backbone)
+
+    def parameter_counts(self) -> ParameterCounts:
+        """All parameters, and those reachable under :attr:`assignment`."""
+        trained = sum(p.numel() for p in self.parameters())
+        heads = [self.head(task) for task in range(len(self.tasks))]
+        return self._parts.count(trained, self.assignment, heads)
 
     # -- results -------------------------------------------------------------------------------
 
@@ -341,7 +310,7 @@ class TaskNetworks(NetworkParts):
 
     def extract_path(self, task: int, weights: Sequence[int]) -> nn.Module:
         """Like :meth:`extract`, with any weights, one a unit."""
-        return extract_plain(self.backbone, self.skeleton, self.head(task), weights, task)
+        return extract_plain(self.backbone, self.model, self.head(task), weights, task)
 
     def load_path(
         self, task: int, weights: Sequence[int], state: Mapping[str, Tensor], head: bool = True
@@ -363,7 +332,7 @@ class TaskNetworks(NetworkParts):
         """
         insert_plain(
             self.backbone,
-            self.skeleton,
+            self.model,
             self.head(task) if head else None,
             weights,
             state,

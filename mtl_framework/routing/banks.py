@@ -9,7 +9,7 @@ import torch.utils.checkpoint
 from torch import nn
 from torch.utils import _pytree as pytree
 
-from .context import RoutingContext
+from .forward_pass import ForwardPass
 from .layout import RowLayout, merge_groups, mix_groups, split_groups
 from .plan import Call, RouteError, RoutePlan
 
@@ -33,8 +33,9 @@ def plain_attribute(module: nn.Module, name: str) -> Any:
 class Ports:
     """Which leaves of a call's arguments and outputs carry rows, as measured by a probe.
 
-    One entry a leaf, in the order of ``torch.utils._pytree``: the factor n of a tensor whose
-    first dimension is n times the number of rows, or ``None`` for a leaf without rows. ``shapes``
+    One entry a leaf, in the order of ``torch.utils._pytree``: the rows per example of a
+    tensor, n where its first dimension is n times the number of (example, path) pairs, or ``None``
+    for a leaf without rows. ``shapes``
     are those of the outputs without that dimension.
     """
 
@@ -53,7 +54,7 @@ class WeightBank(nn.Module):
         copies: the weights, all of one architecture.
         unit: number of the unit that the place belongs to.
         ports: what the probe saw at each call of the place within one pass.
-        context: the pass that the bank takes part in.
+        forward_pass: the pass that the bank takes part in.
         checkpoint: recompute activations during the backward pass instead of keeping them.
     """
 
@@ -62,14 +63,14 @@ class WeightBank(nn.Module):
         copies: Sequence[nn.Module],
         unit: int,
         ports: Sequence[Ports],
-        context: RoutingContext,
+        forward_pass: ForwardPass,
         checkpoint: bool = False,
     ) -> None:
         super().__init__()
         self.copies = nn.ModuleList(copies)
         self.unit = unit
         self.ports = tuple(ports)
-        self.context = context
+        self.forward_pass = forward_pass
         self.checkpoint = checkpoint
         self._mixer: tuple[nn.Module, ...] = ()
 
@@ -91,9 +92,9 @@ class WeightBank(nn.Module):
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Route the rows of all arguments through the weights that their paths use."""
-        context = self.context
-        route = context.route(self.unit)
-        plan = context.plan
+        forward_pass = self.forward_pass
+        route = forward_pass.route(self.unit)
+        plan = forward_pass.plan
         assert plan is not None
         examples = plan.examples
         ports = self._ports()
@@ -103,17 +104,17 @@ class WeightBank(nn.Module):
                 f"a place of unit {self.unit} was called with {len(leaves)} argument values, the "
                 f"probe saw {len(ports.inputs)}"
             )
-        for leaf, factor in zip(leaves, ports.inputs, strict=True):
-            if factor is not None and leaf.shape[0] != examples * route.groups_in * factor:
+        for leaf, per_example in zip(leaves, ports.inputs, strict=True):
+            rows = examples * route.groups_in * (per_example or 1)
+            if per_example is not None and leaf.shape[0] != rows:
                 raise RouteError(
-                    f"unit {self.unit} got {leaf.shape[0]} rows, its paths have "
-                    f"{examples * route.groups_in * factor}"
+                    f"unit {self.unit} got {leaf.shape[0]} rows, its paths have {rows}"
                 )
         if route.identity:
             call = route.calls[0]
             result = self._call(call, args, kwargs)
             self._check(result, ports, examples * route.groups_out)
-            context.passed(route)
+            forward_pass.passed(route)
             return self._mixed(result, plan)
 
         def layout(groups: int) -> RowLayout:
@@ -121,9 +122,9 @@ class WeightBank(nn.Module):
 
         per_call: list[list[Any]] = [[] for _ in route.calls]
         sources = [call.source for call in route.calls]
-        for leaf, factor in zip(leaves, ports.inputs, strict=True):
+        for leaf, per_example in zip(leaves, ports.inputs, strict=True):
             parts: Sequence[Any]
-            if factor is None:
+            if per_example is None:
                 parts = [leaf] * len(sources)
             else:
                 parts = split_groups(leaf, sources, layout(route.groups_in), route.reads_in_order)
@@ -137,29 +138,29 @@ class WeightBank(nn.Module):
             results.append(pytree.tree_flatten(result))
         merged = []
         targets = [call.target for call in route.calls]
-        for position, factor in enumerate(ports.outputs):
+        for position, per_example in enumerate(ports.outputs):
             parts = [result_leaves[position] for result_leaves, _ in results]
-            if factor is None:
+            if per_example is None:
                 merged.append(parts[0])
             else:
                 merged.append(
                     merge_groups(parts, targets, layout(route.groups_out), route.writes_in_order)
                 )
-        context.passed(route)
+        forward_pass.passed(route)
         return self._mixed(pytree.tree_unflatten(merged, results[0][1]), plan)
 
     def _mixed(self, result: Any, plan: RoutePlan) -> Any:
         """What the mixer makes of the rows, now that every column has its own."""
         for mixer in self._mixer:
-            groups = plan.num_groups(self.context.level)
+            groups = plan.num_groups(self.forward_pass.level)
             layout = RowLayout(plan.examples, groups, plan.group_major)
             result = mix_groups(result, layout, plan.num_inputs, mixer)
         return result
 
     def _ports(self) -> Ports:
         """Ports of this call: places of tied modules are called several times a pass."""
-        number = self.context.calls.get(id(self), 0)
-        self.context.calls[id(self)] = number + 1
+        number = self.forward_pass.calls.get(id(self), 0)
+        self.forward_pass.calls[id(self)] = number + 1
         if number >= len(self.ports):
             raise RouteError(
                 f"a place of unit {self.unit} was called {number + 1} times, the probe saw "
@@ -168,10 +169,10 @@ class WeightBank(nn.Module):
         return self.ports[number]
 
     def _call(self, call: Call, args: Any, kwargs: Any) -> Any:
-        context, copy = self.context, self.copies[call.weight]
-        gather = context.gather_statistics
+        forward_pass, copy = self.forward_pass, self.copies[call.weight]
+        gather = forward_pass.gather_statistics
         if not (self.checkpoint and torch.is_grad_enabled()):
-            with context.seeing(call.rows, gather):
+            with forward_pass.seeing(call.rows, gather):
                 return copy(*args, **kwargs)
         first = True
 
@@ -179,7 +180,7 @@ class WeightBank(nn.Module):
             # the repeated call in the backward pass must leave running statistics alone
             nonlocal first
             gathers, first = gather and first, False
-            with context.seeing(call.rows, gathers):
+            with forward_pass.seeing(call.rows, gathers):
                 return copy(*run_args, **run_kwargs)
 
         return torch.utils.checkpoint.checkpoint(run, *args, use_reentrant=False, **kwargs)
@@ -191,8 +192,9 @@ class WeightBank(nn.Module):
                 f"a place of unit {self.unit} returned {len(leaves)} values, the probe saw "
                 f"{len(ports.outputs)}"
             )
-        for leaf, factor in zip(leaves, ports.outputs, strict=True):
-            if factor is not None and leaf.shape[0] != rows * factor:
+        for leaf, per_example in zip(leaves, ports.outputs, strict=True):
+            wanted = rows * (per_example or 1)
+            if per_example is not None and leaf.shape[0] != wanted:
                 raise RouteError(
-                    f"unit {self.unit} returned {leaf.shape[0]} rows instead of {rows * factor}"
+                    f"unit {self.unit} returned {leaf.shape[0]} rows instead of {wanted}"
                 )

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .context import RoutingContext
+from .forward_pass import ForwardPass
 from .layout import RowLayout
 from .plan import RouteError
 
@@ -32,14 +32,14 @@ class HeadBank(nn.Module):
 
     Args:
         layers: one for each task.
-        context: the pass that they take part in.
+        forward_pass: the pass that they take part in.
     """
 
-    def __init__(self, layers: Sequence[nn.Module], context: RoutingContext) -> None:
+    def __init__(self, layers: Sequence[nn.Module], forward_pass: ForwardPass) -> None:
         super().__init__()
         self._layers = tuple(layers)
         self._width = max(_outputs(layer) for layer in layers)
-        self._context = context
+        self._forward_pass = forward_pass
 
     def extra_repr(self) -> str:
         """Number of tasks and the widest one's outputs."""
@@ -47,7 +47,7 @@ class HeadBank(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Scores (rows of all tasks, ..., width) of every task's own paths."""
-        plan = self._context.plan
+        plan = self._forward_pass.plan
         if plan is None:
             raise RouteError("a head bank was called outside a pass of its networks")
         groups = plan.num_groups(plan.num_units)

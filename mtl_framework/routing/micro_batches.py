@@ -5,33 +5,34 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Chunk:
+class MicroBatch:
     """Columns that run in one pass: all pairs of ``samples`` and ``tasks``, both ascending."""
 
     samples: tuple[int, ...]
     tasks: tuple[int, ...]
 
 
-def plan_chunks(
+def plan_micro_batches(
     num_samples: int,
     sizes: Mapping[int, int],
     budget: int | None,
-    cost: Callable[[Chunk], int],
+    cost: Callable[[MicroBatch], int],
     *,
     whole_samples: bool,
     whole_tasks: bool,
     split_samples: bool = True,
-) -> list[Chunk]:
+) -> list[MicroBatch]:
     """Group tasks, and where one task alone is too much also samples, under a budget.
 
-    Tasks are independent given the assignment, so they are what a pass is cut by first. A chunk
-    never mixes batch sizes. What cannot be cut further runs even if it exceeds the budget.
+    Tasks are independent given the assignment, so they are what a pass is cut by first. A
+    micro-batch never mixes batch sizes. What cannot be cut further runs even if it exceeds the
+    budget.
 
     Args:
         num_samples: S.
         sizes: examples of every task that takes part.
-        budget: most that a chunk may cost; ``None``: no limit.
-        cost: of a chunk, in the budget's unit; called only where there is a budget.
+        budget: most that a micro-batch may cost; ``None``: no limit.
+        cost: of a micro-batch, in the budget's unit; called only where there is a budget.
         whole_samples: never split the tasks of one sample (pooled statistics).
         whole_tasks: keep all tasks together for their common root where samples suffice.
         split_samples: False where the samples of a task need each other.
@@ -40,35 +41,37 @@ def plan_chunks(
     by_size: dict[int, list[int]] = {}
     for task, size in sizes.items():
         by_size.setdefault(size, []).append(task)
-    groups = [Chunk(samples, tuple(tasks)) for tasks in by_size.values()]
+    groups = [MicroBatch(samples, tuple(tasks)) for tasks in by_size.values()]
     whole = whole_samples or whole_tasks
     if budget is None or (whole and not split_samples):
         return groups
-    chunks: list[Chunk] = []
+    micro_batches: list[MicroBatch] = []
     for group in groups:
         if whole:
-            chunks += _split_samples(group, budget, cost)
+            micro_batches += _split_samples(group, budget, cost)
             continue
         start = 0
         while start < len(group.tasks):
             stop = start + 1
             while stop < len(group.tasks) and (
-                cost(Chunk(samples, group.tasks[start : stop + 1])) <= budget
+                cost(MicroBatch(samples, group.tasks[start : stop + 1])) <= budget
             ):
                 stop += 1
-            chunk = Chunk(samples, group.tasks[start:stop])
+            micro_batch = MicroBatch(samples, group.tasks[start:stop])
             alone = split_samples and stop == start + 1
-            chunks += _split_samples(chunk, budget, cost) if alone else [chunk]
+            micro_batches += _split_samples(micro_batch, budget, cost) if alone else [micro_batch]
             start = stop
-    return chunks
+    return micro_batches
 
 
-def _split_samples(chunk: Chunk, budget: int, cost: Callable[[Chunk], int]) -> list[Chunk]:
-    if len(chunk.samples) == 1 or cost(chunk) <= budget:
-        return [chunk]
-    middle = len(chunk.samples) // 2
+def _split_samples(
+    micro_batch: MicroBatch, budget: int, cost: Callable[[MicroBatch], int]
+) -> list[MicroBatch]:
+    if len(micro_batch.samples) == 1 or cost(micro_batch) <= budget:
+        return [micro_batch]
+    middle = len(micro_batch.samples) // 2
     return [
         part
-        for half in (chunk.samples[:middle], chunk.samples[middle:])
-        for part in _split_samples(Chunk(half, chunk.tasks), budget, cost)
+        for half in (micro_batch.samples[:middle], micro_batch.samples[middle:])
+        for part in _split_samples(MicroBatch(half, micro_batch.tasks), budget, cost)
     ]

@@ -21,11 +21,11 @@ from torch import Tensor, nn
 from torchvision.ops import FrozenBatchNorm2d
 
 from ..support.errors import MtlError
-from .context import RoutingContext
+from .cpu.path_norm import path_batch_norm
+from .cpu.pooled_norm import Pooling, keeps_order, pooled_path_norm
+from .forward_pass import ForwardPass
 from .layout import RowLayout
-from .path_norm import path_batch_norm
 from .plan import RouteError, RoutePlan, RowGroups
-from .pooled_norm import Pooling, keeps_order, pooled_path_norm
 from .statistics_schedule import Ints, Normalization
 
 BATCH_NORMS: tuple[type[nn.Module], ...] = (
@@ -75,7 +75,7 @@ class RoutedBatchNorm(nn.Module):
 
     Args:
         plain: a layer of one of :data:`BATCH_NORMS`.
-        context: the pass that the layer takes part in.
+        forward_pass: the pass that the layer takes part in.
         mode: normalisation mode.
         num_tasks: T.
 
@@ -84,7 +84,7 @@ class RoutedBatchNorm(nn.Module):
 
     Attributes:
         pooling: activation and max-pooling that the layer has taken over from those behind it,
-            see :func:`~mtl_framework.networks.rewriting.take_over_poolings`.
+            see :func:`~mtl_framework.routing.cpu.take_over.take_over_poolings`.
     """
 
     weight: nn.Parameter | None
@@ -94,7 +94,7 @@ class RoutedBatchNorm(nn.Module):
     num_batches_tracked: Tensor | None
 
     def __init__(
-        self, plain: nn.Module, context: RoutingContext, mode: Normalization, num_tasks: int
+        self, plain: nn.Module, forward_pass: ForwardPass, mode: Normalization, num_tasks: int
     ) -> None:
         super().__init__()
         assert isinstance(plain, nn.modules.batchnorm._BatchNorm)
@@ -103,7 +103,7 @@ class RoutedBatchNorm(nn.Module):
         self.momentum = None if plain.momentum is None else float(plain.momentum)
         self.mode: Normalization = mode
         self.slots = num_tasks if mode == "task" else 1
-        self.context = context
+        self.forward_pass = forward_pass
         self.weight, self.bias = plain.weight, plain.bias
         tracked = ("running_mean", "running_var", "num_batches_tracked")
         for name in tracked:
@@ -128,7 +128,7 @@ class RoutedBatchNorm(nn.Module):
 
         With ``pooling`` what comes out is smaller than ``x``.
         """
-        rows = self.context.rows
+        rows = self.forward_pass.rows
         if rows is None:
             raise RouteError("a routed batch norm was called outside a pass of its networks")
         pooling = self.pooling
@@ -204,7 +204,7 @@ class RoutedBatchNorm(nn.Module):
             # a momentum of one makes batch_norm hand out this batch's own statistics
             y = F.batch_norm(view, mean.view(-1), var.view(-1), weight, bias, True, 1.0, self.eps)
             y = self._rows_by_path(y, x, layout, inner)
-        if self.running_mean is not None and self.context.gather_statistics:
+        if self.running_mean is not None and self.forward_pass.gather_statistics:
             self._gather(statistics, rows)
         return y
 
@@ -256,7 +256,7 @@ class RoutedBatchNorm(nn.Module):
         y = centred * scale[:, None, :, None]
         if self.bias is not None:
             y = y + self.bias[:, None]
-        if self.running_mean is not None and self.context.gather_statistics:
+        if self.running_mean is not None and self.forward_pass.gather_statistics:
             with torch.no_grad():  # a call that is repeated in the backward pass leaves this out
                 count = total[:, None] * (layout.examples * view.shape[2] * view.shape[4])
                 unbiased = var.detach() * count / (count - 1)
@@ -315,36 +315,3 @@ class RoutedBatchNorm(nn.Module):
         """A buffer as the plain layer of one task has it."""
         value: Tensor = getattr(self, name)
         return value[task] if self.mode == "task" else value
-
-
-def route_norms(
-    module: nn.Module,
-    context: RoutingContext,
-    mode: Normalization,
-    num_tasks: int,
-    done: dict[nn.Module, nn.Module] | None = None,
-) -> nn.Module:
-    """Replace every batch norm in ``module``, itself included, and return the result.
-
-    ``done`` maps the layers replaced so far, so that a tied layer stays one layer.
-
-    Raises:
-        MtlError: if another kind of layer keeps running statistics, naming it.
-    """
-    done = {} if done is None else done
-    if type(module) in BATCH_NORMS:
-        if module not in done:
-            done[module] = RoutedBatchNorm(module, context, mode, num_tasks)
-        return done[module]
-    if isinstance(module, (RoutedBatchNorm, *FIXED_NORMS)):
-        return module
-    keeps = [name for name, _ in module.named_buffers(recurse=False) if "running_" in name]
-    if keeps:
-        raise MtlError(
-            f"layer {type(module).__name__} keeps running statistics ({', '.join(keeps)}) in a way "
-            f"that cannot be routed; known are {', '.join(c.__name__ for c in BATCH_NORMS)}"
-        )
-    for name, child in module._modules.items():
-        if child is not None:
-            module._modules[name] = route_norms(child, context, mode, num_tasks, done)
-    return module

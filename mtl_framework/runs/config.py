@@ -95,7 +95,7 @@ class RunConfig(BaseModel):
         default=None,
         ge=1,
         le=MOST,
-        description="MiB for the activations of one pass; larger passes run in chunks",
+        description="MiB for the activations of one pass; larger passes run in micro-batches",
     )
 
 

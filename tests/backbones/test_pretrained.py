@@ -38,7 +38,7 @@ def test_every_weight_of_a_bank_starts_from_the_pretrained_ones(published: Path)
     for k in range(3):
         block = third.copies[k]
         assert torch.equal(block.conv1.weight, source.layer2[0].conv1.weight)
-    assert torch.equal(network.skeleton.conv1.weight, source.conv1.weight)
+    assert torch.equal(network.model.conv1.weight, source.conv1.weight)
     with pytest.raises(MtlError, match="overwrite pretrained"):
         network.initialize("he_uniform")
 
@@ -51,7 +51,7 @@ def test_grey_images_get_an_adapted_stem_and_timms_preprocessing(published: Path
     assert len(pretrained(published).mean or ()) == 3
     torch.manual_seed(3)
     stem = timm.create_model("resnet18").conv1.weight
-    found = TaskNetworks(backbone, make_tasks(shape=(1, 32, 32)), 1).skeleton.conv1.weight
+    found = TaskNetworks(backbone, make_tasks(shape=(1, 32, 32)), 1).model.conv1.weight
     torch.testing.assert_close(found, stem.sum(1, keepdim=True))
 
 

@@ -35,9 +35,9 @@ def test_the_first_layer_holds_the_average_over_batches_and_tasks(normalization:
     assert not network.heads[1].training
     for name, p in network.named_parameters():
         assert torch.equal(p, parameters[name])
-    norm = network.skeleton.get_submodule("bn1")
+    norm = network.model.get_submodule("bn1")
     assert norm.momentum == 0.1
-    conv = network.skeleton.get_submodule("conv1")
+    conv = network.model.get_submodule("conv1")
     means = torch.stack(
         [torch.stack([conv(x).mean((0, 2, 3)) for x in batch.inputs]) for batch in batches]
     )  # (batches, tasks, channels)
@@ -61,7 +61,7 @@ def test_weights_that_no_path_uses_keep_their_statistics() -> None:
 
 def test_no_random_number_is_drawn_and_no_gradient_kept() -> None:
     network = make_network("shared")
-    network.skeleton.get_submodule("bn1").drop = nn.Dropout(0.5)
+    network.model.get_submodule("bn1").drop = nn.Dropout(0.5)
     torch.manual_seed(5)
     before = torch.get_rng_state()
     reestimate_statistics(network, [make_batch(network.tasks)], CPU)

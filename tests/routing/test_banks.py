@@ -14,7 +14,7 @@ from torch import Tensor
 from mtl_framework.data.batches import Batch
 from mtl_framework.networks.task_networks import TaskNetworks
 from mtl_framework.routing.layout import RowLayout, merge_groups, split_groups
-from mtl_framework.routing.micro_batches import Chunk, plan_chunks
+from mtl_framework.routing.micro_batches import MicroBatch, plan_micro_batches
 from mtl_framework.routing.plan import RouteError
 from mtl_framework.support.errors import MtlError
 
@@ -44,7 +44,7 @@ def test_parts_within_a_budget_change_nothing(normalization: str, common_input: 
         network.memory_budget = budget
         losses = network.accumulate_gradients(batch, assignments)
         outcomes.append((losses, gradients(network), dict(network.named_buffers())))
-        parts.append(len(network.plan(batch, assignments).chunks))
+        parts.append(len(network.plan(batch, assignments).micro_batches))
     assert 1 == parts[0] < parts[2] <= parts[1]
     for losses, grads, buffers in outcomes[1:]:
         torch.testing.assert_close(losses, outcomes[0][0], rtol=1e-10, atol=1e-10)
@@ -61,15 +61,15 @@ def test_parts_within_a_budget_change_nothing(normalization: str, common_input: 
     st.integers(1, 40),
     st.booleans(),
 )
-def test_chunks_hold_every_column_once(
+def test_micro_batches_hold_every_column_once(
     samples: int, sizes: list[int], budget: int, whole_samples: bool
 ) -> None:
-    def cost(chunk: Chunk) -> int:
-        return len(chunk.samples) * sum(sizes[task] for task in chunk.tasks)
+    def cost(micro_batch: MicroBatch) -> int:
+        return len(micro_batch.samples) * sum(sizes[task] for task in micro_batch.tasks)
 
     if whole_samples:
         sizes = [2] * len(sizes)
-    chunks = plan_chunks(
+    micro_batches = plan_micro_batches(
         samples,
         dict(enumerate(sizes)),
         budget,
@@ -77,14 +77,19 @@ def test_chunks_hold_every_column_once(
         whole_samples=whole_samples,
         whole_tasks=False,
     )
-    columns = [(s, t) for chunk in chunks for s in chunk.samples for t in chunk.tasks]
+    columns = [
+        (s, t)
+        for micro_batch in micro_batches
+        for s in micro_batch.samples
+        for t in micro_batch.tasks
+    ]
     assert sorted(columns) == [(s, t) for s in range(samples) for t in range(len(sizes))]
-    for chunk in chunks:
-        assert len({sizes[task] for task in chunk.tasks}) == 1
-        smallest = len(chunk.samples) == 1 and (whole_samples or len(chunk.tasks) == 1)
-        assert cost(chunk) <= budget or smallest
+    for micro_batch in micro_batches:
+        assert len({sizes[task] for task in micro_batch.tasks}) == 1
+        smallest = len(micro_batch.samples) == 1 and (whole_samples or len(micro_batch.tasks) == 1)
+        assert cost(micro_batch) <= budget or smallest
         if whole_samples:
-            assert len(chunk.tasks) == len(sizes)
+            assert len(micro_batch.tasks) == len(sizes)
 
 
 @pytest.mark.parametrize("normalization", ["shared", "pooled"])
@@ -105,7 +110,7 @@ def test_recomputing_activations_changes_nothing(normalization: str) -> None:
 def test_the_models_own_checkpointing_is_refused() -> None:
     network = make_network()
     with pytest.raises(MtlError, match="checkpoint=True"):
-        network.skeleton.set_grad_checkpointing()
+        network.model.set_grad_checkpointing()
 
 
 def test_losses_is_differentiable_and_equals_accumulate_gradients() -> None:
@@ -235,7 +240,7 @@ def test_a_failed_pass_leaves_no_statistics_behind() -> None:
     network.losses(batch, torch.ones(1, 8, 3, dtype=torch.int64))
     for unit, bank in enumerate(network.banks()):
         for key, value in bank.copies[0].named_buffers():
-            name = f"skeleton.{network.backbone.units[unit].places[0]}.copies.0.{key}"
+            name = f"model.{network.backbone.units[unit].places[0]}.copies.0.{key}"
             assert torch.equal(value, before[name])
 
 
@@ -248,7 +253,7 @@ def test_banks_refuse_calls_outside_a_pass_and_wrong_rows() -> None:
         make_batch(network.tasks, dtype=torch.float32), torch.zeros(1, 8, 3, dtype=torch.int64)
     )
     with (
-        bank.context.running(step.chunks[0][1], False),
+        bank.forward_pass.running(step.micro_batches[0][1], False),
         pytest.raises(RouteError, match="got 5 rows, its paths have 12"),
     ):
         bank(torch.rand(5, 64, 8, 8))

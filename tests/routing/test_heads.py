@@ -39,7 +39,7 @@ def test_a_common_input_shares_rows_but_not_heads() -> None:
     network = make_network()
     batch = make_batch(network.tasks, common_input=True)
     network.accumulate_gradients(batch, torch.zeros(1, 2, 3, dtype=torch.int64))
-    plan = network.plan(batch, torch.zeros(1, 2, 3, dtype=torch.int64)).chunks[0][1]
+    plan = network.plan(batch, torch.zeros(1, 2, 3, dtype=torch.int64)).micro_batches[0][1]
     assert plan.num_groups(2) == 1  # one row an example for all tasks
     for task in range(3):
         outputs = network.predict(task, batch.inputs[0])

@@ -19,10 +19,11 @@ from mtl_framework.backbones.config import BackboneConfig
 from mtl_framework.data.batches import Batch
 from mtl_framework.networks.task_networks import TaskNetworks
 from mtl_framework.routing.commit import commit_statistics
-from mtl_framework.routing.context import RoutingContext
+from mtl_framework.routing.forward_pass import ForwardPass
 from mtl_framework.routing.layout import RowLayout
-from mtl_framework.routing.norms import RoutedBatchNorm, route_norms
-from mtl_framework.routing.plan import RouteError, RoutePlan
+from mtl_framework.routing.norms import RoutedBatchNorm
+from mtl_framework.routing.plan import PlanOptions, RouteError, RoutePlan
+from mtl_framework.routing.replace_norms import route_norms
 from mtl_framework.routing.statistics_schedule import Normalization, StepOrder
 from mtl_framework.support.errors import MtlError
 
@@ -36,12 +37,7 @@ def make_plan(
         [0],
         range(tasks),
         examples,
-        branching=True,
-        common_input=False,
-        merge_tasks=True,
-        merge_samples=True,
-        group_major=group_major,
-        device=torch.device("cpu"),
+        PlanOptions(torch.device("cpu"), group_major=group_major),
     )
 
 
@@ -77,17 +73,17 @@ def test_every_layout_normalises_path_by_path(
     for p in plain.parameters():
         nn.init.normal_(p)
     plain.momentum = momentum
-    context = RoutingContext()
+    forward_pass = ForwardPass()
     copy = type(layer)(3, affine=layer.affine, track_running_stats=layer.track_running_stats)
     copy.double().load_state_dict(plain.state_dict())
     copy.momentum = momentum
-    routed = RoutedBatchNorm(copy, context, "shared", tasks).train(training)
+    routed = RoutedBatchNorm(copy, forward_pass, "shared", tasks).train(training)
     plain.train(training)
     x = torch.randn(examples, tasks, inner, *shape, dtype=torch.float64)
     expected = torch.stack([plain(x[:, t].flatten(0, 1)) for t in range(tasks)], 1)
     layout = RowLayout(examples, tasks, group_major)
     plan = make_plan(tasks, examples, group_major=group_major)
-    with context.running(plan, gather_statistics=training):
+    with forward_pass.running(plan, gather_statistics=training):
         found = routed(layout.join_first(x))
     commit_statistics([routed])
     found = layout.split_first(found)
@@ -145,7 +141,7 @@ def test_flattened_tokens_inside_a_unit(mode: Normalization) -> None:
 def test_tied_layers_stay_tied() -> None:
     norm = nn.BatchNorm2d(3)
     model = nn.Sequential(norm, nn.Sequential(norm))
-    route_norms(model, RoutingContext(), "shared", 2)
+    route_norms(model, ForwardPass(), "shared", 2)
     assert model[0] is model[1][0]
     assert isinstance(model[0], RoutedBatchNorm)
 
@@ -153,7 +149,7 @@ def test_tied_layers_stay_tied() -> None:
 def test_layers_whose_statistics_are_fixed_stay_as_they_are() -> None:
     model = nn.Sequential(FrozenBatchNormAct2d(3), nn.LayerNorm(3), nn.GroupNorm(1, 3))
     before = list(model)
-    assert list(route_norms(model, RoutingContext(), "task", 2)) == before  # type: ignore[call-overload]
+    assert list(route_norms(model, ForwardPass(), "task", 2)) == before  # type: ignore[call-overload]
 
 
 @pytest.mark.parametrize(
@@ -165,20 +161,20 @@ def test_layers_whose_statistics_are_fixed_stay_as_they_are() -> None:
 )
 def test_other_running_statistics_are_refused_by_name(layer: nn.Module, reason: str) -> None:
     with pytest.raises(MtlError, match=reason):
-        route_norms(nn.Sequential(layer), RoutingContext(), "shared", 2)
+        route_norms(nn.Sequential(layer), ForwardPass(), "shared", 2)
 
 
 def test_task_statistics_have_a_row_for_every_task() -> None:
-    routed = RoutedBatchNorm(nn.BatchNorm2d(5), RoutingContext(), "task", 3)
+    routed = RoutedBatchNorm(nn.BatchNorm2d(5), ForwardPass(), "task", 3)
     assert routed.state_dict()["running_mean"].shape == (3, 5)
     assert routed.state_dict()["num_batches_tracked"].shape == (3,)
     assert routed.plain_buffer("running_var", 1).shape == (5,)
 
 
 def test_rows_that_do_not_fit_the_paths_are_an_error() -> None:
-    context = RoutingContext()
-    routed = RoutedBatchNorm(nn.BatchNorm2d(3), context, "shared", 2)
-    with context.running(make_plan(2, 3), True), pytest.raises(RouteError, match="7 rows"):
+    forward_pass = ForwardPass()
+    routed = RoutedBatchNorm(nn.BatchNorm2d(3), forward_pass, "shared", 2)
+    with forward_pass.running(make_plan(2, 3), True), pytest.raises(RouteError, match="7 rows"):
         routed(torch.randn(7, 3, 2, 2))
     with pytest.raises(RouteError, match="outside a pass"):
         routed(torch.randn(6, 3, 2, 2))
@@ -189,7 +185,7 @@ import sys
 import torch
 from torch import nn
 from routing.test_norms import make_plan
-from mtl_framework.routing.context import RoutingContext
+from mtl_framework.routing.forward_pass import ForwardPass
 from mtl_framework.routing.norms import RoutedBatchNorm
 
 graphs = []
@@ -198,13 +194,13 @@ def backend(graph, inputs):
     graphs.append(graph)
     return graph.forward
 
-context = RoutingContext()
-norm = RoutedBatchNorm(nn.BatchNorm2d(3), context, "shared", 2)
+forward_pass = ForwardPass()
+norm = RoutedBatchNorm(nn.BatchNorm2d(3), forward_pass, "shared", 2)
 compiled = torch.compile(norm, backend=backend, dynamic=True)
 counts = []
 for groups in range(2, 14):
     x = torch.randn(groups * 4, 3, 5, 5)
-    with context.running(make_plan(groups, 4), False):
+    with forward_pass.running(make_plan(groups, 4), False):
         torch.testing.assert_close(compiled(x), norm(x))
     counts.append(len(graphs))
 sys.exit(not 0 < counts[0] <= counts[1] == counts[-1])
@@ -296,12 +292,12 @@ def test_rows_that_all_tasks_read_count_once() -> None:
         batch = make_batch(network.tasks, 8, common_input=True)
         inputs = (batch.inputs[0] - batch.inputs[0].mean(0) - 0.39,) * 10
         network.losses(Batch(inputs, batch.targets, True), torch.zeros(3, 2, 10, dtype=torch.int64))
-        norm = network.skeleton.get_submodule("two").copies[0][1]
+        norm = network.model.get_submodule("two").copies[0][1]
         assert int(norm.num_batches_tracked.max()) == int(norm.num_batches_tracked.min()) == 1
-        before = network.skeleton.get_submodule("two").copies[1][1]
+        before = network.model.get_submodule("two").copies[1][1]
         assert int(before.num_batches_tracked.max()) == 0
     network = vectors_network(10)
-    mean = network.skeleton.get_submodule("stem").running_mean
+    mean = network.model.get_submodule("stem").running_mean
     inputs = (torch.randn(8, 4) * 1e-6 - 0.39,) * 10
     targets = (torch.zeros(8, dtype=torch.int64),) * 10
     network.losses(Batch(inputs, targets, True), torch.zeros(1, 1, 10, dtype=torch.int64))

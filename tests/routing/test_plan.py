@@ -6,23 +6,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mtl_framework.routing.plan import RoutePlan
+from mtl_framework.routing.plan import PlanOptions, RoutePlan
 from mtl_framework.routing.statistics_schedule import Normalization, StepOrder
 
 
 def make_plan(assignments: np.ndarray, **options: object) -> RoutePlan:
     samples, _, tasks = assignments.shape
     order = StepOrder(assignments, options.pop("mode", "shared"))  # type: ignore[arg-type]
-    settings = {
-        "branching": True,
-        "common_input": False,
-        "merge_tasks": True,
-        "merge_samples": True,
-        "group_major": False,
-        "device": torch.device("cpu"),
-        **options,
-    }
-    return RoutePlan(order, range(samples), range(tasks), 2, **settings)  # type: ignore[arg-type]
+    settings = PlanOptions(torch.device("cpu"), **options)  # type: ignore[arg-type]
+    return RoutePlan(order, range(samples), range(tasks), 2, settings)
 
 
 @st.composite
@@ -115,7 +107,8 @@ def test_visits_unroll_the_sequential_average(
         route = plan.route(unit, level)
         level = route.level_out
         statistic = generator.normal(size=route.groups_out)  # by group of the new level
-        group_of = dict(zip(plan._column.tolist(), plan._groups[level].tolist(), strict=True))
+        numbers = plan.columns.numbers(plan.order).tolist()
+        group_of = dict(zip(numbers, plan.trie.groups[level].tolist(), strict=True))
         for call in route.calls:
             slots = tasks if mode == "task" else 1
             average = np.ones(slots)
@@ -137,19 +130,11 @@ def test_visits_unroll_the_sequential_average(
 def test_parts_of_a_step_add_up_to_the_whole() -> None:
     assignments = np.random.default_rng(0).integers(0, 3, (4, 2, 5))
     order = StepOrder(assignments, "shared")
-    options = {
-        "branching": True,
-        "common_input": False,
-        "merge_tasks": True,
-        "merge_samples": True,
-        "group_major": False,
-        "device": torch.device("cpu"),
-    }
 
     def total(parts: list[tuple[list[int], list[int]]]) -> dict[int, float]:
         found: dict[int, float] = {}
         for samples, tasks in parts:
-            plan = RoutePlan(order, samples, tasks, 2, **options)  # type: ignore[arg-type]
+            plan = RoutePlan(order, samples, tasks, 2, PlanOptions(torch.device("cpu")))
             for call in plan.route(0, 0).calls:
                 weights, _ = call.rows.coefficients(0.1, torch.float64)
                 found[call.weight] = found.get(call.weight, 0.0) + float(weights.sum())

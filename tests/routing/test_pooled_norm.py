@@ -10,13 +10,14 @@ from torch import Tensor, nn
 
 from mtl_framework.backbones.build import build_backbone
 from mtl_framework.backbones.config import BackboneConfig
-from mtl_framework.networks.rewriting import take_over_poolings
 from mtl_framework.networks.task_networks import TaskNetworks
 from mtl_framework.plugins.manager import Plugins
-from mtl_framework.routing.context import RoutingContext
-from mtl_framework.routing.norms import RoutedBatchNorm, route_norms
-from mtl_framework.routing.path_norm import path_batch_norm
-from mtl_framework.routing.pooled_norm import Pooling, keeps_order, pooled_path_norm, pooling_of
+from mtl_framework.routing.cpu.path_norm import path_batch_norm
+from mtl_framework.routing.cpu.pooled_norm import Pooling, keeps_order, pooled_path_norm, pooling_of
+from mtl_framework.routing.cpu.take_over import take_over_poolings
+from mtl_framework.routing.forward_pass import ForwardPass
+from mtl_framework.routing.norms import RoutedBatchNorm
+from mtl_framework.routing.replace_norms import route_norms
 
 EPS = 1e-5
 
@@ -137,7 +138,7 @@ def test_only_norms_with_one_place_in_a_known_order_take_over() -> None:
     not_called = nn.Sequential(*layers(nn.BatchNorm2d(2)))
     inner = nn.Sequential(nn.Conv2d(2, 2, 1), plain)
     model = nn.ModuleList([inner, skipping, twice, not_called])
-    model = route_norms(model, RoutingContext(), "shared", 1)  # type: ignore[assignment]
+    model = route_norms(model, ForwardPass(), "shared", 1)  # type: ignore[assignment]
     take_over_poolings(model, [inner, skipping, twice])
     found = [norm.pooling is not None for norm in (plain[0], skipping[0], twice[0], not_called[0])]
     assert found == [True, False, False, False]

@@ -67,8 +67,8 @@ class Oracle:
                 for prefix in place.names:
                     if plain_name.startswith(prefix + "."):
                         rest = plain_name[len(prefix) + 1 :]
-                        return f"skeleton.{prefix}.copies.{column[unit]}.{rest}"
-        return f"skeleton.{plain_name}"
+                        return f"model.{prefix}.copies.{column[unit]}.{rest}"
+        return f"model.{plain_name}"
 
     def tensors(self, column: list[int], task: int, prefix: str = "") -> dict[str, Tensor]:
         """Parameters and buffers of one path under the plain model's names (within ``prefix``)."""

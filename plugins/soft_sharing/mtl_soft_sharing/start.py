@@ -71,7 +71,7 @@ def _check_shared(
     backbone = network.backbone
     own = [name for places in backbone.places for place in places for name in place.names]
     own += backbone.class_layers
-    parameters = dict(network.skeleton.named_parameters())
+    parameters = dict(network.model.named_parameters())
     for name, tensor in states[0].items():
         of_task = backbone.normalization == "task" and name not in parameters
         if of_task or name.startswith(tuple(f"{prefix}." for prefix in own)):

@@ -153,9 +153,9 @@ def test_usage_divides_by_the_number_of_users() -> None:
     plain, scaled = gradients(paper), gradients(usage)
     for name, gradient in plain.items():
         factor = 1.0
-        if name.startswith("skeleton.one.copies"):
+        if name.startswith("model.one.copies"):
             factor = {"0": 1.5, "1": 3.0}[name.split(".")[3]]
-        elif name.startswith(("skeleton.two.copies", "heads")):
+        elif name.startswith(("model.two.copies", "heads")):
             factor = 3.0
         torch.testing.assert_close(scaled[name], factor * gradient, **CLOSE)
 

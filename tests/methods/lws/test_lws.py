@@ -223,7 +223,7 @@ def test_more_samples_of_full_sharing_change_running_averages_only() -> None:
         one.weight_step(binary_batch(4, seed))
         eight.weight_step(binary_batch(4, seed))
     assert_equal(parameters(eight.network), parameters(one.network))
-    name = "skeleton.one.copies.0.1.running_mean"
+    name = "model.one.copies.0.1.running_mean"
     assert not torch.equal(buffers(one.network)[name], buffers(eight.network)[name])
 
 
@@ -287,11 +287,11 @@ def test_only_momentum_moves_weights_that_no_sample_uses() -> None:
             before = parameters(strategy.network)
             strategy.weight_step(binary_batch(3, weight))
             if weight == 0:  # what has never had a gradient has no momentum either
-                name = "skeleton.one.copies.1.0.weight"
+                name = "model.one.copies.1.0.weight"
                 assert torch.equal(parameters(strategy.network)[name], before[name])
                 # nor does Adam count the step, which would change its bias correction later
                 assert strategy.network.get_parameter(name) not in strategy.optimizer.state
-        name = "skeleton.one.copies.0.0.weight"
+        name = "model.one.copies.0.0.weight"
         moved[unused] = not torch.equal(parameters(strategy.network)[name], before[name])
     assert moved == {"skip": False, "momentum": True}
 
@@ -313,7 +313,7 @@ def test_initialization_is_the_librarys_unless_asked(
     recipe = dataclasses.replace(backbone.recipe, pretrained=pretrained)
     strategy = LearnedWeightSharing(LwsConfig(**options))
     strategy.build(dataclasses.replace(backbone, recipe=recipe), binary_suite(2, inputs=600))
-    largest = float(strategy.network.skeleton.get_parameter("stem.0.weight").detach().abs().max())
+    largest = float(strategy.network.model.get_parameter("stem.0.weight").detach().abs().max())
     bound = (variance / 600) ** 0.5
     assert 0.9 * bound < largest <= bound
 

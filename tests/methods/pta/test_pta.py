@@ -66,7 +66,7 @@ def model_gradients(network: PseudoTaskNetworks, data: Batch) -> list[Tensor]:
     network.zero_grad()
     network.train()
     network.accumulate_gradients(data, network.assignment[None])
-    named = network.skeleton.named_parameters()
+    named = network.model.named_parameters()
     return [p.grad.clone() for _, p in named if p.grad is not None]
 
 
@@ -133,7 +133,7 @@ def test_equal_decoders_give_the_gradient_of_one_unless_their_masks_differ(
     variant: str, equal: bool
 ) -> None:
     four, one = (build(variant=variant, decoders=count).network for count in (4, 1))
-    one.skeleton.load_state_dict(four.skeleton.state_dict())
+    one.model.load_state_dict(four.model.state_dict())
     for task in range(2):
         four.decoders(task).copy_chosen()
         one.decoders(task).layers.load_state_dict(four.decoders(task).layers[:1].state_dict())
@@ -159,7 +159,7 @@ def test_the_mean_of_the_outputs_trains_the_model_like_the_mean_decoder() -> Non
         else:
             outputs = network.decoders(0).mean()(features)
         network.tasks[0].objective.losses(outputs, targets).mean().backward()
-        gradients.append([p.grad for p in network.skeleton.parameters() if p.grad is not None])
+        gradients.append([p.grad for p in network.model.parameters() if p.grad is not None])
     for one, other in zip(*gradients, strict=True):
         torch.testing.assert_close(one, other, **CLOSE)
 
@@ -167,7 +167,7 @@ def test_the_mean_of_the_outputs_trains_the_model_like_the_mean_decoder() -> Non
 def test_the_model_runs_once_a_batch_whatever_the_number_of_decoders() -> None:
     strategy = build(decoders=5)
     calls: list[int] = []
-    stem = strategy.network.skeleton.get_submodule("stem")
+    stem = strategy.network.model.get_submodule("stem")
     stem.register_forward_hook(lambda module, x, y: calls.append(len(y)))
     strategy.weight_step(batch())
     assert calls == [10]  # rows of two tasks

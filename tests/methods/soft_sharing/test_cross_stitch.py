@@ -85,7 +85,7 @@ def features_suite(common_input: bool = False, tasks: int = 3) -> Suite:
 
 def one_stem(network: CrossStitchNetworks) -> None:
     """Let the stem's averages be those of task 0 for all tasks, as training has them."""
-    for buffer in network.skeleton.get_submodule("stem").buffers():
+    for buffer in network.model.get_submodule("stem").buffers():
         buffer.copy_(buffer[:1].clone() if buffer.ndim == 2 else buffer.clone())
 
 
@@ -127,8 +127,8 @@ class Loops:
             for place in places:
                 if name.startswith(place.names[0] + "."):
                     rest = name[len(place.names[0]) + 1 :]
-                    return f"skeleton.{place.names[0]}.copies.{column}.{rest}"
-        return f"skeleton.{name}"
+                    return f"model.{place.names[0]}.copies.{column}.{rest}"
+        return f"model.{name}"
 
     def _lockstep(self, models: list[nn.Module], inputs: list[Tensor]) -> list[Tensor]:
         """Run the models again and again: the u-th time what enters after unit u is known."""
@@ -338,11 +338,11 @@ def test_a_network_of_four_units_worked_by_hand() -> None:
     network = CrossStitchNetworks(backbone, suite, [0, 1], 0.9, False).double()
     for parameter in network.parameters():
         parameter.data.zero_()
-    network.skeleton.get_parameter("stem.0.weight").data.fill_(1)
+    network.model.get_parameter("stem.0.weight").data.fill_(1)
     for unit, values in (("one", (2.0, 5.0)), ("two", (3.0, 7.0))):
         for column, value in enumerate(values):
             name = f"{unit}.copies.{column}.0.weight"
-            network.skeleton.get_parameter(name).data.fill_(value)
+            network.model.get_parameter(name).data.fill_(value)
     mixtures = ([[0.9, 0.1], [0.2, 0.8]], [[0.7, 0.3], [0.4, 0.6]])
     for mixer, values in zip(network.mixers.values(), mixtures, strict=True):
         mixer.get_parameter("weight").data = torch.tensor(values, dtype=torch.float64)

@@ -14,6 +14,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from . import suits
+
 _aten = torch.ops.aten
 _Pair = tuple[int, int]
 
@@ -66,7 +68,7 @@ def keeps_order(x: Tensor, weight: Tensor | None) -> bool:
     return (
         weight is not None
         and x.ndim == 4
-        and x.device.type == "cpu"  # elsewhere the question would stop the device
+        and suits(x.device)  # elsewhere the question would stop the device
         and x.dtype == weight.dtype
         and x.is_contiguous(memory_format=torch.channels_last)
         and not torch.compiler.is_compiling()
@@ -85,8 +87,8 @@ def pooled_path_norm(
 ) -> Float[Tensor, "rows channels pooled_height pooled_width"]:
     """Normalise G consecutive groups of rows, each by its own statistics, and pool them.
 
-    The same numbers as :func:`~mtl_framework.routing.path_norm.path_batch_norm` with ``pooling``
-    behind it, where two values of a window are not equal but for rounding.
+    The same numbers as :func:`~mtl_framework.routing.cpu.path_norm.path_batch_norm` with
+    ``pooling`` behind it, where two values of a window are not equal but for rounding.
 
     Args:
         x: rows in group-major order, the same number for each group, in channels-last format.

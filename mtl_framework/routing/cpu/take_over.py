@@ -1,0 +1,38 @@
+"""Batch norms that take over the max-pooling behind them."""
+
+from collections import Counter
+from collections.abc import Iterable
+
+from torch import nn
+
+from ..norms import RoutedBatchNorm
+from .pooled_norm import pooling_of
+
+
+def take_over_poolings(model: nn.Module, called: Iterable[nn.Module]) -> None:
+    """Let routed batch norms do the work of ReLU and max-pooling that follow them directly.
+
+    Args:
+        model: whose layers may be tied; a norm with several places is left alone.
+        called: parts of it that are called as a whole. Only in those that are an
+            ``nn.Sequential``, and in such parts of theirs, is the order of calls known.
+    """
+    places = Counter(child for parent in model.modules() for child in parent._modules.values())
+    waiting = list(called)
+    while waiting:
+        sequence = waiting.pop()
+        if not isinstance(sequence, nn.Sequential):
+            continue
+        if type(sequence).forward is not nn.Sequential.forward:
+            continue
+        layers = list(sequence)
+        waiting += layers
+        for position, layer in enumerate(layers):
+            if not isinstance(layer, RoutedBatchNorm) or places[layer] > 1:
+                continue
+            found = pooling_of(layers[position + 1 :])
+            if found is None or layer.pooling is not None or list(layer.children()):
+                continue
+            layer.pooling, length = found
+            for place in range(position + 1, position + 1 + length):
+                sequence[place] = nn.Identity()

@@ -1,0 +1,108 @@
+"""The trie of distinct paths of some columns, in numpy."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from .statistics_schedule import Ints
+
+
+class PathTrie:
+    """Which columns share their rows, level by level.
+
+    A column is one (sample, task) pair; its path through the backbone depends on its own weights
+    only. Columns that agree on their first units share their rows up to there, so the columns form
+    a trie, whose nodes at one depth are the *groups* of that level. Groups of a level are numbered
+    by (weight, parent): what the calls of a unit return then lies in order, one call's rows behind
+    the other's, also for further places of the unit.
+
+    Worked example: four columns a, b, c, d that read one input, and two units whose weights are
+    ``[[0, 1, 1, 0], [1, 0, 0, 0]]``.
+
+    =======  ====================  ==============  =================================
+    level    path so far           groups          first column of each group
+    =======  ====================  ==============  =================================
+    0        nothing               0, 0, 0, 0      a
+    1        a: 0, b: 1, c, d      0, 1, 1, 0      a, b
+    2        a: 0-1, b: 1-0, ...   2, 1, 1, 0      d, b, a
+    =======  ====================  ==============  =================================
+
+    At level 2 the code of a column is weight * 2 + parent: a has 1 * 2 + 0, b and c 0 * 2 + 1, d
+    0 * 2 + 0. Ascending codes 0, 1, 2 become the numbers of the groups, so that the two groups of
+    weight 0 come first, and a's, of weight 1, last.
+
+    Args:
+        weights: (U, C), the weight of every unit in every column.
+        root: (C,), equal for columns that may share the rows that enter the first unit.
+        branching: True: groups split unit by unit; False: every distinct whole column has its own
+            rows from the start.
+        own_rows: by unit, a code (C,) for every column of the rows that it has behind the unit,
+            whatever its path.
+
+    Attributes:
+        groups: by level, U + 1 of them, the group (C,) of every column.
+        first: by level, one column (G,) of each group, the first that is in it.
+    """
+
+    def __init__(
+        self, weights: Ints, root: Ints, *, branching: bool, own_rows: Mapping[int, Ints]
+    ) -> None:
+        self.weights = weights
+        self.groups: list[Ints] = []
+        self.first: list[Ints] = []
+        if not branching:
+            self._add_level(_whole_paths(weights, root))
+            self.groups *= len(weights) + 1
+            self.first *= len(weights) + 1
+            return
+        self._add_level(root)
+        for unit, weight in enumerate(weights):
+            split = weight * len(self.first[-1]) + self.groups[-1]
+            self._add_level(own_rows.get(unit, split))
+
+    def _add_level(self, code: Ints) -> None:
+        first, group = distinct(code)
+        self.groups.append(group)
+        self.first.append(first)
+
+    def num_groups(self, level: int) -> int:
+        """Distinct paths down to ``level``."""
+        return len(self.first[level])
+
+    def sizes(self, level: int) -> Ints:
+        """(groups,) how many columns run through each group of a level."""
+        return np.bincount(self.groups[level], minlength=self.num_groups(level))
+
+    def calls(self, unit: int | None, level: int) -> tuple[Ints, Ints]:
+        """Groups (G,) of a level by the weight that they use, and where each weight's begin.
+
+        In the example above, unit 1 at level 2: groups 0, 1, 2 use weights 0, 0, 1, so the order is
+        0, 1, 2, and the calls begin at 0 and 2 and end at 3. ``None``: a layer outside the banks,
+        which is one call.
+        """
+        groups = self.num_groups(level)
+        if unit is None:
+            return np.arange(groups), np.array([0, groups])
+        weight = self.weights[unit][self.first[level]]
+        order = weight.argsort(kind="stable")
+        ordered = weight[order]
+        starts = np.flatnonzero(ordered[1:] != ordered[:-1]) + 1
+        return order, np.concatenate([[0], starts, [groups]])
+
+
+def _whole_paths(weights: Ints, root: Ints) -> Ints:
+    code = root
+    for weight in weights:
+        _, code = distinct(code * (int(weight.max()) + 1) + weight)
+    return code
+
+
+def distinct(codes: Ints) -> tuple[Ints, Ints]:
+    """The first place of every value, by ascending value, and (n,) which value each entry has."""
+    order = codes.argsort(kind="stable")
+    ordered = codes[order]
+    new = np.ones(len(codes), dtype=bool)
+    np.not_equal(ordered[1:], ordered[:-1], out=new[1:])
+    which = np.empty(len(codes), dtype=np.int64)
+    which[order] = np.cumsum(new) - 1
+    return order[new], which

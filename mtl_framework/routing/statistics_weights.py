@@ -1,0 +1,138 @@
+"""How the groups of a pass enter the running averages of the weights that they use."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .path_trie import PathTrie
+from .statistics_schedule import Floats, Ints, StepOrder, Visits, visit_shares
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The (sample, task) pairs of a pass, sample-major: (C,) each."""
+
+    sample: Ints
+    task: Ints
+
+    def numbers(self, order: StepOrder) -> Ints:
+        """Positions of the columns among all of the step."""
+        return self.sample * order.num_tasks + self.task
+
+
+@dataclass(frozen=True)
+class LayerCall:
+    """One of the calls of a layer within a pass.
+
+    Args:
+        unit: of the layer; ``None``: it is outside the banks.
+        levels: of the rows at each call of the layer within the pass.
+        number: of the call that is asked about.
+        momentum: of the layer.
+    """
+
+    unit: int | None
+    levels: tuple[int, ...]
+    number: int
+    momentum: float | None
+
+    @property
+    def level(self) -> int:
+        """Of the rows at this call."""
+        return self.levels[self.number]
+
+
+class StatisticsWeights:
+    """Weights of groups' statistics, worked out when a layer first asks, by call of the layer.
+
+    Args:
+        order: the step that the columns belong to.
+        trie: the paths of the columns.
+        columns: those of the pass.
+        mixed: whether columns are mixed behind some unit.
+        device: where the weights live.
+    """
+
+    def __init__(
+        self, order: StepOrder, trie: PathTrie, columns: Columns, mixed: bool, device: torch.device
+    ) -> None:
+        self.order, self.trie, self.columns = order, trie, columns
+        self._mixed, self._device = mixed, device
+        self._numbers = columns.numbers(order)
+        self._known: dict[tuple[LayerCall, torch.dtype], tuple[Tensor, Ints]] = {}
+
+    @property
+    def is_pooled(self) -> bool:
+        """Whether a statistic is of all rows of a weight under a sample."""
+        return self.order.mode == "pooled"
+
+    def of(self, call: LayerCall, dtype: torch.dtype) -> tuple[Tensor, Ints]:
+        """How all groups enter the running averages of a unit's weights at one call of a layer.
+
+        Returns:
+            weights (slots, groups), groups in the order of the route's calls; visits (calls,
+            slots).
+        """
+        key = call, dtype
+        if key not in self._known:
+            weights, visits = self._worked_out(call)
+            self._known[key] = torch.as_tensor(weights, dtype=dtype, device=self._device), visits
+        return self._known[key]
+
+    def _worked_out(self, call: LayerCall) -> tuple[Floats, Ints]:
+        group, task = self.trie.groups[call.level], self.columns.task
+        order, starts = self.trie.calls(call.unit, call.level)
+        slots, groups = self.order.num_slots, len(order)
+        slot = task if slots > 1 else np.zeros_like(task)
+        shares, total = self._shares(call)
+        # what the columns of a group add, each to its slot: one entry for each (slot, group)
+        weights = np.bincount(slot * groups + group, shares, slots * groups).reshape(slots, groups)
+        call_of = np.empty(groups, dtype=np.int64)  # by group; order is by call
+        call_of[order] = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
+        visits = np.zeros((len(starts) - 1, slots), dtype=np.int64)
+        visits[call_of[group], slot] = total
+        return weights[:, order].astype(np.float64, copy=False), visits
+
+    def by_sample(self, call: LayerCall, chosen: Ints) -> tuple[Floats, Ints]:
+        """Shares and visits (samples,) of the samples that have groups among ``chosen``.
+
+        For pooled statistics, of which a sample has one.
+        """
+        sample = self.columns.sample
+        inside = np.isin(self.trie.groups[call.level], chosen)
+        if self._is_joint(call.level):
+            inside &= sample == sample[0]
+        first = np.unique(sample[inside], return_index=True)[1]
+        shares, total = self._shares(call)
+        return shares[inside][first], total[inside][first]
+
+    def _shares(self, call: LayerCall) -> tuple[Floats, Ints]:
+        """What each column (C,) adds at one call to its weight's averages; their visits in all.
+
+        A layer that is called several times in a pass is visited so often by every column before
+        the next column comes. With two calls the visits of columns a and b are a1, a2, b1, b2:
+        before b2 come those of a at both calls, and b1.
+        """
+        by_call = [self._visits(call.unit, level) for level in call.levels]
+        before: Ints = np.sum([visits.before for visits in by_call], axis=0)
+        total: Ints = np.sum([visits.total for visits in by_call], axis=0)
+        for visits in by_call[: call.number]:
+            before = before + visits.counted
+        counted = by_call[call.number].counted
+        return visit_shares(before, total, call.momentum) * counted, total
+
+    def _visits(self, unit: int | None, level: int) -> Visits:
+        """Visits of a unit's weights by the columns of the pass (C,)."""
+        if self.order.counts_rows or not self._is_joint(level):
+            return self.order.visits(unit, level).of(self._numbers)
+        first = self.order.first_sample.visits(unit, level).of(self.columns.task)
+        in_first = self.columns.sample == self.columns.sample[0]
+        return replace(first, counted=first.counted & in_first)
+
+    def _is_joint(self, level: int) -> bool:
+        """Whether columns that are mixed further down are still one, and visit a layer once."""
+        samples = len(np.unique(self.columns.sample)) if self._mixed else 1
+        groups = self.trie.groups[level].reshape(samples, -1)
+        return self._mixed and bool((groups == groups[:1]).all())
