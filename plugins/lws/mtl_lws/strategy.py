@@ -174,12 +174,14 @@ class LearnedWeightSharing(Strategy):
 
     def _searches(self, run: TrainingRun) -> bool:
         if self.hardening is not None:
-            self.hardening.update(self.distribution, run)
+            self.hardening.update(self.distribution, run.iteration / run.iterations)
         return not self._frozen
 
     def _rate(self, run: TrainingRun) -> float:
         rate = self.config.nes_learning_rate
-        return rate if self.hardening is None else self.hardening.rate(rate, run)
+        if self.hardening is None:
+            return rate
+        return self.hardening.rate(rate, run.iteration / run.iterations)
 
     def _search_batch(self, run: TrainingRun) -> Batch:
         return run.next_batch() if self.data is None else self.data.search_batch(run)

@@ -208,24 +208,23 @@ def test_a_high_price_makes_the_network_small(credit: Literal["joint", "task"]) 
 # -- hardening ----------------------------------------------------------------------------------
 
 
-def test_schedules_move_equally_far_and_the_end_is_the_mode(tmp_path: Path) -> None:
-    run = start(tmp_path / "run", iterations=100)
+def test_schedules_move_equally_far_and_the_end_is_the_mode() -> None:
     for schedule in ("constant", "rise", "fall"):
         hardening, total = Hardening(schedule, 0.5), 0.0
         distribution = SearchDistribution(random_pi(2, 2, 3))
         for iteration in range(50):
-            run.iteration = iteration
-            hardening.update(distribution, run)
-            total += hardening.rate(0.1, run)
+            hardening.update(distribution, iteration / 100)
+            total += hardening.rate(0.1, iteration / 100)
         assert not hardening.frozen
         assert math.isclose(total, 5, rel_tol=0.03)
-        run.iteration = 50
         mode = distribution.mode()
-        hardening.update(distribution, run)
+        hardening.update(distribution, 0.5)
         assert hardening.frozen
         assert distribution.entropy() == 0
         assert torch.equal(distribution.mode(), mode)
         assert bool((distribution.sample(3) == mode).all())
+        hardening.update(distribution, 0.25)  # the run was made longer
+        assert hardening.frozen
 
 
 # -- prior --------------------------------------------------------------------------------------

@@ -8,8 +8,6 @@ routing networks need (Rosenbaum et al., arXiv 1904.12774).
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from mtl_framework import TrainingRun
-
 from ..distribution import SearchDistribution
 
 Schedule = Literal["constant", "rise", "fall"]
@@ -31,16 +29,16 @@ class Hardening:
         self.freeze_after = freeze_after
         self.frozen = False
 
-    def rate(self, rate: float, run: TrainingRun) -> float:
-        """Of the coming search step."""
+    def rate(self, rate: float, done: float) -> float:
+        """Of the coming search step, when a share ``done`` of the run's iterations is done."""
         if self.schedule == "constant":
             return rate
-        progress = min(1.0, run.iteration / max(1.0, self.freeze_after * run.iterations))
+        progress = min(1.0, done / self.freeze_after)
         return 2 * rate * (progress if self.schedule == "rise" else 1 - progress)
 
-    def update(self, distribution: SearchDistribution, run: TrainingRun) -> None:
+    def update(self, distribution: SearchDistribution, done: float) -> None:
         """Freeze the distribution where it is time; once frozen it stays, also in a longer run."""
-        ends = self.freeze_after < 1 and run.iteration >= self.freeze_after * run.iterations
+        ends = self.freeze_after < 1 and done >= self.freeze_after
         if ends and not self.frozen:
             self.frozen = True
             distribution.harden()
