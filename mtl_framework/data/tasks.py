@@ -1,7 +1,7 @@
 """Tasks: data, loss and metric of everything that is trained together."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -46,6 +46,8 @@ class Examples:
             after the last window everything begins anew.
         transform: of the images when batches are made, random ones too; in evaluation it does the
             same to an example every time.
+        names: what the examples are called, wherever the data lies, one each; a run keeps them, to
+            notice that data has changed. ``None``: it keeps digests of the inputs.
     """
 
     inputs: Tensor | LazyInputs
@@ -53,6 +55,7 @@ class Examples:
     labelled: Bool[Tensor, " rows"] | None = None
     lanes: int | None = None
     transform: ImageTransform | None = None
+    names: Sequence[str] | None = field(default=None, repr=False)
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -152,6 +155,8 @@ def _check_rows(examples: Examples) -> None:
             f"transforms need uint8 images (N, C, H, W), found {inputs.dtype} of shape "
             f"{tuple(inputs.shape)}"
         )
+    if examples.names is not None and len(examples.names) != len(inputs):
+        raise MtlError(f"{len(inputs)} inputs but {len(examples.names)} names")
     lanes = examples.lanes
     if lanes is not None and (lanes < 1 or len(inputs) % lanes):
         raise MtlError(

@@ -36,6 +36,7 @@ class RunFolder:
         self.result = path / "result.json"
         self.data = path / "data.json"
         self.lock = FolderLock(path)
+        self.tasks = path / "tasks.json"
         self.checkpoints = Checkpoints(path / "checkpoint")
 
     def finished(self, iterations: int, ended: bool) -> Result | None:
@@ -139,13 +140,18 @@ class RunFolder:
             raise MtlError(f"there is no run to resume in {self.path}")
 
     def claim(
-        self, config: RunConfig, record: Mapping[str, Any] | None = None, new: bool = False
+        self,
+        config: RunConfig,
+        record: Mapping[str, Any] | None = None,
+        known: Mapping[str, Any] | None = None,
+        new: bool = False,
     ) -> None:
         """Make the folder, become its one writer, and write the complete config into it.
 
         Args:
             config: of the run.
             record: what its data is, where the suite says so.
+            known: what the run should know of its tasks and examples.
             new: the folder must not hold a run.
 
         Raises:
@@ -156,6 +162,8 @@ class RunFolder:
             self.check_free()  # another process may have been faster
         if record:
             write_text(self.data, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+        if known is not None:
+            write_text(self.tasks, json.dumps(known, ensure_ascii=False) + "\n")
         write_text(self.config, dump(config))
 
 

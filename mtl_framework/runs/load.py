@@ -1,6 +1,8 @@
 """A saved run, ready to be used."""
 
-from dataclasses import dataclass
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -27,8 +29,10 @@ from ..support.yamls import read_yaml
 from .assembly import assemble, common_backbone, find_suite, normalizations
 from .config import RunConfig
 from .folder import CHANGEABLE, RunFolder, first_difference, without
+from .known_data import StandIn, check_known, read_known
 from .progress_state import ProgressState
 from .reach import prepare_strategy
+from .recorded_splits import with_recorded_splits
 from .resolve import Layer, read_file, resolve
 
 Which = Literal["last", "best"]
@@ -42,12 +46,13 @@ class LoadedRun:
         directory: the run's folder.
         config: of the run.
         iteration: after which the networks were saved.
-        suite: the tasks.
+        suite: the tasks; where the run knows them, without their data: examples are blank.
         backbones: one a task; where all share one, each entry is that one.
         strategy: which the networks belong to.
         network: the networks.
         preprocessings: of the inputs, a task each.
         device: where the networks are.
+        read_suite: builds the suite with its data, and checks that these are the run's.
     """
 
     directory: Path
@@ -59,6 +64,7 @@ class LoadedRun:
     network: MultiTaskModel
     preprocessings: tuple[Preprocessing, ...]
     device: torch.device
+    read_suite: Callable[[], Suite] = field(repr=False, compare=False)
 
     @property
     def backbone(self) -> Backbone:
@@ -116,9 +122,10 @@ class LoadedRun:
         """Metrics on the validation and test examples of a suite; default: the run's own.
 
         Raises:
-            MtlError: if the suite's tasks are not those of the networks.
+            MtlError: if the suite's tasks are not those of the networks, or the run's own
+                validation or test examples have changed.
         """
-        suite = suite or self.suite
+        suite = suite or self.read_suite()
         check_tasks(suite, self.suite)
         return evaluate(
             self.network,
@@ -141,8 +148,10 @@ def load_run(
 ) -> LoadedRun:
     """The networks of a run.
 
-    The suite is built again, so its data has to be where it was, or in ``data_root``; the run's
-    strategy has to be installed. Nothing in the folder is changed, and nothing from it is executed.
+    The data is not needed: a run knows its tasks. Only :meth:`LoadedRun.evaluate` reads it, from
+    where it was, or from ``data_root``; and so do runs of earlier versions, and of tasks with
+    objectives of a plugin's own. The run's strategy has to be installed. Nothing in the folder is
+    changed, and nothing from it is executed.
 
     Args:
         path: the run's folder.
@@ -162,7 +171,7 @@ def load_run(
     complete = resolve(plugins, [read_file(folder.config), moved])
     config = complete.config
     target = resolve_device(device)
-    suite = find_suite(config, plugins)
+    known, suite, from_files = _tasks(folder, config, plugins)
     with untouched_generators(target):
         strategy = complete.strategy(complete.options, seed=0)
         parts = assemble(config, plugins, suite, strategy, trained=True)
@@ -178,10 +187,14 @@ def load_run(
             b.input_dtype,
             task.image_transform,
             task.pictures,
-            in_unit_range(task.train.inputs),
+            image,
         )
-        for task, b, normalization in zip(
-            suite.tasks, parts.backbones, normalizations(suite, parts.backbones), strict=True
+        for task, b, normalization, image in zip(
+            suite.tasks,
+            parts.backbones,
+            normalizations(suite, parts.backbones),
+            from_files,
+            strict=True,
         )
     )
     return LoadedRun(
@@ -194,7 +207,37 @@ def load_run(
         network,
         preprocessings,
         target,
+        functools.partial(_read_suite, config, plugins, known),
     )
+
+
+def _tasks(
+    folder: RunFolder, config: RunConfig, plugins: Plugins
+) -> tuple[Mapping[str, Any] | None, Suite, Sequence[bool]]:
+    """What the run knows of its tasks, the suite of these, and whose inputs files can be."""
+    known = read_known(folder.tasks)
+    if known is None:
+        suite = find_suite(config, plugins)
+        return None, suite, [in_unit_range(task.train.inputs) for task in suite.tasks]
+    try:
+        stand_in = StandIn.of(known)
+    except MtlError as error:
+        raise MtlError(f"{folder.tasks} is damaged: {error}") from error
+    return known, stand_in.suite, stand_in.from_files
+
+
+def _read_suite(config: RunConfig, plugins: Plugins, known: Mapping[str, Any] | None) -> Suite:
+    suite = find_suite(config, plugins)
+    measured = ("validation", "test")
+    if known is not None:
+        todo = (
+            "; put the data back, or measure these networks on it as it is with --suite NAME "
+            "--set OPTION=VALUE"
+        )
+        if not config.suite.options.get("transforms"):  # else a split's images are its own
+            suite = with_recorded_splits(suite, known["examples"], measured)
+        check_known(known, suite, measured, todo)
+    return suite
 
 
 def check_tasks(found: Suite, wanted: Suite) -> None:

@@ -43,6 +43,7 @@ from .config import RunConfig
 from .divergence import NotFiniteError
 from .feed import Feed
 from .folder import RunFolder
+from .known_data import check_known, describe, read_known
 from .load import load_run
 from .milestones import Milestones
 from .observers import MetricsFile, Observers
@@ -53,6 +54,8 @@ from .store import RunStore
 from .strategy_checks import Steps
 
 __all__ = ["Best", "Evaluation", "Interrupted", "Result", "Run", "SplitMetrics"]
+
+_DATA_STAY = "; a run goes on with the data that it began with"
 
 
 class Run:
@@ -134,8 +137,11 @@ class Run:
                 folder.check_free()
             suite = find_suite(config, plugins)
             check_memory(config, suite)
+            known = read_known(folder.tasks) if state is not None else describe(suite)
             if state is not None:
                 folder.check_data(suite.record)
+                if known is not None:
+                    check_known(known, suite, todo=_DATA_STAY)
             observers.say(announcement(config, suite))
             seed_everything(derive_seed(config.seed, "weights"))
             seed = derive_seed(config.seed, "strategy")
@@ -150,7 +156,7 @@ class Run:
             run = cls(config, parts, device, RunStore(folder, config), observers)
             if state is not None:
                 run._milestones.restore(state)
-            folder.claim(config, suite.record, new=not resume)
+            folder.claim(config, suite.record, known, new=not resume)
             hints = [*suite.notes, *(hint for b in parts.backbones for hint in b.hints)]
             for hint in dict.fromkeys(hints):
                 observers.say(f"hint: {hint}")

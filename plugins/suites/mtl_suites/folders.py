@@ -147,17 +147,18 @@ def _task(
         faults.add(where, f"there should be at least 2 classes, found {listed(classes)}")
         return None
     number = {label: n for n, label in enumerate(classes)}
+    record = {
+        split: [images.paths[row].relative_to(place).as_posix() for row in members]
+        for split, (_, members) in read.items()
+    }
     splits = {
         split: Examples(
             inputs,
             torch.tensor([number[str(label)] for label in labels[members]]),
             transform=form.transforms.of(split).rest,
+            names=record[split],
         )
         for split, (inputs, members) in read.items()
-    }
-    record = {
-        split: [images.paths[row].relative_to(place).as_posix() for row in members]
-        for split, (_, members) in read.items()
     }
     objective = Classification(len(classes), tuple(classes))
     task = Task(

@@ -1,5 +1,6 @@
 """Inputs of a table's rows: images in files, or one array with an entry a row."""
 
+import posixpath
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,6 +68,12 @@ class RowInputs:
                 f"{file} should have an entry for each of {needed} rows, found shape {shape}"
             )
         return cls(text, None, images, array, str(file), form)
+
+    def names(self, rows: Int64[np.ndarray, " _"]) -> list[str] | None:
+        """What the inputs of some rows are called; ``None`` where an array holds them."""
+        if self.cells is None:
+            return None
+        return [posixpath.normpath(self.cells[row].replace("\\", "/")) for row in rows]
 
     def once(
         self, chosen: Mapping[str, Int64[np.ndarray, " _"]], policy: Policy, faults: Faults

@@ -136,7 +136,13 @@ def table(
             continue
         objective, targets, labelled = made
         splits = {
-            name: Examples(read[name][0], targets[name], labelled[name], transform=rest[name])
+            name: Examples(
+                read[name][0],
+                targets[name],
+                labelled[name],
+                transform=rest[name],
+                names=source.names(members[name]),
+            )
             for name in read
         }
         built.append(

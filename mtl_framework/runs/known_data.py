@@ -1,0 +1,229 @@
+"""What a run knows of its data: enough to predict without it, and to notice that it has changed.
+
+The file ``tasks.json`` in a run's folder says of every task what its outputs mean and what its
+network reads, and of every split which examples it has and, as digests, which labels they have.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..data import objectives
+from ..data.images import ImageNormalization
+from ..data.objectives import Objective
+from ..data.pictures import PictureOptions
+from ..data.preprocessing import in_unit_range
+from ..data.tasks import SPLITS, Examples, Suite, Task
+from ..data.transforms import ImageTransform
+from ..support.errors import MtlError
+from ..support.files import kind_of, read_bytes
+from .known_examples import describe_examples, examples_differ, shortened
+
+_FORMAT = 1
+
+
+def describe(suite: Suite) -> dict[str, Any] | None:
+    """What a run should know of a suite, as JSON holds it.
+
+    ``None`` where a task cannot be described: it has an objective of a plugin's own.
+    """
+    try:
+        known: dict[str, Any] = {
+            "format": _FORMAT,
+            "suite": suite.name,
+            "common_input": suite.common_input,
+            "tasks": [_task(task) for task in suite.tasks],
+            "examples": describe_examples(suite),
+        }
+        plain: dict[str, Any] = json.loads(json.dumps(known, allow_nan=False))
+        rebuilt = StandIn.of(plain).suite
+    except (MtlError, TypeError, ValueError):
+        return None
+    same = [a.objective == b.objective for a, b in zip(suite.tasks, rebuilt.tasks, strict=True)]
+    return plain if all(same) else None
+
+
+@dataclass(frozen=True)
+class StandIn:
+    """A suite of the same tasks without their data: every example is the same blank one.
+
+    Attributes:
+        suite: what networks are built for.
+        from_files: for every task, whether image files can be its inputs.
+    """
+
+    suite: Suite
+    from_files: tuple[bool, ...]
+
+    @classmethod
+    def of(cls, known: Mapping[str, Any]) -> "StandIn":
+        """From what :func:`describe` gave.
+
+        Raises:
+            MtlError: if it is nothing that it gave.
+        """
+        try:
+            if known["format"] != _FORMAT:
+                raise MtlError(f"it has format {known['format']!r}, expected {_FORMAT}")
+            shared: dict[str, Tensor] | None = {} if known["common_input"] else None
+            tasks = [_blank_task(plain, shared) for plain in known["tasks"]]
+            suite = Suite(str(known["suite"]), tasks, bool(known["common_input"]))
+            return cls(suite, tuple(bool(plain["from_files"]) for plain in known["tasks"]))
+        except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+            raise MtlError(
+                f"it does not describe tasks ({type(error).__name__}: {error})"
+            ) from error
+
+
+def read_known(file: Path) -> dict[str, Any] | None:
+    """What a run wrote; ``None`` where it wrote nothing.
+
+    Raises:
+        MtlError: if the file cannot be read.
+    """
+    if kind_of(file) is None:
+        return None
+    try:
+        known = json.loads(read_bytes(file))
+    except (ValueError, RecursionError) as error:
+        raise MtlError(f"cannot read {file}: {error}") from error
+    if not isinstance(known, dict):
+        raise MtlError(f"{file} is damaged: it does not describe tasks")
+    return known
+
+
+def check_known(
+    known: Mapping[str, Any], suite: Suite, splits: Sequence[str] = SPLITS, todo: str = ""
+) -> None:
+    """Refuse data that is not what the run knew.
+
+    Args:
+        known: from :func:`describe`, when the run began.
+        suite: as its data are now.
+        splits: whose examples and labels should be the same.
+        todo: what to do about it, at the end of the message.
+
+    Raises:
+        MtlError: naming what differs: tasks, classes, examples that are gone, added or have other
+            labels.
+    """
+    now = describe(suite)
+    if now is None:
+        return
+    try:
+        problem = _tasks_differ(known["tasks"], now["tasks"])
+        problem = problem or examples_differ(known["examples"], now["examples"], splits)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise MtlError(f"tasks.json of the run is damaged ({type(error).__name__})") from error
+    if problem:
+        raise MtlError(f"the data has changed since the run began: {problem}{todo}")
+
+
+# -- tasks -----------------------------------------------------------------------------------------
+
+
+def _task(task: Task) -> dict[str, Any]:
+    transform = task.image_transform
+    return {
+        "name": task.name,
+        "objective": _plain_objective(task.objective),
+        "input_shape": list(task.train.input_shape),
+        "input_dtype": str(task.train.inputs.dtype).removeprefix("torch."),
+        "from_files": in_unit_range(task.train.inputs),
+        "normalization": task.normalization and [task.normalization.mean, task.normalization.std],
+        "image_transform": transform and [dict(entry) for entry in transform.entries],
+        "pictures": task.pictures.to_plain(),
+        "backbone": task.backbone and dict(task.backbone),
+        "batch_size": task.batch_size,
+        "splits": {split: _split(examples) for split, examples in task.splits().items()},
+    }
+
+
+def _split(examples: Examples) -> dict[str, Any]:
+    targets = examples.targets
+    plain: dict[str, Any] = {
+        "examples": len(examples),
+        "labelled": examples.num_labelled,
+        "target_shape": list(targets.shape[1:]),
+        "target_dtype": str(targets.dtype).removeprefix("torch."),
+        "lanes": examples.lanes,
+    }
+    if targets.is_floating_point():
+        seen = targets if examples.labelled is None else targets[examples.labelled]
+        plain["range"] = [float(seen.min()), float(seen.max())]
+    return plain
+
+
+def _plain_objective(objective: Objective) -> dict[str, Any]:
+    kind = type(objective)
+    if kind.__module__ != objectives.__name__:
+        raise MtlError(f"objective {kind.__name__} is not one of the framework's")
+    values = {
+        field.name: getattr(objective, field.name) for field in fields(objective) if field.init
+    }  # type: ignore[arg-type]
+    return {"kind": kind.__name__, **values}
+
+
+def _blank_task(plain: Mapping[str, Any], shared: dict[str, Tensor] | None) -> Task:
+    values = {key: _hashable(value) for key, value in plain["objective"].items()}
+    kind = getattr(objectives, str(values.pop("kind")))
+    splits = {
+        split: _blank(plain, about, split, shared) for split, about in plain["splits"].items()
+    }
+    mean_std, entries = plain["normalization"], plain["image_transform"]
+    return Task(
+        plain["name"],
+        kind(**values),
+        splits["train"],
+        splits["test"],
+        splits.get("validation"),
+        batch_size=plain["batch_size"],
+        backbone=plain["backbone"],
+        normalization=mean_std and ImageNormalization(*map(_hashable, mean_std)),
+        image_transform=None if entries is None else ImageTransform.from_config(entries),
+        pictures=PictureOptions.from_plain(plain["pictures"]),
+    )
+
+
+def _blank(
+    task: Mapping[str, Any], about: Mapping[str, Any], split: str, shared: dict[str, Tensor] | None
+) -> Examples:
+    """As many blank examples as there were, in the memory of one."""
+    rows = int(about["examples"])
+    inputs = _zeros(rows, task["input_shape"], task["input_dtype"])
+    if shared is not None:
+        inputs = shared.setdefault(split, inputs)
+    targets = _zeros(rows, about["target_shape"], about["target_dtype"])
+    return Examples(inputs, targets, lanes=about["lanes"])
+
+
+def _zeros(rows: int, shape: Sequence[int], dtype: str) -> Tensor:
+    kind = getattr(torch, dtype)
+    return torch.zeros(1, *shape, dtype=kind).expand(rows, *shape)
+
+
+def _hashable(value: Any) -> Any:
+    return tuple(map(_hashable, value)) if isinstance(value, list) else value
+
+
+def _tasks_differ(old: Sequence[Any], new: Sequence[Any]) -> str | None:
+    names = [[task["name"] for task in tasks] for tasks in (old, new)]
+    if names[0] != names[1]:
+        return f"the tasks were {', '.join(names[0])} and are {', '.join(names[1])}"
+    for was, now in zip(old, new, strict=True):
+        where = f"task {was['name']!r}"
+        if was["objective"] != now["objective"]:
+            classes = [x["objective"].get("class_names") or [] for x in (was, now)]
+            if classes[0] != classes[1]:
+                were, are = map(shortened, classes)
+                return f"the classes of {where} were {were} and are {are}"
+            return f"{where} was {was['objective']} and is {now['objective']}"
+        for key in ("input_shape", "input_dtype"):
+            if was[key] != now[key]:
+                return f"{key} of {where} was {was[key]} and is {now[key]}"
+    return None

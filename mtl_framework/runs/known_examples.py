@@ -1,0 +1,125 @@
+"""Which examples a suite has and which labels they have, and how two such lists differ."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from os.path import commonpath
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..data.streaming import LazyInputs
+from ..data.tasks import Examples, Suite, Task
+
+_FEW = 3  # examples that are named in a message
+
+
+def task_groups(suite: Suite) -> list[list[Task]]:
+    """The tasks, those together that read the same examples."""
+    groups: dict[tuple[int, ...], list[Task]] = {}
+    for task in suite.tasks:
+        key = tuple(id(examples.inputs) for examples in task.splits().values())
+        groups.setdefault(key, []).append(task)
+    return list(groups.values())
+
+
+def describe_examples(suite: Suite) -> list[dict[str, Any]]:
+    """By tasks that read the same examples, and by split, the examples and digests of labels."""
+    return [
+        {
+            "tasks": [task.name for task in tasks],
+            "splits": {
+                split: {
+                    "names": example_names(examples),
+                    "labels": _labels([task.splits()[split] for task in tasks]),
+                }
+                for split, examples in tasks[0].splits().items()
+            },
+        }
+        for tasks in task_groups(suite)
+    ]
+
+
+def example_names(examples: Examples) -> list[str]:
+    """What the examples are called, wherever the data lies; without names digests of them."""
+    inputs = examples.inputs
+    if examples.names is not None:
+        return list(examples.names)
+    if isinstance(inputs, LazyInputs):
+        names = [inputs.name(row) for row in range(len(inputs))]
+        try:
+            root = commonpath(names)
+        except ValueError:
+            return names
+        return [name[len(root) :].lstrip("/\\") or name for name in names]
+    return _digests(inputs)
+
+
+def _labels(splits: Sequence[Examples]) -> str:
+    """Eight hexadecimal digits an example, of its labels for all tasks."""
+    columns = []
+    for examples in splits:
+        values = examples.targets.reshape(len(examples), -1).double()
+        if examples.labelled is not None:
+            values = values.masked_fill(~examples.labelled[:, None], float("nan"))
+        columns.append(values)
+    return "".join(_digests(torch.cat(columns, 1), 4))
+
+
+def _digests(rows: Tensor, size: int = 8) -> list[str]:
+    flat = rows.detach().cpu().reshape(len(rows), -1).contiguous()
+    content: np.ndarray = flat.view(torch.uint8).numpy()
+    return [hashlib.blake2b(row.tobytes(), digest_size=size).hexdigest() for row in content]
+
+
+def examples_differ(old: Sequence[Any], new: Sequence[Any], splits: Sequence[str]) -> str | None:
+    """The first difference between two descriptions, in words; ``None`` where there is none."""
+    if [group["tasks"] for group in old] != [group["tasks"] for group in new]:
+        return "other tasks read the same examples"
+    for was, now in zip(old, new, strict=True):
+        for split in splits:
+            before, after = was["splits"].get(split), now["splits"].get(split)
+            if before is None and after is None:
+                continue
+            if before is None or after is None:
+                return f"there {'is a' if before is None else 'is no'} {split} split now"
+            problem = _split_differs(before, after)
+            if problem:
+                return f"{split} split of {shortened(was['tasks'])}: {problem}"
+    return None
+
+
+def _split_differs(before: Mapping[str, Any], after: Mapping[str, Any]) -> str | None:
+    gone, added = (
+        Counter(a["names"]) - Counter(b["names"]) for a, b in ((before, after), (after, before))
+    )
+    labels = [_labels_by_name(split) for split in (before, after)]
+    other = [name for name, label in labels[1].items() if labels[0].get(name, label) != label]
+    parts = [
+        f"{len(names)} {what} ({_few(list(names))})"
+        for names, what in (
+            (list(gone.elements()), "examples are gone"),
+            (list(added.elements()), "are new"),
+            (other, "have another label"),
+        )
+        if names
+    ]
+    return "; ".join(parts) or None
+
+
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(names[:_FEW]) + (", ..." if len(names) > _FEW else "")
+
+
+def _labels_by_name(split: Mapping[str, Any]) -> dict[str, str]:
+    text = split["labels"]
+    digests = [text[n : n + 8] for n in range(0, len(text), 8)]
+    return dict(zip(split["names"], digests, strict=True))
+
+
+def shortened(names: Sequence[str]) -> str:
+    """Names with commas, only ten of many."""
+    more = f" and {len(names) - 10} more" if len(names) > 10 else ""
+    return ", ".join(map(str, names[:10])) + more
