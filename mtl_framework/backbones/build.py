@@ -12,6 +12,7 @@ from ..routing.banks import Ports
 from ..routing.statistics_schedule import Normalization
 from ..support.errors import MtlError, UnknownNameError
 from .backbone import Backbone, PlainBackbone, Recipe
+from .blind import blind_border, check_pixels
 from .blocks import STEM
 from .class_layers import class_layers, in_features
 from .config import BackboneConfig, PlainBackboneConfig
@@ -90,7 +91,7 @@ def build_backbone(
             num_parameters=sum(p.numel() for p in model.parameters())
             - sum(p.numel() for p in scoring),
             **_preprocessing(model, config, in_chans),
-            hints=_hints(model, config, inputs),
+            hints=(*_hints(model, config, inputs), *_unread(model, config, shape)),
         )
         return find_plan(backbone, model, inputs)
 
@@ -132,6 +133,7 @@ def build_plain(
                 f"backbone {config.name!r} cannot run on inputs of shape {input_shape} and "
                 f"{dtype}: {reason}"
             ) from error
+        hints = _unread(model, config, input_shape) if dtype.is_floating_point else ()
     found = tuple(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
     if not isinstance(outputs, Tensor) or (outputs.shape[0], outputs.shape[-1]) != (2, num_outputs):
         raise MtlError(
@@ -143,6 +145,7 @@ def build_plain(
         input_shape=input_shape,
         input_dtype=dtype,
         **_preprocessing(model, config, input_shape[0]),
+        hints=hints,
     )
 
 
@@ -242,6 +245,16 @@ def _preprocessing(model: nn.Module, config: PlainBackboneConfig, in_chans: int)
             values = (sum(values) / len(values),) * in_chans
         found[key] = values or None
     return found
+
+
+def _unread(
+    model: nn.Module, config: PlainBackboneConfig, input_shape: tuple[int, ...]
+) -> tuple[str, ...]:
+    """Hints about pixels of images that a model does not read; many are refused."""
+    if len(input_shape) != 3:
+        return ()
+    border = blind_border(model, torch.randn(2, *input_shape))
+    return check_pixels(config.name, border, config.unread_pixels)
 
 
 def _hints(model: nn.Module, config: BackboneConfig, inputs: Tensor) -> tuple[str, ...]:

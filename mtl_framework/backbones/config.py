@@ -25,6 +25,13 @@ class PlainBackboneConfig(BaseModel):
         default=False,
         description="ResNets: 3x3 stem with stride 1 and no max-pool (the CIFAR form)",
     )
+    unread_pixels: float = Field(
+        default=0.1,
+        ge=0,
+        le=1,
+        description="largest share of an image's pixels that the network may leave unread, as one "
+        "does whose patches do not divide the image; more is refused",
+    )
     args: dict[str, Any] = Field(
         default_factory=dict, description="further arguments of the model's constructor"
     )

@@ -1,0 +1,91 @@
+"""Pixels that a model never reads, found out by running it."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from ..support.errors import MtlError
+
+
+@dataclass(frozen=True)
+class BlindBorder:
+    """Rows and columns at the border of images that change nothing in a model's outputs.
+
+    Args:
+        size: height and width of the images.
+        rows: that are not read, at top and bottom together.
+        columns: likewise, left and right.
+    """
+
+    size: tuple[int, int]
+    rows: int
+    columns: int
+
+    @property
+    def share(self) -> float:
+        """Of the pixels, from 0 to 1."""
+        height, width = self.size
+        return 1 - (height - self.rows) * (width - self.columns) / (height * width)
+
+    def __str__(self) -> str:
+        height, width = self.size
+        return (
+            f"leaves {100 * self.share:.0f} % of the pixels of {height}x{width} images unread "
+            f"({self.rows} rows and {self.columns} columns at the border)"
+        )
+
+
+def blind_border(
+    model: nn.Module, inputs: Float[Tensor, "rows channels height width"]
+) -> BlindBorder:
+    """The border of images that a model does not read, by the gradient of its outputs.
+
+    Args:
+        model: in evaluation mode.
+        inputs: random images.
+    """
+    size = inputs.shape[2], inputs.shape[3]
+    with torch.enable_grad():
+        images = inputs.detach().clone().requires_grad_()
+        outputs = model(images.clone())  # a model may begin in place
+        if not isinstance(outputs, Tensor) or not outputs.requires_grad:
+            return BlindBorder(size, 0, 0)
+        weights = torch.linspace(1, 2, outputs.numel(), dtype=outputs.dtype).view_as(outputs)
+        (gradient,) = torch.autograd.grad((outputs * weights).sum(), images)
+    read = (gradient != 0).any(0).any(0)
+    if not bool(read.any()):
+        return BlindBorder(size, 0, 0)  # outputs that are constant so far, as of zero weights
+    return BlindBorder(size, _border(read.any(1)), _border(read.any(0)))
+
+
+def check_pixels(name: str, border: BlindBorder, allowed: float) -> tuple[str, ...]:
+    """Hints about pixels that are not read.
+
+    Args:
+        name: of the backbone.
+        border: that it does not read.
+        allowed: the largest share of the pixels that is not refused.
+
+    Raises:
+        MtlError: if the share is larger, with the sizes that fit.
+    """
+    if not border.share:
+        return ()
+    if border.share > allowed:
+        height, width = (
+            n - lost for n, lost in zip(border.size, (border.rows, border.columns), strict=True)
+        )
+        raise MtlError(
+            f"backbone {name!r} {border}: resize the images, e.g. with suite.size, to a size that "
+            f"its patches divide ({height}x{width} is what it reads now), or set "
+            f"backbone.unread_pixels={border.share:.2f} to go on"
+        )
+    return (f"backbone {name!r} {border}",)
+
+
+def _border(read: Bool[Tensor, " positions"]) -> int:
+    """Positions before the first and behind the last one that is read."""
+    positions = read.nonzero().flatten()
+    return int(len(read) - (positions[-1] - positions[0] + 1))

@@ -1,0 +1,66 @@
+"""Pixels that a model never reads are refused where they are many, and told of otherwise."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from mtl_framework.backbones.blind import blind_border, check_pixels
+from mtl_framework.backbones.build import build_backbone, build_plain
+from mtl_framework.backbones.config import BackboneConfig, PlainBackboneConfig
+from mtl_framework.support.errors import MtlError
+
+
+def patches(size: int, head: bool = True) -> nn.Module:
+    layers: list[nn.Module] = [nn.Conv2d(3, 4, size, size), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+    last = nn.Linear(4, 2)
+    if not head:
+        nn.init.zeros_(last.weight)
+    return nn.Sequential(*layers, last).eval()
+
+
+@pytest.mark.parametrize(
+    ("patch", "size", "rows", "columns"),
+    [(8, (16, 24), 0, 0), (8, (20, 24), 4, 0), (8, (20, 27), 4, 3), (16, (28, 28), 12, 12)],
+)
+def test_the_border_behind_the_last_patch_is_found(
+    patch: int, size: tuple[int, int], rows: int, columns: int
+) -> None:
+    model = patches(patch)
+    inputs = torch.randn(2, 3, *size)
+    border = blind_border(model, inputs)
+    assert (border.rows, border.columns) == (rows, columns)
+    other = inputs.clone()
+    other[:, :, size[0] - rows :] += 1
+    other[:, :, :, size[1] - columns :] += 1
+    with torch.no_grad():
+        torch.testing.assert_close(model(other), model(inputs))
+    assert border.share == pytest.approx(
+        1 - (size[0] - rows) * (size[1] - columns) / (size[0] * size[1])
+    )
+
+
+def test_outputs_that_are_constant_yet_say_nothing() -> None:
+    assert blind_border(patches(8, head=False), torch.randn(2, 3, 20, 20)).share == 0
+
+
+def test_many_are_refused_with_the_share_and_few_are_told() -> None:
+    border = blind_border(patches(16), torch.randn(2, 3, 28, 28))
+    with pytest.raises(MtlError, match=r"'net' leaves 67 % of the pixels of 28x28.*suite\.size"):
+        check_pixels("net", border, 0.1)
+    (hint,) = check_pixels("net", border, 0.7)
+    assert "67 %" in hint
+    assert check_pixels("net", blind_border(patches(4), torch.randn(2, 3, 28, 28)), 0.0) == ()
+
+
+def test_backbones_are_checked_shared_ones_and_tasks_own() -> None:
+    small: dict[str, Any] = {"name": "vit_tiny_patch16_224", "args": {"depth": 1}}
+    assert build_backbone(BackboneConfig(**small), 3, (32, 32)).hints == ()
+    unread = r"leaves 27 % of the pixels of 44x32 images unread \(12 rows"
+    with pytest.raises(MtlError, match=unread):
+        build_backbone(BackboneConfig(**small), 3, (44, 32))
+    allowed = BackboneConfig(**small, unread_pixels=0.5)
+    assert "unread" in build_backbone(allowed, 3, (44, 32)).hints[0]
+    with pytest.raises(MtlError, match=unread):
+        build_plain(PlainBackboneConfig(**small), (3, 44, 32), torch.uint8, 2)
