@@ -43,7 +43,12 @@ def with_recorded_splits(
             inputs = _gather([(group[0].splits()[s].inputs, row) for s, row in rows])
             for task in group:
                 examples = _examples(task, split, rows, inputs, wanted)
-                tasks[task.name] = replace(tasks[task.name], **{split: examples})
+                held = tasks[task.name]
+                tasks[task.name] = (
+                    replace(held, test=examples)
+                    if split == "test"
+                    else replace(held, validation=examples)
+                )
     return Suite(suite.name, list(tasks.values()), suite.common_input, suite.notes, suite.record)
 
 
