@@ -6,7 +6,7 @@ network reads, and of every split which examples it has and, as digests, which l
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -163,9 +163,10 @@ def _plain_objective(objective: Objective) -> dict[str, Any]:
     kind = type(objective)
     if kind.__module__ != objectives.__name__:
         raise MtlError(f"objective {kind.__name__} is not one of the framework's")
-    values = {
-        field.name: getattr(objective, field.name) for field in fields(objective) if field.init
-    }  # type: ignore[arg-type]
+    if not is_dataclass(objective):
+        raise MtlError(f"objective {kind.__name__} has no fields")
+    names = [field.name for field in fields(objective) if field.init]
+    values = {name: getattr(objective, name) for name in names}
     return {"kind": kind.__name__, **values}
 
 
