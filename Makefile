@@ -26,6 +26,7 @@ test: lint  ## set up, then check style, types and behaviour (under 10 minutes o
 
 fuzz: $(READY)  ## damage thousands of files of runs, and see that each is refused by one line; COUNT=n
 	OMP_NUM_THREADS=1 $(BIN)/python tests/fuzz/run_files.py --count $(or $(COUNT),5000)
+	OMP_NUM_THREADS=1 $(BIN)/python tests/fuzz/failing_disk.py
 
 test-all: lint  ## the same with the slow tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2

@@ -12,7 +12,7 @@ from ..runs.folder import RunFolder
 from ..runs.records import State
 from ..runs.resolve import read_file
 from ..support.errors import MtlError
-from ..support.files import write_text
+from ..support.files import kind_of, read_bytes, write_text
 from ..support.validation import validated
 from .grid import significant
 
@@ -40,19 +40,19 @@ def inspect(folder: Path, config: RunConfig) -> CellStatus:
     files = RunFolder(folder)
     iteration, seconds = last_line(files.metrics)
     traceback = folder / TRACEBACK
-    if traceback.is_file():
-        first = traceback.read_text(encoding="utf-8", errors="replace").partition("\n")[0]
+    if kind_of(traceback) == "file":
+        first = read_bytes(traceback).decode(errors="replace").partition("\n")[0]
         return CellStatus("failed", iteration, seconds, error=first)
     result = finished_result(folder, config)
     if result is not None:
         return CellStatus("done", result.iterations, result.seconds, result)
-    begun = files.config.exists() or files.checkpoints.directory.exists()
+    begun = any(kind_of(p) for p in (files.config, files.checkpoints.directory))
     return CellStatus("stopped" if begun else "waiting", iteration, seconds)
 
 
 def finished_result(folder: Path, config: RunConfig) -> Result | None:
     """The result of exactly this config, if its run has ended."""
-    if not (folder / "result.json").is_file():
+    if kind_of(folder / "result.json") != "file":
         return None
     try:
         result = Result.load(folder)

@@ -11,6 +11,7 @@ from ..runs.config import RunConfig
 from ..runs.records import RunRecord, make_groups, read_history
 from ..runs.resolve import read_file
 from ..support.errors import MtlError
+from ..support.files import kind_of
 from ..support.validation import validated
 from .cells import inspect
 from .files import JSON, read_cells
@@ -47,11 +48,11 @@ def find(directories: Sequence[Path], baseline: str | None = None) -> Found:
         MtlError: if a folder is missing, or there is no run in any.
     """
     for directory in directories:
-        if not directory.is_dir():
+        if kind_of(directory) != "folder":
             raise MtlError(f"there is no folder {directory}")
     settings: Mapping[str, Any] = {}
     left_out: list[str] = []
-    if len(directories) == 1 and (directories[0] / JSON).is_file():
+    if len(directories) == 1 and kind_of(directories[0] / JSON) == "file":
         settings, cells = read_cells(directories[0])
         records = []
         for cell in cells:
@@ -95,7 +96,7 @@ def _cell_record(cell: Mapping[str, Any]) -> RunRecord:
         state="waiting",
         control=cell["control"],
     )
-    if not file.is_file():
+    if kind_of(file) != "file":
         config = RunConfig(iterations=cell["iterations"])
     else:
         config = validated(RunConfig, read_file(file).values)
@@ -111,7 +112,7 @@ def _loose_records(directories: Sequence[Path]) -> tuple[list[RunRecord], list[s
     for folder in dict.fromkeys(path.resolve() for path in folders):
         try:
             config = validated(RunConfig, read_file(folder / "config.yaml").values)
-            result = Result.load(folder) if (folder / "result.json").is_file() else None
+            result = Result.load(folder) if kind_of(folder / "result.json") == "file" else None
             read_history(folder / "metrics.jsonl")
         except MtlError as error:
             left_out.append(str(error))
@@ -144,9 +145,12 @@ def _loose_records(directories: Sequence[Path]) -> tuple[list[RunRecord], list[s
 
 
 def _run_folders(directory: Path) -> list[Path]:
-    if (directory / "config.yaml").is_file():
+    if kind_of(directory / "config.yaml") == "file":
         return [directory]
-    return sorted(file.parent for file in directory.rglob("config.yaml"))
+    try:
+        return sorted(file.parent for file in directory.rglob("config.yaml"))
+    except OSError as error:
+        raise MtlError(f"cannot read {directory}: {error.strerror or error}") from error
 
 
 def _labels(configs: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:

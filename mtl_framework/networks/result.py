@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from ..support.errors import MtlError
-from ..support.files import read_bytes, write_text
+from ..support.files import kind_of, read_bytes, write_text
 from .evaluation import Evaluation, SplitMetrics
 from .model import ParameterCounts, Sharing
 
@@ -127,7 +127,7 @@ class Result:
         Raises:
             MtlError: if there is none, or the file is not a result.
         """
-        file = path / "result.json" if path.is_dir() else path
+        file = path / "result.json" if kind_of(path) == "folder" else path
         try:
             text = read_bytes(file)
         except MtlError as error:
