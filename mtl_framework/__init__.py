@@ -43,9 +43,11 @@ if TYPE_CHECKING:
     from .strategies.context import TrainingRun as TrainingRun
     from .strategies.initialization import InitialWeights as InitialWeights
     from .strategies.optimizers import FusedAdam as FusedAdam
+    from .strategies.recipe_optimizer import RecipeOptimizer as RecipeOptimizer
     from .strategies.strategy import Step as Step
     from .strategies.strategy import Strategy as Strategy
     from .strategies.strategy import StrategyConfig as StrategyConfig
+    from .strategies.training import TrainingConfig as TrainingConfig
     from .support.distributed import all_reduce_mean as all_reduce_mean
     from .support.errors import MtlError as MtlError
     from .support.errors import ProblemsError as ProblemsError
@@ -67,6 +69,7 @@ _HOMES = {
     "ParameterCounts": "networks.model",
     "PlainBackbone": "backbones.backbone",
     "ProblemsError": "support.errors",
+    "RecipeOptimizer": "strategies.recipe_optimizer",
     "Recurrent": "backbones.recurrent",
     "Result": "networks.result",
     "Run": "runs.run",
@@ -79,6 +82,7 @@ _HOMES = {
     "StrategyConfig": "strategies.strategy",
     "TaskNetworks": "networks.task_networks",
     "TrainedRun": "strategies.context",
+    "TrainingConfig": "strategies.training",
     "TrainingRun": "strategies.context",
     "UnknownNameError": "support.errors",
     "all_reduce_mean": "support.distributed",

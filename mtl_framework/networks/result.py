@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -90,6 +90,10 @@ class Result:
         threads: of torch, on the CPU.
         backbones: name of each task's own backbone, by task name; ``None`` where all share one.
         ended: why the run ended before it had done all its iterations; ``None`` where it did.
+        reported: which networks' figures are the run's: after the last step (``test``), or those
+            that validation prefers (``best``); chosen before the run, by ``training.report``.
+        weights: whether all figures are those of averaged weights, see ``training.average``.
+        raw_test: figures of the raw weights after the last step, where both are evaluated.
     """
 
     strategy: str
@@ -111,6 +115,16 @@ class Result:
     threads: int
     backbones: dict[str, str] | None = None
     ended: str | None = None
+    reported: Literal["last", "best"] = "last"
+    weights: Literal["raw", "averaged"] = "raw"
+    raw_test: SplitMetrics | None = None
+
+    @property
+    def figures(self) -> SplitMetrics:
+        """Figures on the test examples that the run reports, see ``reported``."""
+        if self.reported == "best" and self.best is not None:
+            return self.best.test
+        return self.test
 
     def save(self, path: Path) -> None:
         """Write as JSON, whole or not at all.

@@ -14,6 +14,7 @@ from ..data.images import RAW, ImageNormalization
 from ..data.tasks import Suite, Task
 from ..networks.model import MultiTaskModel
 from ..plugins.manager import Plugins
+from ..strategies.recipe import Recipe
 from ..strategies.strategy import Strategy
 from ..support.devices import physical_memory
 from ..support.errors import MtlError, UnknownNameError
@@ -110,6 +111,7 @@ def assemble(
     name = config.strategy.name
     if trained:
         config = _without_weights(config)
+    strategy.recipe = Recipe(config.training, config.iterations)
     if suite.common_backbone:
         shape = suite.input_shape
         img_size = (shape[1], shape[2]) if len(shape) == 3 else None
@@ -119,10 +121,12 @@ def assemble(
         )
         used = _trained(backbone) if trained else backbone
         network = build_network(name, strategy, used, suite)
+        strategy.recipe.check_used(name)
         return Assembly(suite, (backbone,) * len(suite), strategy, network)
     backbones = own_backbones(config, plugins, suite)
     each = [_trained(backbone) for backbone in backbones] if trained else backbones
     network = build_own_networks(name, strategy, each, suite)
+    strategy.recipe.check_used(name)
     return Assembly(suite, tuple(backbones), strategy, network)
 
 

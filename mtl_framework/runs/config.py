@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from ..backbones.config import BackboneConfig, _one_or_more
 from ..plugins.options import NamedOptions
+from ..strategies.training import TrainingConfig
 from ..support.validation import validated
 from ..support.yamls import dump_yaml
 
@@ -43,6 +44,10 @@ class RunConfig(BaseModel):
         "small_images and args; they go before those that the suite names",
     )
     suite: NamedOptions = NamedOptions(name="alphabets")
+    training: TrainingConfig = Field(
+        default=TrainingConfig(),
+        description="how weights are trained: optimiser, schedule, averages, what is reported",
+    )
     iterations: int = Field(
         default=300, ge=1, le=MOST, description="steps of the strategy's training loop"
     )

@@ -301,6 +301,7 @@ def _restore(
             network.load_state_dict(state["network"])
         else:
             strategy.load_state_dict(state["strategy"])
+            strategy.recipe.use_averages()
             set_statistics(network, ProgressState.from_plain(state).statistics or {})
     except Exception as error:  # what a strategy says of a state that is not its own
         where = folder.checkpoints.stem(which, state["iteration"])

@@ -11,6 +11,7 @@ from ..networks.reestimation import reestimated
 from ..networks.result import Best
 from ..strategies.strategy import Strategy
 from ..support.seeding import generator_states, restore_generators
+from .choices import early_end
 from .config import RunConfig
 from .divergence import LossWatch, check_evaluation, check_parameters
 from .feed import Feed
@@ -79,13 +80,18 @@ class Milestones:
         assert self.metrics is not None
         state, former, network = self.state, self.state.measured, self._strategy.network
         length = self.metrics.length()
+        recipe = self._strategy.recipe
+        raw = self._feed.evaluate(network, state.iteration) if recipe.evaluates_both else None
         with ExitStack() as stack:
+            stack.enter_context(recipe.averaged())
             state.statistics = None
             if self.config.reestimate_statistics:
                 batches = self._feed.coming(self.config.reestimate_statistics)
                 measured = reestimated(network, batches, self._device)
                 state.statistics = stack.enter_context(measured)
             evaluation = self._feed.evaluate(network, state.iteration)
+        if raw is not None:
+            evaluation.splits.update({f"raw {split}": of for split, of in raw.splits.items()})
         check_evaluation(evaluation)
         # a longer run would not have made this evaluation: if the run is extended, it never was
         extra = state.iteration % self.config.eval_every != 0
@@ -96,10 +102,14 @@ class Milestones:
             best is None or candidate.is_better_than(best, averaged)
         )
         state.measured = Measured(evaluation, candidate if better else best)
+        recipe.evaluated(evaluation)
+        if state.ended is None:
+            state.ended = early_end(self.config, state)
         self._observers.tell("mtl_evaluated", evaluation=evaluation)
         # nothing of a plugin's runs between the two: they hold the same tensors
         if better:
-            self._store.save_best(state.iteration, network, state.statistics or {})
+            with recipe.averaged():
+                self._store.save_best(state.iteration, network, state.statistics or {})
         self.save()
 
     def save(self) -> None:

@@ -40,6 +40,9 @@ def result_of(run: "Run", seconds_per_iteration: float, ended: str | None) -> Re
         threads=torch.get_num_threads(),
         backbones=None if suite.common_backbone else own,
         ended=ended,
+        reported=config.training.report,
+        weights="averaged" if run.strategy.recipe.averages else "raw",
+        raw_test=evaluation.splits.get("raw test"),
     )
 
 

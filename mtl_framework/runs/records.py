@@ -72,13 +72,14 @@ class RunRecord:
     def figures(self, select: Select = "last") -> SplitMetrics | None:
         """Test figures of the networks that count; ``None`` where there are none.
 
-        ``best`` falls back to the last step where there is no validation split.
+        ``last`` are those that the run itself reports; ``best`` falls back to them where there is
+        no validation split.
         """
         if self.result is None:
             return None
         if select == "best" and self.result.best is not None:
             return self.result.best.test
-        return self.result.test
+        return self.result.figures
 
     @cached_property
     def history(self) -> History:

@@ -39,6 +39,7 @@ from .assembly import (
     common_backbone,
     find_suite,
 )
+from .choices import check_validation
 from .config import RunConfig
 from .divergence import NotFiniteError
 from .feed import Feed
@@ -136,6 +137,7 @@ class Run:
             else:
                 folder.check_free()
             suite = find_suite(config, plugins)
+            check_validation(config.training, suite)
             check_memory(config, suite)
             known = read_known(folder.tasks) if state is not None else describe(suite)
             if state is not None:

@@ -12,6 +12,8 @@ from torch import Tensor
 
 from ..networks.model import MultiTaskModel
 from ..support.errors import MtlError
+from .recipe import Recipe
+from .recipe_optimizer import RecipeOptimizer
 from .state import is_stateful, restored, snapshot
 
 if TYPE_CHECKING:
@@ -61,6 +63,7 @@ class Strategy(ABC):
     def __init__(self, config: StrategyConfig | None = None, seed: int = 0) -> None:
         self.config: Any = self.Config() if config is None else config
         self.seed = seed
+        self.recipe = Recipe()  # the host gives the run's before build
 
     @abstractmethod
     def build(self, backbone: Backbone, suite: Suite) -> MultiTaskModel:
@@ -96,6 +99,30 @@ class Strategy(ABC):
         Raises:
             MtlError: if the earlier runs are not there or do not fit.
         """
+
+    def make_optimizer(
+        self,
+        network: MultiTaskModel,
+        name: str = "adam",
+        learning_rate: float = 1e-3,
+        **choices: Any,
+    ) -> RecipeOptimizer:
+        """An optimiser with everything that the section ``training`` of a run's config says.
+
+        Made in :meth:`build`, kept as an attribute, and used as any of torch's: ``zero_grad()``,
+        gradients, ``step()``. What the config leaves out is as the strategy says here.
+
+        Args:
+            network: whose weights it moves.
+            name: of an optimiser in timm.
+            learning_rate: of the weights.
+            choices: ``groups``, ``weight_decay`` and the optimiser's own options, see
+                :meth:`Recipe.make_optimizer`.
+
+        Raises:
+            MtlError: naming the key of ``training`` that does not fit.
+        """
+        return self.recipe.make_optimizer(network, name, learning_rate, **choices)
 
     @abstractmethod
     def optimize(self, run: TrainingRun) -> Generator[Step, None, None]:

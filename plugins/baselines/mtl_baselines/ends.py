@@ -51,7 +51,5 @@ class NoSharing(FixedStrategy):
                 "keep those models' initialization: leave it out, or 'library'"
             )
         self.network = network = SeparateNetworks(backbones, suite.tasks)
-        self.optimizer = torch.optim.Adam(
-            network.parameters(), self.config.learning_rate, fused=True
-        )
+        self.optimizer = self.make_optimizer(network, "adam", self.config.learning_rate)
         return network

@@ -56,9 +56,7 @@ class FixedStrategy(Strategy):
         network.initialize(self.config.initialization_of(backbone))
         network.assignment.copy_(assignment)
         self.network = network
-        self.optimizer = torch.optim.Adam(
-            network.parameters(), self.config.learning_rate, fused=True
-        )
+        self.optimizer = self.make_optimizer(network, "adam", self.config.learning_rate)
         return network
 
     def optimize(self, run: TrainingRun) -> Generator[Step, None, None]:

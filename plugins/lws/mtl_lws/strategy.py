@@ -76,9 +76,8 @@ class LearnedWeightSharing(Strategy):
         self.network = TaskNetworks(backbone, suite.tasks, weights)
         self.network.initialize(config.initialization_of(backbone))
         self.network.assignment.copy_(self.distribution.mode())
-        parameters = self.network.parameters()
-        self.optimizer = torch.optim.Adam(
-            parameters, config.learning_rate, eps=config.epsilon, fused=True
+        self.optimizer = self.make_optimizer(
+            self.network, "adam", config.learning_rate, eps=config.epsilon
         )
         self.generator = torch.Generator().manual_seed(self.seed)
         self._costs = price.unit_costs(self.network) if config.price else None

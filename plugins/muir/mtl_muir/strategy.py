@@ -84,7 +84,7 @@ class Muir(Strategy):
             {"params": others},
             {"params": [soft], "lr": config.soft_learning_rate},
         ]
-        self.optimizer = torch.optim.Adam(groups, config.learning_rate, fused=True)
+        self.optimizer = self.make_optimizer(network, "adam", config.learning_rate, groups=groups)
         self.optimizer.register_step_post_hook(lambda *_: network.forget())
         self.generator = torch.Generator().manual_seed(self.seed)
         self.places = Places.of(network)
@@ -209,11 +209,12 @@ class Muir(Strategy):
                 f"{run.eval_every}"
             )
         if self.best.consider(evaluation):
-            network, optimizer = self.network.state_dict(), self.optimizer.state_dict()
+            network, optimizer = self.network.state_dict(), self.optimizer.inner.state_dict()
             self.best.keep({"network": network, "optimizer": optimizer})
         if last:
             self.network.load_state_dict(self.best.state["network"])
-            self.optimizer.load_state_dict(self.best.state["optimizer"])
+            self.optimizer.inner.load_state_dict(self.best.state["optimizer"])
+            self.optimizer.restart_average()
             self.best.keep({})
 
     # -- what is written down ------------------------------------------------------------------

@@ -5,8 +5,7 @@ Sharing -- and Back", ICML 2018, arXiv 1803.04062. There is no published code; w
 silent an option names the possibilities.
 """
 
-from collections.abc import Callable, Generator, Mapping
-from functools import partial
+from collections.abc import Generator, Mapping
 from typing import Any, ClassVar
 
 import torch
@@ -30,10 +29,7 @@ from .course import Course, DueUpdate
 from .network import PseudoTaskNetworks
 from .presets import PRESETS
 
-_OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
-    "adam": partial(torch.optim.Adam, fused=True),
-    "rmsprop": torch.optim.RMSprop,
-}
+_OPTIONS: dict[str, dict[str, float]] = {"adam": {}, "rmsprop": {"alpha": 0.99, "momentum": 0.0}}
 
 
 class PseudoTaskAugmentation(Strategy):
@@ -80,9 +76,12 @@ class PseudoTaskAugmentation(Strategy):
         if config.has("F"):
             for task in range(len(suite)):
                 self.network.decoders(task).freeze_all_but_first()
-        trained = [p for p in self.network.parameters() if p.requires_grad]
-        self.optimizer = _OPTIMIZERS[config.optimizer](
-            trained, lr=config.learning_rate, weight_decay=config.weight_decay
+        self.optimizer = self.make_optimizer(
+            self.network,
+            config.optimizer,
+            config.learning_rate,
+            weight_decay=config.weight_decay,
+            **_OPTIONS[config.optimizer],
         )
         self.generator = torch.Generator().manual_seed(self.seed)
         self.course = Course(tracked)

@@ -13,6 +13,7 @@ import torch
 from mtl_framework import (
     Backbone,
     MtlError,
+    RecipeOptimizer,
     Step,
     Strategy,
     StrategyConfig,
@@ -68,17 +69,19 @@ class CrossStitch(Strategy):
         self.optimizer = self._optimizer()
         return self.network
 
-    def _optimizer(self) -> torch.optim.Optimizer:
+    def _optimizer(self) -> RecipeOptimizer:
         config = self.config
         mixing = list(self.network.mixers.parameters())
         rest = [p for p in self.network.parameters() if p not in set(mixing)]
         factor = config.mixing_rate
         factor = MIXING_RATES[config.optimizer] if factor is None else factor
-        rate = config.learning_rate * factor
-        groups: list[dict[str, Any]] = [{"params": rest}, {"params": mixing, "lr": rate}]
-        if config.optimizer == "sgd":
-            return torch.optim.SGD(groups, config.learning_rate, config.momentum)
-        return torch.optim.Adam(groups, config.learning_rate, fused=True)
+        groups: list[dict[str, Any]] = [{"params": rest}, {"params": mixing, "lr_scale": factor}]
+        if config.optimizer == "adam":
+            return self.make_optimizer(self.network, "adam", config.learning_rate, groups=groups)
+        # timm's name for SGD with momentum, but without Nesterov's
+        return self.make_optimizer(
+            self.network, "momentum", config.learning_rate, groups=groups, momentum=config.momentum
+        )
 
     def warm_start(self, load: Callable[[str], TrainedRun]) -> None:
         """Let the columns start from single-task networks, where ``start_from`` names some."""

@@ -7,12 +7,14 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor, nn
 
+from mtl_framework import RecipeOptimizer
+
 _MOMENTS = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq")
 
 
 @contextmanager
 def resting(
-    optimizer: torch.optim.Adam, rows: Mapping[nn.Parameter, Bool[Tensor, " rows"]]
+    optimizer: RecipeOptimizer, rows: Mapping[nn.Parameter, Bool[Tensor, " rows"]]
 ) -> Iterator[None]:
     """Steps taken inside change neither these rows nor their moments.
 

@@ -1,0 +1,83 @@
+"""Moving averages of weights, by torch's own formulas."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import swa_utils
+
+from .training import AverageConfig
+
+_FORMULAS: Any = swa_utils  # torch gives these functions no types
+_STATISTICS = ("running_mean", "running_var")
+
+
+class WeightAverage:
+    """An average of all parameters and running statistics of a network, over steps.
+
+    The weights of every bank are averaged over all steps, those too in which no task used them.
+
+    Args:
+        network: whose weights are averaged; other buffers are left alone.
+        config: which average, and from when.
+
+    Source: Polyak and Juditsky 1992; ``swa``: Izmailov et al., "Averaging Weights Leads to Wider
+    Optima and Better Generalization", UAI 2018.
+    """
+
+    def __init__(self, network: nn.Module, config: AverageConfig) -> None:
+        self.config = config
+        self.steps = 0
+        self._network = network
+        self._average: list[Tensor] = []
+        if config.name == "swa":
+            self._formula: Any = _FORMULAS.get_swa_multi_avg_fn()
+        else:
+            self._formula = _FORMULAS.get_ema_multi_avg_fn(config.decay)
+
+    @torch.no_grad()
+    def update(self) -> None:
+        """Take a step of the weights in."""
+        self.steps += 1
+        tensors = self._tensors()
+        counted = self.steps - self.config.start
+        if counted <= 1:
+            self._average = [tensor.detach().clone() for tensor in tensors]
+            return
+        for dtype in dict.fromkeys(tensor.dtype for tensor in tensors):
+            pairs = [
+                pair for pair in zip(self._average, tensors, strict=True) if pair[1].dtype == dtype
+            ]
+            averages, currents = ([*side] for side in zip(*pairs, strict=True))
+            self._formula(averages, currents, torch.tensor(counted - 1, device=currents[0].device))
+
+    def restart(self) -> None:
+        """Begin anew with the next step, as the strategy has put other weights in place."""
+        self._average, self.steps = [], self.config.start
+
+    @torch.no_grad()
+    def swap(self) -> None:
+        """Exchange the network's weights with their average; a second call exchanges them back."""
+        for average, tensor in zip(self._average, self._tensors(), strict=bool(self._average)):
+            kept = tensor.clone()
+            tensor.copy_(average)
+            average.copy_(kept)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The average and what it is of."""
+        return {"steps": self.steps, "average": dict(enumerate(self._average))}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore :meth:`state_dict`."""
+        self.steps = int(state["steps"])
+        tensors = self._tensors()
+        saved = [state["average"][number] for number in range(len(state["average"]))]
+        pairs = zip(saved, tensors, strict=bool(saved))
+        self._average = [torch.empty_like(like).copy_(value) for value, like in pairs]
+
+    def _tensors(self) -> list[Tensor]:
+        """Parameters and running statistics, always in the same order."""
+        network = self._network
+        statistics = (b for name, b in network.named_buffers() if name.endswith(_STATISTICS))
+        return [*network.parameters(), *statistics]

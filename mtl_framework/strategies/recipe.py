@@ -1,0 +1,180 @@
+"""The training recipe: what the host gives a strategy to move its weights with."""
+
+import inspect
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import timm.optim
+import torch
+
+from ..networks.evaluation import Evaluation
+from ..networks.model import MultiTaskModel
+from ..support.errors import MtlError, UnknownNameError
+from .averaging import WeightAverage
+from .parameter_groups import Group, parameter_groups
+from .recipe_optimizer import RecipeOptimizer
+from .schedules import make_schedule
+from .training import TrainingConfig
+
+_TIMM: Any = timm.optim
+_DEVICES = ("cpu", "cuda")
+_HOSTS_OWN = ("stop_after", "report")  # what needs no optimiser of the host's
+# those need a loss's curvature, or another library's kernels
+_LEFT_OUT = ("adahessian", "fused", "bnb")
+
+
+class Recipe:
+    """The section ``training`` of a run's config, as a strategy uses it.
+
+    A strategy reaches it through :meth:`Strategy.make_optimizer`; the host tells it of evaluations
+    and asks it for the averaged weights.
+
+    Args:
+        training: the section.
+        iterations: steps that the run does, which schedules are laid out for.
+    """
+
+    def __init__(self, training: TrainingConfig | None = None, iterations: int = 1) -> None:
+        self.training = TrainingConfig() if training is None else training
+        self.iterations = iterations
+        self.made: list[RecipeOptimizer] = []
+
+    @property
+    def averages(self) -> bool:
+        """Whether there are averaged weights, which evaluations and predictions should use."""
+        average = self.training.average
+        return average is not None and average.evaluate != "raw" and bool(self.made)
+
+    @property
+    def evaluates_both(self) -> bool:
+        """Whether raw weights are evaluated beside the averaged ones."""
+        average = self.training.average
+        return self.averages and average is not None and average.evaluate == "both"
+
+    def make_optimizer(
+        self,
+        network: MultiTaskModel,
+        name: str = "adam",
+        learning_rate: float = 1e-3,
+        *,
+        groups: Iterable[Group] | None = None,
+        weight_decay: float = 0.0,
+        **options: Any,
+    ) -> RecipeOptimizer:
+        """An optimiser as the user wants it, the strategy's own choices where the user has none.
+
+        Args:
+            network: whose weights it moves.
+            name: of the strategy's optimiser, as in timm.
+            learning_rate: of the strategy.
+            groups: parameters with options of their own, as in ``torch.optim``; default: all of
+                the network's. ``lr`` in a group is a rate of its own, which schedules scale;
+                ``lr_scale`` a factor of the learning rate.
+            weight_decay: of the strategy, for all parameters.
+            options: further ones of the strategy's optimiser, left out where the user names
+                another optimiser.
+
+        Raises:
+            MtlError: if optimiser, options, schedule or factors do not exist or do not fit.
+        """
+        training = self.training
+        wanted = training.optimizer
+        if wanted is not None:
+            options = {**(options if wanted.name == name else {}), **wanted.options}
+            name = wanted.name
+        rate = learning_rate if training.learning_rate is None else training.learning_rate
+        given = [{"params": list(network.parameters())}] if groups is None else groups
+        split = parameter_groups(network, given, training, weight_decay)
+        inner = _create(name, split, rate, options)
+        optimizer = RecipeOptimizer(
+            inner,
+            training,
+            make_schedule(inner, training.schedule, self.iterations),
+            None if training.average is None else WeightAverage(network, training.average),
+        )
+        if self.iterations % training.accumulate:
+            raise MtlError(
+                f"training.accumulate should divide the {self.iterations} iterations, so that "
+                f"every step moves the weights, found {training.accumulate}"
+            )
+        self.made.append(optimizer)
+        return optimizer
+
+    def check_used(self, strategy: str) -> None:
+        """Refuse a recipe that a strategy with optimisers of its own would ignore.
+
+        Raises:
+            MtlError: naming the keys that would have no effect.
+        """
+        plain = TrainingConfig()
+        ignored = [
+            f"training.{key}"
+            for key in TrainingConfig.model_fields
+            if key not in _HOSTS_OWN and getattr(self.training, key) != getattr(plain, key)
+        ]
+        if ignored and not self.made:
+            raise MtlError(
+                f"strategy {strategy!r} makes its own optimiser, so that {', '.join(ignored)} "
+                "would have no effect: leave it out, or use Strategy.make_optimizer"
+            )
+
+    def evaluated(self, evaluation: Evaluation) -> None:
+        """Let schedules that follow validation know of an evaluation.
+
+        Raises:
+            MtlError: if there is one, and no validation.
+        """
+        for optimizer in self.made:
+            optimizer.evaluated(evaluation)
+
+    def use_averages(self) -> None:
+        """Put the averaged weights in the networks' place for good, as predictions need them."""
+        for average in self._averages():
+            average.swap()
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Inside, the networks have their averaged weights, where the recipe evaluates those."""
+        averages = self._averages()
+        for average in averages:
+            average.swap()
+        try:
+            yield
+        finally:
+            for average in averages:
+                average.swap()
+
+    def _averages(self) -> list[WeightAverage]:
+        return [o.average for o in self.made if self.averages and o.average is not None]
+
+
+def optimizer_names() -> list[str]:
+    """Names of all optimisers that ``training.optimizer`` takes."""
+    return [name for name in _TIMM.list_optimizers() if not name.startswith(_LEFT_OUT)]
+
+
+def _create(
+    name: str, groups: list[Group], learning_rate: float, options: Mapping[str, Any]
+) -> torch.optim.Optimizer:
+    if name not in optimizer_names():
+        raise UnknownNameError("optimizer in training", name, optimizer_names())
+    plain = _TIMM.get_optimizer_class(name, bind_defaults=False)
+    taken = inspect.signature(plain).parameters
+    for option in options:
+        if option not in taken or option in ("params", "lr", "weight_decay"):
+            choices = [n for n in taken if n not in ("params", "lr", "weight_decay")]
+            raise UnknownNameError(f"option of training.optimizer {name!r}", option, choices)
+    tensors = [p for group in groups for p in group["params"]]
+    fused = "fused" in taken and all(p.device.type in _DEVICES for p in tensors)
+    try:
+        optimizer: torch.optim.Optimizer = _TIMM.create_optimizer_v2(
+            groups,
+            opt=name,
+            lr=learning_rate,
+            **{**({"fused": True} if fused else {}), **options},
+        )
+    except (TypeError, ValueError, RuntimeError, ImportError, AssertionError) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise MtlError(f"training.optimizer {name!r} cannot be made: {reason}") from error
+    return optimizer

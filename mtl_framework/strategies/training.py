@@ -1,0 +1,163 @@
+"""The section ``training`` of a run's config: how the weights are trained, whatever shares them."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+
+def _named(value: Any) -> Any:
+    return {"name": value} if isinstance(value, str) else value
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class OptimizerConfig(BaseModel):
+    """An optimiser of timm's; keys beside ``name`` are its own options, e.g. ``betas``."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    name: str = Field(description="name of an optimiser in timm, e.g. adamw, sgd, lamb, muon")
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The keys beside ``name``."""
+        return dict(self.model_extra or {})
+
+
+class ScheduleConfig(_Section):
+    """How the learning rate changes; times are steps of the optimiser, one an iteration."""
+
+    name: Literal[
+        "constant", "cosine", "tanh", "step", "multistep", "poly", "wsd", "rsqrt", "plateau"
+    ] = Field(
+        default="constant", description="schedule of timm's, or plateau (torch's, by validation)"
+    )
+    warmup: int = Field(default=0, ge=0, description="steps in which the rate rises linearly")
+    warmup_learning_rate: float = Field(
+        default=1e-5, ge=0, description="learning rate at the beginning of the warm-up"
+    )
+    min_learning_rate: float = Field(
+        default=0.0,
+        ge=0,
+        description="learning rate that cosine, tanh, poly, wsd, rsqrt and plateau end at",
+    )
+    decay_every: int | None = Field(
+        default=None, ge=1, description="steps between decays of schedule step"
+    )
+    decay_at: tuple[int, ...] = Field(
+        default=(), description="steps at which schedule multistep decays"
+    )
+    decay_rate: float = Field(
+        default=0.1,
+        gt=0,
+        description="factor of a decay of step, multistep and plateau; the power of schedule poly",
+    )
+    decay_share: float = Field(
+        default=0.2,
+        gt=0,
+        lt=1,
+        description="share of the steps, the last ones, in which wsd and rsqrt decay",
+    )
+    patience: int = Field(
+        default=10,
+        ge=0,
+        description="evaluations without a better validation that plateau waits for",
+    )
+    length: int | None = Field(
+        default=None,
+        ge=1,
+        description="steps that the schedule is laid out for; default: the iterations",
+    )
+
+    @model_validator(mode="after")
+    def _fits(self) -> "ScheduleConfig":
+        if (self.name == "step") != (self.decay_every is not None):
+            raise ValueError("should have decay_every exactly with name: step")
+        if (self.name == "multistep") != bool(self.decay_at):
+            raise ValueError("should have decay_at exactly with name: multistep")
+        if self.name == "plateau" and self.warmup:
+            raise ValueError("should have warmup: 0 with name: plateau")
+        return self
+
+
+class AverageConfig(_Section):
+    """A moving average of the weights, those of all banks too, and of running statistics."""
+
+    name: Literal["ema", "swa"] = Field(
+        default="ema", description="ema: exponential moving average; swa: plain mean of all steps"
+    )
+    decay: float = Field(
+        default=0.999, ge=0, lt=1, description="share of the old average in an ema"
+    )
+    start: int = Field(
+        default=0, ge=0, description="steps before the average begins; until then it is the weights"
+    )
+    evaluate: Literal["averaged", "raw", "both"] = Field(
+        default="averaged",
+        description="which weights are evaluated, reported and used by predictions; both: the "
+        "averaged ones, and the raw ones beside them",
+    )
+
+
+class TrainingConfig(_Section):
+    """How weights are trained, for every strategy that uses the host's optimiser.
+
+    What is left out is the strategy's own choice, its paper's where there is one.
+    """
+
+    optimizer: Annotated[OptimizerConfig | None, BeforeValidator(_named)] = Field(
+        default=None,
+        description="optimiser by its name in timm, or name and options; default: strategy's",
+    )
+    learning_rate: float | None = Field(
+        default=None, gt=0, description="learning rate of the weights; default: the strategy's"
+    )
+    weight_decay: float | None = Field(
+        default=None, ge=0, description="weight decay; default: the strategy's, mostly none"
+    )
+    decay_norms_and_biases: bool = Field(
+        default=False,
+        description="whether weight_decay holds for norms, biases and what the backbone excepts",
+    )
+    layer_decay: float | None = Field(
+        default=None,
+        gt=0,
+        le=1,
+        description="factor of the learning rate from each group of the backbone's layers to the "
+        "one before it (BEiT, 2021)",
+    )
+    head_factor: float = Field(default=1.0, gt=0, description="factor of the heads' learning rate")
+    schedule: Annotated[ScheduleConfig, BeforeValidator(_named)] = Field(
+        default=ScheduleConfig(),
+        description="how the learning rate changes: a name, or name and options",
+    )
+    clip: float | None = Field(
+        default=None,
+        gt=0,
+        description="largest gradient: its norm over all weights, or every number",
+    )
+    clip_by: Literal["norm", "value"] = Field(default="norm", description="what clip limits")
+    accumulate: int = Field(
+        default=1, ge=1, description="steps whose gradients are averaged before the weights move"
+    )
+    average: Annotated[AverageConfig | None, BeforeValidator(_named)] = Field(
+        default=None, description="moving average of the weights: ema or swa, or name and options"
+    )
+    unused_weights: Literal["skip", "move"] = Field(
+        default="skip",
+        description="weights that no task used in a step: left alone, or moved on by weight decay "
+        "and momentum as with a gradient of zero",
+    )
+    stop_after: int | None = Field(
+        default=None,
+        ge=1,
+        description="evaluations in a row without a better validation that end the run; default: "
+        "all iterations are done",
+    )
+    report: Literal["last", "best"] = Field(
+        default="last",
+        description="which networks' figures are the run's: after the last step, or those that "
+        "validation prefers",
+    )
