@@ -10,8 +10,8 @@ from timm.models import group_parameters
 from torch import nn
 
 from ..networks.model import MultiTaskModel
-from ..networks.parts import NetworkParts
 from ..networks.separate import SeparateNetworks
+from ..networks.task_networks import TaskNetworks
 from ..routing.banks import WeightBank
 from ..support.errors import MtlError
 from .training import TrainingConfig
@@ -82,7 +82,7 @@ def head_parameters(network: MultiTaskModel) -> set[nn.Parameter]:
     if isinstance(network, SeparateNetworks):
         heads = [layer.parameters() for model in network.networks for layer in _class_layers(model)]
         return {parameter for parameters in heads for parameter in parameters}
-    if not isinstance(network, NetworkParts):
+    if not isinstance(network, TaskNetworks):
         raise MtlError(
             f"training.head_factor needs networks that name their heads, which "
             f"{type(network).__name__} does not: leave it out"
@@ -106,9 +106,9 @@ def _origins(network: MultiTaskModel) -> dict[nn.Parameter, Origin]:
             for model in network.networks
             for name, parameter in model.named_parameters()
         }
-    if not isinstance(network, NetworkParts):
+    if not isinstance(network, TaskNetworks):
         return {}
-    model = network.skeleton
+    model = network.model
     origins: dict[nn.Parameter, Origin] = {}
     for prefix, module in model.named_modules():
         if isinstance(module, WeightBank):
@@ -153,7 +153,7 @@ def _scales(
         for model in {id(o.model): o.model for o in origins.values()}.values():
             mine = {p: o for p, o in origins.items() if o.model is model}
             class_layers = (
-                network.backbone.class_layers if isinstance(network, NetworkParts) else ()
+                network.backbone.class_layers if isinstance(network, TaskNetworks) else ()
             )
             depths, deepest = _depths(model, mine, class_layers)
             for parameter, depth in depths.items():
