@@ -144,7 +144,7 @@ class LearnedWeightSharing(Strategy):
         if config.gradient_scaling == "usage":
             scale_by_usage(network, self.distribution)
         if config.unused_weights == "momentum":
-            zero_missing_gradients(network, self.optimizer)
+            zero_missing_gradients(network, self.optimizer.inner)
         self.optimizer.step()
         return losses
 
