@@ -99,9 +99,9 @@ class Experts(Strategy):
             for number, task in enumerate(self.network.tasks):
                 outputs = self.network.predict(number, batch.inputs[number])
                 rows = task.objective.losses(outputs, batch.targets[number])
-                if batch.labelled and batch.labelled[number] is not None:
-                    rows = rows * batch.labelled[number]  # without a label: no loss, no gradient
-                    losses.append(rows.sum() / batch.labelled[number].sum().clamp(min=1))
+                if (mask := batch.select(number).mask) is not None:
+                    rows = rows * mask  # without a label: no loss, no gradient
+                    losses.append(rows.sum() / mask.sum().clamp(min=1))
                 else:
                     losses.append(rows.mean())
             total = torch.stack(losses)

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.makers import make_assignments, make_backbone, make_batch, make_tasks
-from torch import Tensor
+from torch import Tensor, nn
 
 from mtl_framework.data.batches import Batch
 from mtl_framework.networks.task_networks import TaskNetworks
@@ -228,6 +228,17 @@ def test_bad_arguments_are_named() -> None:
     pooled = make_network(normalization="pooled")
     with pytest.raises(MtlError, match=r"'pooled' needs one batch size.*\[2, 4\]"):
         pooled.losses(make_batch(pooled.tasks, (4, 2, 4), dtype=torch.float32), good)
+
+
+def test_state_of_before_the_model_was_called_model_loads() -> None:
+    network, other = make_network(), make_network()
+    state = {key: value + 1 for key, value in network.state_dict().items()}
+    older = {key.replace("model.", "inside.skeleton.", 1): state[key] for key in state}
+    older = {key if "inside" in key else f"inside.{key}": v for key, v in older.items()}
+    assert any(key.startswith("inside.skeleton.") for key in older)
+    nn.ModuleDict({"inside": other}).load_state_dict(older)
+    for key, value in other.state_dict().items():
+        assert torch.equal(value, state[key])
 
 
 def test_a_failed_pass_leaves_no_statistics_behind() -> None:

@@ -5,13 +5,14 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.makers import make_tasks
+from support.makers import make_batch, make_tasks
 from torch import Tensor, nn
 
 from mtl_framework.backbones.build import build_backbone
 from mtl_framework.backbones.config import BackboneConfig
 from mtl_framework.networks.task_networks import TaskNetworks
 from mtl_framework.plugins.manager import Plugins
+from mtl_framework.routing import cpu
 from mtl_framework.routing.cpu.path_norm import path_batch_norm
 from mtl_framework.routing.cpu.pooled_norm import Pooling, keeps_order, pooled_path_norm, pooling_of
 from mtl_framework.routing.cpu.take_over import take_over_poolings
@@ -165,3 +166,20 @@ def test_networks_compute_what_their_plain_ones_do(negative: bool, training: boo
         plain = networks.extract(task).train(training)
         with torch.no_grad():
             torch.testing.assert_close(networks.predict(task, images), plain(images))
+
+
+def test_the_switch_for_a_cpu_changes_no_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    results = []
+    for enabled in (True, False):
+        monkeypatch.setattr(cpu, "ENABLED", enabled)
+        networks = make_networks(torch.float64).train()
+        batch = make_batch(networks.tasks, 5)
+        plan = networks.plan(batch, torch.zeros(1, len(networks.weights_per_unit), 2).long())
+        assert plan.micro_batches[0][1].group_major is enabled
+        losses = networks.accumulate_gradients(
+            batch, torch.zeros(1, len(networks.weights_per_unit), 2).long()
+        )
+        gradients = [p.grad for p in networks.parameters() if p.grad is not None]
+        results.append([losses, *gradients, *(b for b in networks.buffers())])
+    for ours, plain in zip(*results, strict=True):
+        torch.testing.assert_close(ours, plain, rtol=1e-9, atol=1e-11)

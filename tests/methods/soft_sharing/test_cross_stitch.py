@@ -248,7 +248,7 @@ def test_unequal_batches_and_a_memory_budget_agree_with_the_loops() -> None:
     network = networks(backbone, images_suite((2, 3, 5)))
     network.memory_budget = 1
     batch = make_batch(network.tasks, (4, 6, 4))
-    assert len(network.plan(batch, network.columns).chunks) == 3
+    assert len(network.plan(batch, network.columns).micro_batches) == 3
     compare(network, batch)
 
 

@@ -44,7 +44,7 @@ class Team:
     def fits(self, batch: Batch) -> bool:
         """Whether the batch's rows of these tasks make one tensor, all labelled."""
         own = slice(self.first, self.last)
-        if any(marks is not None for marks in batch.labelled[own]):
+        if any(batch.select(task).mask is not None for task in range(self.first, self.last)):
             return False
         rows = zip(batch.inputs[own], batch.targets[own], strict=True)
         shapes = {(inputs.shape, targets.shape) for inputs, targets in rows}
