@@ -6,13 +6,16 @@ inside the commands that need them, so that help and lists answer at once.
 
 import sys
 from collections.abc import Sequence
+from importlib.metadata import version as version_of
+from typing import Annotated, TextIO, cast
 
 import typer
 
+from ..plugins.guard import failure_text
 from ..support.errors import MtlError, ProblemsError
 from ..support.interrupts import Interrupted
 from . import compare, describe, evaluate, export, listing, predict, report, run
-from .console import say_error
+from .console import Forgiving, say_error
 
 # The one class above it stands for every wrong use of commands and options. Typer does not export
 # it: older releases take it from click, newer ones from a copy of their own.
@@ -22,7 +25,6 @@ app = typer.Typer(
     name="mtl",
     help="Multi-task learning in which how tasks share weights is a plugin.",
     epilog="Start with: mtl run --strategy lws --backbone resnet18",
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -44,16 +46,49 @@ app.command("describe", help="Show the parts of a backbone, or the options of a 
 )
 
 
+def print_version(wanted: bool) -> bool:
+    """Say the version, where it is wanted, and stop."""
+    if wanted:
+        typer.echo(f"mtl {version_of('mtl-framework')}")
+        raise typer.Exit
+    return wanted
+
+
+@app.callback()
+def options_of_all(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", is_eager=True, callback=print_version, help="Say the version and stop."
+        ),
+    ] = False,
+    traceback: Annotated[
+        bool,
+        typer.Option("--traceback", help="Show where a plugin's code failed, for its author."),
+    ] = False,
+) -> None:
+    """Options that stand before the command."""
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit: 0 done, 2 wrong use, 128 + n stopped by signal n.
 
     Args:
         arguments: without the program's name; default: those of the process.
     """
-    sys.exit(_status(sys.argv[1:] if arguments is None else list(arguments)))
+    streams = sys.stdout, sys.stderr
+    sys.stdout, sys.stderr = (cast(TextIO, Forgiving(stream)) for stream in streams)
+    try:
+        status = _status(sys.argv[1:] if arguments is None else list(arguments))
+        sys.stdout.flush()
+    finally:
+        sys.stdout, sys.stderr = streams
+    sys.exit(status)
 
 
 def _status(arguments: list[str]) -> int:
+    traceback = "--traceback" in arguments
+    arguments = [argument for argument in arguments if argument != "--traceback"]
     try:
         status = app(arguments or ["--help"], prog_name="mtl", standalone_mode=False)
         return status if isinstance(status, int) else 0
@@ -65,14 +100,22 @@ def _status(arguments: list[str]) -> int:
             say_error(problem)
         return 2
     except MtlError as error:
+        if traceback and error.__cause__ is not None:
+            raise
         say_error(str(error))
         return 2
     except _UsageError as error:
         say_error(_usage(error))
         return 2
     except (KeyboardInterrupt, typer.Abort):
-        say_error("interrupted", label="stopped")
+        say_error("interrupted at once; what was saved before is kept", label="stopped")
         return 130
+    except Exception as error:
+        text = failure_text(error)
+        if text is None or traceback:
+            raise
+        say_error(f"{text}; `mtl --traceback ...` shows where")
+        return 2
 
 
 def _usage(error: Exception) -> str:

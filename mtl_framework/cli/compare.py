@@ -37,6 +37,11 @@ def compare(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the runs, what is done, and an estimate.")
     ] = False,
+    quiet: options.Quiet = False,
+    log_file: options.LogFile = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print comparison.json instead of tables.")
+    ] = False,
 ) -> int:
     """Run every strategy of a config with every seed; say which is better, and if that is luck.
 
@@ -44,6 +49,7 @@ def compare(
     are never repeated, failed ones are tried again.
     """
     from ..compare.command import Resources, compare
+    from ..compare.files import JSON
 
     directory = output or COMPARISONS / config.stem
     overrides = {
@@ -52,7 +58,7 @@ def compare(
         "device": device,
         "suite.data_root": data_root,
     }
-    out, err = stdout(), stderr()
+    out, err = stdout(quiet or as_json), stderr(quiet, log_file)
     outcome = compare(
         config,
         directory,
@@ -70,5 +76,7 @@ def compare(
         raise Interrupted(outcome.signal, text)
     for item in outcome.failed:
         say_error(f"{item.folder}: {item.status.error}", label="failed")
-    out.print(f"files: {directory}", markup=False, soft_wrap=True)
+    if as_json:
+        typer.echo((directory / JSON).read_text(encoding="utf-8"), nl=False)
+    out.print(f"files: {directory}", soft_wrap=True)
     return 1 if outcome.failed else 0

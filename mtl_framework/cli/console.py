@@ -1,10 +1,14 @@
 """Where the command line writes."""
 
+import contextlib
+import os
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
+from ..support.errors import MtlError
 from ..support.terminal import PlainConsole
 
 if TYPE_CHECKING:
@@ -12,14 +16,68 @@ if TYPE_CHECKING:
     from ..plugins.manager import Plugins
 
 
-def stdout() -> PlainConsole:
+def stdout(quiet: bool = False) -> PlainConsole:
     """For results. Nothing is cut to the width of a terminal where there is none."""
-    return PlainConsole(width=None if sys.stdout.isatty() else 200)
+    return PlainConsole(width=None if sys.stdout.isatty() else 200, quiet=quiet)
 
 
-def stderr() -> PlainConsole:
-    """For progress, warnings and errors."""
-    return PlainConsole(stderr=True, soft_wrap=True)
+def stderr(
+    quiet: bool = False, log_file: Path | None = None, show_test: bool = False
+) -> PlainConsole:
+    """For progress, warnings and errors.
+
+    Args:
+        quiet: show nothing; a log file still gets all lines.
+        log_file: gets the lines too, behind what it holds.
+        show_test: whether figures of test examples may be shown while a run trains.
+
+    Raises:
+        MtlError: if the log file cannot be written.
+    """
+    log = None
+    if log_file is not None:
+        try:
+            file = log_file.open("a", encoding="utf-8", errors="backslashreplace", buffering=1)
+        except OSError as error:
+            raise MtlError(f"cannot write --log-file {log_file}: {error.strerror}") from error
+        log = PlainConsole(file=file, width=200, soft_wrap=True, color_system=None)
+    return PlainConsole(stderr=True, soft_wrap=True, quiet=quiet, show_test=show_test, log=log)
+
+
+class Forgiving:
+    """A stream whose reader may be gone: what is written then is nobody's loss, and no error.
+
+    Args:
+        stream: stdout or stderr.
+    """
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write, unless nobody reads."""
+        try:
+            return int(self._stream.write(text))
+        except BrokenPipeError:
+            self._forget()
+            return len(text)
+
+    def flush(self) -> None:
+        """Flush, unless nobody reads."""
+        try:
+            self._stream.flush()
+        except BrokenPipeError:
+            self._forget()
+
+    def _forget(self) -> None:
+        """Let all further output go nowhere, Python's own at its end included."""
+        with contextlib.suppress(OSError, ValueError):
+            null = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null, self._stream.fileno())
+            os.close(null)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 def say_error(message: str, label: str = "error") -> None:

@@ -1,11 +1,12 @@
 """``mtl list``: what can be named on the command line."""
 
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.text import Text
 
+from ..plugins.descriptions import first_line_of
 from ..plugins.entry_points import entry_point_metadata
 from ..support.errors import MtlError
 from ..support.terminal import Column, fitted_table
@@ -22,14 +23,8 @@ app = typer.Typer(help="List strategies, backbones, suites, observers or plugins
 @app.command(help="Ways to share weights.")
 def strategies() -> None:
     """Strategies of all plugins."""
-    plugins = load_plugins()
-    table = _Table("strategy", "what it does", "presets", "plugin")
-    for found in plugins.contributions("strategy"):
-        strategy, reason = _resolved(plugins, found)
-        presets = ", ".join(strategy.presets) if strategy else ""
-        table.add_row(found.name, reason or _first_line(strategy), presets, _source(found))
-    table.print()
-    stdout().print("Options of one: mtl describe --strategy NAME")
+    _print_contributions("strategy", "what it does")
+    stdout().print("Options and presets of one: mtl describe --strategy NAME")
 
 
 @app.command(help="Networks: the plugins' own, and timm's.")
@@ -46,8 +41,7 @@ def backbones(
     table = _Table("backbone", "what it is", "plugin")
     for found in plugins.contributions("backbone"):
         if pattern is None or fnmatchcase(found.name, pattern):
-            factory, reason = _resolved(plugins, found)
-            table.add_row(found.name, reason or _first_line(factory), _source(found))
+            table.add_row(found.name, _about(plugins, found), _source(found))
     if pattern is not None:
         for name in models:
             if fnmatchcase(name, pattern):
@@ -104,8 +98,7 @@ def _print_contributions(kind: "Kind", about: str) -> None:
     plugins = load_plugins()
     table = _Table(kind, about, "plugin")
     for found in plugins.contributions(kind):
-        factory, reason = _resolved(plugins, found)
-        table.add_row(found.name, reason or _first_line(factory), _source(found))
+        table.add_row(found.name, _about(plugins, found), _source(found))
     table.print()
 
 
@@ -134,15 +127,16 @@ def _contributed(loaded: "Plugins", plugin: str, distribution: str) -> str:
     return "; ".join([*parts, *(["see warning"] if broken else [])]) or "observers only"
 
 
-def _resolved(plugins: "Plugins", found: "Contribution") -> tuple[Any, str]:
-    """The class or factory, or why it cannot be had."""
+def _about(plugins: "Plugins", found: "Contribution") -> str:
+    """What a contribution is in one line, or why it cannot be had; imported only if need be."""
+    if isinstance(found.value, str):
+        line = first_line_of(found.value)
+        if line is not None:
+            return line
     try:
-        return plugins.resolved(found), ""
+        value = plugins.resolved(found)
     except MtlError as error:
-        return None, str(error)
-
-
-def _first_line(value: Any) -> str:
+        return str(error)
     return (value.__doc__ or "").strip().partition("\n")[0]
 
 

@@ -15,7 +15,11 @@ Backbone = Annotated[
     str | None, typer.Option("--backbone", help="The network: `mtl list backbones`.")
 ]
 Suite = Annotated[
-    str | None, typer.Option("--suite", help="The tasks to train together: `mtl list suites`.")
+    str | None,
+    typer.Option(
+        "--suite",
+        help="The tasks to train together: `mtl list suites`; its options: `mtl describe --suite`.",
+    ),
 ]
 Preset = Annotated[
     str | None, typer.Option("--preset", help="Settings that the strategy names, e.g. a paper's.")
@@ -31,13 +35,21 @@ DataRoot = Annotated[
         help="Where the suite's files lie: suite.data_root of a suite that reads files.",
     ),
 ]
+Quiet = Annotated[
+    bool, typer.Option("--quiet", "-q", help="Print nothing but warnings and errors.")
+]
+LogFile = Annotated[
+    Path | None,
+    typer.Option("--log-file", metavar="FILE", help="Also write what is said to this file."),
+]
 Settings = Annotated[
     list[str] | None,
     typer.Option(
         "--set",
         metavar="KEY=VALUE",
         help="Any key of a config, e.g. backbone.small_images=true; a bare key is an option of "
-        "the strategy. Repeatable.",
+        "the strategy: `mtl describe --strategy NAME` lists them. A name with dots stands in "
+        "quotes. Repeatable.",
     ),
 ]
 

@@ -1,11 +1,12 @@
 """``mtl run``."""
 
+import dataclasses
+import json
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from ..runs.config import RunConfig
 from ..runs.resolve import resolve
 from ..support.allocator import keep_freed_memory
 from ..support.errors import MtlError
@@ -41,11 +42,21 @@ def run(
     output: Annotated[
         Path | None,
         typer.Option(
-            "--output", help="Folder of the run; default: runs/SUITE-STRATEGY-BACKBONE-sSEED."
+            "--output",
+            help="Folder of the run; default: runs/SUITE-STRATEGY-BACKBONE-sSEED, with the options "
+            "that differ from the defaults.",
         ),
     ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the run in --output.")
+    ] = False,
+    show_test: Annotated[
+        bool, typer.Option("--show-test", help="Show figures of test examples while training.")
+    ] = False,
+    quiet: options.Quiet = False,
+    log_file: options.LogFile = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the result as JSON instead of tables.")
     ] = False,
 ) -> None:
     """Train the tasks of a suite together, evaluate, and say where the results lie."""
@@ -73,32 +84,32 @@ def run(
     keep_freed_memory()
     plugins = load_plugins()
     complete = resolve(plugins, layers, parsed)
+    from ..runs.names import run_name
+
     if output is None:
-        output = existing_folder(complete.config) if resume else free_folder(complete.config)
+        first = RUNS / run_name(complete.config, plugins)
+        output = existing_folder(first) if resume else free_folder(first)
         if resume:
             layers = options.layers_of(output / "config.yaml", flags)
             complete = resolve(plugins, layers, parsed)
     from ..runs.run import Run
     from .summary import print_summary
 
-    started = Run.start(complete, plugins, output, resume=resume, console=stderr())
+    console = stderr(quiet, log_file, show_test)
+    started = Run.start(complete, plugins, output, resume=resume, console=console)
     result = started.execute()
-    print_summary(result, output, stdout())
+    if as_json:
+        typer.echo(json.dumps(dataclasses.asdict(result), indent=2))
+    else:
+        print_summary(result, output, stdout(quiet))
 
 
 def _located(suite: str | None, data_root: str) -> dict[str, str]:
     return {**({} if suite is None else {"name": suite}), "data_root": data_root}
 
 
-def default_folder(config: RunConfig) -> Path:
-    """``runs/<suite>-<strategy>-<backbone>-s<seed>``."""
-    names = [config.suite.name, config.strategy.name, config.backbone.name, f"s{config.seed}"]
-    return RUNS / "-".join(names).replace("/", "_")
-
-
-def free_folder(config: RunConfig) -> Path:
-    """The default folder, numbered where that is taken."""
-    first = default_folder(config)
+def free_folder(first: Path) -> Path:
+    """The default folder of a new run, numbered where that is taken."""
     folder, number = first, 1
     while folder.exists():
         number += 1
@@ -106,13 +117,12 @@ def free_folder(config: RunConfig) -> Path:
     return folder
 
 
-def existing_folder(config: RunConfig) -> Path:
+def existing_folder(first: Path) -> Path:
     """The default folder of a run that goes on.
 
     Raises:
         MtlError: if there is no such run, or there are several.
     """
-    first = default_folder(config)
     if not (first / "config.yaml").is_file():
         raise MtlError(f"--resume finds no run in {first}; name its folder with --output")
     if first.with_name(f"{first.name}-2").exists():

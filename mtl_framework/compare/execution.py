@@ -62,7 +62,7 @@ def execute(tracked: Sequence[Tracked], executor: Executor, show: Callable[[], N
     waiting = [item for item in tracked if item.status.state != "done"]
     by_folder = {item.folder.name: item for item in tracked}
     running = 0
-    with Interrupts() as interrupts:
+    with Interrupts("stopping: runs finish their step and save it") as interrupts:
         try:
             while (waiting or running) and interrupts.received is None:
                 while waiting and executor.has_room():

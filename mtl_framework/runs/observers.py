@@ -8,14 +8,24 @@ import contextlib
 import json
 import math
 import os
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    ProgressColumn,
+    SpinnerColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.progress import Progress as Bar
+from rich.text import Text
 
 from ..networks.evaluation import Evaluation, split_text
 from ..plugins.hookspecs import hookimpl
@@ -109,17 +119,22 @@ class MetricsFile:
 class Progress:
     """A progress bar with loss, entropy, rate and time left; a line for every evaluation.
 
-    Where the console is no terminal there are only the lines.
+    Where the console is no terminal there are only the lines. Figures of test examples are not in
+    them unless they are asked for (``show_test`` of the console): who sees them while training is
+    tempted to choose by them.
     """
 
     def __init__(self, console: Console) -> None:
         self.console = console
+        self._show_test = bool(getattr(console, "show_test", False))
         self._bar = Bar(
-            TextColumn("{task.description}"),
+            SpinnerColumn(),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=None),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[figures]}"),
+            TextColumn("{task.fields[figures]}", markup=False),
             TimeRemainingColumn(compact=True),
+            _LongStep(),
             console=console,
             disable=not console.is_terminal,
         )
@@ -130,7 +145,11 @@ class Progress:
         """Show the bar."""
         self._first = (run.iteration, run.seconds)
         self._row = self._bar.add_task(
-            run.strategy_name, total=run.iterations, completed=run.iteration, figures=""
+            run.strategy_name,
+            total=run.iterations,
+            completed=run.iteration,
+            figures="",
+            since=time.monotonic(),
         )
         self._bar.start()
 
@@ -139,7 +158,7 @@ class Progress:
         """Move the bar; figures are read only when the device need not be waited for."""
         if self._bar.disable:
             return
-        self._bar.update(self._row, completed=run.iteration)
+        self._bar.update(self._row, completed=run.iteration, since=time.monotonic())
         first = run.iteration == self._first[0] + 1
         if run.device.type == "cpu" or first or run.iteration % run.log_every == 0:
             loss, _ = run.losses(step)
@@ -156,8 +175,12 @@ class Progress:
         """Say what was found."""
         metrics = {task.name: task.objective.metric for task in run.suite.tasks}
         figures = [
-            f"{name} {split_text(split, metrics)}" for name, split in evaluation.splits.items()
+            f"{name} {split_text(split, metrics)}"
+            for name, split in evaluation.splits.items()
+            if name != "test" or self._show_test
         ]
+        if not figures:
+            return
         unit = f"{next(iter(metrics.values()))}: " if len(set(metrics.values())) == 1 else ""
         text = f"iteration {evaluation.iteration}/{run.iterations}: {unit}{', '.join(figures)}"
         self.console.print(text, markup=False, highlight=False, soft_wrap=True)
@@ -204,6 +227,15 @@ class Observers:
         """Print a line for the user."""
         if self._console is not None:
             self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+class _LongStep(ProgressColumn):
+    """How long the present step takes already, once that is more than two seconds."""
+
+    def render(self, task: Task) -> Text:
+        """The text of the column."""
+        seconds = time.monotonic() - task.fields["since"]
+        return Text(f"this step: {seconds:.0f} s" if seconds > 2 else "", style="dim")
 
 
 def _number(value: Any) -> Any:

@@ -1,5 +1,7 @@
 """Signals that ask a run to stop: remembered, and answered between two iterations."""
 
+import contextlib
+import os
 import signal
 import threading
 from collections.abc import Callable
@@ -8,7 +10,11 @@ from typing import Any
 
 from .errors import MtlError
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+# SIGHUP: the terminal was closed; systems without it have no such terminals.
+_SIGNALS = tuple(
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+)
+ANSWER = "finishing this step, then saving; once more stops at once, with what was saved before"
 _Handler = Callable[[int, FrameType | None], Any] | int | None
 
 
@@ -26,14 +32,19 @@ class Interrupted(MtlError):  # noqa: N818 (the run did nothing wrong)
 
 
 class Interrupts:
-    """While entered, the first SIGINT or SIGTERM only sets :attr:`received`.
+    """While entered, the first SIGINT, SIGTERM or SIGHUP only sets :attr:`received`.
 
-    With the first one the former handlers come back, so that a second Ctrl-C stops at once.
-    Outside the main thread, where Python delivers no signals, this does nothing.
+    It is answered at once with a line on stderr. Then the former handlers are back, so that a
+    second Ctrl-C stops at once, with what was saved before. Outside the main thread, where Python
+    delivers no signals, this does nothing.
+
+    Args:
+        answer: what the line says.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, answer: str = ANSWER) -> None:
         self.received: int | None = None
+        self._answer = answer
         self._former: dict[int, _Handler] = {}
 
     def __enter__(self) -> "Interrupts":
@@ -53,6 +64,9 @@ class Interrupts:
     def _remember(self, number: int, frame: FrameType | None) -> None:
         self.received = number
         self._restore()
+        # not by print: the signal may have come while a line was being written
+        with contextlib.suppress(OSError):
+            os.write(2, f"\n{self._answer}\n".encode())
 
     def _restore(self) -> None:
         while self._former:

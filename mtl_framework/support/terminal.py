@@ -23,10 +23,26 @@ _GAP = 2
 
 
 class PlainConsole(Console):
-    """A console that shows every text as it is."""
+    """A console that shows every text as it is.
 
-    def __init__(self, **options: Any) -> None:
+    Args:
+        show_test: whether figures of test examples may be shown while a run trains.
+        log: also gets every line, without colours.
+        options: of rich's console.
+    """
+
+    def __init__(
+        self, *, show_test: bool = False, log: "Console | None" = None, **options: Any
+    ) -> None:
+        self.show_test = show_test
+        self.log_console = log
         super().__init__(highlight=False, markup=False, emoji=False, **options)
+
+    def print(self, *things: Any, **options: Any) -> None:
+        """Rich's own, and the same into the log."""
+        super().print(*things, **options)
+        if self.log_console is not None:
+            self.log_console.print(*things, **options)
 
     def render(
         self, renderable: RenderableType, options: ConsoleOptions | None = None

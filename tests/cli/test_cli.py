@@ -1,6 +1,7 @@
 """The command line: what it imports, says, writes and exits with."""
 
 import json
+import os
 import platform
 import re
 import signal
@@ -60,6 +61,51 @@ assert not found, found
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "heavy"),
+    [
+        (["--version"], ["torch", "numpy", "timm"]),
+        (["list", "strategies"], ["torch", "numpy", "timm"]),
+        (["list", "suites"], ["torch", "numpy", "timm"]),
+        (["list", "observers"], ["torch", "numpy", "timm"]),
+        (["describe", "--strategy", "lws"], ["sklearn", "scipy", "matplotlib"]),
+        (["describe", "--suite", "table"], ["timm", "matplotlib"]),
+    ],
+)
+def test_commands_import_only_what_they_use(arguments: list[str], heavy: list[str]) -> None:
+    code = f"""
+import sys
+from mtl_framework.cli import main
+try:
+    main({arguments!r})
+except SystemExit as end:
+    assert end.code == 0, end.code
+found = [name for name in {heavy!r} if name in sys.modules]
+assert not found, found
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+
+
+def test_the_package_is_a_command_and_a_closed_pipe_no_error() -> None:
+    command = [sys.executable, "-m", "mtl_framework", "list", "strategies"]
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_shells_get_their_completion(capfd: pytest.CaptureFixture[str]) -> None:
+    for shell in ("bash", "zsh", "fish"):
+        done = subprocess.run(
+            [sys.executable, "-m", "mtl_framework", "--show-completion", shell],
+            capture_output=True, text=True,
+        )  # fmt: skip
+        assert "_MTL_COMPLETE" in done.stdout
 
 
 def test_package_and_marker_come_without_torch() -> None:
@@ -134,7 +180,7 @@ def test_a_run_from_its_start_to_its_summary(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     assert status(*FULL, "--eval-every", 1, "--seed", 3, "--set", "learning_rate=2e-3") == 0
-    folder = Path("runs/digits-full_sharing-dkl_convnet-s3")
+    folder = Path("runs/digits-full_sharing-dkl_convnet-s3-learning_rate=0.002-eval_every=1")
     result = json.loads((folder / "result.json").read_text())
     assert (result["iterations"], result["seed"]) == (2, 3)
     config = yaml.safe_load((folder / "config.yaml").read_text())
@@ -148,12 +194,43 @@ def test_a_run_from_its_start_to_its_summary(
     assert f"{result['parameters']['deployed']:,}" in printed.out
     assert re.search(r"conv2 +A +A +A", printed.out)
     assert f"run: {folder}" in printed.out
-    assert "iteration 2/2" in printed.err
+    assert "iteration 2/2: error: validation" in printed.err
+    assert "test" not in printed.err
 
     again = re.search(r"next: mtl (.*)", printed.out)
     assert again is not None
     assert status(*again[1].split(), "--iterations", 1) == 0
-    assert Path("runs/digits-full_sharing-dkl_convnet-s4/result.json").exists()
+    assert Path(str(folder).replace("s3", "s4"), "result.json").exists()
+
+
+def test_quiet_json_and_log(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert status(*FULL, "--quiet", "--json", "--log-file", "run.log", "--output", "out") == 0
+    printed = capsys.readouterr()
+    assert printed.err == ""
+    assert json.loads(printed.out) == json.loads(Path("out/result.json").read_text())
+    log = Path("run.log").read_text()
+    assert "building dkl_convnet for 3 tasks of digits" in log
+    assert "iteration 2/2: error: validation" in log
+    assert status(*FULL, "--log-file", "no/such/run.log", "--output", "other") == 2
+    assert "cannot write --log-file" in capsys.readouterr().err
+    assert not Path("other").exists()
+
+
+def test_a_plugin_that_fails_is_one_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("\x1b[31mby zero")
+
+    monkeypatch.setattr("mtl_baselines.ends.FullSharing.build", fail)
+    assert status(*FULL) == 2
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.startswith(
+        "error: strategy 'full_sharing' of plugin 'baselines' of mtl-framework: "
+    )
+    assert "build raised ZeroDivisionError: \\x1b[31mby zero" in said
+    with pytest.raises(ZeroDivisionError):
+        main(["--traceback", *FULL])
 
 
 def test_a_run_that_goes_on(capsys: pytest.CaptureFixture[str]) -> None:
@@ -183,7 +260,7 @@ def test_config_file_and_flags(tmp_path: Path) -> None:
     assert config["iterations"] == 1
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_saves_and_says_how_to_go_on(tmp_path: Path, number: signal.Signals) -> None:
     command = [sys.executable, "-c", "from mtl_framework.cli import main; main()", *FULL]
     command += ["--iterations", "100000", "--output", "out", "--set", "log_every=1"]
@@ -196,6 +273,7 @@ def test_a_signal_saves_and_says_how_to_go_on(tmp_path: Path, number: signal.Sig
     running.send_signal(number)
     _, said = running.communicate(timeout=120)
     assert running.returncode == 128 + number
+    assert "finishing this step, then saving" in said
     last = said.strip().splitlines()[-1]
     assert last.startswith("stopped: interrupted at iteration")
     assert "mtl run --resume --output out" in last

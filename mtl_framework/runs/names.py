@@ -1,0 +1,87 @@
+"""The default name of a run's folder: what the run is, and how it differs from the defaults."""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ..plugins.manager import Plugins
+from .config import RunConfig
+from .folder import CHANGEABLE, without
+from .resolve import Layer, resolve
+
+_MOST_OPTIONS = 3
+_MOST_CHARACTERS = 24  # of an option's value or a name
+_NAMED = ("strategy", "suite", "backbone")
+
+
+def run_name(config: RunConfig, plugins: Plugins) -> str:
+    """``SUITE-STRATEGY-BACKBONE-sSEED``, then the options that differ from the defaults.
+
+    Options stand as ``samples=4``, at most three of them; where there are more, or one is long,
+    the beginning of a digest of all stands at the end, so that different options never have one
+    name. What may change when a run goes on is not in it.
+
+    Args:
+        config: complete.
+        plugins: know the defaults.
+    """
+    names = [config.suite.name, config.strategy.name, config.backbone.name, f"s{config.seed}"]
+    changed = dict(_changed(config, plugins))
+    parts = [_plain(name) for name in names]
+    parts += [_plain(f"{key}={_value(value)}") for key, value in changed.items()][:_MOST_OPTIONS]
+    exact = all(part == name for part, name in zip(parts, names, strict=False)) and all(
+        _plain(_value(value)) == _value(value) for value in changed.values()
+    )
+    if not exact or len(changed) > _MOST_OPTIONS:
+        text = json.dumps([names, changed], sort_keys=True, default=str)
+        parts.append(hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:6])
+    return "-".join(parts)
+
+
+def _changed(config: RunConfig, plugins: Plugins) -> Iterator[tuple[str, Any]]:
+    """Options that are not at their defaults: the strategy's, then the others'."""
+    mine = without(config.model_dump(mode="json"), CHANGEABLE)
+    needed = {key: mine["suite"][key] for key in _needed(config, plugins) if key in mine["suite"]}
+    layer = {
+        "strategy": {"name": config.strategy.name},
+        "suite": {"name": config.suite.name, **needed},
+        "backbone": {"name": config.backbone.name},
+        "seed": config.seed,
+    }
+    default = without(resolve(plugins, [Layer(layer)]).config.model_dump(mode="json"), CHANGEABLE)
+    for key in needed:
+        default["suite"].pop(key)
+    for section in (*_NAMED, *(key for key in mine if key not in _NAMED)):
+        here, there = mine[section], default.get(section)
+        if section not in _NAMED:
+            if here != there:
+                yield section, here
+            continue
+        for key, value in here.items():
+            if key not in there or value != there[key]:
+                yield key, value
+
+
+def _needed(config: RunConfig, plugins: Plugins) -> list[str]:
+    """Options without which the suite cannot be: they have no default."""
+    from ..support.option_types import MISSING, function_types
+
+    types = function_types(plugins.suite(config.suite.name))
+    return [name for name, (_, default) in types.items() if default is MISSING]
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, Mapping):
+        return "+".join(f"{key}={_value(item)}" for key, item in value.items())
+    if isinstance(value, list):
+        return "+".join(_value(item) for item in value)
+    return json.dumps(value)
+
+
+def _plain(text: str) -> str:
+    """A text as part of a file's name on every system."""
+    return re.sub(r"[^\w.=+-]", "_", text)[:_MOST_CHARACTERS]
