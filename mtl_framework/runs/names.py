@@ -43,7 +43,8 @@ def run_name(config: RunConfig, plugins: Plugins) -> str:
 def _changed(config: RunConfig, plugins: Plugins) -> Iterator[tuple[str, Any]]:
     """Options that are not at their defaults: the strategy's, then the others'."""
     mine = without(config.model_dump(mode="json"), CHANGEABLE)
-    needed = {key: mine["suite"][key] for key in _needed(config, plugins) if key in mine["suite"]}
+    given = config.suite.options
+    needed = {key: given[key] for key in _needed(config, plugins) if key in given}
     layer = {
         "strategy": {"name": config.strategy.name},
         "suite": {"name": config.suite.name, **needed},

@@ -180,7 +180,9 @@ def test_a_run_from_its_start_to_its_summary(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     assert status(*FULL, "--eval-every", 1, "--seed", 3, "--set", "learning_rate=2e-3") == 0
-    folder = Path("runs/digits-full_sharing-dkl_convnet-s3-learning_rate=0.002-eval_every=1")
+    folder = Path(
+        "runs/digits-full_sharing-dkl_convnet-s3-learning_rate=0.002-size=12-eval_every=1"
+    )
     result = json.loads((folder / "result.json").read_text())
     assert (result["iterations"], result["seed"]) == (2, 3)
     config = yaml.safe_load((folder / "config.yaml").read_text())
@@ -234,7 +236,7 @@ def test_a_plugin_that_fails_is_one_line(
 
 
 def test_a_run_that_goes_on(capsys: pytest.CaptureFixture[str]) -> None:
-    first = Path("runs/digits-full_sharing-dkl_convnet-s0")
+    first = Path("runs/digits-full_sharing-dkl_convnet-s0-size=12")
     assert status(*FULL) == 0
     assert status(*FULL, "--output", first) == 2
     assert "already holds a run" in capsys.readouterr().err
