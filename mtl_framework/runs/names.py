@@ -55,7 +55,8 @@ def _changed(config: RunConfig, plugins: Plugins) -> Iterator[tuple[str, Any]]:
     for key in needed:
         default["suite"].pop(key)
     for section in (*_NAMED, *(key for key in mine if key not in _NAMED)):
-        here, there = mine[section], default.get(section)
+        here: Any = mine[section]
+        there: Any = default.get(section)
         if section not in _NAMED:
             if here != there:
                 yield section, here
