@@ -182,8 +182,6 @@ def test_a_run_from_its_start_to_its_summary(
     assert status(*FULL, "--eval-every", 1, "--seed", 3, "--set", "learning_rate=2e-3") == 0
     name = "digits-full_sharing-dkl_convnet-s3-learning_rate=0.002-size=12-eval_every=1"
     folder = Path("runs", name)
-        "runs/digits-full_sharing-dkl_convnet-s3-learning_rate=0.002-size=12-eval_every=1"
-    )
     result = json.loads((folder / "result.json").read_text())
     assert (result["iterations"], result["seed"]) == (2, 3)
     config = yaml.safe_load((folder / "config.yaml").read_text())
