@@ -195,7 +195,7 @@ def test_a_run_from_its_start_to_its_summary(
     assert f"{result['parameters']['deployed']:,}" in printed.out
     assert re.search(r"conv2 +A +A +A", printed.out)
     assert f"run: {folder}" in printed.out
-    assert "iteration 2/2: error: validation" in printed.err
+    assert "iteration 2/2: error %: validation" in printed.err
     assert "test" not in printed.err
 
     again = re.search(r"next: mtl (.*)", printed.out)
@@ -211,7 +211,7 @@ def test_quiet_json_and_log(capsys: pytest.CaptureFixture[str], tmp_path: Path) 
     assert json.loads(printed.out) == json.loads(Path("out/result.json").read_text())
     log = Path("run.log").read_text()
     assert "building dkl_convnet for 3 tasks of digits" in log
-    assert "iteration 2/2: error: validation" in log
+    assert "iteration 2/2: error %: validation" in log
     assert status(*FULL, "--log-file", "no/such/run.log", "--output", "other") == 2
     assert "cannot write --log-file" in capsys.readouterr().err
     assert not Path("other").exists()
