@@ -68,6 +68,8 @@ def restored(value: Any, saved: Any, where: str) -> Any:
             check_module_state(value, saved, where)
         if isinstance(value, torch.optim.Optimizer):
             check_optimizer_state(value, saved, where)
+        if isinstance(value, torch.optim.lr_scheduler.LRScheduler):
+            check_plain_state(value.state_dict(), saved, where)
         value.load_state_dict(saved)
         return value
     if isinstance(value, Mapping) and any(map(_holds_state, value.values())):
@@ -140,6 +142,17 @@ def check_optimizer_state(
             _check_shapes(optimizer, known[key], state, f"{where}: the state of parameter {key}")
 
 
+def check_plain_state(mine: Mapping[Any, Any], saved: Mapping[Any, Any], where: str) -> None:
+    """Refuse numbers, texts and lists in place of each other, as in a schedule's state.
+
+    Raises:
+        MtlError: naming the entry.
+    """
+    for key, value in mine.items():
+        if key in saved and not _alike(value, saved[key]):
+            raise MtlError(f"{where}: {key} is {str(saved[key])[:40]!r}, not like {value!r}")
+
+
 def _check_shapes(
     optimizer: torch.optim.Optimizer, parameter: Tensor, state: Any, where: str
 ) -> None:
@@ -148,8 +161,10 @@ def _check_shapes(
     if isinstance(optimizer, torch.optim.Adam) and not set(state) >= _ADAM:
         raise MtlError(f"{where} should hold {', '.join(sorted(_ADAM))}")
     for name, value in state.items():
-        if value is None or (isinstance(value, int | float) and name == "step"):
+        if name == "step" and isinstance(value, int | float):
             continue
+        if value is None and name in ("momentum_buffer", "grad_avg"):
+            continue  # before the first step
         if not isinstance(value, Tensor) or not value.is_floating_point():
             raise MtlError(f"{where}: {name} should be a tensor of floats, found {_kind(value)}")
         if name in ("step", "eta", "mu", "mu_product") and value.numel() == 1:

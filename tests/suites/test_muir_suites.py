@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from mtl_suites import convert_pickle
 from mtl_suites.cifar10 import cifar10
 from mtl_suites.crispr import crispr
 from mtl_suites.motifs import motif_examples
@@ -190,6 +191,13 @@ def test_cifar10_that_is_not_there_is_reported(tmp_path: Path) -> None:
 # -- DNA ----------------------------------------------------------------------------------------
 
 
+class Trap:
+    """Unpickling this calls a function."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (print, ("executed",))
+
+
 def write_crispr(folder: Path, context: int, **changes: Any) -> dict[str, str]:
     """Two records of known sequences; positions with 3, 2, 2 and 1 windows."""
     generator = np.random.default_rng(0)
@@ -210,7 +218,10 @@ def write_crispr(folder: Path, context: int, **changes: Any) -> dict[str, str]:
     folder.mkdir(exist_ok=True)
     content = {"read_data": reads, "dna_data": dna, "splits": splits} | changes
     for name, value in content.items():
-        (folder / f"{name}.pkl").write_bytes(pickle.dumps(value, protocol=2))
+        file = folder / f"{name}.pkl"
+        file.write_bytes(pickle.dumps(value, protocol=2))
+        if not isinstance(value, Trap):
+            assert convert_pickle.main(["--trust", str(file)]) == 0
     return {"x7": dna["x"][0][5:], "x9": dna["x"][1]}
 
 
@@ -236,22 +247,15 @@ def test_crispr_cuts_windows_as_published(tmp_path: Path) -> None:
     )  # type: ignore[arg-type]
 
 
-class Trap:
-    """Unpickling this calls a function."""
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return (print, ("executed",))
-
-
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"splits": {"training": []}}, "splits.pkl has an empty split"),
-        ({"splits": {"train": []}}, "splits.pkl has no split 'training'"),
+        ({"splits": {"training": []}}, "splits.json has an empty split"),
+        ({"splits": {"train": []}}, "splits.json has no split 'training'"),
         ({"splits": {"training": [("z", 1)]}}, r"\('z', 1\) does not fit: KeyError: 'z'"),
-        ({"dna_data": {"x": ["A" * 5] * 2}}, "3 windows of 9 bases, but 0 bases in dna_data.pkl"),
+        ({"dna_data": {"x": ["A" * 5] * 2}}, "3 windows of 9 bases, but 0 bases in dna_data.json"),
         ({"dna_data": {"x": ["AXC" * 20] * 2}}, "A, C, G, T, found 'X' at base"),
-        ({"read_data": Trap()}, "no pickle of plain values: it names builtins.print|__builtin__"),
+        ({"read_data": Trap()}, r"read_data.pkl is a pickle, but not the published file.*--trust"),
     ],
 )
 def test_crispr_says_what_is_wrong_and_executes_nothing(

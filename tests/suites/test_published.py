@@ -16,7 +16,7 @@ from mtl_suites.celeba import celeba
 from mtl_suites.cifar100 import cifar100
 from mtl_suites.dkl_mnist import dkl_mnist
 from mtl_suites.omniglot import omniglot
-from mtl_suites.plain_pickle import read_plain
+from mtl_suites.published_pickle import PUBLISHED, published
 from PIL import Image
 from torchvision.datasets import CIFAR100, KMNIST, CelebA, Omniglot
 
@@ -190,6 +190,8 @@ def write_cifar(root: Path, monkeypatch: pytest.MonkeyPatch, wrong: int | None =
     monkeypatch.setattr(CIFAR100, "train_list", [["train", sums["train"]]])
     monkeypatch.setattr(CIFAR100, "test_list", [["test", sums["test"]]])
     monkeypatch.setattr(CIFAR100, "meta", {**CIFAR100.meta, "md5": meta})
+    for name, digest in (sums | {"meta": meta}).items():
+        monkeypatch.setitem(PUBLISHED, name, (digest,))
 
 
 def _pickled(path: Path, content: Any) -> str:
@@ -235,8 +237,8 @@ def test_foreign_pickles_are_not_loaded(tmp_path: Path, monkeypatch: pytest.Monk
     with pytest.raises(MtlError, match=r"CIFAR-100 needs .*corrupted"):
         cifar100(data_root=str(tmp_path))
     assert not Path("exploded").exists()
-    with pytest.raises(MtlError, match=r"train is no pickle of plain values: it names"):
-        read_plain(tmp_path / "cifar-100-python" / "train")
+    with pytest.raises(MtlError, match=r"train is a pickle, but not the published file.*--trust"):
+        published(tmp_path / "cifar-100-python" / "train")
     assert not Path("exploded").exists()
 
 

@@ -11,8 +11,8 @@ from torchvision.datasets import CIFAR100
 from mtl_framework import MtlError
 from mtl_framework.data import Classification, Examples, Suite, Task, Transforms
 
-from .plain_pickle import read_plain
 from .published import obtain
+from .published_pickle import published
 from .splits import SplitSizes, make_splits
 from .transformed import transformed
 
@@ -66,10 +66,8 @@ def cifar100(
         folder = Path(found.root, found.base_folder)
         images.append(torch.from_numpy(found.data).permute(0, 3, 1, 2))
         fine.append(np.array(found.targets))
-        coarse.append(
-            np.array(read_plain(folder / ("train" if train else "test"))["coarse_labels"])
-        )
-    names = read_plain(folder / "meta")["coarse_label_names"]
+        coarse.append(np.array(published(folder / ("train" if train else "test"))["coarse_labels"]))
+    names = published(folder / "meta")["coarse_label_names"]
     count = len(images[0])
     everything = torch.cat(images).contiguous()
     labels, groups = np.concatenate(fine), np.concatenate(coarse)

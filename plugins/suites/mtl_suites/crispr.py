@@ -10,7 +10,7 @@ import torch
 from mtl_framework import MtlError
 from mtl_framework.data import Examples, Regression, Suite, Task
 
-from .plain_pickle import read_plain
+from .published_pickle import converted, published_or_converted
 from .sequences import encoded
 
 SEED = 301
@@ -33,8 +33,8 @@ def crispr(
     i + 2 * context of the position's part of the sequence (``start_offset`` to ``end_offset`` of
     sequence ``index_position``). Of all windows of a split some are drawn at random, always the
     same ones. Inputs are symbols 0 to 4 for N, A, C, G, T, int8. The one task is a regression with
-    DeepBind-256. The files are pickles; they are read as plain values, and nothing they name is
-    executed.
+    DeepBind-256. The published files are pickles, whose checksums are not known here: they are read
+    only once ``python -m mtl_suites.convert_pickle --trust`` has turned them into JSON.
 
     Source: Jung et al., Cell 2017; set-up of Meyerson and Miikkulainen, NeurIPS 2019, whose metric
     is the mean squared error, the square of the one here.
@@ -60,7 +60,8 @@ def crispr(
             f"there is no folder {folder}; say where the data lies with --data-root and suite.path"
         )
     files = {name: folder / f"{name}.pkl" for name in ("read_data", "dna_data", "splits")}
-    reads, sequences, splits = (read_plain(file) for file in files.values())
+    reads, sequences, splits = (published_or_converted(file, {}) for file in files.values())
+    files = {name: p if not converted(p).is_file() else converted(p) for name, p in files.items()}
     examples = {}
     for split, name in _SPLITS.items():
         try:
