@@ -23,6 +23,8 @@ from .parts import NetworkParts, draw_weights
 from .planning import Planner, StepPlan
 from .rewriting import one_each, put_heads, put_mixers, rename_older_keys, rewrite
 from .running import ModelRunner, assembled, part_losses
+from .task_gradients import accumulate_weighted
+from .weighting import GradientWeighting
 
 Assignments = Int[Tensor, "samples units tasks"]
 
@@ -74,6 +76,7 @@ class TaskNetworks(MultiTaskModel):
         mixers: Mapping[int, nn.Module] | None = None,
     ) -> None:
         super().__init__(tasks)
+        self.weighting: GradientWeighting | None = None  # makes one gradient of the tasks'
         self.backbone = backbone
         self.weights_per_unit = one_each(backbone, weights_per_unit)
         self.branching = backbone.branching if branching is None else branching
@@ -139,6 +142,8 @@ class TaskNetworks(MultiTaskModel):
         Returns:
             the losses, detached.
         """
+        if self.weighting is not None:
+            return accumulate_weighted(self, self.weighting, batch, assignments, weights)
         step = self.plan(batch, assignments)
         samples, tasks = step.order.num_samples, step.order.num_tasks
         parts: list[Tensor] = []

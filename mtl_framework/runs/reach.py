@@ -14,6 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from ..networks.model import MultiTaskModel
+from ..networks.task_networks import TaskNetworks
+from ..networks.weighting import GradientWeighting
 from ..strategies.state import is_stateful
 from ..strategies.strategy import Strategy
 from ..support.errors import MtlError
@@ -81,6 +83,7 @@ def prepare_strategy(strategy: Strategy, config: RunConfig, device: torch.device
     for _, module in reach.all_modules():
         if isinstance(module, MultiTaskModel):
             module.precision, module.memory_budget = config.precision, config.memory_budget
+    _set_weighting(reach, config)
     for module in reach.modules.values():
         module.to(device)
     for optimizer in reach.optimizers.values():
@@ -88,6 +91,21 @@ def prepare_strategy(strategy: Strategy, config: RunConfig, device: torch.device
             for parameter in group["params"]:
                 if parameter.device != device:
                     parameter.data = parameter.data.to(device)
+
+
+def _set_weighting(reach: Reach, config: RunConfig) -> None:
+    """Give networks over banks what makes one gradient of those of several tasks."""
+    chosen = config.training.weighting
+    if chosen is None:
+        return
+    networks = [m for _, m in reach.all_modules() if isinstance(m, TaskNetworks)]
+    if not networks:
+        raise MtlError(
+            f"training.weighting needs networks over weight banks, which strategy "
+            f"{config.strategy.name!r} has none of: leave it out"
+        )
+    for network in networks:
+        network.weighting = GradientWeighting(chosen.name, chosen.options)
 
 
 def check_saved(strategy: Strategy, reach: Reach, name: str) -> None:

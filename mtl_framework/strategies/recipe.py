@@ -19,7 +19,7 @@ from .training import TrainingConfig
 
 _TIMM: Any = timm.optim
 _DEVICES = ("cpu", "cuda")
-_HOSTS_OWN = ("stop_after", "report")  # what needs no optimiser of the host's
+_HOSTS_OWN = ("stop_after", "report", "weighting")  # what needs no optimiser of the host's
 # those need a loss's curvature, or another library's kernels
 _LEFT_OUT = ("adahessian", "fused", "bnb")
 

@@ -26,6 +26,12 @@ class OptimizerConfig(BaseModel):
         return dict(self.model_extra or {})
 
 
+class WeightingConfig(OptimizerConfig):
+    """A method of TorchJD's; keys beside ``name`` are its own options, e.g. ``c`` of cagrad."""
+
+    name: str = Field(description="name of a method, e.g. upgrad, mgda, pcgrad, geometric_mean")
+
+
 class ScheduleConfig(_Section):
     """How the learning rate changes; times are steps of the optimiser, one an iteration."""
 
@@ -149,6 +155,11 @@ class TrainingConfig(_Section):
         default="skip",
         description="weights that no task used in a step: left alone, or moved on by weight decay "
         "and momentum as with a gradient of zero",
+    )
+    weighting: Annotated[WeightingConfig | None, BeforeValidator(_named)] = Field(
+        default=None,
+        description="how the gradients of tasks that meet in a weight become one, by TorchJD: a "
+        "name, or name and options; default: their sum, weighted as the strategy says",
     )
     stop_after: int | None = Field(
         default=None,

@@ -1,0 +1,109 @@
+"""Gradients of several tasks made into one, weight by weight, by the library TorchJD."""
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from ..support.errors import MtlError, UnknownNameError
+
+# Names as in the literature, of classes without a state that a checkpoint would have to hold.
+AGGREGATORS = {
+    "aligned_mtl": "AlignedMTL", "cagrad": "CAGrad", "config": "ConFIG", "dualproj": "DualProj",
+    "fairgrad": "FairGrad", "graddrop": "GradDrop", "imtl_g": "IMTLG", "mean": "Mean",
+    "mgda": "MGDA", "pcgrad": "PCGrad", "random": "Random", "sum": "Sum", "upgrad": "UPGrad",
+}  # fmt: skip
+SCALARIZERS = {"geometric_mean": "GeometricMean", "random_loss": "Random"}
+
+TaskGradients = Sequence[Mapping[nn.Parameter, Tensor]]
+
+
+class GradientWeighting:
+    """Makes one gradient of those of the tasks that use a weight.
+
+    An **aggregator** sees, for every set of tasks, the gradients of all weights that exactly these
+    tasks use, side by side, and nothing of other weights or tasks; a weight that one task uses gets
+    that task's gradient. Where all tasks share everything but their heads this is TorchJD's
+    ``mtl_backward``. A **scalarizer** makes one loss of those of all tasks.
+
+    Args:
+        name: a key of ``AGGREGATORS`` or ``SCALARIZERS``.
+        options: of the class in TorchJD.
+
+    Raises:
+        MtlError: if TorchJD is not installed, or name or options do not fit.
+    """
+
+    def __init__(self, name: str, options: Mapping[str, Any]) -> None:
+        known = {**AGGREGATORS, **SCALARIZERS}
+        if name not in known:
+            raise UnknownNameError("weighting in training", name, known)
+        self.name = name
+        room = "torchjd.aggregation" if name in AGGREGATORS else "torchjd.scalarization"
+        try:
+            made_by = getattr(import_module(room), known[name])
+        except ImportError as error:
+            raise MtlError(
+                "training.weighting needs TorchJD: pip install 'mtl-framework[torchjd]'"
+            ) from error
+        for option in options:
+            if option not in inspect.signature(made_by).parameters:
+                taken = [key for key in inspect.signature(made_by).parameters if key != "self"]
+                raise UnknownNameError(f"option of training.weighting {name!r}", option, taken)
+        try:
+            self._method: Callable[[Tensor], Tensor] = made_by(**options)
+        except (TypeError, ValueError, ImportError) as error:
+            reason = " ".join(str(error).split())
+            raise MtlError(f"training.weighting {name!r} cannot be made: {reason}") from error
+
+    def combine(
+        self, gradients: TaskGradients, losses: Float[Tensor, " tasks"]
+    ) -> dict[nn.Parameter, Tensor]:
+        """One gradient for every weight that a task uses.
+
+        Args:
+            gradients: of every task's loss, by the weights that it uses.
+            losses: of every task.
+        """
+        if self.name in SCALARIZERS:
+            return self._by_losses(gradients, losses)
+        combined: dict[nn.Parameter, Tensor] = {}
+        for tasks, parameters in _by_users(gradients).items():
+            if len(tasks) == 1:
+                combined |= {p: gradients[tasks[0]][p] for p in parameters}
+                continue
+            rows = [torch.cat([gradients[t][p].flatten() for p in parameters]) for t in tasks]
+            parts = self._method(torch.stack(rows)).split([p.numel() for p in parameters])
+            for parameter, part in zip(parameters, parts, strict=True):
+                combined[parameter] = part.view(parameter.shape)
+        return combined
+
+    def _by_losses(
+        self, gradients: TaskGradients, losses: Float[Tensor, " tasks"]
+    ) -> dict[nn.Parameter, Tensor]:
+        """Chain rule: the scalarizer's derivative by each loss weighs that loss's gradients."""
+        leaves = losses.detach().clone().requires_grad_()
+        with torch.enable_grad():
+            (factors,) = torch.autograd.grad(self._method(leaves), leaves)
+        combined: dict[nn.Parameter, Tensor] = {}
+        for factor, own in zip(factors, gradients, strict=True):
+            for parameter, gradient in own.items():
+                part = factor * gradient
+                combined[parameter] = combined[parameter] + part if parameter in combined else part
+        return combined
+
+
+def _by_users(gradients: TaskGradients) -> dict[tuple[int, ...], list[nn.Parameter]]:
+    """Weights by the tasks that use them, in a fixed order."""
+    users: dict[nn.Parameter, list[int]] = {}
+    for task, own in enumerate(gradients):
+        for parameter in own:
+            users.setdefault(parameter, []).append(task)
+    sets: dict[tuple[int, ...], list[nn.Parameter]] = {}
+    for parameter, tasks in users.items():
+        sets.setdefault(tuple(tasks), []).append(parameter)
+    return sets

@@ -1,0 +1,134 @@
+"""Gradients of tasks, one by one and made into one, against plain loops and TorchJD itself."""
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from support.oracle import Oracle
+from support.tiny import TinyPlugins, content, start
+from torch import Tensor
+
+pytest.importorskip("torchjd", reason="TorchJD is an extra")
+
+from torchjd.aggregation import MGDA, AlignedMTL, PCGrad, UPGrad
+from torchjd.scalarization import GeometricMean
+
+from mtl_framework import MtlError, TaskNetworks
+from mtl_framework.data import Batch
+from mtl_framework.networks.task_gradients import accumulate_weighted, task_gradients
+from mtl_framework.networks.weighting import AGGREGATORS, GradientWeighting
+
+
+def setting(weights: int, assignment: list[list[int]]) -> tuple[TaskNetworks, Batch, Tensor]:
+    torch.manual_seed(3)
+    run = start(Path(tempfile.mkdtemp()), TinyPlugins(), strategy="routed")
+    backbone, suite = run.backbone, run.suite
+    network = TaskNetworks(backbone, suite.tasks, weights).double().train()
+    generator = torch.Generator().manual_seed(1)
+    inputs = tuple(torch.randn(6, 1, 4, 4, generator=generator).double() for _ in suite.tasks)
+    targets = (torch.arange(6) % 3, torch.arange(6) % 2)
+    return network, Batch(inputs, targets), torch.tensor(assignment)
+
+
+PART = [[[0, 0], [0, 1]], [[0, 1], [1, 1]]]
+SHARED = [[[0, 0], [0, 0]]]
+APART = [[[0, 1], [0, 1]]]
+
+
+@pytest.mark.parametrize("assignment", [PART, SHARED, APART])
+def test_gradients_of_each_task_are_the_oracles(assignment: Any) -> None:
+    network, batch, assignments = setting(2, assignment)
+    samples = len(assignments)
+    oracle = Oracle(network)
+    wanted = []
+    for task in range(2):
+        weights = torch.zeros(samples, 2, dtype=torch.float64)
+        weights[:, task] = 1 / samples
+        wanted.append(Oracle(network).step(batch, assignments, weights).gradients)
+    losses = oracle.step(batch, assignments).losses
+    gradients, found = task_gradients(network, batch, assignments)
+    torch.testing.assert_close(found, losses, rtol=0, atol=1e-10)
+    for name, parameter in network.named_parameters():
+        for task in range(2):
+            own = gradients[task].get(parameter)
+            theirs = wanted[task].get(name)
+            if own is None:
+                assert theirs is None or not theirs.any(), name
+            else:
+                assert theirs is not None
+                torch.testing.assert_close(own, theirs, rtol=0, atol=1e-10)
+
+
+def test_a_weight_sees_exactly_the_tasks_that_use_it() -> None:
+    network, batch, assignments = setting(2, [[[0, 0], [0, 1]]])
+    gradients, _ = task_gradients(network, batch, assignments)
+    for unit, weight, users in ((0, 0, {0, 1}), (0, 1, set()), (1, 0, {0}), (1, 1, {1})):
+        for parameter in network.bank_parameters(unit, weight):
+            assert {task for task in range(2) if parameter in gradients[task]} == users
+
+
+@pytest.mark.parametrize("name", sorted(AGGREGATORS))
+def test_with_nothing_shared_every_aggregator_is_the_plain_gradient(name: str) -> None:
+    network, batch, assignments = setting(2, APART)
+    options = {"cagrad": {"c": 0.4}, "fairgrad": {"alpha": 1.0}}.get(name, {})
+    gradients, losses = task_gradients(network, batch, assignments)
+    alone = {p: g for own in gradients for p, g in own.items()}
+    try:
+        combined = GradientWeighting(name, options).combine(gradients, losses.mean(0))
+    except MtlError as error:  # some solvers are further extras of TorchJD's
+        pytest.skip(str(error))
+    shared = set(network.shared_parameters())
+    assert shared
+    for parameter, gradient in combined.items():
+        if parameter not in shared:
+            assert torch.equal(gradient, alone[parameter])
+
+
+@pytest.mark.parametrize(
+    ("name", "made"),
+    [("upgrad", UPGrad), ("mgda", MGDA), ("pcgrad", PCGrad), ("aligned_mtl", AlignedMTL)],
+)
+def test_with_everything_shared_it_is_torchjd_on_the_plain_model(
+    name: str, made: Callable[[], Any]
+) -> None:
+    network, batch, assignments = setting(1, SHARED)
+    shared = [p for p in network.parameters()
+              if not any(p in set(network.head_parameters(t)) for t in range(2))]  # fmt: skip
+    losses = network.losses(batch, assignments)[0]
+    rows = [torch.autograd.grad(loss, shared, retain_graph=True) for loss in losses]
+    jacobian = torch.stack([torch.cat([g.flatten() for g in row]) for row in rows])
+    torch.manual_seed(7)
+    wanted = made()(jacobian)
+    torch.manual_seed(7)
+    accumulate_weighted(network, GradientWeighting(name, {}), batch, assignments)
+    found = torch.cat([p.grad.flatten() for p in shared if p.grad is not None])
+    torch.testing.assert_close(found, wanted, rtol=0, atol=1e-10)
+
+
+def test_scalarizers_are_the_gradient_of_their_loss() -> None:
+    network, batch, assignments = setting(1, SHARED)
+    loss = GeometricMean()(network.losses(batch, assignments)[0])
+    parameters = list(network.parameters())
+    wanted = torch.autograd.grad(loss, parameters)
+    accumulate_weighted(network, GradientWeighting("geometric_mean", {}), batch, assignments)
+    for parameter, gradient in zip(parameters, wanted, strict=True):
+        torch.testing.assert_close(parameter.grad, gradient, rtol=0, atol=1e-10)
+
+
+def test_a_run_uses_it_and_names_what_is_wrong(tmp_path: Path) -> None:
+    for name, training in (("plain", {}), ("upgrad", {"weighting": "upgrad"})):
+        strategy = {"name": "learned", "nes_samples": 2, "weight_samples": 2}
+        start(tmp_path / name, strategy=strategy, training=training).execute()
+    assert (
+        content(tmp_path / "plain")["metrics.jsonl"]
+        != content(tmp_path / "upgrad")["metrics.jsonl"]
+    )
+    with pytest.raises(MtlError, match=r"weighting in training 'upgrade'.*upgrad"):
+        start(tmp_path / "a", strategy="routed", training={"weighting": "upgrade"})
+    with pytest.raises(MtlError, match=r"option of training.weighting 'cagrad' 'd'"):
+        start(tmp_path / "b", strategy="routed", training={"weighting": {"name": "cagrad", "d": 1}})
+    with pytest.raises(MtlError, match=r"weighting needs networks over weight banks"):
+        start(tmp_path / "c", strategy="soft", training={"weighting": "upgrad"})
