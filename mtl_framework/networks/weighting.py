@@ -77,7 +77,8 @@ class GradientWeighting:
                 combined |= {p: gradients[tasks[0]][p] for p in parameters}
                 continue
             rows = [torch.cat([gradients[t][p].flatten() for p in parameters]) for t in tasks]
-            parts = self._method(torch.stack(rows)).split([p.numel() for p in parameters])
+            together = self._method(torch.stack(rows))
+            parts = torch.split(together, [p.numel() for p in parameters])
             for parameter, part in zip(parameters, parts, strict=True):
                 combined[parameter] = part.view(parameter.shape)
         return combined
