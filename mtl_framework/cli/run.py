@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ..runs.resolve import resolve
+from ..runs.resolve import former, resolve
 from ..support.allocator import keep_freed_memory
 from ..support.errors import MtlError
 from . import options
@@ -83,6 +83,8 @@ def run(
 
     keep_freed_memory()
     plugins = load_plugins()
+    if resume and config:
+        layers[0] = former(layers[0], plugins)
     complete = resolve(plugins, layers, parsed)
     from ..runs.names import run_name
 
@@ -91,6 +93,7 @@ def run(
         output = existing_folder(first) if resume else free_folder(first)
         if resume:
             layers = options.layers_of(output / "config.yaml", flags)
+            layers[0] = former(layers[0], plugins)
             complete = resolve(plugins, layers, parsed)
     from ..runs.run import Run
     from .summary import print_summary

@@ -39,6 +39,14 @@ class Objective(ABC):
         """The metric of a set of rows whose mean score is given."""
         return mean_score
 
+    def decode(self, outputs: Float[Tensor, "rows *outputs"]) -> Float[Tensor, "rows *outputs"]:
+        """Outputs as predictions give them, in the units of the targets; here they are as they are.
+
+        Predictions and exported networks apply this; :meth:`losses` and :meth:`scores` are given
+        outputs as the networks have them.
+        """
+        return outputs
+
     @abstractmethod
     def check(self, targets: Tensor) -> None:
         """Refuse targets that the loss cannot take.
@@ -136,14 +144,39 @@ class Binary(Objective):
 
 @dataclass(frozen=True)
 class Regression(Objective):
-    """Mean squared error over ``num_targets`` numbers; the metric is the root of its mean."""
+    """Mean squared error over ``num_targets`` numbers; the metric is the root of its mean.
+
+    With ``means`` and ``deviations``, one a number, networks learn standardised targets: the loss
+    is that of (target - mean) / deviation. The metric, predictions and exported networks are in the
+    units of the targets all the same. :meth:`standardized` takes both from training targets.
+
+    Raises:
+        MtlError: on another number of means or deviations, or a deviation that is not positive.
+    """
 
     num_targets: int = 1
+    means: tuple[float, ...] = ()
+    deviations: tuple[float, ...] = ()
     metric: str = field(default="RMSE", init=False)
 
     def __post_init__(self) -> None:
         if self.num_targets < 1:
             raise MtlError(f"num_targets should be at least 1, found {self.num_targets}")
+        if self.means or self.deviations:
+            for name in ("means", "deviations"):
+                count = len(getattr(self, name))
+                if count != self.num_targets:
+                    raise MtlError(f"{name} should be {self.num_targets} numbers, found {count}")
+            if not all(deviation > 0 for deviation in self.deviations):
+                raise MtlError(f"deviations should be above 0, found {min(self.deviations)}")
+
+    @classmethod
+    def standardized(cls, targets: Shaped[Tensor, "rows *dims"]) -> "Regression":
+        """With the means and deviations of training targets; a constant number has deviation 1."""
+        rows = targets.reshape(len(targets), -1).double()
+        deviations = rows.std(0, correction=0)
+        deviations = torch.where(deviations > 1e-12 * rows.abs().amax(0), deviations, 1.0)
+        return cls(rows.shape[1], tuple(rows.mean(0).tolist()), tuple(deviations.tolist()))
 
     @property
     def num_outputs(self) -> int:  # type: ignore[override]
@@ -153,18 +186,44 @@ class Regression(Objective):
     def losses(
         self, outputs: Float[Tensor, "rows outputs"], targets: Shaped[Tensor, "rows *dims"]
     ) -> Float[Tensor, " rows"]:
-        """Squared error of every row, averaged over its numbers."""
-        return (outputs - targets.reshape(outputs.shape).to(outputs.dtype)).square().mean(1)
+        """Squared error of every row, averaged over its numbers; of standardised targets, if so."""
+        wanted = targets.reshape(outputs.shape)
+        if self.means:
+            mean, deviation = self._scale(wanted)
+            wanted = (wanted - mean) / deviation
+        return (outputs - wanted.to(outputs.dtype)).square().mean(1)
 
     def scores(
         self, outputs: Float[Tensor, "rows outputs"], targets: Shaped[Tensor, "rows *dims"]
     ) -> Float[Tensor, " rows"]:
-        """The same squared errors; :meth:`summarize` takes the root of their mean."""
-        return self.losses(outputs.float(), targets)
+        """Squared errors in the units of the targets; :meth:`summarize` takes their root mean."""
+        errors = self.losses if not self.means else self._decoded_errors
+        return errors(outputs.float(), targets)
+
+    def decode(self, outputs: Float[Tensor, "rows *outputs"]) -> Float[Tensor, "rows *outputs"]:
+        """Outputs in the units of the targets."""
+        if not self.means:
+            return outputs
+        mean, deviation = self._scale(outputs)
+        return outputs * deviation + mean
 
     def summarize(self, mean_score: float) -> float:
         """Root of the mean squared error."""
         return float(mean_score**0.5)
+
+    def _decoded_errors(
+        self, outputs: Float[Tensor, "rows outputs"], targets: Shaped[Tensor, "rows *dims"]
+    ) -> Float[Tensor, " rows"]:
+        wanted = targets.reshape(outputs.shape).to(outputs.dtype)
+        return (self.decode(outputs) - wanted).square().mean(1)
+
+    def _scale(self, like: Tensor) -> tuple[Tensor, Tensor]:
+        dtype = like.dtype if like.is_floating_point() else torch.float32
+        mean, deviation = (
+            torch.tensor(numbers, dtype=dtype, device=like.device)
+            for numbers in (self.means, self.deviations)
+        )
+        return mean, deviation
 
     def check(self, targets: Tensor) -> None:
         """Targets are finite numbers of shape (N,) or (N, ``num_targets``)."""

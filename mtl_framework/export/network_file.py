@@ -114,7 +114,7 @@ def plain_network(run: LoadedRun, task: int) -> nn.Module:
     Raises:
         MtlError: if the strategy's networks are more than that.
     """
-    model = run.network.extract(task)
+    model = run.extract(task)
     outputs = _outputs(run, task)
     plain = run.backbones[task].recipe.create(outputs, pretrained=False)
     shapes, wanted = _shapes(model), _shapes(plain)

@@ -15,6 +15,7 @@ from ..backbones.recurrent import fresh_state
 from ..data.placement import usable_workers
 from ..data.preprocessing import Preprocessing, in_unit_range
 from ..data.tasks import Suite
+from ..networks.decoding import decoded
 from ..networks.evaluation import Evaluation, evaluate
 from ..networks.model import MultiTaskModel
 from ..networks.reestimation import set_statistics
@@ -33,7 +34,7 @@ from .known_data import StandIn, check_known, read_known
 from .progress_state import ProgressState
 from .reach import prepare_strategy
 from .recorded_splits import with_recorded_splits
-from .resolve import Layer, read_file, resolve
+from .resolve import Layer, former, read_file, resolve
 
 Which = Literal["last", "best"]
 
@@ -106,17 +107,22 @@ class LoadedRun:
         number = self.suite.index(task)
         with torch.no_grad(), fresh_state(self.network):
             prepared = self.preprocessings[number](inputs).to(self.device)
-            return self.network.predict(number, prepared)
+            outputs = self.network.predict(number, prepared)
+        return self.suite.tasks[number].objective.decode(outputs)
 
     def extract(self, task: int | str) -> nn.Module:
         """One task's network on its own, on the CPU, in evaluation mode.
 
-        It reads preprocessed inputs: ``run.extract(0)(run.preprocessings[0](inputs))``.
+        It reads preprocessed inputs: ``run.extract(0)(run.preprocessings[0](inputs))``. Its outputs
+        are in the units of the targets, as those of :meth:`predict` are.
 
         Raises:
             MtlError: if there is no such task.
         """
-        return self.network.extract(self.suite.index(task))
+        number = self.suite.index(task)
+        return decoded(
+            self.network.extract(number), self.suite.tasks[number].objective, self.backbones[number]
+        )
 
     def evaluate(self, suite: Suite | None = None) -> Evaluation:
         """Metrics on the validation and test examples of a suite; default: the run's own.
@@ -168,7 +174,7 @@ def load_run(
     state = _state(folder, which)
     plugins = Plugins.load() if plugins is None else plugins
     moved = Layer({"suite": {"data_root": data_root}} if data_root is not None else {})
-    complete = resolve(plugins, [read_file(folder.config), moved])
+    complete = resolve(plugins, [former(read_file(folder.config), plugins), moved])
     config = complete.config
     target = resolve_device(device)
     known, suite, from_files = _tasks(folder, config, plugins)

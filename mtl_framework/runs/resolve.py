@@ -7,6 +7,7 @@ loading and comparisons all come here.
 """
 
 import copy
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -165,9 +166,25 @@ def completed(saved: Mapping[str, Any], plugins: "Plugins") -> Mapping[str, Any]
     What is no config of the installed plugins any more comes back as it is.
     """
     try:
-        return resolve(plugins, [Layer(saved)]).config.model_dump(mode="json")
+        return resolve(plugins, [former(Layer(saved), plugins)]).config.model_dump(mode="json")
     except MtlError:
         return saved
+
+
+def former(layer: Layer, plugins: "Plugins") -> Layer:
+    """A saved config with what a suite did before some of its options existed.
+
+    A suite whose new option changes what it does by default says what it did before in its
+    attribute ``options_before``: a mapping of options to values.
+
+    Raises:
+        MtlError: if the suite is not known.
+    """
+    suite = layer.values.get("suite")
+    if not isinstance(suite, Mapping) or not isinstance(suite.get("name"), str):
+        return layer
+    before = getattr(plugins.suite(suite["name"]), "options_before", {})
+    return dataclasses.replace(layer, values={**layer.values, "suite": {**before, **suite}})
 
 
 def plain_values(values: Any, where: str) -> Any:

@@ -61,7 +61,7 @@ def test_columns_become_tasks_about_one_input(tmp_path: Path) -> None:
     kind, smiling, age = (task.objective for task in suite.tasks)
     assert kind == Classification(3, KINDS)
     assert smiling == Binary()
-    assert age == Regression()
+    assert isinstance(age, Regression)
     assert suite.notes == (
         "kind: classes, 3 classes (cat, dog, fox), 45 labelled, 15 missing",
         "smiling: binary, 30 of 1, 30 of 0, 60 labelled, 0 missing",
@@ -89,7 +89,7 @@ def test_columns_become_tasks_about_one_input(tmp_path: Path) -> None:
 def test_tasks_and_their_kinds_can_be_chosen(tmp_path: Path) -> None:
     write(tmp_path, rows())
     suite = read(tmp_path, tasks=["smiling"], kinds={"smiling": "numbers"})
-    assert suite.tasks[0].objective == Regression()
+    assert isinstance(suite.tasks[0].objective, Regression)
     suite = read(tmp_path, tasks=["smiling", "kind"], kinds={"smiling": "classes"})
     assert suite.tasks[0].objective == Classification(2, ("0", "1"))
 
@@ -336,7 +336,7 @@ def test_markers_of_missing_values_are_no_label_and_are_counted(tmp_path: Path) 
     kind, smiling, age = suite.tasks
     assert kind.objective == Classification(3, KINDS)
     assert smiling.objective == Binary()
-    assert age.objective == Regression()
+    assert isinstance(age.objective, Regression)
     assert suite.notes[1] == "smiling: binary, 24 of 1, 24 of 0, 48 labelled, 12 missing"
     assert (
         "'smiling': 'unknown' (12 times) taken as no label; suite.not_missing.s" in suite.notes[4]
@@ -405,6 +405,44 @@ def test_rare_classes_are_everywhere_and_named(tmp_path: Path) -> None:
         for examples in suite.tasks[1].splits().values():
             assert set(examples.targets.tolist()) == {0, 1, 2}
         assert "'c' (1 in train, 1 in validation, 1 in test)" in suite.notes[-1]
+
+
+def test_numbers_are_standardised_by_the_training_split(tmp_path: Path) -> None:
+    lines = rows()
+    for n, line in enumerate(lines):
+        line[4] = f"{1000 * n + 0.5}"
+    write(tmp_path, lines)
+    suite = read(tmp_path, tasks=["age", "kind"])
+    age = suite.tasks[0]
+    assert isinstance(age.objective, Regression)
+    train = np.array([1000 * n + 0.5 for n, line in enumerate(lines) if line[1] == "train"])
+    assert age.objective.means == pytest.approx([train.mean()])
+    assert age.objective.deviations == pytest.approx([train.std()])
+    assert age.train.targets[:, 0].tolist() == train.tolist()
+    record = {"age": {"mean": list(age.objective.means), "deviation": [*age.objective.deviations]}}
+    assert suite.record["standardized"] == record
+    plain = read(tmp_path, tasks=["age", "kind"], standardize=False)
+    assert plain.tasks[0].objective == Regression()
+    assert "standardized" not in plain.record
+
+
+@pytest.mark.parametrize(
+    ("number", "hint"),
+    [
+        (lambda n: 2.5, "x: all labels are 2.5: there is nothing to learn"),
+        (lambda n: 1e9 if n == 7 else n / 3, "x: 1 label far from all others, e.g. 1e+09 where"),
+        (lambda n: 1.7e9 + 86400.5 * n, "look like times since 1970"),
+        (lambda n: n / 3, None),
+    ],
+)
+def test_numbers_that_cannot_be_meant_are_hinted_at(
+    tmp_path: Path, number: Any, hint: str | None
+) -> None:
+    lines = [[f"faces/{n}.png", str(number(n))] for n in range(40)]
+    write(tmp_path, lines, ("image", "x"))
+    notes = read(tmp_path, kinds={"x": "numbers"}).notes
+    assert len(notes) == (1 if hint is None else 2)
+    assert hint is None or hint in notes[1]
 
 
 def test_wrong_names_of_several_options_are_told_at_once(tmp_path: Path) -> None:

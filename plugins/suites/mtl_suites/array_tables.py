@@ -11,13 +11,13 @@ from jaxtyping import Int64, Shaped
 from torch import Tensor
 
 from mtl_framework import MtlError
-from mtl_framework.data import Examples, Objective, Task
+from mtl_framework.data import Examples, Objective, Regression, Task
 
 from .array_labels import Labels, as_whole
 from .class_checks import common_classes, frequent_classes, rare_classes
 from .faults import Faults
 from .kinds import Guess, guess_array
-from .labels import make_targets, summary
+from .labels import make_targets, scale_hints, summary
 from .missing import Missing, told
 from .npz import ArrayFile, Found, resized, to_features, to_images
 from .options import Kind, Kinds
@@ -120,6 +120,7 @@ class Form:
         channels: where images have them: ``auto``, ``first`` or ``last``.
         size: of the images in the end; ``None``: as they are.
         sizes: of the splits.
+        standardize: numbers that are targets, by their training split.
         notes: gets what a user should know of every task.
         found: gets the kind of every task.
     """
@@ -130,6 +131,7 @@ class Form:
     channels: str
     size: int | None
     sizes: SplitSizes
+    standardize: bool = False
     notes: list[str] = field(default_factory=list)
     found: dict[str, Kind] = field(default_factory=dict)
 
@@ -160,6 +162,8 @@ class Form:
         self.notes.append(summary(task, kind, mine, lacking, class_names))
         if line := told(task, count):
             self.notes.append(line)
+        if kind == "numbers" and values.dtype.kind in "fiub":
+            self.notes.extend(scale_hints(task, mine))
         if kind == "classes" and values.dtype.kind == "f":
             values = as_whole(values, present)
         return Labels(task, kind, values, present)
@@ -240,6 +244,8 @@ class Form:
         objective, coded = make_targets(labels.values[everything], labels.kind, class_names)
         everywhere = coded.new_zeros((len(labels.values), *coded.shape[1:]))
         everywhere[torch.from_numpy(everything)] = coded
+        if labels.kind == "numbers" and self.standardize:
+            objective = Regression.standardized(everywhere[torch.from_numpy(known["train"])])
         targets = {split: everywhere[torch.from_numpy(found)] for split, found in chosen.items()}
         masks = {
             split: None

@@ -11,14 +11,15 @@ from mtl_framework.data import Suite, Task, Transforms
 
 from .array_tables import Form, Table, class_names, common_tasks
 from .faults import Faults
-from .labels import called_by
+from .labels import called_by, standardized
 from .missing import Missing
 from .npz import ArrayFile
-from .options import Kinds, Names, NamesByTask
+from .options import Kinds, Names, NamesByTask, options_before
 from .splits import SplitSizes
 from .transformed import transformed
 
 
+@options_before(standardize=False)
 def arrays(
     *,
     path: str,
@@ -32,6 +33,7 @@ def arrays(
     kinds: Kinds | None = None,
     missing: NamesByTask | None = None,
     not_missing: NamesByTask | None = None,
+    standardize: bool = True,
     channels: Literal["auto", "first", "last"] = "auto",
     size: int | None = None,
     transforms: dict[str, Any] | None = None,
@@ -74,6 +76,8 @@ def arrays(
         missing: values that mean "no label", of all tasks or by task, e.g. -1; ``nan``, and in
             texts what the suite ``table`` takes so, mean it anyway.
         not_missing: markers of missing values that are values after all, likewise, e.g. none.
+        standardize: train on numbers as (number - mean) / deviation, both of the training split;
+            metrics, predictions and exports are in the labels' own units all the same.
         channels: of images with four dimensions; ``auto``: where there are 1, 3 or 4.
         size: images are resized to this width and height, in pixels.
         transforms: further ones: lists under ``train`` and ``evaluation``, of names of
@@ -95,7 +99,7 @@ def arrays(
         raise MtlError("suite.task_axis and suite.group_by exclude each other")
     with ArrayFile(Path(data_root) / path) as file:
         marks = Missing(missing or (), not_missing or ())
-        form = Form(kinds or {}, kind, marks, channels, size, sizes)
+        form = Form(kinds or {}, kind, marks, channels, size, sizes, standardize)
         names = [inputs] if inputs else ["images", "images_packed", "features"]
         faults = Faults("arrays", skip_bad)
         built: Sequence[Task | None]
@@ -113,6 +117,8 @@ def arrays(
         raise MtlError(f"suite 'arrays': skip_bad has left out every task in {file.path}")
     left_out = faults.record(file.path.parent)
     record: dict[str, Any] = {"kinds": dict(form.found)}
+    if scales := standardized(done):
+        record["standardized"] = scales
     if left_out:
         record["left_out"] = left_out
     return transformed(Suite("arrays", done, common_input, notes, record), further)

@@ -11,13 +11,13 @@ from jaxtyping import Bool, Int64
 from torch import Tensor
 
 from mtl_framework import MtlError, ProblemsError, UnknownNameError
-from mtl_framework.data import Objective
+from mtl_framework.data import Objective, Regression
 
 from .class_checks import rare_classes
 from .columns import TextTable, parse_column, with_points
 from .faults import Faults, listed
 from .kinds import guess_column
-from .labels import class_order, make_targets, summary
+from .labels import class_order, make_targets, scale_hints, summary
 from .missing import Missing, told
 from .options import Kind, Kinds
 
@@ -74,6 +74,7 @@ class Label:
         file: Path,
         places: Sequence[str],
         faults: Faults,
+        standardize: bool = False,
     ) -> tuple[Objective, dict[str, Tensor], dict[str, Tensor | None]] | None:
         """Objective, and by split the targets and which rows have one; ``None``: too few have."""
         where = f"{file}: task {self.name!r}"
@@ -105,6 +106,9 @@ class Label:
             return None
         everywhere = coded.new_zeros((len(known), *coded.shape[1:]))
         everywhere[torch.from_numpy(rows[known[rows]])] = coded
+        if self.kind == "numbers" and standardize:
+            train = members["train"]
+            objective = Regression.standardized(everywhere[torch.from_numpy(train[known[train]])])
         targets = {name: everywhere[torch.from_numpy(found)] for name, found in members.items()}
         labelled: dict[str, Tensor | None] = {
             name: None if known[found].all() else torch.from_numpy(known[found])
@@ -168,6 +172,8 @@ def read_labels(
         labels.append(Label(name, kind, values, known, count))
         if line := told(name, count):
             remarks.append(line)
+        if kind == "numbers" and known.any():
+            remarks += scale_hints(name, values[known])
     if not labels and not faults.found:
         raise MtlError(
             f"{file} has no column for a task beside {listed(sorted(others))}: {'; '.join(remarks)}"

@@ -8,11 +8,14 @@ from jaxtyping import Shaped
 from torch import Tensor
 
 from mtl_framework import MtlError
-from mtl_framework.data import Binary, Classification, Objective, Regression
+from mtl_framework.data import Binary, Classification, Objective, Regression, Task
 
 from .faults import listed
 from .kinds import as_classes, is_whole
 from .options import Kind, counted
+
+#: Distance from the median, in interquartile ranges, beyond which a label is an outlier.
+OUTLIER = 20
 
 
 def make_targets(
@@ -100,3 +103,42 @@ def summary(
     else:
         what = f"{values.min():g} to {values.max():g}"
     return f"{task}: {kind}, {what}, {len(values)} labelled, {missing} missing"
+
+
+def scale_hints(task: str, values: Shaped[np.ndarray, "rows *numbers"]) -> list[str]:
+    """What a user should know of numbers that are to be predicted: constants, outliers, times."""
+    rows = values.reshape(len(values), -1).astype(np.float64)
+    hints = []
+    for n, column in enumerate(rows.T):
+        name = task if rows.shape[1] == 1 else f"{task}, number {n}"
+        spread = column.std()
+        if spread == 0:
+            hints.append(f"{name}: all labels are {column[0]:g}: there is nothing to learn")
+            continue
+        middle = np.median(column)
+        quarters = np.subtract(*np.quantile(column, [0.75, 0.25]))
+        far = column[np.abs(column - middle) > OUTLIER * quarters] if quarters else column[:0]
+        if len(far):
+            worst = far[np.argmax(np.abs(far - middle))]
+            hints.append(
+                f"{name}: {counted(len(far), 'label')} far from all others, e.g. {worst:g} where "
+                f"half are within {quarters:g} of {middle:g}; the loss will be theirs"
+            )
+        low, high = column.min(), column.max()
+        if any(1e8 * unit <= low and high <= 5e9 * unit for unit in (1, 1e3, 1e6, 1e9)):
+            hints.append(
+                f"{name}: {low:.0f} to {high:.0f} look like times since 1970, not measures"
+            )
+    return hints
+
+
+def standardized(tasks: Sequence[Task]) -> dict[str, dict[str, list[float]]]:
+    """Means and deviations of tasks whose targets are standardised, for the record of a run."""
+    return {
+        task.name: {
+            "mean": list(task.objective.means),
+            "deviation": list(task.objective.deviations),
+        }
+        for task in tasks
+        if isinstance(task.objective, Regression) and task.objective.means
+    }

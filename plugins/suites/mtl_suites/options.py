@@ -1,6 +1,7 @@
 """Options that several suites have."""
 
-from typing import Annotated, Any, Literal
+from collections.abc import Callable
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BeforeValidator
 
@@ -53,3 +54,16 @@ def counted(number: int, noun: str) -> str:
     """A number and what is counted, e.g. ``1 row`` or ``3 rows``."""
     plural = f"{noun}es" if noun.endswith("s") else f"{noun}s"
     return f"{number} {noun if number == 1 else plural}"
+
+
+Suites = TypeVar("Suites", bound=Callable[..., Any])
+
+
+def options_before(**values: Any) -> Callable[[Suites], Suites]:
+    """Marks a suite with what it did before these options existed, for runs that are older."""
+
+    def mark(suite: Suites) -> Suites:
+        suite.options_before = values  # type: ignore[attr-defined]
+        return suite
+
+    return mark

@@ -16,13 +16,15 @@ from .columns import TextTable, read_table
 from .duplicates import Policy
 from .faults import Faults
 from .image_files import ImageForm
+from .labels import standardized
 from .missing import Missing
-from .options import Animated, Kinds, Names, NamesByTask
+from .options import Animated, Kinds, Names, NamesByTask, options_before
 from .row_inputs import RowInputs
 from .splits import DEFAULT_SHARE, SplitSizes, make_splits, split_name
 from .stratify import codes
 
 
+@options_before(standardize=False)
 def table(
     *,
     path: str,
@@ -35,6 +37,7 @@ def table(
     missing: NamesByTask | None = None,
     not_missing: NamesByTask | None = None,
     encoding: str | None = None,
+    standardize: bool = True,
     size: int | None = None,
     grey: bool = False,
     ground: str = "white",
@@ -75,6 +78,8 @@ def table(
         missing: further texts that mean "no label", in all columns or by column, e.g. -999.
         not_missing: markers of missing values that are values after all, in all columns or by
             column, e.g. none.
+        standardize: train columns of numbers as (number - mean) / deviation, both of the training
+            split; metrics, predictions and exports are in the column's own units all the same.
         encoding: of a text file, e.g. utf-8, cp1252 or gbk; default: recognised.
         size: images are resized to this width and height, in pixels.
         grey: make one channel instead of three.
@@ -131,7 +136,7 @@ def table(
     rest = {name: form.transforms.of(name).rest for name in read}
     built = []
     for label in labels:
-        made = label.targets(members, file, text.places, faults)
+        made = label.targets(members, file, text.places, faults, standardize)
         if made is None:
             continue
         objective, targets, labelled = made
@@ -160,12 +165,15 @@ def table(
     notes = (*twice, *faults.settle())
     if not built:
         raise MtlError(f"suite 'table': skip_bad has left out every task in {file}")
-    record = {
+    record: dict[str, Any] = {
         "kinds": {label.name: label.kind for label in labels},
-        "missing": {label.name: dict(label.missing) for label in labels if label.missing},
         "rows": {name: [text.positions[row] for row in good] for name, good in members.items()},
         "left_out": faults.record(Path(data_root)),
     }
+    if gaps := {label.name: dict(label.missing) for label in labels if label.missing}:
+        record["missing"] = gaps
+    if scales := standardized(built):
+        record["standardized"] = scales
     told = [label.summary() for label in labels] + [*text.remarks, *remarks]
     told += [line for label in labels for line in label.rare(members)]
     return Suite("table", built, True, [*told, *notes], record)

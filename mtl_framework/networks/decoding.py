@@ -1,0 +1,70 @@
+"""Networks whose outputs are in the units of the targets."""
+
+import copy
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from ..backbones.backbone import PlainBackbone
+from ..backbones.class_layers import class_layers
+from ..data.objectives import Objective, Regression
+from ..support.errors import MtlError
+
+
+class Decoded(nn.Module):
+    """A network, and behind it what its outputs mean; see :meth:`Objective.decode`."""
+
+    def __init__(self, network: nn.Module, objective: Objective) -> None:
+        super().__init__()
+        self.network, self.objective = network, objective
+
+    def forward(self, inputs: Tensor) -> Float[Tensor, "rows *outputs"]:
+        """Outputs in the units of the targets."""
+        return self.objective.decode(self.network(inputs))
+
+
+def decoded(network: nn.Module, objective: Objective, backbone: PlainBackbone) -> nn.Module:
+    """One task's network with outputs in the units of the targets.
+
+    Where standardised targets are undone, that goes into the one layer that gives the outputs, so
+    that the network stays a plain one; else :class:`Decoded` does it behind the network.
+
+    Args:
+        network: on its own; it stays as it is.
+        objective: of the task.
+        backbone: that the network was made of.
+    """
+    if not isinstance(objective, Regression) or not objective.means:
+        return network
+    network = copy.deepcopy(network)
+    names = _output_layers(network, objective, backbone)
+    layer = dict(network.named_modules()).get(names[0]) if len(names) == 1 else None
+    if not isinstance(layer, nn.Linear | nn.Conv2d) or layer.bias is None:
+        return Decoded(network, objective)
+    weight, bias = layer.weight.detach().double(), layer.bias.detach().double()
+    mean, deviation = (
+        torch.tensor(numbers, dtype=torch.float64, device=weight.device)
+        for numbers in (objective.means, objective.deviations)
+    )
+    with torch.no_grad():
+        # outputs * d + m: every row of the weight times its own d; (C, in) or (C, in, 1, 1)
+        layer.weight.copy_(weight * deviation.view(-1, *[1] * (weight.ndim - 1)))
+        layer.bias.copy_(bias * deviation + mean)
+    return network
+
+
+def _output_layers(
+    network: nn.Module, objective: Objective, backbone: PlainBackbone
+) -> tuple[str, ...]:
+    """The layers that give the outputs; none where the network is more than the backbone's."""
+    plain, wider = (
+        backbone.recipe.create(objective.num_outputs + more, pretrained=False) for more in (0, 1)
+    )
+    same = {name: value.shape for name, value in plain.state_dict().items()}
+    if {name: value.shape for name, value in network.state_dict().items()} != same:
+        return ()
+    try:
+        return class_layers(plain, wider, backbone.name)
+    except MtlError:
+        return ()
