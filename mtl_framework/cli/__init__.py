@@ -14,7 +14,7 @@ import typer
 from ..plugins.guard import failure_text
 from ..support.errors import MtlError, ProblemsError
 from ..support.interrupts import Interrupted
-from . import compare, describe, evaluate, export, listing, predict, report, run
+from . import check, compare, describe, evaluate, export, listing, predict, report, run
 from .console import Forgiving, say_error
 
 # The one class above it stands for every wrong use of commands and options. Typer does not export
@@ -40,6 +40,7 @@ app.command("evaluate", help="Measure a run's networks again.")(evaluate.evaluat
 app.command("export", help="Take tasks' networks out of a run, to be used on their own.")(
     export.export
 )
+app.command("check", help="Look at a suite's data without training.")(check.check)
 app.add_typer(listing.app, name="list")
 app.command("describe", help="Show the parts of a backbone, or the options of a strategy.")(
     describe.describe

@@ -20,6 +20,7 @@ from rich.console import Console
 
 from ..backbones.backbone import Backbone
 from ..data.batches import BalancedBatches, Batch
+from ..data.overview import in_short
 from ..networks.batch_sizes import check_batch_sizes
 from ..networks.candidates import CandidateMetrics, Candidates
 from ..networks.evaluation import Evaluation, SplitMetrics
@@ -145,6 +146,7 @@ class Run:
                 if known is not None:
                     check_known(known, suite, todo=_DATA_STAY)
             observers.say(announcement(config, suite))
+            observers.say(in_short(suite))
             seed_everything(derive_seed(config.seed, "weights"))
             seed = derive_seed(config.seed, "strategy")
             strategy = complete.strategy(complete.options, seed=seed)

@@ -1,0 +1,78 @@
+"""A contact sheet: examples of a task with their labels, as one picture."""
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ..data.objectives import Classification
+from ..data.samplers import Draw
+from ..data.streaming import Rows
+from ..data.tasks import Task
+from .figure import new_figure, png
+
+COLUMNS, ROWS = 8, 3
+
+
+def contact_sheet(task: Task) -> bytes | None:
+    """Training examples of a task as PNG, of every class in turn; ``None``: they are no images."""
+    examples = task.train
+    if len(examples.input_shape) != 3 or examples.input_shape[0] not in (1, 3, 4):
+        return None
+    rows = _chosen(task)
+    images = Rows(examples.inputs, examples.transform).read(
+        Draw(torch.tensor(rows), torch.tensor(rows))
+    )
+    height = -(-len(rows) // COLUMNS)
+    figure = new_figure(1.3 * COLUMNS, 1.5 * height + 0.5)
+    figure.suptitle(f"{_cut(task.name, 60)}: training examples as the network reads them")
+    axes = figure.subplots(height, COLUMNS, squeeze=False).ravel()
+    for axis in axes:
+        axis.set_axis_off()
+    for axis, row, image in zip(axes, rows, images, strict=False):
+        pixels = _visible(image).permute(1, 2, 0).numpy()
+        if pixels.shape[2] == 1:
+            pixels = pixels[..., 0]
+        axis.imshow(pixels, cmap="gray", vmin=0, vmax=1)
+        axis.set_title(_cut(label_text(task, row), 18), fontsize=8, parse_math=False)
+    return png(figure)
+
+
+def label_text(task: Task, row: int) -> str:
+    """What the label of a training example is called."""
+    examples = task.train
+    if examples.labelled is not None and not bool(examples.labelled[row]):
+        return "no label"
+    target = examples.targets[row]
+    if isinstance(task.objective, Classification) and task.objective.class_names:
+        return task.objective.class_names[int(target)]
+    return ", ".join(f"{value:g}" for value in target.reshape(-1)[:3].tolist())
+
+
+def _chosen(task: Task) -> list[int]:
+    """Rows of every label in turn, in the order of the labels."""
+    examples, most = task.train, COLUMNS * ROWS
+    targets = examples.targets.reshape(len(examples), -1)[:, 0].numpy()
+    if not isinstance(task.objective, Classification) and len(np.unique(targets)) > most:
+        spread = np.unique(np.linspace(0, len(targets) - 1, most).astype(int))
+        return [int(row) for row in spread]
+    turns: list[tuple[int, float, int]] = []
+    counts: dict[float, int] = {}
+    for row, target in enumerate(targets.tolist()):
+        counts[target] = counts.get(target, -1) + 1
+        turns.append((counts[target], target, row))
+    first = sorted(turns)[:most]
+    return [row for _, _, row in sorted(first, key=lambda turn: (turn[1], turn[0]))]
+
+
+def _visible(image: Tensor) -> Float[Tensor, "channels height width"]:
+    if image.dtype == torch.uint8:
+        return image.float() / 255
+    low, high = image.min(), image.max()
+    if low >= 0 and high <= 1:
+        return image.float()
+    return ((image - low) / (high - low).clamp(min=1e-9)).float()
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[: most - 1]}…"
