@@ -80,6 +80,12 @@ def _print(data: "Suite") -> None:
     for task in tasks:
         if task.copies:
             _say(f"{task.name}: {task.copies} inputs are in two splits")
+    files = data.record.get("pictures")
+    if isinstance(files, dict) and files.get("from_to"):
+        modes = ", ".join(f"{count} {mode}" for mode, count in files["modes"].items())
+        low, high = ("x".join(map(str, size)) for size in files["from_to"])
+        sizes = low if low == high else f"{low} to {high}, {files['sizes']} different ones"
+        _say(f"image files: {modes}; width and height {sizes}")
     for note in data.notes:
         _say(note)
 

@@ -18,7 +18,7 @@ from .class_checks import common_classes, frequent_classes
 from .duplicates import Policy, seen_twice
 from .faults import Faults, listed
 from .folder_layout import Images, scan, task_folders, told
-from .image_files import ImageForm
+from .image_files import ImageForm, picture_kinds
 from .options import Animated, Names
 from .splits import DEFAULT_SHARE, SplitSizes, make_splits
 
@@ -99,7 +99,10 @@ def folders(
     if not built:
         raise MtlError(f"suite 'folders': skip_bad has left out every task in {root}")
     reasons = told(left_out, root)
-    kept = {"tasks": record, "left_out": [*faults.record(root), *reasons]}
+    kept: dict[str, Any] = {"tasks": record, "left_out": [*faults.record(root), *reasons]}
+    if check_images:
+        used = (places[task] / file for task, s in record.items() for f in s.values() for file in f)
+        kept["pictures"] = picture_kinds(used)
     lines = [*([layout] if layout else []), *reasons, *twice, *notes]
     return Suite("folders", built, notes=lines, record=kept)
 

@@ -1,6 +1,7 @@
 """Images of a suite that lie in files: checked all at once, held in memory where they are few."""
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Int64, UInt8
+from PIL import Image
 from torch import Tensor
 from torchvision.transforms.v2 import functional as transforms
 
@@ -137,6 +139,28 @@ class ImageForm:
             except MtlError:
                 continue  # told of when all are read
         return None
+
+
+def picture_kinds(paths: Iterable[Path]) -> dict[str, Any]:
+    """What image files are by themselves: Pillow's modes, counted, the smallest and largest size.
+
+    Only their heads are read; files that cannot be opened are left out, and told of elsewhere.
+    """
+    modes: Counter[str] = Counter()
+    sizes: set[tuple[int, int]] = set()
+    for path in paths:
+        if path.suffix == ".npy":
+            modes["npy"] += 1
+            continue
+        try:
+            with Image.open(path) as image:
+                modes[image.mode] += 1
+                sizes.add(image.size)
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+            continue
+    ordered = sorted(sizes, key=lambda size: size[0] * size[1])
+    ends = [list(ordered[0]), list(ordered[-1])] if ordered else []
+    return {"modes": dict(modes.most_common()), "sizes": len(sizes), "from_to": ends}
 
 
 def _read_all(

@@ -4,6 +4,7 @@ import posixpath
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,7 +17,7 @@ from mtl_framework.data import LazyInputs
 from .columns import TextTable
 from .duplicates import Policy, seen_twice
 from .faults import Faults
-from .image_files import ImageForm
+from .image_files import ImageForm, picture_kinds
 from .npz import resized, to_features, to_images
 
 
@@ -74,6 +75,13 @@ class RowInputs:
         if self.cells is None:
             return None
         return [posixpath.normpath(self.cells[row].replace("\\", "/")) for row in rows]
+
+    def kinds(self, members: Mapping[str, Int64[np.ndarray, " _"]]) -> dict[str, Any]:
+        """What the image files of some rows are; empty where an array holds them."""
+        if self.cells is None:
+            return {}
+        rows = sorted(row for found in members.values() for row in found.tolist())
+        return {"pictures": picture_kinds(self.root / self.cells[row] for row in rows)}
 
     def once(
         self, chosen: Mapping[str, Int64[np.ndarray, " _"]], policy: Policy, faults: Faults

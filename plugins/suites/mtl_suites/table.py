@@ -169,6 +169,7 @@ def table(
         "kinds": {label.name: label.kind for label in labels},
         "rows": {name: [text.positions[row] for row in good] for name, good in members.items()},
         "left_out": faults.record(Path(data_root)),
+        **(source.kinds(members) if check_images else {}),
     }
     if gaps := {label.name: dict(label.missing) for label in labels if label.missing}:
         record["missing"] = gaps
