@@ -73,6 +73,7 @@ def folders(
             false: where they are too many for memory, they are found when they are needed.
         duplicates: what to do with a picture that is in two splits of a task, also as a copy or a
             link: refuse those in training and test and tell of the others, warn of all, or allow.
+            Where the splits are made at random, all are only told.
 
     Raises:
         ProblemsError: with everything that is wrong in the folders.
@@ -129,6 +130,8 @@ def _task(
         return None
     files = {split: [images.paths[row] for row in members] for split, members in chosen.items()}
     texts = {split: [str(path) for path in paths] for split, paths in files.items()}
+    if None in images.rows and duplicates == "refuse":
+        duplicates = "warn"  # splits that are made here, and not the user's
     once, twice = seen_twice(files, texts, duplicates, faults)
     chosen = {split: members[once[split]] for split, members in chosen.items()}
     if not all(len(members) for members in chosen.values()):
