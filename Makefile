@@ -16,26 +16,40 @@ BRIEF := awk '/Downloading .*(MB|GB)|Using cached .*(MB|GB)/ {print; fflush()} \
 DEMO ?= --iterations 150 --eval-every 50 --set nes_learning_rate=0.3 --set credit=task \
 	--set weight_samples=4
 
-.PHONY: demo test fuzz test-all lint format bench results clean help
+.PHONY: demo test fuzz test-all test-lowest coverage lint format docs docs-serve bench results clean help
 
 demo: $(READY)  ## set up, then learn which tasks share which weights of a ResNet18
 	$(BIN)/mtl run --strategy lws --backbone resnet18 $(DEMO)
 
-test: lint  ## set up, then check style, types and behaviour (under 10 minutes on 2 cores)
+test: lint docs  ## set up, then check style, types, documentation and behaviour (under 10 minutes on 2 cores)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow"
 
 fuzz: $(READY)  ## damage thousands of files of runs, and see that each is refused by one line; COUNT=n
 	OMP_NUM_THREADS=1 $(BIN)/python tests/fuzz/run_files.py --count $(or $(COUNT),5000)
 	OMP_NUM_THREADS=1 $(BIN)/python tests/fuzz/failing_disk.py
 
-test-all: lint  ## the same with the slow tests
+test-all: lint docs  ## the same with the slow tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+
+coverage: $(READY)  ## run the fast tests, and print which lines and branches they do not reach
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow" --cov --cov-report=term-missing:skip-covered
+
+test-lowest: $(READY)  ## run the fast tests with the lowest versions that pyproject.toml allows, in .venv-lowest
+	$(BIN)/python -m uv venv --quiet --allow-existing --python $(BIN)/python .venv-lowest
+	$(BIN)/python -m uv pip install --python .venv-lowest/bin/python --resolution lowest-direct -e ".[dev]"
+	OMP_NUM_THREADS=1 .venv-lowest/bin/python -m pytest -n 2 -m "not slow"
 
 lint: $(READY)  ## check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+
+docs: $(READY)  ## build the documentation site into build/site; warnings are errors
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+docs-serve: $(READY)  ## show the documentation site at http://127.0.0.1:8000, built anew at every change
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve
 
 format: $(READY)  ## put the code into its one format
 	$(BIN)/ruff check --fix .
@@ -48,10 +62,10 @@ results: $(READY)  ## repeat the comparisons of docs/results.md (hours); DATA=fo
 	$(BIN)/python tools/results.py --data-root "$(DATA)" --workers $(or $(WORKERS),1)
 
 clean:  ## remove the environment and caches; runs stay
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-lowest build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 help:  ## show this
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' Makefile
 
 $(READY): pyproject.toml
 	@python="$(PYTHON)"; [ -n "$$python" ] || python=$$($(FIND_PYTHON)) || true; \

@@ -14,7 +14,18 @@ import typer
 from ..plugins.guard import failure_text
 from ..support.errors import MtlError, ProblemsError
 from ..support.interrupts import Interrupted
-from . import check, compare, describe, evaluate, export, listing, predict, report, run
+from . import (
+    check,
+    check_strategy,
+    compare,
+    describe,
+    evaluate,
+    export,
+    listing,
+    predict,
+    report,
+    run,
+)
 from .console import Forgiving, say_error
 
 # The one class above it stands for every wrong use of commands and options. Typer does not export
@@ -45,6 +56,9 @@ app.add_typer(listing.app, name="list")
 app.command("describe", help="Show the parts of a backbone, or the options of a strategy.")(
     describe.describe
 )
+app.command(
+    "check-strategy", help="Try on a strategy what the framework relies on; for its author."
+)(check_strategy.check_strategy)
 
 
 def print_version(wanted: bool) -> bool:

@@ -15,23 +15,25 @@ ROOT = Path(__file__).parents[2]
 PUBLIC = {
     "mtl_framework": """
         Backbone ColumnNetwork Evaluation FinishedRun FusedAdam GivenAssignment InitialWeights
-        LoadedRun MtlError MultiTaskModel ParameterCounts PlainBackbone ProblemsError Recurrent
-        Result Run RunConfig RunRecord SeparateNetworks Sharing Step Strategy StrategyConfig
-        TaskNetworks TrainedRun TrainingRun UnknownNameError __version__ all_reduce_mean
-        fresh_state hookimpl load_backbone load_run load_suite renumber reset_state stateless
+        LoadedRun MtlError MultiTaskModel ParameterCounts PlainBackbone ProblemsError
+        RecipeOptimizer Recurrent Result Run RunConfig RunRecord SeparateNetworks Sharing Step
+        Strategy StrategyConfig TaskNetworks TrainedRun TrainingConfig TrainingRun UnknownNameError
+        __version__ all_reduce_mean fresh_state hookimpl load_backbone load_run load_suite renumber
+        reset_state stateless
     """,
     "mtl_framework.data": """
         BalancedBatches Batch Binary Classification Examples ImageNormalization ImageTransform
-        LanguageModel LazyInputs Objective PictureOptions Regression SPLITS Suite Task
-        Transforms byte_levels is_litter picture_suffixes pictures_below read_image
+        LanguageModel LazyInputs Objective PictureOptions Regression SPLITS Suite Task Transforms
+        byte_levels is_litter picture_suffixes pictures_below read_image
     """,
     "mtl_framework.plotting": """
         INK MARKERS MUTED PALETTE PAPER ReportFigure SEQUENTIAL colour_of new_figure png shortened
         style svg tick_rotation
     """,
     "mtl_framework.testing": """
-        check_extraction check_resuming_is_exact check_state_is_registered check_strategy
-        small_config
+        CHECKS CheckError Oracle Outcome SmallNet Trial check_contract check_devices
+        check_extraction check_missing_labels check_resuming check_same_seed check_state run_files
+        small_suite
     """,
     "mtl_framework.export": """
         TaskBundle export_all export_network export_onnx export_program load_bundle load_network

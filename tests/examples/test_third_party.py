@@ -96,6 +96,14 @@ def test_the_example_is_installed_listed_run_and_removed(tmp_path: Path) -> None
     assert done.stderr.count("\n") == 1
 
 
+def test_the_tests_of_the_example_pass(tmp_path: Path) -> None:
+    project = copied(tmp_path / "project")
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(project)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=project)
+    assert done.returncode == 0, done.stdout
+    assert re.search(r"^[67] passed", done.stdout, re.MULTILINE)
+
+
 BROKEN = {
     "needs_more": (
         ("import torch\n", "import torch\nimport no_such_module\n"),

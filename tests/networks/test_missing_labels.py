@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 import torch
 from support.makers import make_backbone
-from support.oracle import Oracle
 from support.tiny import TinyPlugins, content, start
 from torch import Tensor, nn
 
@@ -19,6 +18,7 @@ from mtl_framework.networks.evaluation import evaluate
 from mtl_framework.networks.model import MultiTaskModel, ParameterCounts
 from mtl_framework.networks.task_networks import TaskNetworks
 from mtl_framework.plugins.hookspecs import hookimpl
+from mtl_framework.testing.oracle import Oracle
 
 CPU = torch.device("cpu")
 

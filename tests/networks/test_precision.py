@@ -4,13 +4,13 @@ import pytest
 import torch
 from mtl_backbones.convnets import DklConvNet
 from support.makers import make_assignments, make_backbone, make_batch, make_tasks
-from support.oracle import Oracle
 
 from mtl_framework.backbones.build import build_backbone
 from mtl_framework.backbones.config import BackboneConfig
 from mtl_framework.data.batches import Batch
 from mtl_framework.networks.task_networks import TaskNetworks
 from mtl_framework.routing.statistics_schedule import Normalization
+from mtl_framework.testing.oracle import Oracle
 
 CUDA = pytest.param(
     "cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")

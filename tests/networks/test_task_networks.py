@@ -5,11 +5,11 @@ from typing import Any
 import pytest
 import torch
 from support.makers import make_assignments, make_backbone, make_batch, make_tasks
-from support.oracle import Oracle
 from torch import Tensor
 
 from mtl_framework.data.batches import Batch
 from mtl_framework.networks.task_networks import TaskNetworks
+from mtl_framework.testing.oracle import Oracle
 
 TOLERANCE = {"rtol": 1e-10, "atol": 1e-10}
 BACKBONES: dict[str, dict[str, Any]] = {

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 from support.makers import make_assignments, make_batch, make_tasks
-from support.oracle import Oracle
 from timm.layers import BatchNormAct2d, EvoNorm2dB0, FrozenBatchNormAct2d
 from torch import Tensor, nn
 
@@ -26,6 +25,7 @@ from mtl_framework.routing.plan import PlanOptions, RouteError, RoutePlan
 from mtl_framework.routing.replace_norms import route_norms
 from mtl_framework.routing.statistics_schedule import Normalization, StepOrder
 from mtl_framework.support.errors import MtlError
+from mtl_framework.testing.oracle import Oracle
 
 
 def make_plan(

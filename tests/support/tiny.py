@@ -4,14 +4,12 @@
 generator there is: what a resumed run forgets, it cannot hide.
 """
 
-import json
 import random
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import safetensors
 import torch
 from torch import Tensor, nn
 
@@ -25,8 +23,9 @@ from mtl_framework.plugins.manager import Plugins
 from mtl_framework.runs.config import RunConfig
 from mtl_framework.runs.run import Run
 from mtl_framework.strategies.strategy import Step, Strategy, StrategyConfig
+from mtl_framework.testing import run_files
 
-TIMES = {"seconds", "training_seconds", "seconds_per_iteration", "peak_memory", "metrics_length"}
+# "seconds", "training_seconds", "seconds_per_iteration", "peak_memory", "metrics_length"}
 
 
 def tiny_suite(examples: int = 24, validation: bool = True) -> Suite:
@@ -212,44 +211,4 @@ def start(directory: Path, plugins: TinyPlugins | None = None, **options: Any) -
     return Run.start(tiny_config(**options), plugins or TinyPlugins(), directory, **outer)
 
 
-def content(directory: Path, python: bool = False) -> dict[str, Any]:
-    """All files of a run but for measured times: what two equal runs have in common.
-
-    Args:
-        directory: of the run.
-        python: compare python's own generator, too; in the tests' own process the checker of
-            shapes draws from it.
-    """
-    found: dict[str, Any] = {}
-    for path in sorted(directory.rglob("*")):
-        if path.name == ".run.lock":
-            continue
-        name = str(path.relative_to(directory))
-        if path.name == "metrics.jsonl":
-            found[name] = [_timeless(json.loads(line)) for line in path.read_text().splitlines()]
-        elif path.suffix == ".json":
-            plain = json.loads(path.read_text())
-            plain.pop("sha256", None)  # of what is compared itself, here and in the next line
-            plain.get("body", {}).pop("tensors", None)
-            found[name] = _timeless(plain)
-        elif path.suffix == ".safetensors":
-            tensors = safetensors.deserialize(path.read_bytes())
-            found[name] = {
-                key: value for key, value in tensors if python or "/generators/python" not in key
-            }
-        elif path.is_file():
-            found[name] = path.read_bytes()
-    return found
-
-
-def _timeless(value: Any) -> Any:
-    if isinstance(value, list):
-        # a checkpoint holds dicts as lists of pairs
-        return [
-            _timeless(item)
-            for item in value
-            if not (isinstance(item, list) and item and item[0] in sorted(TIMES))
-        ]
-    if isinstance(value, Mapping):
-        return {key: _timeless(item) for key, item in value.items() if key not in TIMES}
-    return value
+content = run_files

@@ -1,6 +1,7 @@
 """Complete settings: what the paper says, and what the published code does.
 
-The 15 differences between both, and which of them each preset follows, are listed in docs/muir.md.
+The 15 differences between both, and which of them each preset follows, are listed in
+docs/strategies/muir.md.
 """
 
 from collections.abc import Mapping

@@ -2,7 +2,7 @@
 
 Meyerson and Miikkulainen, "Modular Universal Reparameterization: Deep Multi-task Learning Across
 Diverse Domains", NeurIPS 2019, arXiv 1906.00097. Where paper and published code differ, an option
-names both sides and the paper's is the default (docs/muir.md lists all of them).
+names both sides and the paper's is the default (docs/strategies/muir.md lists all of them).
 """
 
 from collections.abc import Generator, Mapping, Sequence

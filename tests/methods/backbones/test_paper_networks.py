@@ -11,7 +11,6 @@ from mtl_baselines.given import FixedSharing, FixedSharingConfig
 from mtl_lws.config import LwsConfig
 from mtl_lws.strategy import LearnedWeightSharing
 from support.makers import make_assignments, make_batch, make_tasks
-from support.oracle import Oracle
 from torch import nn
 
 from mtl_framework.backbones.backbone import Backbone
@@ -21,6 +20,7 @@ from mtl_framework.data.tasks import Suite
 from mtl_framework.networks.task_networks import TaskNetworks
 from mtl_framework.strategies.strategy import Strategy
 from mtl_framework.support.errors import MtlError
+from mtl_framework.testing.oracle import Oracle
 
 # characters of the 50 alphabets: together 1,623, which is all that the counts depend on
 OMNIGLOT = (32,) * 49 + (55,)

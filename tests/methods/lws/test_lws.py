@@ -18,7 +18,6 @@ from mtl_lws.strategy import LearnedWeightSharing
 from pydantic import ValidationError
 from support.dense import binary_suite, dense_backbone
 from support.makers import make_batch
-from support.oracle import Oracle
 from support.tiny import TinyPlugins, tiny_config
 from torch import Tensor
 
@@ -30,6 +29,7 @@ from mtl_framework.runs.checkpoint import load_state, save_state
 from mtl_framework.runs.config import RunConfig
 from mtl_framework.runs.run import Run
 from mtl_framework.support.errors import MtlError
+from mtl_framework.testing.oracle import Oracle
 
 CLOSE: dict[str, Any] = {"rtol": 1e-10, "atol": 1e-10}
 

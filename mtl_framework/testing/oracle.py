@@ -17,8 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from mtl_framework.data.batches import Batch
-from mtl_framework.networks.task_networks import TaskNetworks
+from ..data.batches import Batch
+from ..networks.task_networks import TaskNetworks
 
 
 @dataclass

@@ -1,0 +1,45 @@
+"""``mtl check-strategy``: what the framework relies on, tried on one strategy."""
+
+import tempfile
+import unittest
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..support.errors import MtlError
+from . import options
+from .console import load_plugins, stdout
+
+
+def check_strategy(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A strategy: `mtl list strategies`.")],
+    settings: options.Settings = None,
+) -> None:
+    """Run the checks for authors of strategies on a small suite; exit status 1 if any fails."""
+    parsed = options.settings_of(settings)
+    load_plugins().strategy(name)  # broken plugins and unknown names are told of before anything
+    from ..testing.checks import CHECKS
+    from ..testing.trial import Trial
+
+    console, trial = stdout(), Trial(name, settings=parsed)
+    failed = 0
+    for check in CHECKS:
+        promise = (check.__doc__ or "").strip().splitlines()[0]
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                check(trial, Path(folder))
+                verdict, reason = "ok", ""
+            except unittest.SkipTest as skipped:
+                verdict, reason = "skipped", str(skipped)
+            except (AssertionError, MtlError) as error:
+                verdict, reason = "FAILED", " ".join(str(error).split())
+            except Exception as error:  # of the strategy, whatever it is
+                verdict, reason = "FAILED", f"{type(error).__name__}: {error}"
+        failed += verdict == "FAILED"
+        console.print(f"{verdict:8}{promise}", markup=False)
+        if reason:
+            console.print(f"        {reason}", markup=False, soft_wrap=True)
+    if failed:
+        console.print(f"{failed} of {len(CHECKS)} checks failed", markup=False)
+        raise typer.Exit(1)
