@@ -1,5 +1,7 @@
 """Pixels that a model never reads, found out by running it."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -42,12 +44,15 @@ def blind_border(
 ) -> BlindBorder:
     """The border of images that a model does not read, by the gradient of its outputs.
 
+    Weights that are all zero, as timm starts the last norm of a residual branch, count as if they
+    were not: the branch reads pixels as soon as training moves them.
+
     Args:
-        model: in evaluation mode.
+        model: in evaluation mode; unchanged afterwards.
         inputs: random images.
     """
     size = inputs.shape[2], inputs.shape[3]
-    with torch.enable_grad():
+    with torch.enable_grad(), _zeros_awake(model):
         images = inputs.detach().clone().requires_grad_()
         outputs = model(images.clone())  # a model may begin in place
         if not isinstance(outputs, Tensor) or not outputs.requires_grad:
@@ -58,6 +63,22 @@ def blind_border(
     if not bool(read.any()):
         return BlindBorder(size, 0, 0)  # outputs that are constant so far, as of zero weights
     return BlindBorder(size, _border(read.any(1)), _border(read.any(0)))
+
+
+@contextmanager
+def _zeros_awake(model: nn.Module) -> Iterator[None]:
+    """Parameters that are all zero have other values until the block ends."""
+    asleep = [p for p in model.parameters() if not bool(p.any())]
+    with torch.no_grad():
+        for parameter in asleep:
+            values = torch.linspace(0.5, 1, parameter.numel()).to(parameter)
+            parameter.copy_(values.view_as(parameter))
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for parameter in asleep:
+                parameter.zero_()
 
 
 def check_pixels(name: str, border: BlindBorder, allowed: float) -> tuple[str, ...]:

@@ -80,8 +80,8 @@ def print_options(table: OptionTable, console: "Console") -> None:
     columns = [
         Column("option"),
         Column("default", importance=1),
-        Column("type", importance=2, prose=True),
-        Column("what it is", importance=3, prose=True),
+        Column("type", importance=3, prose=True),
+        Column("what it is", importance=2, prose=True),
     ]
     rows = [[o.name, o.default, o.type, o.description] for o in table.options]
     if not rows:

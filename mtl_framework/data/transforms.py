@@ -50,6 +50,13 @@ class ImageTransform:
             raise MtlError(f"{key}: Normalize cannot be among these transforms")
         return found
 
+    def __eq__(self, other: object) -> bool:
+        """Whether both were made from the same entries."""
+        return isinstance(other, ImageTransform) and self.entries == other.entries
+
+    def __hash__(self) -> int:
+        return hash(str(self.entries))
+
     def __len__(self) -> int:
         return len(self._steps)
 

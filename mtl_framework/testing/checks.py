@@ -163,7 +163,7 @@ def check_missing_labels(trial: Trial, folder: Path) -> None:
         {name: value for name, value in content.items() if name.endswith(".safetensors")}
         for content in contents
     ]
-    if path := first_difference(*tensors):
+    if path := first_difference(tensors[0], tensors[1]):
         raise CheckError(f"{trial.name}: targets of examples without a label change {path}")
 
 

@@ -120,7 +120,7 @@ class Oracle:
                 loss = objective.losses(outputs, targets).mean()
                 losses[s, t] = loss.detach()
                 if training:
-                    (loss * weights[s, t]).backward(retain_graph=pooled)
+                    torch.autograd.backward(loss * weights[s, t], retain_graph=pooled)
         gradients = {n: p.grad for n, p in self.parameters.items() if p.grad is not None}
         return Outcome(losses, gradients, self.buffers)
 
@@ -144,7 +144,7 @@ class Oracle:
                 else:
                     path = self.tensors(assignment[:, tasks[0]].tolist(), 0, prefix)
                     y = functional_call(self.plain.get_submodule(prefix), path, x)
-                for t, part in zip(tasks, y.split([len(p) for p in parts]), strict=True):
+                for t, part in zip(tasks, torch.split(y, [len(p) for p in parts]), strict=True):
                     after[t] = part
             rows = after
         return [row if row is not None else torch.empty(0) for row in rows]
@@ -217,7 +217,7 @@ def chain(
         names += [
             f"layer{i}.{j}"
             for i in range(1, 5)
-            for j in range(len(plain.get_submodule(f"layer{i}")))
+            for j in range(len(list(plain.get_submodule(f"layer{i}").children())))
         ]
         names.append("global_pool")
     else:

@@ -13,8 +13,9 @@ from ..data.tasks import Examples, Suite, Task
 from ..plugins.hookspecs import hookimpl
 from ..plugins.manager import Plugins
 from ..runs.load import LoadedRun, load_run
-from ..runs.resolve import Layer, Setting, resolve
+from ..runs.resolve import Layer, resolve
 from ..runs.run import Run
+from ..runs.settings import Setting
 from ..strategies.context import TrainingRun
 from ..strategies.strategy import Strategy
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+import timm
 import torch
 from torch import nn
 
@@ -41,8 +42,9 @@ def test_the_border_behind_the_last_patch_is_found(
     )
 
 
-def test_outputs_that_are_constant_yet_say_nothing() -> None:
-    assert blind_border(patches(8, head=False), torch.randn(2, 3, 20, 20)).share == 0
+def test_a_head_that_starts_at_zero_hides_no_border() -> None:
+    border = blind_border(patches(8, head=False), torch.randn(2, 3, 20, 20))
+    assert (border.rows, border.columns) == (4, 4)
 
 
 def test_many_are_refused_with_the_share_and_few_are_told() -> None:
@@ -64,3 +66,12 @@ def test_backbones_are_checked_shared_ones_and_tasks_own() -> None:
     assert "unread" in build_backbone(allowed, 3, (44, 32)).hints[0]
     with pytest.raises(MtlError, match=unread):
         build_plain(PlainBackboneConfig(**small), (3, 44, 32), torch.uint8, 2)
+
+
+def test_branches_that_start_at_zero_read_all_the_same() -> None:
+    """timm's ResNets begin with their shortcuts alone, which read every fourth pixel."""
+    model = timm.create_model("resnet18", num_classes=2).eval()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    assert blind_border(model, torch.randn(2, 3, 32, 32)).share == 0
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, before[name]), name

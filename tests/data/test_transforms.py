@@ -13,7 +13,7 @@ from torchvision.transforms import v2
 from mtl_framework.data.images import ImageNormalization
 from mtl_framework.data.streaming import LazyInputs
 from mtl_framework.data.tasks import Binary, Examples, Suite, Task
-from mtl_framework.data.transforms import Transforms, transform_names
+from mtl_framework.data.transforms import ImageTransform, Transforms, transform_names
 from mtl_framework.support.errors import MtlError, UnknownNameError
 
 CROP = {"name": "RandomCrop", "size": 6, "padding": 2}
@@ -244,3 +244,11 @@ def test_features_are_not_transformed() -> None:
     suite = Suite("s", [Task("a", Binary(), data, data)])
     with pytest.raises(MtlError, match=r"task 'a' are torch.float32 of shape \(4, 3\)"):
         transformed(suite, BOTH)
+
+
+def test_transforms_of_the_same_entries_are_equal() -> None:
+    flip, crop = [{"name": "RandomHorizontalFlip"}], [{"name": "CenterCrop", "size": 8}]
+    one, same, other = (ImageTransform.from_config(x) for x in (flip, flip, crop))
+    assert one == same
+    assert hash(one) == hash(same)
+    assert one != other

@@ -115,6 +115,6 @@ def test_the_page_names_every_suite_and_no_other() -> None:
     section = PAGE[PAGE.index("## Published data") : PAGE.index("## In Python")]
     in_table = set(re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE))
     first = set(re.findall(r"\[`(\w+)`\]\(#", PAGE))
-    embedded = {"alphabets", "digits", "three_modalities"}
+    embedded = {"alphabets", "digits", "three_modalities", "two_groups"}
     assert all(f"`{name}`" in section for name in embedded)
     assert in_table | first | embedded == set(mtl_suites())

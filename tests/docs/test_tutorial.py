@@ -31,5 +31,5 @@ def test_the_tutorial_works(
     outputs, same = names["outputs"], names["same"]
     assert outputs.shape == (4, names["task"].objective.num_outputs)  # type: ignore[attr-defined]
     assert abs(outputs - same).max() < 1e-5
-    assert (tmp_path / "runs" / "drawings" / "report" / "report.html").is_file()
+    assert (tmp_path / "runs" / "drawings" / "report.html").is_file()
     assert any((tmp_path / "exported").rglob("*.safetensors"))

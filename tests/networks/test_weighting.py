@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 import torch
-from support.oracle import Oracle
 from support.tiny import TinyPlugins, content, start
 from torch import Tensor
+
+from mtl_framework.testing import Oracle
 
 pytest.importorskip("torchjd", reason="TorchJD is an extra")
 

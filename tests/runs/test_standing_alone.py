@@ -18,10 +18,6 @@ from mtl_framework.backbones.backbone import Backbone
 from mtl_framework.data.tasks import Suite
 from mtl_framework.networks.evaluation import SplitMetrics, can_be_averaged
 from mtl_framework.networks.result import Best, Result
-from mtl_framework.runs.author_checks import (
-    check_resuming_is_exact,
-    check_state_is_registered,
-)
 from mtl_framework.runs.checkpoint import Checkpoints
 from mtl_framework.runs.load import load_run
 from mtl_framework.runs.run import Run
@@ -171,44 +167,6 @@ def test_an_extended_run_equals_one_that_was_not_cut(tmp_path: Path) -> None:
 
 
 # -- what a strategy holds ---------------------------------------------------------------------
-
-
-class Counting(Soft):
-    """Changes three kinds of attributes that no checkpoint holds."""
-
-    register = False
-
-    def build(self, backbone: Backbone, suite: Suite) -> SoftModel:
-        network = super().build(backbone, suite)
-        self.rate, self.seen, self.mean = 1.0, {"steps": [0]}, torch.zeros(2)
-        self.constant = [1, 2]
-        if self.register:
-            for name in ("rate", "seen", "mean"):
-                self.register_state(name, getattr(self, name))
-        return network
-
-    def optimize(self, run: Run) -> Generator[Step, None, None]:
-        for step in super().optimize(run):
-            self.rate *= 0.9
-            self.seen["steps"][0] += 1
-            self.mean += self.rate
-            with torch.no_grad():
-                self.network.mixing += 1e-3 * self.mean.sum() * self.seen["steps"][0]
-            yield step
-
-
-class Registered(Counting):
-    register = True
-
-
-def test_state_that_is_not_registered_is_named(tmp_path: Path) -> None:
-    plugins = TinyPlugins(counting=Counting, registered=Registered)
-    with pytest.raises(AssertionError, match=r"changes self\.mean, self\.rate, self\.seen\['steps"):
-        check_state_is_registered(config("counting"), plugins)
-    with pytest.raises(AssertionError, match="after a resume strategy"):
-        check_resuming_is_exact(config("counting"), plugins)
-    check_state_is_registered(config("registered"), plugins)
-    check_resuming_is_exact(config("registered"), plugins)
 
 
 class Hidden(Soft):

@@ -10,8 +10,6 @@ from collections.abc import Callable
 
 import torch
 from jaxtyping import Float64, Int64
-from scipy.cluster import hierarchy
-from scipy.spatial.distance import squareform
 from torch import Tensor
 
 from mtl_framework import TaskNetworks, renumber
@@ -60,6 +58,9 @@ def groups_without_conflict(
         cosines: of the tasks' gradients.
         most: groups a unit.
     """
+    from scipy.cluster import hierarchy  # slow to import, and rarely needed
+    from scipy.spatial.distance import squareform
+
     rows = []
     for unit in cosines.numpy():
         if len(unit) == 1:
