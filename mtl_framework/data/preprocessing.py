@@ -78,7 +78,7 @@ class Preprocessing:
         Raises:
             MtlError: if the run's inputs are not images, or naming the file that is not one.
         """
-        if not self.from_files:
+        if len(self.input_shape) == 3 and not self.from_files:
             raise MtlError(
                 "this run was trained on images that are floats beyond 0 to 1, which image files "
                 "do not hold; use mtl_framework.load_run(...).predict with tensors"
