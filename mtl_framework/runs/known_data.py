@@ -75,8 +75,9 @@ class StandIn:
             suite = Suite(str(known["suite"]), tasks, bool(known["common_input"]))
             return cls(suite, tuple(bool(plain["from_files"]) for plain in known["tasks"]))
         except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+            reason = " ".join(str(error).split())[:200]
             raise MtlError(
-                f"it does not describe tasks ({type(error).__name__}: {error})"
+                f"it does not describe tasks ({type(error).__name__}: {reason})"
             ) from error
 
 

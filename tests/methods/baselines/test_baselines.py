@@ -260,7 +260,8 @@ def test_presets_are_valid_runs() -> None:
 
 
 def result(assignment: Assignment | None) -> Result:
-    metrics = SplitMetrics(error_mean=1.0, error_pooled=None, per_task={}, loss_per_task={})
+    figures = {"task0": 1.0}
+    metrics = SplitMetrics(1.0, None, per_task=figures, loss_per_task=figures)
     return Result(
         strategy="lws",
         backbone="dense",
@@ -270,7 +271,7 @@ def result(assignment: Assignment | None) -> Result:
         test=metrics,
         validation=None,
         best=None,
-        metrics={},
+        metrics={"task0": "error %"},
         parameters=ParameterCounts(1, 1),
         assignment=assignment,
         seconds=1.0,

@@ -167,9 +167,9 @@ class Recording(LearnedWeightSharing):
         self.search_losses: list[float] = []
         return super().build(backbone, suite)
 
-    def search_step(self, batch: Batch) -> Tensor:
+    def search_step(self, batch: Batch, rate: float | None = None) -> Tensor:
         self.seen.append(("search", batch))
-        losses = super().search_step(batch)
+        losses = super().search_step(batch, rate)
         self.search_losses.append(float(losses.mean()))
         return losses
 
@@ -338,7 +338,7 @@ def test_prior_knowledge_is_where_the_search_starts() -> None:
         ({"weights_per_unit": 4, "p_min": 0.25}, r"p_min below 1 / weights_per_unit = 0.25, found"),
         ({"weight_samples": 0}, "greater than or equal to 1"),
         ({"learning_rate": 0}, "greater than 0"),
-        ({"credit": "all"}, "'joint' or 'task'"),
+        ({"credit": "all"}, "'joint', 'task' or 'unit'"),
         ({"weights": 3}, "Extra inputs"),
     ],
 )

@@ -246,9 +246,14 @@ def test_burn_in_and_the_end_of_the_search_leave_the_mapping_alone(tmp_path: Pat
     run = run_of(tmp_path / "a", keys=keys, burn_in=2, search_generations=4)
     strategy = strategy_of(run)
     seen = []
-    run._plugins.notify = lambda hook, **found: (  # type: ignore[method-assign]
-        seen.append(bool(strategy.network.challenged.any())) if hook == "mtl_step" else None
-    )
+    tell = run._observers.tell
+
+    def noting(hook: str, **values: object) -> None:
+        if hook == "mtl_step":
+            seen.append(bool(strategy.network.challenged.any()))
+        tell(hook, **values)
+
+    run._observers.tell = noting  # type: ignore[method-assign]
     run.execute()
     # survivors are chosen within the last step of a generation
     assert seen == [False] * 4 + [True, False, True, False] + [False] * 2
