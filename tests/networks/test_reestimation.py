@@ -79,4 +79,4 @@ def test_training_reads_the_same_batches_with_and_without(tmp_path: Path) -> Non
     (plain, losses), (anew, others) = ends
     assert losses != others
     for name, value in plain.items():
-        assert torch.equal(anew[name], value) == ("running_" not in name and "num_" not in name)
+        assert torch.equal(anew[name], value), name  # measured anew for evaluations only
