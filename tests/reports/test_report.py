@@ -269,14 +269,15 @@ def test_what_cannot_be_reported(
 
 
 def test_history_leaves_a_torn_line_out(tmp_path: Path) -> None:
+    figures = {"error_mean": 3.0, "error_pooled": 3.0, "per_task": {}, "loss_per_task": {}}
     lines = [
         {"iteration": 2, "loss": 1.0, "metrics": {"entropy": 0.5}},
-        {"iteration": 2, "evaluation": {"test": {"error_mean": 3.0}}},
+        {"iteration": 2, "evaluation": {"test": figures}},
     ]
     file = tmp_path / "metrics.jsonl"
     file.write_text("".join(json.dumps(line) + "\n" for line in lines) + '{"iteration": 4, "lo')
     found = read_history(file)
-    assert found.evaluations == ((2, {"test": {"error_mean": 3.0}}),)
+    assert found.evaluations == ((2, {"test": figures}),)
     assert found.metrics == {"entropy": ((2, 0.5),)}
 
 
