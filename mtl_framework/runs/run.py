@@ -160,7 +160,8 @@ class Run:
             run = cls(config, parts, device, RunStore(folder, config), observers)
             if state is not None:
                 run._milestones.restore(state)
-            folder.claim(config, suite.record, known, new=not resume)
+            new = known if state is None else None  # what was saved then is not written again
+            folder.claim(config, suite.record, new, new=not resume)
             hints = [*suite.notes, *(hint for b in parts.backbones for hint in b.hints)]
             for hint in dict.fromkeys(hints):
                 observers.say(f"hint: {hint}")

@@ -46,7 +46,7 @@ def test_a_finished_run_holds_these_files(tmp_path: Path) -> None:
     best = result.best
     assert best is not None
     assert set(content(tmp_path / "r")) == {
-        "config.yaml", "metrics.jsonl", "result.json",
+        "config.yaml", "metrics.jsonl", "result.json", "tasks.json",
         "checkpoint/last-00000006.json", "checkpoint/last-00000006.safetensors",
         f"checkpoint/best-{best.iteration:08d}.json",
         f"checkpoint/best-{best.iteration:08d}.safetensors",
@@ -340,7 +340,8 @@ def test_without_a_terminal_there_is_a_line_an_evaluation(tmp_path: Path) -> Non
     text = console.file.getvalue()  # type: ignore[attr-defined]
     lines = text.splitlines()
     assert lines[0] == "building tiny for 2 tasks of tiny (1x4x4)"
-    assert [line.split(":")[0] for line in lines[1:-1]] == [f"iteration {n}/6" for n in (2, 4, 6)]
+    assert lines[1].startswith("data: ")
+    assert [line.split(":")[0] for line in lines[2:-1]] == [f"iteration {n}/6" for n in (2, 4, 6)]
     size = sum(file.stat().st_size for file in (tmp_path / "r").rglob("*")) / 1e6
     assert lines[-1].startswith(f"{tmp_path / 'r'}: ")
     assert float(lines[-1].split(": ")[1].split(" MB")[0]) == pytest.approx(size, abs=0.06)
