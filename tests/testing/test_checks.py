@@ -34,6 +34,7 @@ TRIALS = {
     "lws": Trial("lws", {"weight_samples": 2, "nes_samples": 2}),
     "muir": Trial("muir", BLOCKS),
     "no_sharing": Trial("no_sharing"),
+    "roaming": Trial("roaming"),
     "pta": Trial("pta", {"variant": "IFPDHG", "decoders": 2, "meta_iteration": 2}),
 }
 
