@@ -21,7 +21,7 @@ DEMO ?= --iterations 150 --eval-every 50 --set nes_learning_rate=0.3 --set credi
 demo: $(READY)  ## set up, then learn which tasks share which weights of a ResNet18
 	$(BIN)/mtl run --strategy lws --backbone resnet18 $(DEMO)
 
-test: lint docs  ## set up, then check style, types, documentation and behaviour (under 10 minutes on 2 cores)
+test: lint docs  ## set up, then check style, types, documentation and behaviour
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow"
 
 fuzz: $(READY)  ## damage thousands of files of runs, and see that each is refused by one line; COUNT=n
