@@ -22,7 +22,7 @@ class InitialWeights(StrategyConfig):
         description="library: weights start as the model's own library draws them (PyTorch's "
         "layers: uniformly within 1/sqrt(fan_in)), or pretrained; he_uniform: weights of "
         "convolutions and linear layers are drawn uniformly within sqrt(6/fan_in), 2.4 times as "
-        "wide, which made every strategy's error larger where both were measured",
+        "wide",
     )
 
     def initialization_of(self, backbone: Backbone) -> Initialization:
