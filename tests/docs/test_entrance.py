@@ -52,3 +52,8 @@ def test_links_lead_somewhere(page: Path) -> None:
     for link in re.findall(r"\]\(([^)#\s]+)[^)]*\)", text):
         if not re.match(r"https?:", link):
             assert (page.parent / link).exists(), link
+
+
+def test_the_reference_of_options_is_that_of_the_code() -> None:
+    options = tool("options")
+    assert options.PAGE.read_text() == options.page(Plugins.load()), "run tools/options.py"
