@@ -44,7 +44,9 @@ def page(plugins: Plugins) -> str:
     section("A run", model_options(RunConfig), "The keys of a run's config file.")
     section("backbone", model_options(BackboneConfig), "The keys within `backbone`.")
     section("training", model_options(TrainingConfig), "The keys within `training`.")
-    section("A comparison", model_options(Settings), "The keys that only a comparison's config has.")
+    section(
+        "A comparison", model_options(Settings), "The keys that only a comparison's config has."
+    )
     for table in _tables(plugins):
         section(f"{table.kind} {table.name}", table.options, table.about)
     return "\n".join(part for part in parts if part)

@@ -9,6 +9,8 @@ from types import ModuleType
 import pytest
 import yaml
 
+from mtl_framework.plugins.manager import Plugins
+
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
