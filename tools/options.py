@@ -26,9 +26,10 @@ from mtl_framework.strategies.training import TrainingConfig
 PAGE = Path(__file__).parents[1] / "docs" / "reference" / "options.md"
 _BEGINNING = """# Every option
 
-This page is made from the code by `python tools/options.py`. `mtl describe --strategy NAME`, `--suite NAME` and
-`--observer NAME` show the same of single plugins, third parties' included. On the command line a key of the
-config file is `--set KEY=VALUE`, e.g. `--set training.schedule=cosine`; an option of the strategy needs no prefix.
+This page is made from the code by `python tools/options.py`. `mtl describe --strategy NAME`,
+`--suite NAME` and `--observer NAME` show the same of single plugins, third parties' included. On
+the command line a key of the config file is `--set KEY=VALUE`; an option of the strategy needs no
+prefix.
 """
 
 
