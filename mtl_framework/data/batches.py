@@ -13,7 +13,7 @@ from torch import Tensor
 from ..support.errors import MtlError
 from .held_out import stratified_share
 from .images import RAW, ImageNormalization, prepare
-from .samplers import Draw, LaneOrder, Order, ShuffledOrder
+from .samplers import Draw, Order, ShuffledOrder, StreamOrder
 from .streaming import Rows, Stream
 from .tasks import Examples, Suite, Task
 
@@ -183,7 +183,7 @@ class BalancedBatches:
         kept, held = copy.copy(self), copy.copy(self)
         readers: list[tuple[_Reader, _Reader]] = []
         for reader in self._readers:
-            if reader.data.lanes is not None:
+            if reader.data.streams is not None:
                 raise MtlError(
                     f"task {reader.name!r} is read as streams, in their own order: no share of its "
                     "training examples can be held out"
@@ -269,14 +269,14 @@ class _Reader:
     size: int
 
     def order(self, seed: int) -> Order:
-        if self.data.lanes is not None:
-            return LaneOrder(len(self.data), self.data.lanes)
+        if self.data.streams is not None:
+            return StreamOrder(len(self.data), self.data.streams)
         transformed = self.data.transform is not None
         return ShuffledOrder(self.rows, self.size, _seed(seed, self.name), transformed)
 
 
 def _readers(suite: Suite, batch_size: int) -> list[_Reader]:
-    sizes = [task.train.lanes or task.batch_size or batch_size for task in suite.tasks]
+    sizes = [task.train.streams or task.batch_size or batch_size for task in suite.tasks]
     if not suite.common_input:
         return [
             _Reader(task.name, [number], task.train, labelled_rows([task.train]), size)
@@ -341,7 +341,7 @@ def input_batches(
     workers: int = 0,
 ) -> Iterator[tuple[Int64[Tensor, " part"], Tensor]]:
     """Some rows of ``examples``, as (row numbers, inputs on the device); see above."""
-    parts = torch.split(rows, examples.lanes or batch_size)
+    parts = torch.split(rows, examples.streams or batch_size)
     # a random transform, which evaluation can have, does the same to an example every time
     draws = [Draw(part, part) for part in parts]
     source = Rows(examples.inputs, examples.transform)

@@ -116,31 +116,31 @@ class ShuffledOrder(Order):
         return order
 
 
-class LaneOrder(Order):
+class StreamOrder(Order):
     """Window after window of parallel streams, then from the beginning again.
 
     Args:
-        num_examples: a multiple of ``lanes``.
-        lanes: streams, and examples in a batch.
+        num_examples: a multiple of ``streams``.
+        streams: how many there are, and examples in a batch.
     """
 
-    def __init__(self, num_examples: int, lanes: int) -> None:
-        self._windows = num_examples // lanes
-        self._lanes = lanes
+    def __init__(self, num_examples: int, streams: int) -> None:
+        self._windows = num_examples // streams
+        self._streams = streams
         self._position = 0
 
     def next(self) -> Draw:
         """The next window of every stream."""
         window = self._position
         self._position = (window + 1) % self._windows
-        rows = torch.arange(window * self._lanes, (window + 1) * self._lanes)
+        rows = torch.arange(window * self._streams, (window + 1) * self._streams)
         return Draw(rows, torch.zeros_like(rows), window == 0)
 
     def state_dict(self) -> dict[str, Any]:
         """The number of the next window."""
         return {"position": self._position}
 
-    def at(self, state: Any) -> "LaneOrder":
+    def at(self, state: Any) -> "StreamOrder":
         """The same streams, continued from ``state``."""
         if not isinstance(state, Mapping) or set(state) != {"position"}:
             raise MtlError("it should hold position")
@@ -149,6 +149,6 @@ class LaneOrder(Order):
             raise MtlError(
                 f"its position should be from 0 to {self._windows - 1}, found {position!r}"
             )
-        order = LaneOrder(self._windows * self._lanes, self._lanes)
+        order = StreamOrder(self._windows * self._streams, self._streams)
         order._position = position
         return order

@@ -40,10 +40,10 @@ class Examples:
         targets: (N,) or (N, ...), as the objective wants them.
         labelled: which examples have a label; ``None``: all. The others keep any valid target,
             which never enters a loss, a gradient or a metric.
-        lanes: the rows are windows of so many parallel streams, N a multiple of it: rows i * lanes
-            to (i + 1) * lanes - 1 are the i-th windows of all streams. They are read in this order,
-            ``lanes`` rows a batch, and recurrent networks keep their state from batch to batch;
-            after the last window everything begins anew.
+        streams: the rows are windows of so many parallel streams, N a multiple of it: rows
+            i * streams to (i + 1) * streams - 1 are the i-th windows of all. They are read in this
+            order, ``streams`` rows a batch, and recurrent networks keep their state from batch to
+            batch; after the last window everything begins anew.
         transform: of the images when batches are made, random ones too; in evaluation it does the
             same to an example every time.
         names: what the examples are called, wherever the data lies, one each; a run keeps them, to
@@ -53,7 +53,7 @@ class Examples:
     inputs: Tensor | LazyInputs
     targets: Tensor
     labelled: Bool[Tensor, " rows"] | None = None
-    lanes: int | None = None
+    streams: int | None = None
     transform: ImageTransform | None = None
     names: Sequence[str] | None = field(default=None, repr=False)
 
@@ -115,9 +115,9 @@ class Task:
             raise MtlError(
                 f"task {self.name!r}: batch_size should be at least 1, found {self.batch_size}"
             )
-        if self.train.lanes is not None and self.batch_size not in (None, self.train.lanes):
+        if self.train.streams is not None and self.batch_size not in (None, self.train.streams):
             raise MtlError(
-                f"task {self.name!r}: batch_size should be left out or {self.train.lanes}, the "
+                f"task {self.name!r}: batch_size should be left out or {self.train.streams}, the "
                 f"number of its streams, found {self.batch_size}"
             )
         if self.backbone is not None and not isinstance(self.backbone.get("name"), str):
@@ -157,11 +157,11 @@ def _check_rows(examples: Examples) -> None:
         )
     if examples.names is not None and len(examples.names) != len(inputs):
         raise MtlError(f"{len(inputs)} inputs but {len(examples.names)} names")
-    lanes = examples.lanes
-    if lanes is not None and (lanes < 1 or len(inputs) % lanes):
+    streams = examples.streams
+    if streams is not None and (streams < 1 or len(inputs) % streams):
         raise MtlError(
-            f"lanes should be at least 1 and divide the number of examples ({len(inputs)}), "
-            f"found {lanes}"
+            f"streams should be at least 1 and divide the number of examples ({len(inputs)}), "
+            f"found {streams}"
         )
     if isinstance(inputs, Tensor) and inputs.is_floating_point():
         wrong = ~torch.isfinite(inputs).flatten(1).all(1)
@@ -178,8 +178,8 @@ def _check_labels(examples: Examples) -> None:
             f"labelled should be bool of shape ({len(examples)},), found {labelled.dtype} of "
             f"shape {tuple(labelled.shape)}"
         )
-    if examples.lanes is not None:
-        raise MtlError("examples of streams cannot lack labels: leave out labelled, or lanes")
+    if examples.streams is not None:
+        raise MtlError("examples of streams cannot lack labels: leave out labelled, or streams")
     if not bool(labelled.any()):
         raise MtlError("no example has a label")
 
@@ -273,10 +273,10 @@ class Suite:
                     f"suite {name!r} has a common input, but task {task.name!r} ({split}) does "
                     f"not hold the transform of task {first.name!r}"
                 )
-            if ours[split].lanes != theirs[split].lanes:
+            if ours[split].streams != theirs[split].streams:
                 raise MtlError(
                     f"suite {name!r} has a common input, but task {task.name!r} ({split}) has "
-                    f"lanes {ours[split].lanes} and task {first.name!r} {theirs[split].lanes}"
+                    f"streams {ours[split].streams} and task {first.name!r} {theirs[split].streams}"
                 )
 
     def __len__(self) -> int:

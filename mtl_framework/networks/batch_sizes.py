@@ -26,7 +26,7 @@ def check_batch_sizes(suite: Suite, backbones: Sequence[PlainBackbone], batch_si
     """
     refused: dict[int, str | None] = {}
     for task, backbone in zip(suite.tasks, backbones, strict=True):
-        size = task.train.lanes or task.batch_size or batch_size
+        size = task.train.streams or task.batch_size or batch_size
         pooled = isinstance(backbone, Backbone) and backbone.normalization == "pooled"
         if size > 1 or pooled:
             continue

@@ -112,7 +112,7 @@ def _groups(
 
     A network that carries its state along a stream sees one task after the other.
     """
-    streams = suite.tasks[0].splits()[split].lanes is not None
+    streams = suite.tasks[0].splits()[split].streams is not None
     if suite.common_input and not streams and len(set(normalizations)) == 1:
         return [tuple(range(len(suite)))]
     return [(number,) for number in range(len(suite))]

@@ -26,8 +26,8 @@ def task_gains(analysis: Analysis) -> ReportFigure | None:
         figure = new_figure(7, 1.4 + len(tasks) * max(0.2, 0.1 * len(rows) + 0.04))
         axes = figure.subplots()
         step = 0.7 / max(len(rows), 1)
-        for lane, (position, row) in enumerate(rows):
-            offset = (lane - (len(rows) - 1) / 2) * step
+        for place, (position, row) in enumerate(rows):
+            offset = (place - (len(rows) - 1) / 2) * step
             known = [(n, g) for n, t in enumerate(tasks) if (g := row.delta_m_per_task[t])]
             axes.errorbar(
                 [g.mean for _, g in known],

@@ -74,9 +74,9 @@ def _draw_unit(axes: Axes, unit: int, row: Sequence[int], labels: bool) -> None:
             )
             if labels:
                 axes.text(task + 0.12, unit + 0.82, str(weight), fontsize=6, color=INK)
-    for lane, members in enumerate(shared):
-        height = unit + 0.06 + 0.88 * (lane + 1) / (len(shared) + 1)
-        colour = colour_of(lane)
+    for level, members in enumerate(shared):
+        height = unit + 0.06 + 0.88 * (level + 1) / (len(shared) + 1)
+        colour = colour_of(level)
         centres = [task + 0.5 for task in members]
         axes.plot([centres[0], centres[-1]], [height] * 2, color=colour, linewidth=2.2, zorder=3)
         axes.plot(

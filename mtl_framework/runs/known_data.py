@@ -152,7 +152,7 @@ def _split(examples: Examples) -> dict[str, Any]:
         "labelled": examples.num_labelled,
         "target_shape": list(targets.shape[1:]),
         "target_dtype": str(targets.dtype).removeprefix("torch."),
-        "lanes": examples.lanes,
+        "streams": examples.streams,
     }
     if targets.is_floating_point():
         seen = targets if examples.labelled is None else targets[examples.labelled]
@@ -201,7 +201,8 @@ def _blank(
     if shared is not None:
         inputs = shared.setdefault(split, inputs)
     targets = _zeros(rows, about["target_shape"], about["target_dtype"])
-    return Examples(inputs, targets, lanes=about["lanes"])
+    streams = about.get("streams", about.get("lanes"))  # the second is the older name
+    return Examples(inputs, targets, streams=streams)
 
 
 def _zeros(rows: int, shape: Sequence[int], dtype: str) -> Tensor:

@@ -70,7 +70,7 @@ def _examples(
         labelled = torch.stack([masks[s][row] for s, row in rows])
         labelled = None if bool(labelled.all()) else labelled
     kept = now.get(split, task.test)
-    return Examples(inputs, targets, labelled, kept.lanes, kept.transform, names)
+    return Examples(inputs, targets, labelled, kept.streams, kept.transform, names)
 
 
 def _gather(items: Sequence[tuple[Tensor | LazyInputs, int]]) -> Tensor | LazyInputs:

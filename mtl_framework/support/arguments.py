@@ -1,4 +1,8 @@
-"""Options of a function, checked against its signature before it is called."""
+"""Options of a function, checked against its signature before it is called.
+
+A function whose options were renamed says so in its attribute ``older_names``, a mapping of former
+names to those of now; what was saved under a former name is then still understood.
+"""
 
 import inspect
 import typing
@@ -51,12 +55,12 @@ def _checked(
     parameters = _parameters(function)
     if parameters is None:
         return dict(options), []
+    options, faults = _with_present_names(function, options, prefix)
     where = locate or (lambda key: "")
     hints = _hints(function)
     keywords = [n for n, p in parameters.items() if p.kind is not p.VAR_KEYWORD]
     takes_any = len(keywords) < len(parameters)
     checked: dict[str, Any] = {}
-    faults: Faults = []
     for name, value in options.items():
         key = (*prefix, name)
         if name not in keywords and not takes_any:
@@ -85,6 +89,7 @@ def complete_arguments(
         MtlError: as :func:`check_arguments`.
     """
     check_arguments(function, options, prefix, locate)
+    options, _ = _with_present_names(function, options, prefix)
     complete = {}
     for name, parameter in (_parameters(function) or {}).items():
         if parameter.kind is not parameter.VAR_KEYWORD and name not in options:
@@ -93,6 +98,24 @@ def complete_arguments(
             except PydanticSerializationError:
                 continue  # a default that a config file cannot hold stays the function's own
     return {**complete, **options}
+
+
+def _with_present_names(
+    function: Callable[..., Any], options: Mapping[str, Any], prefix: KeyPath
+) -> tuple[Mapping[str, Any], Faults]:
+    older: Mapping[str, str] = getattr(function, "older_names", {})
+    faults: Faults = [
+        (
+            (*prefix, name),
+            MtlError(
+                f"{dotted((*prefix, name))} is the older name of "
+                f"{dotted((*prefix, older[name]))}; give one of them"
+            ),
+        )
+        for name in options
+        if name in older and older[name] in options
+    ]
+    return {older.get(name, name): value for name, value in options.items()}, faults
 
 
 def takes(function: Callable[..., Any], name: str) -> bool:

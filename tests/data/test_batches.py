@@ -288,17 +288,19 @@ def test_tasks_with_all_labels_need_no_mask() -> None:
 # -- streams ---------------------------------------------------------------------------------------
 
 
-def streams(windows: int, lanes: int) -> Task:
-    """Input (window, lane) of every row."""
-    inputs = torch.cartesian_prod(torch.arange(windows), torch.arange(lanes)).view(-1, 2).float()
-    data = Examples(inputs, inputs[:, 0], lanes=lanes)
+def streamed(windows: int, streams: int) -> Task:
+    """Input (window, stream) of every row."""
+    inputs = torch.cartesian_prod(torch.arange(windows), torch.arange(streams)).view(-1, 2).float()
+    data = Examples(inputs, inputs[:, 0], streams=streams)
     return Task("stream", Regression(), data, data)
 
 
 @given(st.integers(1, 5), st.integers(1, 4), st.integers(0, 12))
-def test_streams_come_window_by_window_and_begin_anew(windows: int, lanes: int, stop: int) -> None:
+def test_streams_come_window_by_window_and_begin_anew(
+    windows: int, streams: int, stop: int
+) -> None:
     other = Task("other", Regression(), *[Examples(torch.zeros(7, 2), torch.zeros(7))] * 2)
-    suite = Suite("s", [other, streams(windows, lanes)])
+    suite = Suite("s", [other, streamed(windows, streams)])
     batches = BalancedBatches(suite, 3, 0, CPU)
     for step in range(12):
         if step == stop:  # a resumed run goes on in the middle of the streams
@@ -308,23 +310,25 @@ def test_streams_come_window_by_window_and_begin_anew(windows: int, lanes: int, 
         batch = batches.next()
         window = step % windows
         assert batch.inputs[0].shape == (3, 2)
-        assert batch.inputs[1].tolist() == [[window, lane] for lane in range(lanes)]
+        assert batch.inputs[1].tolist() == [[window, stream] for stream in range(streams)]
         assert batch.starts == ((False, True) if window == 0 else ())
 
 
 @pytest.mark.parametrize("state", [{"position": 3}, {"position": -1}, {"position": 1.0}, {}, None])
 def test_states_of_streams_that_do_not_fit_are_refused(state: object) -> None:
-    batches = BalancedBatches(Suite("s", [streams(3, 2)]), 1, 0, CPU)
+    batches = BalancedBatches(Suite("s", [streamed(3, 2)]), 1, 0, CPU)
     with pytest.raises(MtlError, match=r"task 'stream' does not fit: its? (position )?should"):
         batches.load_state_dict({"stream": state})
     assert batches.next().inputs[0][0, 0] == 0
 
 
 @given(st.integers(1, 4), st.integers(1, 4), st.integers(1, 20))
-def test_streams_are_evaluated_window_by_window(windows: int, lanes: int, batch_size: int) -> None:
-    data = streams(windows, lanes).test
+def test_streams_are_evaluated_window_by_window(
+    windows: int, streams: int, batch_size: int
+) -> None:
+    data = streamed(windows, streams).test
     parts = list(evaluation_batches(data, batch_size, CPU))
-    assert [len(targets) for _, targets in parts] == [lanes] * windows
+    assert [len(targets) for _, targets in parts] == [streams] * windows
     assert torch.equal(torch.cat([inputs for inputs, _ in parts]), data.inputs)
 
 
@@ -385,7 +389,7 @@ def test_parts_of_the_training_examples_never_meet_and_are_continued() -> None:
 
 def test_streams_cannot_be_split() -> None:
     windows = torch.arange(8.0)[:, None]
-    data = Examples(windows, windows[:, 0], lanes=2)
+    data = Examples(windows, windows[:, 0], streams=2)
     batches = BalancedBatches(Suite("s", [Task("t", Regression(), data, data)]), 2, 0, CPU)
     with pytest.raises(MtlError, match="'t' is read as streams"):
         batches.split(0.5, 0)

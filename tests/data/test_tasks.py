@@ -180,9 +180,9 @@ def test_wrong_targets(objective: Objective, targets: Tensor, parts: list[str], 
         ),
         (replace(examples(), labelled=torch.zeros(6).bool()), ["no example has a label"]),
         (replace(examples(), labelled=torch.ones(5).bool()), [r"\(6,\)", r"found .* \(5,\)"]),
-        (replace(examples(), lanes=4), ["lanes", r"\(6\)", "found 4"]),
-        (replace(examples(), lanes=0), ["lanes", "found 0"]),
-        (replace(examples(), lanes=2, labelled=torch.ones(6).bool()), ["cannot lack labels"]),
+        (replace(examples(), streams=4), ["streams", r"\(6\)", "found 4"]),
+        (replace(examples(), streams=0), ["streams", "found 0"]),
+        (replace(examples(), streams=2, labelled=torch.ones(6).bool()), ["cannot lack labels"]),
     ],
 )
 @pytest.mark.parametrize("split", ["train", "validation", "test"])
@@ -203,11 +203,11 @@ def test_batch_size_is_positive() -> None:
 
 
 def test_streams_decide_their_batch_size() -> None:
-    streams = replace(examples(), lanes=3)
-    assert task(train=streams, batch_size=3).train.lanes == 3
+    streams = replace(examples(), streams=3)
+    assert task(train=streams, batch_size=3).train.streams == 3
     with refused("task 'a'", "batch_size", "3, the number of its streams", "found 4"):
         task(train=streams, batch_size=4)
-    assert task(train=examples(), test=streams, batch_size=4).test.lanes == 3
+    assert task(train=examples(), test=streams, batch_size=4).test.streams == 3
 
 
 @pytest.mark.parametrize("backbone", [{}, {"name": 3}, {"args": {}}])
@@ -296,8 +296,8 @@ def test_common_input_is_one_tensor() -> None:
 
 def test_common_input_has_common_streams() -> None:
     first = task("a")
-    streams = replace(first.test, lanes=2)
-    with refused(r"'b' \(test\)", "lanes 2", "'a' None"):
+    streams = replace(first.test, streams=2)
+    with refused(r"'b' \(test\)", "streams 2", "'a' None"):
         Suite("s", [first, task("b", train=first.train, test=streams)], common_input=True)
 
 

@@ -309,6 +309,20 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     assert read_file(tmp_path / "empty.yaml").values == {}
 
 
+def test_options_of_a_suite_are_understood_by_their_older_names(
+    plugins: Plugins, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pairs, "older_names", {"amount": "count"}, raising=False)
+    options = resolve(plugins, [layer(suite={"name": "pairs", "amount": 7})]).suite.options
+    assert options == {"count": 7, "names": ["a", "b"], "share": 0.5}
+    with pytest.raises(
+        MtlError, match=r"suite\.amount is the older name of suite\.count; give one"
+    ):
+        resolve(plugins, [layer(suite={"name": "pairs", "amount": 7, "count": 7})])
+    with pytest.raises(MtlError, match=r"suite\.count"):  # as it is called now
+        resolve(plugins, [layer(suite={"name": "pairs", "amount": "many"})])
+
+
 def test_a_resolved_config_is_not_completed_again(plugins: Plugins) -> None:
     first = resolving.resolve(plugins, [layer(preset="paper")])
     assert resolving.resolved(first, plugins) is first

@@ -55,7 +55,7 @@ def others() -> Suite:
     """Tasks with backbones of their own: numbers from features, words from streams."""
     features = Examples(torch.randn(6, 5), torch.randn(6, 2))
     words = torch.arange(24).view(8, 3) % 7
-    text = Examples(words, words, lanes=4)
+    text = Examples(words, words, streams=4)
     return Suite(
         "others",
         [
@@ -81,11 +81,19 @@ def test_a_stand_in_is_the_same_suite_without_data(make: Any) -> None:
         for split, examples in theirs.splits().items():
             copy = mine.splits()[split]
             assert len(copy) == len(examples)
-            assert copy.lanes == examples.lanes
+            assert copy.streams == examples.streams
             assert copy.targets.shape == examples.targets.shape
             assert copy.inputs.dtype == examples.inputs.dtype
             assert not bool(torch.as_tensor(copy.inputs).any())
     check_known(known, make() if make is pets else suite)
+
+
+def test_streams_are_known_by_their_older_name() -> None:
+    known = json.loads(json.dumps(describe(others())))
+    for task in known["tasks"]:
+        for split in task["splits"].values():
+            split["lanes"] = split.pop("streams")
+    assert StandIn.of(known).suite.tasks[1].train.streams == 4
 
 
 @pytest.mark.parametrize(

@@ -193,7 +193,7 @@ def test_evaluation_leaves_training_states_alone_and_carries_its_own() -> None:
     found = evaluate(model, suite, 1, CPU, 256)
     after = carried_states(model)
     assert before["networks.1"] is after["networks.1"]
-    assert evaluate(model, suite, 1, CPU, 7) == found  # lanes, not the batch size, cut the text
+    assert evaluate(model, suite, 1, CPU, 7) == found  # streams, not the batch size, cut the text
     examples = suite.tasks[1].test
     plain = model.extract(1)
     plain.stateful = True  # type: ignore[assignment]

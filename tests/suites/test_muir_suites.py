@@ -30,25 +30,25 @@ real = pytest.mark.skipif(not SHARED.is_dir(), reason="the data sets are not on 
 
 
 @given(
-    lanes=st.integers(1, 6),
+    streams=st.integers(1, 6),
     positions=st.integers(1, 7),
     count=st.integers(1, 5),
     rest=st.integers(0, 40),
 )
 def test_windows_in_their_order_are_the_text(
-    lanes: int, positions: int, count: int, rest: int
+    streams: int, positions: int, count: int, rest: int
 ) -> None:
-    tokens = torch.arange(lanes * (positions * count + 1) + rest)
-    found = windows(tokens, lanes, positions, "text")
+    tokens = torch.arange(streams * (positions * count + 1) + rest)
+    found = windows(tokens, streams, positions, "text")
     inputs = found.inputs
     assert isinstance(inputs, Tensor)
-    length = len(tokens) // lanes
-    assert found.lanes == lanes
-    assert len(found) == lanes * ((length - 1) // positions)
+    length = len(tokens) // streams
+    assert found.streams == streams
+    assert len(found) == streams * ((length - 1) // positions)
     assert torch.equal(found.targets, inputs + 1)  # tokens count up: the next one is the target
-    streams = inputs.view(-1, lanes, positions).transpose(0, 1).flatten(1)
-    for lane, stream in enumerate(streams):
-        assert torch.equal(stream, torch.arange(lane * length, lane * length + stream.numel()))
+    rows = inputs.view(-1, streams, positions).transpose(0, 1).flatten(1)
+    for stream, row in enumerate(rows):
+        assert torch.equal(row, torch.arange(stream * length, stream * length + row.numel()))
 
 
 def test_a_text_too_short_is_refused() -> None:
@@ -66,14 +66,14 @@ def test_wikitext_numbers_words_in_the_order_of_the_files(tmp_path: Path) -> Non
     write_text(
         tmp_path / "wikitext2", train=" a b\n c\u0085a \n\n", valid="d a\n" * 3, test="e b\n" * 3
     )
-    suite = wikitext2(data_root=str(tmp_path), positions=2, lanes=2, evaluation_lanes=1)
+    suite = wikitext2(data_root=str(tmp_path), positions=2, streams=2, evaluation_streams=1)
     (task,) = suite.tasks
     # a b eos | c a eos eos (a blank line ends, too): 7 words in two streams of three
     assert isinstance(task.train.inputs, Tensor)
     assert task.train.inputs.tolist() == [[0, 1], [3, 0]]
     assert task.train.targets.tolist() == [[1, 2], [0, 2]]
     assert task.objective.num_outputs == 6  # a b eos c d e
-    assert task.test.lanes == 1
+    assert task.test.streams == 1
     assert not suite.common_backbone
 
 
@@ -88,7 +88,7 @@ def test_wikitext_numbers_words_in_the_order_of_the_files(tmp_path: Path) -> Non
 )
 def test_wikitext_says_what_is_wrong(tmp_path: Path, options: dict[str, Any], message: str) -> None:
     write_text(tmp_path / "wikitext2", train="a\n" * 20, valid="b\n" * 20, test="c\n" * 20)
-    given = {"lanes": 2, "evaluation_lanes": 2, "positions": 3} | options
+    given = {"streams": 2, "evaluation_streams": 2, "positions": 3} | options
     with pytest.raises(MtlError, match=message):
         wikitext2(data_root=str(tmp_path), **given)
 

@@ -34,9 +34,9 @@ def mixed_suite(dropout: float = 0.2) -> Suite:
         inputs = torch.randint(256, (count, 1, 10, 10), generator=generator, dtype=torch.uint8)
         return Examples(inputs, (inputs[:, 0, 5, 5] > 127).long())
 
-    def words(lanes: int, text: int) -> Examples:
+    def words(streams: int, text: int) -> Examples:
         tokens = torch.arange(text) % 7 + torch.randint(2, (text,), generator=generator)
-        return windows(tokens, lanes, 5, "text")
+        return windows(tokens, streams, 5, "text")
 
     dna = motif_examples({"train": 12, "validation": 6, "test": 6}, 12, seed=1)
     lstm = {"width": 16, "dropout": dropout}

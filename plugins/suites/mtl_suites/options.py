@@ -59,6 +59,16 @@ def counted(number: int, noun: str) -> str:
 Suites = TypeVar("Suites", bound=Callable[..., Any])
 
 
+def older_names(**names: str) -> Callable[[Suites], Suites]:
+    """Marks a suite with former names of its options, by which they can still be set."""
+
+    def mark(suite: Suites) -> Suites:
+        suite.older_names = names  # type: ignore[attr-defined]
+        return suite
+
+    return mark
+
+
 def options_before(**values: Any) -> Callable[[Suites], Suites]:
     """Marks a suite with what it did before these options existed, for runs that are older."""
 

@@ -26,32 +26,32 @@ def numbered(
     return found, tuple(numbers)
 
 
-def windows(tokens: Int64[Tensor, " _"], lanes: int, positions: int, what: str) -> Examples:
-    """A text cut into ``lanes`` streams of equal lengths, each read ``positions`` tokens at a time.
+def windows(tokens: Int64[Tensor, " _"], streams: int, positions: int, what: str) -> Examples:
+    """A text cut into streams of equal lengths, each of them read ``positions`` tokens at a time.
 
     The target of every position is the token that follows it. What does not fill the streams, or
     a last window, is left out.
 
     Args:
         tokens: of the whole text.
-        lanes: parallel streams.
+        streams: how many are read in parallel.
         positions: tokens of a window.
         what: the text, for messages.
 
     Raises:
         MtlError: if the text is too short for one window.
     """
-    length = len(tokens) // lanes
+    length = len(tokens) // streams
     count = (length - 1) // positions
     if count < 1:
         raise MtlError(
-            f"{what} has {len(tokens)} tokens; {lanes} streams with windows of {positions} need at "
-            f"least {lanes * (positions + 1)}"
+            f"{what} has {len(tokens)} tokens; {streams} streams with windows of {positions} need "
+            f"at least {streams * (positions + 1)}"
         )
-    streams = tokens[: lanes * length].view(lanes, length)
+    rows = tokens[: streams * length].view(streams, length)
 
     def cut(start: int) -> Tensor:
-        part = streams[:, start : start + count * positions]
-        return part.reshape(lanes, count, positions).transpose(0, 1).flatten(0, 1).contiguous()
+        part = rows[:, start : start + count * positions]
+        return part.reshape(streams, count, positions).transpose(0, 1).flatten(0, 1).contiguous()
 
-    return Examples(cut(0), cut(1), lanes=lanes)
+    return Examples(cut(0), cut(1), streams=streams)

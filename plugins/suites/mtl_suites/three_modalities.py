@@ -11,6 +11,7 @@ from mtl_framework.data import Classification, Examples, LanguageModel, Regressi
 
 from .handwriting import NUM_DIGITS, enlarge, handwriting, split_digits
 from .motifs import motif_examples
+from .options import older_names
 from .text import windows
 
 CHARACTERS = "\n " + "abcdefghijklmnopqrstuvwxyz" + "0123456789" + ".,;:!?'\"()[]{}<>=+-*/_`#%&@"
@@ -18,11 +19,12 @@ HELD = 20_000  # characters to validate, and to test
 POSITIONS = 35
 
 
+@older_names(lanes="streams")
 def three_modalities(
     *,
     size: int = 28,
     train_characters: int = 200_000,
-    lanes: int = 20,
+    streams: int = 20,
     train_sequences: int = 2000,
     sequence_length: int = 101,
     text_width: int = 128,
@@ -42,7 +44,7 @@ def three_modalities(
     Args:
         size: of the digits, 10 to 224 pixels.
         train_characters: of the text; 20,000 more are for validation and for test each.
-        lanes: parallel streams of the text in a batch.
+        streams: parallel streams of the text in a batch.
         train_sequences: of DNA; 500 more are for validation and for test each.
         sequence_length: bases of a sequence, at least 24.
         text_width: units of the LSTM's layers.
@@ -54,8 +56,8 @@ def three_modalities(
     """
     for name, number, least, most in (
         ("size", size, 10, 224),
-        ("train_characters", train_characters, lanes * (POSITIONS + 1), 300_000),
-        ("lanes", lanes, 1, 500),
+        ("train_characters", train_characters, streams * (POSITIONS + 1), 300_000),
+        ("streams", streams, 1, 500),
         ("train_sequences", train_sequences, 2, 1_000_000),
         ("sequence_length", sequence_length, 24, 10_000),
     ):
@@ -66,7 +68,7 @@ def three_modalities(
         {"train": train_sequences, "validation": 500, "test": 500}, sequence_length, seed=0
     )
     reading = {
-        split: windows(part, lanes if split == "train" else 10, POSITIONS, f"{split} text")
+        split: windows(part, streams if split == "train" else 10, POSITIONS, f"{split} text")
         for split, part in text.items()
     }
     writing = _digits(size)

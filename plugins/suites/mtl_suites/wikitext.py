@@ -6,11 +6,13 @@ from pathlib import Path
 from mtl_framework import MtlError
 from mtl_framework.data import LanguageModel, Suite, Task
 
+from .options import older_names
 from .text import numbered, windows
 
 END = "<eos>"
 
 
+@older_names(lanes="streams", evaluation_lanes="evaluation_streams")
 def wikitext2(
     *,
     data_root: str = ".",
@@ -19,8 +21,8 @@ def wikitext2(
     validation: str | None = "valid.txt",
     test: str = "test.txt",
     positions: int = 35,
-    lanes: int = 20,
-    evaluation_lanes: int = 10,
+    streams: int = 20,
+    evaluation_streams: int = 10,
 ) -> Suite:
     """Which word comes next in articles of Wikipedia, from the text files of WikiText-2.
 
@@ -38,14 +40,14 @@ def wikitext2(
         validation: file to validate on; null: none, e.g. where it is needed to train on.
         test: file for the final figures.
         positions: words of a window, through which gradients flow back.
-        lanes: parallel streams of the training text, which are a batch.
-        evaluation_lanes: the same when evaluating.
+        streams: parallel streams of the training text, which are a batch.
+        evaluation_streams: the same when evaluating.
 
     Raises:
         MtlError: naming the file that is missing, empty, too short, or serves two splits.
     """
     files = {"train": train, "validation": validation, "test": test}
-    for name, number in (("positions", positions), ("lanes", min(lanes, evaluation_lanes))):
+    for name, number in (("positions", positions), ("streams", min(streams, evaluation_streams))):
         if number < 1:
             raise MtlError(f"{name} should be at least 1, found {number}")
     named = [file for file in files.values() if file is not None]
@@ -58,7 +60,7 @@ def wikitext2(
     splits = {
         split: windows(
             found,
-            lanes if split == "train" else evaluation_lanes,
+            streams if split == "train" else evaluation_streams,
             positions,
             str(folder / str(files[split])),
         )
