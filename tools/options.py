@@ -18,7 +18,7 @@ from mtl_framework.cli.option_tables import (
     model_options,
     strategy_options,
 )
-from mtl_framework.compare.settings import Settings
+from mtl_framework.comparisons.settings import Settings
 from mtl_framework.plugins.manager import Plugins
 from mtl_framework.runs.config import RunConfig
 from mtl_framework.strategies.training import TrainingConfig

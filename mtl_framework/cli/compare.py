@@ -48,8 +48,8 @@ def compare(
     A comparison that was interrupted goes on when the same command is given again; finished runs
     are never repeated, failed ones are tried again.
     """
-    from ..compare.command import Resources, compare
-    from ..compare.files import JSON
+    from ..comparisons.command import Resources, compare
+    from ..comparisons.files import JSON
 
     directory = output or COMPARISONS / config.stem
     overrides = {

@@ -22,7 +22,7 @@ def report(
     ] = None,
 ) -> None:
     """Write tables and figures of runs as one self-contained page, and the figures beside it."""
-    from ..compare.find import find
+    from ..comparisons.find import find
     from ..reports.command import make_report
     from ..reports.tables import print_analyses
 

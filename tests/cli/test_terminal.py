@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.text import Text
 
-from mtl_framework.compare.files import csv_cell
+from mtl_framework.comparisons.files import csv_cell
 from mtl_framework.support.terminal import Column, PlainConsole, fitted_table
 
 NAMES = ["weight [kg]", "[/]", "[bold]x[/bold]", ":smile:", "عمر المريض", "😀 {a}", "a" * 60]

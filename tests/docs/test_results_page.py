@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mtl_framework.compare.config import read_comparison
+from mtl_framework.comparisons.config import read_comparison
 from mtl_framework.plugins.manager import Plugins
 
 ROOT = Path(__file__).parents[2]

@@ -24,7 +24,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from support.tiny import TinyPlugins, content, start, tiny_config
 
-from mtl_framework.compare.find import find
+from mtl_framework.comparisons.find import find
 from mtl_framework.runs.load import load_run
 from mtl_framework.runs.run import Run
 from mtl_framework.support.errors import MtlError

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats as scipy_stats
 from support.synthetic_runs import make_run, make_runs
 
-from mtl_framework.compare.files import CSV, JSON, read_cells, write_files
+from mtl_framework.comparisons.files import CSV, JSON, read_cells, write_files
 from mtl_framework.reports.analysis import Analysis, analyse, seeds_needed
 from mtl_framework.runs.records import Group, RunRecord, make_groups
 from mtl_framework.support.errors import MtlError

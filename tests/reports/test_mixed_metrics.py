@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from support.synthetic_runs import make_runs
 
 from mtl_framework.cli.summary import task_table
-from mtl_framework.compare.files import CSV, write_files
+from mtl_framework.comparisons.files import CSV, write_files
 from mtl_framework.networks.evaluation import SplitMetrics, split_text
 from mtl_framework.networks.result import Best
 from mtl_framework.reports.analysis import Analysis, analyse

@@ -19,7 +19,7 @@ from support.synthetic_runs import make_run, make_runs
 
 from mtl_framework import RunRecord, hookimpl
 from mtl_framework.cli import main
-from mtl_framework.compare.find import find
+from mtl_framework.comparisons.find import find
 from mtl_framework.plotting import ReportFigure
 from mtl_framework.plugins.contributions import Source
 from mtl_framework.plugins.manager import Plugins

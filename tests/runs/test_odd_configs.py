@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.tiny import TinyPlugins, start
 
-from mtl_framework.compare.config import read_comparison
+from mtl_framework.comparisons.config import read_comparison
 from mtl_framework.runs.resolve import Layer, read_file, resolve
 from mtl_framework.runs.settings import parse_setting
 from mtl_framework.support.arguments import check_arguments

@@ -10,7 +10,7 @@ import torch
 from support.tiny import TinyPlugins, content, start, tiny_config
 
 from mtl_framework import MtlError, Step, Strategy, TaskNetworks
-from mtl_framework.compare.cells import finished_result
+from mtl_framework.comparisons.cells import finished_result
 from mtl_framework.data.tasks import Suite
 from mtl_framework.networks.result import Result
 from mtl_framework.runs.load import load_run

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mtl_framework.cli import main
-from mtl_framework.compare.config import read_comparison
-from mtl_framework.compare.controls import control_cells, is_trivial, permutations_of
-from mtl_framework.compare.grid import Cell, make_grid
-from mtl_framework.compare.settings import Settings
+from mtl_framework.comparisons.config import read_comparison
+from mtl_framework.comparisons.controls import control_cells, is_trivial, permutations_of
+from mtl_framework.comparisons.grid import Cell, make_grid
+from mtl_framework.comparisons.settings import Settings
 from mtl_framework.networks.evaluation import SplitMetrics
 from mtl_framework.networks.model import ParameterCounts
 from mtl_framework.networks.result import Assignment, Result

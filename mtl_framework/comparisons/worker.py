@@ -1,4 +1,4 @@
-"""The process that runs one cell: ``python -m mtl_framework.compare.worker FOLDER``.
+"""The process that runs one cell: ``python -m mtl_framework.comparisons.worker FOLDER``.
 
 The first line on stdin is the run's complete config as JSON. Stdin then stays open for as long as
 whoever started the process wants the run: when it closes, even because that process was killed, the
@@ -28,7 +28,7 @@ _PATIENCE = 120.0  # seconds for another process to save this cell's state and l
 
 def main() -> None:
     """Run the cell and exit."""
-    parser = argparse.ArgumentParser(prog="mtl_framework.compare.worker", description=__doc__)
+    parser = argparse.ArgumentParser(prog="mtl_framework.comparisons.worker", description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--threads", type=int)
     arguments = parser.parse_args()

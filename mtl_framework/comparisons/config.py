@@ -56,7 +56,7 @@ class Variant:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class ComparisonConfig:
     """What to compare; ``variants`` in the file's order, suites outermost, strategies innermost."""
 
     settings: Settings
@@ -65,7 +65,7 @@ class Comparison:
 
 def read_comparison(
     path: Path, plugins: Plugins, overrides: Mapping[str, Any] | None = None
-) -> Comparison:
+) -> ComparisonConfig:
     """Read and check a comparison.
 
     Args:
@@ -105,7 +105,7 @@ class _Reader:
         self.problems = problems
         self.data_root = data_root
 
-    def read(self) -> Comparison | None:
+    def read(self) -> ComparisonConfig | None:
         known = [*Settings.model_fields, *SHARED, *_LISTS, *_LISTS.values()]
         for name in self.values:
             if name not in known:
@@ -143,7 +143,7 @@ class _Reader:
             for strategy in strategies
         ]
         self._check_different(variants)
-        return Comparison(settings, tuple(v for v in variants if v is not None))
+        return ComparisonConfig(settings, tuple(v for v in variants if v is not None))
 
     def _part(self, model: type[BaseModel], keys: Sequence[str]) -> dict[str, Any]:
         return {key: self.values[key] for key in keys if key in self.values}

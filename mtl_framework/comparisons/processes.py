@@ -112,7 +112,7 @@ def spawn(
     environment = {**os.environ, **_limits(threads)}
     if gpus is not None:
         environment["CUDA_VISIBLE_DEVICES"] = ",".join(gpus)
-    command = [sys.executable, "-m", "mtl_framework.compare.worker", str(folder.resolve())]
+    command = [sys.executable, "-m", "mtl_framework.comparisons.worker", str(folder.resolve())]
     with (folder / OUTPUT).open("wb") as output:
         process = subprocess.Popen(
             [*command, "--threads", str(threads)],

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from mtl_framework.compare.cells import TRACEBACK, inspect, last_line
-from mtl_framework.compare.config import read_comparison
-from mtl_framework.compare.grid import Cell, make_grid
-from mtl_framework.compare.on_ray import TOKEN, RayTasks, pack, unpack, work
-from mtl_framework.compare.processes import Ended
+from mtl_framework.comparisons.cells import TRACEBACK, inspect, last_line
+from mtl_framework.comparisons.config import read_comparison
+from mtl_framework.comparisons.grid import Cell, make_grid
+from mtl_framework.comparisons.on_ray import TOKEN, RayTasks, pack, unpack, work
+from mtl_framework.comparisons.processes import Ended
 from mtl_framework.plugins.manager import Plugins
 from mtl_framework.support.errors import MtlError
 
@@ -115,7 +115,7 @@ def ray_worker_of(folder: Path) -> int:
             stat = (path.parent / "stat").read_text()
         except OSError:
             continue
-        if b"mtl_framework.compare.worker" in arguments and str(folder).encode() in arguments:
+        if b"mtl_framework.comparisons.worker" in arguments and str(folder).encode() in arguments:
             return int(stat.rpartition(")")[2].split()[1])
     raise AssertionError(f"no process works on {folder}")
 

@@ -9,7 +9,7 @@ from typing import Any
 from ..runs.config import RunConfig
 from ..runs.folder import LOCATION, without
 from ..runs.records import Control
-from .config import Comparison
+from .config import ComparisonConfig
 
 _MOST_CHARACTERS = 56  # of at most four bytes each: file systems take 255 bytes
 # What changes no number of a run. A cell keeps its folder when these change.
@@ -45,7 +45,7 @@ class Cell:
         return f"{readable[:_MOST_CHARACTERS]}-{identity(config)}"
 
 
-def make_grid(comparison: Comparison) -> list[Cell]:
+def make_grid(comparison: ComparisonConfig) -> list[Cell]:
     """All cells. Seeds are outermost, so that early results compare all strategies."""
     return [
         Cell(v.strategy, v.suite, v.backbone, v.config.model_copy(update={"seed": seed}))

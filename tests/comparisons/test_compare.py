@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from mtl_framework.cli import main
-from mtl_framework.compare.cells import TRACEBACK, inspect, last_line
-from mtl_framework.compare.config import read_comparison
-from mtl_framework.compare.grid import Cell, make_grid
-from mtl_framework.compare.processes import LocalProcesses, gpu_groups, settle, spawn
+from mtl_framework.comparisons.cells import TRACEBACK, inspect, last_line
+from mtl_framework.comparisons.config import read_comparison
+from mtl_framework.comparisons.grid import Cell, make_grid
+from mtl_framework.comparisons.processes import LocalProcesses, gpu_groups, settle, spawn
 from mtl_framework.plugins.manager import Plugins
 from mtl_framework.support.errors import MtlError
 

@@ -7,9 +7,9 @@ import pytest
 from support.tiny import TinyPlugins, tiny_suite
 
 from mtl_framework import hookimpl
-from mtl_framework.compare.config import read_comparison
-from mtl_framework.compare.grid import identity, make_grid
-from mtl_framework.compare.problems import ConfigProblemsError
+from mtl_framework.comparisons.config import read_comparison
+from mtl_framework.comparisons.grid import identity, make_grid
+from mtl_framework.comparisons.problems import ConfigProblemsError
 from mtl_framework.data.tasks import Suite
 from mtl_framework.support.errors import MtlError
 

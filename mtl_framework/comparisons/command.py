@@ -15,7 +15,7 @@ from ..reports.command import make_report
 from ..reports.tables import print_analyses
 from ..runs.records import RunRecord, make_groups
 from ..support.errors import MtlError
-from .config import Comparison, read_comparison
+from .config import ComparisonConfig, read_comparison
 from .controls import control_cells
 from .execution import Tracked, execute, track
 from .files import write_files
@@ -128,12 +128,16 @@ def _work(
         return execute(items, make_executor(), table.show)
 
 
-def _controls(comparison: Comparison, tracked: Sequence[Tracked], plugins: Plugins) -> list[Cell]:
+def _controls(
+    comparison: ComparisonConfig, tracked: Sequence[Tracked], plugins: Plugins
+) -> list[Cell]:
     finished = [(t.cell, t.status.result) for t in tracked if t.status.result is not None]
     return control_cells(comparison.settings, finished, plugins)
 
 
-def _write(directory: Path, comparison: Comparison, tracked: Sequence[Tracked]) -> list[Analysis]:
+def _write(
+    directory: Path, comparison: ComparisonConfig, tracked: Sequence[Tracked]
+) -> list[Analysis]:
     settings = comparison.settings
     records = [
         RunRecord(
@@ -164,7 +168,9 @@ def _shown(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {key: settings[key] for key in ("baseline", "significance", "select")}
 
 
-def _executor(comparison: Comparison, resources: Resources) -> tuple[Callable[[], Executor], int]:
+def _executor(
+    comparison: ComparisonConfig, resources: Resources
+) -> tuple[Callable[[], Executor], int]:
     """How to run cells, and how many at a time."""
     workers, threads = resources.workers, machine_threads()
     if workers is not None and workers < 1:
@@ -190,7 +196,7 @@ def _executor(comparison: Comparison, resources: Resources) -> tuple[Callable[[]
     return (lambda: LocalProcesses(workers, max(1, threads // workers), devices)), workers
 
 
-def _gpus(comparison: Comparison, resources: Resources) -> tuple[list[str], float]:
+def _gpus(comparison: ComparisonConfig, resources: Resources) -> tuple[list[str], float]:
     """Names of the machine's GPUs, and how many each cell gets."""
     if resources.gpus_per_run is not None and resources.gpus_per_run < 0:
         raise MtlError(f"--gpus-per-run should be at least 0, found {resources.gpus_per_run:g}")
