@@ -1,11 +1,14 @@
 """DeepBind: how strongly a protein binds to a stretch of DNA."""
 
 from collections import OrderedDict
+from typing import ClassVar
 
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from mtl_framework import MtlError
+
+from .sequence import UnitSequence
 
 
 class Embedding(nn.Embedding):
@@ -18,7 +21,7 @@ class Embedding(nn.Embedding):
         return super().forward(symbols.long()).transpose(1, 2)
 
 
-class DeepBind(nn.Sequential):
+class DeepBind(UnitSequence):
     """DeepBind-256: embedding, one convolution, global max-pooling, two dense layers.
 
     Takes symbols (B, positions), integers, with at least ``kernel_size`` positions. Weights start
@@ -39,7 +42,7 @@ class DeepBind(nn.Sequential):
         MtlError: if the inputs are images, or too short.
     """
 
-    classifier: nn.Linear
+    stem: ClassVar[tuple[str, ...]] = ("embedding",)
 
     def __init__(
         self,
@@ -72,7 +75,3 @@ class DeepBind(nn.Sequential):
             if isinstance(layer, nn.Conv1d | nn.Linear):
                 nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
                 nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
-
-    def get_classifier(self) -> nn.Linear:
-        """The last layer."""
-        return self.classifier

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from .backbone import Backbone
+from .inputs import probe_inputs
 
 
 def measure_activations(backbone: Backbone) -> tuple[int, ...]:
@@ -17,7 +18,7 @@ def measure_activations(backbone: Backbone) -> tuple[int, ...]:
     level, seen = 0, set()
     with torch.random.fork_rng(devices=[]):
         model = backbone.recipe.create(2, pretrained=False).train()
-        inputs = torch.randn(2, *backbone.input_shape)
+        inputs = probe_inputs(2, backbone.input_shape, backbone.input_dtype)
         parameters = {p.data_ptr() for p in model.parameters()}
 
         def enter(unit: int) -> Any:

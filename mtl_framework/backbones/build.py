@@ -16,6 +16,7 @@ from .blind import blind_border, check_pixels
 from .blocks import STEM
 from .class_layers import class_layers, in_features
 from .config import BackboneConfig, PlainBackboneConfig
+from .inputs import probe_dtype, probe_inputs
 from .recurrent import recurrent_modules
 from .units import Place, Unit, declared_units, find_places, unit_labels
 
@@ -27,6 +28,7 @@ def build_backbone(
     factory: Callable[..., nn.Module] | None = None,
     input_shape: tuple[int, ...] | None = None,
     common_input: bool = True,
+    dtype: torch.dtype = torch.float32,
 ) -> Backbone:
     """Cut a timm model, or what a plugin's ``factory`` makes, into units.
 
@@ -37,12 +39,14 @@ def build_backbone(
         factory: a plugin's backbone; ``None``: timm's.
         input_shape: shape of one input where it is not (in_chans, *img_size).
         common_input: whether all tasks read the same inputs, which decides ``normalization: auto``.
+        dtype: of the suite's inputs; bytes become floats.
 
     Raises:
         MtlError: if the model does not exist, cannot take the inputs, or cannot be routed.
     """
     from .probe import check_rows, find_plan
 
+    dtype = probe_dtype(dtype)
     automatic: Normalization = "shared" if common_input else "task"
     args = _arguments(config, in_chans, img_size, factory)
     surgery = ("small_images",) if config.small_images else ()
@@ -56,7 +60,7 @@ def build_backbone(
                 " it can be a task's own backbone only (task_backbones)"
             )
         shape = input_shape or (in_chans, *(img_size or ()))
-        inputs = torch.randn(3, *shape)
+        inputs = probe_inputs(3, shape, dtype)
         try:
             check_rows(model, config.name, inputs)
             layers = class_layers(model, plain.create(3), config.name)
@@ -86,12 +90,13 @@ def build_backbone(
             class_layers=layers,
             heads_inside=False,
             input_shape=shape,
+            input_dtype=dtype,
             places=tuple(tuple(places) for _, places in chosen),
             ports=ports,
             num_parameters=sum(p.numel() for p in model.parameters())
             - sum(p.numel() for p in scoring),
             **_preprocessing(model, config, in_chans),
-            hints=(*_hints(model, config, inputs), *_unread(model, config, shape)),
+            hints=(*_hints(model, config, inputs), *_unread(model, config, shape, dtype)),
         )
         return find_plan(backbone, model, inputs)
 
@@ -133,7 +138,7 @@ def build_plain(
                 f"backbone {config.name!r} cannot run on inputs of shape {input_shape} and "
                 f"{dtype}: {reason}"
             ) from error
-        hints = _unread(model, config, input_shape) if dtype.is_floating_point else ()
+        hints = _unread(model, config, input_shape, dtype)
     found = tuple(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
     if not isinstance(outputs, Tensor) or (outputs.shape[0], outputs.shape[-1]) != (2, num_outputs):
         raise MtlError(
@@ -248,10 +253,13 @@ def _preprocessing(model: nn.Module, config: PlainBackboneConfig, in_chans: int)
 
 
 def _unread(
-    model: nn.Module, config: PlainBackboneConfig, input_shape: tuple[int, ...]
+    model: nn.Module,
+    config: PlainBackboneConfig,
+    input_shape: tuple[int, ...],
+    dtype: torch.dtype,
 ) -> tuple[str, ...]:
     """Hints about pixels of images that a model does not read; many are refused."""
-    if len(input_shape) != 3:
+    if len(input_shape) != 3 or not dtype.is_floating_point:
         return ()
     border = blind_border(model, torch.randn(2, *input_shape))
     return check_pixels(config.name, border, config.unread_pixels)

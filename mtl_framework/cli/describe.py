@@ -67,22 +67,21 @@ def _describe_backbones(
     config: "RunConfig", plugins: "Plugins", shape: tuple[int, ...] | None, console: "Console"
 ) -> None:
     from ..backbones.build import build_backbone
-    from ..runs.assembly import find_suite, own_backbones
+    from ..runs.assembly import find_suite, own_backbones, suite_backbone
 
-    common_input = True
     if shape is None:
         suite = find_suite(config, plugins)
         if not suite.common_backbone:
             _print_own(own_backbones(config, plugins, suite), suite, config, console)
             return
-        shape, common_input = suite.input_shape, suite.common_input
+        _print_backbone(suite_backbone(config.backbone, suite, plugins), console)
+        return
     built = build_backbone(
         config.backbone,
         shape[0],
         (shape[1], shape[2]) if len(shape) == 3 else None,
         plugins.backbone(config.backbone.name),
         shape,
-        common_input,
     )
     _print_backbone(built, console)
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .objectives import Regression as Regression
     from .pictures import PictureOptions as PictureOptions
     from .pictures import picture_suffixes as picture_suffixes
+    from .readers import batches_per_epoch as batches_per_epoch
     from .streaming import LazyInputs as LazyInputs
     from .tasks import SPLITS as SPLITS
     from .tasks import Examples as Examples
@@ -48,6 +49,7 @@ _HOMES = {
     "Suite": "tasks",
     "Task": "tasks",
     "Transforms": "transforms",
+    "batches_per_epoch": "readers",
     "byte_levels": "levels",
     "is_litter": "listing",
     "picture_suffixes": "pictures",

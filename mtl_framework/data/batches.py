@@ -1,7 +1,6 @@
 """Balanced batches: every task has a part in every batch."""
 
 import copy
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,7 +12,8 @@ from torch import Tensor
 from ..support.errors import MtlError
 from .held_out import stratified_share
 from .images import RAW, ImageNormalization, prepare
-from .samplers import Draw, Order, ShuffledOrder, StreamOrder
+from .readers import Reader, labelled_rows, readers, seed_of
+from .samplers import Draw
 from .streaming import Rows, Stream
 from .tasks import Examples, Suite, Task
 
@@ -132,7 +132,7 @@ class BalancedBatches:
         self._normalizations = list(normalizations) or [RAW] * len(suite)
         # tasks that read the same input in two normalizations have no common input
         self._common_input = suite.common_input and len(set(self._normalizations)) == 1
-        self._readers = _readers(suite, batch_size)
+        self._readers = readers(suite, batch_size)
         for reader in self._readers:
             for task in reader.tasks:
                 # raises now what would raise later
@@ -181,7 +181,7 @@ class BalancedBatches:
             MtlError: if examples are streams, whose order is given, or too few.
         """
         kept, held = copy.copy(self), copy.copy(self)
-        readers: list[tuple[_Reader, _Reader]] = []
+        readers: list[tuple[Reader, Reader]] = []
         for reader in self._readers:
             if reader.data.streams is not None:
                 raise MtlError(
@@ -189,12 +189,12 @@ class BalancedBatches:
                     "training examples can be held out"
                 )
             targets = [self._targets[task].cpu() for task in reader.tasks]
-            generator = torch.Generator().manual_seed(_seed(seed, reader.name))
+            generator = torch.Generator().manual_seed(seed_of(seed, reader.name))
             rows = stratified_share(reader.rows, targets, share, generator)
             readers.append((replace(reader, rows=rows[0]), replace(reader, rows=rows[1])))
         for number, part in enumerate((kept, held)):
             part._readers = [pair[number] for pair in readers]
-            part._orders = {r.name: r.order(_seed(seed, f"part {number}")) for r in part._readers}
+            part._orders = {r.name: r.order(seed_of(seed, f"part {number}")) for r in part._readers}
             part._stream = self._new_stream() if self._stream is not None else None
             part._parts = []
         self._parts += [kept, held]
@@ -258,53 +258,10 @@ class BalancedBatches:
                 part._stream.stop()
 
 
-@dataclass(frozen=True)
-class _Reader:
-    """One sequence of inputs, and the tasks that read it."""
-
-    name: str
-    tasks: Sequence[int]
-    data: Examples
-    rows: Int64[Tensor, " rows"]
-    size: int
-
-    def order(self, seed: int) -> Order:
-        if self.data.streams is not None:
-            return StreamOrder(len(self.data), self.data.streams)
-        transformed = self.data.transform is not None
-        return ShuffledOrder(self.rows, self.size, _seed(seed, self.name), transformed)
-
-
-def _readers(suite: Suite, batch_size: int) -> list[_Reader]:
-    sizes = [task.train.streams or task.batch_size or batch_size for task in suite.tasks]
-    if not suite.common_input:
-        return [
-            _Reader(task.name, [number], task.train, labelled_rows([task.train]), size)
-            for number, (task, size) in enumerate(zip(suite.tasks, sizes, strict=True))
-        ]
-    first = suite.tasks[0]
-    for task, size in zip(suite.tasks, sizes, strict=True):
-        if size != sizes[0]:
-            raise MtlError(
-                f"suite {suite.name!r} has a common input, but batch_size is {sizes[0]} for task "
-                f"{first.name!r} and {size} for task {task.name!r}; give all tasks one"
-            )
-    rows = labelled_rows([task.train for task in suite.tasks])
-    return [_Reader("common input", range(len(suite)), first.train, rows, sizes[0])]
-
-
 def _mask(task: Task, common_input: bool, device: torch.device) -> Bool[Tensor, " rows"] | None:
     """Which examples have a label, where examples without one can come up."""
     labelled = task.train.labelled
     return labelled.to(device) if common_input and labelled is not None else None
-
-
-def labelled_rows(data: Sequence[Examples]) -> Int64[Tensor, " rows"]:
-    """Rows that have a label in any of ``data``, which hold the same inputs."""
-    masks = [examples.labelled for examples in data if examples.labelled is not None]
-    if len(masks) < len(data):
-        return torch.arange(len(data[0]))
-    return torch.stack(masks).any(0).nonzero()[:, 0]
 
 
 def evaluation_batches(
@@ -347,8 +304,3 @@ def input_batches(
     source = Rows(examples.inputs, examples.transform)
     for part, inputs in zip(parts, source.read_all(draws, workers, device), strict=True):
         yield part, prepare(inputs.to(device, non_blocking=True), *normalization)
-
-
-def _seed(seed: int, name: str) -> int:
-    digest = hashlib.sha256(f"{seed}/{name}".encode()).digest()
-    return int.from_bytes(digest[:7], "big")

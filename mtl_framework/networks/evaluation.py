@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from ..backbones.recurrent import fresh_state
-from ..data.batches import LabelledRows, input_batches, labelled_rows
+from ..data.batches import LabelledRows, input_batches
 from ..data.images import RAW, ImageNormalization
+from ..data.readers import labelled_rows
 from ..data.tasks import Suite, Task
 from ..support.seeding import untouched_generators
 from .model import MultiTaskModel

@@ -7,6 +7,7 @@ from timm.layers.norm_act import BatchNormAct2d
 from torch import Tensor, nn
 
 from ..backbones.backbone import Backbone
+from ..backbones.inputs import probe_inputs
 from ..data.batches import Batch
 from ..data.tasks import Examples, Regression, Task
 from ..routing.norms import BATCH_NORMS
@@ -58,7 +59,7 @@ def extraction_error(backbone: Backbone, seed: int = 0) -> float:
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        inputs = torch.randn(2, *backbone.input_shape)
+        inputs = probe_inputs(2, backbone.input_shape, backbone.input_dtype)
         objectives = [_Seen(width) for width in (2, 3, 5)]
         zeros = [Examples(inputs, torch.zeros(2, width)) for width in (2, 3, 5)]
         tasks = [

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from ..backbones.backbone import Backbone
@@ -60,7 +60,7 @@ class ModelRunner:
 
     def features(
         self,
-        rows: Float[Tensor, "rows ..."],
+        rows: Shaped[Tensor, "rows ..."],
         plan: RoutePlan,
         gather_statistics: bool,
         precision: AbstractContextManager[object],

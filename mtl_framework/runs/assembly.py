@@ -9,7 +9,7 @@ from typing import Any
 
 from ..backbones.backbone import Backbone, PlainBackbone
 from ..backbones.build import build_backbone, build_plain
-from ..backbones.config import PlainBackboneConfig
+from ..backbones.config import BackboneConfig, PlainBackboneConfig
 from ..data.images import RAW, ImageNormalization
 from ..data.tasks import Suite, Task
 from ..networks.model import MultiTaskModel
@@ -113,12 +113,7 @@ def assemble(
         config = _without_weights(config)
     strategy.recipe = Recipe(config.training, config.iterations)
     if suite.common_backbone:
-        shape = suite.input_shape
-        img_size = (shape[1], shape[2]) if len(shape) == 3 else None
-        factory = plugins.backbone(config.backbone.name)
-        backbone = build_backbone(
-            config.backbone, suite.in_chans, img_size, factory, shape, suite.common_input
-        )
+        backbone = suite_backbone(config.backbone, suite, plugins)
         used = _trained(backbone) if trained else backbone
         network = build_network(name, strategy, used, suite)
         strategy.recipe.check_used(name)
@@ -128,6 +123,24 @@ def assemble(
     network = build_own_networks(name, strategy, each, suite)
     strategy.recipe.check_used(name)
     return Assembly(suite, tuple(backbones), strategy, network)
+
+
+def suite_backbone(config: BackboneConfig, suite: Suite, plugins: Plugins) -> Backbone:
+    """The backbone that all tasks of a suite share, for inputs of the suite's kind.
+
+    Raises:
+        MtlError: if there is no such model, or it cannot take the inputs.
+    """
+    shape, dtype = suite.input_shape, suite.tasks[0].train.inputs.dtype
+    return build_backbone(
+        config,
+        suite.in_chans,
+        (shape[1], shape[2]) if len(shape) == 3 else None,
+        plugins.backbone(config.name),
+        shape,
+        suite.common_input,
+        dtype,
+    )
 
 
 def own_backbones(config: RunConfig, plugins: Plugins, suite: Suite) -> list[PlainBackbone]:

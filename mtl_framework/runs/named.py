@@ -3,12 +3,12 @@
 from typing import Any
 
 from ..backbones.backbone import Backbone
-from ..backbones.build import build_backbone
 from ..backbones.config import BackboneConfig
 from ..data.tasks import Suite
 from ..plugins.manager import Plugins
 from ..support.errors import MtlError
 from ..support.validation import validated
+from .assembly import suite_backbone
 
 
 def load_suite(name: str, **options: Any) -> Suite:
@@ -40,7 +40,4 @@ def load_backbone(name: str, suite: Suite, **options: Any) -> Backbone:
     if not suite.common_backbone:
         raise MtlError(f"tasks of suite {suite.name!r} have backbones of their own")
     config = validated(BackboneConfig, {"name": name, **options}, ("backbone",))
-    shape = suite.input_shape
-    img_size = (shape[1], shape[2]) if len(shape) == 3 else None
-    factory = Plugins.load().backbone(name)
-    return build_backbone(config, suite.in_chans, img_size, factory, shape, suite.common_input)
+    return suite_backbone(config, suite, Plugins.load())

@@ -24,7 +24,7 @@ PUBLIC = {
     "mtl_framework.data": """
         BalancedBatches Batch Binary Classification Examples ImageNormalization ImageTransform
         LanguageModel LazyInputs Objective PictureOptions Regression SPLITS Suite Task Transforms
-        byte_levels is_litter picture_suffixes pictures_below read_image
+        batches_per_epoch byte_levels is_litter picture_suffixes pictures_below read_image
     """,
     "mtl_framework.plotting": """
         INK MARKERS MUTED PALETTE PAPER ReportFigure SEQUENTIAL colour_of new_figure png shortened

@@ -138,6 +138,7 @@ class SearchDistribution:
         learning_rate: float | Float64[Tensor, "units 1 1"],
         p_min: float,
         ties: Ties = "mean",
+        judged: Bool[Tensor, " tasks"] | None = None,
     ) -> None:
         """Move towards the assignments with the smaller losses; clamp and renormalise.
 
@@ -151,8 +152,12 @@ class SearchDistribution:
             learning_rate: of this step, for all units or one each.
             p_min: lowest probability before rows are made to sum to one again.
             ties: see :func:`utilities`.
+            judged: tasks whose own losses say something; the others stay where they are. Default:
+                all.
         """
         gradient = natural_gradient(assignments, utilities(losses, ties), self.pi)
+        if judged is not None:
+            gradient = gradient * judged[:, None]
         pi = (self.pi + learning_rate * gradient).clamp(min=p_min) * self._exists
         self.pi = pi / pi.sum(-1, keepdim=True)
 

@@ -27,7 +27,7 @@ from collections.abc import Generator, Mapping
 from typing import Any, ClassVar
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from mtl_framework import (
@@ -37,6 +37,7 @@ from mtl_framework import (
     StrategyConfig,
     TaskNetworks,
     TrainingRun,
+    all_reduce_mean,
 )
 from mtl_framework.data import Batch, Suite
 
@@ -129,7 +130,9 @@ class LearnedWeightSharing(Strategy):
             len(self.distribution.pi), config.nes_samples, config.sampling
         )
         rate = config.nes_learning_rate if rate is None else rate
-        self.distribution.step(assignments, ranked, rate * correction, config.p_min, config.ties)
+        self.distribution.step(
+            assignments, ranked, rate * correction, config.p_min, config.ties, self._judged(batch)
+        )
         network.assignment.copy_(self.distribution.mode())
         return losses
 
@@ -147,6 +150,12 @@ class LearnedWeightSharing(Strategy):
             zero_missing_gradients(network, self.optimizer.inner)
         self.optimizer.step()
         return losses
+
+    def _judged(self, batch: Batch) -> Bool[Tensor, " tasks"] | None:
+        """Tasks that have a label in any process's batch, where tasks rank by their own loss."""
+        if self.config.credit == "joint":
+            return None
+        return all_reduce_mean(batch.label_weights().to(batch.inputs[0].device)).cpu() > 0
 
     # -- what goes beyond the paper: each line is the paper's where its option is off ------------
 

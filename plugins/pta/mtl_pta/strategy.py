@@ -22,7 +22,7 @@ from mtl_framework import (
     all_reduce_mean,
     renumber,
 )
-from mtl_framework.data import Batch, Suite
+from mtl_framework.data import Batch, Suite, batches_per_epoch
 
 from .config import PtaConfig
 from .course import Course, DueUpdate
@@ -203,10 +203,7 @@ class PseudoTaskAugmentation(Strategy):
         """M."""
         if self.config.meta_iteration != "epoch":
             return self.config.meta_iteration
-        sizes = [
-            -(-len(task.train) // (task.batch_size or run.batch_size)) for task in run.suite.tasks
-        ]
-        return max(sizes)
+        return batches_per_epoch(run.suite, run.batch_size)
 
     def _rates(self) -> Float[Tensor, "tasks decoders"]:
         tasks = range(len(self.network.tasks))

@@ -103,6 +103,18 @@ def test_the_search_step_agrees_with_the_loops(credit: str, sizes: int | list[in
     assert torch.equal(strategy.network.assignment, strategy.distribution.mode())
 
 
+@pytest.mark.parametrize(("credit", "price"), [("task", 0.0), ("unit", 0.0), ("task", 0.5)])
+def test_a_task_without_labels_does_not_move_its_choices(credit: str, price: float) -> None:
+    strategy = build(weights_per_unit=2, ties="first", credit=credit, price=price)
+    batch = binary_batch(3)
+    labelled = (None, torch.zeros(6, dtype=torch.bool), None)
+    before = strategy.distribution.pi.clone()
+    for _ in range(20):
+        strategy.search_step(Batch(batch.inputs, batch.targets, labelled=labelled))
+    assert torch.equal(strategy.distribution.pi[:, 1], before[:, 1])
+    assert not torch.equal(strategy.distribution.pi[:, 0], before[:, 0])
+
+
 def test_the_search_step_trains_nothing() -> None:
     strategy = build()
     network = strategy.network.train()

@@ -1,6 +1,7 @@
 """The decomposed evolutionary algorithm: who is challenged by what, and who stays."""
 
 import math
+from fractions import Fraction
 
 import pytest
 import torch
@@ -28,12 +29,18 @@ def test_a_share_of_the_parts_is_challenged(
     options = SearchOptions(alternatives, share)
     parts = torch.arange(locations)
     found = propose(mapping, parts, locations, options, generator(seed))
-    assert int(found.challenged.sum()) == math.ceil(share * locations)
+    assert int(found.challenged.sum()) == math.ceil(Fraction(str(share)) * locations)
     assert torch.equal(found.modules[:, 0], mapping)
     alone = ~found.challenged
     assert torch.equal(found.modules[alone], mapping[alone][:, None].expand(-1, 1 + alternatives))
     assert set(found.modules.flatten().tolist()) <= set(mapping.tolist())
     assert not len(found.renewed)
+
+
+def test_the_share_that_is_challenged_is_taken_as_it_is_written() -> None:
+    parts = torch.arange(100)
+    found = propose(parts, parts, 100, SearchOptions(1, 0.07), generator())
+    assert int(found.challenged.sum()) == 7  # though 100 * 0.07 is 7.000000000000001
 
 
 def test_challengers_come_in_proportion_to_use() -> None:

@@ -1,5 +1,6 @@
 """Pseudo-task augmentation as a run: choosing, resuming, what is left afterwards."""
 
+import dataclasses
 import json
 import signal
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 import torch
 from mtl_pta.network import PseudoTaskNetworks
 from mtl_pta.strategy import PseudoTaskAugmentation
-from support.tiny import TinyPlugins, content, start, tiny_suite
+from support.tiny import TinyPlugins, content, start, tiny_config, tiny_suite
 from torch import Tensor
 
 import mtl_framework
@@ -156,6 +157,31 @@ def test_meta_iterations_come_every_m_steps(tmp_path: Path) -> None:
     epoch.execute()  # 24 examples by 8
     assert isinstance(epoch.strategy, PseudoTaskAugmentation)
     assert epoch.strategy.course.iterations == [0, 3, 6]
+
+
+def test_an_epoch_counts_the_rows_that_are_read(tmp_path: Path) -> None:
+    labelled = torch.arange(24) < 7
+
+    class Sparse(Plugins):
+        @hookimpl
+        def mtl_suites(self) -> dict[str, Any]:
+            def suite() -> Suite:
+                tasks = tiny_suite().tasks
+                return Suite("tiny", [masked(task, labelled) for task in tasks])
+
+            return {"sparse": suite}
+
+    def masked(task: Task, mask: torch.Tensor) -> Task:
+        return dataclasses.replace(task, train=dataclasses.replace(task.train, labelled=mask))
+
+    plugins = Sparse()
+    plugins.register(plugins, "sparse")
+    strategy = {**HGD, "meta_iteration": "epoch"}
+    config = tiny_config(strategy, suite={"name": "sparse"}, iterations=4, eval_every=4)
+    run = Run.start(config, plugins, tmp_path)
+    run.execute()  # 7 labelled examples of 24, by 8: one batch
+    assert isinstance(run.strategy, PseudoTaskAugmentation)
+    assert run.strategy.course.iterations == [0, 1, 2, 3, 4]
 
 
 def test_metrics_tell_what_choosing_found(whole: Path) -> None:

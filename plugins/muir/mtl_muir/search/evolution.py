@@ -6,7 +6,9 @@ Locations are divided into D parts; each keeps its own incumbent, the candidates
 whole mappings of its locations.
 """
 
+import math
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Literal
 
 import torch
@@ -81,8 +83,9 @@ def propose(
         generator: on the CPU, like all tensors here.
     """
     locations, number = len(mapping), int(parts.max()) + 1
-    count = -(-number * options.challenged // 1)
-    chosen = torch.randperm(number, generator=generator)[: int(count)]
+    # of the share as it is written: 0.07 of 100 are 7, though 100 * 0.07 is a little more
+    count = math.ceil(number * Fraction(str(options.challenged)))
+    chosen = torch.randperm(number, generator=generator)[:count]
     challenged = torch.zeros(number, dtype=torch.bool)
     challenged[chosen] = True
     modules = mapping[:, None].repeat(1, 1 + options.alternatives)

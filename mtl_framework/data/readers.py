@@ -1,0 +1,80 @@
+"""Which rows are read in which order: one sequence a task, or one for a common input."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Int64
+from torch import Tensor
+
+from ..support.errors import MtlError
+from .samplers import Order, ShuffledOrder, StreamOrder
+from .tasks import Examples, Suite
+
+
+@dataclass(frozen=True)
+class Reader:
+    """One sequence of inputs, and the tasks that read it."""
+
+    name: str
+    tasks: Sequence[int]
+    data: Examples
+    rows: Int64[Tensor, " rows"]
+    size: int
+
+    def order(self, seed: int) -> Order:
+        """The order of the rows from its beginning."""
+        if self.data.streams is not None:
+            return StreamOrder(len(self.data), self.data.streams)
+        transformed = self.data.transform is not None
+        return ShuffledOrder(self.rows, self.size, seed_of(seed, self.name), transformed)
+
+
+def readers(suite: Suite, batch_size: int) -> list[Reader]:
+    """The sequences that batches of a suite are read from.
+
+    Raises:
+        MtlError: if tasks with a common input differ in their batch sizes.
+    """
+    sizes = [task.train.streams or task.batch_size or batch_size for task in suite.tasks]
+    if not suite.common_input:
+        return [
+            Reader(task.name, [number], task.train, labelled_rows([task.train]), size)
+            for number, (task, size) in enumerate(zip(suite.tasks, sizes, strict=True))
+        ]
+    first = suite.tasks[0]
+    for task, size in zip(suite.tasks, sizes, strict=True):
+        if size != sizes[0]:
+            raise MtlError(
+                f"suite {suite.name!r} has a common input, but batch_size is {sizes[0]} for task "
+                f"{first.name!r} and {size} for task {task.name!r}; give all tasks one"
+            )
+    rows = labelled_rows([task.train for task in suite.tasks])
+    return [Reader("common input", range(len(suite)), first.train, rows, sizes[0])]
+
+
+def batches_per_epoch(suite: Suite, batch_size: int) -> int:
+    """Batches until every training example that has a label has been read, of the largest task.
+
+    Examples without a label are never read; with a common input, those without one for any task.
+
+    Args:
+        suite: whose training examples are read.
+        batch_size: examples of a task in a batch, where the task does not set its own.
+    """
+    return max(-(-len(reader.rows) // reader.size) for reader in readers(suite, batch_size))
+
+
+def labelled_rows(data: Sequence[Examples]) -> Int64[Tensor, " rows"]:
+    """Rows that have a label in any of ``data``, which hold the same inputs."""
+    masks = [examples.labelled for examples in data if examples.labelled is not None]
+    if len(masks) < len(data):
+        return torch.arange(len(data[0]))
+    return torch.stack(masks).any(0).nonzero()[:, 0]
+
+
+def seed_of(seed: int, name: str) -> int:
+    """A seed of its own for every name, below 2^56."""
+    digest = hashlib.sha256(f"{seed}/{name}".encode()).digest()
+    return int.from_bytes(digest[:7], "big")
