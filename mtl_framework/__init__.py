@@ -16,6 +16,7 @@ from .support.facade import lazy_names as _lazy_names
 if TYPE_CHECKING:
     from .backbones.backbone import Backbone as Backbone
     from .backbones.backbone import PlainBackbone as PlainBackbone
+    from .backbones.module_backbone import ModuleBackbone as ModuleBackbone
     from .backbones.recurrent import Recurrent as Recurrent
     from .backbones.recurrent import fresh_state as fresh_state
     from .backbones.recurrent import reset_state as reset_state
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from .networks.task_networks import TaskNetworks as TaskNetworks
     from .plugins.hookspecs import hookimpl as hookimpl
     from .runs.config import RunConfig as RunConfig
+    from .runs.from_python import run as run
     from .runs.load import LoadedRun as LoadedRun
     from .runs.load import load_run as load_run
     from .runs.named import load_backbone as load_backbone
@@ -64,6 +66,7 @@ _HOMES = {
     "GivenAssignment": "strategies.assignments",
     "InitialWeights": "strategies.initialization",
     "LoadedRun": "runs.load",
+    "ModuleBackbone": "backbones.module_backbone",
     "MtlError": "support.errors",
     "MultiTaskModel": "networks.model",
     "ParameterCounts": "networks.model",
@@ -93,6 +96,7 @@ _HOMES = {
     "load_suite": "runs.named",
     "renumber": "strategies.assignments",
     "reset_state": "backbones.recurrent",
+    "run": "runs.from_python",
     "stateless": "backbones.recurrent",
 }
 

@@ -14,6 +14,8 @@ from ..support.errors import MtlError
 from .blocks import STEM, repeated_blocks
 
 _CLASSES = "class scores"
+#: Attribute by which a module that is no backbone of its own carries its units.
+UNITS = "_mtl_units"
 
 
 @dataclass(frozen=True)
@@ -96,9 +98,12 @@ def _classifiers(model: nn.Module) -> list[nn.Module]:
 
 
 def declared_units(model: nn.Module) -> Mapping[str, Sequence[str]] | None:
-    """What a backbone's ``units()`` says, where it has one."""
+    """What a backbone's ``units()`` says, where it has one; or what was said about a module."""
+    given: Mapping[str, Sequence[str]] | None = vars(model).get(UNITS)
+    if given is not None:
+        return given
     own = getattr(model, "units", None)
-    return own() if callable(own) else None
+    return own() if callable(own) and not isinstance(own, nn.Module) else None
 
 
 def _places(model: nn.Module, labels: Mapping[int, str]) -> list[Place]:
@@ -161,6 +166,12 @@ def find_places(
     by_name = {place.names[0]: place for place in places}
     for name in small:
         units.setdefault(by_name[name].unit, []).append(by_name[name])
+    for unit in declared_units(model) or ():
+        if unit not in units:
+            raise MtlError(
+                f"backbone {backbone!r}: a forward pass never calls unit {unit!r}, so that it "
+                "cannot be shared; leave it out of the units"
+            )
     ports = {
         name: tuple(
             Ports(

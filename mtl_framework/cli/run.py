@@ -7,13 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from ..runs.resolve import former, resolve
-from ..support.allocator import keep_freed_memory
-from ..support.errors import MtlError
 from . import options
 from .console import load_plugins, stderr, stdout
-
-RUNS = Path("runs")
 
 
 def run(
@@ -61,6 +56,8 @@ def run(
 ) -> None:
     """Train the tasks of a suite together, evaluate, and say where the results lie."""
     # Numbers stay text here: the config checks them, with one kind of message for all its keys.
+    from ..runs.request import Request
+
     flags: dict[str, Any] = {
         "strategy": strategy,
         "backbone": backbone,
@@ -72,62 +69,17 @@ def run(
         "eval_every": eval_every,
         "preset": preset,
     }
-    parsed = options.settings_of(settings)
-    if resume and (config or preset):
-        raise MtlError("--resume reads the run's own config: leave out --config and --preset")
-    if resume and output is not None:
-        if not (output / "config.yaml").is_file():
-            raise MtlError(f"cannot resume: there is no run in {output} (no config.yaml)")
-        config = output / "config.yaml"
-    layers = options.layers_of(config, flags)
-
-    keep_freed_memory()
+    request = Request(flags, options.settings_of(settings), config, output, resume)
     plugins = load_plugins()
-    if resume and config:
-        layers[0] = former(layers[0], plugins)
-    complete = resolve(plugins, layers, parsed)
-    from ..runs.names import run_name
-
-    if output is None:
-        first = RUNS / run_name(complete.config, plugins)
-        output = existing_folder(first) if resume else free_folder(first)
-        if resume:
-            layers = options.layers_of(output / "config.yaml", flags)
-            layers[0] = former(layers[0], plugins)
-            complete = resolve(plugins, layers, parsed)
-    from ..runs.run import Run
+    started = request.start(plugins, stderr(quiet, log_file, show_test))
+    result = started.execute()
     from .summary import print_summary
 
-    console = stderr(quiet, log_file, show_test)
-    started = Run.start(complete, plugins, output, resume=resume, console=console)
-    result = started.execute()
     if as_json:
         typer.echo(json.dumps(dataclasses.asdict(result), indent=2))
     else:
-        print_summary(result, output, stdout(quiet))
+        print_summary(result, started.directory, stdout(quiet))
 
 
 def _located(suite: str | None, data_root: str) -> dict[str, str]:
     return {**({} if suite is None else {"name": suite}), "data_root": data_root}
-
-
-def free_folder(first: Path) -> Path:
-    """The default folder of a new run, numbered where that is taken."""
-    folder, number = first, 1
-    while folder.exists():
-        number += 1
-        folder = first.with_name(f"{first.name}-{number}")
-    return folder
-
-
-def existing_folder(first: Path) -> Path:
-    """The default folder of a run that goes on.
-
-    Raises:
-        MtlError: if there is no such run, or there are several.
-    """
-    if not (first / "config.yaml").is_file():
-        raise MtlError(f"--resume finds no run in {first}; name its folder with --output")
-    if first.with_name(f"{first.name}-2").exists():
-        raise MtlError(f"there are several runs {first}*; name one with --output")
-    return first

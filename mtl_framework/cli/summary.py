@@ -9,20 +9,9 @@ from rich.text import Text
 
 from ..networks.evaluation import _most
 from ..networks.result import Assignment, Result
+from ..networks.result_view import COLOURS, LETTERS, by_appearance
 from ..support.terminal import Column, fitted_table
 
-# Okabe and Ito 2008: distinct for all kinds of colour vision. Letters say the same without colour.
-_COLOURS = (
-    ("#56B4E9", "#000000"),
-    ("#E69F00", "#000000"),
-    ("#009E73", "#000000"),
-    ("#F0E442", "#000000"),
-    ("#CC79A7", "#000000"),
-    ("#D55E00", "#000000"),
-    ("#0072B2", "#FFFFFF"),
-    ("#999999", "#000000"),
-)
-_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _WIDE = 30
 
 
@@ -106,19 +95,13 @@ def sharing_grid(assignment: Assignment, width: int) -> RenderableType:
             line = Text(f"{_shortened(name, label):>{label}} ")
             numbers = by_appearance(weights)
             for task in shown:
-                colour, ink = _COLOURS[numbers[task] % len(_COLOURS)]
-                letter = _LETTERS[numbers[task] % len(_LETTERS)]
+                colour, ink = COLOURS[numbers[task] % len(COLOURS)]
+                letter = LETTERS[numbers[task] % len(LETTERS)]
                 line.append(f"{letter:^{cell}}", Style(color=ink, bgcolor=colour))
             lines.append(line)
         blocks.append(Text("\n").join(lines))
     title = Text("sharing: in each row, tasks with the same letter use the same weights")
     return Group(title, *blocks)
-
-
-def by_appearance(weights: tuple[int, ...]) -> list[int]:
-    """Weights of one unit renumbered from 0 in the order in which tasks first use them."""
-    order = {weight: number for number, weight in enumerate(dict.fromkeys(weights))}
-    return [order[weight] for weight in weights]
 
 
 def _heading(label: int, cell: int, tasks: range) -> Text:

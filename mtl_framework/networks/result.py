@@ -14,6 +14,7 @@ from ..support.errors import MtlError
 from ..support.files import kind_of, read_bytes, write_text
 from .evaluation import Evaluation, SplitMetrics
 from .model import ParameterCounts, Sharing
+from .result_view import ShownResult
 
 
 @dataclass(frozen=True)
@@ -65,8 +66,8 @@ class Assignment:
         return cls(tuple(sharing.units), tuple(sharing.tasks), tuple(tuple(row) for row in rows))
 
 
-@dataclass(frozen=True)
-class Result:
+@dataclass(frozen=True, repr=False)
+class Result(ShownResult):
     """Figures of a finished run.
 
     Args:
@@ -155,7 +156,7 @@ class Result:
             raise MtlError(f"{file} is not a run's result: {key}: {first['msg']}") from error
         except ValueError as error:
             raise MtlError(f"{file} is not a run's result: {error}") from error
-        return result
+        return result.located(file.parent)
 
     def _check(self) -> None:
         """Refuse what no run writes: numbers that are not finite, figures of other tasks.

@@ -12,6 +12,7 @@ from ..support.errors import MtlError, UnknownNameError
 from .checks import Kind, LeftOutError, misfit, reason_of
 from .contributions import Contribution, PluginProblem, Source, examine, specified_hooks
 from .entry_points import distribution_of, import_module_of, installed, normalized
+from .given import absent, absent_factory, contribution, is_given
 from .guard import Guard, exception_of
 
 if TYPE_CHECKING:
@@ -94,6 +95,14 @@ class Plugins:
         self._manager.register(plugin, name)
         self._contributions.update({(c.kind, c.name): c for c in contributions})
 
+    def give(self, kind: Kind, name: str, value: Any) -> None:
+        """Add a Python object under the name that a config has for it; see :mod:`.given`.
+
+        Raises:
+            MtlError: if it cannot be of that kind.
+        """
+        self._contributions[kind, name] = contribution(kind, name, value)
+
     # -- names ---------------------------------------------------------------------------------
 
     def contributions(self, kind: Kind) -> list[Contribution]:
@@ -112,10 +121,18 @@ class Plugins:
             MtlError: if no plugin contributes it, or its plugin is broken; with the reason.
         """
         found = self._contributions.get(("strategy", name))
+        if found is None and is_given(name):
+            raise absent("strategy", name)
         if found is None:
             raise self._unknown("strategy", name, self.names("strategy"))
         strategy: type[Strategy] = self.resolved(found)
         return strategy
+
+    def name_of(self, strategy: type) -> str | None:
+        """The name under which a plugin contributes a class of strategies, if one does."""
+        place = f"{strategy.__module__}:{strategy.__qualname__}"
+        names = [c.name for c in self.contributions("strategy") if c.value in (strategy, place)]
+        return names[0] if names else None
 
     def backbone(self, name: str) -> "Callable[..., nn.Module] | None":
         """A plugin's factory of that name; ``None`` where timm has the model.
@@ -129,6 +146,8 @@ class Plugins:
         if found is not None:
             factory: Callable[..., nn.Module] = self.resolved(found)
             return factory
+        if is_given(name):
+            return absent_factory("backbone", name)
         if timm.is_model(name):
             base, dot, _ = name.partition(".")
             tagged = timm.list_models(f"{base}.*", pretrained=True) if dot else [name]
@@ -147,6 +166,8 @@ class Plugins:
         from ..support.arguments import check_arguments
 
         found = self._contributions.get(("suite", name))
+        if found is None and is_given(name):
+            return absent_factory("suite", name)
         if found is None:
             raise self._unknown("suite", name, self.names("suite"))
         factory: Callable[..., Suite] = self.resolved(found)

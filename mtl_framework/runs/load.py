@@ -4,13 +4,14 @@ import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from ..backbones.backbone import Backbone, PlainBackbone
+from ..backbones.module_backbone import ModuleBackbone
 from ..backbones.recurrent import fresh_state
 from ..data.placement import usable_workers
 from ..data.preprocessing import Preprocessing, in_unit_range
@@ -19,6 +20,8 @@ from ..networks.decoding import decoded
 from ..networks.evaluation import Evaluation, evaluate
 from ..networks.model import MultiTaskModel
 from ..networks.reestimation import set_statistics
+from ..plugins.checks import Kind
+from ..plugins.given import is_given
 from ..plugins.manager import Plugins
 from ..strategies.state import check_module_state
 from ..strategies.strategy import Strategy
@@ -151,6 +154,9 @@ def load_run(
     device: str = "cpu",
     plugins: Plugins | None = None,
     data_root: str | None = None,
+    strategy: type[Strategy] | None = None,
+    backbone: nn.Module | ModuleBackbone | None = None,
+    suite: Suite | None = None,
 ) -> LoadedRun:
     """The networks of a run.
 
@@ -166,6 +172,9 @@ def load_run(
         device: where to put the networks.
         plugins: where names are looked up; default: all installed ones.
         data_root: where the suite's files lie now; default: where they were.
+        strategy: the class, where the run was given one as a Python object.
+        backbone: likewise the module.
+        suite: likewise the suite; only :meth:`LoadedRun.evaluate` needs it.
 
     Raises:
         MtlError: if there is no run, a file is damaged, or names or options do not fit.
@@ -173,18 +182,19 @@ def load_run(
     folder = RunFolder(Path(path))
     state = _state(folder, which)
     plugins = Plugins.load() if plugins is None else plugins
+    _give(read_file(folder.config), plugins, strategy=strategy, backbone=backbone, suite=suite)
     moved = Layer({"suite": {"data_root": data_root}} if data_root is not None else {})
     complete = resolve(plugins, [former(read_file(folder.config), plugins), moved])
     config = complete.config
     target = resolve_device(device)
-    known, suite, from_files = _tasks(folder, config, plugins)
+    known, tasks, from_files = _tasks(folder, config, plugins)
     with untouched_generators(target):
-        strategy = complete.strategy(complete.options, seed=0)
-        parts = assemble(config, plugins, suite, strategy, trained=True)
+        built = complete.strategy(complete.options, seed=0)
+        parts = assemble(config, plugins, tasks, built, trained=True)
         network = parts.network
-        strategy.network = network
-        prepare_strategy(strategy, config, torch.device("cpu"))
-        _restore(strategy, network, state, folder, which)
+        built.network = network
+        prepare_strategy(built, config, torch.device("cpu"))
+        _restore(built, network, state, folder, which)
     network.to(target).eval()
     preprocessings = tuple(
         Preprocessing(
@@ -196,9 +206,9 @@ def load_run(
             image,
         )
         for task, b, normalization, image in zip(
-            suite.tasks,
+            tasks.tasks,
             parts.backbones,
-            normalizations(suite, parts.backbones),
+            normalizations(tasks, parts.backbones),
             from_files,
             strict=True,
         )
@@ -207,14 +217,33 @@ def load_run(
         folder.path,
         config,
         int(state["iteration"]),
-        suite,
+        tasks,
         parts.backbones,
-        strategy,
+        built,
         network,
         preprocessings,
         target,
         functools.partial(_read_suite, config, plugins, known),
     )
+
+
+def _give(saved: Layer, plugins: Plugins, **objects: Any) -> None:
+    """Put Python objects in the places that a run's config has for such."""
+    for kind, value in objects.items():
+        if value is None:
+            continue
+        section = saved.values.get(kind)
+        name = section.get("name") if isinstance(section, Mapping) else section
+        if not isinstance(name, str) or not is_given(name):
+            raise MtlError(f"{kind} of this run is {name!r}, no Python object: leave out {kind}")
+        if isinstance(value, nn.Module):
+            value = ModuleBackbone(value)
+        factory = value if not isinstance(value, Suite) else functools.partial(_same, value)
+        plugins.give(cast(Kind, kind), name, factory)
+
+
+def _same(suite: Suite) -> Suite:
+    return suite
 
 
 def _tasks(

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ..plugins.given import shown_name
 from ..plugins.manager import Plugins
 from .config import RunConfig
 from .folder import CHANGEABLE, without
@@ -29,7 +30,7 @@ def run_name(config: RunConfig, plugins: Plugins) -> str:
     """
     names = [config.suite.name, config.strategy.name, config.backbone.name, f"s{config.seed}"]
     changed = dict(_changed(config, plugins))
-    parts = [_plain(name) for name in names]
+    parts = [_plain(shown_name(name)) for name in names]
     parts += [_plain(f"{key}={_value(value)}") for key, value in changed.items()][:_MOST_OPTIONS]
     exact = all(part == name for part, name in zip(parts, names, strict=False)) and all(
         _plain(_value(value)) == _value(value) for value in changed.values()

@@ -33,6 +33,7 @@ from ..plugins.manager import Plugins
 from ..strategies.context import TrainingRun
 from ..strategies.strategy import Step
 from ..support.errors import MtlError
+from ..support.notebook import NotebookBar
 from .config import RunConfig
 
 
@@ -159,35 +160,90 @@ class Progress:
         if self._bar.disable:
             return
         self._bar.update(self._row, completed=run.iteration, since=time.monotonic())
-        first = run.iteration == self._first[0] + 1
-        if run.device.type == "cpu" or first or run.iteration % run.log_every == 0:
-            loss, _ = run.losses(step)
-            figures = [] if loss is None else [f"loss {loss:.3f}"]
-            entropy = _number(step.metrics.get("entropy", math.nan))
-            if isinstance(entropy, float):
-                figures.append(f"entropy {entropy:.3f}")
-            elapsed = max(run.seconds - self._first[1], 1e-9)
-            figures.append(f"{(run.iteration - self._first[0]) / elapsed:.1f} it/s")
-            self._bar.update(self._row, figures=" · ".join(figures))
+        text = step_text(run, step, self._first)
+        if text:
+            self._bar.update(self._row, figures=text)
 
     @hookimpl
     def mtl_evaluated(self, run: TrainingRun, evaluation: Evaluation) -> None:
         """Say what was found."""
-        metrics = {task.name: task.objective.metric for task in run.suite.tasks}
-        figures = [
-            f"{name} {split_text(split, metrics)}"
-            for name, split in evaluation.splits.items()
-            if name != "test" or self._show_test
-        ]
-        if not figures:
-            return
-        unit = f"{next(iter(metrics.values()))}: " if len(set(metrics.values())) == 1 else ""
-        text = f"iteration {evaluation.iteration}/{run.iterations}: {unit}{', '.join(figures)}"
-        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        text = evaluation_text(run, evaluation, self._show_test)
+        if text:
+            self.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def close(self) -> None:
         """Take the bar away from further updates."""
         self._bar.stop()
+
+
+class NotebookProgress:
+    """The same below a notebook's cell: a bar and, for every evaluation, a line."""
+
+    def __init__(self) -> None:
+        self._bar: NotebookBar | None = None
+        self._first = (0, 0.0)
+
+    @hookimpl
+    def mtl_run_started(self, run: TrainingRun) -> None:
+        """Show the bar."""
+        self._first = (run.iteration, run.seconds)
+        self._bar = NotebookBar(run.strategy_name, run.iterations)
+        self._bar.show(run.iteration, force=True)
+
+    @hookimpl
+    def mtl_step(self, run: TrainingRun, step: Step) -> None:
+        """Move the bar."""
+        assert self._bar is not None
+        if self._bar.is_due or run.iteration == run.iterations:
+            text = step_text(run, step, self._first)
+            self._bar.show(run.iteration, text, force=True)
+
+    @hookimpl
+    def mtl_evaluated(self, run: TrainingRun, evaluation: Evaluation) -> None:
+        """Say what was found."""
+        text = evaluation_text(run, evaluation, show_test=False)
+        if text and self._bar is not None:
+            self._bar.add(text)
+
+    def close(self) -> None:
+        """Show the last state."""
+        if self._bar is not None:
+            self._bar.show(self._bar.done, force=True)
+
+
+def step_text(run: TrainingRun, step: Step, first: tuple[int, float]) -> str:
+    """Loss, entropy and rate; empty where the device would have to be waited for.
+
+    Args:
+        run: that did the step.
+        step: the newest.
+        first: iteration and seconds at which this part of the run began.
+    """
+    new = run.iteration == first[0] + 1
+    if run.device.type != "cpu" and not new and run.iteration % run.log_every:
+        return ""
+    loss, _ = run.losses(step)
+    figures = [] if loss is None else [f"loss {loss:.3f}"]
+    entropy = _number(step.metrics.get("entropy", math.nan))
+    if isinstance(entropy, float):
+        figures.append(f"entropy {entropy:.3f}")
+    elapsed = max(run.seconds - first[1], 1e-9)
+    figures.append(f"{(run.iteration - first[0]) / elapsed:.1f} it/s")
+    return " · ".join(figures)
+
+
+def evaluation_text(run: TrainingRun, evaluation: Evaluation, show_test: bool) -> str:
+    """What was found, without figures of test examples unless they may be shown."""
+    metrics = {task.name: task.objective.metric for task in run.suite.tasks}
+    figures = [
+        f"{name} {split_text(split, metrics)}"
+        for name, split in evaluation.splits.items()
+        if name != "test" or show_test
+    ]
+    if not figures:
+        return ""
+    unit = f"{next(iter(metrics.values()))}: " if len(set(metrics.values())) == 1 else ""
+    return f"iteration {evaluation.iteration}/{run.iterations}: {unit}{', '.join(figures)}"
 
 
 class Observers:
@@ -201,7 +257,7 @@ class Observers:
     def __init__(self, plugins: Plugins, console: Console | None) -> None:
         self._plugins = plugins
         self._console = console
-        self._own: list[MetricsFile | Progress] = []
+        self._own: list[MetricsFile | Progress | NotebookProgress] = []
 
     @contextlib.contextmanager
     def watching(self, run: TrainingRun, metrics: MetricsFile, config: RunConfig) -> Iterator[None]:
@@ -210,7 +266,8 @@ class Observers:
             self._run = run
             self._own = [metrics]
             if self._console is not None:
-                self._own.append(Progress(self._console))
+                notebook = getattr(self._console, "notebook", False)
+                self._own.append(NotebookProgress() if notebook else Progress(self._console))
             for observer in self._own:
                 stack.callback(observer.close)
             stack.enter_context(self._plugins.observing(config.observers))

@@ -46,3 +46,12 @@ def parse_setting(text: str) -> Setting:
         if end == "=":
             break
     return Setting(tuple(parts), parse_scalar(text[position:], f"--set {dotted(parts)}"))
+
+
+def key_of(text: str) -> KeyPath:
+    """The key of a setting alone, split at its dots: ``backbone.shared``.
+
+    Raises:
+        MtlError: if it is none.
+    """
+    return parse_setting(f"{text}=null").key

@@ -29,7 +29,12 @@ class PlainConsole(Console):
         show_test: whether figures of test examples may be shown while a run trains.
         log: also gets every line, without colours.
         options: of rich's console.
+
+    Attributes:
+        notebook: whether it writes below a notebook's cell, where progress is no terminal's.
     """
+
+    notebook = False
 
     def __init__(
         self, *, show_test: bool = False, log: "Console | None" = None, **options: Any

@@ -15,11 +15,11 @@ ROOT = Path(__file__).parents[2]
 PUBLIC = {
     "mtl_framework": """
         Backbone ColumnNetwork Evaluation FinishedRun FusedAdam GivenAssignment InitialWeights
-        LoadedRun MtlError MultiTaskModel ParameterCounts PlainBackbone ProblemsError
+        LoadedRun ModuleBackbone MtlError MultiTaskModel ParameterCounts PlainBackbone ProblemsError
         RecipeOptimizer Recurrent Result Run RunConfig RunRecord SeparateNetworks Sharing Step
         Strategy StrategyConfig TaskNetworks TrainedRun TrainingConfig TrainingRun UnknownNameError
         __version__ all_reduce_mean fresh_state hookimpl load_backbone load_run load_suite renumber
-        reset_state stateless
+        reset_state run stateless
     """,
     "mtl_framework.data": """
         BalancedBatches Batch Binary Classification Examples ImageNormalization ImageTransform

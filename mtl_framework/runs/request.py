@@ -1,0 +1,104 @@
+"""What a run was asked for, by the command line or by Python, and the run that begins with it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+from ..plugins.manager import Plugins
+from ..support.allocator import keep_freed_memory
+from ..support.errors import MtlError
+from .names import run_name
+from .resolve import Layer, ResolvedConfig, former, read_file, resolve
+from .settings import Setting
+
+if TYPE_CHECKING:
+    from .run import Run
+
+RUNS = Path("runs")
+
+
+@dataclass(frozen=True)
+class Request:
+    """A run that someone wants.
+
+    Args:
+        flags: top-level keys of a config; they win over the file.
+        settings: single keys, which win over both.
+        config: a config file, or its content.
+        output: folder of the run; ``None``: below ``runs``, named after what the run is.
+        resume: go on with the run in ``output``.
+    """
+
+    flags: Mapping[str, Any] = field(default_factory=dict)
+    settings: Sequence[Setting] = ()
+    config: Path | Mapping[str, Any] | None = None
+    output: Path | None = None
+    resume: bool = False
+
+    def resolved(self, plugins: Plugins) -> tuple[ResolvedConfig, Path]:
+        """The complete configuration, and the folder that the run belongs in.
+
+        Raises:
+            MtlError: naming what is wrong in the configuration, or the run that is not there.
+        """
+        given = Layer({key: value for key, value in self.flags.items() if value is not None})
+        folder, layers = self.output, [given]
+        if self.resume:
+            if self.config is not None or "preset" in given.values:
+                raise MtlError(
+                    "--resume reads the run's own config: leave out --config and --preset"
+                )
+            if folder is None:
+                name = run_name(resolve(plugins, layers, self.settings).config, plugins)
+                folder = existing_folder(RUNS / name)
+            if not (folder / "config.yaml").is_file():
+                raise MtlError(f"cannot resume: there is no run in {folder} (no config.yaml)")
+            layers.insert(0, former(read_file(folder / "config.yaml"), plugins))
+        elif self.config is not None:
+            file = self.config
+            layers.insert(0, read_file(file) if isinstance(file, Path) else Layer(file))
+        complete = resolve(plugins, layers, self.settings)
+        if folder is None:
+            folder = free_folder(RUNS / run_name(complete.config, plugins))
+        return complete, folder
+
+    def start(self, plugins: Plugins, console: Console | None = None) -> "Run":
+        """The run, ready to be executed.
+
+        Args:
+            plugins: where names are looked up.
+            console: gets messages and progress; ``None``: silent.
+
+        Raises:
+            MtlError: on anything wrong; nothing was written then.
+        """
+        complete, output = self.resolved(plugins)
+        from .run import Run  # which imports torch: what is wrong above is told at once
+
+        keep_freed_memory()
+        return Run.start(complete, plugins, output, resume=self.resume, console=console)
+
+
+def free_folder(first: Path) -> Path:
+    """The default folder of a new run, numbered where that is taken."""
+    folder, number = first, 1
+    while folder.exists():
+        number += 1
+        folder = first.with_name(f"{first.name}-{number}")
+    return folder
+
+
+def existing_folder(first: Path) -> Path:
+    """The default folder of a run that goes on.
+
+    Raises:
+        MtlError: if there is no such run, or there are several.
+    """
+    if not (first / "config.yaml").is_file():
+        raise MtlError(f"--resume finds no run in {first}; name its folder with --output")
+    if first.with_name(f"{first.name}-2").exists():
+        raise MtlError(f"there are several runs {first}*; name one with --output")
+    return first

@@ -1,0 +1,108 @@
+"""Notebooks: whether this is one, and messages and progress in it without terminal codes."""
+
+import html
+import sys
+import time
+from typing import Any
+
+from .terminal import PlainConsole
+
+_EVERY = 0.3  # seconds between two pictures of a bar
+
+
+def in_notebook() -> bool:
+    """Whether this code runs in a notebook's kernel."""
+    ipython = sys.modules.get("IPython")
+    shell = None if ipython is None else ipython.get_ipython()
+    return shell is not None and hasattr(shell, "kernel")
+
+
+def python_console() -> PlainConsole:
+    """For a program's messages: stderr, as the command's; in a notebook lines below the cell."""
+    if not in_notebook():
+        return PlainConsole(stderr=True, soft_wrap=True)
+    console = PlainConsole(
+        file=sys.stdout,
+        soft_wrap=True,
+        width=120,
+        color_system=None,
+        force_terminal=False,
+        force_jupyter=False,
+    )
+    console.notebook = True
+    return console
+
+
+class NotebookBar:
+    """A progress bar below a notebook's cell, of HTML that a browser draws by itself.
+
+    Args:
+        title: what is under way.
+        total: steps in all.
+
+    Attributes:
+        done: steps so far.
+    """
+
+    def __init__(self, title: str, total: int) -> None:
+        self._title = title
+        self._total = total
+        self._shown = 0.0
+        self._lines: list[str] = []
+        self.done, self._text = 0, ""
+        self._handle: Any = None
+
+    @property
+    def is_due(self) -> bool:
+        """Whether it is time for another picture."""
+        return time.monotonic() - self._shown >= _EVERY
+
+    def show(self, done: int, text: str = "", force: bool = False) -> None:
+        """Draw the state, unless that was done a moment ago.
+
+        Args:
+            done: steps so far.
+            text: beside the bar.
+            force: draw in any case.
+        """
+        self.done, self._text = done, text or self._text
+        if not force and not self.is_due:
+            return
+        self._shown = time.monotonic()
+        if self._handle is None:
+            from IPython.display import display
+
+            self._handle = display(_Html(self), display_id=True)
+        else:
+            self._handle.update(_Html(self))
+
+    def add(self, line: str) -> None:
+        """Put a line below the bar for good."""
+        self._lines.append(line)
+        self.show(self.done, force=True)
+
+    def plain(self) -> str:
+        """The state in one line of text and those below."""
+        return "\n".join([f"{self._title} {self.done}/{self._total} {self._text}", *self._lines])
+
+    def html(self) -> str:
+        """The state as HTML."""
+        lines = "".join(f"<div>{html.escape(line)}</div>" for line in self._lines)
+        return (
+            f"<div><span>{html.escape(self._title)}</span> "
+            f'<progress value="{self.done}" max="{self._total}" style="width: 16em"></progress> '
+            f"<span>{self.done}/{self._total} {html.escape(self._text)}</span></div>{lines}"
+        )
+
+
+class _Html:
+    """What IPython shows."""
+
+    def __init__(self, bar: NotebookBar) -> None:
+        self._repr, self._markup = bar.plain(), bar.html()
+
+    def __repr__(self) -> str:
+        return self._repr
+
+    def _repr_html_(self) -> str:
+        return self._markup
