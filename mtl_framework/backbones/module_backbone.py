@@ -87,7 +87,7 @@ def _is_head(layer: nn.Module) -> bool:
 
 
 def _head_of(module: nn.Module, head: str | None, title: str) -> str:
-    fit = [name for name, layer in module.named_modules() if name and _is_head(layer)]
+    fit: list[str] = [name for name, layer in module.named_modules() if name and _is_head(layer)]
     if head is None and fit:
         return fit[-1]
     if head is None:

@@ -70,9 +70,10 @@ class NotebookBar:
             return
         self._shown = time.monotonic()
         if self._handle is None:
-            from IPython.display import display
+            import IPython.display
 
-            self._handle = display(_Html(self), display_id=True)
+            show: Any = IPython.display.display
+            self._handle = show(_Html(self), display_id=True)
         else:
             self._handle.update(_Html(self))
 
