@@ -46,6 +46,9 @@ if TYPE_CHECKING:
     from .strategies.initialization import InitialWeights as InitialWeights
     from .strategies.optimizers import FusedAdam as FusedAdam
     from .strategies.recipe_optimizer import RecipeOptimizer as RecipeOptimizer
+    from .strategies.scalars import evaluation_scalars as evaluation_scalars
+    from .strategies.scalars import result_scalars as result_scalars
+    from .strategies.scalars import step_scalars as step_scalars
     from .strategies.strategy import Step as Step
     from .strategies.strategy import Strategy as Strategy
     from .strategies.strategy import StrategyConfig as StrategyConfig
@@ -89,6 +92,7 @@ _HOMES = {
     "TrainingRun": "strategies.context",
     "UnknownNameError": "support.errors",
     "all_reduce_mean": "support.distributed",
+    "evaluation_scalars": "strategies.scalars",
     "fresh_state": "backbones.recurrent",
     "hookimpl": "plugins.hookspecs",
     "load_backbone": "runs.named",
@@ -96,8 +100,10 @@ _HOMES = {
     "load_suite": "runs.named",
     "renumber": "strategies.assignments",
     "reset_state": "backbones.recurrent",
+    "result_scalars": "strategies.scalars",
     "run": "runs.from_python",
     "stateless": "backbones.recurrent",
+    "step_scalars": "strategies.scalars",
 }
 
 # what version 0.1.0 exported from here

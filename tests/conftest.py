@@ -18,6 +18,9 @@ install_import_hook(
         "mtl_soft_sharing",
         "mtl_suites",
         "mtl_tensorboard",
+        "mtl_csv",
+        "mtl_mlflow",
+        "mtl_wandb",
     ],
     "beartype.beartype",
 )

@@ -18,8 +18,8 @@ PUBLIC = {
         LoadedRun ModuleBackbone MtlError MultiTaskModel ParameterCounts PlainBackbone ProblemsError
         RecipeOptimizer Recurrent Result Run RunConfig RunRecord SeparateNetworks Sharing Step
         Strategy StrategyConfig TaskNetworks TrainedRun TrainingConfig TrainingRun UnknownNameError
-        __version__ all_reduce_mean fresh_state hookimpl load_backbone load_run load_suite renumber
-        reset_state run stateless
+        __version__ all_reduce_mean evaluation_scalars fresh_state hookimpl load_backbone load_run
+        load_suite renumber reset_state result_scalars run stateless step_scalars
     """,
     "mtl_framework.data": """
         BalancedBatches Batch Binary Classification Examples ImageNormalization ImageTransform

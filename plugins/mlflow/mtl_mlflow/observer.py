@@ -1,0 +1,127 @@
+"""A run's losses, metrics and evaluations in MLflow."""
+
+import os
+import re
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+from mlflow import MlflowClient
+from mlflow.entities import Metric, Param
+from pydantic import Field
+
+from mtl_framework import (
+    Evaluation,
+    Result,
+    Step,
+    TrainingRun,
+    evaluation_scalars,
+    hookimpl,
+    result_scalars,
+    step_scalars,
+)
+
+_FOLDER = "mtl.folder"
+_LONGEST = 500  # characters that a parameter's value may have
+
+
+class MLflow:
+    """Logs a run to MLflow: its config as parameters, numbers of steps and evaluations.
+
+    A run that goes on is one run there; the numbers of steps that it repeats stand twice.
+
+    Args:
+        uri: of the tracking server or store; default: files below the run's folder, in ``mlruns``.
+        experiment: that runs belong to.
+        every: iterations between numbers of steps.
+    """
+
+    def __init__(
+        self,
+        uri: str | None = None,
+        experiment: Annotated[str, Field(min_length=1)] = "mtl-framework",
+        every: Annotated[int, Field(ge=1)] = 10,
+    ) -> None:
+        self.uri = uri
+        self.experiment = experiment
+        self.every = every
+        self._client: MlflowClient | None = None
+        self._id = ""
+        self._status = "KILLED"
+
+    @hookimpl
+    def mtl_run_started(self, run: TrainingRun) -> None:
+        """Begin, or go on with, the run of this folder."""
+        folder = run.directory.resolve()
+        uri = self.uri or (folder / "mlruns").as_uri()
+        if uri.startswith("file:") or "://" not in uri:
+            # MLflow asks for this word before it writes files without a database
+            os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")
+        self._client = client = MlflowClient(tracking_uri=uri)
+        experiment = client.get_experiment_by_name(self.experiment)
+        number = (
+            client.create_experiment(self.experiment)
+            if experiment is None
+            else experiment.experiment_id
+        )
+        wanted = f"tags.`{_FOLDER}` = '{_quoted(str(folder))}'"
+        earlier = client.search_runs([number], wanted) if run.iteration else []
+        if earlier:
+            self._id = earlier[0].info.run_id
+            client.update_run(self._id, status="RUNNING")
+            return
+        tags = {_FOLDER: _quoted(str(folder))}
+        self._id = client.create_run(number, tags=tags, run_name=folder.name).info.run_id
+        client.log_batch(self._id, params=list(_parameters(folder / "config.yaml")))
+
+    @hookimpl
+    def mtl_step(self, run: TrainingRun, step: Step) -> None:
+        """Loss, loss of each task, and those metrics that are single numbers."""
+        if run.iteration % self.every == 0:
+            self._write(step_scalars(run, step), run)
+
+    @hookimpl
+    def mtl_evaluated(self, run: TrainingRun, evaluation: Evaluation) -> None:
+        """Metrics of every split: mean, pooled, each task."""
+        self._write(evaluation_scalars(evaluation), run)
+
+    @hookimpl
+    def mtl_run_finished(self, run: TrainingRun, result: Result) -> None:
+        """Parameter counts."""
+        self._write(result_scalars(result), run)
+        self._status = "FINISHED"
+
+    def close(self) -> None:
+        """Say there how the run ended."""
+        if self._client is not None and self._id:
+            self._client.set_terminated(self._id, self._status)
+
+    def _write(self, scalars: Mapping[str, float], run: TrainingRun) -> None:
+        if self._client is not None:
+            now = int(time.time() * 1000)
+            rows = [Metric(_key(n), v, now, run.iteration) for n, v in scalars.items()]
+            self._client.log_batch(self._id, metrics=rows)
+
+
+def _parameters(file: Path) -> Iterator[Param]:
+    """The config's keys, with dots between sections."""
+
+    def visit(prefix: str, values: Any) -> Iterator[Param]:
+        if isinstance(values, Mapping) and values:
+            for key, value in values.items():
+                yield from visit(f"{prefix}.{key}" if prefix else str(key), value)
+        elif prefix:
+            yield Param(_key(prefix), str(values)[:_LONGEST])
+
+    yield from visit("", yaml.safe_load(file.read_text(encoding="utf-8")))
+
+
+def _key(name: str) -> str:
+    """A name with the characters that MLflow takes only."""
+    return re.sub(r"[^\w./ -]", "_", name)
+
+
+def _quoted(text: str) -> str:
+    return text.replace("'", "_")
