@@ -36,14 +36,23 @@ class RunConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    strategy: NamedOptions = NamedOptions(name="lws")
-    backbone: BackboneConfig = BackboneConfig()
+    strategy: NamedOptions = Field(
+        default=NamedOptions(name="lws"),
+        description="how tasks share weights: a name, or a mapping with name and options",
+    )
+    backbone: BackboneConfig = Field(
+        default=BackboneConfig(),
+        description="the network that tasks share: a name, or a mapping with name and further keys",
+    )
     task_backbones: dict[str, TaskBackbone] = Field(
         default_factory=dict,
         description="networks of single tasks' own, by task: a name, or name, pretrained, "
         "small_images and args; they go before those that the suite names",
     )
-    suite: NamedOptions = NamedOptions(name="alphabets")
+    suite: NamedOptions = Field(
+        default=NamedOptions(name="alphabets"),
+        description="the tasks and their data: a name, or a mapping with name and options",
+    )
     training: TrainingConfig = Field(
         default=TrainingConfig(),
         description="how weights are trained: optimiser, schedule, averages, what is reported",
@@ -51,14 +60,18 @@ class RunConfig(BaseModel):
     iterations: int = Field(
         default=300, ge=1, le=MOST, description="steps of the strategy's training loop"
     )
-    seed: int = Field(default=0, ge=0, lt=2**31, description="of weights, batches and sampling")
+    seed: int = Field(
+        default=0, ge=0, lt=2**31, description="seed of weights, batches and sampling"
+    )
     batch_size: int = Field(
         default=16, ge=1, le=MOST, description="training examples a task, unless it has its own"
     )
     device: Annotated[str, AfterValidator(_check_device)] = Field(
         default="auto", description="auto, cpu, mps, cuda or cuda:N"
     )
-    precision: Literal["fp32", "bf16"] = Field(default="fp32", description="of forward passes")
+    precision: Literal["fp32", "bf16"] = Field(
+        default="fp32", description="number format of forward passes"
+    )
     eval_every: int = Field(
         default=100, ge=1, le=MOST, description="iterations between evaluations"
     )
