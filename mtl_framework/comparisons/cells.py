@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from ..networks.result import Result
+from ..plugins.manager import Plugins
 from ..runs.config import RunConfig
 from ..runs.folder import RunFolder
 from ..runs.records import State
-from ..runs.resolve import read_file
 from ..support.errors import MtlError
 from ..support.files import kind_of, read_bytes, write_text
-from ..support.validation import validated
+from .earlier import saved_config
 from .grid import significant
 
 TRACEBACK = "traceback.txt"
@@ -35,28 +35,36 @@ class CellStatus:
     error: str | None = None
 
 
-def inspect(folder: Path, config: RunConfig) -> CellStatus:
-    """Read a cell's folder; damaged files count as not there, and the run is done again."""
+def inspect(folder: Path, config: RunConfig, plugins: Plugins | None = None) -> CellStatus:
+    """Read a cell's folder; damaged files count as not there, and the run is done again.
+
+    Args:
+        folder: of the run.
+        config: of the cell.
+        plugins: know which options a config from earlier lacks; ``None``: it has to have all.
+    """
     files = RunFolder(folder)
     iteration, seconds = last_line(files.metrics)
     traceback = folder / TRACEBACK
     if kind_of(traceback) == "file":
         first = read_bytes(traceback).decode(errors="replace").partition("\n")[0]
         return CellStatus("failed", iteration, seconds, error=first)
-    result = finished_result(folder, config)
+    result = finished_result(folder, config, plugins)
     if result is not None:
         return CellStatus("done", result.iterations, result.seconds, result)
     begun = any(kind_of(p) for p in (files.config, files.checkpoints.directory))
     return CellStatus("stopped" if begun else "waiting", iteration, seconds)
 
 
-def finished_result(folder: Path, config: RunConfig) -> Result | None:
+def finished_result(
+    folder: Path, config: RunConfig, plugins: Plugins | None = None
+) -> Result | None:
     """The result of exactly this config, if its run has ended."""
     if kind_of(folder / "result.json") != "file":
         return None
     try:
         result = Result.load(folder)
-        written = validated(RunConfig, read_file(folder / "config.yaml").values)
+        written = saved_config(folder, plugins)
     except MtlError:
         return None
     same = significant(written) == significant(config)

@@ -85,10 +85,10 @@ def compare(
             comparison is at work in the folder; if a file cannot be written.
     """
     comparison = read_comparison(path, plugins, overrides)
-    tracked = track(make_grid(comparison), directory / RUNS)
+    tracked = track(make_grid(comparison), directory / RUNS, plugins)
     make_executor, workers = _executor(comparison, resources)
     if dry_run:
-        tracked += track(_controls(comparison, tracked, plugins), directory / RUNS)
+        tracked += track(_controls(comparison, tracked, plugins), directory / RUNS, plugins)
         out.print(grid_table(tracked, out.width))
         out.print(_estimate_text(tracked, workers), markup=False, soft_wrap=True)
         return Outcome(tuple(tracked), (), None)
@@ -98,7 +98,7 @@ def compare(
             _write(directory, comparison, tracked)
             signal = _work(tracked, tracked, make_executor, err)
             if signal is None:
-                controls = track(_controls(comparison, tracked, plugins), directory / RUNS)
+                controls = track(_controls(comparison, tracked, plugins), directory / RUNS, plugins)
                 tracked += controls
                 signal = _work(controls, tracked, make_executor, err)
             analyses = _write(directory, comparison, tracked)

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from ..plugins.manager import Plugins
 from ..runs.folder import RunFolder
 from ..support.interrupts import Interrupts
 from .cells import CellStatus, inspect, last_line
-from .grid import Cell
+from .earlier import earlier_folders
+from .grid import Cell, identity
 from .processes import Executor
 
 _PAUSE = 0.2  # seconds between two looks at the cells
@@ -22,6 +24,7 @@ class Tracked:
     cell: Cell
     folder: Path
     status: CellStatus
+    plugins: Plugins
     running: bool = False
 
     @property
@@ -35,14 +38,24 @@ class Tracked:
             iteration, seconds = last_line(RunFolder(self.folder).metrics)
             self.status = CellStatus(self.status.state, iteration, seconds)
         else:
-            self.status = inspect(self.folder, self.cell.config)
+            self.status = inspect(self.folder, self.cell.config, self.plugins)
 
 
-def track(cells: Sequence[Cell], runs: Path) -> list[Tracked]:
-    """All cells, with what their folders below ``runs`` say."""
+def track(cells: Sequence[Cell], runs: Path, plugins: Plugins) -> list[Tracked]:
+    """All cells, with what their folders below ``runs`` say.
+
+    A cell that was run before some option existed keeps the folder that it had then.
+    """
+    folders = [runs / cell.folder for cell in cells]
+    if not all(folder.exists() for folder in folders):
+        earlier = earlier_folders(runs, {cell.folder for cell in cells}, plugins)
+        folders = [
+            folder if folder.exists() else earlier.get(identity(cell.config), folder)
+            for cell, folder in zip(cells, folders, strict=True)
+        ]
     return [
-        Tracked(cell, runs / cell.folder, inspect(runs / cell.folder, cell.config))
-        for cell in cells
+        Tracked(cell, folder, inspect(folder, cell.config, plugins), plugins)
+        for cell, folder in zip(cells, folders, strict=True)
     ]
 
 
@@ -60,7 +73,7 @@ def execute(tracked: Sequence[Tracked], executor: Executor, show: Callable[[], N
         the signal that ended it, or ``None`` when no cell is left.
     """
     waiting = [item for item in tracked if item.status.state != "done"]
-    by_folder = {item.folder.name: item for item in tracked}
+    by_folder = {item.cell.folder: item for item in tracked}
     running = 0
     with Interrupts("stopping: runs finish their step and save it") as interrupts:
         try:

@@ -27,10 +27,15 @@ def set_format(network: nn.Module, lying: torch.memory_format) -> None:
 
     Nothing else sets it: fused optimisers walk through the memory of weights and moments, so these
     should stay alike from when the networks are built and moved.
+
+    Strides say the format even where memory is the same in both: a convolution that reads one
+    channel, of shape (32, 1, 3, 3), gives channels-last images with strides (9, 1, 3, 1) and
+    contiguous ones with (9, 9, 3, 1). ``Tensor.contiguous`` would leave the latter; ``Tensor.to``
+    does not.
     """
     for parameter in network.parameters():
         if parameter.ndim == 4:
-            parameter.data = parameter.data.contiguous(memory_format=lying)
+            parameter.data = parameter.data.to(memory_format=lying)
 
 
 def _overruns_channels_last(module: nn.Module) -> bool:

@@ -119,10 +119,6 @@ def test_a_run_goes_on_as_before(
     assert lines[:5] == (before / run / "metrics.jsonl").read_bytes().splitlines()[:5]
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="a cell is known by all options of its config; options that came later make it another",
-)
 def test_a_comparison_is_done_as_before(
     before: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

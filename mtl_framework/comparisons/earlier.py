@@ -1,0 +1,49 @@
+"""Runs of a comparison from before some of today's options existed."""
+
+from collections.abc import Collection
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..runs.config import RunConfig
+from ..runs.resolve import completed, read_file
+from ..support.errors import MtlError
+from ..support.validation import validated
+from .grid import identity
+
+if TYPE_CHECKING:
+    from ..plugins.manager import Plugins
+
+
+def saved_config(folder: Path, plugins: "Plugins | None" = None) -> RunConfig:
+    """The config in a run's folder, with options that came later at their defaults.
+
+    Args:
+        folder: of the run.
+        plugins: know the options; ``None``: the config is taken as it is.
+
+    Raises:
+        MtlError: if it cannot be read, or is none.
+    """
+    values = read_file(folder / "config.yaml").values
+    return validated(RunConfig, values if plugins is None else completed(values, plugins))
+
+
+def earlier_folders(runs: Path, known: Collection[str], plugins: "Plugins") -> dict[str, Path]:
+    """Folders whose names stand for configs with fewer options, by today's identity.
+
+    A cell's folder is named after all options of its config, so that a new option changes the
+    name: the run of ``lws-...-f7b8089cfd`` is that of a cell which is ``lws-...-95ec54f8a2`` today.
+
+    Args:
+        runs: where the folders lie.
+        known: names of folders that are not looked at.
+        plugins: know the options.
+    """
+    folders: dict[str, Path] = {}
+    for folder in sorted(runs.iterdir()) if runs.is_dir() else ():
+        if folder.name not in known and (folder / "config.yaml").is_file():
+            try:
+                folders.setdefault(identity(saved_config(folder, plugins)), folder)
+            except MtlError:
+                continue  # not a run of the plugins that are installed: no cell of this comparison
+    return folders
