@@ -44,7 +44,7 @@ def build_backbone(
     Raises:
         MtlError: if the model does not exist, cannot take the inputs, or cannot be routed.
     """
-    from .probe import check_rows, find_plan
+    from .probe import find_plan
 
     dtype = probe_dtype(dtype)
     automatic: Normalization = "shared" if common_input else "task"
@@ -61,23 +61,8 @@ def build_backbone(
             )
         shape = input_shape or (in_chans, *(img_size or ()))
         inputs = probe_inputs(3, shape, dtype)
-        try:
-            check_rows(model, config.name, inputs)
-            layers = class_layers(model, plain.create(3), config.name)
-            units, stem, ports = find_places(model, config.granularity, layers, config.name, inputs)
-        except MtlError:
-            raise
-        except Exception as error:
-            reason = " ".join(str(error).split()) or type(error).__name__
-            raise MtlError(
-                f"backbone {config.name!r} cannot run on inputs of shape {shape}: {reason}"
-            ) from error
-        declared = declared_units(model) is not None
-        named = {
-            label: (_unit_name(model, label, stem, places, declared), places)
-            for label, places in units.items()
-        }
-        chosen, shared = _choose(list(named.values()), config)
+        layers, named, ports = _named_units(model, plain.create(3), config, inputs)
+        chosen, shared = _choose(named, config)
         stages, _ = unit_labels(model, "stage", layers, config.name)
         scoring = [p for name in layers for p in model.get_submodule(name).parameters()]
         backbone = Backbone(
@@ -152,6 +137,39 @@ def build_plain(
         **_preprocessing(model, config, input_shape[0]),
         hints=hints,
     )
+
+
+def _named_units(
+    model: nn.Module, three: nn.Module, config: BackboneConfig, inputs: Tensor
+) -> tuple[tuple[str, ...], list[tuple[str, list[Place]]], dict[str, tuple[Ports, ...]]]:
+    """Layers that score classes, all units with their names and places, and the places' ports.
+
+    Args:
+        model: is run on ``inputs``.
+        three: the same model for three classes; what differs scores them.
+        config: name and granularity.
+        inputs: three of them.
+    """
+    from .probe import check_rows
+
+    try:
+        check_rows(model, config.name, inputs)
+        layers = class_layers(model, three, config.name)
+        units, stem, ports = find_places(model, config.granularity, layers, config.name, inputs)
+    except MtlError:
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise MtlError(
+            f"backbone {config.name!r} cannot run on inputs of shape {tuple(inputs.shape[1:])}: "
+            f"{reason}"
+        ) from error
+    declared = declared_units(model) is not None
+    named = [
+        (_unit_name(model, label, stem, places, declared), places)
+        for label, places in units.items()
+    ]
+    return layers, named, ports
 
 
 def _arguments(

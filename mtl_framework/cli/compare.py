@@ -1,7 +1,6 @@
 """``mtl compare``."""
 
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
@@ -13,35 +12,19 @@ COMPARISONS = Path("comparisons")
 
 
 def compare(
-    config: Annotated[Path, typer.Argument(help="YAML file; see examples/.")],
-    output: Annotated[
-        Path | None,
-        typer.Option("--output", help="Folder of the comparison. [default: comparisons/FILE]"),
-    ] = None,
-    workers: Annotated[
-        int | None,
-        typer.Option("--workers", help="Runs at a time; they share the machine's threads."),
-    ] = None,
-    gpus_per_run: Annotated[
-        float | None,
-        typer.Option("--gpus-per-run", help="GPUs of each run; 0.5: two runs share one."),
-    ] = None,
-    ray: Annotated[
-        str | None,
-        typer.Option("--ray", metavar="auto|ADDRESS", help="Run on a Ray cluster (extra [ray])."),
-    ] = None,
-    seeds: Annotated[int | None, typer.Option("--seeds", help="Number of seeds.")] = None,
-    iterations: Annotated[int | None, typer.Option("--iterations", help="Steps of a run.")] = None,
+    config: options.ComparisonFile,
+    output: options.ComparisonOutput = None,
+    workers: options.Workers = None,
+    gpus_per_run: options.GpusPerRun = None,
+    ray: options.Ray = None,
+    seeds: options.Seeds = None,
+    iterations: options.RunIterations = None,
     data_root: options.DataRoot = None,
-    device: Annotated[str | None, typer.Option("--device", help="auto, cpu, mps or cuda.")] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print the runs, what is done, and an estimate.")
-    ] = False,
+    device: options.Device = None,
+    dry_run: options.DryRun = False,
     quiet: options.Quiet = False,
     log_file: options.LogFile = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print comparison.json instead of tables.")
-    ] = False,
+    as_json: options.ComparisonJson = False,
 ) -> int:
     """Run every strategy of a config with every seed; say which is better, and if that is luck.
 

@@ -53,6 +53,63 @@ Settings = Annotated[
     ),
 ]
 
+Iterations = Annotated[
+    str | None,
+    typer.Option("--iterations", metavar="INT", help="Steps of the strategy's training loop."),
+]
+Seed = Annotated[
+    str | None,
+    typer.Option("--seed", metavar="INT", help="Seed of weights, batches and sampling."),
+]
+Device = Annotated[str | None, typer.Option("--device", help="auto, cpu, mps, cuda or cuda:N.")]
+Precision = Annotated[
+    str | None, typer.Option("--precision", help="Numbers of forward passes: fp32 or bf16.")
+]
+EvalEvery = Annotated[
+    str | None,
+    typer.Option("--eval-every", metavar="INT", help="Iterations between evaluations."),
+]
+RunOutput = Annotated[
+    Path | None,
+    typer.Option(
+        "--output",
+        help="Folder of the run; default: runs/SUITE-STRATEGY-BACKBONE-sSEED, with the options "
+        "that differ from the defaults.",
+    ),
+]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run in --output.")]
+ShowTest = Annotated[
+    bool, typer.Option("--show-test", help="Show figures of test examples while training.")
+]
+RunJson = Annotated[
+    bool, typer.Option("--json", help="Print the result as JSON instead of tables.")
+]
+
+ComparisonFile = Annotated[Path, typer.Argument(help="YAML file; see examples/.")]
+ComparisonOutput = Annotated[
+    Path | None,
+    typer.Option("--output", help="Folder of the comparison. [default: comparisons/FILE]"),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option("--workers", help="Runs at a time; they share the machine's threads."),
+]
+GpusPerRun = Annotated[
+    float | None, typer.Option("--gpus-per-run", help="GPUs of each run; 0.5: two runs share one.")
+]
+Ray = Annotated[
+    str | None,
+    typer.Option("--ray", metavar="auto|ADDRESS", help="Run on a Ray cluster (extra [ray])."),
+]
+Seeds = Annotated[int | None, typer.Option("--seeds", help="Number of seeds.")]
+RunIterations = Annotated[int | None, typer.Option("--iterations", help="Steps of a run.")]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Print the runs, what is done, and an estimate.")
+]
+ComparisonJson = Annotated[
+    bool, typer.Option("--json", help="Print comparison.json instead of tables.")
+]
+
 
 def layers_of(config: Path | None, flags: dict[str, Any]) -> list[Layer]:
     """Layers of a config file and of the options that were given."""

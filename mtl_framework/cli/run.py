@@ -2,8 +2,7 @@
 
 import dataclasses
 import json
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
@@ -16,43 +15,20 @@ def run(
     backbone: options.Backbone = None,
     suite: options.Suite = None,
     data_root: options.DataRoot = None,
-    iterations: Annotated[
-        str | None,
-        typer.Option("--iterations", metavar="INT", help="Steps of the strategy's training loop."),
-    ] = None,
-    seed: Annotated[
-        str | None, typer.Option("--seed", metavar="INT", help="Of weights, batches and sampling.")
-    ] = None,
-    device: Annotated[
-        str | None, typer.Option("--device", help="auto, cpu, mps, cuda or cuda:N.")
-    ] = None,
-    precision: Annotated[str | None, typer.Option("--precision", help="fp32 or bf16.")] = None,
-    eval_every: Annotated[
-        str | None,
-        typer.Option("--eval-every", metavar="INT", help="Iterations between evaluations."),
-    ] = None,
+    iterations: options.Iterations = None,
+    seed: options.Seed = None,
+    device: options.Device = None,
+    precision: options.Precision = None,
+    eval_every: options.EvalEvery = None,
     preset: options.Preset = None,
     settings: options.Settings = None,
     config: options.ConfigFile = None,
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output",
-            help="Folder of the run; default: runs/SUITE-STRATEGY-BACKBONE-sSEED, with the options "
-            "that differ from the defaults.",
-        ),
-    ] = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the run in --output.")
-    ] = False,
-    show_test: Annotated[
-        bool, typer.Option("--show-test", help="Show figures of test examples while training.")
-    ] = False,
+    output: options.RunOutput = None,
+    resume: options.Resume = False,
+    show_test: options.ShowTest = False,
     quiet: options.Quiet = False,
     log_file: options.LogFile = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the result as JSON instead of tables.")
-    ] = False,
+    as_json: options.RunJson = False,
 ) -> None:
     """Train the tasks of a suite together, evaluate, and say where the results lie."""
     # Numbers stay text here: the config checks them, with one kind of message for all its keys.

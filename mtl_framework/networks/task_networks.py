@@ -335,15 +335,8 @@ class TaskNetworks(MultiTaskModel):
             MtlError: naming the first tensor that is missing or has another shape; nothing has
                 changed then.
         """
-        insert_plain(
-            self.backbone,
-            self.model,
-            self.head(task) if head else None,
-            weights,
-            state,
-            task,
-            len(self.tasks),
-        )
+        own, count = self.head(task) if head else None, len(self.tasks)
+        insert_plain(self.backbone, self.model, own, weights, state, task, count)
 
     def sharing(self) -> Sharing | None:
         """Which weight of every unit each task uses under :attr:`assignment`."""

@@ -196,23 +196,6 @@ def load_run(
         prepare_strategy(built, config, torch.device("cpu"))
         _restore(built, network, state, folder, which)
     network.to(target).eval()
-    preprocessings = tuple(
-        Preprocessing(
-            b.input_shape,
-            *normalization,
-            b.input_dtype,
-            task.image_transform,
-            task.pictures,
-            image,
-        )
-        for task, b, normalization, image in zip(
-            tasks.tasks,
-            parts.backbones,
-            normalizations(tasks, parts.backbones),
-            from_files,
-            strict=True,
-        )
-    )
     return LoadedRun(
         folder.path,
         config,
@@ -221,7 +204,7 @@ def load_run(
         parts.backbones,
         built,
         network,
-        preprocessings,
+        _preprocessings(tasks, parts.backbones, from_files),
         target,
         functools.partial(_read_suite, config, plugins, known),
     )
@@ -259,6 +242,25 @@ def _tasks(
     except MtlError as error:
         raise MtlError(f"{folder.tasks} is damaged: {error}") from error
     return known, stand_in.suite, stand_in.from_files
+
+
+def _preprocessings(
+    suite: Suite, backbones: Sequence[PlainBackbone], from_files: Sequence[bool]
+) -> tuple[Preprocessing, ...]:
+    each = normalizations(suite, backbones)
+    return tuple(
+        Preprocessing(
+            backbone.input_shape,
+            *normalization,
+            backbone.input_dtype,
+            task.image_transform,
+            task.pictures,
+            image,
+        )
+        for task, backbone, normalization, image in zip(
+            suite.tasks, backbones, each, from_files, strict=True
+        )
+    )
 
 
 def _read_suite(config: RunConfig, plugins: Plugins, known: Mapping[str, Any] | None) -> Suite:

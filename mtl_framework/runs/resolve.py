@@ -8,7 +8,7 @@ loading and comparisons all come here.
 
 import copy
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -119,18 +119,7 @@ def resolve(
     values = copy.deepcopy(values)  # settings go deep, and a preset belongs to its strategy
     for setting in settings:
         _apply(values, setting)
-    overridden = {setting.key for setting in settings}
-
-    def locate(key: KeyPath) -> str:
-        if any(key[: len(path)] == path for path in overridden):
-            return ""
-        for layer in reversed(layers):
-            if _holds(layer.values, key):
-                line = layer.lines.get(key)
-                place = f"{layer.source}:{line}" if line else layer.source
-                return f"{place}: " if place else ""
-        return ""
-
+    locate = _locator(layers, {setting.key for setting in settings})
     config = validated(RunConfig, values, locate=locate)
     guard = plugins.guard("strategy", strategy_name)
     with guard("Config"):
@@ -275,6 +264,22 @@ def _placed(setting: Setting, strategy: "type[Strategy]") -> Setting:
     if first in strategy.Config.model_fields:
         return Setting(("strategy", *setting.key), setting.value)
     raise unknown_key((first,), [*RunConfig.model_fields, "preset", *strategy.Config.model_fields])
+
+
+def _locator(layers: Sequence[Layer], overridden: Collection[KeyPath]) -> Locate:
+    """Says file and line that a key comes from; nothing for what stood on the command line."""
+
+    def locate(key: KeyPath) -> str:
+        if any(key[: len(path)] == path for path in overridden):
+            return ""
+        for layer in reversed(layers):
+            if _holds(layer.values, key):
+                line = layer.lines.get(key)
+                place = f"{layer.source}:{line}" if line else layer.source
+                return f"{place}: " if place else ""
+        return ""
+
+    return locate
 
 
 def _merge(values: dict[str, Any], layer: Layer, names: Mapping[str, str]) -> None:

@@ -9,7 +9,6 @@ The loop is here; what the run reads is :class:`Feed`, when it is measured and s
 :class:`Milestones`, its files are :class:`RunStore`, and whoever watches is in :class:`Observers`.
 """
 
-import functools
 import shlex
 import time
 from contextlib import ExitStack
@@ -20,8 +19,6 @@ from rich.console import Console
 
 from ..backbones.backbone import Backbone
 from ..data.batches import BalancedBatches, Batch
-from ..data.overview import in_short
-from ..networks.batch_sizes import check_batch_sizes
 from ..networks.candidates import CandidateMetrics, Candidates
 from ..networks.evaluation import Evaluation, SplitMetrics
 from ..networks.model import MultiTaskModel
@@ -31,37 +28,27 @@ from ..strategies.strategy import Step
 from ..support.devices import resolve_device
 from ..support.errors import MtlError
 from ..support.interrupts import Interrupted, Interrupts
-from ..support.seeding import derive_seed, seed_everything
-from .assembly import (
-    Assembly,
-    announcement,
-    assemble,
-    check_memory,
-    common_backbone,
-    find_suite,
-)
-from .choices import check_validation
+from .assembly import Assembly, common_backbone
 from .config import RunConfig
 from .divergence import NotFiniteError
 from .feed import Feed
 from .folder import RunFolder
-from .known_data import check_known, describe, read_known
-from .load import load_run
 from .milestones import Milestones
 from .observers import MetricsFile, Observers
 from .outcome import result_of
 from .reach import prepare_strategy
-from .resolve import ResolvedConfig, completed, resolved
+from .resolve import ResolvedConfig, resolved
+from .starting import build, read_state
 from .store import RunStore
 from .strategy_checks import Steps
 
 __all__ = ["Best", "Evaluation", "Interrupted", "Result", "Run", "SplitMetrics"]
 
-_DATA_STAY = "; a run goes on with the data that it began with"
-
 
 class Run:
     """A strategy at work on a suite, in a folder. Made by :meth:`start`.
+
+    Most of its public names are what :class:`TrainingRun` promises to strategies.
 
     Attributes:
         config: complete, with every option of the strategy.
@@ -130,40 +117,13 @@ class Run:
         folder, observers = RunFolder(directory), Observers(plugins, console)
         with ExitStack() as failed:
             failed.callback(folder.lock.release)
-            state = None
-            if resume:
-                folder.check_there()
-                folder.lock.take()
-                state = folder.load(config, lambda saved: completed(saved, plugins))
-            else:
-                folder.check_free()
-            suite = find_suite(config, plugins)
-            check_validation(config.training, suite)
-            check_memory(config, suite)
-            known = read_known(folder.tasks) if state is not None else describe(suite)
-            if state is not None:
-                folder.check_data(suite.record)
-                if known is not None:
-                    check_known(known, suite, todo=_DATA_STAY)
-            observers.say(announcement(config, suite))
-            observers.say(in_short(suite))
-            seed_everything(derive_seed(config.seed, "weights"))
-            seed = derive_seed(config.seed, "strategy")
-            strategy = complete.strategy(complete.options, seed=seed)
-            parts = assemble(config, plugins, suite, strategy, trained=state is not None)
-            check_batch_sizes(suite, parts.backbones, config.batch_size)
-            strategy.network = parts.network
-            prepare_strategy(strategy, config, device)
-            if state is None:
-                strategy.warm_start(functools.partial(load_run, plugins=plugins))
-
-            run = cls(config, parts, device, RunStore(folder, config), observers)
+            state = read_state(folder, complete, plugins, resume)
+            start = build(complete, plugins, folder, state, device, observers)
+            run = cls(config, start.parts, device, RunStore(folder, config), observers)
             if state is not None:
                 run._milestones.restore(state)
-            new = known if state is None else None  # what was saved then is not written again
-            folder.claim(config, suite.record, new, new=not resume)
-            hints = [*suite.notes, *(hint for b in parts.backbones for hint in b.hints)]
-            for hint in dict.fromkeys(hints):
+            folder.claim(config, start.parts.suite.record, start.known, new=not resume)
+            for hint in start.hints():
                 observers.say(f"hint: {hint}")
             failed.pop_all()
         return run

@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 
 @runtime_checkable
 class TrainingRun(Protocol):
-    """A run that is training: what :meth:`Strategy.optimize` and observing hooks are given."""
+    """A run that is training: what :meth:`Strategy.optimize` and observing hooks are given.
+
+    It has more than a dozen public names because most are values that they may read, one each.
+    """
 
     @property
     def suite(self) -> Suite:

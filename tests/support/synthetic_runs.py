@@ -56,13 +56,8 @@ def make_run(
         step = {"iteration": iteration, "loss": 2 * rest, "metrics": metrics, "seconds": 1.0}
         lines.append(step)
         found = split(final + 60 * rest * generator.normal(1, 0.1), names)
-        lines.append(
-            {
-                "iteration": iteration,
-                "evaluation": {"test": vars(found)},
-                "seconds": iteration / 10,
-            }
-        )
+        evaluation = {"test": vars(found)}
+        lines.append({"iteration": iteration, "evaluation": evaluation, "seconds": iteration / 10})
     (directory / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     (directory / "config.yaml").write_text(dump(config))
     result = Result(

@@ -5,7 +5,7 @@ Biases, norms and embeddings stay ordinary parameters, and so do the first and t
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Literal
@@ -70,15 +70,14 @@ def find_weights(
         MtlError: if a weight is not divided by the blocks, or no weight can be generated.
     """
     run = _layers_in_order(network, inputs, name)
-    found = {layer: module for layer, module in run.items() if _can_take_part(module)}
+    able = {layer: module for layer, module in run.items() if _can_take_part(module)}
     if layers is not None:
-        chosen = {k: v for k, v in found.items() if any(fnmatchcase(k, p) for p in layers)}
+        chosen = {k: v for k, v in able.items() if any(fnmatchcase(k, p) for p in layers)}
+        if not chosen:
+            raise UnknownNameError(f"layer of {name!r} in layers", ", ".join(layers), able)
     else:
-        order = list(run)
-        ordinary = {order[0], *class_layers} if order else set()
-        if order and _width(run[order[-1]]) == num_outputs:
-            ordinary.add(order[-1])
-        chosen = {k: v for k, v in found.items() if k not in ordinary} or found
+        ordinary = {*_ends(run, num_outputs), *class_layers}
+        chosen = {k: v for k, v in able.items() if k not in ordinary} or able
     users = _users(network)
     weights = []
     for layer, module in chosen.items():
@@ -87,25 +86,32 @@ def find_weights(
                 continue
             grid = BlockGrid(tuple(parameter.shape), *block)
             if not grid.divides and indivisible == "error":
-                raise MtlError(
-                    f"weight {layer}.{own} of {name!r} has {parameter.shape[0]} outputs and "
-                    f"{parameter.shape[1]} inputs, which blocks of {block[0]} x {block[1]} do not "
-                    "divide; allowed: other block_out and block_in, indivisible=discard, "
-                    "indivisible=ordinary"
-                )
+                raise _not_divided(f"{layer}.{own} of {name!r}", parameter, block)
             if grid.divides or indivisible == "discard":
                 deviation = _spread(parameter) if library else he_deviation(module, parameter)
-                weights.append(
-                    GeneratedWeight(layer, f"{layer}.{own}".lstrip("."), grid, deviation)
-                )
-    if not weights and layers is not None and not chosen:
-        raise UnknownNameError(f"layer of {name!r} in layers", ", ".join(layers), found)
+                key = f"{layer}.{own}".lstrip(".")
+                weights.append(GeneratedWeight(layer, key, grid, deviation))
     if not weights:
         raise MtlError(
             f"no weight of {name!r} can be generated in blocks of {block[0]} x {block[1]}: it has "
-            f"{len(found)} dense, convolution and LSTM layers that could take part"
+            f"{len(able)} dense, convolution and LSTM layers that could take part"
         )
     return tuple(weights)
+
+
+def _not_divided(which: str, weight: Tensor, block: tuple[int, int]) -> MtlError:
+    return MtlError(
+        f"weight {which} has {weight.shape[0]} outputs and {weight.shape[1]} inputs, which blocks "
+        f"of {block[0]} x {block[1]} do not divide; allowed: other block_out and block_in, "
+        "indivisible=discard, indivisible=ordinary"
+    )
+
+
+def _ends(run: Mapping[str, nn.Module], num_outputs: int) -> list[str]:
+    """The first of the layers, and the last one where it gives the outputs."""
+    order = list(run)
+    last = order[-1:] if order and _width(run[order[-1]]) == num_outputs else []
+    return [*order[:1], *last]
 
 
 def layers_of(network: nn.Module, inputs: Tensor, name: str) -> tuple[str, ...]:

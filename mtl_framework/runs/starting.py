@@ -1,0 +1,106 @@
+"""What a run is made of, checked and built before anything is written."""
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from ..data.overview import in_short
+from ..data.tasks import Suite
+from ..networks.batch_sizes import check_batch_sizes
+from ..plugins.manager import Plugins
+from ..support.seeding import derive_seed, seed_everything
+from .assembly import Assembly, announcement, assemble, check_memory, find_suite
+from .choices import check_validation
+from .folder import RunFolder
+from .known_data import check_known, describe, read_known
+from .load import load_run
+from .observers import Observers
+from .reach import prepare_strategy
+from .resolve import ResolvedConfig, completed
+
+_DATA_STAY = "; a run goes on with the data that it began with"
+
+
+@dataclass(frozen=True)
+class Start:
+    """The parts of a run that is about to begin or to go on.
+
+    Args:
+        parts: suite, backbones, strategy and networks.
+        state: of the checkpoint that the run goes on from; ``None``: it begins.
+        known: what the run's folder is to say of its tasks; ``None``: it says so already, or
+            nothing can be said.
+    """
+
+    parts: Assembly
+    state: Mapping[str, Any] | None
+    known: Mapping[str, Any] | None
+
+    def hints(self) -> list[str]:
+        """What may help the user, of data and backbones."""
+        backbones = [hint for backbone in self.parts.backbones for hint in backbone.hints]
+        return list(dict.fromkeys([*self.parts.suite.notes, *backbones]))
+
+
+def read_state(
+    folder: RunFolder, complete: ResolvedConfig, plugins: Plugins, resume: bool
+) -> Mapping[str, Any] | None:
+    """The state to go on from, with the folder locked; ``None`` where there is no checkpoint yet.
+
+    Raises:
+        MtlError: if the folder holds a run and ``resume`` is not asked for, or the other way round;
+            if another process is at work there; if the checkpoint is not that of this config.
+    """
+    if not resume:
+        folder.check_free()
+        return None
+    folder.check_there()
+    folder.lock.take()
+    return folder.load(complete.config, lambda saved: completed(saved, plugins))
+
+
+def build(
+    complete: ResolvedConfig,
+    plugins: Plugins,
+    folder: RunFolder,
+    state: Mapping[str, Any] | None,
+    device: torch.device,
+    observers: Observers,
+) -> Start:
+    """Read the data, build backbones and networks, and check that they suit each other.
+
+    Raises:
+        MtlError: on anything wrong with names, options, data or device.
+    """
+    config = complete.config
+    suite = find_suite(config, plugins)
+    check_validation(config.training, suite)
+    check_memory(config, suite)
+    known = _known(suite, folder, state)
+    observers.say(announcement(config, suite))
+    observers.say(in_short(suite))
+    seed_everything(derive_seed(config.seed, "weights"))
+    strategy = complete.strategy(complete.options, seed=derive_seed(config.seed, "strategy"))
+    parts = assemble(config, plugins, suite, strategy, trained=state is not None)
+    check_batch_sizes(suite, parts.backbones, config.batch_size)
+    strategy.network = parts.network
+    prepare_strategy(strategy, config, device)
+    if state is None:
+        strategy.warm_start(functools.partial(load_run, plugins=plugins))
+    return Start(parts, state, known)
+
+
+def _known(
+    suite: Suite, folder: RunFolder, state: Mapping[str, Any] | None
+) -> Mapping[str, Any] | None:
+    """What a new run's folder is to say of its tasks; one that goes on has data of its own."""
+    if state is None:
+        return describe(suite)
+    folder.check_data(suite.record)
+    known = read_known(folder.tasks)
+    if known is not None:
+        check_known(known, suite, todo=_DATA_STAY)
+    return None  # what was saved then is not written again
