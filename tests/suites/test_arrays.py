@@ -187,7 +187,7 @@ def test_tasks_along_an_axis_with_numbers_as_targets(tmp_path: Path) -> None:
     [
         ({"a_images": numbered(9), "a_labels": [0, 1, 2] * 2}, {}, "found 6 for 9"),
         ({"a_images": numbered(9), "a_names": ["x"]}, {}, "no array labels of task 'a'"),
-        ({"a_images": numbered(8).astype(np.int32), "a_labels": [0, 1] * 4}, {}, "found int32"),
+        ({"a_images": numbered(8).astype(np.int32), "a_labels": [0, 1] * 4}, {}, "holds int32"),
         ({"a_images": numbered(8, 9, 9, 2), "a_labels": [0, 1] * 4}, {}, "channels=first or last"),
         ({"a_images": numbered(20), "a_labels": [0] * 19 + [1]}, {}, "'1' has 1 example, too few"),
         ({"a_images": numbered(4), "a_labels": [3] * 4}, {}, "at least 2 classes, found only 3"),
@@ -206,7 +206,7 @@ def test_tasks_along_an_axis_with_numbers_as_targets(tmp_path: Path) -> None:
         ({"a_images": numbered(8), "a_labels": [0, 2] * 4}, {"kind": "binary"}, "found 0, 2"),
         ({"a_images": numbered(8), "a_labels": ["x", "y"] * 4}, {"kind": "numbers"}, "numbers are"),
         ({"a_images": numbered(4), "b": np.ones(1)}, {"task_axis": True, "labels": "b"}, "axis 0"),
-        ({"a": np.array([{}], dtype=object)}, {"tasks": ["b"], "inputs": "a"}, "'a' cannot be"),
+        ({"a": np.array([{}], dtype=object)}, {"tasks": ["b"], "inputs": "a"}, "'a' holds objects"),
     ],
 )  # fmt: skip
 def test_what_does_not_fit_is_refused_by_name(

@@ -11,17 +11,20 @@ from jaxtyping import Int64, Shaped
 from torch import Tensor
 
 from mtl_framework import MtlError
-from mtl_framework.data import Examples, Objective, Regression, Task
+from mtl_framework.data import Examples, Objective, PictureOptions, Regression, Task
 
-from .array_labels import Labels, as_whole
+from .array_inputs import image_hints, resized, to_features, to_images
+from .array_labels import Columns, Labels, as_whole
 from .class_checks import common_classes, frequent_classes, rare_classes
 from .faults import Faults
 from .kinds import Guess, guess_array
 from .labels import make_targets, scale_hints, summary
 from .missing import Missing, told
-from .npz import ArrayFile, Found, resized, to_features, to_images
+from .npz import ArrayFile, Found
 from .options import Kind, Kinds
 from .splits import SplitSizes, check_classes, make_splits, split_name
+
+_AS_THEY_ARE = PictureOptions()
 
 Rows = Mapping[str | None, Int64[np.ndarray, " _"]]
 
@@ -121,8 +124,10 @@ class Form:
         size: of the images in the end; ``None``: as they are.
         sizes: of the splits.
         standardize: numbers that are targets, by their training split.
+        pictures: which numbers become black and white in images.
         notes: gets what a user should know of every task.
         found: gets the kind of every task.
+        divided: gets the arrays with several labels a row, by name.
     """
 
     kinds: Kinds
@@ -132,8 +137,29 @@ class Form:
     size: int | None
     sizes: SplitSizes
     standardize: bool = False
+    pictures: PictureOptions = _AS_THEY_ARE
     notes: list[str] = field(default_factory=list)
     found: dict[str, Kind] = field(default_factory=dict)
+    divided: dict[str, Columns] = field(default_factory=dict)
+
+    def look_at(self, table: Table) -> None:
+        """Tell how images are taken, where that is a guess."""
+        if table.are_images:
+            ranged = self.pictures.value_range is not None
+            self.notes.extend(image_hints(table.inputs, self.channels, table.what, ranged))
+
+    def decide(self, name: str, columns: Columns) -> None:
+        """Keep what an array with several labels a row was taken for, and tell it."""
+        self.notes.extend([columns.remark] if columns.remark else [])
+        if columns.kind:
+            self.divided[name] = columns
+
+    def kind_of(self, task: str) -> Kind | None:
+        """What labels are, as the user says or as their whole array does; ``None``: guessed."""
+        if task in self.kinds:
+            return self.kinds[task]
+        of_array = (c.kind for c in self.divided.values() if task in [name for name, _ in c.parts])
+        return next(of_array, None) or (None if self.kind == "auto" else self.kind)
 
     def labels(
         self,
@@ -154,8 +180,8 @@ class Form:
             raise MtlError("there is no example")
         if not len(mine):
             raise MtlError("has no label at all")
-        given = self.kinds.get(task) or self.kind
-        guess = Guess(given) if given != "auto" else guess_array(task, mine)
+        given = self.kind_of(task)
+        guess = Guess(given) if given else guess_array(task, mine)
         kind = self.found[task] = guess.kind or "classes"
         self.notes.extend([guess.remark] if guess.remark else [])
         lacking = len(everything) - len(mine)
@@ -164,7 +190,7 @@ class Form:
             self.notes.append(line)
         if kind == "numbers" and values.dtype.kind in "fiub":
             self.notes.extend(scale_hints(task, mine))
-        if kind == "classes" and values.dtype.kind == "f":
+        if kind != "numbers" and values.dtype.kind == "f":
             values = as_whole(values, present)
         return Labels(task, kind, values, present)
 
@@ -188,7 +214,7 @@ class Form:
             inputs = {split: self.inputs(table, found) for split, found in chosen.items()}
             if labels.kind != "numbers":
                 self.notes.extend(rare_classes(name, labels.strata, labels.names, chosen))
-            return _task(name, objective, inputs, targets, {})
+            return self.finished(name, objective, inputs, targets, {})
         except MtlError as error:
             faults.add(where, str(error))
             return None
@@ -255,66 +281,37 @@ class Form:
         }
         return objective, targets, masks
 
+    def finished(
+        self,
+        name: str,
+        objective: Objective,
+        inputs: Mapping[str, Tensor],
+        targets: Mapping[str, Tensor],
+        masks: Mapping[str, Tensor | None],
+    ) -> Task:
+        """A task of its splits' inputs, targets, and masks of what is labelled."""
+        splits = {s: Examples(inputs[s], targets[s], masks.get(s)) for s in inputs}
+        return Task(
+            name,
+            objective,
+            splits["train"],
+            splits["test"],
+            splits.get("validation"),
+            pictures=self.pictures,
+        )
+
     def inputs(self, table: Table, rows: Int64[np.ndarray, " _"]) -> Tensor:
         """What the network reads."""
         if not table.are_images:
             if self.size is not None:
                 raise MtlError("suite.size is for images, and these are features")
             return to_features(table.inputs[rows], table.what)
-        images = to_images(table.inputs[rows], self.channels, table.what)
+        images = to_images(table.inputs[rows], self.channels, table.what, self.pictures.value_range)
         return images if self.size is None else resized(images, self.size)
-
-
-def common_tasks(
-    columns: Sequence[tuple[str, Table, Shaped[np.ndarray, "rows *numbers"]]],
-    file: ArrayFile,
-    form: Form,
-    faults: Faults,
-) -> list[Task]:
-    """Tasks that read the same inputs; the splits are stratified by the classes of all.
-
-    Those that cannot be had are left out, which ``faults`` gets.
-    """
-    table = columns[0][1]
-    found: list[tuple[Labels, list[str]]] = []
-    for name, _, values in columns:
-        names = file.texts(f"{name}_names")
-        try:
-            found.append((form.labels(name, values, table.rows, names), names))
-        except MtlError as error:
-            faults.add(f"{table.what}: task {name!r}", str(error))
-    if not found:
-        return []
-    strata = [labels.strata for labels, _ in found if labels.kind != "numbers"]
-    try:
-        chosen = make_splits(table.rows, strata or None, form.sizes)
-        inputs = {split: form.inputs(table, members) for split, members in chosen.items()}
-    except MtlError as error:
-        faults.add(table.what, str(error))
-        return []
-    built = []
-    for labels, names in found:
-        try:
-            kept = form.measured(labels, chosen, table, faults)
-            objective, targets, masks = form.targets(table.rows, kept, chosen, names)
-            built.append(_task(labels.task, objective, inputs, targets, masks))
-        except MtlError as error:
-            faults.add(f"{table.what}: task {labels.task!r}", str(error))
-    return built
 
 
 def class_names(file: ArrayFile, task: str | None, labels: str) -> list[str]:
     """What a file calls the classes of a task, of a label array, or of all its labels."""
-    keys = ([f"{task}_names"] if task is not None else []) + [f"{labels}_names", "class_names"]
+    keys = ([f"{task}_names"] if task is not None else []) + [f"{labels}_names"]
+    keys += ["class_names", "label_names", "target_names"]
     return next((texts for texts in map(file.texts, keys) if texts), [])
-
-
-def _task(
-    name: str,
-    objective: Objective,
-    inputs: Mapping[str, Tensor],
-    targets: Mapping[str, Tensor],
-    masks: Mapping[str, Tensor | None],
-) -> Task:
-    splits = {split: Examples(inputs[split], targets[split], masks.get(split)) for split in inputs}
-    return Task(name, objective, splits["train"], splits["test"], splits.get("validation"))

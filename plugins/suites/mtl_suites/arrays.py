@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-
 from mtl_framework import MtlError, UnknownNameError
-from mtl_framework.data import Suite, Task, Transforms
+from mtl_framework.data import PictureOptions, Suite, Transforms
 
-from .array_tables import Form, Table, class_names, common_tasks
+from .array_layouts import Wanted
+from .array_names import INPUTS
+from .array_tables import Form
 from .faults import Faults
-from .labels import called_by, standardized
+from .labels import standardized
 from .missing import Missing
 from .npz import ArrayFile
 from .options import Kinds, Names, NamesByTask, options_before
@@ -36,6 +36,7 @@ def arrays(
     standardize: bool = True,
     channels: Literal["auto", "first", "last"] = "auto",
     size: int | None = None,
+    value_range: tuple[float, float] | None = None,
     transforms: dict[str, Any] | None = None,
     train_per_task: int | float | None = None,
     validation_per_task: int | float | None = None,
@@ -46,7 +47,8 @@ def arrays(
     """Tasks from the arrays of your own .npz file: images or features, and labels.
 
     Arrays are found by name, in one of these layouts; each may have ``train_``, ``validation_``
-    and ``test_`` in its name, one array a split:
+    and ``test_`` in its name, one array a split. Other usual names (``x_train``, ``val_images``,
+    ``data`` and ``target``) are understood where none is called so:
 
     - ``TASK_images`` (or ``TASK_features``) and ``TASK_labels``: every task has its own inputs;
     - ``images`` and, for every name in ``tasks``, labels of that name: tasks have a common input;
@@ -72,7 +74,8 @@ def arrays(
         task_axis: whether axis 0 is the task, axis 1 the example.
         kind: of the labels; ``auto``: numbers where they are floats or several a row, else
             classes; a run prints what every task was taken for.
-        kinds: of the labels of single tasks: classes, binary or numbers.
+        kinds: of the labels of single tasks: classes, binary or numbers; of labels with several
+            columns of 0 and 1: numbers of one task, or a task a column.
         missing: values that mean "no label", of all tasks or by task, e.g. -1; ``nan``, and in
             texts what the suite ``table`` takes so, mean it anyway.
         not_missing: markers of missing values that are values after all, likewise, e.g. none.
@@ -80,6 +83,8 @@ def arrays(
             metrics, predictions and exports are in the labels' own units all the same.
         channels: of images with four dimensions; ``auto``: where there are 1, 3 or 4.
         size: images are resized to this width and height, in pixels.
+        value_range: the two numbers that become black and white in images of whole numbers or
+            floats; default: the range of 8 or 16 bits, floats as they are.
         transforms: further ones: lists under ``train`` and ``evaluation``, of names of
             torchvision.transforms.v2 or mappings with ``name`` and arguments.
         train_per_task: a number, or below 1 a share; default: all that other splits leave.
@@ -95,131 +100,38 @@ def arrays(
     """
     sizes = SplitSizes(train_per_task, validation_per_task, test_per_task, split_seed)
     further = Transforms.from_config(transforms, "suite.transforms")
-    if task_axis and group_by:
-        raise MtlError("suite.task_axis and suite.group_by exclude each other")
-    with ArrayFile(Path(data_root) / path) as file:
-        marks = Missing(missing or (), not_missing or ())
-        form = Form(kinds or {}, kind, marks, channels, size, sizes, standardize)
-        names = [inputs] if inputs else ["images", "images_packed", "features"]
-        faults = Faults("arrays", skip_bad)
-        built: Sequence[Task | None]
-        common_input = False
-        if task_axis:
-            built = _by_axis(file, tasks, names, labels, form, faults)
-        elif group_by:
-            built = _by_group(file, tasks, names, labels, group_by, form, faults)
-        else:
-            built, common_input = _by_name(file, tasks, names, labels, form, faults)
-    notes = (*form.notes, *faults.settle())
+    wanted = Wanted(tasks, (inputs,) if inputs else INPUTS, labels, group_by, task_axis)
+    marks = Missing(missing or (), not_missing or ())
+    pictures = PictureOptions(value_range=value_range)
+    form = Form(kinds or {}, kind, marks, channels, size, sizes, standardize, pictures)
+    suite = _suite(Path(data_root) / path, wanted, form, Faults("arrays", skip_bad))
+    return transformed(suite, further)
+
+
+def _suite(path: Path, wanted: Wanted, form: Form, faults: Faults) -> Suite:
+    with ArrayFile(path) as file:
+        built, common_input = wanted.built(file, form, faults)
     done = [task for task in built if task is not None]
+    if not done and faults.found and not faults.skip:
+        faults.stop()  # leaving out what is wrong would leave nothing
+    notes = (*form.notes, *faults.settle())
     _check_tasks([task.name for task in done], form)
     if not done:
-        raise MtlError(f"suite 'arrays': skip_bad has left out every task in {file.path}")
-    left_out = faults.record(file.path.parent)
+        raise MtlError(f"suite 'arrays': skip_bad has left out every task in {path}")
+    left_out = faults.record(path.parent)
     record: dict[str, Any] = {"kinds": dict(form.found)}
     if scales := standardized(done):
         record["standardized"] = scales
     if left_out:
         record["left_out"] = left_out
-    return transformed(Suite("arrays", done, common_input, notes, record), further)
-
-
-def _by_name(
-    file: ArrayFile,
-    tasks: list[str] | None,
-    names: list[str],
-    labels: str,
-    form: Form,
-    faults: Faults,
-) -> tuple[Sequence[Task | None], bool]:
-    """Tasks with arrays of their own, or with labels of their own for common inputs."""
-    tasks = tasks or file.owners(names) or [labels]
-    tables: dict[str, Table] = {}
-    columns = []
-    for task in tasks:
-        found = file.find(names, task)
-        try:
-            if found.what not in tables:
-                tables[found.what] = Table(file, found, task if found.of_task else None)
-            wanted = [labels] if found.of_task or task == labels else [task]
-            column = file.find(wanted, task if found.of_task else None)
-            columns.append((task, tables[found.what], tables[found.what].column(column)))
-        except MtlError as error:
-            faults.add(f"task {task!r}", str(error))
-    if len(tasks) > 1 and len(tables) == 1 and columns:
-        return common_tasks(columns, file, form, faults), True
-    built = [
-        form.task(task, table, table.rows, values, class_names(file, task, labels), faults)
-        for task, table, values in columns
-    ]
-    return built, False
-
-
-def _by_group(
-    file: ArrayFile,
-    tasks: list[str] | None,
-    names: list[str],
-    labels: str,
-    group_by: str,
-    form: Form,
-    faults: Faults,
-) -> list[Task | None]:
-    """A task for every value of the array ``group_by``."""
-    table = Table(file, file.find(names))
-    groups, values = (table.column(file.find([name])) for name in (group_by, labels))
-    members = np.unique(groups)
-    built = []
-    for task, group in _chosen(tasks, members, file.texts(f"{group_by}_names")):
-        rows = {
-            split: found[groups[found] == members[group]] for split, found in table.rows.items()
-        }
-        called = class_names(file, None, labels)
-        built.append(form.task(task, table, rows, values, called, faults))
-    return built
-
-
-def _by_axis(
-    file: ArrayFile,
-    tasks: list[str] | None,
-    names: list[str],
-    labels: str,
-    form: Form,
-    faults: Faults,
-) -> list[Task | None]:
-    """A task for every position along axis 0."""
-    inputs, targets = file.find(names), file.find([labels])
-    lengths = {len(array) for array in (*inputs.arrays.values(), *targets.arrays.values())}
-    if len(lengths) != 1:
-        raise MtlError(
-            f"{inputs.what}, {targets.what}: with suite.task_axis all should have one length along "
-            f"axis 0, found {', '.join(map(str, sorted(lengths)))}"
-        )
-    built = []
-    positions = np.arange(lengths.pop())
-    for task, n in _chosen(tasks, positions, file.texts("task_names")):
-        table = Table(file, inputs.at(n))
-        values = table.column(targets.at(n))
-        called = class_names(file, None, labels)
-        built.append(form.task(task, table, table.rows, values, called, faults))
-    return built
+    return Suite("arrays", done, common_input, notes, record)
 
 
 def _check_tasks(names: Sequence[str], form: Form) -> None:
     """Refuse options for tasks that do not exist."""
     known = list(dict.fromkeys([*names, *form.found]))
     for name in form.kinds:
-        if name not in known:
+        if name not in known and name not in form.divided:
             raise UnknownNameError("task in suite.kinds:", name, known)
     for error in form.missing.wrong(known):
         raise error
-
-
-def _chosen(
-    wanted: list[str] | None, values: np.ndarray, names: list[str]
-) -> list[tuple[str, int]]:
-    """Tasks and the positions of their values, all where none are wanted by name."""
-    called = called_by(values, names)
-    for task in wanted or ():
-        if task not in called:
-            raise UnknownNameError("task of suite 'arrays':", task, called)
-    return [(task, called.index(task)) for task in wanted or called]

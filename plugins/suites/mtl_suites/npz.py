@@ -1,6 +1,6 @@
 """Arrays of an ``.npz`` file, found by what they are for."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -8,25 +8,32 @@ from zipfile import BadZipFile
 from zlib import error as ZlibError
 
 import numpy as np
-import torch
-from torch import Tensor
-from torchvision.transforms.v2 import functional as transforms
 
 from mtl_framework import MtlError
-from mtl_framework.data import SPLITS, byte_levels
+from mtl_framework.data import SPLITS
 
-#: Where an array called NAME is looked for; ``{split}`` stands for train, validation and test.
+from .array_names import INPUTS, LABELS, Meaning, is_about, meaning, without_split
+from .splits import ALIASES
+
+#: Where an array called NAME is looked for; ``{split}`` stands for train, validation and test, by
+#: whatever name.
 PATTERNS = (
     "{task}_{name}",
     "{split}_{task}_{name}",
     "{task}_{split}_{name}",
+    "{task}_{name}_{split}",
     "{split}_{name}",
+    "{name}_{split}",
     "{name}",
 )
 
 _PACKED = "_packed"
-_CHANNELS = (1, 3, 4)
-_ROWS_AT_ONCE = 1024
+_OTHER_FILES = (
+    (b"\x89HDF", "an HDF5 file"),
+    (b"MATLAB 5.0", "a file of MATLAB"),
+    (b"PAR1", "a Parquet file, which the suite 'table' reads"),
+    (b"\x80", "a pickle, which would execute code"),
+)
 
 
 @dataclass(frozen=True)
@@ -63,13 +70,17 @@ class ArrayFile:
         except FileNotFoundError:
             raise MtlError(f"there is no file {path}") from None
         except ValueError as error:  # what numpy takes for a pickle, and would execute
-            raise MtlError(f"{path} is not an .npz file") from error
+            raise MtlError(f"{path} is not an .npz file{_instead(path)}") from error
         except (OSError, EOFError, BadZipFile) as error:
             raise MtlError(f"cannot read {path} as an .npz file: {error}") from error
         if not isinstance(archive, np.lib.npyio.NpzFile):
-            raise MtlError(f"{path} should be an .npz file with several arrays, found a single one")
+            raise MtlError(
+                f"{path} should be an .npz file with several arrays, found a single one: save "
+                "inputs and labels together, numpy.savez('data.npz', images=..., labels=...)"
+            )
         self._archive = archive
         self.names: list[str] = list(archive.files)
+        self._read: set[str] = set()
 
     def __enter__(self) -> "ArrayFile":
         return self
@@ -90,9 +101,17 @@ class ArrayFile:
         """
         if name not in self.names:
             raise MtlError(f"{self.path} has no array {name}; there are {', '.join(self.names)}")
+        self._read.add(name)
         try:
             array: np.ndarray = self._archive[name]
-        except (OSError, ValueError, EOFError, BadZipFile, ZlibError) as error:
+        except ValueError as error:
+            if "allow_pickle" not in str(error):
+                raise MtlError(f"{self.path}: array {name!r} cannot be read: {error}") from error
+            raise MtlError(
+                f"{self.path}: array {name!r} holds objects of Python, which would execute code "
+                "when read: save texts with .astype(str), numbers with .astype(float)"
+            ) from error
+        except (OSError, EOFError, BadZipFile, ZlibError) as error:
             raise MtlError(f"{self.path}: array {name!r} cannot be read: {error}") from error
         if name.endswith(_PACKED) and array.dtype == np.uint8 and array.ndim == 2:
             shape = tuple(int(n) for n in self.read("image_shape"))
@@ -119,109 +138,142 @@ class ArrayFile:
         found = self.find_any(names, task)
         if found is None:
             of = f" of task {task!r}" if task is not None else ""
+            unnamed = all(name.startswith("arr_") for name in self.names)
+            hint = "; suite.inputs and suite.labels say which is which, e.g. suite.inputs=arr_0"
             raise MtlError(
                 f"{self.path} has no array {' or '.join(names)}{of}; there are "
-                f"{', '.join(self.names)}"
+                f"{', '.join(self.names)}{hint if unnamed else ''}"
             )
         return found
 
     def find_any(self, names: Sequence[str], task: str | None = None) -> "Found | None":
-        """Like :meth:`find`, but ``None`` where there is none."""
+        """Like :meth:`find`, but ``None`` where there is none.
+
+        ``images``, ``features`` and ``labels`` are also looked for by other usual names
+        (:mod:`.array_names`) where no array is called so.
+
+        Raises:
+            MtlError: if two arrays may be meant.
+        """
         for name in names:
             for pattern in (name,) if "{" in name else PATTERNS:
                 if "{task}" in pattern and task is None:
                     continue
                 text = pattern.replace("{name}", name).replace("{task}", task or "")
                 splits = SPLITS if "{split}" in text else (None,)
-                keys = {split: text.replace("{split}", split or "") for split in splits}
-                present = {split: key for split, key in keys.items() if key in self.names}
-                if present:
-                    arrays = {split: self.read(key) for split, key in present.items()}
-                    what = f"{self.path}: {', '.join(present.values())}"
-                    return Found(what, arrays, "{task}" in pattern)
+                keys = {split: self._present(_spellings(text, split)) for split in splits}
+                if any(keys.values()):
+                    return self._found(keys, names, "{task}" in pattern)
+        role = "labels" if names[0] == LABELS else "images" if names[0] in INPUTS else ""
+        for owner in ([task] if task else []) + [""]:
+            keys = {}
+            for key, told in self.meanings():
+                if told.role == role and told.task == owner:
+                    keys.setdefault(told.split, []).append(key)
+            if set(keys) > {None}:
+                keys.pop(None, None)  # one beside the splits serves something else
+            if keys:
+                order = {split: keys[split] for split in (None, *SPLITS) if split in keys}
+                return self._found(order, names, bool(owner))
         return None
+
+    def meanings(self, words: Sequence[str] = ()) -> Iterator[tuple[str, Meaning]]:
+        """Arrays that are inputs or labels by their names, and what these say."""
+        for key in self.names:
+            told = meaning(key, words)
+            if told is not None:
+                yield key, told
+
+    def columns(self, found: "Found") -> list[str]:
+        """Names of other arrays, splits apart, that have an entry for every one of some inputs."""
+        lengths = {split: len(array) for split, array in found.arrays.items()}
+        names = dict.fromkeys(without_split(key) for key in self.unread() if not is_about(key))
+        fitting = []
+        for name in names:
+            keys = {split: self._present(_with_split(name, split)) for split in lengths}
+            if all(
+                present and self._length(present[0]) == lengths[split]
+                for split, present in keys.items()
+            ):
+                fitting.append(name)
+        return fitting
+
+    def unread(self) -> list[str]:
+        """Names of the arrays that nobody has asked for."""
+        return [name for name in self.names if name not in self._read]
+
+    def _length(self, key: str) -> int | None:
+        """Entries of an array that holds a number, a text, or a row of them each."""
+        try:
+            array = self._archive[key]
+        except (OSError, ValueError, EOFError, BadZipFile, ZlibError):
+            return None
+        return len(array) if array.ndim in (1, 2) else None
+
+    def _present(self, keys: Sequence[str]) -> list[str]:
+        return [key for key in dict.fromkeys(keys) if key in self.names]
+
+    def _found(
+        self, keys: dict[str | None, list[str]], names: Sequence[str], of_task: bool
+    ) -> "Found":
+        keys = {split: present for split, present in keys.items() if present}
+        for present in keys.values():
+            if len(present) > 1:
+                option = "labels" if names[0] == LABELS else "inputs"
+                raise MtlError(
+                    f"{self.path}: {' and '.join(present)} may both be the {names[0]}; say which "
+                    f"is meant with suite.{option}"
+                )
+        arrays = {split: self.read(present[0]) for split, present in keys.items()}
+        what = f"{self.path}: {', '.join(present[0] for present in keys.values())}"
+        return Found(what, arrays, of_task)
 
     def texts(self, name: str) -> list[str]:
         """An array of texts, e.g. names of classes; empty where there is none of that name."""
-        return [str(text) for text in self.read(name)] if name in self.names else []
+        if name not in self.names:
+            return []
+        array = self.read(name)
+        if array.ndim != 1:
+            raise MtlError(
+                f"{self.path}: array {name!r} should have shape (N,), found {array.shape}"
+            )
+        return [str(text) for text in array.astype(str)]
 
     def owners(self, names: Sequence[str]) -> list[str]:
-        """Every TASK for which there is an array ``TASK_NAME``, in the file's order."""
-        found = (
-            key.removesuffix(f"_{name}")
-            for key in self.names
-            for name in names
-            if key.endswith(f"_{name}")
-        )
-        return [task for task in dict.fromkeys(found) if task and task not in SPLITS]
+        """Every TASK with inputs of its own, e.g. an array ``TASK_images``, in the file's order.
+
+        Args:
+            names: what inputs are called; :data:`INPUTS` stands for all usual names, too.
+        """
+        words = () if tuple(names) == INPUTS else names
+        labelled = {told.task for _, told in self.meanings() if told.role == "labels"}
+        tasks = [
+            told.task
+            for key, told in self.meanings(words)
+            if told.role == "images" and (told.last or told.task in labelled)
+        ]
+        return [task for task in dict.fromkeys(tasks) if task]
 
 
-def to_images(array: np.ndarray, channels: str, what: str) -> Tensor:
-    """Images (N, C, H, W), uint8 or float32.
-
-    Args:
-        array: (N, H, W), (N, H, W, C) or (N, C, H, W); uint8, uint16 (scaled to 0 to 255),
-            bool (0 and 255 then) or floats, which stay as they are.
-        channels: ``first``, ``last``, or ``auto``: where 1, 3 or 4 of them are, preferably last.
-        what: name of the array, for messages.
-
-    Raises:
-        MtlError: naming the array, on another dtype or shape.
-    """
-    if array.dtype not in (np.bool_, np.uint8, np.uint16) and array.dtype.kind != "f":
-        raise MtlError(
-            f"{what} should be uint8, uint16, bool or floats, found {array.dtype}: convert images "
-            "of other whole numbers to one of these"
-        )
-    if array.dtype.kind != "f":
-        array = byte_levels(array)
-    if array.ndim == 3:
-        array = array[:, None]
-    elif array.ndim != 4:
-        raise MtlError(
-            f"{what} should have shape (N, H, W), (N, H, W, C) or (N, C, H, W), found {array.shape}"
-        )
-    else:
-        last = array.shape[3] in _CHANNELS
-        if channels == "auto" and not last and array.shape[1] not in _CHANNELS:
-            raise MtlError(
-                f"{what} of shape {array.shape} has neither 1, 3 nor 4 channels; say where they "
-                "are with suite.channels=first or last"
-            )
-        if channels == "last" or (channels == "auto" and last):
-            array = array.transpose(0, 3, 1, 2)
-    found = torch.from_numpy(np.ascontiguousarray(array))
-    return found if found.dtype == torch.uint8 else found.float()
+def _spellings(text: str, split: str | None) -> list[str]:
+    """A pattern with all that a split may be called, in small letters, capitals, or one of them."""
+    if split is None:
+        return [text]
+    words = [word for word, meant in ALIASES.items() if meant == split]
+    spelled = [form for word in words for form in (word, word.upper(), word.capitalize())]
+    return [text.replace("{split}", form) for form in spelled]
 
 
-def to_features(array: np.ndarray, what: str) -> Tensor:
-    """Feature vectors: floats and bytes as float32, other whole numbers (tokens) as int64.
-
-    Raises:
-        MtlError: naming the array, on another dtype or without a dimension beside the examples.
-    """
-    if array.dtype.kind not in "fiub":
-        raise MtlError(f"{what} should be numbers, found {array.dtype}")
-    if array.ndim < 2:
-        raise MtlError(f"{what} should have shape (N, ...), found {array.shape}")
-    found = torch.from_numpy(np.ascontiguousarray(array))
-    whole = array.dtype.kind in "iu" and array.dtype != np.uint8
-    return found.long() if whole else found.float()
+def _with_split(name: str, split: str | None) -> list[str]:
+    if split is None:
+        return [name]
+    return _spellings(f"{{split}}_{name}", split) + _spellings(f"{name}_{{split}}", split)
 
 
-def resized(images: Tensor, size: int) -> Tensor:
-    """Images ``size`` pixels wide and high, with antialiasing.
-
-    Raises:
-        MtlError: if ``size`` is not from 1 to 1024.
-    """
-    if not 1 <= size <= 1024:
-        raise MtlError(f"size should be from 1 to 1024, found {size}")
-    if images.shape[2:] == (size, size):
-        return images
-    return in_parts(images, lambda part: transforms.resize(part, [size, size], antialias=True))
-
-
-def in_parts(rows: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
-    """``function`` of all rows, some at a time, so that its intermediate results stay small."""
-    return torch.cat([function(part) for part in torch.split(rows, _ROWS_AT_ONCE)])
+def _instead(path: Path) -> str:
+    """What another file is by its first bytes, and what to do about it."""
+    with path.open("rb") as file:
+        start = file.read(16)
+    kind = next((what for mark, what in _OTHER_FILES if start.startswith(mark)), "")
+    remedy = "save its arrays with numpy.savez('data.npz', images=..., labels=...)"
+    return f", but {kind}: {remedy}" if kind else ""

@@ -14,11 +14,11 @@ from torch import Tensor
 from mtl_framework import MtlError, UnknownNameError
 from mtl_framework.data import LazyInputs
 
+from .array_inputs import resized, to_features, to_images
 from .columns import TextTable
 from .duplicates import Policy, seen_twice
 from .faults import Faults
 from .image_files import ImageForm, picture_kinds
-from .npz import resized, to_features, to_images
 
 
 @dataclass(frozen=True)
@@ -136,9 +136,10 @@ class RowInputs:
             found, rows = found[finite], rows[finite]
         if not len(rows):
             return None, rows
-        if found.ndim == 2 or found.dtype.kind == "f":
+        ranged = self.form.pictures.value_range is not None
+        if found.ndim == 2 or (found.dtype.kind == "f" and not ranged):
             return to_features(found, self.what), rows
-        images = to_images(found, "auto", self.what)
+        images = to_images(found, "auto", self.what, self.form.pictures.value_range)
         if self.form.size is not None:
             images = resized(images, self.form.size)
         steps = self.form.transforms.of(split).fixed

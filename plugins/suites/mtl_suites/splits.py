@@ -123,7 +123,7 @@ def split_name(name: str) -> str:
     Raises:
         UnknownNameError: if it is no name of a split.
     """
-    found = _split_name(name)
+    found = known_split(name)
     if found is None:
         raise UnknownNameError("split", name, ALIASES)
     return found
@@ -131,10 +131,11 @@ def split_name(name: str) -> str:
 
 def is_split_name(name: str) -> bool:
     """Whether it names a split."""
-    return _split_name(name) is not None
+    return known_split(name) is not None
 
 
-def _split_name(name: str) -> str | None:
+def known_split(name: str) -> str | None:
+    """The split that a text is a name of, as :func:`split_name` has it; ``None``: no split."""
     plain = name.strip().lower().replace("-", "_").replace(" ", "_")
     forms = [plain, *(plain.removesuffix(ending) for ending in _ENDINGS)]
     return next((ALIASES[form] for form in forms if form in ALIASES), None)
