@@ -28,6 +28,9 @@ def describe(
     observer: Annotated[
         str | None, typer.Option("--observer", help="What watches a run: `mtl list observers`.")
     ] = None,
+    objective: Annotated[
+        str | None, typer.Option("--objective", help="What a task learns: `mtl list objectives`.")
+    ] = None,
     inputs: Annotated[
         str | None,
         typer.Option("--input", metavar="CxHxW", help="Shape of an input. [default: the suite's]"),
@@ -35,14 +38,15 @@ def describe(
     settings: options.Settings = None,
     config: options.ConfigFile = None,
 ) -> None:
-    """Show the options of a strategy, a suite or an observer, or the units of a backbone.
+    """Show the options of strategies, suites, objectives or observers, or a backbone's units.
 
     Options are read from the plugin alone: no data is looked at. A backbone is built, for inputs
     of the shape that is given, or of the suite's; so are those of a config file.
     """
-    if all(value is None for value in (backbone, strategy, suite, observer, config)):
+    if all(value is None for value in (backbone, strategy, suite, observer, objective, config)):
         raise MtlError(
-            "describe needs --strategy NAME, --suite NAME, --observer NAME or --backbone NAME"
+            "describe needs --strategy NAME, --suite NAME, --objective NAME, --observer NAME or "
+            "--backbone NAME"
         )
     shape = None if inputs is None else _shape(inputs)
     plugins, console = load_plugins(), stdout()
@@ -52,7 +56,10 @@ def describe(
         print_options(function_options("suite", suite, plugins.suite(suite)), console)
     if observer is not None:
         print_options(function_options("observer", observer, plugins.observer(observer)), console)
-    if backbone is None and (config is None or strategy or suite or observer):
+    if objective is not None:
+        factory = plugins.objective(objective)
+        print_options(function_options("objective", objective, factory), console)
+    if backbone is None and (config is None or strategy or suite or observer or objective):
         return
 
     from ..runs.resolve import resolve
@@ -149,9 +156,7 @@ def _print_own(
         outputs = task.objective.num_outputs
         count = sum(p.numel() for p in backbone.create(outputs).parameters())
         shape = "x".join(map(str, backbone.input_shape))
-        rows.append(
-            [task.name, backbone.name, shape, task.objective.metric, str(outputs), f"{count:,}"]
-        )
+        rows.append([task.name, backbone.name, shape, task.metric, str(outputs), f"{count:,}"])
     console.print(f"{suite.name}: tasks have networks of their own")
     console.print(fitted_table(columns, rows, console.width))
     if all(task.backbone is not None for task in suite.tasks):

@@ -49,7 +49,7 @@ def evaluate(
         columns.append(Column(f"{split} loss", right=True, importance=3))
     rows: list[list[str | Text]] = []
     for task in loaded.suite.tasks:
-        row: list[str | Text] = [task.name, task.objective.metric]
+        row: list[str | Text] = [task.name, task.metric]
         for metrics in evaluation.splits.values():
             row.append(f"{metrics.per_task[task.name]:.2f}")
             row.append(f"{metrics.loss_per_task[task.name]:.4f}")

@@ -35,6 +35,12 @@ def export(
     ] = Format.safetensors,
     checkpoint: saved.Checkpoint = saved.Which.last,
     data_root: saved.DataRoot = None,
+    probabilities: Annotated[
+        bool,
+        typer.Option(
+            "--probabilities", help="A program gives probabilities in the place of logits."
+        ),
+    ] = False,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -49,9 +55,10 @@ def export(
         raise MtlError(
             f"--all stores weights, --format {form.value} one task's program; use --task"
         )
+    if probabilities and form is Format.safetensors:
+        raise MtlError("--probabilities needs --format torch-export or onnx")
     from .. import export as exports
     from ..export.about import folder_name
-    from ..export.program import ProgramAbout
     from ..runs.load import load_run
 
     loaded = load_run(run, which=checkpoint.value, plugins=load_plugins(), data_root=data_root)
@@ -61,13 +68,11 @@ def export(
     else:
         number = loaded.suite.index(task)
         folder = output or run / "export" / folder_name(loaded.suite.task_names, number)
-        write = {
-            Format.safetensors: exports.export_network,
-            Format.program: exports.export_program,
-            Format.onnx: exports.export_onnx,
-        }[form]
-        about = write(loaded, number, folder)
-        if isinstance(about, ProgramAbout):
+        if form is Format.safetensors:
+            exports.export_network(loaded, number, folder)
+        else:
+            programs = {Format.program: exports.export_program, Format.onnx: exports.export_onnx}
+            about = programs[form](loaded, number, folder, probabilities)
             stdout().print(f"{about.parameters:,} parameters")
     for file in sorted(folder.iterdir()):
         if file.is_file():

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ..plugins.contributions import Contribution
     from ..plugins.manager import Plugins
 
-app = typer.Typer(help="List strategies, backbones, suites, observers or plugins.")
+app = typer.Typer(help="List strategies, backbones, suites, objectives, observers or plugins.")
 
 
 @app.command(help="Ways to share weights.")
@@ -69,6 +69,13 @@ def observers() -> None:
     _print_contributions("observer", "what it does")
 
 
+@app.command(help="Losses that a config can choose: `objectives: {TASK: {name: NAME}}`.")
+def objectives() -> None:
+    """Objectives of the framework and of all plugins."""
+    _print_contributions("objective", "what it does")
+    stdout().print("Options of one: mtl describe --objective NAME")
+
+
 @app.command(help="Installed plugins; nothing of them is imported unless --check is given.")
 def plugins(
     check: Annotated[
@@ -115,6 +122,7 @@ def _contributed(loaded: "Plugins", plugin: str, distribution: str) -> str:
         ("backbone", "backbones"),
         ("suite", "suites"),
         ("observer", "observers"),
+        ("objective", "objectives"),
     ):
         names = [
             found.name

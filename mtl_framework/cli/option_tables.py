@@ -59,7 +59,7 @@ def model_options(model: Any) -> tuple[Option, ...]:
 
 
 def function_options(kind: str, name: str, function: Callable[..., Any]) -> OptionTable:
-    """The parameters of a suite's or an observer's factory."""
+    """The parameters of a suite's, an objective's or an observer's factory."""
     target = inspect.unwrap(function)
     types, docs = function_types(target), argument_docs(target.__doc__ or "")
     found = [
@@ -97,6 +97,9 @@ def _example(table: OptionTable) -> str:
     option: str = table.options[0].name
     if table.kind == "observer":
         return f"observers: [{{name: {table.name}, {option}: VALUE}}] in a config file"
+    if table.kind == "objective":
+        key = "--set objectives.TASK"
+        return f"mtl run {key}.name={table.name} {key}.{option}=VALUE"
     section = "suite." if table.kind == "suite" else ""
     return f"mtl run --{table.kind} {table.name} --set {section}{option}=VALUE"
 

@@ -52,28 +52,7 @@ def predict(
 
 
 def _predict(loaded: "LoadedRun", task: str, files: list[Path]) -> list[dict[str, Any]]:
-    from ..data.tasks import Binary, Classification
-    from ..export.about import class_names
-
     number = loaded.suite.index(task)
-    outputs = loaded.predict(task, loaded.preprocessings[number].read(files)).double().cpu()
-    objective = loaded.suite.tasks[number].objective
-    rows = []
-    for file, output in zip(files, outputs, strict=True):
-        row: dict[str, Any] = {"image": str(file)}
-        if isinstance(objective, Classification):
-            best = int(output.argmax())
-            row |= {
-                "class": class_names(objective)[best],
-                "probability": float(output.softmax(0)[best]),
-            }
-        elif isinstance(objective, Binary):
-            probability = float(output[0].sigmoid())
-            row |= {
-                "class": int(probability > 0.5),
-                "probability": max(probability, 1 - probability),
-            }
-        else:
-            row |= {f"output {n}": float(value) for n, value in enumerate(output)}
-        rows.append(row)
-    return rows
+    outputs = loaded.outputs(task, loaded.preprocessings[number].read(files))
+    described = loaded.suite.tasks[number].objective.describe(outputs)
+    return [{"image": str(file), **row} for file, row in zip(files, described, strict=True)]

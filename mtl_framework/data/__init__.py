@@ -16,10 +16,16 @@ if TYPE_CHECKING:
     from .levels import byte_levels as byte_levels
     from .listing import is_litter as is_litter
     from .listing import pictures_below as pictures_below
+    from .metrics.metric import Gathered as Gathered
+    from .metrics.metric import Metric as Metric
     from .objectives import Binary as Binary
     from .objectives import Classification as Classification
+    from .objectives import GaussianRegression as GaussianRegression
     from .objectives import LanguageModel as LanguageModel
+    from .objectives import MultiLabel as MultiLabel
     from .objectives import Objective as Objective
+    from .objectives import Ordinal as Ordinal
+    from .objectives import PoissonRegression as PoissonRegression
     from .objectives import Regression as Regression
     from .pictures import PictureOptions as PictureOptions
     from .pictures import picture_suffixes as picture_suffixes
@@ -38,13 +44,19 @@ _HOMES = {
     "Binary": "objectives",
     "Classification": "objectives",
     "Examples": "tasks",
+    "Gathered": "metrics.metric",
+    "GaussianRegression": "objectives",
     "ImageNormalization": "images",
     "ImageTransform": "transforms",
     "LanguageModel": "objectives",
     "LazyInputs": "streaming",
+    "Metric": "metrics.metric",
+    "MultiLabel": "objectives",
     "Objective": "objectives",
+    "Ordinal": "objectives",
     "Regression": "objectives",
     "PictureOptions": "pictures",
+    "PoissonRegression": "objectives",
     "SPLITS": "tasks",
     "Suite": "tasks",
     "Task": "tasks",

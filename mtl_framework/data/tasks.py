@@ -10,6 +10,8 @@ from torch import Tensor
 
 from ..support.errors import MtlError, UnknownNameError
 from .images import ImageNormalization
+from .metrics.choice import chosen_main, chosen_metrics
+from .metrics.metric import Metric
 from .objectives import Binary, Classification, LanguageModel, Objective, Regression, first_row
 from .pictures import DEFAULT, PictureOptions
 from .streaming import LazyInputs
@@ -89,6 +91,10 @@ class Task:
         normalization: of uint8 images; ``None``: the backbone's.
         image_transform: of images in files, before a prediction; ``None``: they are only resized.
         pictures: how images in files were read, so that a prediction reads them alike.
+        main: name of the metric by which networks are chosen and compared; ``None``: the
+            objective's own.
+        reported: names of further metrics; ``None``: all that the objective has, but for the areas
+            under curves of each class where there are more than 200 classes.
 
     Raises:
         MtlError: naming the task and the split, on a split without examples or labels, inputs
@@ -107,6 +113,8 @@ class Task:
     normalization: ImageNormalization | None = None
     image_transform: ImageTransform | None = None
     pictures: PictureOptions = DEFAULT
+    main: str | None = None
+    reported: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         if not self.name.strip() or not self.name.isprintable():
@@ -132,6 +140,30 @@ class Task:
                 self.objective.check(examples.targets)
             except MtlError as error:
                 raise MtlError(f"{where}: {error}") from None
+
+    @property
+    def main_metric(self) -> Metric | None:
+        """The metric that the user has chosen; ``None``: that of the objective's scores.
+
+        Raises:
+            UnknownNameError: if the objective has no such metric.
+        """
+        return chosen_main(self.name, self.objective, self.main)
+
+    @property
+    def metric(self) -> str:
+        """Label of the main metric, with its unit."""
+        chosen = self.main_metric
+        return self.objective.metric if chosen is None else chosen.label
+
+    @property
+    def metrics(self) -> tuple[Metric, ...]:
+        """All metrics that are reported, the main one among them.
+
+        Raises:
+            UnknownNameError: if the objective has no such metric.
+        """
+        return chosen_metrics(self.name, self.objective, self.main, self.reported)
 
     def splits(self) -> dict[str, Examples]:
         """The splits that exist, by name."""

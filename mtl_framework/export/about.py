@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ..backbones.backbone import Recipe
 from ..backbones.surgery import SURGERY
-from ..data.tasks import Classification, Objective
+from ..data.objectives import Classification, MultiLabel, Objective, Ordinal
 from ..plugins.manager import Plugins
 from ..runs.load import LoadedRun
 from ..support.errors import MtlError
@@ -38,7 +38,12 @@ class BackboneAbout(BaseModel):
 
 
 class TaskAbout(BaseModel):
-    """A task: its name, what its outputs are, and their names where they are classes."""
+    """A task: its name, what its outputs are, and their names where they are classes.
+
+    ``outputs`` says what the exported network gives: ``logits``, ``probabilities``, ``numbers`` in
+    the units of the targets (expected counts for ``poisson``, means for ``gaussian``), or
+    ``levels``. ``num_outputs`` is the width of the network's last layer.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -46,6 +51,7 @@ class TaskAbout(BaseModel):
     kind: str
     num_outputs: int
     classes: tuple[str, ...] = ()
+    outputs: str = ""
 
 
 Schema = TypeVar("Schema", bound=BaseModel)
@@ -74,8 +80,8 @@ def backbone_about(run: LoadedRun, task: int) -> BackboneAbout:
     )
 
 
-def task_about(run: LoadedRun, task: int) -> TaskAbout:
-    """A task of a run, for JSON."""
+def task_about(run: LoadedRun, task: int, probabilities: bool = False) -> TaskAbout:
+    """A task of a run, for JSON; ``probabilities``: whether the network gives those."""
     found = run.suite.tasks[task]
     objective = found.objective
     return TaskAbout(
@@ -83,11 +89,23 @@ def task_about(run: LoadedRun, task: int) -> TaskAbout:
         kind=type(objective).__name__.lower(),
         num_outputs=objective.num_outputs,
         classes=class_names(objective),
+        outputs="probabilities" if probabilities else _outputs(objective),
     )
 
 
+def _outputs(objective: Objective) -> str:
+    """What outputs are, once they are decoded."""
+    if type(objective).probabilities is not Objective.probabilities:
+        return "logits"
+    return "levels" if isinstance(objective, Ordinal) else "numbers"
+
+
 def class_names(objective: Objective) -> tuple[str, ...]:
-    """Names of a classification's classes, or their numbers; empty for other objectives."""
+    """Names of classes, levels or labels, or their numbers; empty for other objectives."""
+    if isinstance(objective, MultiLabel):
+        return objective.names
+    if isinstance(objective, Ordinal):
+        return objective.level_names or tuple(map(str, range(objective.num_levels)))
     if not isinstance(objective, Classification):
         return ()
     return objective.class_names or tuple(map(str, range(objective.num_classes)))

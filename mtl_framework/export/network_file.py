@@ -6,6 +6,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
+from ..networks.decoding import Decoded
 from ..plugins.manager import Plugins
 from ..runs.load import LoadedRun
 from ..support.errors import MtlError
@@ -118,6 +119,13 @@ def plain_network(run: LoadedRun, task: int) -> nn.Module:
     outputs = _outputs(run, task)
     plain = run.backbones[task].recipe.create(outputs, pretrained=False)
     shapes, wanted = _shapes(model), _shapes(plain)
+    objective = run.suite.tasks[task].objective
+    if isinstance(model, Decoded):
+        raise MtlError(
+            f"predictions of task {run.suite.tasks[task].name!r} need more than the weights of a "
+            f"plain {run.backbones[task].name} ({objective.kind or type(objective).__name__}); "
+            "export it as torch-export or onnx"
+        )
     if type(model) is not type(plain) or shapes != wanted:
         raise MtlError(
             f"a network of strategy {run.config.strategy.name!r} is more than a plain "

@@ -17,11 +17,19 @@ from .program import ProgramAbout, write_checked
 MODEL = "model.onnx"
 
 
-def export_onnx(run: LoadedRun, task: int | str, folder: Path) -> ProgramAbout:
+def export_onnx(
+    run: LoadedRun, task: int | str, folder: Path, probabilities: bool = False
+) -> ProgramAbout:
     """Write one task's network as ``model.onnx`` and ``model.onnx.json``.
 
     It is run with onnxruntime, and has to give what the network gives, before its file gets its
     name. The input is called ``inputs``, the output ``outputs``.
+
+    Args:
+        run: a loaded run.
+        task: name or position.
+        folder: made where it does not exist; an export in it is replaced.
+        probabilities: of classes or labels, in the place of logits.
 
     Raises:
         MtlError: if the extra is not installed, the network cannot be exported, or a file cannot
@@ -41,7 +49,7 @@ def export_onnx(run: LoadedRun, task: int | str, folder: Path) -> ProgramAbout:
         session = onnxruntime.InferenceSession(temp, providers=["CPUExecutionProvider"])
         return lambda inputs: torch.from_numpy(session.run(None, {"inputs": inputs.numpy()})[0])
 
-    return write_checked(run, task, folder, MODEL, "onnx", write)
+    return write_checked(run, task, folder, MODEL, "onnx", write, probabilities)
 
 
 def _converted(program: torch.export.ExportedProgram, name: str) -> bytes:

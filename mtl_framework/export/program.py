@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
 from ..data.preprocessing import Preprocessing
+from ..networks.decoding import with_probabilities
 from ..runs.load import LoadedRun
 from ..support.errors import MtlError
 from ..support.files import replacing
@@ -40,13 +41,22 @@ class ProgramAbout(BaseModel):
     file_sha256: str
 
 
-def export_program(run: LoadedRun, task: int | str, folder: Path) -> ProgramAbout:
+def export_program(
+    run: LoadedRun, task: int | str, folder: Path, probabilities: bool = False
+) -> ProgramAbout:
     """Write one task's network as ``model.pt2`` and ``model.pt2.json``.
 
     The program is run, and has to give what the network gives, before its file gets its name.
 
+    Args:
+        run: a loaded run.
+        task: name or position.
+        folder: made where it does not exist; an export in it is replaced.
+        probabilities: of classes or labels, in the place of logits.
+
     Raises:
-        MtlError: if torch cannot export the network, or a file cannot be written.
+        MtlError: if torch cannot export the network, the task has no probabilities, or a file
+            cannot be written.
     """
 
     def write(program: torch.export.ExportedProgram, temp: Path) -> Callable[[Tensor], Tensor]:
@@ -56,7 +66,7 @@ def export_program(run: LoadedRun, task: int | str, folder: Path) -> ProgramAbou
             saved: Callable[[Tensor], Tensor] = torch.export.load(file).module()
         return saved
 
-    return write_checked(run, task, folder, PROGRAM, "torch-export", write)
+    return write_checked(run, task, folder, PROGRAM, "torch-export", write, probabilities)
 
 
 def write_checked(
@@ -66,6 +76,7 @@ def write_checked(
     file: str,
     kind: Literal["torch-export", "onnx"],
     write: Callable[[torch.export.ExportedProgram, Path], Callable[[Tensor], Tensor]],
+    probabilities: bool = False,
 ) -> ProgramAbout:
     """Trace one task's network and write it and its JSON, the file only once it has been run.
 
@@ -76,13 +87,16 @@ def write_checked(
         file: name of the program's file; its JSON gets ``.json`` behind it.
         kind: of the file.
         write: writes the program to a path, and gives back what was written, loaded again.
+        probabilities: of classes or labels, in the place of logits.
 
     Raises:
         MtlError: if torch cannot trace the network, what was written gives other outputs, or a
             file cannot be written.
     """
     number = run.suite.index(task)
-    model = run.extract(number)
+    model, found = run.extract(number), run.suite.tasks[number]
+    if probabilities:
+        model = with_probabilities(model, found.objective, found.name).eval()
     name, preprocessing = run.backbones[number].name, run.preprocessings[number]
     program, batch = trace(model, preprocessing, name)
     make_folder(folder)
@@ -93,7 +107,7 @@ def write_checked(
         digest = file_digest(temp)
     about = ProgramAbout(
         kind=kind,
-        task=task_about(run, number),
+        task=task_about(run, number, probabilities),
         preprocessing=preprocessing.to_plain(),
         batch=batch,
         parameters=sum(p.numel() for p in model.parameters()),

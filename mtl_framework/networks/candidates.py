@@ -1,6 +1,6 @@
 """Measuring several candidates of every task on validation examples, to choose among them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -10,10 +10,11 @@ from torch import Tensor
 from ..backbones.recurrent import fresh_state
 from ..data.batches import evaluation_batches
 from ..data.images import RAW, ImageNormalization
-from ..data.tasks import Suite
+from ..data.tasks import Suite, Task
 from ..support.errors import MtlError
 from ..support.seeding import untouched_generators
 from .evaluation import evaluation_mode
+from .measuring import TaskMeasure
 from .model import MultiTaskModel
 
 Candidates = Callable[[int, Tensor], Float[Tensor, "candidates rows *outputs"]]
@@ -24,7 +25,8 @@ class CandidateMetrics:
     """What validation says of the candidates of one task.
 
     Args:
-        errors: the task's metric for each of them.
+        errors: the task's main metric for each of them; what it lacks of its ideal value where it
+            is better when larger, so that lower is better.
         losses: their mean losses.
     """
 
@@ -73,17 +75,47 @@ def validate(
             batches = evaluation_batches(
                 task.validation, batch_size, device, normalization, workers
             )
-            scores, losses = [], []
+            if task.main_metric is None:
+                found.append(_by_scores(network, task, number, candidates, batches))
+                continue
+            measures: list[TaskMeasure] = []
             with fresh_state(network):
                 for inputs, targets in batches:
-                    outputs, objective = candidates(number, inputs), task.objective
-                    scores.append(torch.stack([objective.scores(y, targets) for y in outputs], 1))
-                    losses.append(torch.stack([objective.losses(y, targets) for y in outputs], 1))
-            errors = torch.cat(scores).cpu().double().mean(0).tolist()
+                    outputs = candidates(number, inputs)
+                    measures = measures or [
+                        TaskMeasure(task, "validation", main_only=True) for _ in outputs
+                    ]
+                    for measure, each in zip(measures, outputs, strict=True):
+                        measure.update(each, targets)
+            results = [measure.result() for measure in measures]
             found.append(
                 CandidateMetrics(
-                    torch.tensor([task.objective.summarize(e) for e in errors]).double(),
-                    torch.cat(losses).cpu().double().mean(0),
+                    torch.tensor(
+                        [m.main if m.ideal is None else m.ideal - m.main for m in results]
+                    ).double(),
+                    torch.tensor([m.loss for m in results]).double(),
                 )
             )
     return tuple(found)
+
+
+def _by_scores(
+    network: MultiTaskModel,
+    task: Task,
+    number: int,
+    candidates: Candidates,
+    batches: Iterator[tuple[Tensor, Tensor]],
+) -> CandidateMetrics:
+    """Figures by the objective's own scores, of which a mean over rows is all that is needed."""
+    objective = task.objective
+    scores, losses = [], []
+    with fresh_state(network):
+        for inputs, targets in batches:
+            outputs = candidates(number, inputs)
+            scores.append(torch.stack([objective.scores(y, targets) for y in outputs], 1))
+            losses.append(torch.stack([objective.losses(y, targets) for y in outputs], 1))
+    errors = torch.cat(scores).cpu().double().mean(0).tolist()
+    return CandidateMetrics(
+        torch.tensor([objective.summarize(error) for error in errors]).double(),
+        torch.cat(losses).cpu().double().mean(0),
+    )

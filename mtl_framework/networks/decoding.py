@@ -28,15 +28,18 @@ def decoded(network: nn.Module, objective: Objective, backbone: PlainBackbone) -
     """One task's network with outputs in the units of the targets.
 
     Where standardised targets are undone, that goes into the one layer that gives the outputs, so
-    that the network stays a plain one; else :class:`Decoded` does it behind the network.
+    that the network stays a plain one; else :class:`Decoded` does it behind the network, as it
+    does exp for counts, the mean of a normal law, and levels.
 
     Args:
         network: on its own; it stays as it is.
         objective: of the task.
         backbone: that the network was made of.
     """
-    if not isinstance(objective, Regression) or not objective.means:
+    if not objective.decodes:
         return network
+    if type(objective) is not Regression:
+        return Decoded(copy.deepcopy(network), objective)
     network = copy.deepcopy(network)
     names = _output_layers(network, objective, backbone)
     layer = dict(network.named_modules()).get(names[0]) if len(names) == 1 else None
@@ -52,6 +55,36 @@ def decoded(network: nn.Module, objective: Objective, backbone: PlainBackbone) -
         layer.weight.copy_(weight * deviation.view(-1, *[1] * (weight.ndim - 1)))
         layer.bias.copy_(bias * deviation + mean)
     return network
+
+
+class Probabilities(nn.Module):
+    """A network that gives logits, and behind it :meth:`Objective.probabilities`."""
+
+    def __init__(self, network: nn.Module, objective: Objective) -> None:
+        super().__init__()
+        self.network, self.objective = network, objective
+
+    def forward(self, inputs: Tensor) -> Float[Tensor, "rows *outputs"]:
+        """Probabilities."""
+        found = self.objective.probabilities(self.network(inputs))
+        assert found is not None
+        return found
+
+
+def with_probabilities(network: nn.Module, objective: Objective, task: str) -> nn.Module:
+    """A network whose outputs are probabilities.
+
+    Args:
+        network: gives logits.
+        objective: of the task.
+        task: its name, for errors.
+
+    Raises:
+        MtlError: if the task has none.
+    """
+    if type(objective).probabilities is Objective.probabilities:
+        raise MtlError(f"outputs of task {task!r} are no probabilities: leave out --probabilities")
+    return Probabilities(network, objective)
 
 
 def _output_layers(

@@ -2,9 +2,10 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +16,7 @@ from ..data.images import RAW, ImageNormalization
 from ..data.readers import labelled_rows
 from ..data.tasks import Suite, Task
 from ..support.seeding import untouched_generators
+from .measuring import Measured, TaskMeasure
 from .model import MultiTaskModel
 
 
@@ -23,18 +25,33 @@ class SplitMetrics:
     """What the networks do on one split.
 
     Args:
-        error_mean: mean of the tasks' metrics; ``None`` where those differ, as it says nothing. It
-            is no base for a choice where metrics have units (:func:`can_be_averaged`).
+        error_mean: mean of the tasks' main metrics; ``None`` where those differ, as it says
+            nothing. It is no base for a choice where metrics have units (:func:`can_be_averaged`).
         error_pooled: the metric over all examples of all tasks together, which is what the
-            published code of learned weight sharing reports; ``None`` where metrics differ.
-        per_task: the metric of each task, in its own unit, by task name.
+            published code of learned weight sharing reports; ``None`` where metrics differ, or are
+            others than the objectives' own.
+        per_task: the main metric of each task, in its own unit, by task name. Lower is better,
+            unless the task is in ``ideals``.
         loss_per_task: mean loss of each task, by task name.
+        metrics: every reported metric of each task, by task name and label; ``None`` where it is
+            not defined for these examples.
+        ideals: for tasks whose main metric is better when larger, the value that it cannot surpass.
     """
 
     error_mean: float | None
     error_pooled: float | None
     per_task: dict[str, float]
     loss_per_task: dict[str, float]
+    metrics: dict[str, dict[str, float | None]] = field(default_factory=dict)
+    ideals: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def gaps(self) -> dict[str, float]:
+        """What every task lacks, lower is better: the metric, or the ideal minus the metric."""
+        return {
+            task: self.ideals[task] - value if task in self.ideals else value
+            for task, value in self.per_task.items()
+        }
 
     @property
     def overall(self) -> float:
@@ -42,11 +59,10 @@ class SplitMetrics:
 
         The mean; where metrics differ their geometric mean, whose order does not depend on units.
         """
+        gaps = self.gaps
         if self.error_mean is not None:
-            return self.error_mean
-        return float(
-            math.prod(value ** (1 / len(self.per_task)) for value in self.per_task.values())
-        )
+            return self.error_mean if not self.ideals else sum(gaps.values()) / len(gaps)
+        return float(math.prod(max(value, 0.0) ** (1 / len(gaps)) for value in gaps.values()))
 
 
 @dataclass(frozen=True)
@@ -68,6 +84,7 @@ def evaluate(
     batch_size: int,
     normalizations: Sequence[ImageNormalization] = (),
     workers: int = 0,
+    details: MutableMapping[str, Any] | None = None,
 ) -> Evaluation:
     """Evaluate on validation and test examples; the training examples are never read.
 
@@ -83,9 +100,11 @@ def evaluate(
         batch_size: rows of a forward pass, unless the examples are streams.
         normalizations: of uint8 images, one a task; default: none.
         workers: processes that read images from files.
+        details: gets, by task name, what a report draws of the test examples.
 
     Raises:
-        MtlError: naming an image that cannot be read.
+        MtlError: naming an image that cannot be read, or a task whose chosen main metric is not
+            defined for the examples.
     """
     splits = ["test"]
     if all(task.validation is not None for task in suite.tasks):
@@ -94,15 +113,18 @@ def evaluate(
     with torch.no_grad(), untouched_generators(device), evaluation_mode(network):
         measured = {}
         for split in splits:
-            sums: dict[int, tuple[float, float]] = {}
+            found: dict[int, Measured] = {}
+            detailed = details is not None and split == "test"
             for group in _groups(suite, split, given):
                 data = [suite.tasks[number].splits()[split] for number in group]
                 rows = labelled_rows(data)
                 batches = input_batches(data[0], rows, batch_size, device, given[group[0]], workers)
                 with fresh_state(network):
-                    sums |= _measure(network, suite, group, split, batches)
-            scores, losses = zip(*(sums[number] for number in range(len(suite))), strict=True)
-            measured[split] = summarize(suite.tasks, split, scores, losses)
+                    found |= _measure(network, suite, group, split, batches, detailed)
+            each = [found[number] for number in range(len(suite))]
+            measured[split] = summarize(suite.tasks, each)
+            if details is not None and detailed:
+                details.update({t.name: m.detail for t, m in zip(suite.tasks, each, strict=True)})
     return Evaluation(iteration, measured)
 
 
@@ -125,29 +147,24 @@ def _measure(
     group: Sequence[int],
     split: str,
     batches: Iterator[tuple[Tensor, Tensor]],
-) -> dict[int, tuple[float, float]]:
-    """Summed scores and summed losses of every task of a group, over its labelled rows."""
-    found: dict[int, list[tuple[Tensor, Tensor]]] = {number: [] for number in group}
+    detailed: bool,
+) -> dict[int, Measured]:
+    """Figures of every task of a group, over its labelled rows."""
+    measures = {n: TaskMeasure(suite.tasks[n], split, detailed) for n in group}
     for rows, inputs in batches:
         if len(group) == len(suite):
             all_outputs = network.predict_all(inputs)
         else:
             all_outputs = [network.predict(number, inputs) for number in group]
         for number, outputs in zip(group, all_outputs, strict=True):
-            task = suite.tasks[number]
-            data = task.splits()[split]
+            data = suite.tasks[number].splits()[split]
             targets = data.targets[rows]
             labelled = LabelledRows(None if data.labelled is None else data.labelled[rows])
-            outputs, targets = labelled.of(outputs, targets)
-            targets = targets.to(outputs.device)
-            objective = task.objective
-            found[number].append(
-                (objective.scores(outputs, targets), objective.losses(outputs, targets))
-            )
-    return {
-        number: (_sum([score for score, _ in parts]), _sum([loss for _, loss in parts]))
-        for number, parts in found.items()
-    }
+            measures[number].update(*labelled.of(outputs, targets))
+    return {number: measure.result() for number, measure in measures.items()}
+
+
+_WITHOUT_UNIT = {"R²", "Spearman ρ", "quadratic κ"}
 
 
 def can_be_averaged(metrics: Sequence[str]) -> bool:
@@ -159,35 +176,27 @@ def can_be_averaged(metrics: Sequence[str]) -> bool:
     Args:
         metrics: name of every task's metric.
     """
-    return len(metrics) == 1 or (len(set(metrics)) == 1 and metrics[0].endswith("%"))
+    alike = len(set(metrics)) == 1 and (metrics[0].endswith("%") or metrics[0] in _WITHOUT_UNIT)
+    return len(metrics) == 1 or alike
 
 
-def summarize(
-    tasks: Sequence[Task], split: str, scores: Sequence[float], losses: Sequence[float]
-) -> SplitMetrics:
-    """Metrics from every task's summed scores and losses over its labelled examples of a split."""
-    counts = [task.splits()[split].num_labelled for task in tasks]
-    per_task = [
-        task.objective.summarize(score / count)
-        for task, score, count in zip(tasks, scores, counts, strict=True)
-    ]
-    one_metric = len({task.objective.metric for task in tasks}) == 1
+def summarize(tasks: Sequence[Task], measured: Sequence[Measured]) -> SplitMetrics:
+    """Figures of a split from those of every task."""
     names = [task.name for task in tasks]
+    one_metric = len({task.metric for task in tasks}) == 1
+    scored = one_metric and all(task.main_metric is None for task in tasks)
+    score, rows = sum(m.score for m in measured), sum(m.rows for m in measured)
+    mains = [m.main for m in measured]
     return SplitMetrics(
-        error_mean=sum(per_task) / len(per_task) if one_metric else None,
-        error_pooled=tasks[0].objective.summarize(sum(scores) / sum(counts))
-        if one_metric
-        else None,
-        per_task=dict(zip(names, per_task, strict=True)),
-        loss_per_task={
-            name: loss / count for name, loss, count in zip(names, losses, counts, strict=True)
+        error_mean=sum(mains) / len(mains) if one_metric else None,
+        error_pooled=tasks[0].objective.summarize(score / rows) if scored else None,
+        per_task=dict(zip(names, mains, strict=True)),
+        loss_per_task={name: m.loss for name, m in zip(names, measured, strict=True)},
+        metrics={name: m.metrics for name, m in zip(names, measured, strict=True) if m.metrics},
+        ideals={
+            name: m.ideal for name, m in zip(names, measured, strict=True) if m.ideal is not None
         },
     )
-
-
-def _sum(parts: Sequence[Tensor]) -> float:
-    """Sum in double precision, read from the device once."""
-    return float(torch.cat(list(parts)).cpu().double().sum())
 
 
 @contextmanager

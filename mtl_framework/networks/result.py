@@ -34,11 +34,12 @@ class Best:
         return cls(evaluation.iteration, splits["validation"], splits["test"])
 
     def is_better_than(self, other: "Best", averaged: bool = True) -> bool:
-        """Whether the mean of the tasks' validation metrics is lower.
+        """Whether the mean of the tasks' validation metrics is better.
 
         Where metrics differ, or have units that may differ (root mean squared errors of metres and
         of euros), the mean of each task's metric relative to its other one has to be below one. As
-        that makes their product smaller, such steps never lead back.
+        that makes their product smaller, such steps never lead back. Of metrics that are better
+        when larger, what they lack of their ideal value counts in these ratios.
 
         Args:
             other: an earlier evaluation of the same tasks.
@@ -46,8 +47,10 @@ class Best:
         """
         mine, theirs = self.validation, other.validation
         if averaged and mine.error_mean is not None and theirs.error_mean is not None:
-            return mine.error_mean < theirs.error_mean
-        ratios = [_ratio(value, theirs.per_task[task]) for task, value in mine.per_task.items()]
+            better = mine.error_mean - theirs.error_mean
+            return better > 0 if mine.ideals else better < 0
+        gaps = theirs.gaps
+        ratios = [_ratio(value, gaps[task]) for task, value in mine.gaps.items()]
         return sum(ratios) < len(ratios)
 
 
@@ -80,7 +83,7 @@ class Result(ShownResult):
         validation: the same on the validation examples, where every task has some.
         best: the evaluation that validation prefers, where there is validation; never chosen by
             test.
-        metrics: name of each task's metric, by task name.
+        metrics: label of each task's main metric, by task name.
         parameters: held in training, and needed by the final networks.
         assignment: the sharing found; ``None`` for strategies without units shared as a whole.
         seconds: wall time of the run, with evaluations and checkpoints.
@@ -95,6 +98,7 @@ class Result(ShownResult):
             that validation prefers (``best``); chosen before the run, by ``training.report``.
         weights: whether all figures are those of averaged weights, see ``training.average``.
         raw_test: figures of the raw weights after the last step, where both are evaluated.
+        higher_is_better: labels of all reported metrics that are better when larger.
     """
 
     strategy: str
@@ -119,6 +123,7 @@ class Result(ShownResult):
     reported: Literal["last", "best"] = "last"
     weights: Literal["raw", "averaged"] = "raw"
     raw_test: SplitMetrics | None = None
+    higher_is_better: tuple[str, ...] = ()
 
     @property
     def figures(self) -> SplitMetrics:

@@ -16,6 +16,7 @@ _KINDS: dict[str, Kind] = {
     "mtl_backbones": "backbone",
     "mtl_suites": "suite",
     "mtl_observers": "observer",
+    "mtl_objectives": "objective",
 }
 
 
@@ -54,6 +55,19 @@ class Contribution:
 
 
 Taken = Mapping[tuple[Kind, str], Contribution]
+
+_OBJECTIVES = "mtl_framework.data.objectives.choices"
+_OWN = ("classification", "binary", "multi_label", "regression", "poisson", "gaussian", "ordinal",
+        "language_model")  # fmt: skip
+
+
+def of_the_host() -> dict[tuple[Kind, str], Contribution]:
+    """What the framework itself contributes by name: its objectives."""
+    source = Source("objectives", "mtl-framework")
+    return {
+        ("objective", name): Contribution("objective", name, f"{_OBJECTIVES}:{name}", source)
+        for name in _OWN
+    }
 
 
 def specified_hooks() -> pluggy.PluginManager:

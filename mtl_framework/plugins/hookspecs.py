@@ -14,6 +14,7 @@ import pluggy
 if TYPE_CHECKING:
     from torch import nn
 
+    from ..data.objectives import Objective
     from ..data.tasks import Suite
     from ..networks.evaluation import Evaluation
     from ..networks.result import Result
@@ -46,6 +47,15 @@ def mtl_observers() -> Mapping[str, Callable[..., object] | str]:  # type: ignor
 
     Factories whose keyword arguments are the observer's options; what they return has methods that
     are marked like hooks below, and perhaps ``close``.
+    """
+
+
+@hookspec
+def mtl_objectives() -> Mapping[str, Callable[..., Objective] | str]:  # type: ignore[empty-body]
+    """Objectives by name: factories ``(task, /, **options)``, which a run's config can choose.
+
+    They take a task as its suite made it, and return the objective that it shall have; keyword
+    arguments are the options.
     """
 
 

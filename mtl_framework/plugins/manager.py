@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from ..support.errors import MtlError, UnknownNameError
 from .checks import Kind, LeftOutError, misfit, reason_of
-from .contributions import Contribution, PluginProblem, Source, examine, specified_hooks
+from .contributions import (
+    Contribution,
+    PluginProblem,
+    Source,
+    examine,
+    of_the_host,
+    specified_hooks,
+)
 from .entry_points import distribution_of, import_module_of, installed, normalized
 from .given import absent, absent_factory, contribution, is_given
 from .guard import Guard, exception_of
@@ -18,6 +25,7 @@ from .guard import Guard, exception_of
 if TYPE_CHECKING:
     from torch import nn
 
+    from ..data.objectives import Objective
     from ..data.tasks import Suite
     from ..strategies.strategy import Strategy
     from .options import NamedOptions
@@ -44,7 +52,7 @@ class Plugins:
         self.problems: list[PluginProblem] = []
         self._on_problem = on_problem or _warn
         self._manager = specified_hooks()
-        self._contributions: dict[tuple[Kind, str], Contribution] = {}
+        self._contributions: dict[tuple[Kind, str], Contribution] = of_the_host()
         self._installed: dict[str, Source] = {}
         self._guards: dict[str, Guard] = {}
 
@@ -206,6 +214,18 @@ class Plugins:
         if found is None:
             raise self._unknown("observer", name, self.names("observer"))
         factory: Callable[..., object] = self.resolved(found)
+        return factory
+
+    def objective(self, name: str) -> "Callable[..., Objective]":
+        """The factory of that objective: a function of a task and its options.
+
+        Raises:
+            MtlError: if neither the framework nor a plugin has it, or its plugin is broken.
+        """
+        found = self._contributions.get(("objective", name))
+        if found is None:
+            raise self._unknown("objective", name, self.names("objective"))
+        factory: Callable[..., Objective] = self.resolved(found)
         return factory
 
     def _unknown(self, kind: Kind, name: str, known: list[str]) -> MtlError:

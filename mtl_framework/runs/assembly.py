@@ -21,6 +21,7 @@ from ..support.errors import MtlError, UnknownNameError
 from ..support.validation import KeyPath, validated
 from .config import RunConfig
 from .strategy_checks import build_network, build_own_networks
+from .task_choices import with_task_choices
 
 _FILES = {"checkpoint_path"}  # arguments by which timm reads weights whatever pretrained says
 
@@ -51,12 +52,14 @@ def announcement(config: RunConfig, suite: Suite) -> str:
 
 
 def find_suite(config: RunConfig, plugins: Plugins) -> Suite:
-    """The suite of a configuration, its tasks with the backbones that ``task_backbones`` gives.
+    """The suite of a configuration, its tasks with objectives, metrics and backbones as it says.
 
     Raises:
-        MtlError: if the suite cannot be made, or ``task_backbones`` names another task.
+        MtlError: if the suite cannot be made, or a section names another task, or what does not
+            fit a task.
     """
-    suite = plugins.suite(config.suite.name)(**config.suite.options)
+    made = plugins.suite(config.suite.name)(**config.suite.options)
+    suite = with_task_choices(made, config, plugins)
     given = config.task_backbones
     for name in given:
         if name not in suite.task_names:

@@ -31,6 +31,21 @@ Observer = Annotated[NamedOptions, BeforeValidator(_named)]
 TaskBackbone = Annotated[dict[str, Any], BeforeValidator(_named)]
 
 
+class TaskMetrics(BaseModel):
+    """Metrics of a task, or of all."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    main: str | None = Field(
+        default=None,
+        description="metric by which networks are chosen and compared; default: error, rmse, "
+        "perplexity or mae",
+    )
+    report: Annotated[tuple[str, ...] | None, BeforeValidator(_one_or_more)] = Field(
+        default=None, description="metrics that are reported beside it; default: all there are"
+    )
+
+
 class RunConfig(BaseModel):
     """Everything that determines a run."""
 
@@ -56,6 +71,16 @@ class RunConfig(BaseModel):
     training: TrainingConfig = Field(
         default=TrainingConfig(),
         description="how weights are trained: optimiser, schedule, averages, what is reported",
+    )
+    objectives: dict[str, dict[str, Any]] = Field(
+        default_factory=dict,
+        description="losses by task, or for all: name and options of an objective, e.g. "
+        "objectives.all.label_smoothing; what stands at all holds for those tasks that can take it",
+    )
+    metrics: dict[str, TaskMetrics] = Field(
+        default_factory=dict,
+        description="metrics by task, or for all: main and report, e.g. metrics.all.main; what "
+        "stands at all holds for those tasks that can take it",
     )
     iterations: int = Field(
         default=300, ge=1, le=MOST, description="steps of the strategy's training loop"

@@ -1,6 +1,6 @@
 """What a run reads: training batches, and the held-out examples that it is measured on."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from typing import Any
 
 import torch
@@ -100,7 +100,12 @@ class Feed:
         counted = [value for value in by_task.values() if value is not None]
         return (sum(counted) / len(counted) if counted else None), by_task
 
-    def evaluate(self, network: MultiTaskModel, iteration: int) -> Evaluation:
+    def evaluate(
+        self,
+        network: MultiTaskModel,
+        iteration: int,
+        details: MutableMapping[str, Any] | None = None,
+    ) -> Evaluation:
         """Metrics of networks on the validation and test examples; see :func:`evaluate`."""
         return evaluate(
             network,
@@ -110,6 +115,7 @@ class Feed:
             self._rows,
             self._normalizations,
             self._workers,
+            details,
         )
 
     def validate(

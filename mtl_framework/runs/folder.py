@@ -22,6 +22,11 @@ CHANGEABLE = (
 )  # fmt: skip
 
 
+def details_file(kind: str) -> str:
+    """Name of the file with what a report draws of the networks ``last`` or ``best``."""
+    return f"details-{kind}.json"
+
+
 class RunFolder:
     """Paths of a run's files.
 

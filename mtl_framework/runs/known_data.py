@@ -25,6 +25,9 @@ from ..support.files import kind_of, read_bytes
 from .known_examples import describe_examples, examples_differ, shortened
 
 _FORMAT = 1
+_LATER = {
+    "label_smoothing", "class_weights", "focal_gamma", "positive_weight", "loss", "beta",
+}  # fmt: skip
 
 
 def describe(suite: Suite) -> dict[str, Any] | None:
@@ -162,12 +165,16 @@ def _split(examples: Examples) -> dict[str, Any]:
 
 def _plain_objective(objective: Objective) -> dict[str, Any]:
     kind = type(objective)
-    if kind.__module__ != objectives.__name__:
+    if getattr(objectives, kind.__name__, None) is not kind:
         raise MtlError(f"objective {kind.__name__} is not one of the framework's")
     if not is_dataclass(objective):
         raise MtlError(f"objective {kind.__name__} has no fields")
     names = [field.name for field in fields(objective) if field.init]
     values = {name: getattr(objective, name) for name in names}
+    plain = {field.name: field.default for field in fields(objective)}
+    for name in _LATER & set(values):  # files from before these options existed stay what they are
+        if values[name] == plain[name]:
+            del values[name]
     return {"kind": kind.__name__, **values}
 
 

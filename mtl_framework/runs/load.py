@@ -1,5 +1,7 @@
 """A saved run, ready to be used."""
 
+import copy
+import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -38,6 +40,7 @@ from .progress_state import ProgressState
 from .reach import prepare_strategy
 from .recorded_splits import with_recorded_splits
 from .resolve import Layer, former, read_file, resolve
+from .task_choices import with_metrics, with_task_choices
 
 Which = Literal["last", "best"]
 
@@ -57,6 +60,7 @@ class LoadedRun:
         preprocessings: of the inputs, a task each.
         device: where the networks are.
         read_suite: builds the suite with its data, and checks that these are the run's.
+        adapt: gives another suite the objectives and metrics that the run's config chose.
     """
 
     directory: Path
@@ -69,6 +73,7 @@ class LoadedRun:
     preprocessings: tuple[Preprocessing, ...]
     device: torch.device
     read_suite: Callable[[], Suite] = field(repr=False, compare=False)
+    adapt: Callable[[Suite], Suite] = field(repr=False, compare=False)
 
     @property
     def backbone(self) -> Backbone:
@@ -96,7 +101,9 @@ class LoadedRun:
     def predict(
         self, task: int | str, inputs: Shaped[Tensor, "rows *dims"]
     ) -> Float[Tensor, "rows *outputs"]:
-        """Outputs (logits, or numbers) of one task's network for inputs as the suite has them.
+        """Logits, numbers or levels of one task's network for inputs as the suite has them.
+
+        Logits become probabilities by ``run.suite.tasks[n].objective.probabilities``.
 
         A recurrent network begins anew: rows are the beginnings of streams.
 
@@ -108,10 +115,20 @@ class LoadedRun:
             MtlError: if there is no such task, or inputs have another shape.
         """
         number = self.suite.index(task)
+        return self.suite.tasks[number].objective.decode(self.outputs(task, inputs))
+
+    def outputs(
+        self, task: int | str, inputs: Shaped[Tensor, "rows *dims"]
+    ) -> Float[Tensor, "rows *outputs"]:
+        """What one task's head gives, before :meth:`Objective.decode`; else as :meth:`predict`.
+
+        Raises:
+            MtlError: if there is no such task, or inputs have another shape.
+        """
+        number = self.suite.index(task)
         with torch.no_grad(), fresh_state(self.network):
             prepared = self.preprocessings[number](inputs).to(self.device)
-            outputs = self.network.predict(number, prepared)
-        return self.suite.tasks[number].objective.decode(outputs)
+            return self.network.predict(number, prepared)
 
     def extract(self, task: int | str) -> nn.Module:
         """One task's network on its own, on the CPU, in evaluation mode.
@@ -134,7 +151,10 @@ class LoadedRun:
             MtlError: if the suite's tasks are not those of the networks, or the run's own
                 validation or test examples have changed.
         """
-        suite = suite or self.read_suite()
+        if suite is None:
+            suite = self.read_suite()
+        else:
+            suite = _with_objectives_of(self.adapt(suite), self.suite)
         check_tasks(suite, self.suite)
         return evaluate(
             self.network,
@@ -207,6 +227,7 @@ def load_run(
         _preprocessings(tasks, parts.backbones, from_files),
         target,
         functools.partial(_read_suite, config, plugins, known),
+        functools.partial(with_task_choices, config=config, plugins=plugins),
     )
 
 
@@ -241,7 +262,7 @@ def _tasks(
         stand_in = StandIn.of(known)
     except MtlError as error:
         raise MtlError(f"{folder.tasks} is damaged: {error}") from error
-    return known, stand_in.suite, stand_in.from_files
+    return known, with_metrics(stand_in.suite, config), stand_in.from_files
 
 
 def _preprocessings(
@@ -275,6 +296,20 @@ def _read_suite(config: RunConfig, plugins: Plugins, known: Mapping[str, Any] | 
             suite = with_recorded_splits(suite, known["examples"], measured)
         check_known(known, suite, measured, todo)
     return suite
+
+
+def _with_objectives_of(suite: Suite, run: Suite) -> Suite:
+    """Another suite, learned as the run was where its targets mean the same."""
+    if suite.task_names != run.task_names:
+        return suite
+    changed = copy.copy(suite)
+    changed.tasks = tuple(
+        dataclasses.replace(task, objective=own.objective)
+        if task.objective.same_task(own.objective)
+        else task
+        for task, own in zip(suite.tasks, run.tasks, strict=True)
+    )
+    return changed
 
 
 def check_tasks(found: Suite, wanted: Suite) -> None:

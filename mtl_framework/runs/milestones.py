@@ -89,7 +89,8 @@ class Milestones:
                 batches = self._feed.coming(self.config.reestimate_statistics)
                 measured = reestimated(network, batches, self._device)
                 state.statistics = stack.enter_context(measured)
-            evaluation = self._feed.evaluate(network, state.iteration)
+            details: dict[str, Any] = {}
+            evaluation = self._feed.evaluate(network, state.iteration, details)
         if raw is not None:
             evaluation.splits.update({f"raw {split}": of for split, of in raw.splits.items()})
         check_evaluation(evaluation)
@@ -97,7 +98,7 @@ class Milestones:
         extra = state.iteration % self.config.eval_every != 0
         state.before_end = Measured(former.last, former.best, length) if extra else None
         candidate, best = Best.of(evaluation), former.best
-        averaged = can_be_averaged([task.objective.metric for task in self._feed.suite.tasks])
+        averaged = can_be_averaged([task.metric for task in self._feed.suite.tasks])
         better = candidate is not None and (
             best is None or candidate.is_better_than(best, averaged)
         )
@@ -108,8 +109,11 @@ class Milestones:
         self._observers.tell("mtl_evaluated", evaluation=evaluation)
         # nothing of a plugin's runs between the two: they hold the same tensors
         if better:
+            self._store.save_details("best", state.iteration, details)
             with recipe.averaged():
                 self._store.save_best(state.iteration, network, state.statistics or {})
+        if self.is_over():
+            self._store.save_details("last", state.iteration, details)
         self.save()
 
     def save(self) -> None:

@@ -234,7 +234,7 @@ def step_text(run: TrainingRun, step: Step, first: tuple[int, float]) -> str:
 
 def evaluation_text(run: TrainingRun, evaluation: Evaluation, show_test: bool) -> str:
     """What was found, without figures of test examples unless they may be shown."""
-    metrics = {task.name: task.objective.metric for task in run.suite.tasks}
+    metrics = {task.name: task.metric for task in run.suite.tasks}
     figures = [
         f"{name} {split_text(split, metrics)}"
         for name, split in evaluation.splits.items()

@@ -29,7 +29,7 @@ def result_of(run: "Run", seconds_per_iteration: float, ended: str | None) -> Re
         test=evaluation.splits["test"],
         validation=evaluation.splits.get("validation"),
         best=run.best,
-        metrics={task.name: task.objective.metric for task in suite.tasks},
+        metrics={task.name: task.metric for task in suite.tasks},
         parameters=run.network.parameter_counts(),
         assignment=None if sharing is None else Assignment.of(sharing),
         seconds=run.seconds,
@@ -43,6 +43,11 @@ def result_of(run: "Run", seconds_per_iteration: float, ended: str | None) -> Re
         reported=config.training.report,
         weights="averaged" if run.strategy.recipe.averages else "raw",
         raw_test=evaluation.splits.get("raw test"),
+        higher_is_better=tuple(
+            dict.fromkeys(
+                m.label for task in suite.tasks for m in task.metrics if m.higher_is_better
+            )
+        ),
     )
 
 

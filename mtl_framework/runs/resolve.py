@@ -19,9 +19,10 @@ from ..plugins.guard import Guard
 from ..plugins.options import NamedOptions
 from ..support.arguments import complete_arguments
 from ..support.errors import MtlError, UnknownNameError
-from ..support.validation import KeyPath, Locate, dotted, shortened, shown, unknown_key, validated
+from ..support.validation import KeyPath, Locate, shortened, shown, unknown_key, validated
 from ..support.yamls import read_yaml
 from .config import RunConfig
+from .layering import apply, holds, merge, training_with_options
 from .settings import Setting
 
 if TYPE_CHECKING:
@@ -115,10 +116,10 @@ def resolve(
     names = {key: _name(key, layers, settings) for key in NAMED}
     values: dict[str, Any] = {}
     for layer in layers:
-        _merge(values, layer, names)
+        merge(values, layer.values, names, NAMED)
     values = copy.deepcopy(values)  # settings go deep, and a preset belongs to its strategy
     for setting in settings:
-        _apply(values, setting)
+        apply(values, setting)
     locate = _locator(layers, {setting.key for setting in settings})
     config = validated(RunConfig, values, locate=locate)
     guard = plugins.guard("strategy", strategy_name)
@@ -210,6 +211,8 @@ def _normalized(layer: Layer) -> Layer:
                 f"{where}{key} should be a name, or a mapping with a name and options; "
                 f"found {shown(values[key])}"
             )
+    if isinstance(values.get("training"), Mapping):
+        values["training"] = training_with_options(values["training"])
     if "preset" in values.get("strategy", {}):  # as the entries of a comparison have it
         strategy = dict(values["strategy"])
         values = {"preset": strategy.pop("preset"), **values, "strategy": strategy}
@@ -273,52 +276,10 @@ def _locator(layers: Sequence[Layer], overridden: Collection[KeyPath]) -> Locate
         if any(key[: len(path)] == path for path in overridden):
             return ""
         for layer in reversed(layers):
-            if _holds(layer.values, key):
+            if holds(layer.values, key):
                 line = layer.lines.get(key)
                 place = f"{layer.source}:{line}" if line else layer.source
                 return f"{place}: " if place else ""
         return ""
 
     return locate
-
-
-def _merge(values: dict[str, Any], layer: Layer, names: Mapping[str, str]) -> None:
-    """Put a layer's keys over those that are there."""
-    for key, value in layer.values.items():
-        if key == "preset":
-            continue
-        if key not in NAMED:
-            values[key] = value
-            continue
-        options = dict(value)
-        section = values.setdefault(key, {})
-        if options.get("name", names[key]) != names[key]:
-            # meant for another plugin; a backbone's other keys are the framework's, and stay
-            options = {
-                k: v for k, v in options.items() if key == "backbone" and k not in ("name", "args")
-            }
-        if isinstance(options.get("args"), Mapping) and isinstance(section.get("args"), Mapping):
-            options["args"] = {**section["args"], **options["args"]}
-        section.update(options)
-        section["name"] = names[key]
-
-
-def _apply(values: dict[str, Any], setting: Setting) -> None:
-    section = values
-    for position, part in enumerate(setting.key[:-1]):
-        section = section.setdefault(part, {})
-        if not isinstance(section, dict):
-            above = dotted(setting.key[: position + 1])
-            raise MtlError(
-                f"--set {dotted(setting.key)}: {above} is {shown(section)}, which has no keys"
-            )
-    section[setting.key[-1]] = setting.value
-
-
-def _holds(values: Any, key: KeyPath) -> bool:
-    for part in key:
-        if isinstance(values, Mapping):
-            if part not in values:
-                return False
-            values = values[part]
-    return True

@@ -1,7 +1,8 @@
 """What a run keeps in its folder while it trains, and what it leaves there."""
 
+import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from torch import Tensor, nn
 
@@ -10,10 +11,10 @@ from ..networks.model import MultiTaskModel
 from ..networks.result import Result
 from ..strategies.strategy import Strategy
 from ..support.errors import MtlError
-from ..support.files import size_of
+from ..support.files import size_of, write_text
 from .checkpoint import Saved
 from .config import RunConfig
-from .folder import RunFolder
+from .folder import RunFolder, details_file
 
 # Larger tensors are weights or what belongs to them: nothing that a report draws.
 _LARGEST_FIGURE = 2**16
@@ -35,6 +36,22 @@ class RunStore:
         self.config = config
         self._plain_config = config.model_dump(mode="json")
         self._best: Saved | None = None
+
+    def save_details(
+        self, kind: Literal["last", "best"], iteration: int, details: Mapping[str, Any]
+    ) -> None:
+        """Write what a report draws of the test examples: confusion matrices, reliability.
+
+        Args:
+            kind: whose networks: those after the last step, or those that validation prefers.
+            iteration: after which they are as they are.
+            details: by task name, as the evaluation gave them.
+
+        Raises:
+            MtlError: if that cannot be done.
+        """
+        text = json.dumps({"iteration": iteration, "tasks": details}, allow_nan=False)
+        write_text(self.folder.path / details_file(kind), text + "\n")
 
     def save_best(
         self, iteration: int, network: MultiTaskModel, statistics: Mapping[str, Tensor]

@@ -22,8 +22,9 @@ PUBLIC = {
         load_suite renumber reset_state result_scalars run stateless step_scalars
     """,
     "mtl_framework.data": """
-        BalancedBatches Batch Binary Classification Examples ImageNormalization ImageTransform
-        LanguageModel LazyInputs Objective PictureOptions Regression SPLITS Suite Task Transforms
+        BalancedBatches Batch Binary Classification Examples Gathered GaussianRegression
+        ImageNormalization ImageTransform LanguageModel LazyInputs Metric MultiLabel Objective
+        Ordinal PictureOptions PoissonRegression Regression SPLITS Suite Task Transforms
         batches_per_epoch byte_levels is_litter picture_suffixes pictures_below read_image
     """,
     "mtl_framework.plotting": """

@@ -47,6 +47,7 @@ def test_a_finished_run_holds_these_files(tmp_path: Path) -> None:
     assert best is not None
     assert set(content(tmp_path / "r")) == {
         "config.yaml", "metrics.jsonl", "result.json", "tasks.json",
+        "details-best.json", "details-last.json",
         "checkpoint/last-00000006.json", "checkpoint/last-00000006.safetensors",
         f"checkpoint/best-{best.iteration:08d}.json",
         f"checkpoint/best-{best.iteration:08d}.safetensors",

@@ -1,0 +1,115 @@
+"""Metrics of labels that are there or not: one a row, or several of which some may be unknown."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from .classes import BINS, accuracy, balanced, percent
+from .metric import Gathered, Metric, State, mean_of_defined
+
+UNKNOWN = -1
+
+Gathering = tuple[Tensor, Tensor]
+
+
+def binary_metrics() -> tuple[Metric, ...]:
+    """Metrics of one label: predictions are its probabilities (rows,), targets 0 or 1."""
+
+    def confusion() -> State:
+        from torchmetrics.classification import BinaryConfusionMatrix
+
+        return BinaryConfusionMatrix()
+
+    def calibration(found: Gathering) -> float:
+        from torchmetrics.functional.classification import binary_calibration_error
+
+        return 100 * float(binary_calibration_error(*found, n_bins=BINS, norm="l1"))
+
+    return (
+        Metric("error", "error %", confusion, lambda m: 100 - accuracy(m), "confusion"),
+        Metric("accuracy", "accuracy %", confusion, accuracy, "confusion", 100.0),
+        Metric("balanced_accuracy", "balanced accuracy %", confusion, balanced, "confusion", 100.0),
+        Metric("f1", "F1 %", confusion, _f1, "confusion", 100.0),
+        Metric("auroc", "AUROC %", Gathered, lambda found: _auroc(*found), "all", 100.0),
+        Metric("average_precision", "AP %", Gathered, lambda found: _ap(*found), "all", 100.0),
+        Metric("calibration_error", "calibration error %", Gathered, calibration, "all"),
+    )
+
+
+def multi_label_metrics() -> tuple[Metric, ...]:
+    """Metrics of several labels a row: predictions and targets are (rows, labels).
+
+    Targets are 0, 1, or -1 where nothing is known; those entries do not count.
+    """
+    return (
+        Metric("error", "label error %", Gathered, lambda f: 100 - _label_accuracy(f), "all"),
+        Metric("accuracy", "label accuracy %", Gathered, _label_accuracy, "all", 100.0),
+        Metric("exact_match", "exact match %", Gathered, _exact, "all", 100.0),
+        Metric("f1", "macro F1 %", Gathered, _each(_label_f1), "all", 100.0),
+        Metric("auroc", "macro AUROC %", Gathered, _each(_auroc), "all", 100.0),
+        Metric("average_precision", "mean AP %", Gathered, _each(_ap), "all", 100.0),
+    )
+
+
+def _f1(confusion: Tensor) -> float | None:
+    """F1 of the label, in percent; undefined where it neither occurs nor is predicted."""
+    wrong, right = int(confusion[0, 1] + confusion[1, 0]), int(confusion[1, 1])
+    return 200 * right / (2 * right + wrong) if right + wrong else None
+
+
+def _auroc(predictions: Tensor, targets: Tensor) -> float | None:
+    from torchmetrics.functional.classification import binary_auroc
+
+    both = 0 < int(targets.sum()) < len(targets)
+    return percent(binary_auroc(predictions, targets)) if both else None
+
+
+def _ap(predictions: Tensor, targets: Tensor) -> float | None:
+    from torchmetrics.functional.classification import binary_average_precision
+
+    return percent(binary_average_precision(predictions, targets)) if targets.any() else None
+
+
+def _label_f1(predictions: Tensor, targets: Tensor) -> float | None:
+    from torchmetrics.functional.classification import binary_f1_score
+
+    seen = bool(targets.any()) or bool((predictions > 0.5).any())
+    return percent(binary_f1_score(predictions, targets)) if seen else None
+
+
+def _each(
+    metric: Callable[[Tensor, Tensor], float | None],
+) -> Callable[[Gathering], float | None]:
+    """Mean of a metric over the labels for which it is defined."""
+
+    def mean(found: Gathering) -> float | None:
+        values = []
+        for predictions, targets in zip(found[0].T, found[1].T, strict=True):
+            known = targets != UNKNOWN
+            values.append(metric(predictions[known], targets[known]) if known.any() else None)
+        return mean_of_defined(values)
+
+    return mean
+
+
+def _label_accuracy(found: Gathering) -> float:
+    known = found[1] != UNKNOWN
+    return percent(((found[0] > 0.5) == (found[1] > 0))[known].double().mean())
+
+
+def _exact(found: Gathering) -> float:
+    """Rows with a known label all of whose known labels are right, in percent."""
+    known = found[1] != UNKNOWN
+    right = (((found[0] > 0.5) == (found[1] > 0)) | ~known).all(1)
+    return percent(right[known.any(1)].double().mean())
+
+
+def label_confusion(found: Gathering) -> list[list[int]]:
+    """For every label the counts of (true, predicted) 00, 01, 10 and 11."""
+    counts = []
+    for predictions, targets in zip(found[0].T, found[1].T, strict=True):
+        known = targets != UNKNOWN
+        pairs = 2 * (targets[known] > 0).long() + (predictions[known] > 0.5).long()
+        counts.append(torch.bincount(pairs, minlength=4).tolist())
+    return counts

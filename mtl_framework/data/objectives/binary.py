@@ -1,0 +1,125 @@
+"""Binary: a label that is there or not."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Shaped
+from torch import Tensor
+
+from ...support.errors import MtlError
+from ..metrics.classes import recalls, reliability
+from ..metrics.labels import binary_metrics
+from ..metrics.metric import Gathered, Metric, State
+from .base import Objective, check_not_negative, first_row
+
+
+@dataclass(frozen=True)
+class Binary(Objective):
+    """Binary cross-entropy on one logit; targets 0 or 1; the metric is the error in percent.
+
+    Args:
+        positive_weight: factor of the loss of rows whose target is 1.
+        focal_gamma: power of 1 - p by which losses are multiplied, p the probability of the right
+            answer (Lin et al., ICCV 2017, equation 4); 0: plain cross-entropy.
+
+    Raises:
+        MtlError: on an option out of range.
+    """
+
+    positive_weight: float = 1.0
+    focal_gamma: float = 0.0
+    metric: str = field(default="error %", init=False)
+    num_outputs: int = field(default=1, init=False)
+    kind: ClassVar[str] = "binary"
+    of_training: ClassVar[frozenset[str]] = frozenset({"positive_weight", "focal_gamma"})
+
+    def __post_init__(self) -> None:
+        check_not_negative("positive_weight", self.positive_weight)
+        check_not_negative("focal_gamma", self.focal_gamma)
+
+    def losses(
+        self, outputs: Float[Tensor, "rows outputs"], targets: Shaped[Tensor, "rows *dims"]
+    ) -> Float[Tensor, " rows"]:
+        """Binary cross-entropy of every row, in nats."""
+        return binary_losses(outputs[:, 0], targets, self.positive_weight, self.focal_gamma)
+
+    def scores(
+        self, outputs: Float[Tensor, "rows outputs"], targets: Shaped[Tensor, "rows *dims"]
+    ) -> Float[Tensor, " rows"]:
+        """100 where the sign of the logit is wrong, else 0."""
+        return ((outputs[:, 0] > 0) != (targets > 0.5)).to(torch.float32) * 100
+
+    def metrics(self) -> tuple[Metric, ...]:
+        """Metrics of one label."""
+        return binary_metrics()
+
+    def judged(
+        self, outputs: Float[Tensor, "rows outputs"], targets: Shaped[Tensor, "rows *dims"]
+    ) -> tuple[Float[Tensor, " rows"], Shaped[Tensor, " rows"]]:
+        """Probabilities of 1, and targets as whole numbers."""
+        return outputs[:, 0].double().sigmoid(), (targets > 0.5).long()
+
+    def details(self) -> Mapping[str, Callable[[], State]]:
+        """The confusion matrix, and all rows for the reliability diagram."""
+        return {"confusion": self.metrics()[0].make, "all": Gathered}
+
+    def detail(self, computed: Mapping[str, Any]) -> dict[str, Any]:
+        """How often each answer is right, and how reliable the probability of 1 is."""
+        probability, targets = computed["all"]
+        return {
+            "classes": ["0", "1"],
+            "accuracy": recalls(computed["confusion"]),
+            "confusion": computed["confusion"].tolist(),
+            "reliability": reliability(probability, targets.double()),
+        }
+
+    def probabilities(
+        self, outputs: Float[Tensor, "rows outputs"]
+    ) -> Float[Tensor, "rows outputs"]:
+        """Probability of 1."""
+        return outputs.sigmoid()
+
+    def describe(self, outputs: Float[Tensor, "rows outputs"]) -> list[dict[str, Any]]:
+        """The more probable answer and its probability."""
+        values = outputs[:, 0].double().sigmoid().tolist()
+        return [{"class": int(p > 0.5), "probability": max(p, 1 - p)} for p in values]
+
+    def check(self, targets: Tensor) -> None:
+        """Targets are 0 or 1, one a row."""
+        if targets.ndim != 1:
+            raise MtlError(f"binary targets should have shape (N,), found {tuple(targets.shape)}")
+        wrong = (targets != 0) & (targets != 1)
+        if bool(wrong.any()):
+            row = first_row(wrong)
+            raise MtlError(
+                f"binary target {targets[row].item()} of example {row} is neither 0 nor 1"
+            )
+
+
+def binary_losses(
+    logits: Float[Tensor, "*entries"],
+    targets: Shaped[Tensor, "*entries"],
+    positive_weight: float | Float[Tensor, " labels"] = 1.0,
+    focal_gamma: float = 0.0,
+) -> Float[Tensor, "*entries"]:
+    """Binary cross-entropy of every entry, in nats.
+
+    Args:
+        logits: of 1.
+        targets: 0 or 1.
+        positive_weight: factor where the target is 1.
+        focal_gamma: power of 1 - p by which losses are multiplied.
+    """
+    wanted = targets.to(logits.dtype)
+    weight = torch.as_tensor(positive_weight, dtype=logits.dtype, device=logits.device)
+    plain = bool((weight == 1).all())
+    each = F.binary_cross_entropy_with_logits(
+        logits, wanted, reduction="none", pos_weight=None if plain else weight
+    )
+    if focal_gamma:
+        right = torch.where(wanted > 0.5, logits, -logits).sigmoid()
+        each = each * (1 - right).clamp(min=0) ** focal_gamma
+    return each

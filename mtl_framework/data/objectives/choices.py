@@ -1,0 +1,214 @@
+"""Objectives by name, as the section ``objectives`` of a run's config chooses them.
+
+Each function takes a task as its suite made it, and gives the objective that it shall have; its
+keyword arguments are the options. A plugin adds its own by the hook ``mtl_objectives``.
+"""
+
+from typing import Annotated, Literal, TypeVar
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from ...support.errors import MtlError
+from ..tasks import Task
+from .binary import Binary
+from .classification import Classification
+from .language import LanguageModel
+from .multi_label import MultiLabel
+from .ordinal import Ordinal
+from .regression import GaussianRegression, Loss, PoissonRegression, Regression
+
+Kind = TypeVar("Kind", bound=Regression)
+Share = Annotated[float, Field(ge=0, lt=1, description="share, at least 0 and below 1")]
+Factor = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+def classification(
+    task: Task,
+    /,
+    *,
+    label_smoothing: Share = 0.0,
+    class_weights: Literal["balanced"] | tuple[Factor, ...] | None = None,
+    focal_gamma: Factor = 0.0,
+) -> Classification:
+    """Cross-entropy over classes.
+
+    Args:
+        task: its classes stay as they are.
+        label_smoothing: share of every target that is spread over all classes.
+        class_weights: factor of the loss of each class's rows; balanced: so that all classes of the
+            training split weigh the same, rows / (classes * rows of the class).
+        focal_gamma: power of 1 - p by which losses are multiplied, p the probability of the right
+            class; 0: plain cross-entropy, 2: as in the paper on focal loss.
+    """
+    present = task.objective
+    if isinstance(present, Classification):
+        classes, names = present.num_classes, present.class_names
+    elif isinstance(present, Binary):
+        classes, names = 2, ()
+    elif isinstance(present, Ordinal):
+        classes, names = present.num_levels, present.level_names
+    else:
+        raise _unfit(task, "classification")
+    weights = class_weights or ()
+    if weights == "balanced":
+        weights = balanced_weights(training_targets(task), classes)
+    assert not isinstance(weights, str)
+    return Classification(classes, names, label_smoothing, weights, focal_gamma)
+
+
+def binary(
+    task: Task,
+    /,
+    *,
+    positive_weight: Literal["balanced"] | Factor = 1.0,
+    focal_gamma: Factor = 0.0,
+) -> Binary:
+    """Binary cross-entropy on one logit.
+
+    Args:
+        task: its labels are 0 and 1.
+        positive_weight: factor of the loss of rows whose target is 1; balanced: rows of 0 divided
+            by rows of 1 in the training split.
+        focal_gamma: power of 1 - p by which losses are multiplied, p the probability of the right
+            answer; 0: plain cross-entropy, 2: as in the paper on focal loss.
+    """
+    two = isinstance(task.objective, Classification) and task.objective.num_classes == 2
+    if not (two or isinstance(task.objective, Binary)):
+        raise _unfit(task, "binary")
+    if positive_weight == "balanced":
+        positive_weight = _positive_weight(training_targets(task))
+    assert not isinstance(positive_weight, str)
+    return Binary(positive_weight, focal_gamma)
+
+
+def multi_label(
+    task: Task,
+    /,
+    *,
+    label_names: tuple[str, ...] = (),
+    positive_weights: Literal["balanced"] | tuple[Factor, ...] | None = None,
+    focal_gamma: Factor = 0.0,
+) -> MultiLabel:
+    """Binary cross-entropy on one logit a label.
+
+    Args:
+        task: its targets are several numbers a row: 1, 0, or -1 where a label is not known.
+        label_names: what the labels are called.
+        positive_weights: factor of the loss where a label is there, one each; balanced: known rows
+            without it divided by those with it in the training split.
+        focal_gamma: power of 1 - p by which losses are multiplied; 0: plain cross-entropy.
+    """
+    present = task.objective
+    if isinstance(present, MultiLabel):
+        labels, label_names = present.num_labels, label_names or present.label_names
+    elif isinstance(present, Regression):
+        labels = present.num_targets
+    else:
+        raise _unfit(task, "multi_label")
+    weights = positive_weights or ()
+    if weights == "balanced":
+        columns = training_targets(task).reshape(-1, labels).T
+        weights = tuple(_positive_weight(column[column >= 0]) for column in columns)
+    assert not isinstance(weights, str)
+    return MultiLabel(labels, label_names, weights, focal_gamma)
+
+
+def regression(
+    task: Task, /, *, loss: Loss = "mse", beta: Factor = 1.0, standardize: bool | None = None
+) -> Regression:
+    """Squared, absolute or smooth absolute error.
+
+    Args:
+        task: its targets are numbers.
+        loss: mse: squared error; l1: absolute error; smooth_l1: squared below beta, absolute above.
+        beta: where smooth_l1 changes over, in the units of what is learned.
+        standardize: learn (target - mean) / deviation of the training split, and undo it in
+            predictions and metrics; default: as the suite has it.
+    """
+    return _numbers(task, Regression, loss, beta, standardize)
+
+
+def poisson(task: Task, /) -> PoissonRegression:
+    """Likelihood of counts; outputs are logarithms of their expectations.
+
+    Args:
+        task: its targets are numbers of at least 0; a standardisation of the suite's is left out.
+    """
+    present = task.objective
+    if not isinstance(present, Regression):
+        raise _unfit(task, "poisson")
+    return PoissonRegression(present.num_targets)
+
+
+def gaussian(task: Task, /, *, standardize: bool | None = None) -> GaussianRegression:
+    """Likelihood of numbers whose variance is predicted as well.
+
+    Args:
+        task: its targets are numbers.
+        standardize: learn (target - mean) / deviation of the training split, and undo it in
+            predictions and metrics; default: as the suite has it.
+    """
+    return _numbers(task, GaussianRegression, "mse", 1.0, standardize)
+
+
+def ordinal(task: Task, /) -> Ordinal:
+    """Levels in order, by one threshold between each two.
+
+    Args:
+        task: its classes are the levels, the lowest first.
+    """
+    present = task.objective
+    if isinstance(present, Ordinal):
+        return present
+    if not isinstance(present, Classification):
+        raise _unfit(task, "ordinal")
+    return Ordinal(present.num_classes, present.class_names)
+
+
+def language_model(task: Task, /) -> LanguageModel:
+    """Cross-entropy of the next word.
+
+    Args:
+        task: its targets are words.
+    """
+    if not isinstance(task.objective, LanguageModel):
+        raise _unfit(task, "language_model")
+    return task.objective
+
+
+def training_targets(task: Task) -> Tensor:
+    """Targets of the labelled training examples of a task."""
+    examples = task.train
+    return examples.targets if examples.labelled is None else examples.targets[examples.labelled]
+
+
+def balanced_weights(targets: Tensor, classes: int) -> tuple[float, ...]:
+    """Rows / (classes * rows of the class), as scikit-learn has it; 1 for classes without rows."""
+    rows = torch.bincount(targets, minlength=classes).tolist()
+    return tuple(sum(rows) / (classes * count) if count else 1.0 for count in rows)
+
+
+def _positive_weight(targets: Tensor) -> float:
+    """Rows of 0 divided by rows of 1; 1 where one of them does not occur."""
+    ones = int((targets > 0.5).sum())
+    return (len(targets) - ones) / ones if 0 < ones < len(targets) else 1.0
+
+
+def _numbers(
+    task: Task, kind: type[Kind], loss: Loss, beta: float, standardize: bool | None
+) -> Kind:
+    present = task.objective
+    if not isinstance(present, Regression):
+        raise _unfit(task, kind.kind)
+    means, deviations = present.means, present.deviations
+    if standardize is not None:
+        scale = Regression.standardized(training_targets(task)) if standardize else Regression()
+        means, deviations = scale.means, scale.deviations
+    return kind(present.num_targets, means, deviations, loss, beta)
+
+
+def _unfit(task: Task, name: str) -> MtlError:
+    kind = task.objective.kind or type(task.objective).__name__
+    return MtlError(f"objective {name!r} does not fit task {task.name!r}, which is {kind}")

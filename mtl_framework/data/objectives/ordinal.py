@@ -1,0 +1,94 @@
+"""Ordinal: one of several levels that have an order."""
+
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import torch
+from jaxtyping import Float, Shaped
+from torch import Tensor
+
+from ...support.errors import MtlError
+from ..metrics.metric import Metric
+from ..metrics.numbers import level_metrics
+from .base import Objective
+from .binary import binary_losses
+from .classification import check_classes
+
+
+@dataclass(frozen=True)
+class Ordinal(Objective):
+    """One of ``num_levels`` levels in order; the metric is the mean distance in levels.
+
+    There is one logit for each "above level k", trained by binary cross-entropies, of which a
+    row's loss is the mean; the level is the number of them that are positive (Niu et al., CVPR
+    2016, section 3.2, with all tasks alike).
+
+    Args:
+        num_levels: number of levels.
+        level_names: what predictions are called, from the lowest level on; where there are none,
+            numbers are.
+
+    Raises:
+        MtlError: on fewer than two levels, or names that are not one a level.
+    """
+
+    num_levels: int
+    level_names: tuple[str, ...] = ()
+    metric: str = field(default="MAE levels", init=False)
+    kind: ClassVar[str] = "ordinal"
+
+    def __post_init__(self) -> None:
+        if self.num_levels < 2:
+            raise MtlError(f"num_levels should be at least 2, found {self.num_levels}")
+        if self.level_names and len(self.level_names) != self.num_levels:
+            raise MtlError(
+                f"level_names should be {self.num_levels} names, found {len(self.level_names)}"
+            )
+
+    @property
+    def num_outputs(self) -> int:  # type: ignore[override]
+        """One logit a threshold between two levels."""
+        return self.num_levels - 1
+
+    def losses(
+        self, outputs: Float[Tensor, "rows outputs"], targets: Shaped[Tensor, "rows *dims"]
+    ) -> Float[Tensor, " rows"]:
+        """Mean over the thresholds of the binary cross-entropy, in nats."""
+        thresholds = torch.arange(self.num_outputs, device=targets.device)
+        above = targets[:, None] > thresholds  # level 2 of 4: above 0 and 1, not above 2
+        return binary_losses(outputs, above).mean(1)
+
+    def scores(
+        self, outputs: Float[Tensor, "rows outputs"], targets: Shaped[Tensor, "rows *dims"]
+    ) -> Float[Tensor, " rows"]:
+        """Distance between levels."""
+        return ((outputs > 0).sum(1) - targets).abs().float()
+
+    def metrics(self) -> tuple[Metric, ...]:
+        """Metrics of levels."""
+        return level_metrics(self.num_levels)
+
+    def judged(
+        self, outputs: Float[Tensor, "rows outputs"], targets: Shaped[Tensor, "rows *dims"]
+    ) -> tuple[Shaped[Tensor, " rows"], Shaped[Tensor, " rows"]]:
+        """Levels predicted and true."""
+        return (outputs > 0).sum(1), targets
+
+    @property
+    def decodes(self) -> bool:
+        """Predictions are levels."""
+        return True
+
+    def decode(self, outputs: Float[Tensor, "rows outputs"]) -> Float[Tensor, "rows one"]:
+        """The level, from 0, as a number."""
+        return (outputs > 0).sum(1, keepdim=True).to(outputs.dtype)
+
+    def describe(self, outputs: Float[Tensor, "rows outputs"]) -> list[dict[str, Any]]:
+        """The level and its name."""
+        names = self.level_names or tuple(map(str, range(self.num_levels)))
+        levels = (outputs > 0).sum(1).tolist()
+        return [{"level": level, "class": names[level]} for level in levels]
+
+    def check(self, targets: Tensor) -> None:
+        """Levels are whole numbers from 0 to ``num_levels - 1``, one a row."""
+        check_classes(targets, self.num_levels)

@@ -1,0 +1,241 @@
+"""Regression: numbers, learned by squares, absolute values, counts or likelihoods."""
+
+import math
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Shaped
+from torch import Tensor
+
+from ...support.errors import MtlError
+from ..metrics.metric import Metric
+from ..metrics.numbers import number_metrics
+from .base import Objective, first_row
+
+Loss = Literal["mse", "l1", "smooth_l1"]
+
+
+@dataclass(frozen=True)
+class Regression(Objective):
+    """An error over ``num_targets`` numbers; the metric is the root of the mean squared error.
+
+    With ``means`` and ``deviations``, one a number, networks learn standardised targets: the loss
+    is that of (target - mean) / deviation. The metric, predictions and exported networks are in the
+    units of the targets all the same. :meth:`standardized` takes both from training targets.
+
+    Args:
+        num_targets: numbers a row.
+        means: subtracted from the targets before the loss, none: 0.
+        deviations: targets are divided by them before the loss, none: 1.
+        loss: ``mse``: squared error; ``l1``: absolute error; ``smooth_l1``: half the square divided
+            by ``beta`` below ``beta``, the absolute error minus ``beta / 2`` above (Girshick, ICCV
+            2015, equation 3, for ``beta`` 1).
+        beta: of ``smooth_l1``, in the units of what is learned.
+
+    Raises:
+        MtlError: on another number of means or deviations, or a deviation or ``beta`` that is not
+            positive.
+    """
+
+    num_targets: int = 1
+    means: tuple[float, ...] = ()
+    deviations: tuple[float, ...] = ()
+    loss: Loss = "mse"
+    beta: float = 1.0
+    metric: str = field(default="RMSE", init=False)
+    kind: ClassVar[str] = "regression"
+    of_training: ClassVar[frozenset[str]] = frozenset({"means", "deviations", "loss", "beta"})
+
+    def __post_init__(self) -> None:
+        if self.num_targets < 1:
+            raise MtlError(f"num_targets should be at least 1, found {self.num_targets}")
+        if self.loss not in ("mse", "l1", "smooth_l1"):
+            raise MtlError(f"loss should be mse, l1 or smooth_l1, found {self.loss!r}")
+        if not 0 < self.beta < math.inf:
+            raise MtlError(f"beta should be above 0, found {self.beta:g}")
+        if self.means or self.deviations:
+            for name in ("means", "deviations"):
+                count = len(getattr(self, name))
+                if count != self.num_targets:
+                    raise MtlError(f"{name} should be {self.num_targets} numbers, found {count}")
+            if not all(deviation > 0 for deviation in self.deviations):
+                raise MtlError(f"deviations should be above 0, found {min(self.deviations)}")
+
+    @classmethod
+    def standardized(cls, targets: Shaped[Tensor, "rows *dims"]) -> "Regression":
+        """With the means and deviations of training targets; a constant number has deviation 1."""
+        rows = targets.reshape(len(targets), -1).double()
+        deviations = rows.std(0, correction=0)
+        deviations = torch.where(deviations > 1e-12 * rows.abs().amax(0), deviations, 1.0)
+        return cls(rows.shape[1], tuple(rows.mean(0).tolist()), tuple(deviations.tolist()))
+
+    @property
+    def num_outputs(self) -> int:  # type: ignore[override]
+        """One output a number."""
+        return self.num_targets
+
+    def losses(
+        self, outputs: Float[Tensor, "rows outputs"], targets: Shaped[Tensor, "rows *dims"]
+    ) -> Float[Tensor, " rows"]:
+        """Error of every row, averaged over its numbers; of standardised targets, if so."""
+        wanted = self._learned(targets, outputs)
+        if self.loss == "mse":
+            return (outputs - wanted).square().mean(1)
+        if self.loss == "l1":
+            return (outputs - wanted).abs().mean(1)
+        return F.smooth_l1_loss(outputs, wanted, reduction="none", beta=self.beta).mean(1)
+
+    def scores(
+        self, outputs: Float[Tensor, "rows outputs"], targets: Shaped[Tensor, "rows *dims"]
+    ) -> Float[Tensor, " rows"]:
+        """Squared errors in the units of the targets; :meth:`summarize` takes their root mean."""
+        predictions = self.decode(outputs.float())
+        wanted = targets.reshape(predictions.shape).to(predictions.dtype)
+        return (predictions - wanted).square().mean(1)
+
+    def metrics(self) -> tuple[Metric, ...]:
+        """Metrics of numbers."""
+        return number_metrics()
+
+    def judged(
+        self, outputs: Float[Tensor, "rows outputs"], targets: Shaped[Tensor, "rows *dims"]
+    ) -> tuple[Float[Tensor, "rows numbers"], Float[Tensor, "rows numbers"]]:
+        """Numbers predicted and true, in the units of the targets."""
+        predictions = self.decode(outputs.double())
+        return predictions, targets.reshape(predictions.shape).double()
+
+    @property
+    def decodes(self) -> bool:
+        """Whether targets are standardised."""
+        return bool(self.means)
+
+    def decode(self, outputs: Float[Tensor, "rows *outputs"]) -> Float[Tensor, "rows *outputs"]:
+        """Outputs in the units of the targets."""
+        if not self.means:
+            return outputs
+        mean, deviation = self._scale(outputs)
+        return outputs * deviation + mean
+
+    def summarize(self, mean_score: float) -> float:
+        """Root of the mean squared error."""
+        return float(mean_score**0.5)
+
+    def _learned(
+        self, targets: Shaped[Tensor, "rows *dims"], like: Float[Tensor, "rows _"]
+    ) -> Float[Tensor, "rows numbers"]:
+        """Targets as networks learn them, standardised if so, (rows, ``num_targets``)."""
+        wanted = targets.reshape(len(targets), self.num_targets)
+        if self.means:
+            mean, deviation = self._scale(wanted)
+            wanted = (wanted - mean) / deviation
+        return wanted.to(like.dtype)
+
+    def _scale(self, like: Tensor) -> tuple[Tensor, Tensor]:
+        dtype = like.dtype if like.is_floating_point() else torch.float32
+        mean, deviation = (
+            torch.tensor(numbers, dtype=dtype, device=like.device)
+            for numbers in (self.means, self.deviations)
+        )
+        return mean, deviation
+
+    def check(self, targets: Tensor) -> None:
+        """Targets are finite numbers of shape (N,) or (N, ``num_targets``)."""
+        shapes: list[tuple[int, ...]] = [(len(targets), self.num_targets)]
+        if self.num_targets == 1:
+            shapes.append((len(targets),))
+        if tuple(targets.shape) not in shapes:
+            raise MtlError(
+                f"regression targets should have shape {' or '.join(map(str, shapes))}, "
+                f"found {tuple(targets.shape)}"
+            )
+        wrong = ~torch.isfinite(targets.reshape(len(targets), -1)).all(1)
+        if bool(wrong.any()):
+            raise MtlError(f"the regression target of example {first_row(wrong)} is not finite")
+
+
+@dataclass(frozen=True)
+class PoissonRegression(Regression):
+    """Counts; outputs are logarithms of their expectations, the loss is that of Poisson's law.
+
+    A row's loss is the mean over its numbers of exp(output) - target * output: the negative
+    logarithm of the probability, but for what does not depend on the output (Cameron and Trivedi,
+    "Regression Analysis of Count Data", 2013, equation 3.3). Targets are never standardised.
+    """
+
+    kind: ClassVar[str] = "poisson"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.means:
+            raise MtlError("counts should not be standardised: leave out means and deviations")
+
+    def losses(
+        self, outputs: Float[Tensor, "rows outputs"], targets: Shaped[Tensor, "rows *dims"]
+    ) -> Float[Tensor, " rows"]:
+        """Negative log-likelihood of every row, averaged over its numbers, in nats."""
+        wanted = self._learned(targets, outputs)
+        return F.poisson_nll_loss(outputs, wanted, log_input=True, reduction="none").mean(1)
+
+    @property
+    def decodes(self) -> bool:
+        """Outputs are logarithms."""
+        return True
+
+    def decode(self, outputs: Float[Tensor, "rows *outputs"]) -> Float[Tensor, "rows *outputs"]:
+        """Expected counts."""
+        return outputs.exp()
+
+    def check(self, targets: Tensor) -> None:
+        """Targets are finite numbers of at least 0, (N,) or (N, ``num_targets``)."""
+        super().check(targets)
+        wrong = (targets.reshape(len(targets), -1) < 0).any(1)
+        if bool(wrong.any()):
+            row = first_row(wrong)
+            raise MtlError(f"counts should be at least 0, that of example {row} is not")
+
+
+@dataclass(frozen=True)
+class GaussianRegression(Regression):
+    """Numbers with a variance that depends on the input; the loss is a normal law's likelihood.
+
+    Outputs are the means of all numbers, then the logarithms of their variances, of standardised
+    targets, if so. A row's loss is the mean over its numbers of (log v + (target - mean)² / v) / 2
+    (Nix and Weigend, ICNN 1994, equation 4; Kendall and Gal, NeurIPS 2017, equation 8).
+    """
+
+    kind: ClassVar[str] = "gaussian"
+
+    @property
+    def num_outputs(self) -> int:  # type: ignore[override]
+        """A mean and a logarithm of a variance for every number."""
+        return 2 * self.num_targets
+
+    def losses(
+        self, outputs: Float[Tensor, "rows outputs"], targets: Shaped[Tensor, "rows *dims"]
+    ) -> Float[Tensor, " rows"]:
+        """Negative log-likelihood of every row, averaged over its numbers, without ln √2π."""
+        mean, log_variance = outputs.chunk(2, 1)
+        errors = (self._learned(targets, outputs) - mean).square()
+        return ((log_variance + errors * torch.exp(-log_variance)) / 2).mean(1)
+
+    @property
+    def decodes(self) -> bool:
+        """Predictions are the means alone."""
+        return True
+
+    def decode(self, outputs: Float[Tensor, "rows *outputs"]) -> Float[Tensor, "rows *numbers"]:
+        """Means, in the units of the targets."""
+        return super().decode(outputs.chunk(2, 1)[0])
+
+    def describe(self, outputs: Float[Tensor, "rows outputs"]) -> list[dict[str, Any]]:
+        """Every number's mean and standard deviation, in the units of the targets."""
+        log_variance = outputs.double().chunk(2, 1)[1]
+        scale = torch.tensor(self.deviations or (1.0,), dtype=torch.float64, device=outputs.device)
+        deviations = (torch.exp(log_variance / 2) * scale).cpu().tolist()
+        rows = super().describe(outputs)
+        return [
+            row | {f"deviation {n}": value for n, value in enumerate(own)}
+            for row, own in zip(rows, deviations, strict=True)
+        ]
