@@ -24,9 +24,9 @@ from mtl_framework.data import Suite
 class ExpertsConfig(StrategyConfig):
     """Options of :class:`Experts`."""
 
-    experts: int = Field(2, ge=1, description="number of backbones")
-    features: int = Field(32, ge=1, description="numbers that every expert gives")
-    learning_rate: float = Field(1e-3, gt=0, description="of Adam")
+    experts: int = Field(2, ge=1, description="number of backbones that all tasks mix")
+    features: int = Field(32, ge=1, description="number of features that every backbone gives")
+    learning_rate: float = Field(1e-3, gt=0, description="Adam's learning rate")
 
 
 class Mixture(nn.Module):

@@ -22,8 +22,10 @@ from mtl_framework.data import Suite
 class HardestFirstConfig(StrategyConfig):
     """Options, with their types, bounds and defaults; the command line checks them."""
 
-    learning_rate: float = Field(1e-3, gt=0, description="of Adam")
-    memory: float = Field(0.9, ge=0, lt=1, description="of the average that losses are smoothed by")
+    learning_rate: float = Field(1e-3, gt=0, description="Adam's learning rate")
+    memory: float = Field(
+        0.9, ge=0, lt=1, description="share of the old average that stays when losses are smoothed"
+    )
 
 
 class Smoothed(nn.Module):

@@ -20,8 +20,10 @@ from mtl_framework.data import Suite
 class RandomSharingConfig(StrategyConfig):
     """Options, with their types, bounds and defaults; the command line checks them."""
 
-    weights_per_unit: int = Field(2, ge=1, description="weights that tasks choose from")
-    learning_rate: float = Field(1e-3, gt=0, description="of Adam")
+    weights_per_unit: int = Field(
+        2, ge=1, description="number of weights of a unit that tasks choose from"
+    )
+    learning_rate: float = Field(1e-3, gt=0, description="Adam's learning rate")
 
 
 class RandomSharing(Strategy):

@@ -17,13 +17,14 @@ class PlainBackboneConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: str = Field(description="a timm model or a plugin's backbone")
+    name: str = Field(description="name of a timm model or of a plugin's backbone")
     pretrained: bool = Field(
-        default=False, description="start every weight from timm's pretrained ones"
+        default=False, description="whether every weight starts from timm's pretrained ones"
     )
     small_images: bool = Field(
         default=False,
-        description="ResNets: 3x3 stem with stride 1 and no max-pool (the CIFAR form)",
+        description="whether a ResNet gets a 3x3 stem with stride 1 and no max-pool (its form "
+        "for CIFAR's small images)",
     )
     unread_pixels: float = Field(
         default=0.1,
@@ -40,8 +41,12 @@ class PlainBackboneConfig(BaseModel):
 class BackboneConfig(PlainBackboneConfig):
     """Which network, how it is cut into units, and which units may be shared."""
 
-    name: str = Field(default="resnet18", description="a timm model or a plugin's backbone")
-    granularity: Literal["block", "stage"] = Field(default="block", description="size of a unit")
+    name: str = Field(
+        default="resnet18", description="name of a timm model or of a plugin's backbone"
+    )
+    granularity: Literal["block", "stage"] = Field(
+        default="block", description="size of a unit: one block of the network, or a whole stage"
+    )
     shared: Patterns = Field(
         default=("stem",), description="units, by name or glob, that all tasks always share"
     )

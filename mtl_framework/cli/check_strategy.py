@@ -13,7 +13,9 @@ from .console import load_plugins, stdout
 
 
 def check_strategy(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A strategy: `mtl list strategies`.")],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="Name of the strategy: `mtl list strategies`.")
+    ],
     settings: options.Settings = None,
 ) -> None:
     """Run the checks for authors of strategies on a small suite; exit status 1 if any fails."""

@@ -26,7 +26,8 @@ def describe(
     strategy: options.Strategy = None,
     suite: options.Suite = None,
     observer: Annotated[
-        str | None, typer.Option("--observer", help="What watches a run: `mtl list observers`.")
+        str | None,
+        typer.Option("--observer", help="Name of what watches a run: `mtl list observers`."),
     ] = None,
     objective: Annotated[
         str | None, typer.Option("--objective", help="What a task learns: `mtl list objectives`.")

@@ -21,16 +21,21 @@ class Format(StrEnum):
 
 def export(
     run: saved.Folder,
-    task: Annotated[str | None, typer.Option("--task", help="Whose network.")] = None,
+    task: Annotated[
+        str | None, typer.Option("--task", help="Name of the task whose network is exported.")
+    ] = None,
     every: Annotated[
         bool,
-        typer.Option("--all", help="All tasks in one folder, every distinct weight stored once."),
+        typer.Option(
+            "--all", help="Export all tasks into one folder, every distinct weight stored once."
+        ),
     ] = False,
     form: Annotated[
         Format,
         typer.Option(
             "--format",
-            help="safetensors: weights for timm; torch-export, onnx: programs that run alone.",
+            help="Format of the files; safetensors: weights for timm; torch-export, onnx: programs "
+            "that run alone.",
         ),
     ] = Format.safetensors,
     checkpoint: saved.Checkpoint = saved.Which.last,

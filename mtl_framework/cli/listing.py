@@ -30,7 +30,10 @@ def strategies() -> None:
 @app.command(help="Networks: the plugins' own, and timm's.")
 def backbones(
     pattern: Annotated[
-        str | None, typer.Option("--filter", metavar="GLOB", help="e.g. 'resnet*'.")
+        str | None,
+        typer.Option(
+            "--filter", metavar="GLOB", help="Pattern of the names to list, e.g. 'resnet*'."
+        ),
     ] = None,
 ) -> None:
     """Backbones of all plugins; those of timm where a pattern is given."""

@@ -9,30 +9,38 @@ from ..runs.resolve import Layer, read_file
 from ..runs.settings import Setting, parse_setting
 
 Strategy = Annotated[
-    str | None, typer.Option("--strategy", help="How tasks share weights: `mtl list strategies`.")
+    str | None,
+    typer.Option(
+        "--strategy",
+        help="Name of the strategy: how tasks share weights. `mtl list strategies` shows all.",
+    ),
 ]
 Backbone = Annotated[
-    str | None, typer.Option("--backbone", help="The network: `mtl list backbones`.")
+    str | None,
+    typer.Option("--backbone", help="Name of the network that tasks share: `mtl list backbones`."),
 ]
 Suite = Annotated[
     str | None,
     typer.Option(
         "--suite",
-        help="The tasks to train together: `mtl list suites`; its options: `mtl describe --suite`.",
+        help="Name of the tasks to train together: `mtl list suites`; `mtl describe --suite NAME` "
+        "shows its options.",
     ),
 ]
 Preset = Annotated[
-    str | None, typer.Option("--preset", help="Settings that the strategy names, e.g. a paper's.")
+    str | None,
+    typer.Option("--preset", help="Name of settings that come with the strategy, e.g. paper."),
 ]
 ConfigFile = Annotated[
-    Path | None, typer.Option("--config", help="YAML file; other options win over it.")
+    Path | None,
+    typer.Option("--config", help="YAML file with keys of a config; other options win over it."),
 ]
 DataRoot = Annotated[
     str | None,
     typer.Option(
         "--data-root",
         metavar="DIR",
-        help="Where the suite's files lie: suite.data_root of a suite that reads files.",
+        help="Folder in which the suite's files lie: suite.data_root of a suite that reads files.",
     ),
 ]
 Quiet = Annotated[
@@ -40,7 +48,11 @@ Quiet = Annotated[
 ]
 LogFile = Annotated[
     Path | None,
-    typer.Option("--log-file", metavar="FILE", help="Also write what is said to this file."),
+    typer.Option(
+        "--log-file",
+        metavar="FILE",
+        help="File to which everything that is printed is written, too.",
+    ),
 ]
 Settings = Annotated[
     list[str] | None,
@@ -55,19 +67,27 @@ Settings = Annotated[
 
 Iterations = Annotated[
     str | None,
-    typer.Option("--iterations", metavar="INT", help="Steps of the strategy's training loop."),
+    typer.Option(
+        "--iterations", metavar="INT", help="Number of steps of the strategy's training loop."
+    ),
 ]
 Seed = Annotated[
     str | None,
-    typer.Option("--seed", metavar="INT", help="Seed of weights, batches and sampling."),
+    typer.Option(
+        "--seed",
+        metavar="INT",
+        help="Seed of everything that is random: initial weights, batches, sampling.",
+    ),
 ]
-Device = Annotated[str | None, typer.Option("--device", help="auto, cpu, mps, cuda or cuda:N.")]
+Device = Annotated[
+    str | None, typer.Option("--device", help="Device that trains: auto, cpu, mps, cuda or cuda:N.")
+]
 Precision = Annotated[
-    str | None, typer.Option("--precision", help="Numbers of forward passes: fp32 or bf16.")
+    str | None, typer.Option("--precision", help="Number format of forward passes: fp32 or bf16.")
 ]
 EvalEvery = Annotated[
     str | None,
-    typer.Option("--eval-every", metavar="INT", help="Iterations between evaluations."),
+    typer.Option("--eval-every", metavar="INT", help="Number of iterations between evaluations."),
 ]
 RunOutput = Annotated[
     Path | None,
@@ -85,26 +105,41 @@ RunJson = Annotated[
     bool, typer.Option("--json", help="Print the result as JSON instead of tables.")
 ]
 
-ComparisonFile = Annotated[Path, typer.Argument(help="YAML file; see examples/.")]
+ComparisonFile = Annotated[
+    Path, typer.Argument(help="YAML file of the comparison; examples/ has some.")
+]
 ComparisonOutput = Annotated[
     Path | None,
     typer.Option("--output", help="Folder of the comparison. [default: comparisons/FILE]"),
 ]
 Workers = Annotated[
     int | None,
-    typer.Option("--workers", help="Runs at a time; they share the machine's threads."),
+    typer.Option("--workers", help="Number of runs at a time; they share the machine's threads."),
 ]
 GpusPerRun = Annotated[
-    float | None, typer.Option("--gpus-per-run", help="GPUs of each run; 0.5: two runs share one.")
+    float | None,
+    typer.Option("--gpus-per-run", help="Number of GPUs of each run; 0.5: two runs share one."),
 ]
 Ray = Annotated[
     str | None,
-    typer.Option("--ray", metavar="auto|ADDRESS", help="Run on a Ray cluster (extra [ray])."),
+    typer.Option(
+        "--ray",
+        metavar="auto|ADDRESS",
+        help="Address of a Ray cluster to run on, or auto (needs the extra [ray]).",
+    ),
 ]
-Seeds = Annotated[int | None, typer.Option("--seeds", help="Number of seeds.")]
-RunIterations = Annotated[int | None, typer.Option("--iterations", help="Steps of a run.")]
+Seeds = Annotated[
+    int | None, typer.Option("--seeds", help="Number of seeds, from 0 on, of each strategy.")
+]
+RunIterations = Annotated[
+    int | None, typer.Option("--iterations", help="Number of steps of each run.")
+]
 DryRun = Annotated[
-    bool, typer.Option("--dry-run", help="Print the runs, what is done, and an estimate.")
+    bool,
+    typer.Option(
+        "--dry-run",
+        help="Print the runs, which are done, and how long the rest may take; train nothing.",
+    ),
 ]
 ComparisonJson = Annotated[
     bool, typer.Option("--json", help="Print comparison.json instead of tables.")

@@ -21,7 +21,7 @@ def predict(
     images: Annotated[
         list[Path], typer.Argument(metavar="IMAGE...", help="Images, or folders of images.")
     ],
-    task: Annotated[str, typer.Option("--task", help="Whose network.")],
+    task: Annotated[str, typer.Option("--task", help="Name of the task whose network predicts.")],
     checkpoint: saved.Checkpoint = saved.Which.last,
     data_root: saved.DataRoot = None,
     device: saved.Device = "cpu",

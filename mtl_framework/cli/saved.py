@@ -20,10 +20,13 @@ Folder = Annotated[
 Checkpoint = Annotated[
     Which,
     typer.Option(
-        "--checkpoint", help="last: after the last step; best: what validation preferred."
+        "--checkpoint",
+        help="Networks to use; last: after the last step; best: those that validation preferred.",
     ),
 ]
-Device = Annotated[str, typer.Option("--device", help="auto, cpu, mps, cuda or cuda:N.")]
+Device = Annotated[
+    str, typer.Option("--device", help="Device that computes: auto, cpu, mps, cuda or cuda:N.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 DataRoot = Annotated[
     str | None,

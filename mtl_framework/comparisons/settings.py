@@ -38,18 +38,24 @@ class Settings(BaseModel):
         Field(min_length=1, max_length=MOST_SEEDS),
         AfterValidator(_distinct),
         BeforeValidator(_seed_list),
-    ] = Field(default=(0, 1, 2), description="a number n for 0 to n - 1, or a list")
+    ] = Field(
+        default=(0, 1, 2), description="seeds of the runs: a number n for 0 to n - 1, or a list"
+    )
     baseline: str | None = Field(
         default=None,
         description="strategy that Delta m is measured against; default: the one whose tasks turn "
         "out to share nothing",
     )
     significance: float = Field(
-        default=0.05, gt=0, lt=1, description="level of the tests, after Holm's correction"
+        default=0.05,
+        gt=0,
+        lt=1,
+        description="significance level of the tests, after Holm's correction",
     )
     select: Literal["last", "best"] = Field(
         default="last",
-        description="networks that count: after the last step, or those that validation prefers",
+        description="networks of a run that count: those after the last step, or the best: "
+        "those that validation prefers",
     )
     controls: tuple[ControlKind, ...] = Field(
         default=(),
@@ -58,10 +64,17 @@ class Settings(BaseModel):
         "search)",
     )
     permutations: int = Field(
-        default=2, ge=1, description="permuted assignments for each learned run"
+        default=2,
+        ge=1,
+        description="number of permuted assignments for each learned run, where controls names "
+        "permuted",
     )
     retrain_with: str = Field(
         default="fixed_sharing",
-        description="strategy that trains given assignments; it has an option matrix",
+        description="strategy that trains the given assignments of controls; it must have an "
+        "option matrix",
     )
-    roam_with: str = Field(default="roaming", description="strategy that roams without a search")
+    roam_with: str = Field(
+        default="roaming",
+        description="strategy that roams without a search, for the control roaming",
+    )

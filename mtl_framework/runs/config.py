@@ -61,8 +61,9 @@ class RunConfig(BaseModel):
     )
     task_backbones: dict[str, TaskBackbone] = Field(
         default_factory=dict,
-        description="networks of single tasks' own, by task: a name, or name, pretrained, "
-        "small_images and args; they go before those that the suite names",
+        description="networks of single tasks, by task: a name, or a mapping with name, "
+        "pretrained, small_images and args; they take precedence over those that "
+        "the suite names",
     )
     suite: NamedOptions = Field(
         default=NamedOptions(name="alphabets"),
@@ -83,50 +84,63 @@ class RunConfig(BaseModel):
         "stands at all holds for those tasks that can take it",
     )
     iterations: int = Field(
-        default=300, ge=1, le=MOST, description="steps of the strategy's training loop"
+        default=300, ge=1, le=MOST, description="number of steps of the strategy's training loop"
     )
     seed: int = Field(
-        default=0, ge=0, lt=2**31, description="seed of weights, batches and sampling"
+        default=0,
+        ge=0,
+        lt=2**31,
+        description="seed of everything that is random: initial weights, batches, and what the "
+        "strategy samples",
     )
     batch_size: int = Field(
-        default=16, ge=1, le=MOST, description="training examples a task, unless it has its own"
+        default=16,
+        ge=1,
+        le=MOST,
+        description="number of training examples of each task in a batch, unless the task has a "
+        "number of its own",
     )
     device: Annotated[str, AfterValidator(_check_device)] = Field(
-        default="auto", description="auto, cpu, mps, cuda or cuda:N"
+        default="auto", description="device that trains: auto, cpu, mps, cuda or cuda:N"
     )
     precision: Literal["fp32", "bf16"] = Field(
         default="fp32", description="number format of forward passes"
     )
     eval_every: int = Field(
-        default=100, ge=1, le=MOST, description="iterations between evaluations"
+        default=100, ge=1, le=MOST, description="number of iterations between evaluations"
     )
     eval_batch_size: int = Field(
-        default=256, ge=1, le=MOST, description="rows a forward pass when evaluating"
+        default=256,
+        ge=1,
+        le=MOST,
+        description="number of examples in a forward pass when evaluating",
     )
     reestimate_statistics: int = Field(
         default=0,
         ge=0,
         le=MOST,
-        description="training batches by which running averages of batch norms are measured anew "
-        "before every evaluation; 0: evaluate with those of training",
+        description="number of training batches by which running averages of batch norms are "
+        "measured anew before every evaluation; 0: evaluate with those of training",
     )
     log_every: int = Field(
-        default=10, ge=1, le=MOST, description="iterations between lines of metrics.jsonl"
+        default=10, ge=1, le=MOST, description="number of iterations between lines of metrics.jsonl"
     )
     observers: Annotated[tuple[Observer, ...], BeforeValidator(_one_or_more)] = Field(
-        default=(), description="names of observers, or mappings with name and options"
+        default=(),
+        description="what watches the run: names of observers, or mappings with name and options",
     )
     keep_on_device: Literal["auto", "always", "never"] = Field(
         default="auto",
-        description="inputs in the device's memory, batched there, or read when needed by worker "
-        "processes; auto: kept up to 2 GiB; batches are the same either way",
+        description="where inputs are kept: always, in the device's memory, where batches are "
+        "made; never, read by worker processes when they are needed; auto, in the "
+        "device's memory up to 2 GiB; batches are the same either way",
     )
     data_workers: int | None = Field(
         default=None,
         ge=0,
         le=64,
-        description="processes that read images from files; default: one a spare CPU core, at "
-        "most 4; 0: the run's own",
+        description="number of processes that read images from files; default: one a spare CPU "
+        "core, at most 4; 0: the run's own process reads them",
     )
     keep: Literal["last", "best", "both", "none"] = Field(
         default="both",
@@ -138,7 +152,8 @@ class RunConfig(BaseModel):
         default=None,
         ge=1,
         le=MOST,
-        description="MiB for the activations of one pass; larger passes run in micro-batches",
+        description="memory for the activations of one pass in MiB; larger passes run in micro- "
+        "batches; default: no limit",
     )
 
 

@@ -26,17 +26,21 @@ class GivenAssignment(StrategyConfig):
 
     pattern: dict[str, Groups] | None = Field(
         None,
-        description="unit name or glob -> shared, own, or a group number for every task; the first "
-        "match counts",
+        description="who shares which units: unit name or glob -> shared, own, or a group "
+        "number for every task; the first match counts",
     )
     matrix: list[list[int]] | None = Field(
-        None, description="group numbers (units x tasks): equal numbers in a row share that unit"
+        None,
+        description="group numbers, a row a unit, a column a task: tasks with equal numbers in "
+        "a row share that unit",
     )
     from_run: str | None = Field(
-        None, description="folder or result.json of a run, whose final assignment is used"
+        None, description="folder or result.json of an earlier run, whose final assignment is used"
     )
     shared_first: int | Literal["half"] | None = Field(
-        None, description="so many of the first units are shared, the others not; half: U // 2"
+        None,
+        description="number of units, from the input on, that all tasks share, while the others "
+        "are not shared; half: U // 2",
     )
 
     @model_validator(mode="after")

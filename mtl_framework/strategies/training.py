@@ -40,7 +40,11 @@ class ScheduleConfig(_Section):
     ] = Field(
         default="constant", description="schedule of timm's, or plateau (torch's, by validation)"
     )
-    warmup: int = Field(default=0, ge=0, description="steps in which the rate rises linearly")
+    warmup: int = Field(
+        default=0,
+        ge=0,
+        description="number of steps in which the learning rate rises linearly at the start",
+    )
     warmup_learning_rate: float = Field(
         default=1e-5, ge=0, description="learning rate at the beginning of the warm-up"
     )
@@ -115,13 +119,16 @@ class TrainingConfig(_Section):
 
     optimizer: Annotated[OptimizerConfig | None, BeforeValidator(_named)] = Field(
         default=None,
-        description="optimiser by its name in timm, or name and options; default: strategy's",
+        description="optimiser of the weights: its name in timm, or a mapping with name and "
+        "options; default: the strategy's",
     )
     learning_rate: float | None = Field(
         default=None, gt=0, description="learning rate of the weights; default: the strategy's"
     )
     weight_decay: float | None = Field(
-        default=None, ge=0, description="weight decay; default: the strategy's, mostly none"
+        default=None,
+        ge=0,
+        description="weight decay of the weights; default: the strategy's, mostly none",
     )
     decay_norms_and_biases: bool = Field(
         default=False,
@@ -131,10 +138,12 @@ class TrainingConfig(_Section):
         default=None,
         gt=0,
         le=1,
-        description="factor of the learning rate from each group of the backbone's layers to the "
-        "one before it (BEiT, 2021)",
+        description="factor by which the learning rate falls from each group of the backbone's "
+        "layers to the one before it, towards the input (BEiT, 2021)",
     )
-    head_factor: float = Field(default=1.0, gt=0, description="factor of the heads' learning rate")
+    head_factor: float = Field(
+        default=1.0, gt=0, description="factor of the heads' learning rate, times the learning rate"
+    )
     schedule: Annotated[ScheduleConfig, BeforeValidator(_named)] = Field(
         default=ScheduleConfig(),
         description="how the learning rate changes: a name, or name and options",
@@ -142,19 +151,27 @@ class TrainingConfig(_Section):
     clip: float | None = Field(
         default=None,
         gt=0,
-        description="largest gradient: its norm over all weights, or every number",
+        description="limit of the gradient: of its norm over all weights, or of every entry "
+        "(see clip_by); default: no limit",
     )
-    clip_by: Literal["norm", "value"] = Field(default="norm", description="what clip limits")
+    clip_by: Literal["norm", "value"] = Field(
+        default="norm",
+        description="what clip limits: the gradient's norm over all weights, or the value of "
+        "every entry",
+    )
     accumulate: int = Field(
-        default=1, ge=1, description="steps whose gradients are averaged before the weights move"
+        default=1,
+        ge=1,
+        description="number of steps whose gradients are averaged before the weights move",
     )
     average: Annotated[AverageConfig | None, BeforeValidator(_named)] = Field(
         default=None, description="moving average of the weights: ema or swa, or name and options"
     )
     unused_weights: Literal["skip", "move"] = Field(
         default="skip",
-        description="weights that no task used in a step: left alone, or moved on by weight decay "
-        "and momentum as with a gradient of zero",
+        description="what happens to weights that no task used in a step: they are left alone "
+        "(skip), or moved on by weight decay and momentum as with a gradient of "
+        "zero",
     )
     weighting: Annotated[WeightingConfig | None, BeforeValidator(_named)] = Field(
         default=None,
@@ -164,11 +181,11 @@ class TrainingConfig(_Section):
     stop_after: int | None = Field(
         default=None,
         ge=1,
-        description="evaluations in a row without a better validation that end the run; default: "
-        "all iterations are done",
+        description="number of evaluations in a row without a better validation after which the "
+        "run ends; default: all iterations are done",
     )
     report: Literal["last", "best"] = Field(
         default="last",
-        description="which networks' figures are the run's: after the last step, or those that "
-        "validation prefers",
+        description="networks whose figures are the run's: those after the last step, or the "
+        "best: those that validation prefers",
     )

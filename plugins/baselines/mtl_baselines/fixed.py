@@ -26,11 +26,14 @@ from mtl_framework.data import Batch, Suite
 class FixedConfig(InitialWeights):
     """Options of training with a fixed assignment."""
 
-    learning_rate: float = Field(1e-3, gt=0, description="of Adam")
+    learning_rate: float = Field(
+        1e-3, gt=0, description="Adam's learning rate, of weights and heads"
+    )
     gradient_scaling: Literal["paper", "usage"] = Field(
         "paper",
-        description="paper: the gradient of the mean loss; usage (published code): a weight's "
-        "gradient is divided by the number of tasks that use it",
+        description="how the gradient of a weight is scaled; paper: it is that of the mean "
+        "loss; usage (published code): it is divided by the number of tasks that "
+        "use the weight",
     )
 
 

@@ -17,11 +17,17 @@ class PaperOptions(InitialWeights):
     """What Algorithm 1 leaves open, and where the published code does otherwise."""
 
     weights_per_unit: int | None = Field(
-        None, ge=1, description="K, alternative weights of every unit; default: one a task"
+        None, ge=1, description="number K of alternative weights of every unit; default: one a task"
     )
-    nes_samples: int = Field(8, description="assignments that a search step ranks, at least 2")
-    weight_samples: int = Field(8, ge=1, description="assignments that a weight step averages over")
-    learning_rate: float = Field(1e-3, gt=0, description="step size of Adam, for the weights")
+    nes_samples: int = Field(
+        8, description="number of assignments that a search step ranks, at least 2"
+    )
+    weight_samples: int = Field(
+        8, ge=1, description="number of assignments whose gradients a weight step averages"
+    )
+    learning_rate: float = Field(
+        1e-3, gt=0, description="Adam's learning rate, of weights and heads"
+    )
     epsilon: float = Field(
         1e-8,
         gt=0,
@@ -30,26 +36,35 @@ class PaperOptions(InitialWeights):
     nes_learning_rate: float = Field(
         1e-2,
         ge=0,
-        description="step size of the search distribution; 0 leaves it as it starts",
+        description="learning rate of the search distribution; 0 leaves it as it starts",
     )
     p_min: float = Field(
-        1e-3, ge=0, lt=1, description="probabilities are clamped to this, then renormalised"
+        1e-3,
+        ge=0,
+        lt=1,
+        description="smallest probability of a choice: probabilities are raised to it, then "
+        "normalised",
     )
     initial_distribution: Start = Field(
         "uniform",
-        description="prior knowledge: probabilities (tasks x weights) for every unit, or (units x "
-        "tasks x weights)",
+        description="probabilities that the search starts from (prior knowledge): uniform, "
+        "(tasks x weights) for every unit alike, or (units x tasks x weights)",
     )
     gradient_scaling: Literal["paper", "usage"] = Field(
         "paper",
-        description="paper: the gradient of the mean loss; usage (published code): a weight's "
-        "gradient is divided by its expected share of the tasks",
+        description="how the gradient of a weight is scaled; paper: it is that of the mean "
+        "loss; usage (published code): it is divided by the weight's expected share "
+        "of the tasks",
     )
-    ties: Ties = Field("mean", description="ranks of equal losses: their mean, or as sampled")
+    ties: Ties = Field(
+        "mean",
+        description="ranks of samples with equal losses: the mean of their ranks, or first: in "
+        "the order in which they were drawn",
+    )
     unused_weights: Literal["skip", "momentum"] = Field(
         "skip",
-        description="weights that no sample of a step uses: left alone, or moved on by Adam's "
-        "momentum (published code, PyTorch 1.3)",
+        description="what happens to weights that no sample of a step uses: they are left alone "
+        "(skip), or moved on by Adam's momentum (published code, PyTorch 1.3)",
     )
 
     @field_validator("nes_samples")
@@ -73,9 +88,9 @@ class LwsConfig(PaperOptions):
 
     credit: Credit = Field(
         "joint",
-        description="what ranks the samples: the mean loss over tasks (paper); for each task's "
-        "own choices that task's loss; or (unit) that task's loss in samples that differ at one "
-        "unit only, another one each step",
+        description="loss that ranks the samples: joint, the mean over tasks (paper); task, for "
+        "each task's own choices that task's loss; unit, that task's loss in "
+        "samples that differ at one unit only, another one each step",
     )
     search_data: float = Field(
         0.0,
@@ -93,13 +108,14 @@ class LwsConfig(PaperOptions):
     price: float = Field(
         0.0,
         ge=0,
-        description="added to the loss that ranks the samples, times the size of the weights in "
-        "use in units of a fully shared network: trades error for parameters",
+        description="price of parameters: it is multiplied by the size of the weights in use, "
+        "where a fully shared network has size 1, and added to the loss that ranks "
+        "the samples",
     )
     nes_schedule: Schedule = Field(
         "constant",
-        description="nes_learning_rate over the run: constant (paper), rise from 0 to twice it, or "
-        "fall from twice it to 0",
+        description="course of nes_learning_rate over the run: constant (paper), rise from 0 to "
+        "twice its value, or fall from twice its value to 0",
     )
     freeze_after: float = Field(
         1.0,
@@ -116,8 +132,9 @@ class LwsConfig(PaperOptions):
     )
     prior: Literal["none", "conflict"] = Field(
         "none",
-        description="conflict: the search starts leaning towards groups of tasks whose gradients "
-        "agree, unit by unit, in a short run with everything shared",
+        description="what the search starts from: none, the initial distribution as it is; "
+        "conflict, leaning towards groups of tasks whose gradients agree, unit by "
+        "unit, in a short run with everything shared",
     )
     prior_iterations: int = Field(
         50, ge=1, description="iterations of the run that measures the prior, before the first one"

@@ -33,10 +33,12 @@ class RoamingConfig(InitialWeights):
     """Options of :class:`Roaming`."""
 
     weights_per_unit: int | None = Field(
-        None, ge=1, description="K, alternative weights of every unit; default: one a task"
+        None, ge=1, description="number K of alternative weights of every unit; default: one a task"
     )
     weight_samples: int = Field(
-        1, ge=1, description="assignments that a step averages over while tasks roam"
+        1,
+        ge=1,
+        description="number of assignments whose gradients a step averages while tasks roam",
     )
     settle: float = Field(
         0.5,
@@ -45,7 +47,9 @@ class RoamingConfig(InitialWeights):
         description="share of the run, at its end, in which only the assignment that is kept is "
         "trained; 0: tasks roam to the end",
     )
-    learning_rate: float = Field(1e-3, gt=0, description="step size of Adam, for the weights")
+    learning_rate: float = Field(
+        1e-3, gt=0, description="Adam's learning rate, of weights and heads"
+    )
     epsilon: float = Field(1e-8, gt=0, description="Adam's epsilon")
 
 

@@ -32,53 +32,60 @@ class PtaConfig(InitialWeights):
 
     variant: Annotated[str, BeforeValidator(_check_variant)] = Field(
         "F",
-        description="any of the letters I (decoders start independently, always so), F (all but "
-        "the first are frozen), P (perturb), D (independent dropout), H (perturb dropout rates), "
-        "G (greedy)",
+        description="controls of the decoders, any of these letters: I (decoders start "
+        "independently, always so), F (all but the first are frozen), P (perturb), "
+        "D (independent dropout), H (perturb dropout rates), G (greedy)",
     )
-    decoders: int = Field(4, ge=1, description="D, decoders of every task")
+    decoders: int = Field(4, ge=1, description="number D of decoders of every task")
     sharing: Annotated[Literal["full", "no"] | GivenAssignment, BeforeValidator(_unquoted_no)] = (
         Field(
             "full",
-            description="which tasks share the units below: full, no, or one of pattern, matrix, "
-            "from_run, shared_first, as of fixed_sharing",
+            description="which tasks share the units below the decoders: full, no, or one of "
+            "pattern, matrix, from_run, shared_first, which are options of "
+            "fixed_sharing",
         )
     )
     meta_iteration: Annotated[int, Field(ge=1)] | Literal["epoch"] = Field(
         250,
-        description="M, steps between two updates of the decoders; epoch: as many as the largest "
-        "task has batches",
+        description="number M of steps between two updates of the decoders; epoch: as many as "
+        "the largest task has batches",
     )
-    dropout: float = Field(0.5, ge=0, lt=1, description="rate in front of every decoder, at first")
-    perturbation: float = Field(0.01, ge=0, description="epsilon_p, of the noise on weights")
-    rate_perturbation: float = Field(0.1, ge=0, description="epsilon_h, of that on dropout rates")
+    dropout: float = Field(
+        0.5, ge=0, lt=1, description="dropout rate in front of every decoder at the start"
+    )
+    perturbation: float = Field(
+        0.01, ge=0, description="size epsilon_p of the noise on weights of decoders; see noise"
+    )
+    rate_perturbation: float = Field(
+        0.1, ge=0, description="size epsilon_h of the noise on dropout rates; see noise"
+    )
     noise: Literal["variance", "deviation"] = Field(
         "variance",
         description="what both epsilons are: a variance, as the paper's N(0, epsilon I) says, or a "
         "standard deviation",
     )
     dropout_range: tuple[float, float] = Field(
-        (0.2, 0.8), description="perturbed dropout rates are limited to this"
+        (0.2, 0.8), description="smallest and largest dropout rate that perturbing may lead to"
     )
     cost: Literal["error", "loss"] = Field(
         "error",
-        description="what decoders are judged by on validation examples: the task's metric (the "
-        "paper's example), or its loss",
+        description="measure by which decoders are judged on validation examples: error, the "
+        "task's metric (the paper's example), or its loss",
     )
     moments: Literal["keep", "copy", "reset"] = Field(
         "keep",
-        description="of the optimiser, for decoders that an update has changed (the paper says "
-        "nothing): kept, copied along with the weights (those that were only perturbed keep "
-        "theirs), or begun anew",
+        description="what happens to the optimiser's moments of decoders that an update has "
+        "changed (the paper says nothing): kept, copied along with the weights "
+        "(those that were only perturbed keep theirs), or begun anew",
     )
     prediction: Literal["best", "ensemble"] = Field(
         "best",
-        description="each task's decoder with the least validation cost (equation 5), or the mean "
-        "of all (equation 6)",
+        description="outputs of a task: best, those of its decoder with the least validation "
+        "cost (equation 5); ensemble, the mean over all decoders (equation 6)",
     )
-    optimizer: Literal["adam", "rmsprop"] = Field("adam", description="of all that is trained")
-    learning_rate: float = Field(1e-3, gt=0, description="of the optimiser")
-    weight_decay: float = Field(0.0, ge=0, description="of the optimiser")
+    optimizer: Literal["adam", "rmsprop"] = Field("adam", description="optimiser of all weights")
+    learning_rate: float = Field(1e-3, gt=0, description="the optimiser's learning rate")
+    weight_decay: float = Field(0.0, ge=0, description="the optimiser's weight decay")
     course_of: str | None = Field(
         None,
         description="task whose decoders' course through their weights is kept for the report's "

@@ -22,21 +22,28 @@ class CrossStitchConfig(InitialWeights):
 
     after: Positions = Field(
         "stage",
-        description="columns are mixed behind: stage (the last unit of each), block (every unit), "
-        "or units by name or glob",
+        description="units behind which columns are mixed: stage (the last unit of each stage), "
+        "block (every unit), or units by name or glob",
     )
     mixing: Literal["scalar", "channel"] = Field(
-        "scalar", description="one weight a pair of columns, or one a pair and channel"
+        "scalar",
+        description="number of mixing weights: one a pair of columns (scalar), or one a pair "
+        "and channel",
     )
     own_weight: float = Field(
         0.9,
         ge=0,
         le=1,
-        description="a column's weight for itself at the start; the rest is shared out evenly",
+        description="weight of a column for itself at the start; the rest is shared out evenly "
+        "among the others",
     )
-    optimizer: Literal["adam", "sgd"] = Field("adam", description="sgd, with momentum: the paper's")
-    learning_rate: float = Field(1e-3, gt=0, description="of the columns and heads")
-    momentum: float = Field(0.9, ge=0, lt=1, description="of sgd; the paper does not tell it")
+    optimizer: Literal["adam", "sgd"] = Field(
+        "adam", description="optimiser of all weights; sgd has momentum and is the paper's"
+    )
+    learning_rate: float = Field(1e-3, gt=0, description="learning rate of the columns and heads")
+    momentum: float = Field(
+        0.9, ge=0, lt=1, description="momentum of sgd; the paper does not tell its own"
+    )
     mixing_rate: float | None = Field(
         None,
         ge=0,
@@ -44,7 +51,7 @@ class CrossStitchConfig(InitialWeights):
         "100 with sgd (the paper: 100 to 1000), 10 with adam, whose steps are as long as the rate",
     )
     loss_weights: dict[str, float] | None = Field(
-        None, description="of tasks, by name; 1 for those left out"
+        None, description="weights of the tasks' losses, by task; 1 for those left out"
     )
     start_from: str | dict[str, str] | None = Field(
         None,

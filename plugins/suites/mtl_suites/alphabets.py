@@ -46,11 +46,11 @@ def alphabets(
     class is in every split, about equally often.
 
     Args:
-        tasks: ``digits`` or names of scripts (:data:`SCRIPTS`).
-        train_per_task: training images of each task, 40 to 5000.
-        validation_per_task: validation images of each task, 40 to 5000.
-        test_per_task: test images of each task, 40 to 5000. There are 1797 handwritten digits for
-            the three together.
+        tasks: alphabets, a task each: ``digits`` or names of scripts (:data:`SCRIPTS`).
+        train_per_task: number of training images of each task, 40 to 5000.
+        validation_per_task: number of validation images of each task, 40 to 5000.
+        test_per_task: number of test images of each task, 40 to 5000. There are 1797 handwritten
+            digits for the three splits together.
 
     Raises:
         MtlError: naming the option, what was found and what is allowed.

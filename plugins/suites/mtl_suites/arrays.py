@@ -64,35 +64,42 @@ def arrays(
     Images are (N, H, W), (N, H, W, C) or (N, C, H, W), uint8 from 0 to 255, bool or floats.
 
     Args:
-        path: of the file, within ``data_root``.
-        data_root: folder of the data.
-        tasks: names, in order, also as one text with commas; default: all that are found.
+        path: path of the .npz file, within ``data_root``.
+        data_root: folder that ``path`` starts from.
+        tasks: names of the tasks, in order, also as one text with commas; default: all that are in
+            the file.
         inputs: name of the input arrays; default: ``images`` or ``features``. Braces make it a
             pattern, e.g. ``{split}_X``.
-        labels: name of the label arrays, likewise.
+        labels: name of the label arrays; braces make it a pattern, e.g. ``{split}_y``.
         group_by: name of the array that says which task an example belongs to.
         task_axis: whether axis 0 is the task, axis 1 the example.
-        kind: of the labels; ``auto``: numbers where they are floats or several a row, else
-            classes; a run prints what every task was taken for.
-        kinds: of the labels of single tasks: classes, binary or numbers; of labels with several
-            columns of 0 and 1: numbers of one task, or a task a column.
-        missing: values that mean "no label", of all tasks or by task, e.g. -1; ``nan``, and in
-            texts what the suite ``table`` takes so, mean it anyway.
-        not_missing: markers of missing values that are values after all, likewise, e.g. none.
-        standardize: train on numbers as (number - mean) / deviation, both of the training split;
-            metrics, predictions and exports are in the labels' own units all the same.
-        channels: of images with four dimensions; ``auto``: where there are 1, 3 or 4.
-        size: images are resized to this width and height, in pixels.
+        kind: what labels are: classes, binary or numbers; ``auto``: numbers where they are floats
+            or several a row, else classes; a run prints what every task was taken for.
+        kinds: what the labels of single tasks are, by task: classes, binary or numbers; labels with
+            several columns of 0 and 1: the numbers of one task, or a task a column.
+        missing: values that mean "no label", of all tasks or by task, e.g. -1; ``nan``, and texts
+            that the suite ``table`` takes so, mean it anyway.
+        not_missing: markers of missing values that are values after all, of all tasks or by task,
+            e.g. none.
+        standardize: whether training sees numbers as (number - mean) / deviation, both of the
+            training split; metrics, predictions and exports are in the labels' own units all the
+            same.
+        channels: position of the channels in images with four dimensions: first, last, or auto:
+            where there are 1, 3 or 4 of them.
+        size: width and height, in pixels, that images are resized to; default: as they are.
         value_range: the two numbers that become black and white in images of whole numbers or
             floats; default: the range of 8 or 16 bits, floats as they are.
-        transforms: further ones: lists under ``train`` and ``evaluation``, of names of
-            torchvision.transforms.v2 or mappings with ``name`` and arguments.
-        train_per_task: a number, or below 1 a share; default: all that other splits leave.
-        validation_per_task: likewise; default: those that the file calls so, else none.
-        test_per_task: likewise; default: the file's, else the rest, else a fifth.
-        split_seed: of the choice of examples.
-        skip_bad: leave out classes that are not in both training and test, and tasks that cannot
-            be had, and count them, instead of refusing them.
+        transforms: further transforms of images: lists under ``train`` and ``evaluation``, of names
+            of torchvision.transforms.v2 or mappings with ``name`` and arguments.
+        train_per_task: number of training examples of each task, or below 1 a share of its
+            examples; default: all that other splits leave.
+        validation_per_task: number of validation examples of each task, or below 1 a share of its
+            examples; default: those that the file calls so, else none.
+        test_per_task: number of test examples of each task, or below 1 a share of its examples;
+            default: those that the file calls so, else the rest, else a fifth.
+        split_seed: seed of the random choice of a split's examples.
+        skip_bad: whether classes that are not in both training and test, and tasks that cannot be
+            had, are left out and counted instead of refused.
 
     Raises:
         ProblemsError: with what is wrong in every task.

@@ -37,12 +37,13 @@ def celeba(
 
     Args:
         data_root: folder that holds torchvision's celeba.
-        download: fetch it where it is missing; needs the package gdown.
-        tasks: names of attributes, in order; default: all.
+        download: whether the files are downloaded where they are missing; needs the package gdown.
+        tasks: names of the attributes that are tasks, in order; default: all.
         size: width and height of the images in pixels, at most 178.
-        transforms: further ones: lists under ``train`` and ``evaluation``, of names of
-            torchvision.transforms.v2 or mappings with ``name`` and arguments.
-        check_images: read every image before training, so that all damaged ones are found at once.
+        transforms: further transforms of images: lists under ``train`` and ``evaluation``, of names
+            of torchvision.transforms.v2 or mappings with ``name`` and arguments.
+        check_images: whether every image is read before training, so that all damaged ones are
+            named at once.
 
     Raises:
         ProblemsError: naming all images that cannot be read.

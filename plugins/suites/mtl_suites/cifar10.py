@@ -52,12 +52,13 @@ def cifar10(
     by torchvision, which compares them with their published digests before it unpickles them.
 
     Args:
-        data_root: folder of the data.
+        data_root: folder that ``path`` starts from.
         path: folder that holds ``cifar-10-batches-py``, within ``data_root``.
-        download: fetch the files where they are missing.
-        validation: training images that are kept for validation; 0: none.
-        batch_size: images in a batch; null: the run's.
-        transforms: torchvision's transforms, in lists ``train`` and ``evaluation``.
+        download: whether files that are missing are downloaded.
+        validation: number of training images that are kept for validation; 0: none.
+        batch_size: number of images in a batch; null: the run's batch size.
+        transforms: further transforms of images: lists under ``train`` and ``evaluation``, of names
+            of torchvision.transforms.v2 or mappings with ``name`` and arguments.
 
     Raises:
         MtlError: naming the folder if the files are not there or not the published ones.

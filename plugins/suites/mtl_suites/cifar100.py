@@ -41,13 +41,15 @@ def cifar100(
 
     Args:
         data_root: folder that holds torchvision's cifar-100-python.
-        download: fetch it where it is missing.
-        train_per_task: training images of a task, below 1 a share; default: all that are left.
-        validation_per_task: likewise, taken from the training images.
-        test_per_task: likewise, of the test images; default: all.
-        split_seed: of the choice of images, stratified by class.
-        transforms: lists under ``train`` and ``evaluation``, of names of torchvision.transforms.v2
-            or mappings with ``name`` and arguments.
+        download: whether files that are missing are downloaded.
+        train_per_task: number of training images of each task, or below 1 a share of them; default:
+            all that are left.
+        validation_per_task: number of images of each task that are taken from its training images
+            for validation, or below 1 a share of them.
+        test_per_task: number of test images of each task, or below 1 a share of them; default: all.
+        split_seed: seed of the random choice of images, which is stratified by class.
+        transforms: further transforms of images: lists under ``train`` and ``evaluation``, of names
+            of torchvision.transforms.v2 or mappings with ``name`` and arguments.
 
     Raises:
         MtlError: if files are missing or damaged, with what to do.

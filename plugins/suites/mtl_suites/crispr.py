@@ -40,12 +40,12 @@ def crispr(
     is the mean squared error, the square of the one here.
 
     Args:
-        data_root: folder of the data.
+        data_root: folder that ``path`` starts from.
         path: folder of the files, within ``data_root``.
-        context: bases to each side of the middle one.
-        train_windows: most windows to train on.
-        evaluation_windows: most windows to validate, and to test on.
-        batch_size: windows in a batch; null: the run's.
+        context: number of bases to each side of the middle one.
+        train_windows: largest number of windows to train on.
+        evaluation_windows: largest number of windows to validate on, and of windows to test on.
+        batch_size: number of windows in a batch; null: the run's batch size.
 
     Raises:
         MtlError: naming the file, and the entry that is missing or does not fit.

@@ -36,14 +36,18 @@ def dkl_mnist(
 
     Args:
         data_root: folder that holds torchvision's EMNIST and KMNIST.
-        download: fetch what is missing there.
-        train_per_task: training images, drawn from the training set; below 1 a share of it.
-        validation_per_task: likewise, for validation.
-        test_per_task: likewise, of the test set; default: all of it.
-        split_seed: of the choice of images.
-        upright: turn EMNIST's images, which are stored transposed, the way they are read.
-        transforms: lists under ``train`` and ``evaluation``, of names of torchvision.transforms.v2
-            or mappings with ``name`` and arguments.
+        download: whether files that are missing are downloaded.
+        train_per_task: number of training images of each task, or below 1 a share of its training
+            set.
+        validation_per_task: number of images of each task that are taken from its training set for
+            validation, or below 1 a share of it.
+        test_per_task: number of test images of each task, or below 1 a share of its test set;
+            default: all.
+        split_seed: seed of the random choice of images.
+        upright: whether EMNIST's images, which are stored transposed, are turned the way they are
+            read.
+        transforms: further transforms of images: lists under ``train`` and ``evaluation``, of names
+            of torchvision.transforms.v2 or mappings with ``name`` and arguments.
 
     Raises:
         MtlError: if files are missing or damaged, with what to do; on sizes that cannot be had.

@@ -51,27 +51,32 @@ def folders(
     run's ``data.json``. Images become RGB, or grey.
 
     Args:
-        path: the folder that holds one folder a task, within ``data_root``.
-        data_root: folder of the data.
-        tasks: names of folders, in order; default: all, by name. Where the folder is one task, what
-            that is called.
-        size: images are resized to this width and height, in pixels.
-        grey: make one channel instead of three.
+        path: path of the folder that holds one folder a task, within ``data_root``.
+        data_root: folder that ``path`` starts from.
+        tasks: names of the tasks' folders, in order; default: all, by name. Where the folder itself
+            is one task, its name.
+        size: width and height, in pixels, that images are resized to; default: as they are.
+        grey: whether images get one channel instead of three.
         ground: colour behind the transparent parts of images, a name or like #ffffff.
         value_range: the two numbers that become black and white in images of 16 bits, whole numbers
-            or floats; default: the range of the bits, floats from 0 to 1.
-        animated: refuse files of several pictures (animations, pages), or take the first one.
-        transforms: further ones: lists under ``train`` and ``evaluation``, of names of
-            torchvision.transforms.v2 or mappings with ``name`` and arguments.
-        train_per_task: a number, or below 1 a share; default: all that other splits leave.
-        validation_per_task: likewise; default: the folder's, else a fifth; 0: none.
-        test_per_task: likewise; default: the folder's, else a fifth.
-        split_seed: of the choice of examples.
-        skip_bad: leave out images that cannot be read, classes that are not in both training and
-            test, and tasks without images, and count them, instead of refusing them.
-        check_images: read every image before training, so that all damaged ones are found at once;
-            false: where they are too many for memory, they are found when they are needed.
-        duplicates: what to do with a picture that is in two splits of a task, also as a copy or a
+            or floats; default: the range of the bits, for floats 0 to 1.
+        animated: what happens to files of several pictures (animations, pages): they are refused,
+            or the first picture is taken.
+        transforms: further transforms of images: lists under ``train`` and ``evaluation``, of names
+            of torchvision.transforms.v2 or mappings with ``name`` and arguments.
+        train_per_task: number of training examples of each task, or below 1 a share of its
+            examples; default: all that other splits leave.
+        validation_per_task: number of validation examples of each task, or below 1 a share of its
+            examples; default: the folder's own, else a fifth; 0: none.
+        test_per_task: number of test examples of each task, or below 1 a share of its examples;
+            default: the folder's own, else a fifth.
+        split_seed: seed of the random choice of a split's examples.
+        skip_bad: whether images that cannot be read, classes that are not in both training and
+            test, and tasks without images are left out and counted instead of refused.
+        check_images: whether every image is read before training, so that all damaged ones are
+            named at once; false: where images are too many for memory, damaged ones are noticed
+            when they are needed.
+        duplicates: what happens to a picture that is in two splits of a task, also as a copy or a
             link: refuse those in training and test and tell of the others, warn of all, or allow.
             Where the splits are made at random, all are only told.
 

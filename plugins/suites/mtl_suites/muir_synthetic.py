@@ -27,10 +27,10 @@ def muir_synthetic(
     whose figures for single tasks the choice of the validation examples reproduces.
 
     Args:
-        data_root: folder of the data.
-        path: of the .npz file with ``train_X`` (30, 15, 20), ``train_Y`` (30, 15), ``test_X``,
+        data_root: folder that ``path`` starts from.
+        path: path of the .npz file with ``train_X`` (30, 15, 20), ``train_Y`` (30, 15), ``test_X``,
             ``test_Y``, ``noisy_train_Y`` and ``noisy_test_Y``, within ``data_root``.
-        noisy: use the noisy targets.
+        noisy: whether targets are the noisy ones.
 
     Raises:
         MtlError: naming the file, and the array that is missing or has another shape.

@@ -50,13 +50,13 @@ def omniglot(
 
     Args:
         data_root: folder that holds torchvision's omniglot-py, with its zip files.
-        download: fetch what is missing there.
-        split: whose: ``lws`` or ``pta``.
-        tasks: names of alphabets, in order; default: all.
-        num_tasks: only so many, the first in order.
-        size: images are resized to this width and height, in pixels; the originals have 105.
-        transforms: lists under ``train`` and ``evaluation``, of names of torchvision.transforms.v2
-            or mappings with ``name`` and arguments.
+        download: whether files that are missing are downloaded.
+        split: paper whose split of the images is used: ``lws`` or ``pta``.
+        tasks: names of the alphabets that are tasks, in order; default: all.
+        num_tasks: number of alphabets that are used, the first in order; default: all.
+        size: width and height, in pixels, that images are resized to; default: their own 105.
+        transforms: further transforms of images: lists under ``train`` and ``evaluation``, of names
+            of torchvision.transforms.v2 or mappings with ``name`` and arguments.
 
     Raises:
         ProblemsError: naming all images that cannot be read.

@@ -66,43 +66,51 @@ def table(
     run; which row is where is kept in the run's ``data.json``.
 
     Args:
-        path: of the file, within ``data_root``: text with commas, semicolons or tabs between
+        path: path of the file, within ``data_root``: text with commas, semicolons or tabs between
             cells, or Parquet (.parquet).
-        data_root: folder of the data.
+        data_root: folder that ``path`` starts from.
         inputs: column with paths of images, or of .npy files; or the path of one .npy file that
             holds the inputs of all rows, in their order: images or features.
-        images_root: folder that the paths start from, within ``data_root``; default: the table's.
-        split: column that names every row's split; it need not exist.
-        tasks: columns, in order; default: all others that can be tasks.
-        kinds: of columns that should not be inferred: classes, binary or numbers.
+        images_root: folder that the paths of images start from, within ``data_root``; default: the
+            table's.
+        split: column that names every row's split; there need be none.
+        tasks: columns that are tasks, in order; default: all others that can be tasks.
+        kinds: what columns are, by column, where that should not be inferred: classes, binary or
+            numbers.
         missing: further texts that mean "no label", in all columns or by column, e.g. -999.
         not_missing: markers of missing values that are values after all, in all columns or by
             column, e.g. none.
-        standardize: train columns of numbers as (number - mean) / deviation, both of the training
-            split; metrics, predictions and exports are in the column's own units all the same.
-        encoding: of a text file, e.g. utf-8, cp1252 or gbk; default: recognised.
-        size: images are resized to this width and height, in pixels.
-        grey: make one channel instead of three.
+        standardize: whether training sees columns of numbers as (number - mean) / deviation, both
+            of the training split; metrics, predictions and exports are in the column's own units
+            all the same.
+        encoding: encoding of a text file, e.g. utf-8, cp1252 or gbk; default: recognised.
+        size: width and height, in pixels, that images are resized to; default: as they are.
+        grey: whether images get one channel instead of three.
         ground: colour behind the transparent parts of images, a name or like #ffffff.
         value_range: the two numbers that become black and white in images of 16 bits, whole numbers
-            or floats; default: the range of the bits, floats from 0 to 1.
-        animated: refuse files of several pictures (animations, pages), or take the first one.
-        transforms: further ones: lists under ``train`` and ``evaluation``, of names of
-            torchvision.transforms.v2 or mappings with ``name`` and arguments.
-        train_per_task: a number, or below 1 a share; default: all that other splits leave.
-        validation_per_task: likewise; default: the file's, else a fifth; 0: none.
-        test_per_task: likewise; default: the file's, else a fifth.
-        stratify_by: the one column of classes whose shares the splits keep; default: all tasks
-            with classes, the rarest ones first; empty: none.
-        split_seed: of the choice of examples.
-        skip_bad: leave out rows and images that cannot be read, labels that do not fit or whose
-            class is not in both training and test, and tasks without labels, and count them,
-            instead of refusing them.
-        check_images: read every image before training, so that all damaged ones are found at once;
-            false: where they are too many for memory, they are found when they are needed.
-        duplicates: what to do with a picture that is in two splits, also by another path, as a
-            copy or a link: refuse those in training and test and tell of the others, warn of all,
-            or allow.
+            or floats; default: the range of the bits, for floats 0 to 1.
+        animated: what happens to files of several pictures (animations, pages): they are refused,
+            or the first picture is taken.
+        transforms: further transforms of images: lists under ``train`` and ``evaluation``, of names
+            of torchvision.transforms.v2 or mappings with ``name`` and arguments.
+        train_per_task: number of training examples of each task, or below 1 a share of its
+            examples; default: all that other splits leave.
+        validation_per_task: number of validation examples of each task, or below 1 a share of its
+            examples; default: the file's own, else a fifth; 0: none.
+        test_per_task: number of test examples of each task, or below 1 a share of its examples;
+            default: the file's own, else a fifth.
+        stratify_by: the one column of classes whose shares the splits keep; default: all tasks with
+            classes, the rarest ones first; empty: none.
+        split_seed: seed of the random choice of a split's examples.
+        skip_bad: whether rows and images that cannot be read, labels that do not fit or whose class
+            is not in both training and test, and tasks without labels are left out and counted
+            instead of refused.
+        check_images: whether every image is read before training, so that all damaged ones are
+            named at once; false: where images are too many for memory, damaged ones are noticed
+            when they are needed.
+        duplicates: what happens to a picture that is in two splits, also by another path, as a copy
+            or a link: refuse those in training and test and tell of the others, warn of all, or
+            allow.
 
     Raises:
         ProblemsError: with everything that is wrong in the file and its images.

@@ -42,14 +42,16 @@ def three_modalities(
       root of the mean squared error, 1 for a constant guess.
 
     Args:
-        size: of the digits, 10 to 224 pixels.
-        train_characters: of the text; 20,000 more are for validation and for test each.
-        streams: parallel streams of the text in a batch.
-        train_sequences: of DNA; 500 more are for validation and for test each.
-        sequence_length: bases of a sequence, at least 24.
-        text_width: units of the LSTM's layers.
-        dna_width: channels of DeepBind.
-        batch_size: digits, and sequences, in a batch; null: the run's.
+        size: width and height of the digits, 10 to 224 pixels.
+        train_characters: number of characters of the text to train on; 20,000 more are for
+            validation and for test each.
+        streams: number of parallel streams of the text in a batch.
+        train_sequences: number of DNA sequences to train on; 500 more are for validation and for
+            test each.
+        sequence_length: number of bases of a sequence, at least 24.
+        text_width: number of units of each of the LSTM's layers.
+        dna_width: number of channels of DeepBind, the network that reads DNA.
+        batch_size: number of digits, and of sequences, in a batch; null: the run's batch size.
 
     Raises:
         MtlError: naming the option, what was found and what is allowed.

@@ -25,10 +25,10 @@ def two_groups(
     the examples, are the tasks' own; as many validation as training examples.
 
     Args:
-        tasks_per_group: tasks ``a0``, ``a1``, ... and ``b0``, ``b1``, ...
-        train_per_task: training examples of a task.
-        test_per_task: test examples of a task.
-        seed: of the directions and the inputs.
+        tasks_per_group: number of tasks of each group, ``a0``, ``a1``, ... and ``b0``, ``b1``, ...
+        train_per_task: number of training examples of each task.
+        test_per_task: number of test examples of each task.
+        seed: seed of the tasks' directions and of the inputs.
 
     Raises:
         MtlError: if a number is below one.

@@ -34,14 +34,15 @@ def wikitext2(
     out the last window of every text also where it is full.
 
     Args:
-        data_root: folder of the data.
+        data_root: folder that ``path`` starts from.
         path: folder of the text files, within ``data_root``.
         train: file to train on, within the folder.
-        validation: file to validate on; null: none, e.g. where it is needed to train on.
-        test: file for the final figures.
-        positions: words of a window, through which gradients flow back.
-        streams: parallel streams of the training text, which are a batch.
-        evaluation_streams: the same when evaluating.
+        validation: file to validate on, within the folder; null: none, e.g. where it is needed to
+            train on.
+        test: file for the final figures, within the folder.
+        positions: number of words of a window, through which gradients flow back.
+        streams: number of parallel streams of the training text, which are a batch.
+        evaluation_streams: number of parallel streams of a text in evaluation.
 
     Raises:
         MtlError: naming the file that is missing, empty, too short, or serves two splits.
