@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from .backbones.recurrent import fresh_state as fresh_state
     from .backbones.recurrent import reset_state as reset_state
     from .backbones.recurrent import stateless as stateless
+    from .comparisons.comparison import Comparison as Comparison
+    from .comparisons.from_python import compare as compare
     from .networks.columns import ColumnNetwork as ColumnNetwork
     from .networks.evaluation import Evaluation as Evaluation
     from .networks.model import MultiTaskModel as MultiTaskModel
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
     from .networks.task_networks import TaskNetworks as TaskNetworks
     from .plugins.hookspecs import hookimpl as hookimpl
     from .runs.config import RunConfig as RunConfig
+    from .runs.dry_run import Preview as Preview
+    from .runs.from_python import dry_run as dry_run
     from .runs.from_python import run as run
     from .runs.load import LoadedRun as LoadedRun
     from .runs.load import load_run as load_run
@@ -63,6 +67,7 @@ _HOMES = {
     "__version__": "support.version",
     "Backbone": "backbones.backbone",
     "ColumnNetwork": "networks.columns",
+    "Comparison": "comparisons.comparison",
     "Evaluation": "networks.evaluation",
     "FinishedRun": "strategies.context",
     "FusedAdam": "strategies.optimizers",
@@ -74,6 +79,7 @@ _HOMES = {
     "MultiTaskModel": "networks.model",
     "ParameterCounts": "networks.model",
     "PlainBackbone": "backbones.backbone",
+    "Preview": "runs.dry_run",
     "ProblemsError": "support.errors",
     "RecipeOptimizer": "strategies.recipe_optimizer",
     "Recurrent": "backbones.recurrent",
@@ -92,6 +98,8 @@ _HOMES = {
     "TrainingRun": "strategies.context",
     "UnknownNameError": "support.errors",
     "all_reduce_mean": "support.distributed",
+    "compare": "comparisons.from_python",
+    "dry_run": "runs.from_python",
     "evaluation_scalars": "strategies.scalars",
     "fresh_state": "backbones.recurrent",
     "hookimpl": "plugins.hookspecs",

@@ -104,6 +104,20 @@ ShowTest = Annotated[
 RunJson = Annotated[
     bool, typer.Option("--json", help="Print the result as JSON instead of tables.")
 ]
+JsonLines = Annotated[
+    bool,
+    typer.Option(
+        "--json-lines", help="Print start, steps, evaluations and result, a line of JSON each."
+    ),
+]
+RunDryRun = Annotated[
+    bool,
+    typer.Option(
+        "--dry-run",
+        help="Print the complete config, data, units, parameters, and time and memory as three "
+        "steps show them; write nothing.",
+    ),
+]
 
 ComparisonFile = Annotated[
     Path, typer.Argument(help="YAML file of the comparison; examples/ has some.")

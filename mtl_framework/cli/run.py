@@ -6,6 +6,7 @@ from typing import Any
 
 import typer
 
+from ..support.errors import MtlError
 from . import options
 from .console import load_plugins, stderr, stdout
 
@@ -29,6 +30,8 @@ def run(
     quiet: options.Quiet = False,
     log_file: options.LogFile = None,
     as_json: options.RunJson = False,
+    json_lines: options.JsonLines = False,
+    dry_run: options.RunDryRun = False,
 ) -> None:
     """Train the tasks of a suite together, evaluate, and say where the results lie."""
     # Numbers stay text here: the config checks them, with one kind of message for all its keys.
@@ -45,12 +48,28 @@ def run(
         "eval_every": eval_every,
         "preset": preset,
     }
+    if as_json and json_lines:
+        raise MtlError("--json and --json-lines exclude each other")
+    if dry_run and resume:
+        raise MtlError("--dry-run shows a run from its beginning: leave out --resume")
     request = Request(flags, options.settings_of(settings), config, output, resume)
     plugins = load_plugins()
+    if dry_run:
+        from ..runs.dry_run import preview
+
+        shown = preview(*request.resolved(plugins), plugins)
+        stdout().print(str(shown), markup=False, soft_wrap=True)
+        return
+    if json_lines:
+        from .json_lines import JsonLines
+
+        plugins.register(JsonLines(typer.echo), "json lines")
     started = request.start(plugins, stderr(quiet, log_file, show_test))
     result = started.execute()
     from .summary import print_summary
 
+    if json_lines:
+        return
     if as_json:
         typer.echo(json.dumps(dataclasses.asdict(result), indent=2))
     else:

@@ -15,13 +15,16 @@ from ..reports.command import make_report
 from ..reports.tables import print_analyses
 from ..runs.records import RunRecord, make_groups
 from ..support.errors import MtlError
+from ..support.terminal import duration
 from .config import ComparisonConfig, read_comparison
 from .controls import control_cells
 from .execution import Tracked, execute, track
 from .files import write_files
-from .grid import Cell, make_grid
+from .grid import Cell, make_grid, python_objects
+from .in_process import InProcess
 from .processes import Executor, LocalProcesses, gpu_groups, machine_threads
-from .terminal import LiveTable, duration, estimate, grid_table
+from .rehearsal import rehearsed_paces
+from .terminal import LiveTable, Variant, estimate, grid_table
 
 RUNS = "runs"
 _LOCK = ".lock"
@@ -46,11 +49,24 @@ class Resources:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a comparison ended. ``signal``: that stopped it before its end, if one did."""
+    """How a comparison ended.
+
+    Args:
+        tracked: every cell.
+        analyses: of every group.
+        signal: that stopped it before its end, if one did.
+        page: its report, where a run is done.
+    """
 
     tracked: tuple[Tracked, ...]
     analyses: tuple[Analysis, ...]
     signal: int | None
+    page: Path | None = None
+
+    @property
+    def records(self) -> tuple[RunRecord, ...]:
+        """Every run as reports see it."""
+        return tuple(map(record_of, self.tracked))
 
     @property
     def failed(self) -> list[Tracked]:
@@ -85,12 +101,44 @@ def compare(
             comparison is at work in the folder; if a file cannot be written.
     """
     comparison = read_comparison(path, plugins, overrides)
+    return work_through(
+        comparison, path.stem, directory, plugins, resources, out, err, dry_run=dry_run
+    )
+
+
+def work_through(
+    comparison: ComparisonConfig,
+    title: str,
+    directory: Path,
+    plugins: Plugins,
+    resources: Resources,
+    out: Console,
+    err: Console,
+    *,
+    dry_run: bool = False,
+) -> Outcome:
+    """The same for a comparison that is checked already.
+
+    Args:
+        comparison: what to compare.
+        title: of its report.
+        directory: for its files, and so on as in :func:`compare`.
+        plugins: likewise.
+        resources: likewise.
+        out: likewise.
+        err: likewise.
+        dry_run: likewise.
+
+    Raises:
+        MtlError: as :func:`compare`.
+    """
     tracked = track(make_grid(comparison), directory / RUNS, plugins)
-    make_executor, workers = _executor(comparison, resources)
+    make_executor, workers = _executor(comparison, resources, plugins)
     if dry_run:
         tracked += track(_controls(comparison, tracked, plugins), directory / RUNS, plugins)
         out.print(grid_table(tracked, out.width))
-        out.print(_estimate_text(tracked, workers), markup=False, soft_wrap=True)
+        paces = rehearsed_paces(tracked, plugins, err)
+        out.print(_estimate_text(tracked, workers, paces), markup=False, soft_wrap=True)
         return Outcome(tuple(tracked), (), None)
     try:
         directory.mkdir(parents=True, exist_ok=True)
@@ -108,11 +156,11 @@ def compare(
         raise MtlError(f"cannot write in {directory}: {error.strerror or error}") from error
     page = None
     if any(item.state == "done" for item in tracked):
-        page = make_report(directory, f"Comparison {path.stem}", analyses, plugins)
+        page = make_report(directory, f"Comparison {title}", analyses, plugins)
     print_analyses(analyses, out)
     if page is not None:
         out.print(f"report: {page}", markup=False, soft_wrap=True)
-    return Outcome(tuple(tracked), tuple(analyses), signal)
+    return Outcome(tuple(tracked), tuple(analyses), signal, page)
 
 
 def _work(
@@ -139,21 +187,7 @@ def _write(
     directory: Path, comparison: ComparisonConfig, tracked: Sequence[Tracked]
 ) -> list[Analysis]:
     settings = comparison.settings
-    records = [
-        RunRecord(
-            strategy=item.cell.strategy,
-            suite=item.cell.suite,
-            backbone=item.cell.backbone,
-            seed=item.cell.seed,
-            directory=item.folder,
-            iterations=item.cell.config.iterations,
-            state=item.status.state,
-            result=item.status.result,
-            error=item.status.error,
-            control=item.cell.control,
-        )
-        for item in tracked
-    ]
+    records = [record_of(item) for item in tracked]
     analyses = [
         analyse(group, settings.baseline, settings.significance, settings.select)
         for group in make_groups(records)
@@ -163,18 +197,42 @@ def _write(
     return analyses
 
 
+def record_of(item: Tracked) -> RunRecord:
+    """A cell as reports see it."""
+    return RunRecord(
+        strategy=item.cell.strategy,
+        suite=item.cell.suite,
+        backbone=item.cell.backbone,
+        seed=item.cell.seed,
+        directory=item.folder,
+        iterations=item.cell.config.iterations,
+        state=item.status.state,
+        result=item.status.result,
+        error=item.status.error,
+        control=item.cell.control,
+    )
+
+
 def _shown(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Those settings that say how the figures were made."""
     return {key: settings[key] for key in ("baseline", "significance", "select")}
 
 
 def _executor(
-    comparison: ComparisonConfig, resources: Resources
+    comparison: ComparisonConfig, resources: Resources, plugins: Plugins
 ) -> tuple[Callable[[], Executor], int]:
     """How to run cells, and how many at a time."""
     workers, threads = resources.workers, machine_threads()
     if workers is not None and workers < 1:
         raise MtlError(f"--workers should be at least 1, found {workers}")
+    given = python_objects(comparison)
+    if given and (resources.ray is not None or (workers or 1) > 1):
+        raise MtlError(
+            f"{given[0]} is a Python object, which other processes do not have: leave out workers "
+            "and ray, so that its runs are done here one after another; or make it a plugin"
+        )
+    if given:
+        return (lambda: InProcess(plugins, threads)), 1
     gpus, per_run = _gpus(comparison, resources)
     if resources.ray is not None:
         from .on_ray import RayTasks
@@ -212,11 +270,11 @@ def _gpus(comparison: ComparisonConfig, resources: Resources) -> tuple[list[str]
     return names, wanted
 
 
-def _estimate_text(tracked: Sequence[Tracked], workers: int) -> str:
+def _estimate_text(tracked: Sequence[Tracked], workers: int, paces: Mapping[Variant, float]) -> str:
     left = sum(item.state != "done" for item in tracked)
     if not left:
         return "nothing is left to run"
-    seconds, unknown = estimate(tracked, workers)
+    seconds, unknown = estimate(tracked, workers, paces)
     if seconds is None:
         return f"{left} runs are left; their time is not known before one has begun"
     text = f"{left} runs are left: about {duration(seconds)} with {workers} at a time"

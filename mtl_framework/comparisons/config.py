@@ -79,14 +79,36 @@ def read_comparison(
         MtlError: if the file cannot be read, or is not YAML.
     """
     values, lines = read_yaml(path)
+    return check_comparison(values, str(path), plugins, overrides, lines)
+
+
+def check_comparison(
+    values: Mapping[str, Any],
+    source: str,
+    plugins: Plugins,
+    overrides: Mapping[str, Any] | None = None,
+    lines: Mapping[KeyPath, int] | None = None,
+) -> ComparisonConfig:
+    """Check a comparison's content.
+
+    Args:
+        values: by key, as a file has them.
+        source: what messages call their origin.
+        plugins: as in :func:`read_comparison`, and so are the overrides.
+        overrides: likewise.
+        lines: of the keys, by path.
+
+    Raises:
+        ConfigProblemsError: with every fault that was found.
+    """
     given = {key: value for key, value in (overrides or {}).items() if value is not None}
     data_root = given.pop("suite.data_root", None)
-    for key in given:
-        values.pop(_LISTS.get(key, key), None)
-    values = {**values, **given}
-    problems = Problems(str(path), {k: v for k, v in lines.items() if k[0] not in given})
-    reader = _Reader(values, plugins, problems, data_root)
-    found = reader.read()
+    ways = {key: (one, several) for one, several in _LISTS.items() for key in (one, several)}
+    replaced = {key for new in given for key in ways.get(new, (new,))}
+    values = {**{key: v for key, v in values.items() if key not in replaced}, **given}
+    kept = {key: line for key, line in (lines or {}).items() if key[0] not in given}
+    problems = Problems(source, kept)
+    found = _Reader(values, plugins, problems, data_root).read()
     problems.raise_any()
     assert found is not None
     return found

@@ -8,7 +8,7 @@ from typing import Literal
 
 from ..plugins.manager import Plugins
 from ..runs.folder import RunFolder
-from ..support.interrupts import Interrupts
+from ..support.interrupts import Interrupted, Interrupts
 from .cells import CellStatus, inspect, last_line
 from .earlier import earlier_folders
 from .grid import Cell, identity
@@ -75,6 +75,7 @@ def execute(tracked: Sequence[Tracked], executor: Executor, show: Callable[[], N
     waiting = [item for item in tracked if item.status.state != "done"]
     by_folder = {item.cell.folder: item for item in tracked}
     running = 0
+    stopped: int | None = None
     with Interrupts("stopping: runs finish their step and save it") as interrupts:
         try:
             while (waiting or running) and interrupts.received is None:
@@ -93,10 +94,12 @@ def execute(tracked: Sequence[Tracked], executor: Executor, show: Callable[[], N
                         item.look()
                 show()
                 time.sleep(_PAUSE)
+        except Interrupted as by_signal:  # a cell that ran in this process took the signal
+            stopped = by_signal.signal
         finally:
             executor.stop()
     for item in tracked:
         item.running = False
         item.look()
     show()
-    return interrupts.received
+    return interrupts.received if stopped is None else stopped

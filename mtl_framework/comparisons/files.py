@@ -160,17 +160,25 @@ _COLUMNS = (
 )  # fmt: skip
 
 
-def _csv(directory: Path, records: Iterable[RunRecord]) -> str:
-    """One line a run and number: ``error_mean``, ``error_pooled``, ``error`` of a task, costs."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, _COLUMNS, lineterminator="\n")
-    writer.writeheader()
+def tidy_rows(directory: Path, records: Iterable[RunRecord]) -> Iterator[dict[str, Any]]:
+    """A row a run and number, with the columns of ``comparison.csv``.
+
+    Metrics are ``error_mean``, ``error_pooled``, ``error`` and ``loss`` of a task, and costs.
+    """
     for record in records:
         key = {**_key(directory, record), "state": record.state}
         rows = list(_numbers(record))
         for metric, split, task, value in rows or [("", "", "", "")]:
             row = {**key, "metric": metric, "split": split, "task": task, "value": value}
-            writer.writerow({name: csv_cell(cell) for name, cell in row.items()})
+            yield {name: row[name] for name in _COLUMNS}
+
+
+def _csv(directory: Path, records: Iterable[RunRecord]) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, _COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    for row in tidy_rows(directory, records):
+        writer.writerow({name: csv_cell(cell) for name, cell in row.items()})
     return text.getvalue()
 
 

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from ..plugins.given import is_given, shown_name
 from ..runs.config import RunConfig
 from ..runs.folder import LOCATION, without
 from ..runs.records import Control
@@ -52,6 +53,17 @@ def make_grid(comparison: ComparisonConfig) -> list[Cell]:
         for seed in comparison.settings.seeds
         for v in comparison.variants
     ]
+
+
+def python_objects(comparison: ComparisonConfig) -> list[str]:
+    """What in a comparison is a Python object of this process, e.g. ``suite 'mine'``."""
+    found = [
+        f"{kind} {shown_name(getattr(variant.config, kind).name)!r}"
+        for variant in comparison.variants
+        for kind in ("strategy", "backbone", "suite")
+        if is_given(getattr(variant.config, kind).name)
+    ]
+    return list(dict.fromkeys(found))
 
 
 def significant(config: RunConfig) -> dict[str, Any]:

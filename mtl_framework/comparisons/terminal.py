@@ -1,16 +1,17 @@
 """A comparison in the terminal: the grid, its progress, and the table at the end."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
 from ..networks.evaluation import SplitMetrics, split_text
-from ..support.terminal import Column, fitted_table
+from ..support.terminal import Column, duration, fitted_table
 from .execution import Tracked
 
+Variant = tuple[str, str, str]  # what the comparison calls strategy, suite and backbone
 _ORDER = ("running", "failed", "stopped", "waiting", "done")
 _STYLES = {"running": "cyan", "failed": "bold red", "stopped": "yellow", "done": "green"}
 _BAR = 12  # characters
@@ -99,22 +100,31 @@ def _bar(done: int, total: int) -> Text:
     return Text.assemble(("━" * filled, "green"), ("━" * (_BAR - filled), "bright_black"))
 
 
-def estimate(tracked: Sequence[Tracked], workers: int) -> tuple[float | None, int]:
+def estimate(
+    tracked: Sequence[Tracked], workers: int, rehearsed: Mapping[Variant, float] | None = None
+) -> tuple[float | None, int]:
     """Seconds that the rest will take, and how many of its runs that figure leaves out.
 
-    The pace is that of the same strategy's runs that have done some iterations; a strategy that has
-    none is left out.
+    The pace is that of the same strategy's runs that have done some iterations, else the one that
+    was rehearsed; a strategy that has neither is left out.
+
+    Args:
+        tracked: all cells.
+        workers: cells at a time.
+        rehearsed: seconds an iteration by variant.
     """
-    pace: dict[tuple[str, str, str], list[float]] = {}
+    pace: dict[Variant, list[float]] = {
+        variant: [seconds] for variant, seconds in (rehearsed or {}).items()
+    }
     for item in tracked:
         if item.status.iteration and item.status.seconds:
             per_iteration = item.status.seconds / item.status.iteration
-            pace.setdefault(_variant(item), []).append(per_iteration)
+            pace.setdefault(variant_of(item), []).append(per_iteration)
     rest, unknown = 0.0, 0
     for item in tracked:
         if item.state == "done":
             continue
-        known = pace.get(_variant(item))
+        known = pace.get(variant_of(item))
         if known:
             left = item.cell.config.iterations - item.status.iteration
             rest += left * sum(known) / len(known)
@@ -131,15 +141,8 @@ def short_figures(split: SplitMetrics) -> str:
     return " / ".join([*values[:3], *(["…"] if len(values) > 3 else [])])
 
 
-def duration(seconds: float) -> str:
-    """``45 s``, ``12 min``, ``3 h 05 min``."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
-
-
-def _variant(item: Tracked) -> tuple[str, str, str]:
+def variant_of(item: Tracked) -> Variant:
+    """What a cell compares, whatever its seed."""
     return (item.cell.strategy, item.cell.suite, item.cell.backbone)
 
 

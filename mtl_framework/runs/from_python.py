@@ -19,6 +19,7 @@ from ..support.errors import MtlError
 from ..support.interrupts import Interrupted
 from ..support.notebook import python_console
 from .config import RunConfig
+from .dry_run import Preview, preview
 from .request import Request
 from .resolve import plain_values
 from .settings import Setting, key_of
@@ -76,6 +77,33 @@ def run(
         done = f"interrupted at iteration {started.iteration} of {started.iterations}, all saved"
         raise KeyboardInterrupt(f"{done}; {again}") from None
     return result.located(started.directory)
+
+
+def dry_run(
+    strategy: Named | type[Strategy] | None = None,
+    backbone: Named | nn.Module | ModuleBackbone | None = None,
+    suite: Named | Suite | None = None,
+    *,
+    config: str | Path | Mapping[str, Any] | None = None,
+    plugins: Plugins | None = None,
+    **settings: Any,
+) -> Preview:
+    """What :func:`run` would do, with time and memory as three steps show them; writes nothing.
+
+    Args:
+        strategy: as in :func:`run`, and so are the others.
+        backbone: likewise.
+        suite: likewise.
+        config: likewise.
+        plugins: likewise.
+        settings: likewise.
+
+    Raises:
+        MtlError: on anything wrong, with the command's own message.
+    """
+    plugins = Plugins.load() if plugins is None else plugins
+    request = make_request(strategy, backbone, suite, config, None, False, settings, plugins)
+    return preview(*request.resolved(plugins), plugins)
 
 
 def make_request(

@@ -69,19 +69,12 @@ class MetricsFile:
         """Write a line if it is time."""
         if run.iteration % run.log_every:
             return
-        loss, per_task = run.losses(step)
-        line: dict[str, Any] = {"iteration": run.iteration, "loss": loss}
-        if per_task:
-            line["loss_per_task"] = per_task
-        metrics = {name: _number(value) for name, value in step.metrics.items()}
-        self._write({**line, "metrics": metrics, "seconds": round(run.seconds, 3)})
+        self._write(step_line(run, step))
 
     @hookimpl
     def mtl_evaluated(self, run: TrainingRun, evaluation: Evaluation) -> None:
         """Write a line."""
-        splits = {name: asdict(metrics) for name, metrics in evaluation.splits.items()}
-        seconds = round(run.seconds, 3)
-        self._write({"iteration": evaluation.iteration, "evaluation": splits, "seconds": seconds})
+        self._write(evaluation_line(run, evaluation))
 
     def length(self) -> int:
         """Bytes of the file."""
@@ -115,6 +108,23 @@ class MetricsFile:
 
     def _error(self, error: OSError) -> MtlError:
         return MtlError(f"cannot write {self.path}: {error.strerror}")
+
+
+def step_line(run: TrainingRun, step: Step) -> dict[str, Any]:
+    """What a metrics file says of a step."""
+    loss, per_task = run.losses(step)
+    line: dict[str, Any] = {"iteration": run.iteration, "loss": loss}
+    if per_task:
+        line["loss_per_task"] = per_task
+    metrics = {name: _number(value) for name, value in step.metrics.items()}
+    return {**line, "metrics": metrics, "seconds": round(run.seconds, 3)}
+
+
+def evaluation_line(run: TrainingRun, evaluation: Evaluation) -> dict[str, Any]:
+    """What a metrics file says of an evaluation."""
+    splits = {name: asdict(metrics) for name, metrics in evaluation.splits.items()}
+    seconds = round(run.seconds, 3)
+    return {"iteration": evaluation.iteration, "evaluation": splits, "seconds": seconds}
 
 
 class Progress:

@@ -40,7 +40,7 @@ from .reach import prepare_strategy
 from .resolve import ResolvedConfig, resolved
 from .starting import build, read_state
 from .store import RunStore
-from .strategy_checks import Steps
+from .strategy_checks import Steps, check_replacement
 
 __all__ = ["Best", "Evaluation", "Interrupted", "Result", "Run", "SplitMetrics"]
 
@@ -94,6 +94,7 @@ class Run:
         directory: Path,
         resume: bool = False,
         console: Console | None = None,
+        claim: bool = True,
     ) -> "Run":
         """Check everything, build everything, then claim the folder.
 
@@ -106,6 +107,7 @@ class Run:
                 was stopped before its first checkpoint starts again. Weights that the run once
                 started from are not read again.
             console: gets messages and the progress bar; ``None``: silent.
+            claim: write into the folder; False: for who only looks, and calls :meth:`close`.
 
         Raises:
             MtlError: on anything wrong with names, options, device, folder or checkpoint, or if
@@ -117,12 +119,13 @@ class Run:
         folder, observers = RunFolder(directory), Observers(plugins, console)
         with ExitStack() as failed:
             failed.callback(folder.lock.release)
-            state = read_state(folder, complete, plugins, resume)
+            state = read_state(folder, complete, plugins, resume) if claim else None
             start = build(complete, plugins, folder, state, device, observers)
             run = cls(config, start.parts, device, RunStore(folder, config), observers)
             if state is not None:
                 run._milestones.restore(state)
-            folder.claim(config, start.parts.suite.record, start.known, new=not resume)
+            if claim:
+                folder.claim(config, start.parts.suite.record, start.known, new=not resume)
             for hint in start.hints():
                 observers.say(f"hint: {hint}")
             failed.pop_all()
@@ -219,6 +222,10 @@ class Run:
         """
         self._stop_reason = reason
 
+    def close(self) -> None:
+        """End the worker processes that read its data."""
+        self._feed.close()
+
     # -- running -------------------------------------------------------------------------------
 
     def execute(self) -> Result:
@@ -309,22 +316,10 @@ class Run:
         self._observers.tell("mtl_step", step=step)
 
     def _adopt(self) -> None:
-        """Take over networks that the strategy has put in place of those that it built.
-
-        Raises:
-            MtlError: if a checkpoint of them could not be loaded into what it builds.
-        """
+        """Take over networks that the strategy has put in place of those that it built."""
         new = self.strategy.network
         if new is self._network:
             return
-        shapes = [
-            {name: (tensor.shape, tensor.dtype) for name, tensor in network.state_dict().items()}
-            for network in (self._network, new)
-        ]
-        if shapes[0] != shapes[1]:
-            raise MtlError(
-                f"strategy {self.strategy_name!r} replaced its network by one of other tensors, "
-                "which no checkpoint could be loaded into: build it in `build`"
-            )
+        check_replacement(self.strategy_name, self._network, new)
         prepare_strategy(self.strategy, self.config, self.device)
         self._network = new

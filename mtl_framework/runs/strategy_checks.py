@@ -113,3 +113,25 @@ def _is_number(value: object) -> bool:
     if isinstance(value, list | tuple):
         return all(map(_is_number, value))
     return isinstance(value, bool | int | float)
+
+
+def check_replacement(name: str, old: MultiTaskModel, new: MultiTaskModel) -> None:
+    """Refuse networks that no checkpoint could be loaded into.
+
+    Args:
+        name: of the strategy that replaces its networks.
+        old: what it has built.
+        new: what it has put in their place.
+
+    Raises:
+        MtlError: if their tensors differ in name, shape or dtype.
+    """
+    shapes = [
+        {key: (tensor.shape, tensor.dtype) for key, tensor in network.state_dict().items()}
+        for network in (old, new)
+    ]
+    if shapes[0] != shapes[1]:
+        raise MtlError(
+            f"strategy {name!r} replaced its network by one of other tensors, which no checkpoint "
+            "could be loaded into: build it in `build`"
+        )

@@ -14,12 +14,13 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PUBLIC = {
     "mtl_framework": """
-        Backbone ColumnNetwork Evaluation FinishedRun FusedAdam GivenAssignment InitialWeights
-        LoadedRun ModuleBackbone MtlError MultiTaskModel ParameterCounts PlainBackbone ProblemsError
-        RecipeOptimizer Recurrent Result Run RunConfig RunRecord SeparateNetworks Sharing Step
-        Strategy StrategyConfig TaskNetworks TrainedRun TrainingConfig TrainingRun UnknownNameError
-        __version__ all_reduce_mean evaluation_scalars fresh_state hookimpl load_backbone load_run
-        load_suite renumber reset_state result_scalars run stateless step_scalars
+        Backbone ColumnNetwork Comparison Evaluation FinishedRun FusedAdam GivenAssignment
+        InitialWeights LoadedRun ModuleBackbone MtlError MultiTaskModel ParameterCounts
+        PlainBackbone Preview ProblemsError RecipeOptimizer Recurrent Result Run RunConfig RunRecord
+        SeparateNetworks Sharing Step Strategy StrategyConfig TaskNetworks TrainedRun TrainingConfig
+        TrainingRun UnknownNameError __version__ all_reduce_mean compare dry_run evaluation_scalars
+        fresh_state hookimpl load_backbone load_run load_suite renumber reset_state result_scalars
+        run stateless step_scalars
     """,
     "mtl_framework.data": """
         BalancedBatches Batch Binary Classification Examples Gathered GaussianRegression

@@ -1,0 +1,112 @@
+"""``mtl_framework.compare``: a comparison from a script or a notebook."""
+
+import hashlib
+import json
+import signal
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..plugins.checks import Kind
+from ..plugins.manager import Plugins
+from ..runs.from_python import named
+from ..runs.resolve import plain_values
+from ..support.interrupts import Interrupted
+from ..support.notebook import python_console
+from ..support.terminal import PlainConsole
+from ..support.yamls import read_yaml
+from .command import Resources, work_through
+from .comparison import Comparison
+from .config import check_comparison
+
+COMPARISONS = Path("comparisons")
+_KINDS: dict[str, Kind] = {
+    "strategy": "strategy",
+    "strategies": "strategy",
+    "backbone": "backbone",
+    "backbones": "backbone",
+    "suite": "suite",
+    "suites": "suite",
+}
+
+
+def compare(
+    config: str | Path | Mapping[str, Any] | None = None,
+    *,
+    output: str | Path | None = None,
+    workers: int | None = None,
+    gpus_per_run: float | None = None,
+    ray: str | None = None,
+    dry_run: bool = False,
+    progress: bool = True,
+    plugins: Plugins | None = None,
+    **settings: Any,
+) -> Comparison:
+    """Run every strategy with every seed, and say which is better, as ``mtl compare`` does.
+
+    ``compare(strategies=["lws", "no_sharing"], suite="alphabets", backbone="resnet18", seeds=5)``
+    has the keys of a comparison's file. Runs have processes of their own, and what is finished is
+    never repeated; where a strategy, a backbone or a suite is a Python object, they are done here
+    one after another.
+
+    Args:
+        config: a comparison's file, or its content.
+        output: folder of the comparison; default: below ``comparisons``, named after the file, or
+            after a digest of the content.
+        workers: runs at a time.
+        gpus_per_run: GPUs of each run; 0.5: two runs share one.
+        ray: address of a Ray cluster, or ``auto``.
+        dry_run: only print the runs, and how long they would take by three steps of each strategy.
+        progress: show progress, on stderr or below a notebook's cell.
+        plugins: where names are looked up; default: all installed plugins.
+        settings: keys of a comparison's file, which win over it, and ``data_root``. ``strategies``,
+            ``backbones`` and ``suites`` may hold Python objects as :func:`run` takes them.
+
+    Raises:
+        MtlError: on anything wrong, with the command's own message; failed runs do not raise, see
+            :attr:`Comparison.failed`.
+        KeyboardInterrupt: after an interruption; the runs' states are saved, and the same call
+            goes on.
+    """
+    plugins = Plugins.load() if plugins is None else plugins
+    overrides = {key: _plain(key, value, plugins) for key, value in settings.items()}
+    if "data_root" in overrides:
+        overrides["suite.data_root"] = overrides.pop("data_root")
+    lines = None
+    values: Mapping[str, Any] = {}
+    if isinstance(config, Mapping):
+        values = {str(key): _plain(str(key), value, plugins) for key, value in config.items()}
+    elif config is not None:
+        values, lines = read_yaml(Path(config))
+    source = str(config) if lines is not None else "compare"
+    comparison = check_comparison(values, source, plugins, overrides, lines)
+    text = json.dumps([values, overrides], sort_keys=True, default=str)
+    digest = hashlib.sha256(text.encode()).hexdigest()[:6]
+    title = Path(source).stem if lines is not None else f"{source}-{digest}"
+    directory = COMPARISONS / title if output is None else Path(output)
+    outcome = work_through(
+        comparison,
+        title,
+        directory,
+        plugins,
+        Resources(workers, gpus_per_run, ray),
+        PlainConsole(quiet=not dry_run),
+        python_console() if progress else PlainConsole(quiet=True),
+        dry_run=dry_run,
+    )
+    if outcome.signal == signal.SIGINT:
+        raise KeyboardInterrupt(f"interrupted, all saved in {directory}; the same call goes on")
+    if outcome.signal is not None:
+        raise Interrupted(outcome.signal, f"all saved in {directory}; the same call goes on")
+    return Comparison(directory, outcome.records, outcome.analyses, outcome.page)
+
+
+def _plain(key: str, value: Any, plugins: Plugins) -> Any:
+    """A key's value as a file holds it, its Python objects under names."""
+    kind = _KINDS.get(key)
+    if kind is None:
+        return plain_values(value, key)
+    several = isinstance(value, Sequence) and not isinstance(value, str)
+    return (
+        [named(kind, item, plugins) for item in value] if several else named(kind, value, plugins)
+    )

@@ -1,0 +1,71 @@
+"""Running cells one after another in this process, for comparisons of Python objects."""
+
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ..plugins.manager import Plugins
+from ..support.interrupts import Interrupted
+from .cells import forget_failure, note_failure
+from .grid import Cell
+from .processes import Ended, Executor
+
+
+class InProcess(Executor):
+    """Runs every cell where it is started, in this process, which has its Python objects.
+
+    Args:
+        plugins: where names are looked up.
+        threads: of torch while a cell runs.
+    """
+
+    def __init__(self, plugins: Plugins, threads: int) -> None:
+        self._plugins = plugins
+        self._threads = threads
+        self._ended: list[Ended] = []
+
+    def has_room(self) -> bool:
+        """Whether the cell before has been asked after."""
+        return not self._ended
+
+    def start(self, cell: Cell, folder: Path) -> None:
+        """Run a cell to its end, or go on with it.
+
+        Raises:
+            Interrupted: if a signal stopped it; its state is saved.
+        """
+        from ..runs.run import Run
+
+        forget_failure(folder)
+        begun = (folder / "config.yaml").exists() or (folder / "checkpoint").exists()
+        try:
+            with _threads(self._threads):
+                Run.start(cell.config, self._plugins, folder, resume=begun).execute()
+        except Interrupted:
+            raise
+        except Exception as error:
+            note_failure(folder, f"{type(error).__name__}: {error}", traceback.format_exc())
+            self._ended.append(Ended(cell, ok=False))
+        else:
+            self._ended.append(Ended(cell, ok=True))
+
+    def ended(self) -> list[Ended]:
+        """The cell that was started last."""
+        ended, self._ended = self._ended, []
+        return ended
+
+    def stop(self) -> None:
+        """Nothing runs beside the caller."""
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

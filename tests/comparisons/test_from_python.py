@@ -1,0 +1,122 @@
+"""Comparisons from Python: the command's own, and of Python objects in this process."""
+
+import json
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.tiny import Routed, Soft, TinyPlugins, content, tiny_suite
+
+from mtl_framework import Comparison, MtlError, compare, run
+from mtl_framework.cli import main
+
+COMMON: dict[str, Any] = {"iterations": 2, "eval_every": 2, "batch_size": 8, "device": "cpu"}
+
+
+class Mine(Soft):
+    pass
+
+
+def tiny_comparison(folder: Path, plugins: TinyPlugins | None = None, **options: Any) -> Comparison:
+    values = {"suite": tiny_suite(), "backbone": "tiny", "strategies": [Mine, "routed"]}
+    settings = {**values, **COMMON, "seeds": 2, "progress": False, **options}
+    return compare(output=folder, plugins=plugins or TinyPlugins(), **settings)
+
+
+def test_python_objects_are_compared_in_this_process(tmp_path: Path) -> None:
+    pytest.importorskip("pandas", reason="needs the extra [pandas]")
+    found = tiny_comparison(tmp_path / "c", keep="both")
+    assert repr(found) == f"<Comparison: 2 strategies, 4 of 4 runs done, in {tmp_path / 'c'}>"
+    assert found.report == tmp_path / "c" / "report.html"
+    cell = next(r for r in found.records if r.strategy == "routed" and r.seed == 1)
+    alone = run("routed", "tiny", tiny_suite(), output=tmp_path / "r", plugins=TinyPlugins(),
+                progress=False, seed=1, **COMMON)  # fmt: skip
+    assert content(cell.directory) == content(tmp_path / "r")
+    frame = found.to_pandas()
+    mean = frame[
+        (frame.strategy == "routed") & (frame.seed == 1) & (frame.metric == "error_mean")
+    ].set_index("split")
+    assert mean.loc["test", "value"] == alone.test.error_mean
+    page = found._repr_html_()
+    row = found.analyses[0].row("routed")
+    assert row.error_mean is not None
+    assert f"{row.error_mean.mean:.2f}" in page
+    assert "python:Mine" in page
+    before = {record.directory: record.result for record in found.records}
+    again = tiny_comparison(tmp_path / "c", Untouched(), keep="both")
+    assert {record.directory: record.result for record in again.records} == before
+    for wrong in ({"workers": 2}, {"ray": "auto"}):
+        with pytest.raises(MtlError, match="strategy 'Mine' is a Python object, which other proc"):
+            tiny_comparison(tmp_path / "c", **wrong)
+
+
+class Untouched(TinyPlugins):
+    def notify(self, hook: str, **values: Any) -> None:
+        raise AssertionError("a finished cell was run again")
+
+
+def test_an_interruption_and_a_failure(tmp_path: Path) -> None:
+    whole = tiny_comparison(tmp_path / "whole", seeds=1)
+
+    class Stopping(TinyPlugins):
+        def notify(self, hook: str, **values: Any) -> None:
+            if hook == "mtl_step" and values["run"].strategy_name == "routed":
+                os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt, match=r"interrupted, all saved in .*; the same"):
+        tiny_comparison(tmp_path / "cut", Stopping(), seeds=1)
+    done = tiny_comparison(tmp_path / "cut", seeds=1)
+    figures = [[r.result.test for r in c.records if r.result] for c in (whole, done)]
+    assert figures[0] == figures[1]
+
+    class Broken(Routed):
+        def optimize(self, run: Any) -> Any:
+            raise RuntimeError("no luck")
+            yield
+
+    failed = tiny_comparison(tmp_path / "f", strategies=[Mine, Broken], seeds=1)
+    assert [record.strategy for record in failed.failed] == ["python:Broken"]
+    assert "1 failed" in repr(failed)
+    assert "no luck" in failed._repr_html_()
+
+
+def test_faults_are_told_all_at_once(tmp_path: Path) -> None:
+    with pytest.raises(MtlError) as caught:
+        compare(strategies=["lwss"], suite="digits", iterations=0, output=tmp_path / "c")
+    assert "compare: unknown strategy 'lwss'; did you mean 'lws'?" in str(caught.value)
+    assert "compare: iterations should be greater than or equal to 1" in str(caught.value)
+    assert not (tmp_path / "c").exists()
+
+
+def test_it_is_the_commands_comparison(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The command finds nothing left to do of what Python has compared, and the same figures."""
+    monkeypatch.chdir(tmp_path)
+    file = Path("c.yaml")
+    file.write_text(
+        "suite: {name: digits, size: 12}\nbackbone: dkl_convnet\nstrategies: [full_sharing]\n"
+        "seeds: [4]\niterations: 2\ndevice: cpu\n"
+    )
+    shown = compare(file, dry_run=True, progress=False)
+    assert "1 runs are left: about" in capsys.readouterr().out
+    assert not Path("comparisons").exists()
+    assert shown.analyses == ()
+    found = compare(file, progress=False)
+    assert found.directory == Path("comparisons/c")
+    assert capsys.readouterr().out == ""
+    written = Path("comparisons/c/comparison.json").read_text()
+    with pytest.raises(SystemExit):
+        main(["compare", "c.yaml", "--dry-run"])
+    assert "nothing is left to run" in capsys.readouterr().out
+    with pytest.raises(SystemExit) as ended:
+        main(["compare", "c.yaml"])
+    assert ended.value.code == 0
+    assert Path("comparisons/c/comparison.json").read_text() == written
+    assert json.loads(written)["runs"][0]["test"]["error_mean"] == found.results[0].test.error_mean
+    values = {"suites": [{"name": "digits", "size": 12}], "backbone": "dkl_convnet"}
+    same = compare(values, strategies=["full_sharing"], seeds=[4], iterations=2, device="cpu",
+                   output="comparisons/c", progress=False)  # fmt: skip
+    assert same.results == found.results
