@@ -8,11 +8,11 @@ python=${PYTHON:-python3}
 out=${OUT:-bench}
 mkdir -p "$out"
 if [ -z "${PYTHONPATH:-}" ] && ! "$python" -c 'import mtl_framework' 2>/dev/null; then
-    export PYTHONPATH=.:plugins/lws:plugins/baselines:plugins/pta:plugins/soft_sharing:plugins/muir:plugins/suites:plugins/tensorboard:backbones
+    export PYTHONPATH=.:$(printf '%s:' plugins/*)backbones
 fi
 failed=0
 "$python" -m pytest -q tests/networks/test_precision.py || failed=1
-for name in step baselines floor parts memory startup muir_step ea_time; do
+for name in step baselines floor parts memory startup threads muir_step ea_time; do
     echo "== $name"
     "$python" "benchmarks/$name.py" --json "$out/$name.json" "$@" || failed=1
 done

@@ -14,6 +14,7 @@ import typer
 from ..plugins.guard import failure_text
 from ..support.errors import MtlError, ProblemsError
 from ..support.interrupts import Interrupted
+from ..support.threads import sleep_while_waiting
 from . import (
     check,
     check_strategy,
@@ -91,6 +92,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Args:
         arguments: without the program's name; default: those of the process.
     """
+    sleep_while_waiting()
     streams = sys.stdout, sys.stderr
     sys.stdout, sys.stderr = (cast(TextIO, Forgiving(stream)) for stream in streams)
     try:
