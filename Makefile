@@ -24,8 +24,11 @@ demo: $(READY)  ## set up, then learn which tasks share which weights of a ResNe
 test: lint docs  ## set up, then check style, types, documentation and behaviour
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow"
 
-fuzz: $(READY)  ## damage thousands of files of runs, and see that each is refused by one line; COUNT=n
-	OMP_NUM_THREADS=1 $(BIN)/python tests/fuzz/run_files.py --count $(or $(COUNT),5000)
+fuzz: $(READY)  ## try bad configs, files, data and plugins, and a disk that fails (hours; it goes on where it stopped)
+	OMP_NUM_THREADS=1 $(BIN)/python tests/fuzz configs --count $(or $(CONFIGS),10000)
+	OMP_NUM_THREADS=1 $(BIN)/python tests/fuzz run_files --count $(or $(RUN_FILES),5000)
+	OMP_NUM_THREADS=1 $(BIN)/python tests/fuzz data_files --count $(or $(DATA_FILES),2000)
+	OMP_NUM_THREADS=1 $(BIN)/python tests/fuzz plugins --count $(or $(PLUGINS),928)
 	OMP_NUM_THREADS=1 $(BIN)/python tests/fuzz/failing_disk.py
 
 test-all: lint docs  ## the same with the slow tests

@@ -5,6 +5,7 @@ inside the commands that need them, so that help and lists answer at once.
 """
 
 import sys
+import warnings
 from collections.abc import Sequence
 from importlib.metadata import version as version_of
 from typing import Annotated, TextIO, cast
@@ -27,7 +28,7 @@ from . import (
     report,
     run,
 )
-from .console import Forgiving, say_error
+from .console import Forgiving, plain_warnings, say_error
 
 # The one class above it stands for every wrong use of commands and options. Typer does not export
 # it: older releases take it from click, newer ones from a copy of their own.
@@ -95,11 +96,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sleep_while_waiting()
     streams = sys.stdout, sys.stderr
     sys.stdout, sys.stderr = (cast(TextIO, Forgiving(stream)) for stream in streams)
+    shown = warnings.showwarning
+    plain_warnings()
     try:
         status = _status(sys.argv[1:] if arguments is None else list(arguments))
         sys.stdout.flush()
     finally:
         sys.stdout, sys.stderr = streams
+        warnings.showwarning = shown
     sys.exit(status)
 
 

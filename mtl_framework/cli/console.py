@@ -3,13 +3,14 @@
 import contextlib
 import os
 import sys
+import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from rich.text import Text
 
 from ..support.errors import MtlError
-from ..support.terminal import PlainConsole
+from ..support.terminal import PlainConsole, printable
 
 if TYPE_CHECKING:
     from ..plugins.contributions import PluginProblem
@@ -78,6 +79,23 @@ class Forgiving:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
+
+
+def plain_warnings() -> None:
+    """Let warnings of libraries and plugins appear with control characters written out."""
+
+    def show(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        text = warnings.formatwarning(message, category, filename, lineno, line)
+        (file or sys.stderr).write(printable(text))
+
+    warnings.showwarning = show
 
 
 def say_error(message: str, label: str = "error") -> None:

@@ -118,7 +118,13 @@ def misfit(kind: Kind, value: object) -> str:
     return ""
 
 
+_MOST_CHARACTERS = 2000
+
+
 def reason_of(error: BaseException) -> str:
     """An exception in one line."""
-    text = " ".join(str(error).split())
+    try:
+        text = " ".join(str(error)[:_MOST_CHARACTERS].split())
+    except Exception:  # an exception whose text raises
+        text = ""
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

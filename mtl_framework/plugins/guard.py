@@ -39,7 +39,7 @@ class Guard:
             again: the code goes on where it stopped, with the settings of torch that it had then.
 
         Raises:
-            MtlError: in place of ``SystemExit``.
+            MtlError: in place of ``SystemExit`` and what else is no ``Exception``.
         """
         before = TorchSettings.now()
         if again and hook in self._own:
@@ -54,6 +54,11 @@ class Guard:
         except Exception as error:
             noted(error, self.who, hook)
             raise
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # of a kind of the plugin's own: it ends the call only
+            text = f"{self.who}: {hook} raised {reason_of(error)}"
+            raise noted(MtlError(text), self.who, hook) from error
         finally:
             self._put_back(before, hook)
 

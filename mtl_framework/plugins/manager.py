@@ -165,6 +165,16 @@ class Plugins:
             raise self._unknown("backbone", name, [base, *tagged])
         raise self._unknown("backbone", name, [*self.names("backbone"), *timm.list_models()])
 
+    @contextmanager
+    def guarded_backbone(self, name: str) -> "Iterator[Callable[..., nn.Module] | None]":
+        """What :meth:`backbone` gives; code of its plugin runs under a guard inside the block."""
+        factory = self.backbone(name)
+        if factory is None:
+            yield None
+            return
+        with self.guard("backbone", name)("the backbone"):
+            yield factory
+
     def suite(self, name: str) -> "Callable[..., Suite]":
         """The suite of that name: a function of its options, which it checks before it runs.
 

@@ -135,15 +135,16 @@ def suite_backbone(config: BackboneConfig, suite: Suite, plugins: Plugins) -> Ba
         MtlError: if there is no such model, or it cannot take the inputs.
     """
     shape, dtype = suite.input_shape, suite.tasks[0].train.inputs.dtype
-    return build_backbone(
-        config,
-        suite.in_chans,
-        (shape[1], shape[2]) if len(shape) == 3 else None,
-        plugins.backbone(config.name),
-        shape,
-        suite.common_input,
-        dtype,
-    )
+    with plugins.guarded_backbone(config.name) as factory:
+        return build_backbone(
+            config,
+            suite.in_chans,
+            (shape[1], shape[2]) if len(shape) == 3 else None,
+            factory,
+            shape,
+            suite.common_input,
+            dtype,
+        )
 
 
 def own_backbones(config: RunConfig, plugins: Plugins, suite: Suite) -> list[PlainBackbone]:
@@ -160,10 +161,10 @@ def own_backbones(config: RunConfig, plugins: Plugins, suite: Suite) -> list[Pla
         examples, outputs = task.train, task.objective.num_outputs
         key = (plain.model_dump_json(), examples.input_shape, examples.inputs.dtype, outputs)
         if key not in made:
-            factory = plugins.backbone(plain.name)
-            made[key] = build_plain(
-                plain, examples.input_shape, examples.inputs.dtype, outputs, factory
-            )
+            with plugins.guarded_backbone(plain.name) as factory:
+                made[key] = build_plain(
+                    plain, examples.input_shape, examples.inputs.dtype, outputs, factory
+                )
         found.append(made[key])
     return found
 

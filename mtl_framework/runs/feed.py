@@ -13,6 +13,7 @@ from ..data.tasks import Suite
 from ..networks.candidates import CandidateMetrics, Candidates, validate
 from ..networks.evaluation import Evaluation, evaluate
 from ..networks.model import MultiTaskModel
+from ..plugins.guard import Guard
 from ..strategies.strategy import Step
 from ..support.seeding import derive_seed
 from .assembly import normalizations
@@ -27,6 +28,7 @@ class Feed:
         backbones: one a task; they say how images are normalized where the suite does not.
         config: of the run.
         device: where batches come to.
+        guard: calls the code of the strategy's networks while they are measured.
     """
 
     def __init__(
@@ -35,7 +37,9 @@ class Feed:
         backbones: tuple[PlainBackbone, ...],
         config: RunConfig,
         device: torch.device,
+        guard: Guard,
     ) -> None:
+        self._guard = guard
         self.suite = suite
         self.device = device
         self._rows = config.eval_batch_size
@@ -107,6 +111,10 @@ class Feed:
         details: MutableMapping[str, Any] | None = None,
     ) -> Evaluation:
         """Metrics of networks on the validation and test examples; see :func:`evaluate`."""
+        with self._guard("predict"):
+            return self._evaluate(network, iteration)
+
+    def _evaluate(self, network: MultiTaskModel, iteration: int) -> Evaluation:
         return evaluate(
             network,
             self.suite,

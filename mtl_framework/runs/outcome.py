@@ -6,9 +6,12 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from ..networks.model import ParameterCounts, Sharing
 from ..networks.result import Assignment, Result
 from ..support.devices import device_name, peak_memory
+from ..support.errors import MtlError
 from .assembly import joint_name
+from .config import RunConfig
 
 if TYPE_CHECKING:
     from .run import Run
@@ -18,7 +21,12 @@ def result_of(run: "Run", seconds_per_iteration: float, ended: str | None) -> Re
     """What a run has shown, evaluated after its last step; ``ended``: why that came early."""
     evaluation, config, suite = run.last_evaluation, run.config, run.suite
     assert evaluation is not None
-    sharing = run.network.sharing()
+    sharing: object = run.network.sharing()
+    counts: object = run.network.parameter_counts()
+    if not isinstance(sharing, Sharing | None):
+        raise _odd(config, "sharing", "Sharing or None", sharing)
+    if not isinstance(counts, ParameterCounts):
+        raise _odd(config, "parameter_counts", "ParameterCounts", counts)
     own = dict(zip(suite.task_names, (b.name for b in run.backbones), strict=True))
     return Result(
         strategy=config.strategy.name,
@@ -30,7 +38,7 @@ def result_of(run: "Run", seconds_per_iteration: float, ended: str | None) -> Re
         validation=evaluation.splits.get("validation"),
         best=run.best,
         metrics={task.name: task.metric for task in suite.tasks},
-        parameters=run.network.parameter_counts(),
+        parameters=counts,
         assignment=None if sharing is None else Assignment.of(sharing),
         seconds=run.seconds,
         seconds_per_iteration=seconds_per_iteration,
@@ -48,6 +56,13 @@ def result_of(run: "Run", seconds_per_iteration: float, ended: str | None) -> Re
                 m.label for task in suite.tasks for m in task.metrics if m.higher_is_better
             )
         ),
+    )
+
+
+def _odd(config: RunConfig, method: str, wanted: str, given: object) -> MtlError:
+    return MtlError(
+        f"strategy {config.strategy.name!r}: {method} of its network should return {wanted}, "
+        f"found {type(given).__name__}"
     )
 
 

@@ -23,6 +23,7 @@ from ..networks.candidates import CandidateMetrics, Candidates
 from ..networks.evaluation import Evaluation, SplitMetrics
 from ..networks.model import MultiTaskModel
 from ..networks.result import Best, Result
+from ..plugins.guard import Guard
 from ..plugins.manager import Plugins
 from ..strategies.strategy import Step
 from ..support.devices import resolve_device
@@ -71,6 +72,7 @@ class Run:
         device: torch.device,
         store: RunStore,
         observers: Observers,
+        guard: Guard,
     ) -> None:
         self.config = config
         self.directory = store.folder.path
@@ -80,10 +82,11 @@ class Run:
         self.iterations, self.batch_size = config.iterations, config.batch_size
         self.eval_every, self.log_every = config.eval_every, config.log_every
         self._network = parts.network
-        self._feed = Feed(parts.suite, parts.backbones, config, device)
+        self._feed = Feed(parts.suite, parts.backbones, config, device, guard)
         self._store = store
         self._observers = observers
         self._milestones = Milestones(config, parts.strategy, device, self._feed, store, observers)
+        self._guard = guard
         self._stop_reason: str | None = None
 
     @classmethod
@@ -121,7 +124,8 @@ class Run:
             failed.callback(folder.lock.release)
             state = read_state(folder, complete, plugins, resume) if claim else None
             start = build(complete, plugins, folder, state, device, observers)
-            run = cls(config, start.parts, device, RunStore(folder, config), observers)
+            store = RunStore(folder, config)
+            run = cls(config, start.parts, device, store, observers, complete.guard)
             if state is not None:
                 run._milestones.restore(state)
             if claim:
@@ -260,7 +264,8 @@ class Run:
                 self._train(interrupts)
             except NotFiniteError as error:
                 raise MtlError(f"{error}; {self._store.describe_kept()}") from error
-            result = result_of(self, state.training_seconds / state.iteration, state.ended)
+            with self._guard("sharing"):
+                result = result_of(self, state.training_seconds / state.iteration, state.ended)
             self._store.finish(result, self.strategy)
             self._observers.tell("mtl_run_finished", result=result)
         ended = f"ended after {result.iterations} iterations: {result.ended}; "

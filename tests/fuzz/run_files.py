@@ -1,33 +1,21 @@
-"""Mutated files of a run: what each is refused with, or that it means what it says.
+"""Mutated files of a run: each is refused by one line, or read for what it says.
 
-``python tests/fuzz/run_files.py --count 5000`` tries that many mutations with a seed, prints how
-many were refused by one line and how many were read, and fails on anything else: a traceback, or
-more than ten seconds of work. Digests of checkpoints are made to
-fit again after a mutation, as those of somebody who means harm would be.
+Digests of checkpoints are made to fit again after a mutation, as those of somebody who means harm
+would be.
 """
 
-import argparse
 import copy
 import hashlib
 import json
 import math
 import random
 import shutil
-import sys
-import tempfile
-import time
-import traceback
-from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import redirect_stderr, redirect_stdout
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import safetensors.torch
 import torch
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
 from support.tiny import TinyPlugins, start, tiny_config
 
 from mtl_framework.comparisons.find import find
@@ -35,7 +23,8 @@ from mtl_framework.runs.load import load_run
 from mtl_framework.runs.run import Run
 from mtl_framework.support.errors import MtlError
 
-SECONDS = 10.0
+from .configs import checked
+
 ODD: tuple[Any, ...] = (
     None, True, -1, 0, 2**31, 2**63, 2**70, 1e308, -0.5, "", "x" * 5000, "\x1b[2J", [], {}, [[]],
     {"dict": []}, {"tuple": [1]}, {"float": "nan"}, {"tensor": "/nowhere"},
@@ -161,63 +150,24 @@ def uses(plugins: TinyPlugins, strategy: str) -> dict[str, Callable[[Path], obje
     }
 
 
-def fuzz(count: int, seed: int) -> tuple[Counter[str], list[str]]:
-    """Try mutations; returns how many of each use were refused or read, and what else happened."""
-    torch.set_num_threads(1)
-    outcomes: Counter[str] = Counter()
-    faults: list[str] = []
-    with tempfile.TemporaryDirectory() as name:
-        whole = {}
+class RunFiles:
+    """One file of a small finished run is damaged, then the run is loaded, resumed or reported."""
+
+    def __init__(self, folder: Path) -> None:
+        self.whole = {}
         for strategy in ("learned", "soft"):
-            whole[strategy] = Path(name) / strategy
-            start(whole[strategy], strategy=strategy, iterations=3, eval_every=2).execute()
-        for number in range(count):
-            generator = random.Random(f"{seed} {number}")
-            strategy = generator.choice(sorted(whole))
-            folder = Path(name) / "damaged"
-            shutil.copytree(whole[strategy], folder)
-            mutate(folder, generator)
-            what, use = generator.choice(sorted(uses(TinyPlugins(), strategy).items()))
-            begin = time.process_time()  # the machine may have other things to do
-            outcome = outcome_of(use, folder)
-            if time.process_time() - begin > SECONDS:
-                outcome = f"took {time.process_time() - begin:.0f} seconds"
-            if outcome in ("read", "refused"):
-                outcomes[f"{what}: {outcome}"] += 1
-            else:
-                faults.append(f"mutation {number} of seed {seed}, {what}: {outcome}")
-            shutil.rmtree(folder)
-    return outcomes, faults
+            self.whole[strategy] = folder / strategy
+            start(self.whole[strategy], strategy=strategy, iterations=3, eval_every=2).execute()
 
-
-def outcome_of(use: Callable[[Path], object], folder: Path) -> str:
-    """``read``, ``refused``, or what else using a damaged run led to."""
-    try:
-        with redirect_stdout(StringIO()), redirect_stderr(StringIO()):
-            use(folder)
-    except MtlError as error:
-        return "refused" if len(str(error).splitlines()) == 1 else f"several lines: {error}"
-    except Exception:
-        return traceback.format_exc()
-    return "read"
-
-
-def main() -> None:
-    """Run from the command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--count", type=int, default=5000)
-    parser.add_argument("--seed", type=int, default=0)
-    arguments = parser.parse_args()
-    begin = time.monotonic()
-    outcomes, faults = fuzz(arguments.count, arguments.seed)
-    for what, number in sorted(outcomes.items()):
-        print(f"{what}: {number}")
-    for fault in faults:
-        print(fault)
-    seconds = time.monotonic() - begin
-    print(f"{arguments.count} mutations in {seconds:.0f} s, {len(faults)} not one line")
-    sys.exit(bool(faults))
-
-
-if __name__ == "__main__":
-    main()
+    def attempt(self, number: int, generator: random.Random, folder: Path) -> str:
+        """Damage a copy, and use it."""
+        strategy = generator.choice(sorted(self.whole))
+        damaged = folder / "run"
+        shutil.copytree(self.whole[strategy], damaged)
+        mutate(damaged, generator)
+        what, use = generator.choice(sorted(uses(TinyPlugins(), strategy).items()))
+        try:
+            use(damaged)
+        except MtlError as error:
+            return f"{what}: {checked(str(error))}"
+        return f"{what}: read"

@@ -1,14 +1,23 @@
 """A small part of what `make fuzz` tries, in every test run."""
 
+import pytest
+
+from fuzz.configs import Configs
+from fuzz.data_files import DataFiles
 from fuzz.failing_disk import fail_each
-from fuzz.run_files import fuzz
+from fuzz.harness import Part, attempt_all
+from fuzz.misbehaving import Misbehaving
+from fuzz.run_files import RunFiles
 
 
-def test_mutated_files_of_a_run_are_refused_by_a_line_or_read() -> None:
-    outcomes, faults = fuzz(25, seed=1)
+@pytest.mark.parametrize(
+    ("part", "count"), [(Configs, 150), (RunFiles, 25), (DataFiles, 40), (Misbehaving, 25)]
+)
+def test_bad_input_is_refused_by_a_line_or_read(part: type[Part], count: int) -> None:
+    outcomes, faults = attempt_all(part, count, seed=1)
     assert faults == []
-    assert sum(outcomes.values()) == 25
-    assert any("refused" in outcome for outcome in outcomes)
+    assert sum(outcomes.values()) == count
+    assert any("refused" in outcome or outcome == "status 2" for outcome in outcomes)
 
 
 def test_a_disk_that_fails_once_costs_a_line_and_nothing_saved() -> None:

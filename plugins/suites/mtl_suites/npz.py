@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from zipfile import BadZipFile
-from zlib import error as ZlibError
 
 import numpy as np
 
@@ -104,15 +103,16 @@ class ArrayFile:
         self._read.add(name)
         try:
             array: np.ndarray = self._archive[name]
-        except ValueError as error:
-            if "allow_pickle" not in str(error):
-                raise MtlError(f"{self.path}: array {name!r} cannot be read: {error}") from error
-            raise MtlError(
-                f"{self.path}: array {name!r} holds objects of Python, which would execute code "
-                "when read: save texts with .astype(str), numbers with .astype(float)"
-            ) from error
-        except (OSError, EOFError, BadZipFile, ZlibError) as error:
-            raise MtlError(f"{self.path}: array {name!r} cannot be read: {error}") from error
+        except Exception as error:  # numpy parses headers with Python's own tokenizer
+            if "allow_pickle" in str(error):
+                raise MtlError(
+                    f"{self.path}: array {name!r} holds objects of Python, which would execute "
+                    "code when read: save texts with .astype(str), numbers with .astype(float)"
+                ) from error
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise MtlError(f"{self.path}: array {name!r} cannot be read: {reason}") from error
+        if not isinstance(array, np.ndarray):
+            raise MtlError(f"{self.path}: {name!r} is not an array in numpy's format")
         if name.endswith(_PACKED) and array.dtype == np.uint8 and array.ndim == 2:
             shape = tuple(int(n) for n in self.read("image_shape"))
             if 8 * array.shape[1] < int(np.prod(shape)):
