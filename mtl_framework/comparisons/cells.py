@@ -12,7 +12,7 @@ from ..runs.config import RunConfig
 from ..runs.folder import RunFolder
 from ..runs.records import State
 from ..support.errors import MtlError
-from ..support.files import kind_of, read_bytes, write_text
+from ..support.files import kind_of, make_folder, read_bytes, remove, write_text
 from .earlier import saved_config
 from .grid import significant
 
@@ -91,11 +91,11 @@ def last_line(metrics: Path) -> tuple[int, float]:
 
 def note_failure(folder: Path, reason: str, details: str = "") -> None:
     """Keep why a cell failed: one line, then a traceback or what its process said last."""
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     line = " ".join(reason.split())
     write_text(folder / TRACEBACK, f"{line}\n\n{details}" if details else f"{line}\n")
 
 
 def forget_failure(folder: Path) -> None:
     """Before another try."""
-    (folder / TRACEBACK).unlink(missing_ok=True)
+    remove(folder / TRACEBACK)

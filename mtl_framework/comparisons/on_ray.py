@@ -22,7 +22,8 @@ from ..runs.config import RunConfig
 from ..support.errors import MtlError
 from .cells import note_failure
 from .grid import Cell
-from .processes import Ended, Executor, settle, spawn
+from .processes import Ended, Executor, settle
+from .workers import close, spawn
 
 TOKEN = ".token"
 _RETRIES = 5  # of a cell whose worker or node dies
@@ -144,8 +145,13 @@ def work(config: str, folder: str, token: str, threads: int) -> tuple[bool, byte
     try:
         process.wait()
     finally:  # a cancelled task lets the cell save its state
-        ok = settle(here, process) if process.poll() is not None else _stop(process)
+        ok = _settle(here, process) if process.poll() is not None else _stop(process)
     return ok, None if shared else pack(here)
+
+
+def _settle(folder: Path, process: Any) -> bool:
+    close(process)
+    return settle(folder, process.wait())
 
 
 def _stop(process: Any) -> bool:

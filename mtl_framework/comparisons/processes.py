@@ -1,21 +1,19 @@
 """Running cells in processes of this machine."""
 
-import contextlib
 import os
 import signal
-import subprocess
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..runs.config import RunConfig
 from ..support.errors import MtlError
-from .cells import note_failure
+from ..support.files import kind_of, read_bytes, remove_quietly
+from .cells import TRACEBACK, note_failure
 from .grid import Cell
-
-OUTPUT = "output.txt"
+from .worker import OUTPUT
+from .workers import Cold, Warm, Worker
 
 
 @dataclass(frozen=True)
@@ -46,104 +44,93 @@ class Executor(ABC):
         """Let all cells save their state, and wait for that. Harmless when nothing runs."""
 
 
-@dataclass
-class _Running:
-    cell: Cell
-    folder: Path
-    slot: int
-    process: "subprocess.Popen[bytes]"
-
-
 class LocalProcesses(Executor):
     """Runs every cell in a process of its own; processes that share the machine's threads.
+
+    Where the system can fork safely, a worker's processes are forked from one that has everything
+    imported (:mod:`.warm`), so that only the first cell waits for that.
 
     Args:
         workers: cells at a time.
         threads: of each process.
         devices: for every worker the GPUs that it may see, e.g. ``("0",)``; ``None``: whatever
             there is.
+        warm: whether to fork; default: on Linux.
     """
 
     def __init__(
-        self, workers: int, threads: int, devices: Sequence[Sequence[str]] | None = None
+        self,
+        workers: int,
+        threads: int,
+        devices: Sequence[Sequence[str]] | None = None,
+        warm: bool | None = None,
     ) -> None:
         self.threads = threads
-        self._devices = devices
-        self._free = list(range(workers))
-        self._running: list[_Running] = []
+        kind = Warm if (sys.platform == "linux" if warm is None else warm) else Cold
+        self._workers = [
+            kind(threads, None if devices is None else devices[n]) for n in range(workers)
+        ]
+        self._running: list[tuple[Cell, Path, Worker]] = []
+
+    def _idle(self) -> list[Worker]:
+        busy = [worker for _, _, worker in self._running]
+        return [worker for worker in self._workers if worker not in busy]
 
     def has_room(self) -> bool:
         """Whether a worker is idle."""
-        return bool(self._free)
+        return len(self._running) < len(self._workers)
 
     def start(self, cell: Cell, folder: Path) -> None:
         """Begin with a cell, or go on with it."""
-        slot = self._free.pop(0)
-        visible = None if self._devices is None else self._devices[slot]
-        process = spawn(cell.config, folder, self.threads, visible)
-        self._running.append(_Running(cell, folder, slot, process))
+        worker = self._idle()[0]
+        worker.start(cell.config, folder)
+        self._running.append((cell, folder, worker))
 
     def ended(self) -> list[Ended]:
         """Cells whose process has ended since the last call."""
-        found = []
-        for running in list(self._running):
-            status = running.process.poll()
+        cells = []
+        for item in list(self._running):
+            cell, folder, worker = item
+            status = worker.status()
             if status is None:
                 continue
-            self._running.remove(running)
-            self._free.append(running.slot)
-            found.append(Ended(running.cell, settle(running.folder, running.process)))
-        return found
+            self._running.remove(item)
+            cells.append(Ended(cell, settle(folder, status)))
+        return cells
 
     def stop(self) -> None:
-        """Let all cells save their state, and wait for that."""
-        for running in self._running:
-            _close(running.process)
-        for running in self._running:
-            running.process.wait()
+        """Let all cells save their state, and wait for that; a second Ctrl-C does not wait."""
+        for worker in self._workers:
+            worker.close()
+        try:
+            for worker in self._workers:
+                worker.wait()
+        except BaseException:
+            for worker in self._workers:
+                worker.kill()
+            raise
         self._running.clear()
 
 
-def spawn(
-    config: RunConfig, folder: Path, threads: int, gpus: Sequence[str] | None
-) -> "subprocess.Popen[bytes]":
-    """Start the process of one cell; closing its stdin asks it to save its state and stop."""
-    folder.mkdir(parents=True, exist_ok=True)
-    environment = {**os.environ, **_limits(threads)}
-    if gpus is not None:
-        environment["CUDA_VISIBLE_DEVICES"] = ",".join(gpus)
-    command = [sys.executable, "-m", "mtl_framework.comparisons.worker", str(folder.resolve())]
-    with (folder / OUTPUT).open("wb") as output:
-        process = subprocess.Popen(
-            [*command, "--threads", str(threads)],
-            stdin=subprocess.PIPE,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            env=environment,
-            start_new_session=True,  # Ctrl-C reaches the parent alone, which then asks to stop
-        )
-    assert process.stdin is not None
-    # one that has died already tells by its exit status
-    with contextlib.suppress(BrokenPipeError):
-        process.stdin.write(config.model_dump_json().encode() + b"\n")
-        process.stdin.flush()
-    return process
-
-
-def settle(folder: Path, process: "subprocess.Popen[bytes]") -> bool:
+def settle(folder: Path, status: int) -> bool:
     """Tidy up after an ended process; true if it succeeded.
 
     A process that was killed leaves no traceback of its own: it gets a note here.
+
+    Args:
+        folder: of the cell.
+        status: exit status of its process.
+
+    Raises:
+        MtlError: if a file cannot be read or written.
     """
-    _close(process)
-    status = process.wait()
     output = folder / OUTPUT
-    text = output.read_text(encoding="utf-8", errors="replace") if output.exists() else ""
+    text = read_bytes(output).decode(errors="replace") if kind_of(output) == "file" else ""
     if not text.strip():
-        output.unlink(missing_ok=True)
+        remove_quietly(output)
     if status not in (0, 1):
         note_failure(folder, _why(status), text[-10_000:])
-    elif status == 1 and not (folder / "traceback.txt").exists():
+    elif status == 1 and kind_of(folder / TRACEBACK) is None:
         note_failure(folder, "the process failed before the run began", text[-10_000:])
     return status == 0
 
@@ -157,17 +144,6 @@ def _why(status: int) -> str:
         name = str(-status)
     hint = " (out of memory?)" if name == "SIGKILL" else ""
     return f"the process was ended by {name}{hint}"
-
-
-def _close(process: "subprocess.Popen[bytes]") -> None:
-    assert process.stdin is not None
-    with contextlib.suppress(BrokenPipeError):
-        process.stdin.close()
-
-
-def _limits(threads: int) -> Mapping[str, str]:
-    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
-    return dict.fromkeys(names, str(threads))
 
 
 def machine_threads() -> int:

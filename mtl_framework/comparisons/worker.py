@@ -18,10 +18,12 @@ from filelock import FileLock, Timeout
 
 from ..runs.config import RunConfig
 from ..support.allocator import keep_freed_memory
+from ..support.files import kind_of, make_folder
 from ..support.interrupts import Interrupted
 from .cells import forget_failure, note_failure
 
 LOCK = ".lock"
+OUTPUT = "output.txt"
 _STDIN = 0
 _PATIENCE = 120.0  # seconds for another process to save this cell's state and leave
 
@@ -45,7 +47,7 @@ def run_cell(config: RunConfig, folder: Path, threads: int | None = None) -> int
         folder: of the run; it need not exist.
         threads: for torch; ``None``: as many as torch wants.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     try:
         with FileLock(folder / LOCK, timeout=_PATIENCE):
             forget_failure(folder)
@@ -65,7 +67,7 @@ def _run(config: RunConfig, folder: Path, threads: int | None) -> int:
 
         if threads is not None:
             torch.set_num_threads(threads)
-        begun = (folder / "config.yaml").exists() or (folder / "checkpoint").exists()
+        begun = any(kind_of(folder / name) for name in ("config.yaml", "checkpoint"))
         Run.start(config, Plugins.load(), folder, resume=begun).execute()
     except Interrupted as stopped:
         return 128 + stopped.signal

@@ -16,7 +16,8 @@ from mtl_framework.cli import main
 from mtl_framework.comparisons.cells import TRACEBACK, inspect, last_line
 from mtl_framework.comparisons.config import read_comparison
 from mtl_framework.comparisons.grid import Cell, make_grid
-from mtl_framework.comparisons.processes import LocalProcesses, gpu_groups, settle, spawn
+from mtl_framework.comparisons.processes import LocalProcesses, gpu_groups, settle
+from mtl_framework.comparisons.workers import spawn
 from mtl_framework.plugins.manager import Plugins
 from mtl_framework.support.errors import MtlError
 
@@ -141,7 +142,7 @@ def test_a_killed_cell_has_failed_and_goes_on_from_its_state(tmp_path: Path) -> 
     process = spawn(cell.config, folder, 1, None)
     wait_until(lambda: list(folder.glob("checkpoint/last-*[48].json")))
     process.kill()
-    assert not settle(folder, process)
+    assert not settle(folder, process.wait())
     assert inspect(folder, cell.config).state == "failed"
     assert "SIGKILL" in (folder / TRACEBACK).read_text()
     executor = LocalProcesses(2, 1)
