@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .batched import blocks_of, gathered, is_batched, joined_blocks
+
 
 @dataclass(frozen=True)
 class RowLayout:
@@ -174,6 +176,8 @@ class _Cut(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Any:
+        if any(is_batched(gradient) for gradient in gradients):
+            return torch.cat(gradients), None
         return _joined(gradients, ctx.last), None
 
 
@@ -187,7 +191,7 @@ class _Join(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Any:
-        if ctx.last:
+        if ctx.last and not is_batched(gradient):
             gradient = gradient.contiguous(memory_format=torch.channels_last)
         return tuple(torch.split(gradient, ctx.sizes))
 
@@ -204,6 +208,10 @@ class _Split(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> Any:
         layout: RowLayout = ctx.layout
+        nothing = None, *[None] * len(ctx.sources)
+        if any(is_batched(gradient) for gradient in gradients):
+            sizes = layout.examples, layout.groups, layout.group_major
+            return (gathered(ctx.sources, gradients, *sizes), *nothing)
         found: Tensor | None = None
         for source, gradient in zip(ctx.sources, gradients, strict=True):
             if gradient is None:
@@ -214,7 +222,7 @@ class _Split(torch.autograd.Function):
                 found.zero_()
             # a group is read once for each of its children
             total.matrix.index_add_(blocks.dim, source, blocks.matrix)
-        return (found, None, *[None] * len(ctx.sources))
+        return (found, *nothing)
 
 
 class _Merge(torch.autograd.Function):
@@ -236,6 +244,11 @@ class _Merge(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Any:
-        blocks = _Blocks(gradient, ctx.layout, ctx.last)
-        parts = [blocks.select(target) for target in ctx.targets]
+        if is_batched(gradient):
+            sizes = ctx.layout.examples, ctx.layout.groups, ctx.layout.group_major
+            apart, dim = blocks_of(gradient, *sizes)
+            parts = [joined_blocks(apart.index_select(dim, t), dim) for t in ctx.targets]
+        else:
+            blocks = _Blocks(gradient, ctx.layout, ctx.last)
+            parts = [blocks.select(target) for target in ctx.targets]
         return (None, None, *[None] * len(ctx.targets), *parts)

@@ -6,6 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ..batched import is_batched
+
 
 def path_batch_norm(
     x: Float[Tensor, "rows channels *dims"],
@@ -63,9 +65,11 @@ class _PathBatchNorm(torch.autograd.Function):
         x, weight, saved_mean, saved_scale = ctx.saved_tensors
         groups = len(saved_mean)
         needed = [ctx.needs_input_grad[0], weight is not None, weight is not None]
-        if gradient.stride() != x.stride():
+        batched = is_batched(gradient)
+        if not batched and gradient.stride() != x.stride():
             gradient = torch.empty_like(x).copy_(gradient)
         below, by_weight, by_bias = torch.empty_like(x), None, None
+        apart: list[Tensor] = []
         slices = zip(*(tensor.chunk(groups) for tensor in (x, gradient, below)), strict=True)
         for g, (part, above, out) in enumerate(slices):
             to_x, to_weight, to_bias = torch.ops.aten.native_batch_norm_backward(
@@ -80,9 +84,13 @@ class _PathBatchNorm(torch.autograd.Function):
                 ctx.eps,
                 needed,
             )
-            if needed[0]:
+            if batched:
+                apart.append(to_x)
+            elif needed[0]:
                 out.copy_(to_x)  # while it is in the cache
             if weight is not None:
-                by_weight = to_weight if by_weight is None else by_weight.add_(to_weight)
-                by_bias = to_bias if by_bias is None else by_bias.add_(to_bias)
+                by_weight = to_weight if by_weight is None else by_weight + to_weight
+                by_bias = to_bias if by_bias is None else by_bias + to_bias
+        if batched and needed[0]:
+            below = torch.cat(apart)
         return (below if needed[0] else None, by_weight, by_bias, None, None, None)

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from ..batched import is_batched
 from . import suits
 
 _aten = torch.ops.aten
@@ -141,14 +142,16 @@ class _PooledPathNorm(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> Any:
         x, average, inverse, scale, y, largest, where = ctx.saved_tensors
         groups, pooling = len(average), ctx.pooling
-        if gradient.stride() != y.stride():
+        batched = is_batched(gradient)
+        if not batched and gradient.stride() != y.stride():
             gradient = torch.empty_like(y).copy_(gradient)
         if pooling.relu:
             gradient = _aten.threshold_backward(gradient, y, 0)
         above, values = _by_channel(gradient, groups), _by_channel(largest, groups)
         ones = above.new_ones(()).expand(groups, 1, above.shape[1])
         by_bias = torch.bmm(ones, above)[:, 0]  # sums as products: several times faster
-        centred = (values - average[:, None]).mul_(above)
+        centred = values - average[:, None]
+        centred = centred * above if batched else centred.mul_(above)
         by_weight = torch.bmm(ones, centred)[:, 0] * inverse
         below = None
         if ctx.needs_input_grad[0]:
@@ -156,6 +159,13 @@ class _PooledPathNorm(torch.autograd.Function):
             count = x.numel() // (groups * x.shape[1])
             slope = scale * by_weight * inverse / -count
             shift = scale * by_bias / -count - slope * average
+            if batched:
+                scaled = _by_rows(above * scale[:, None], y)
+                below = _aten.max_pool2d_with_indices_backward(scaled, x, *pooling.arguments, where)
+                full = _by_channel(below, groups)
+                full = full + _by_channel(x, groups) * slope[:, None] + shift[:, None]
+                below = _by_rows(full, x)
+                return (below, by_weight.sum(0), by_bias.sum(0), None, None, None, None)
             below = torch.empty_like(x)
             scaled = torch.empty_like(y)
             torch.mul(above, scale[:, None], out=_by_channel(scaled, groups))
@@ -170,8 +180,17 @@ class _PooledPathNorm(torch.autograd.Function):
 def _by_channel(
     x: Float[Tensor, "rows channels height width"], groups: int
 ) -> Float[Tensor, "groups values channels"]:
-    """View of rows in channels-last format."""
-    return x.permute(0, 2, 3, 1).view(groups, -1, x.shape[1])
+    """View of rows in channels-last format; for several gradients at once a copy."""
+    permuted, shape = x.permute(0, 2, 3, 1), (groups, -1, x.shape[1])
+    return permuted.reshape(shape) if is_batched(x) else permuted.view(shape)
+
+
+def _by_rows(
+    values: Float[Tensor, "groups values channels"], like: Tensor
+) -> Float[Tensor, "rows channels height width"]:
+    """The reverse of :func:`_by_channel`, in the shape of other rows."""
+    rows, channels, height, width = like.shape
+    return values.reshape(rows, height, width, channels).permute(0, 3, 1, 2)
 
 
 def _pair(value: Any) -> _Pair:

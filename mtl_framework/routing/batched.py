@@ -1,0 +1,68 @@
+"""Several gradients at once: what ``torch.vmap`` over a backward pass asks of our functions.
+
+``torch.autograd.grad(..., is_grads_batched=True)``, which libraries of gradient methods such as
+TorchJD call, runs a backward pass on tensors that stand for many. Such a tensor can be read by
+every plain operation, but not be written into a buffer that exists already, and it does not tell
+its memory format. The backward passes here write into buffers because that is faster; for such
+tensors they step aside and do the same with plain operations.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+
+def is_batched(tensor: Tensor | None) -> bool:
+    """Whether a tensor stands for several ones, as inside ``torch.vmap``."""
+    return tensor is not None and torch._C._functorch.is_batchedtensor(tensor)
+
+
+def blocks_of(rows: Tensor, examples: int, groups: int, group_major: bool) -> tuple[Tensor, int]:
+    """Rows with a dimension of their own for groups, and which one that is.
+
+    Args:
+        rows: examples x groups x n of them, in one of the two orders.
+        examples: B.
+        groups: G.
+        group_major: whether the rows of a group lie together.
+
+    Returns:
+        (G, B * n, ...) and 0, or (B, G, n, ...) and 1.
+    """
+    if group_major:
+        return rows.unflatten(0, (groups, -1)), 0
+    return rows.unflatten(0, (examples, groups, -1)), 1
+
+
+def joined_blocks(blocks: Tensor, dim: int) -> Tensor:
+    """The rows of :func:`blocks_of` again."""
+    return blocks.flatten(0, dim + 1)
+
+
+def gathered(
+    sources: Sequence[Tensor],
+    gradients: Sequence[Tensor | None],
+    examples: int,
+    groups: int,
+    group_major: bool,
+) -> Tensor | None:
+    """The sum of what several selections of groups hand back; ``None`` where none does.
+
+    Args:
+        sources: which groups each selection has read.
+        gradients: of each selection.
+        examples: B.
+        groups: G, of what was selected from.
+        group_major: order of all rows.
+    """
+    total: Tensor | None = None
+    for source, gradient in zip(sources, gradients, strict=True):
+        if gradient is None:
+            continue
+        blocks, dim = blocks_of(gradient, examples, len(source), group_major)
+        shape = [*blocks.shape]
+        shape[dim] = groups
+        start = blocks.new_zeros(shape) if total is None else total
+        total = torch.index_add(start, dim, source, blocks)
+    return None if total is None else joined_blocks(total, 0 if group_major else 1)
