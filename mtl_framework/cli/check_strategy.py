@@ -8,13 +8,18 @@ from typing import Annotated
 import typer
 
 from ..support.errors import MtlError
-from . import options
+from . import completion, options
 from .console import load_plugins, stdout
 
 
 def check_strategy(
     name: Annotated[
-        str, typer.Argument(metavar="NAME", help="Name of the strategy: `mtl list strategies`.")
+        str,
+        typer.Argument(
+            metavar="NAME",
+            help="Name of the strategy: `mtl list strategies`.",
+            autocompletion=completion.strategies,
+        ),
     ],
     settings: options.Settings = None,
 ) -> None:

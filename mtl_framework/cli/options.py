@@ -7,17 +7,23 @@ import typer
 
 from ..runs.resolve import Layer, read_file
 from ..runs.settings import Setting, parse_setting
+from . import completion
 
 Strategy = Annotated[
     str | None,
     typer.Option(
         "--strategy",
         help="Name of the strategy: how tasks share weights. `mtl list strategies` shows all.",
+        autocompletion=completion.strategies,
     ),
 ]
 Backbone = Annotated[
     str | None,
-    typer.Option("--backbone", help="Name of the network that tasks share: `mtl list backbones`."),
+    typer.Option(
+        "--backbone",
+        help="Name of the network that tasks share: `mtl list backbones`.",
+        autocompletion=completion.backbones,
+    ),
 ]
 Suite = Annotated[
     str | None,
@@ -25,6 +31,7 @@ Suite = Annotated[
         "--suite",
         help="Name of the tasks to train together: `mtl list suites`; `mtl describe --suite NAME` "
         "shows its options.",
+        autocompletion=completion.suites,
     ),
 ]
 Preset = Annotated[
@@ -62,6 +69,7 @@ Settings = Annotated[
         help="Any key of a config, e.g. backbone.small_images=true; a bare key is an option of "
         "the strategy: `mtl describe --strategy NAME` lists them. A name with dots stands in "
         "quotes. Repeatable.",
+        autocompletion=completion.keys,
     ),
 ]
 
