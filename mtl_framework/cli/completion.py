@@ -107,7 +107,8 @@ def _kinds(annotation: Any) -> list[type]:
 def _options_of(given: Mapping[str, Any]) -> dict[str, str]:
     import inspect
 
-    plugins, offers = _plugins(), {}
+    plugins = _plugins()
+    offers: dict[str, str] = {}
     if given.get("strategy"):
         config = plugins.strategy(given["strategy"]).Config
         offers |= {name: field.description or "" for name, field in config.model_fields.items()}

@@ -112,19 +112,16 @@ class Feed:
     ) -> Evaluation:
         """Metrics of networks on the validation and test examples; see :func:`evaluate`."""
         with self._guard("predict"):
-            return self._evaluate(network, iteration)
-
-    def _evaluate(self, network: MultiTaskModel, iteration: int) -> Evaluation:
-        return evaluate(
-            network,
-            self.suite,
-            iteration,
-            self.device,
-            self._rows,
-            self._normalizations,
-            self._workers,
-            details,
-        )
+            return evaluate(
+                network,
+                self.suite,
+                iteration,
+                self.device,
+                self._rows,
+                self._normalizations,
+                self._workers,
+                details,
+            )
 
     def validate(
         self, network: MultiTaskModel, candidates: Candidates
