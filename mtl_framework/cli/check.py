@@ -5,10 +5,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..support.alive import alive
 from ..support.errors import MtlError, ProblemsError
 from ..support.terminal import Column, fitted_table
 from . import options
-from .console import load_plugins, say_error, stdout
+from .console import load_plugins, say_error, stderr, stdout
 
 if TYPE_CHECKING:
     from ..data.tasks import Suite
@@ -37,7 +38,8 @@ def check(
     plugins = load_plugins()
     complete = resolve(plugins, options.layers_of(config, flags), options.settings_of(settings))
     try:
-        data = find_suite(complete.config, plugins)
+        with alive(stderr(), "reading the data"):
+            data = find_suite(complete.config, plugins)
     except ProblemsError as error:
         for problem in error.problems:
             say_error(problem, label="refused")

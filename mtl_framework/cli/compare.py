@@ -31,6 +31,8 @@ def compare(
     A comparison that was interrupted goes on when the same command is given again; finished runs
     are never repeated, failed ones are tried again.
     """
+    out, err = stdout(quiet or as_json), stderr(quiet, log_file)
+    err.print(f"reading {config}", soft_wrap=True)  # before what takes seconds to import
     from ..comparisons.command import Resources, compare
     from ..comparisons.files import JSON
 
@@ -41,7 +43,6 @@ def compare(
         "device": device,
         "suite.data_root": data_root,
     }
-    out, err = stdout(quiet or as_json), stderr(quiet, log_file)
     outcome = compare(
         config,
         directory,

@@ -7,9 +7,10 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
+from ..support.alive import alive
 from ..support.terminal import Column, fitted_table
 from . import options, saved
-from .console import load_plugins, stdout
+from .console import load_plugins, stderr, stdout
 
 
 def evaluate(
@@ -32,14 +33,15 @@ def evaluate(
     if parsed and suite is None:
         raise MtlError("--set gives options of --suite, which is missing")
     plugins = load_plugins()
-    loaded = load_run(
-        run, which=checkpoint.value, device=device, plugins=plugins, data_root=data_root
-    )
-    other = None
-    if suite is not None:
-        given = {".".join(setting.key): setting.value for setting in parsed}
-        other = plugins.suite(suite)(**given)
-    evaluation = loaded.evaluate(other)
+    with alive(stderr(), "evaluating"):
+        loaded = load_run(
+            run, which=checkpoint.value, device=device, plugins=plugins, data_root=data_root
+        )
+        other = None
+        if suite is not None:
+            given = {".".join(setting.key): setting.value for setting in parsed}
+            other = plugins.suite(suite)(**given)
+        evaluation = loaded.evaluate(other)
     if as_json:
         typer.echo(json.dumps(dataclasses.asdict(evaluation), indent=2))
         return

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..support.alive import alive
 from ..support.terminal import Column, fitted_table
 from . import saved
-from .console import load_plugins, stdout
+from .console import load_plugins, stderr, stdout
 
 if TYPE_CHECKING:
     from ..runs.load import LoadedRun
@@ -32,13 +33,14 @@ def predict(
     from ..runs.load import load_run
 
     files = image_files(images)
-    loaded = load_run(
-        run, which=checkpoint.value, device=device, plugins=load_plugins(), data_root=data_root
-    )
-    loaded.suite.index(task)
     found: list[dict[str, Any]] = []
-    for start in range(0, len(files), CHUNK):
-        found += _predict(loaded, task, files[start : start + CHUNK])
+    with alive(stderr(), "predicting"):
+        loaded = load_run(
+            run, which=checkpoint.value, device=device, plugins=load_plugins(), data_root=data_root
+        )
+        loaded.suite.index(task)
+        for start in range(0, len(files), CHUNK):
+            found += _predict(loaded, task, files[start : start + CHUNK])
     if as_json:
         typer.echo(json.dumps(found, indent=2, allow_nan=False))
         return

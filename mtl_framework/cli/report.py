@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from ..support.alive import alive
 from .console import load_plugins, stderr, stdout
 
 
@@ -26,11 +27,13 @@ def report(
     from ..reports.command import make_report
     from ..reports.tables import print_analyses
 
-    found = find(directories, baseline)
+    with alive(stderr(), "reading runs"):
+        found = find(directories, baseline)
     if output is None:
         output = directories[0] if len(directories) == 1 else Path("report")
     title = f"Report on {', '.join(str(directory) for directory in directories)}"
-    page = make_report(output, title, found.analyses, load_plugins(), found.left_out)
+    with alive(stderr(), "drawing figures"):
+        page = make_report(output, title, found.analyses, load_plugins(), found.left_out)
     print_analyses(found.analyses, stdout())
     for text in found.left_out:
         stderr().print(f"left out: {text}", markup=False)

@@ -14,8 +14,13 @@ from ..reports.analysis import Analysis, analyse
 from ..reports.command import make_report
 from ..reports.tables import print_analyses
 from ..runs.records import RunRecord, make_groups
+from ..support.alive import alive
 from ..support.errors import MtlError
+<<<<<<< HEAD
 from ..support.terminal import duration
+=======
+from ..support.files import make_folder
+>>>>>>> bfdbe9d (A step longer than two seconds shows that it is alive; compare says at once what it reads; names that no file can have are told where they are read)
 from .config import ComparisonConfig, read_comparison
 from .controls import control_cells
 from .execution import Tracked, execute, track
@@ -100,6 +105,7 @@ def compare(
         MtlError: on a wrong config or wrong resources, before anything starts; if another
             comparison is at work in the folder; if a file cannot be written.
     """
+<<<<<<< HEAD
     comparison = read_comparison(path, plugins, overrides)
     return work_through(
         comparison, path.stem, directory, plugins, resources, out, err, dry_run=dry_run
@@ -134,6 +140,12 @@ def work_through(
     """
     tracked = track(make_grid(comparison), directory / RUNS, plugins)
     make_executor, workers = _executor(comparison, resources, plugins)
+=======
+    with alive(err, f"reading {path}"):
+        comparison = read_comparison(path, plugins, overrides)
+        tracked = track(make_grid(comparison), directory / RUNS, plugins)
+        make_executor, workers = _executor(comparison, resources)
+>>>>>>> bfdbe9d (A step longer than two seconds shows that it is alive; compare says at once what it reads; names that no file can have are told where they are read)
     if dry_run:
         tracked += track(_controls(comparison, tracked, plugins), directory / RUNS, plugins)
         out.print(grid_table(tracked, out.width))
@@ -141,7 +153,7 @@ def work_through(
         out.print(_estimate_text(tracked, workers, paces), markup=False, soft_wrap=True)
         return Outcome(tuple(tracked), (), None)
     try:
-        directory.mkdir(parents=True, exist_ok=True)
+        make_folder(directory)
         with FileLock(directory / _LOCK, timeout=0):
             _write(directory, comparison, tracked)
             signal = _work(tracked, tracked, make_executor, err)
@@ -156,7 +168,12 @@ def work_through(
         raise MtlError(f"cannot write in {directory}: {error.strerror or error}") from error
     page = None
     if any(item.state == "done" for item in tracked):
+<<<<<<< HEAD
         page = make_report(directory, f"Comparison {title}", analyses, plugins)
+=======
+        with alive(err, "drawing figures"):
+            page = make_report(directory, f"Comparison {path.stem}", analyses, plugins)
+>>>>>>> bfdbe9d (A step longer than two seconds shows that it is alive; compare says at once what it reads; names that no file can have are told where they are read)
     print_analyses(analyses, out)
     if page is not None:
         out.print(f"report: {page}", markup=False, soft_wrap=True)

@@ -51,6 +51,9 @@ class Guard:
             raise noted(MtlError(text), self.who, hook) from error
         except MtlError:
             raise
+        except StopIteration as error:  # which would end a generator around the call
+            text = f"{self.who}: {hook} raised {reason_of(error)}"
+            raise noted(MtlError(text), self.who, hook) from error
         except Exception as error:
             noted(error, self.who, hook)
             raise

@@ -68,7 +68,7 @@ def _same(files: Mapping[str, Sequence[Path]]) -> dict[bytes, list[tuple[str, in
         for row, path in enumerate(paths):
             try:
                 size = path.stat().st_size
-            except OSError:
+            except (OSError, ValueError):  # a name that no file can have
                 continue  # told when it is read
             sizes.setdefault(size, []).append((split, row))
     content: dict[bytes, list[tuple[str, int]]] = {}
