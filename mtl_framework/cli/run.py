@@ -6,11 +6,8 @@ from typing import Any
 
 import typer
 
-<<<<<<< HEAD
-from ..support.errors import MtlError
-=======
 from ..support.alive import alive
->>>>>>> bfdbe9d (A step longer than two seconds shows that it is alive; compare says at once what it reads; names that no file can have are told where they are read)
+from ..support.errors import MtlError
 from . import options
 from .console import load_plugins, stderr, stdout
 
@@ -57,7 +54,6 @@ def run(
     if dry_run and resume:
         raise MtlError("--dry-run shows a run from its beginning: leave out --resume")
     request = Request(flags, options.settings_of(settings), config, output, resume)
-<<<<<<< HEAD
     plugins = load_plugins()
     if dry_run:
         from ..runs.dry_run import preview
@@ -69,12 +65,9 @@ def run(
         from .json_lines import JsonLines
 
         plugins.register(JsonLines(typer.echo), "json lines")
-    started = request.start(plugins, stderr(quiet, log_file, show_test))
-=======
     console = stderr(quiet, log_file, show_test)
     with alive(console, "preparing the run"):
-        started = request.start(load_plugins(), console)
->>>>>>> bfdbe9d (A step longer than two seconds shows that it is alive; compare says at once what it reads; names that no file can have are told where they are read)
+        started = request.start(plugins, console)
     result = started.execute()
     from .summary import print_summary
 

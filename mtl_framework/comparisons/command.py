@@ -16,11 +16,8 @@ from ..reports.tables import print_analyses
 from ..runs.records import RunRecord, make_groups
 from ..support.alive import alive
 from ..support.errors import MtlError
-<<<<<<< HEAD
-from ..support.terminal import duration
-=======
 from ..support.files import make_folder
->>>>>>> bfdbe9d (A step longer than two seconds shows that it is alive; compare says at once what it reads; names that no file can have are told where they are read)
+from ..support.terminal import duration
 from .config import ComparisonConfig, read_comparison
 from .controls import control_cells
 from .execution import Tracked, execute, track
@@ -105,8 +102,8 @@ def compare(
         MtlError: on a wrong config or wrong resources, before anything starts; if another
             comparison is at work in the folder; if a file cannot be written.
     """
-<<<<<<< HEAD
-    comparison = read_comparison(path, plugins, overrides)
+    with alive(err, f"reading {path}"):
+        comparison = read_comparison(path, plugins, overrides)
     return work_through(
         comparison, path.stem, directory, plugins, resources, out, err, dry_run=dry_run
     )
@@ -138,14 +135,9 @@ def work_through(
     Raises:
         MtlError: as :func:`compare`.
     """
-    tracked = track(make_grid(comparison), directory / RUNS, plugins)
-    make_executor, workers = _executor(comparison, resources, plugins)
-=======
-    with alive(err, f"reading {path}"):
-        comparison = read_comparison(path, plugins, overrides)
+    with alive(err, "looking at what is done"):
         tracked = track(make_grid(comparison), directory / RUNS, plugins)
-        make_executor, workers = _executor(comparison, resources)
->>>>>>> bfdbe9d (A step longer than two seconds shows that it is alive; compare says at once what it reads; names that no file can have are told where they are read)
+        make_executor, workers = _executor(comparison, resources, plugins)
     if dry_run:
         tracked += track(_controls(comparison, tracked, plugins), directory / RUNS, plugins)
         out.print(grid_table(tracked, out.width))
@@ -168,12 +160,8 @@ def work_through(
         raise MtlError(f"cannot write in {directory}: {error.strerror or error}") from error
     page = None
     if any(item.state == "done" for item in tracked):
-<<<<<<< HEAD
-        page = make_report(directory, f"Comparison {title}", analyses, plugins)
-=======
         with alive(err, "drawing figures"):
-            page = make_report(directory, f"Comparison {path.stem}", analyses, plugins)
->>>>>>> bfdbe9d (A step longer than two seconds shows that it is alive; compare says at once what it reads; names that no file can have are told where they are read)
+            page = make_report(directory, f"Comparison {title}", analyses, plugins)
     print_analyses(analyses, out)
     if page is not None:
         out.print(f"report: {page}", markup=False, soft_wrap=True)
