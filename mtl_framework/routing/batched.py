@@ -1,12 +1,13 @@
 """Several gradients at once: what ``torch.vmap`` over a backward pass asks of our functions.
 
-``torch.autograd.grad(..., is_grads_batched=True)``, which libraries of gradient methods such as
-TorchJD call, runs a backward pass on tensors that stand for many. Such a tensor can be read by
-every plain operation, but not be written into a buffer that exists already, and it does not tell
-its memory format. The backward passes here write into buffers because that is faster; for such
+``torch.vmap`` around ``torch.autograd.grad``, as libraries of gradient methods such as TorchJD call
+it, and ``is_grads_batched=True`` run a backward pass on tensors that stand for many. Such a tensor
+can be read by every plain operation, but not be written into a buffer that exists already, and it
+does not tell its memory format. The backward passes here write into buffers because that is faster; for such
 tensors they step aside and do the same with plain operations.
 """
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -15,7 +16,10 @@ from torch import Tensor
 
 def is_batched(tensor: Tensor | None) -> bool:
     """Whether a tensor stands for several ones, as inside ``torch.vmap``."""
-    return tensor is not None and torch._C._functorch.is_batchedtensor(tensor)
+    kinds = torch._C._functorch
+    return tensor is not None and (
+        kinds.is_batchedtensor(tensor) or kinds.is_legacy_batchedtensor(tensor)
+    )
 
 
 def blocks_of(rows: Tensor, examples: int, groups: int, group_major: bool) -> tuple[Tensor, int]:
@@ -30,14 +34,16 @@ def blocks_of(rows: Tensor, examples: int, groups: int, group_major: bool) -> tu
     Returns:
         (G, B * n, ...) and 0, or (B, G, n, ...) and 1.
     """
+    inner, tail = rows.shape[0] // (examples * groups), rows.shape[1:]
     if group_major:
-        return rows.unflatten(0, (groups, -1)), 0
-    return rows.unflatten(0, (examples, groups, -1)), 1
+        return rows.reshape(groups, examples * inner, *tail), 0
+    return rows.reshape(examples, groups, inner, *tail), 1
 
 
 def joined_blocks(blocks: Tensor, dim: int) -> Tensor:
     """The rows of :func:`blocks_of` again."""
-    return blocks.flatten(0, dim + 1)
+    rows = math.prod(blocks.shape[: dim + 2])
+    return blocks.reshape(rows, *blocks.shape[dim + 2 :])
 
 
 def gathered(
