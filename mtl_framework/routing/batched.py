@@ -3,8 +3,8 @@
 ``torch.vmap`` around ``torch.autograd.grad``, as libraries of gradient methods such as TorchJD call
 it, and ``is_grads_batched=True`` run a backward pass on tensors that stand for many. Such a tensor
 can be read by every plain operation, but not be written into a buffer that exists already, and it
-does not tell its memory format. The backward passes here write into buffers because that is faster; for such
-tensors they step aside and do the same with plain operations.
+does not tell its memory format. The backward passes here write into buffers because that is faster;
+for such tensors they step aside and do the same with plain operations.
 """
 
 import math
