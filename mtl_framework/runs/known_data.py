@@ -140,7 +140,7 @@ def _task(task: Task) -> dict[str, Any]:
         "input_dtype": str(task.train.inputs.dtype).removeprefix("torch."),
         "from_files": in_unit_range(task.train.inputs),
         "normalization": task.normalization and [task.normalization.mean, task.normalization.std],
-        "image_transform": transform and [dict(entry) for entry in transform.entries],
+        "image_transform": None if transform is None else [dict(e) for e in transform.entries],
         "pictures": task.pictures.to_plain(),
         "backbone": task.backbone and dict(task.backbone),
         "batch_size": task.batch_size,

@@ -14,6 +14,7 @@ from PIL import Image
 from mtl_framework.cli import main
 from mtl_framework.data.objectives import Binary, Classification, LanguageModel, Regression
 from mtl_framework.data.tasks import Examples, Suite, Task
+from mtl_framework.data.transforms import ImageTransform
 from mtl_framework.runs.known_data import StandIn, check_known, describe
 from mtl_framework.runs.load import load_run
 from mtl_framework.runs.recorded_splits import with_recorded_splits
@@ -45,7 +46,14 @@ def pets(
         "pets",
         [
             Task("kind", Classification(2, names), kind["train"], kind["test"], kind["validation"]),
-            Task("wild", Binary(), wild["train"], wild["test"], wild["validation"]),
+            Task(
+                "wild",
+                Binary(),
+                wild["train"],
+                wild["test"],
+                wild["validation"],
+                image_transform=ImageTransform([], []),  # none, as image files have without options
+            ),
         ],
         common_input=True,
     )
@@ -78,6 +86,7 @@ def test_a_stand_in_is_the_same_suite_without_data(make: Any) -> None:
     for mine, theirs in zip(blank.tasks, suite.tasks, strict=True):
         assert mine.objective == theirs.objective
         assert mine.backbone == theirs.backbone
+        assert mine.image_transform == theirs.image_transform
         for split, examples in theirs.splits().items():
             copy = mine.splits()[split]
             assert len(copy) == len(examples)
