@@ -124,7 +124,7 @@ def plugin_backbone(name: str, shape: Sequence[int]) -> Backbone:
 def timm_backbone(name: str, shape: Sequence[int], **options: object) -> Backbone:
     """A timm backbone."""
     channels, height, width = shape
-    config = BackboneConfig(name=name, **options)  # type: ignore[arg-type]
+    config = BackboneConfig(name=name, **options)
     return build_backbone(config, channels, (height, width))
 
 

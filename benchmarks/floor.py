@@ -41,7 +41,7 @@ class Ledger(TorchDispatchMode):
     """Seconds and bytes of torch's calls, by kind."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.seconds = dict.fromkeys([*KINDS, OTHER], 0.0)
         self.bytes = dict.fromkeys([*KINDS, OTHER], 0)
 

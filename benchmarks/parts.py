@@ -146,9 +146,7 @@ def orders(device: str) -> dict[str, tuple[Call, Call]]:
         torch.manual_seed(0)
         network = TaskNetworks(backbone, tasks, 3, group_major=group_major).to(device)
         draw = Sampler(len(backbone.units), 3, 3, None)
-        calls.append(
-            lambda n=network, d=draw: n.accumulate_gradients(batch, d())  # type: ignore[misc]
-        )
+        calls.append(lambda n=network, d=draw: n.accumulate_gradients(batch, d()))
     return {"gradient step, example-major / group-major": (calls[0], calls[1])}
 
 
@@ -163,11 +161,9 @@ def precision(device: str) -> dict[str, tuple[Call, Call]]:
         calls = []
         for kind in ("fp32", "bf16"):
             network = TaskNetworks(backbone, tasks, 3).to(device)
-            network.precision = kind  # type: ignore[assignment]
+            network.precision = kind
             draw = Sampler(len(backbone.units), 3, 3, 0.9)
-            calls.append(
-                lambda n=network, b=batch, d=draw: n.accumulate_gradients(b, d())  # type: ignore[misc]
-            )
+            calls.append(lambda n=network, b=batch, d=draw: n.accumulate_gradients(b, d()))
         found[f"gradient step, {name}, fp32 / bf16"] = calls[0], calls[1]
     return found
 

@@ -128,7 +128,7 @@ def overhead(case: Case, device: str, repeats: int) -> Row:
     own = torch.arange(case.tasks).expand(1, len(backbone.units), -1).contiguous()
     # the plain model in the form that suits the machine
     layout = torch.channels_last if device == "cpu" else torch.contiguous_format
-    plain = network.extract(0).to(device, memory_format=layout).train()
+    plain = network.extract(0).to(device).to(memory_format=layout).train()
     one = make_batch(tasks[:1], 16 * case.tasks, device)
     x = one.inputs[0].contiguous(memory_format=layout)
 
@@ -180,6 +180,7 @@ def compare(number: int, options: argparse.Namespace) -> Iterator[Row]:
                 return seconds(lambda: iteration(loops, batch, draws[1]), device)
 
             def apart() -> float:
+                assert published is not None
                 published.send(top)
                 return float(published.recv())
 

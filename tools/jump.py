@@ -79,8 +79,8 @@ def go_on(folder: Path, iterations: int, change: Change) -> tuple[list[float], l
         distribution, rarest = strategy.distribution, [1.0]
         sample = distribution.sample
 
-        def watched(count: int, generator: torch.Generator) -> Tensor:
-            drawn = sample(count, generator)
+        def watched(n: int, generator: torch.Generator | None = None) -> Tensor:
+            drawn = sample(n, generator)
             rarest[0] = float(distribution.pi.gather(2, drawn.permute(1, 2, 0)).min())
             return drawn
 
@@ -91,7 +91,7 @@ def go_on(folder: Path, iterations: int, change: Change) -> tuple[list[float], l
             step = next(loop)  # the weights' samples are the last that it draws
             losses.append(float(step.loss.mean()))
             least.append(rarest[0])
-            run.iteration += 1
+            run._milestones.state.iteration += 1  # the loop of the run, without its evaluations
         loop.close()
     return losses, least
 

@@ -1,21 +1,26 @@
 """Even and odd: every second task shares all its units."""
 
+from collections.abc import Generator
+
 import torch
 
-from mtl_framework import Step, Strategy, TaskNetworks, hookimpl
+from mtl_framework import Backbone, Step, Strategy, TaskNetworks, TrainingRun, hookimpl
+from mtl_framework.data import Suite
 
 
 class EvenOdd(Strategy):
     """Two weights for every unit: one for tasks 0, 2, 4, ..., one for tasks 1, 3, 5, ..."""
 
-    def build(self, backbone, suite):
-        """Networks in which each task uses the weights that the assignment names."""
-        self.network = TaskNetworks(backbone, suite.tasks, weights_per_unit=2)
-        self.network.assignment.copy_(torch.arange(len(suite)) % 2)  # (units, tasks)
-        self.optimizer = torch.optim.Adam(self.network.parameters())
-        return self.network
+    network: TaskNetworks
 
-    def optimize(self, run):
+    def build(self, backbone: Backbone, suite: Suite) -> TaskNetworks:
+        """Networks in which each task uses the weights that the assignment names."""
+        network = TaskNetworks(backbone, suite.tasks, weights_per_unit=2)
+        network.assignment.copy_(torch.arange(len(suite)) % 2)  # (units, tasks)
+        self.optimizer = torch.optim.Adam(network.parameters())
+        return network
+
+    def optimize(self, run: TrainingRun) -> Generator[Step, None, None]:
         """A batch of every task, a step."""
         while True:
             self.network.train()
@@ -27,6 +32,6 @@ class EvenOdd(Strategy):
 
 
 @hookimpl
-def mtl_strategies():
+def mtl_strategies() -> dict[str, type[Strategy]]:
     """Strategies of this plugin by name."""
     return {"even_odd": EvenOdd}

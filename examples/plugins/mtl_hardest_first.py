@@ -35,6 +35,7 @@ class Smoothed(nn.Module):
         super().__init__()
         self.memory = memory
         self.first: Tensor
+        self.mean: Tensor
         self.register_buffer("first", torch.zeros(tasks))
         self.register_buffer("mean", torch.zeros(tasks))
 

@@ -8,7 +8,7 @@ from sklearn.model_selection import train_test_split
 from torch import Tensor, nn
 
 from mtl_framework import hookimpl
-from mtl_framework.data import Classification, Examples, Regression, Suite, Task
+from mtl_framework.data import Classification, Examples, Objective, Regression, Suite, Task
 
 ASKED = ("alcohol", "proline")
 
@@ -30,16 +30,17 @@ def wine(*, seed: int = 0) -> Suite:
     rows = (rows - rows[train].mean(0)) / rows[train].std(0)
     asked = [data.feature_names.index(name) for name in ASKED]
     inputs = rows[:, [n for n in range(rows.shape[1]) if n not in asked]]
-    parts = [inputs[chosen] for chosen in (train, test, validation)]
 
-    def examples(targets: Tensor) -> list[Examples]:
-        chosen = (train, test, validation)
-        return [Examples(part, targets[rows]) for part, rows in zip(parts, chosen, strict=True)]
+    def task(name: str, objective: Objective, targets: Tensor) -> Task:
+        trained, tested, validated = (
+            Examples(inputs[chosen], targets[chosen]) for chosen in (train, test, validation)
+        )
+        return Task(name, objective, trained, tested, validated)
 
     names = tuple(str(name) for name in data.target_names)
-    tasks = [Task("grower", Classification(3, names), *examples(grower))]
+    tasks = [task("grower", Classification(3, names), grower)]
     for name, column in zip(ASKED, asked, strict=True):
-        tasks.append(Task(name, Regression(), *examples(rows[:, column])))
+        tasks.append(task(name, Regression(), rows[:, column]))
     return Suite("wine", tasks, common_input=True)
 
 

@@ -7,6 +7,7 @@ import timm
 import torch
 from safetensors.torch import save_file
 from support.makers import make_tasks
+from support.typed import child
 
 from mtl_framework.backbones.backbone import Backbone
 from mtl_framework.backbones.build import build_backbone
@@ -36,9 +37,11 @@ def test_every_weight_of_a_bank_starts_from_the_pretrained_ones(published: Path)
     source = timm.create_model("resnet18")
     third = list(network.banks())[2]
     for k in range(3):
-        block = third.copies[k]
-        assert torch.equal(block.conv1.weight, source.layer2[0].conv1.weight)
-    assert torch.equal(network.model.conv1.weight, source.conv1.weight)
+        block = child(third.copies, k)
+        copied = block.get_parameter("conv1.weight")
+        assert torch.equal(copied, source.get_parameter("layer2.0.conv1.weight"))
+    stem, given = (model.get_parameter("conv1.weight") for model in (network.model, source))
+    assert torch.equal(stem, given)
     with pytest.raises(MtlError, match="overwrite pretrained"):
         network.initialize("he_uniform")
 
@@ -50,9 +53,10 @@ def test_grey_images_get_an_adapted_stem_and_timms_preprocessing(published: Path
     assert len(backbone.std) == 1
     assert len(pretrained(published).mean or ()) == 3
     torch.manual_seed(3)
-    stem = timm.create_model("resnet18").conv1.weight
-    found = TaskNetworks(backbone, make_tasks(shape=(1, 32, 32)), 1).model.conv1.weight
-    torch.testing.assert_close(found, stem.sum(1, keepdim=True))
+    stem = timm.create_model("resnet18").get_parameter("conv1.weight")
+    network = TaskNetworks(backbone, make_tasks(shape=(1, 32, 32)), 1)
+    adapted = network.model.get_parameter("conv1.weight")
+    torch.testing.assert_close(adapted, stem.sum(1, keepdim=True))
 
 
 def test_weights_that_cannot_be_read_are_one_line(tmp_path: Path) -> None:

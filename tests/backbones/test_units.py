@@ -46,9 +46,12 @@ def test_patterns_decide_what_is_shared() -> None:
 
 def test_small_images_gives_the_cifar_form() -> None:
     model = make_backbone("resnet18", small_images=True).create(10)
-    assert model.conv1.kernel_size == (3, 3)
-    assert model.conv1.stride == (1, 1)
+    stem = model.conv1
+    assert isinstance(stem, nn.Conv2d)
+    assert stem.kernel_size == (3, 3)
+    assert stem.stride == (1, 1)
     assert isinstance(model.maxpool, nn.Identity)
+    assert callable(model.forward_features)
     assert model.forward_features(torch.rand(1, 3, 32, 32)).shape == (1, 512, 4, 4)
     assert not make_backbone("resnet18", small_images=True).hints
     assert "small_images" in make_backbone("resnet18").hints[0]
@@ -128,7 +131,8 @@ class Softmax(nn.Module):
         return {"body": ["body"]}
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.head(self.body(x)).softmax(1)
+        y: Tensor = self.head(self.body(x))
+        return y.softmax(1)
 
 
 class Classless(Softmax):
@@ -175,7 +179,8 @@ class Plugin(nn.Module):
         return self.head
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.head(self.second(self.first(x).relu()).relu())
+        y: Tensor = self.head(self.second(self.first(x).relu()).relu())
+        return y
 
 
 class Mixing(Plugin):
@@ -200,7 +205,7 @@ class OutOfOrder(Plugin):
 
 
 def plugin_backbone(factory: type[Plugin], **options: object) -> Backbone:
-    config = BackboneConfig(name="mine", **options)  # type: ignore[arg-type]
+    config = BackboneConfig(name="mine", **options)
     return build_backbone(config, 6, None, factory)
 
 

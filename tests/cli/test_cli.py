@@ -17,15 +17,16 @@ import yaml
 from rich.console import Console
 
 from mtl_framework.cli import main
-from mtl_framework.cli.summary import by_appearance, sharing_grid
+from mtl_framework.cli.summary import sharing_grid
 from mtl_framework.networks.result import Assignment
+from mtl_framework.networks.result_view import by_appearance
 from mtl_framework.runs.config import RunConfig
 
 TINY = ["--suite", "digits", "--backbone", "dkl_convnet", "--set", "suite.size=12"]
 FULL = ["run", "--strategy", "full_sharing", "--device", "cpu", "--iterations", "2", *TINY]
 
 
-def status(*arguments: str | Path) -> int:
+def status(*arguments: str | Path | int) -> int:
     with pytest.raises(SystemExit) as caught:
         main([str(argument) for argument in arguments])
     assert isinstance(caught.value.code, int)
@@ -297,7 +298,7 @@ def test_a_run_that_goes_on(capsys: pytest.CaptureFixture[str]) -> None:
 def test_config_file_and_flags(tmp_path: Path) -> None:
     file = tmp_path / "mine.yaml"
     file.write_text("strategy: no_sharing\nsuite: {name: digits, size: 12}\niterations: 50\n")
-    flags = ["--backbone", "dkl_convnet", "--iterations", 1, "--device", "cpu", "--output", "out"]
+    flags = ["--backbone", "dkl_convnet", "--iterations", "1", "--device", "cpu", "--output", "out"]
     assert status("run", "--config", file, *flags) == 0
     config = yaml.safe_load(Path("out/config.yaml").read_text())
     assert (config["strategy"]["name"], config["suite"]["size"]) == ("no_sharing", 12)

@@ -37,7 +37,7 @@ def test_predict_prints_class_and_probability(
 ) -> None:
     for name, colour in (("a", (255, 0, 0)), ("b", (0, 0, 255))):
         Image.new("RGB", (40, 30), colour).save(tmp_path / f"{name}.png")
-    command = ["predict", run.directory, "--task", "colour / main", tmp_path]
+    command = "predict", run.directory, "--task", "colour / main", tmp_path
     assert status(*command, "--json") == 0
     found = json.loads(capsys.readouterr().out)
     assert [Path(row["image"]).name for row in found] == ["a.png", "b.png"]

@@ -1,6 +1,7 @@
 """What stands in a terminal: names as they are, whole at every width, and nothing that acts."""
 
 import io
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -20,10 +21,10 @@ COLUMNS = [
 ]
 
 
-def printed(width: int, *things: object, **options: object) -> str:
-    console = PlainConsole(file=io.StringIO(), width=width, **options)
-    console.print(*things)
-    return console.file.getvalue()  # type: ignore[attr-defined]
+def printed(width: int, *things: object, **options: Any) -> str:
+    file = io.StringIO()
+    PlainConsole(file=file, width=width, **options).print(*things)
+    return file.getvalue()
 
 
 def table(width: int, names: list[str]) -> str:

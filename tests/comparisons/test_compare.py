@@ -16,7 +16,7 @@ from mtl_framework.cli import main
 from mtl_framework.comparisons.cells import TRACEBACK, inspect, last_line
 from mtl_framework.comparisons.config import read_comparison
 from mtl_framework.comparisons.grid import Cell, make_grid
-from mtl_framework.comparisons.processes import LocalProcesses, gpu_groups, settle
+from mtl_framework.comparisons.processes import Ended, LocalProcesses, gpu_groups, settle
 from mtl_framework.comparisons.workers import spawn
 from mtl_framework.plugins.manager import Plugins
 from mtl_framework.support.errors import MtlError
@@ -149,8 +149,13 @@ def test_a_killed_cell_has_failed_and_goes_on_from_its_state(tmp_path: Path) -> 
     for place in (folder, whole):
         executor.start(cell, place)
     assert not executor.has_room()
-    ended = []
-    wait_until(lambda: ended.extend(executor.ended()) or len(ended) == 2)
+    ended: list[Ended] = []
+
+    def both_ended() -> bool:
+        ended.extend(executor.ended())
+        return len(ended) == 2
+
+    wait_until(both_ended)
     assert [e.ok for e in ended] == [True, True]
     assert inspect(folder, cell.config).state == "done"
     results = [json.loads((place / "result.json").read_text()) for place in (folder, whole)]

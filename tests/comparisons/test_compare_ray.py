@@ -49,7 +49,12 @@ def test_a_cluster_survives_a_killed_worker(tmp_path: Path) -> None:
         wait_until(lambda: last_line(metrics)[0] >= 4)
         before = last_line(metrics)[0]
         os.kill(ray_worker_of(folders[good.folder]), signal.SIGKILL)
-        wait_until(lambda: ended.extend(executor.ended()) or len(ended) == 2)
+
+        def both_ended() -> bool:
+            ended.extend(executor.ended())
+            return len(ended) == 2
+
+        wait_until(both_ended)
     finally:
         executor.stop()
     assert {e.cell.folder: e.ok for e in ended} == {good.folder: True, broken.folder: False}

@@ -1,10 +1,12 @@
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 import hypothesis.strategies as st
 import pytest
 import torch
 from hypothesis import given, settings
+from support.typed import stored
 
 from mtl_framework.data.batches import BalancedBatches, Batch, evaluation_batches
 from mtl_framework.data.held_out import stratified_share
@@ -72,7 +74,7 @@ def test_continuing_from_a_state_equals_not_stopping(
 
 @settings(max_examples=30)
 @given(tasks_of, st.data())
-def test_a_task_does_not_depend_on_the_others(sizes: list, data: st.DataObject) -> None:
+def test_a_task_does_not_depend_on_the_others(sizes: list[Any], data: st.DataObject) -> None:
     suite = numbered(sizes)
     kept = data.draw(st.lists(st.sampled_from(suite.tasks), min_size=1, unique_by=id))
     full = drawn(BalancedBatches(suite, 4, 3, CPU), 8)
@@ -127,7 +129,7 @@ def test_batch_size_is_positive() -> None:
 # -- states that do not fit change nothing ---------------------------------------------------------
 
 
-def state_of(rows: int = 6) -> dict:
+def state_of(rows: int = 6) -> dict[str, Any]:
     return BalancedBatches(numbered([(rows, None), (4, None)]), 3, 9, CPU).state_dict()
 
 
@@ -146,7 +148,7 @@ def state_of(rows: int = 6) -> dict:
         ({"more": 1}, "permutation, position and generator"),
     ],
 )
-def test_damaged_states(change: dict, message: str) -> None:
+def test_damaged_states(change: dict[str, Any], message: str) -> None:
     suite = numbered([(4, None), (6, None)])
     batches, twin = (BalancedBatches(suite, 3, 0, CPU) for _ in range(2))
     state = BalancedBatches(suite, 3, 9, CPU).state_dict()
@@ -205,7 +207,7 @@ def test_evaluation_batches_are_all_rows_in_order(rows: int, batch_size: int) ->
     parts = list(evaluation_batches(data, batch_size, CPU, ImageNormalization((0.5,), (2.0,))))
     assert all(len(inputs) == batch_size for inputs, _ in parts[:-1])
     assert torch.equal(
-        torch.cat([inputs for inputs, _ in parts]), prepare(data.inputs, [0.5], [2.0])
+        torch.cat([inputs for inputs, _ in parts]), prepare(stored(data), [0.5], [2.0])
     )
     assert torch.equal(torch.cat([targets for _, targets in parts]), data.targets)
 
@@ -299,7 +301,8 @@ def streamed(windows: int, streams: int) -> Task:
 def test_streams_come_window_by_window_and_begin_anew(
     windows: int, streams: int, stop: int
 ) -> None:
-    other = Task("other", Regression(), *[Examples(torch.zeros(7, 2), torch.zeros(7))] * 2)
+    seven = Examples(torch.zeros(7, 2), torch.zeros(7))
+    other = Task("other", Regression(), seven, seven)
     suite = Suite("s", [other, streamed(windows, streams)])
     batches = BalancedBatches(suite, 3, 0, CPU)
     for step in range(12):
@@ -329,7 +332,7 @@ def test_streams_are_evaluated_window_by_window(
     data = streamed(windows, streams).test
     parts = list(evaluation_batches(data, batch_size, CPU))
     assert [len(targets) for _, targets in parts] == [streams] * windows
-    assert torch.equal(torch.cat([inputs for inputs, _ in parts]), data.inputs)
+    assert torch.equal(torch.cat([inputs for inputs, _ in parts]), stored(data))
 
 
 @pytest.mark.parametrize(
@@ -341,7 +344,7 @@ def test_streams_are_evaluated_window_by_window(
         {"inputs": (torch.zeros(2, 1), torch.zeros(2, 1)), "common_input": True},
     ],
 )
-def test_a_batch_has_an_entry_a_task(wrong: dict) -> None:
+def test_a_batch_has_an_entry_a_task(wrong: dict[str, Any]) -> None:
     inputs = (torch.zeros(2, 1),) * 2
     targets = (torch.zeros(2),) * 2
     Batch(inputs, targets, True, (None, None), (False, True))

@@ -3,6 +3,7 @@
 import struct
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -36,7 +37,8 @@ def test_sixteen_bits_keep_their_levels(tmp_path: Path, name: str) -> None:
     dtype = ">u2" if name == "swapped.tif" else "<u2"
     mode = "I;16B" if name == "swapped.tif" else "I;16"
     image = Image.frombytes(mode, (20, 12), RAMP.astype(dtype).tobytes())
-    image.save(file, **({"irreversible": False} if name.endswith("jp2") else {}))
+    options: dict[str, Any] = {"irreversible": False} if name.endswith("jp2") else {}
+    image.save(file, **options)
     assert near(grey(file), EXPECTED)
     colour = read_image(file)
     assert near(colour, EXPECTED.expand(3, -1, -1))
@@ -265,10 +267,12 @@ def test_every_mode_is_seen_as_it_looks(tmp_path: Path, mode: str, suffix: str) 
         stored = ImageCms.profileToProfile(
             plain, ImageCms.createProfile("sRGB"), lab, outputMode="LAB"
         )
+        assert stored is not None
     else:
         stored = plain.convert(mode)
     file = tmp_path / f"a{suffix}"
-    stored.save(file, **({"sizes": [(16, 16)]} if suffix == ".ico" else {}))
+    options: dict[str, Any] = {"sizes": [(16, 16)]} if suffix == ".ico" else {}
+    stored.save(file, **options)
     found = read_image(file)
     assert found.shape == (3, 16, 16)
     assert found[:, :, :7].max() < 30

@@ -199,7 +199,7 @@ def test_inputs_from_any_dataset() -> None:
         (np.zeros((5, 4, 2, 2), np.uint8), None),
     ],
 )
-def test_arrays_as_images(tmp_path: Path, array: np.ndarray, shape: tuple | None) -> None:
+def test_arrays_as_images(tmp_path: Path, array: np.ndarray, shape: tuple[int, ...] | None) -> None:
     path = tmp_path / "image.npy"
     np.save(path, array)
     if shape is not None:

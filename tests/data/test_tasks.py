@@ -1,5 +1,8 @@
 import math
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import replace
+from typing import Any
 
 import hypothesis.strategies as st
 import pytest
@@ -23,18 +26,21 @@ numbers = st.floats(-20, 20, width=32)
 
 
 def examples(
-    rows: int = 6, shape: tuple[int, ...] = (1, 4, 4), classes: int = 3, dtype=torch.float32
+    rows: int = 6,
+    shape: tuple[int, ...] = (1, 4, 4),
+    classes: int = 3,
+    dtype: torch.dtype = torch.float32,
 ) -> Examples:
     return Examples(torch.zeros(rows, *shape, dtype=dtype), torch.arange(rows) % classes)
 
 
-def task(name: str = "a", **changes: object) -> Task:
+def task(name: str = "a", **changes: Any) -> Task:
     data = examples()
     values = {"objective": Classification(3), "train": data, "test": data, **changes}
-    return Task(name, **values)  # type: ignore[arg-type]
+    return Task(name, **values)
 
 
-def refused(*parts: str):
+def refused(*parts: str) -> AbstractContextManager[object]:
     """The block raises a one-line MtlError that contains every part."""
     return pytest.raises(MtlError, match="".join(f"(?=.*{part})" for part in parts) + r"[^\n]*\Z")
 
@@ -61,7 +67,9 @@ def test_classification_is_cross_entropy_and_error(data: st.DataObject) -> None:
 
 
 @given(st.lists(st.tuples(numbers, st.integers(0, 1)), min_size=1), st.booleans())
-def test_binary_is_binary_cross_entropy_and_error(rows: list, as_float: bool) -> None:
+def test_binary_is_binary_cross_entropy_and_error(
+    rows: list[tuple[float, int]], as_float: bool
+) -> None:
     outputs = torch.tensor([[x] for x, _ in rows], dtype=torch.float64)
     targets = torch.tensor([y for _, y in rows])
     targets = targets.float() if as_float else targets
@@ -162,7 +170,7 @@ def test_wrong_targets(objective: Objective, targets: Tensor, parts: list[str], 
     }
     right = Examples(torch.zeros(3, 1), good.get(type(objective), torch.zeros(3).long()))
     wrong = Examples(torch.zeros(3, 1), targets)
-    splits = {"train": right, "validation": right, "test": right, split: wrong}
+    splits: dict[str, Any] = {"train": right, "validation": right, "test": right, split: wrong}
     with refused(f"task 'a', {split} split", *parts):
         Task("a", objective, **splits)
 
@@ -188,7 +196,8 @@ def test_wrong_targets(objective: Objective, targets: Tensor, parts: list[str], 
 @pytest.mark.parametrize("split", ["train", "validation", "test"])
 def test_wrong_examples(wrong: Examples, parts: list[str], split: str) -> None:
     with refused(f"task 'a', {split} split", *parts):
-        task(**{split: wrong})
+        changes: dict[str, Any] = {split: wrong}
+        task(**changes)
 
 
 @pytest.mark.parametrize("name", ["", "  ", "two\nlines"])
@@ -211,7 +220,7 @@ def test_streams_decide_their_batch_size() -> None:
 
 
 @pytest.mark.parametrize("backbone", [{}, {"name": 3}, {"args": {}}])
-def test_own_backbone_has_a_name(backbone: dict) -> None:
+def test_own_backbone_has_a_name(backbone: dict[str, Any]) -> None:
     with refused("task 'a'", "backbone should have a name"):
         task(backbone=backbone)
 
@@ -225,7 +234,7 @@ def test_labelled_examples_are_counted() -> None:
 @pytest.mark.parametrize(
     "make", [lambda: Classification(1), lambda: Regression(0), lambda: LanguageModel(1)]
 )
-def test_objectives_need_outputs(make) -> None:
+def test_objectives_need_outputs(make: Callable[[], Objective]) -> None:
     with refused("at least", "found"):
         make()
 

@@ -2,6 +2,7 @@
 
 import inspect
 import random
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,7 +30,8 @@ def pictures(rows: int = 5, seed: int = 0, size: int = 8) -> Tensor:
 
 
 def test_nothing_is_asked_for() -> None:
-    for config in (None, {}, {"train": []}, {"train": None, "evaluation": []}):
+    configs: tuple[Any, ...] = (None, {}, {"train": []}, {"train": None, "evaluation": []})
+    for config in configs:
         found = Transforms.from_config(config)
         assert (len(found.train), len(found.evaluation), found.normalization) == (0, 0, None)
         assert found.train.rest is None
@@ -161,7 +163,7 @@ def test_normalization_stands_apart() -> None:
 )
 def test_what_is_refused(config: object, parts: str) -> None:
     with pytest.raises(MtlError, match=rf"^[^\n]*{parts}[^\n]*\Z"):
-        Transforms.from_config(config)  # type: ignore[arg-type]
+        Transforms.from_config(config)
 
 
 def test_a_transform_that_fails_is_named() -> None:

@@ -4,6 +4,7 @@ import re
 import shlex
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -54,7 +55,7 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         colour = ("red", "blue", "")[n % 3]
         rows.append(f"img/{n}.png,{split},{colour},{n % 2},{'' if n % 5 == 0 else n / 4}")
     (tmp_path / "things.csv").write_text("\n".join(rows))
-    arrays = {}
+    arrays: dict[str, Any] = {}
     for task in ("greek", "latin"):
         arrays[f"{task}_images"] = np.random.default_rng(1).integers(0, 256, (80, 28, 28), np.uint8)
         arrays[f"{task}_labels"] = np.arange(80) % 4
@@ -88,11 +89,11 @@ def test_the_program_of_the_page_is_a_suite(
         ):
             draw(data / "plates" / split / f"{n}-{letter}-{shape}.png", (28, 28), grey=True)
     (program,) = blocks("python")
-    module: dict[str, object] = {"__name__": "plates"}
+    module: dict[str, Any] = {"__name__": "plates"}
     exec(compile(program, "docs/data.md", "exec"), module)
 
     class Plugin:
-        mtl_suites = staticmethod(module["mtl_suites"])  # type: ignore[arg-type]
+        mtl_suites = staticmethod(module["mtl_suites"])
 
     plugins = Plugins.load()
     plugins.register(Plugin(), "plates")

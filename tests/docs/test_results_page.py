@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ def data_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Small random files with the keys, shapes and types of the real ones."""
     folder = tmp_path_factory.mktemp("data")
     draw = np.random.default_rng(0)
-    arrays: dict[str, np.ndarray] = {}
+    arrays: dict[str, Any] = {}
     for name, classes in (("digits", 10), ("letters", 26), ("kuzushiji", 10)):
         arrays[f"{name}_images"] = draw.integers(0, 256, (12_000, 28, 28), dtype=np.uint8)
         arrays[f"{name}_labels"] = (np.arange(12_000) % classes).astype(np.uint8)

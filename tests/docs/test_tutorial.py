@@ -3,6 +3,7 @@
 import re
 import shlex
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,7 +20,8 @@ def test_the_tutorial_works(
     assert [kind for kind, _ in blocks] == ["sh", "python", "sh", "sh", "sh", "python"]
     for kind, text in blocks[1:]:
         if kind == "python":
-            exec(compile(text, "docs/tutorial.md", "exec"), names := {"__name__": "tutorial"})
+            names: dict[str, Any] = {"__name__": "tutorial"}
+            exec(compile(text, "docs/tutorial.md", "exec"), names)
             continue
         for line in text.splitlines():
             short = line.replace("--iterations 300", "--iterations 4").replace(
@@ -29,7 +31,7 @@ def test_the_tutorial_works(
                 main(shlex.split(short)[1:])
             assert end.value.code == 0, capsys.readouterr().err
     outputs, same = names["outputs"], names["same"]
-    assert outputs.shape == (4, names["task"].objective.num_outputs)  # type: ignore[attr-defined]
+    assert outputs.shape == (4, names["task"].objective.num_outputs)
     assert abs(outputs - same).max() < 1e-5
     assert (tmp_path / "runs" / "drawings" / "report.html").is_file()
     assert any((tmp_path / "exported").rglob("*.safetensors"))

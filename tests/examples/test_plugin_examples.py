@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 from support.tiny import TinyPlugins, content, start
+from support.typed import stored
 
 from mtl_framework.data.batches import Batch
 from mtl_framework.export import export_program
@@ -79,10 +80,10 @@ def test_a_run_learns_resumes_and_comes_apart(name: str, tmp_path: Path) -> None
 
     loaded = load_run(tmp_path / "straight", plugins=plugins(name))
     for task, parts in enumerate(loaded.suite.tasks):
-        inputs = loaded.preprocessings[task](parts.test.inputs)
+        inputs = loaded.preprocessings[task](stored(parts.test))
         with torch.no_grad():
             alone = loaded.extract(task)(inputs)
-        torch.testing.assert_close(alone, loaded.predict(task, parts.test.inputs))
+        torch.testing.assert_close(alone, loaded.predict(task, stored(parts.test)))
     assert export_program(loaded, "rows", tmp_path / "program").batch == "any"
 
 
@@ -112,7 +113,7 @@ def test_experts_leave_out_what_has_no_label(tmp_path: Path) -> None:
     none = torch.zeros(len(before.inputs[1]), dtype=torch.bool)
     some = torch.arange(len(before.inputs[0])) < 3
     batch = Batch(before.inputs, before.targets, labelled=(some, none))
-    run.next_batch = lambda: batch  # type: ignore[method-assign]
+    run.next_batch = lambda source=None: batch  # type: ignore[method-assign]
     step = next(run.strategy.optimize(run))
     assert step.loss[1] == 0
     head = run.network.get_submodule("networks.1.head")

@@ -9,6 +9,7 @@ from types import ModuleType
 import mtl_lws
 import pytest
 import torch
+from support.typed import stored
 
 from mtl_framework.backbones.config import BackboneConfig
 from mtl_framework.export import export_all, export_program, load_bundle
@@ -54,7 +55,7 @@ def test_the_table_example_end_to_end(example: ModuleType, tmp_path: Path) -> No
     assert result.test.per_task["proline"] < 0.95
 
     loaded = load_run(tmp_path / "run", plugins=plugins)
-    rows = loaded.suite.tasks[0].test.inputs
+    rows = stored(loaded.suite.tasks[0].test)
     expected = loaded.predict("alcohol", rows)
     export_all(loaded, tmp_path / "all")
     with torch.no_grad():

@@ -27,7 +27,7 @@ class Environment:
 
     def output(self, *arguments: str) -> str:
         """What python prints with these arguments."""
-        command = [self.python, *arguments]
+        command = [str(self.python), *arguments]
         return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
     def pip(self, *arguments: str | Path) -> None:
@@ -49,7 +49,7 @@ class Environment:
 
     def mtl(self, *arguments: str, folder: Path) -> "subprocess.CompletedProcess[str]":
         """Run the command line in a folder."""
-        command = [self.python, "-c", "from mtl_framework.cli import main; main()", *arguments]
+        command = [str(self.python), "-c", "from mtl_framework.cli import main; main()", *arguments]
         return subprocess.run(command, cwd=folder, capture_output=True, text=True)
 
 

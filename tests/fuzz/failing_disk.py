@@ -84,7 +84,7 @@ class Disk:
                 before.append((os, name, getattr(os, name)))
                 setattr(os, name, by_handle(name, getattr(os, name)))
             before.append((io, "open", io.open))
-            io.open = by_path("read", io.open)  # type: ignore[assignment]
+            io.open = by_path("read", io.open)
             yield self
         finally:
             for module, name, function in reversed(before):

@@ -24,8 +24,8 @@ def suite() -> Suite:
     torch.manual_seed(0)
     classes, numbers = torch.arange(7) % 3, torch.rand(5, 1)
     some = torch.tensor([True, True, False, True, True, False, True])
-    first = [examples(7, classes, mask) for mask in (None, None, some)]
-    second = [examples(5, numbers) for _ in range(3)]
+    first = examples(7, classes), examples(7, classes), examples(7, classes, some)
+    second = examples(5, numbers), examples(5, numbers), examples(5, numbers)
     return Suite(
         "mixed",
         [

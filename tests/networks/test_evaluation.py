@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from support.tiny import SoftModel, TinyNet, tiny_suite
+from support.typed import stored
 from torch import Tensor, nn
 
 from mtl_framework.backbones.build import build_backbone
@@ -141,7 +142,7 @@ def test_modes_and_generators_are_as_before() -> None:
 
 
 def plain(task: Task) -> Task:
-    test = Examples(task.test.inputs.flatten(1).float(), task.test.targets)
+    test = Examples(stored(task.test).flatten(1).float(), task.test.targets)
     return Task(task.name, task.objective, test, test, test)
 
 
@@ -162,6 +163,6 @@ def test_generator_states_bring_back_every_draw() -> None:
 
 
 def test_streams_of_one_seed_and_of_near_seeds_differ() -> None:
-    found = [derive_seed(s, use) for s in range(50) for use in ("weights", "batches", "strategy")]  # type: ignore[arg-type]
+    found = [derive_seed(s, use) for s in range(50) for use in ("weights", "batches", "strategy")]
     assert len(set(found)) == 150
     assert derive_seed(0, "batches") == derive_seed(0, "batches")

@@ -155,7 +155,7 @@ def test_a_fully_shared_backbone_runs_once_a_batch(lacking: bool) -> None:
     suite = partly(0, common_input=True, size=32)
     if not lacking:
         full = [
-            Task(t.name, t.objective, *[Examples(e.inputs, e.targets) for e in (t.train, t.test)])
+            replace(t, train=replace(t.train, labelled=None), test=replace(t.test, labelled=None))
             for t in suite.tasks
         ]
         suite = Suite("s", full, common_input=True)

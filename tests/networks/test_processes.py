@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 from support.makers import make_assignments, make_batch, make_tasks
 from torch import Tensor, nn
+from torch.multiprocessing.spawn import spawn
 
 from mtl_framework.backbones.build import build_backbone, build_plain
 from mtl_framework.backbones.config import BackboneConfig, PlainBackboneConfig
@@ -36,7 +36,8 @@ class Norms(nn.Module):
         return self.head
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.head(self.two(self.one(x)))
+        y: Tensor = self.head(self.two(self.one(x)))
+        return y
 
 
 def make(case: str) -> TaskNetworks | SeparateNetworks:
@@ -50,7 +51,7 @@ def make(case: str) -> TaskNetworks | SeparateNetworks:
         ]
         return SeparateNetworks(plain, tasks).double()
     mode = "shared" if case == "cumulative" else case
-    backbone = build_backbone(BackboneConfig(name="norms", normalization=mode), 6, None, Norms)  # type: ignore[arg-type]
+    backbone = build_backbone(BackboneConfig(name="norms", normalization=mode), 6, None, Norms)
     network = TaskNetworks(backbone, tasks, 3).double()
     for module in network.modules():
         if case == "cumulative" and hasattr(module, "momentum"):
@@ -99,7 +100,7 @@ def _worker(rank: int, port: int, folder: str) -> None:
 @pytest.fixture(scope="module")
 def together(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     folder = tmp_path_factory.mktemp("processes")
-    mp.spawn(_worker, (29517 + os.getpid() % 2000, str(folder)), nprocs=WORLD)
+    spawn(_worker, (29517 + os.getpid() % 2000, str(folder)), nprocs=WORLD)
     return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(WORLD)]
 
 
@@ -117,7 +118,7 @@ def averaged(name: str, alone: list[dict[str, Any]], before: Tensor, cumulative:
     visits = [found["buffers"][f"{name.rpartition('.')[0]}.num_batches_tracked"] for found in alone]
     weights = [n.double() if cumulative else (n > 0).double() for n in visits]
     weights = [w[..., None].expand_as(before) for w in weights]
-    return torch.where(sum(weights) > 0, mean_where(values, weights), before)  # type: ignore[operator]
+    return torch.where(sum(weights) > 0, mean_where(values, weights), before)
 
 
 @pytest.mark.parametrize("lacking", [False, True])

@@ -11,7 +11,14 @@ from mtl_framework.data.batches import Batch
 from mtl_framework.networks.task_networks import TaskNetworks
 from mtl_framework.testing.oracle import Oracle
 
-TOLERANCE = {"rtol": 1e-10, "atol": 1e-10}
+TOLERANCE: dict[str, Any] = {"rtol": 1e-10, "atol": 1e-10}
+
+
+def close(name: str, found: Tensor, expected: object) -> None:
+    """The two agree; where not, the message has the name."""
+    torch.testing.assert_close(found, expected, **TOLERANCE, msg=lambda text: f"{name}: {text}")
+
+
 BACKBONES: dict[str, dict[str, Any]] = {
     "resnet18": {},
     "mobilenetv3_small_050": {},
@@ -66,18 +73,14 @@ def compare(network: TaskNetworks, batch: Any, assignments: Tensor, training: bo
         used = {name for name, g in expected.gradients.items() if g is not None}
         assert used == set(gradients)
         for name, gradient in gradients.items():
-            torch.testing.assert_close(
-                gradient, expected.gradients[name], **TOLERANCE, msg=lambda m, n=name: f"{n}: {m}"
-            )
+            close(name, gradient, expected.gradients[name])
     else:
         with torch.no_grad():
             losses = network.losses(batch, assignments)
     torch.testing.assert_close(losses, expected.losses, **TOLERANCE)
     for name, buffer in network.named_buffers():
         if name != "assignment":
-            torch.testing.assert_close(
-                buffer, expected.buffers[name], **TOLERANCE, msg=lambda m, n=name: f"{n}: {m}"
-            )
+            close(name, buffer, expected.buffers[name])
 
 
 @pytest.mark.parametrize("branching", [True, False])

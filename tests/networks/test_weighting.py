@@ -23,7 +23,7 @@ from mtl_framework.networks.task_gradients import accumulate_weighted, task_grad
 from mtl_framework.networks.weighting import AGGREGATORS, GradientWeighting
 
 
-def setting(weights: int, assignment: list[list[int]]) -> tuple[TaskNetworks, Batch, Tensor]:
+def setting(weights: int, assignment: list[list[list[int]]]) -> tuple[TaskNetworks, Batch, Tensor]:
     torch.manual_seed(3)
     run = start(Path(tempfile.mkdtemp()), TinyPlugins(), strategy="routed")
     backbone, suite = run.backbone, run.suite

@@ -19,7 +19,8 @@ def analysis_of(records: list[RunRecord], **options: object) -> Analysis:
 
 
 def errors(records: list[RunRecord], strategy: str) -> list[float]:
-    return [r.result.test.error_mean for r in records if r.result and r.strategy == strategy]
+    results = [r.result for r in records if r.result and r.strategy == strategy]
+    return [mean for result in results if (mean := result.test.error_mean) is not None]
 
 
 def with_error(record: RunRecord, error: float) -> RunRecord:

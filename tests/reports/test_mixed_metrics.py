@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.table import Table
 from support.synthetic_runs import make_runs
 
 from mtl_framework.cli.summary import task_table
@@ -79,12 +80,14 @@ def test_without_a_baseline_nothing_is_tested(tmp_path: Path) -> None:
 
 def test_tables_and_pages_show_each_task_in_its_unit(tmp_path: Path) -> None:
     found = analysis_of(records_of(tmp_path / "runs"))
-    headers = [str(column.header) for column in analysis_table(found, 200).columns]
+    table = analysis_table(found, 200)
+    assert isinstance(table, Table)
+    headers = [str(column.header) for column in table.columns]
     assert headers[2:5] == [
         f"{task}\n{metric}" for task, metric in zip(found.group.tasks, METRICS, strict=True)
     ]
     assert "error" not in headers
-    assert str(analysis_table(found, 200).title) == "alphabets · lenet+lstm"
+    assert str(table.title) == "alphabets · lenet+lstm"
     figure = error_curves(found.group)
     assert figure is not None
     assert [axis.get_ylabel() for axis in figure.figure.axes] == [f"test {m}" for m in METRICS]
@@ -99,7 +102,9 @@ def test_tables_and_pages_show_each_task_in_its_unit(tmp_path: Path) -> None:
 def test_a_runs_own_table_has_no_mean(tmp_path: Path) -> None:
     result = records_of(tmp_path)[0].result
     assert result is not None
-    cells = [[str(cell) for cell in column.cells] for column in task_table(result, 200).columns]
+    table = task_table(result, 200)
+    assert isinstance(table, Table)
+    cells = [[str(cell) for cell in column.cells] for column in table.columns]
     assert cells[2] == list(METRICS)
     assert "mean over tasks" not in cells[1]
     text = split_text(result.test, result.metrics)

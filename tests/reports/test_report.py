@@ -175,7 +175,9 @@ def test_the_middle_run_has_the_middle_error(tmp_path: Path) -> None:
     (group,) = make_groups(make_runs(tmp_path))
     found = assignments_of(group, "found")
     assert found is not None
-    errors = [r.result.test.error_mean for r in found.records if r.result]
+    means = [r.result.test.error_mean for r in found.records if r.result]
+    errors = [mean for mean in means if mean is not None]
+    assert len(errors) == len(found.records)
     assert errors[middle_run(found.records)] == sorted(errors)[2]
     assert not found.trivial
     for name in ("full", "none"):

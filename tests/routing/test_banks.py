@@ -1,7 +1,7 @@
 """Weight banks and the networks built from them: what is not the oracle's business."""
 
 import copy
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import timm
@@ -94,7 +94,10 @@ def test_micro_batches_hold_every_column_once(
 
 @pytest.mark.parametrize("normalization", ["shared", "pooled"])
 def test_recomputing_activations_changes_nothing(normalization: str) -> None:
-    options = {"normalization": normalization, "args": {"channels": (8, 16, 24, 32)}}
+    options: dict[str, Any] = {
+        "normalization": normalization,
+        "args": {"channels": (8, 16, 24, 32)},
+    }
     kept = make_network(**options).double()
     again = make_network(checkpoint=True, **options).double()
     batch = make_batch(kept.tasks)
@@ -110,7 +113,7 @@ def test_recomputing_activations_changes_nothing(normalization: str) -> None:
 def test_the_models_own_checkpointing_is_refused() -> None:
     network = make_network()
     with pytest.raises(MtlError, match="checkpoint=True"):
-        network.model.set_grad_checkpointing()
+        cast(Any, network.model).set_grad_checkpointing()
 
 
 def test_losses_is_differentiable_and_equals_accumulate_gradients() -> None:
@@ -142,7 +145,9 @@ def test_copies_start_from_different_models() -> None:
     torch.manual_seed(0)
     models = [network.backbone.create(2) for _ in range(3)]
     for k, model in enumerate(models):
-        assert torch.equal(network.bank_parameters(3, k)[0], model.layer2[1].conv1.weight)
+        assert torch.equal(
+            network.bank_parameters(3, k)[0], model.get_parameter("layer2.1.conv1.weight")
+        )
 
 
 def test_parameters_are_found_by_part() -> None:
@@ -161,7 +166,9 @@ def test_parameters_are_found_by_part() -> None:
     network.assignment[4:, 1] = 2
     more = sum(u.num_parameters for u in network.backbone.units[4:])
     assert network.parameter_counts().deployed == counts.deployed + more
-    assert torch.equal(network.sharing().weights, network.assignment)
+    sharing = network.sharing()
+    assert sharing is not None
+    assert torch.equal(sharing.weights, network.assignment)
 
 
 @pytest.mark.parametrize("normalization", ["shared", "task"])

@@ -50,7 +50,9 @@ def test_values_statistics_and_gradients_are_those_of_the_plain_order(
             y = pooled_path_norm(x, weight, bias, mean, var, EPS, pooling)
         else:
             y = path_batch_norm(x, weight, bias, mean, var, EPS)
-            y = F.max_pool2d(F.relu(y) if pooling.relu else y, *pooling.arguments)
+            size, stride, padding, dilation, ceil = pooling.arguments
+            y = F.relu(y) if pooling.relu else y
+            y = F.max_pool2d(y, list(size), list(stride), list(padding), list(dilation), ceil)
         upstream = torch.linspace(-1, 2, y.numel(), dtype=torch.float64).view(y.shape)
         return [y.detach(), mean, var, *torch.autograd.grad(y, (x, weight, bias), upstream)]
 
@@ -64,8 +66,9 @@ def test_equal_values_of_a_window_send_their_gradient_to_the_same_place() -> Non
     x.requires_grad_()
     weight, bias = torch.ones(1), torch.ones(1)
     pooling = Pooling((2, 2), (2, 2), (0, 0), (1, 1), False, True)
-    ours = pooled_path_norm(x, weight, bias, *torch.zeros(2, 1, 1), EPS, pooling)
-    plain = path_batch_norm(x, weight, bias, *torch.zeros(2, 1, 1), EPS)
+    mean, var = torch.zeros(2, 1, 1)
+    ours = pooled_path_norm(x, weight, bias, mean.clone(), var.clone(), EPS, pooling)
+    plain = path_batch_norm(x, weight, bias, mean, var, EPS)
     plain = F.max_pool2d(F.relu(plain), 2)
     upstream = torch.tensor([1.0, 3.0]).view(2, 1, 1, 1)
     (a,), (b,) = (torch.autograd.grad(y, x, upstream) for y in (ours, plain))
@@ -126,7 +129,8 @@ def test_only_norms_with_one_place_in_a_known_order_take_over() -> None:
 
     class Skipping(nn.Sequential):
         def forward(self, x: Tensor) -> Tensor:
-            return self[0](x)
+            y: Tensor = self[0](x)
+            return y
 
     def layers(norm: nn.Module) -> list[nn.Module]:
         return [norm, nn.ReLU(), nn.MaxPool2d(2)]

@@ -9,6 +9,7 @@ import pytest
 import timm
 import torch
 from support.tiny import TinyPlugins, start, tiny_suite
+from timm.optim._optim_factory import create_optimizer_v2
 from torch import Tensor, nn
 
 from mtl_framework import MtlError, Step, Strategy, TaskNetworks, TrainingConfig
@@ -201,7 +202,13 @@ def test_averages_are_those_of_their_formulas(name: str, wanted: float) -> None:
 
 
 def vit() -> tuple[TaskNetworks, SeparateNetworks, Suite, nn.Module]:
-    small = {"embed_dim": 8, "depth": 3, "num_heads": 2, "img_size": 8, "patch_size": 4}
+    small: dict[str, Any] = {
+        "embed_dim": 8,
+        "depth": 3,
+        "num_heads": 2,
+        "img_size": 8,
+        "patch_size": 4,
+    }
     config = BackboneConfig(name="vit_tiny_patch16_224", args={**small, "in_chans": 1})
     backbone = build_backbone(config, 1, (8, 8), None, (1, 8, 8), False)
     suite = tiny_suite()
@@ -213,9 +220,7 @@ def vit() -> tuple[TaskNetworks, SeparateNetworks, Suite, nn.Module]:
 def test_layers_and_exceptions_from_decay_are_timms_own() -> None:
     banked, separate, _, plain = vit()
     wanted: dict[str, tuple[float, float]] = {}
-    reference = timm.optim.create_optimizer_v2(
-        plain, opt="adamw", lr=1.0, weight_decay=0.25, layer_decay=0.5
-    )
+    reference = create_optimizer_v2(plain, opt="adamw", lr=1.0, weight_decay=0.25, layer_decay=0.5)
     names = {id(p): name for name, p in plain.named_parameters()}
     for group in reference.param_groups:
         for parameter in group["params"]:

@@ -30,12 +30,12 @@ def shapes(examples: int = 12) -> Suite:
 
     train, test = draw(examples), draw(7)
     named = Classification(3, ("red", "green", "blue"))
-    bright = [Examples(x, x.float().mean((1, 2, 3)) / 255) for x, _ in (train, test)]
+    bright, bright_test = (Examples(x, x.float().mean((1, 2, 3)) / 255) for x, _ in (train, test))
     return Suite(
         "shapes",
         [
             Task("colour / main", named, Examples(*train), Examples(*test)),
-            Task("brightness", Regression(), *bright),
+            Task("brightness", Regression(), bright, bright_test),
         ],
     )
 

@@ -89,7 +89,7 @@ def forked(directory: Path, strategy: str, point: int | None) -> bool:
 
 def main(folder: Path, strategy: str, stride: int, second_kills: int) -> int:
     torch.set_num_threads(1)
-    os.fsync = lambda handle: None  # a killed process loses nothing that it has written
+    os.fsync = lambda fd: None  # a killed process loses nothing that it has written
     forked(folder / "whole", strategy, None)
     expected = content(folder / "whole", python=True)
     point = 1 - stride

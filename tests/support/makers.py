@@ -48,7 +48,7 @@ def make_batch(
 
 def make_backbone(name: str, size: int = 32, in_chans: int = 3, **options: object) -> Backbone:
     """A timm backbone for square images."""
-    return build_backbone(BackboneConfig(name=name, **options), in_chans, (size, size))  # type: ignore[arg-type]
+    return build_backbone(BackboneConfig(name=name, **options), in_chans, (size, size))
 
 
 def make_assignments(kind: str, samples: int, units: int, tasks: int, weights: int) -> Tensor:

@@ -18,6 +18,7 @@ from mtl_framework.data.tasks import (
     Task,
 )
 from mtl_framework.plugins.manager import Plugins
+from support.typed import stored
 
 PLUGINS = Plugins.load()
 WORDS = 12
@@ -85,6 +86,6 @@ def linear_models(count: int, bias: bool = False) -> tuple[list[PlainBackbone], 
 def whole_batch(suite: Suite) -> Batch:
     """All training examples of every task."""
     return Batch(
-        tuple(task.train.inputs for task in suite.tasks),
+        tuple(stored(task.train) for task in suite.tasks),
         tuple(task.train.targets for task in suite.tasks),
     )

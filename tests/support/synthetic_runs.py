@@ -66,7 +66,7 @@ def make_run(
         suite="alphabets",
         seed=seed,
         iterations=iterations,
-        test=split(final, names),
+        test=split(final.tolist(), names),
         validation=None,
         best=None,
         metrics=dict.fromkeys(names, "error %"),

@@ -22,6 +22,7 @@ from mtl_framework.plugins.hookspecs import hookimpl
 from mtl_framework.plugins.manager import Plugins
 from mtl_framework.runs.config import RunConfig
 from mtl_framework.runs.run import Run
+from mtl_framework.strategies.context import TrainingRun
 from mtl_framework.strategies.strategy import Step, Strategy, StrategyConfig
 from mtl_framework.testing import run_files
 
@@ -122,7 +123,7 @@ class Soft(Strategy):
         self.generator = torch.Generator().manual_seed(self.seed)
         return network
 
-    def optimize(self, run: Run) -> Generator[Step, None, None]:
+    def optimize(self, run: TrainingRun) -> Generator[Step, None, None]:
         while True:
             self.network.train()
             losses = self.network.losses(run.next_batch())
@@ -141,6 +142,7 @@ class Routed(Strategy):
     """Own weights in the upper unit, shared ones below, through the host's own networks."""
 
     network: TaskNetworks
+    optimizer: torch.optim.Optimizer
 
     def build(self, backbone: Backbone, suite: Suite) -> TaskNetworks:
         network = TaskNetworks(backbone, suite.tasks, [1, 2])
@@ -148,7 +150,7 @@ class Routed(Strategy):
         self.optimizer = torch.optim.SGD(network.parameters(), 0.1, momentum=0.9)
         return network
 
-    def optimize(self, run: Run) -> Generator[Step, None, None]:
+    def optimize(self, run: TrainingRun) -> Generator[Step, None, None]:
         while True:
             self.network.train()
             self.optimizer.zero_grad()
