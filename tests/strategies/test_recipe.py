@@ -9,7 +9,6 @@ import pytest
 import timm
 import torch
 from support.tiny import TinyPlugins, start, tiny_suite
-from timm.optim._optim_factory import create_optimizer_v2
 from torch import Tensor, nn
 
 from mtl_framework import MtlError, Step, Strategy, TaskNetworks, TrainingConfig
@@ -220,7 +219,10 @@ def vit() -> tuple[TaskNetworks, SeparateNetworks, Suite, nn.Module]:
 def test_layers_and_exceptions_from_decay_are_timms_own() -> None:
     banked, separate, _, plain = vit()
     wanted: dict[str, tuple[float, float]] = {}
-    reference = create_optimizer_v2(plain, opt="adamw", lr=1.0, weight_decay=0.25, layer_decay=0.5)
+    optim: Any = timm.optim
+    reference = optim.create_optimizer_v2(
+        plain, opt="adamw", lr=1.0, weight_decay=0.25, layer_decay=0.5
+    )
     names = {id(p): name for name, p in plain.named_parameters()}
     for group in reference.param_groups:
         for parameter in group["params"]:
