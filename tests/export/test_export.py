@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.exported_runs import run_shapes, shapes_plugins
 from support.tiny import TinyPlugins, start
+from support.typed import stored, tensor
 from torch import Tensor
 
 from mtl_framework.export import (
@@ -44,13 +45,13 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> LoadedRun:
 
 
 def images(run: LoadedRun) -> Tensor:
-    return run.preprocessing(run.suite.tasks[0].test.inputs)
+    return run.preprocessing(stored(run.suite.tasks[0].test))
 
 
 def randomize(run: LoadedRun, seed: int) -> None:
     """Other sharing, without training."""
     generator = torch.Generator().manual_seed(seed)
-    assignment = run.network.assignment
+    assignment = tensor(run.network.assignment)
     assignment.copy_(torch.randint(2, assignment.shape, generator=generator))
 
 
@@ -74,7 +75,7 @@ def test_the_script_of_the_docs_needs_timm_alone(run: LoadedRun, tmp_path: Path)
     torch.save(images(run), tmp_path / "in.pt")
     files = tmp_path / "export", tmp_path / "in.pt", tmp_path / "out.pt"
     alone(script[1] + SAVE_OUTPUTS, *files)
-    expected = run.predict("colour / main", run.suite.tasks[0].test.inputs)
+    expected = run.predict("colour / main", stored(run.suite.tasks[0].test))
     torch.testing.assert_close(torch.load(tmp_path / "out.pt"), expected)
 
 
@@ -85,7 +86,7 @@ def test_a_program_needs_torch_alone(run: LoadedRun, tmp_path: Path) -> None:
     torch.save(images(run), tmp_path / "in.pt")
     code = "import torch\nmodel = torch.export.load(sys.argv[1]).module()\n"
     alone(code + SAVE_OUTPUTS, tmp_path / "model.pt2", tmp_path / "in.pt", tmp_path / "out.pt")
-    expected = run.predict("brightness", run.suite.tasks[0].test.inputs)
+    expected = run.predict("brightness", stored(run.suite.tasks[0].test))
     torch.testing.assert_close(torch.load(tmp_path / "out.pt"), expected)
     assert json.loads((tmp_path / "model.pt2.json").read_text())["kind"] == "torch-export"
 
@@ -97,7 +98,7 @@ def test_onnx_gives_the_same(run: LoadedRun, tmp_path: Path) -> None:
     assert about.batch == "any"
     session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
     (found,) = session.run(["outputs"], {"inputs": images(run).numpy()})
-    expected = run.predict("colour / main", run.suite.tasks[0].test.inputs)
+    expected = run.predict("colour / main", stored(run.suite.tasks[0].test))
     torch.testing.assert_close(torch.from_numpy(found), expected, rtol=1e-4, atol=1e-5)
 
 
@@ -118,14 +119,15 @@ def test_extracting_exporting_and_loading_change_nothing(
             assert not found.training
             state = expected.state_dict()
             assert state.keys() == found.state_dict().keys()
-            for name, tensor in found.state_dict().items():
-                assert torch.equal(tensor, state[name]), name
+            for name, value in found.state_dict().items():
+                assert torch.equal(value, state[name]), name
 
 
 def test_every_distinct_weight_is_stored_once(run: LoadedRun, tmp_path: Path) -> None:
     sizes = []
     for weight in (0, 1):  # everything shared; nothing but the stem
-        run.network.assignment.copy_(torch.tensor([[0, weight]] * run.network.assignment.shape[0]))
+        assignment = tensor(run.network.assignment)
+        assignment.copy_(torch.tensor([[0, weight]] * len(assignment)))
         export_all(run, tmp_path)
         counts = run.network.parameter_counts()
         parameters = {name for name, _ in run.extract(0).named_parameters()}
@@ -152,7 +154,7 @@ def test_networks_of_every_strategy_can_be_exported(
     for task in run.suite.task_names:
         with torch.no_grad():
             found = bundle.network(task)(images(run))
-        torch.testing.assert_close(found, run.predict(task, run.suite.tasks[0].test.inputs))
+        torch.testing.assert_close(found, run.predict(task, stored(run.suite.tasks[0].test)))
 
 
 def test_surgery_and_ties_survive(tmp_path: Path) -> None:
@@ -169,7 +171,7 @@ def test_surgery_and_ties_survive(tmp_path: Path) -> None:
     assert about.weights.tied
     with torch.no_grad():
         found = load_network(tmp_path / "coat")(images(tied))
-    torch.testing.assert_close(found, tied.predict(0, tied.suite.tasks[0].test.inputs))
+    torch.testing.assert_close(found, tied.predict(0, stored(tied.suite.tasks[0].test)))
 
 
 def test_a_plugins_backbone_needs_its_plugin(tmp_path: Path) -> None:
@@ -178,7 +180,7 @@ def test_a_plugins_backbone_needs_its_plugin(tmp_path: Path) -> None:
     export_network(run, "rows", tmp_path / "net")
     with pytest.raises(MtlError, match="unknown backbone 'tiny'"):
         load_network(tmp_path / "net", shapes_plugins())
-    inputs = run.suite.tasks[0].test.inputs
+    inputs = stored(run.suite.tasks[0].test)
     with torch.no_grad():
         found = load_network(tmp_path / "net", TinyPlugins())(run.preprocessing(inputs))
     torch.testing.assert_close(found, run.predict("rows", inputs))

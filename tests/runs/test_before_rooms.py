@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 import torch
+from support.typed import stored
 
 from mtl_framework.cli import main
 from mtl_framework.export import load_network
@@ -125,7 +126,7 @@ def test_a_comparison_is_done_as_before(
     shutil.copytree(before / "cmp", tmp_path / "cmp")
     expected = json.loads((before / "cmp" / "comparison.json").read_text())
     (tmp_path / "cmp.yaml").write_text(COMPARISON)
-    command = ["compare", tmp_path / "cmp.yaml", "--output", tmp_path / "cmp"]
+    command = "compare", tmp_path / "cmp.yaml", "--output", tmp_path / "cmp"
     assert "nothing is left to run" in said(capsys, *command, "--dry-run")
     said(capsys, *command)
     again = json.loads((tmp_path / "cmp" / "comparison.json").read_text())
@@ -147,7 +148,7 @@ def test_a_comparison_is_reported_as_before(
 def test_an_export_loads_as_before(before: Path) -> None:
     network = load_network(before / "exp" / "digits")
     run = load_run(before / "lws")
-    images = run.suite.tasks[0].test.inputs[:20]
+    images = stored(run.suite.tasks[0].test)[:20]
     with torch.no_grad():
         exported = network(run.preprocessings[0](images))
     torch.testing.assert_close(exported, run.predict("digits", images), rtol=1e-5, atol=1e-5)

@@ -7,6 +7,7 @@ import pytest
 import torch
 from support.exported_runs import run_shapes, shapes, shapes_plugins
 from support.tiny import TinyPlugins, start
+from support.typed import stored
 
 from mtl_framework.networks.evaluation import SplitMetrics
 from mtl_framework.networks.result import Result
@@ -49,7 +50,7 @@ def test_last_and_best_are_different_states(tmp_path: Path) -> None:
 
 
 def test_extracted_networks_predict_the_same(run: LoadedRun) -> None:
-    images = run.suite.tasks[0].test.inputs
+    images = stored(run.suite.tasks[0].test)
     for task in run.suite.task_names:
         with torch.no_grad():
             alone = run.extract(task)(run.preprocessing(images))

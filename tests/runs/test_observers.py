@@ -9,10 +9,11 @@ import pytest
 import torch
 from rich.console import Console
 from support.tiny import Soft, TinyPlugins, start
+from torch import Tensor
 
 from mtl_framework.runs.divergence import LossWatch, NotFiniteError
 from mtl_framework.runs.observers import MetricsFile
-from mtl_framework.runs.run import Run
+from mtl_framework.strategies.context import TrainingRun
 from mtl_framework.strategies.strategy import Step
 
 NAN = float("nan")
@@ -21,9 +22,13 @@ NAN = float("nan")
 class Chatty(Soft):
     """Reports every kind of metric."""
 
-    def optimize(self, run: Run) -> Generator[Step, None, None]:
+    def optimize(self, run: TrainingRun) -> Generator[Step, None, None]:
         for step in super().optimize(run):
-            metrics = {"entropy": NAN, "pi": torch.tensor([[0.5, NAN]]), "count": 3}
+            metrics: dict[str, Tensor | float] = {
+                "entropy": NAN,
+                "pi": torch.tensor([[0.5, NAN]]),
+                "count": 3,
+            }
             yield Step(step.loss.mean() if run.iteration == 3 else step.loss[None], metrics)
 
 

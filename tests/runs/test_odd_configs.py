@@ -125,6 +125,10 @@ device: cpu
 """
 
 
+FOLDER = Path()  # of the test below, which hypothesis runs many times
+PLUGINS = TinyPlugins()
+
+
 @settings(max_examples=300)
 @given(st.integers(0, 2**32), st.integers(1, 4))
 def test_mutated_configs_resolve_or_say_why(seed: int, changes: int) -> None:
@@ -151,8 +155,8 @@ def test_mutated_configs_resolve_or_say_why(seed: int, changes: int) -> None:
 
 @pytest.fixture(autouse=True, scope="module")
 def _folder(tmp_path_factory: pytest.TempPathFactory) -> None:
-    global FOLDER, PLUGINS
-    FOLDER, PLUGINS = tmp_path_factory.mktemp("odd"), TinyPlugins()
+    global FOLDER
+    FOLDER = tmp_path_factory.mktemp("odd")
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from mtl_backbones.deepbind import DeepBind
 from mtl_backbones.language_model import LstmLanguageModel
 from mtl_backbones.lenet import LeNet
 from support.mixed import mixed_config, mixed_plugins, mixed_suite, start_mixed
+from support.typed import stored
 from torch import nn
 
 from mtl_framework.backbones.backbone import Backbone
@@ -250,8 +251,7 @@ def test_a_loaded_run_predicts_and_evaluates_as_it_was_saved(
     with pytest.raises(MtlError, match="whole numbers, found"):
         loaded.predict("text", torch.rand(2, 5))
     for task in loaded.suite.tasks:
-        inputs = task.test.inputs[:3]
-        assert isinstance(inputs, torch.Tensor)
+        inputs = stored(task.test)[:3]
         number = loaded.suite.index(task.name)
         plain = loaded.extract(task.name)
         prepared = loaded.preprocessings[number](inputs)
@@ -268,8 +268,7 @@ def test_networks_are_exported_one_by_one_and_all_together(
     bundle = load_bundle(tmp_path / "all", plugins)
     for number, task in enumerate(loaded.suite.tasks):
         export_network(loaded, number, tmp_path / task.name)
-        inputs = task.test.inputs[:3]
-        assert isinstance(inputs, torch.Tensor)
+        inputs = stored(task.test)[:3]
         prepared = loaded.preprocessings[number](inputs)
         expected = loaded.predict(number, inputs)
         for network in (load_network(tmp_path / task.name, plugins), bundle.network(task.name)):
@@ -283,5 +282,5 @@ def test_networks_are_exported_one_by_one_and_all_together(
 def test_a_language_model_becomes_a_program(tmp_path: Path, loaded: LoadedRun) -> None:
     about = export_program(loaded, "text", tmp_path)
     program = torch.export.load(tmp_path / "model.pt2").module()
-    words = loaded.suite.tasks[1].test.inputs[: 2 if about.batch == "any" else about.batch]
-    torch.testing.assert_close(program(words), loaded.predict(1, words))  # type: ignore[arg-type]
+    words = stored(loaded.suite.tasks[1].test)[: 2 if about.batch == "any" else about.batch]
+    torch.testing.assert_close(program(words), loaded.predict(1, words))

@@ -24,6 +24,7 @@ from mtl_framework.plugins.manager import Plugins
 from mtl_framework.runs.config import check_config
 from mtl_framework.runs.folder import RunFolder, first_difference
 from mtl_framework.runs.run import Interrupted, Run
+from mtl_framework.strategies.context import TrainingRun
 from mtl_framework.strategies.strategy import Step
 from mtl_framework.support.errors import MtlError
 
@@ -311,7 +312,7 @@ def test_an_option_that_came_later_had_its_default(tmp_path: Path, whole: dict[s
 
 
 def test_an_option_that_came_later_cannot_have_been_something_else(tmp_path: Path) -> None:
-    options = {"strategy": {"name": "soft", "learning_rate": 0.2}}
+    options: dict[str, Any] = {"strategy": {"name": "soft", "learning_rate": 0.2}}
     with pytest.raises(Interrupted):
         start(tmp_path / "r", Signals(3), **options).execute()
     forget_option(tmp_path / "r", "strategy", "learning_rate")
@@ -388,7 +389,7 @@ def test_the_best_so_far_is_remembered(tmp_path: Path) -> None:
 
 def test_nothing_is_saved_from_a_diverged_run_that_is_stopped(tmp_path: Path) -> None:
     class Diverges(Soft):
-        def optimize(self, run: Run) -> Generator[Step, None, None]:
+        def optimize(self, run: TrainingRun) -> Generator[Step, None, None]:
             for step in super().optimize(run):
                 if run.iteration + 1 == 3:
                     self.spoil()

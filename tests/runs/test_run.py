@@ -18,6 +18,7 @@ from mtl_framework.data.tasks import Suite, Task
 from mtl_framework.networks.result import Result
 from mtl_framework.runs.assembly import assemble
 from mtl_framework.runs.run import Run
+from mtl_framework.strategies.context import TrainingRun
 from mtl_framework.strategies.strategy import Step
 from mtl_framework.support.errors import MtlError
 
@@ -77,7 +78,7 @@ def test_the_written_config_runs_again(tmp_path: Path) -> None:
     defaults = {"learning_rate": 0.1, "python_noise": False}
     assert written["strategy"] == {"name": "soft", **defaults}
     assert written["suite"] == {"name": "tiny", "examples": 24, "validation": True}
-    Run.start(tiny_config().model_validate(written), TinyPlugins(), tmp_path / "s").execute()  # type: ignore[arg-type]
+    Run.start(tiny_config().model_validate(written), TinyPlugins(), tmp_path / "s").execute()
     assert content(tmp_path / "r") == content(tmp_path / "s")
 
 
@@ -195,22 +196,22 @@ def test_an_output_folder_with_a_run_is_refused(tmp_path: Path) -> None:
 
 
 class NeverBegins(Soft):
-    def optimize(self, run: Run) -> Generator[Step, None, None]:
+    def optimize(self, run: TrainingRun) -> Generator[Step, None, None]:
         yield from ()
 
 
 class YieldsANumber(Soft):
-    def optimize(self, run: Run) -> Generator[Step, None, None]:
+    def optimize(self, run: TrainingRun) -> Generator[Step, None, None]:
         yield 0.5  # type: ignore[misc]
 
 
 class LossIsEmpty(Soft):
-    def optimize(self, run: Run) -> Generator[Step, None, None]:
+    def optimize(self, run: TrainingRun) -> Generator[Step, None, None]:
         yield Step(torch.zeros(0))
 
 
 class ForgetsToYield(Soft):
-    def optimize(self, run: Run) -> Any:
+    def optimize(self, run: TrainingRun) -> Any:
         return None
 
 
@@ -246,7 +247,7 @@ def test_the_loop_is_closed_at_the_end(tmp_path: Path) -> None:
     closed = []
 
     class Cleans(Soft):
-        def optimize(self, run: Run) -> Generator[Step, None, None]:
+        def optimize(self, run: TrainingRun) -> Generator[Step, None, None]:
             try:
                 yield from super().optimize(run)
             finally:
@@ -261,7 +262,7 @@ def test_the_loop_is_closed_at_the_end(tmp_path: Path) -> None:
 
 def diverging(at: int, loss: Tensor) -> type[Soft]:
     class Diverges(Soft):
-        def optimize(self, run: Run) -> Generator[Step, None, None]:
+        def optimize(self, run: TrainingRun) -> Generator[Step, None, None]:
             for step in super().optimize(run):
                 yield Step(loss) if run.iteration + 1 == at else step
 
@@ -296,7 +297,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(
 
 def test_parameters_that_are_not_finite_are_not_saved(tmp_path: Path) -> None:
     class Breaks(Soft):
-        def optimize(self, run: Run) -> Generator[Step, None, None]:
+        def optimize(self, run: TrainingRun) -> Generator[Step, None, None]:
             for step in super().optimize(run):
                 if run.iteration + 1 == 4:
                     with torch.no_grad():
@@ -320,11 +321,11 @@ def test_figures_that_are_not_finite_are_not_recorded(
     tmp_path: Path, mean: float, reason: str
 ) -> None:
     class Blind(Soft):
-        def optimize(self, run: Run) -> Generator[Step, None, None]:
+        def optimize(self, run: TrainingRun) -> Generator[Step, None, None]:
             for step in super().optimize(run):
                 for column in self.network.columns:
-                    column.low[1].running_var.zero_()  # type: ignore[union-attr, operator]
-                    column.low[1].running_mean.fill_(mean)  # type: ignore[union-attr, operator]
+                    column.get_buffer("low.1.running_var").zero_()
+                    column.get_buffer("low.1.running_mean").fill_(mean)
                 yield step
 
     plugins = TinyPlugins(blind=Blind)

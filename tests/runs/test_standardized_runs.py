@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from support.typed import stored
 
 from mtl_framework.cli import main
 from mtl_framework.export import export_network, export_program, load_network
@@ -34,8 +35,9 @@ def test_predictions_and_exports_are_in_the_units_of_the_targets(
 ) -> None:
     run = trained(tmp_path, strategy)
     test = run.suite.tasks[0].test
-    inputs = run.preprocessings[0](test.inputs)
-    predicted = run.predict("price", test.inputs)
+    images = stored(test)
+    inputs = run.preprocessings[0](images)
+    predicted = run.predict("price", images)
     assert 1e5 < predicted.mean() < 1e6  # three steps from weights that say nothing: the mean
     error = (predicted - test.targets).square().mean().sqrt().item()
     assert run.evaluate().splits["test"].per_task["price"] == pytest.approx(error, rel=1e-4)
@@ -47,7 +49,7 @@ def test_predictions_and_exports_are_in_the_units_of_the_targets(
         for network in (run.extract("price"), load_network(tmp_path / "weights")):
             assert network(inputs).allclose(predicted, rtol=1e-4)
         assert program(inputs).allclose(predicted, rtol=1e-4)
-    assert run.predict("bright", test.inputs).abs().max() < 1e3
+    assert run.predict("bright", images).abs().max() < 1e3
 
 
 def test_a_config_from_before_the_option_is_read_as_it_was() -> None:

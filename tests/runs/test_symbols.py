@@ -6,11 +6,12 @@ from pathlib import Path
 import torch
 from mtl_backbones.deepbind import DeepBind
 from support.tiny import TinyPlugins, tiny_config
+from support.typed import stored
 from torch import nn
 
+from mtl_framework.backbones.activations import measure_activations
 from mtl_framework.data.tasks import Binary, Examples, Suite, Task
 from mtl_framework.networks.extraction_check import extraction_error
-from mtl_framework.networks.planning import measure_activations
 from mtl_framework.plugins.hookspecs import hookimpl
 from mtl_framework.runs.load import load_run
 from mtl_framework.runs.run import Run
@@ -57,6 +58,6 @@ def test_a_backbone_of_symbols_is_shared_trained_and_loaded(tmp_path: Path) -> N
     assert loaded.backbone.input_dtype == torch.int64
     assert extraction_error(loaded.backbone) < 1e-5
     assert len(measure_activations(loaded.backbone)) == 4
-    inputs = motifs().tasks[0].test.inputs
-    alone = loaded.extract(0)(torch.as_tensor(inputs))
+    inputs = stored(motifs().tasks[0].test)
+    alone = loaded.extract(0)(inputs)
     torch.testing.assert_close(alone, loaded.predict(0, inputs))

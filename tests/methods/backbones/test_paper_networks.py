@@ -1,6 +1,7 @@
 """The papers' networks: parameters as published, and the routed pass through them."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -33,7 +34,7 @@ NETWORKS = {
 
 def backbone(name: str, normalization: str = "shared") -> Backbone:
     factory, (channels, height, width), _, _ = NETWORKS[name]
-    config = BackboneConfig(name=name, normalization=normalization)  # type: ignore[arg-type]
+    config = BackboneConfig(name=name, normalization=normalization)
     return build_backbone(config, channels, (height, width), factory)
 
 
@@ -201,7 +202,7 @@ def test_the_hook_names_factories_that_exist() -> None:
 def test_the_routed_pass_agrees_with_the_loops(name: str, normalization: str) -> None:
     factory, (channels, _, _), _, _ = NETWORKS[name]
     torch.manual_seed(0)
-    config = BackboneConfig(name=name, normalization=normalization)  # type: ignore[arg-type]
+    config = BackboneConfig(name=name, normalization=normalization)
     found = build_backbone(config, channels, (17, 19), factory)
     tasks = make_tasks(shape=(channels, 17, 19))
     network = TaskNetworks(found, tasks, 3).double().train()
@@ -209,7 +210,7 @@ def test_the_routed_pass_agrees_with_the_loops(name: str, normalization: str) ->
     assignments = make_assignments("random", 4, len(found.units), len(tasks), 3)
     expected = Oracle(network).step(batch, assignments)
     losses = network.accumulate_gradients(batch, assignments)
-    close = {"rtol": 1e-10, "atol": 1e-10}
+    close: dict[str, Any] = {"rtol": 1e-10, "atol": 1e-10}
     torch.testing.assert_close(losses, expected.losses, **close)
     for key, parameter in network.named_parameters():
         assert (parameter.grad is None) == (key not in expected.gradients)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 from mtl_baselines.ends import FullSharing, NoSharing
-from mtl_baselines.fixed import FixedConfig, FixedStrategy, renumber
+from mtl_baselines.fixed import FixedConfig, FixedStrategy
 from mtl_baselines.given import FixedSharing, FixedSharingConfig
 from pydantic import ValidationError
 from support.dense import binary_suite, dense_backbone
@@ -14,6 +14,7 @@ from support.makers import make_batch
 from support.tiny import TinyPlugins, tiny_config
 from torch import Tensor
 
+from mtl_framework import renumber
 from mtl_framework.backbones.backbone import Backbone
 from mtl_framework.data.batches import Batch
 from mtl_framework.data.tasks import Suite
@@ -42,7 +43,13 @@ def build(strategy: FixedStrategy, tasks: int = 3, norm: bool = True) -> FixedSt
 
 
 def fixed(tasks: int = 3, **options: object) -> FixedStrategy:
-    return build(FixedSharing(FixedSharingConfig(**options)), tasks)  # type: ignore[arg-type]
+    return build(FixedSharing(FixedSharingConfig(**options)), tasks)
+
+
+def banked(strategy: FixedStrategy) -> TaskNetworks:
+    """The strategy's networks, all of which have the backbone in common."""
+    assert isinstance(strategy.network, TaskNetworks)
+    return strategy.network
 
 
 def gradients(strategy: FixedStrategy) -> dict[str, Tensor]:
@@ -54,19 +61,19 @@ def gradients(strategy: FixedStrategy) -> dict[str, Tensor]:
 
 
 def test_full_sharing_has_one_weight_a_unit() -> None:
-    network = build(FullSharing()).network
+    network = banked(build(FullSharing()))
     assert network.weights_per_unit == (1, 1)
     assert network.assignment.tolist() == [[0, 0, 0]] * 2
 
 
 def test_no_sharing_has_a_weight_for_every_unit_and_task() -> None:
-    network = build(NoSharing()).network
+    network = banked(build(NoSharing()))
     assert network.weights_per_unit == (3, 3)
     assert network.assignment.tolist() == [[0, 1, 2]] * 2
 
 
 def test_own_weights_get_nothing_from_the_losses_of_other_tasks() -> None:
-    network = build(NoSharing()).network
+    network = banked(build(NoSharing()))
     for task in range(3):
         network.zero_grad()
         weights = torch.zeros(1, 3, dtype=torch.float64)
@@ -129,7 +136,7 @@ def test_a_fixed_assignment_can_be_either_end(
 
 def test_a_step_is_one_of_adam_along_the_mean_of_the_tasks_losses() -> None:
     strategy = fixed(matrix=[[0, 0, 1], [0, 1, 2]])
-    network, batch = strategy.network.train(), binary_batch(3)
+    network, batch = banked(strategy).train(), binary_batch(3)
     network.losses(batch, network.assignment[None]).mean().backward()
     expected = gradients(strategy)
     before = {name: p.detach().clone() for name, p in network.named_parameters()}
@@ -199,7 +206,7 @@ def test_a_run_uses_one_fresh_batch_an_iteration(tmp_path: Path) -> None:
     ],
 )
 def test_assignments_are_as_given(options: dict[str, Any], expected: list[list[int]]) -> None:
-    network = fixed(**options).network
+    network = banked(fixed(**options))
     assert network.assignment.tolist() == expected
     assert network.weights_per_unit == tuple(len(set(row)) for row in expected)
 
@@ -290,7 +297,7 @@ TASKS = ("task0", "task1", "task2")
 def test_what_a_run_found_can_be_trained_again(file: str, tmp_path: Path) -> None:
     found = Assignment(("one", "two"), TASKS, ((2, 0, 2), (1, 1, 1)))
     result(found).save(tmp_path / "result.json")
-    network = fixed(from_run=str(tmp_path / file)).network
+    network = banked(fixed(from_run=str(tmp_path / file)))
     assert network.assignment.tolist() == [[1, 0, 1], [0, 0, 0]]
 
 

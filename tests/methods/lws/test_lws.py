@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 from mtl_baselines.ends import FullSharing, NoSharing
 from mtl_baselines.fixed import FixedConfig
 from mtl_lws.config import LwsConfig
@@ -19,7 +18,9 @@ from pydantic import ValidationError
 from support.dense import binary_suite, dense_backbone
 from support.makers import make_batch
 from support.tiny import TinyPlugins, tiny_config
-from torch import Tensor
+from support.typed import tensor
+from torch import Tensor, nn
+from torch.multiprocessing.spawn import spawn
 
 from mtl_framework.backbones.backbone import Backbone
 from mtl_framework.data.batches import Batch
@@ -42,11 +43,9 @@ def binary_batch(tasks: int, seed: int = 0, sizes: int | list[int] = 6) -> Batch
     return Batch(batch.inputs, tuple(targets))
 
 
-def build(
-    tasks: int = 3, seed: int = 0, norm: bool = True, **options: object
-) -> LearnedWeightSharing:
+def build(tasks: int = 3, seed: int = 0, norm: bool = True, **options: Any) -> LearnedWeightSharing:
     torch.manual_seed(seed)
-    strategy = LearnedWeightSharing(LwsConfig(**options), seed)  # type: ignore[arg-type]
+    strategy = LearnedWeightSharing(LwsConfig(**options), seed)
     strategy.build(dense_backbone(norm=norm), binary_suite(tasks)).double()
     return strategy
 
@@ -58,11 +57,11 @@ def next_samples(strategy: LearnedWeightSharing, n: int) -> Tensor:
     return strategy.distribution.sample(n, generator)
 
 
-def buffers(network: TaskNetworks) -> dict[str, Tensor]:
+def buffers(network: nn.Module) -> dict[str, Tensor]:
     return {n: b.clone() for n, b in network.named_buffers() if n != "assignment"}
 
 
-def parameters(network: TaskNetworks) -> dict[str, Tensor]:
+def parameters(network: nn.Module) -> dict[str, Tensor]:
     return {n: p.detach().clone() for n, p in network.named_parameters()}
 
 
@@ -216,7 +215,7 @@ def test_one_weight_a_unit_is_full_sharing_exactly(scaling: str) -> None:
     # with four tasks and one sample both ways of averaging round alike
     lws = build(4, weights_per_unit=1, weight_samples=1, gradient_scaling=scaling)
     torch.manual_seed(0)
-    full = FullSharing(FixedConfig(gradient_scaling=scaling))  # type: ignore[arg-type]
+    full = FullSharing(FixedConfig(gradient_scaling=scaling))
     full.build(dense_backbone(norm=True), binary_suite(4)).double()
     assert_equal(parameters(lws.network), parameters(full.network))
     for seed in range(5):
@@ -251,7 +250,7 @@ def test_own_weights_with_certainty_are_no_sharing_exactly(scaling: str) -> None
         gradient_scaling=scaling,
     )
     torch.manual_seed(0)
-    none = NoSharing(FixedConfig(gradient_scaling=scaling))  # type: ignore[arg-type]
+    none = NoSharing(FixedConfig(gradient_scaling=scaling))
     none.build(dense_backbone(norm=True), binary_suite(4)).double()
     assert_equal(parameters(lws.network), parameters(none.network))
     for seed in range(5):
@@ -261,7 +260,7 @@ def test_own_weights_with_certainty_are_no_sharing_exactly(scaling: str) -> None
         )
     assert_equal(parameters(lws.network), parameters(none.network))
     assert_equal(buffers(lws.network), buffers(none.network))
-    assert torch.equal(lws.network.assignment, none.network.assignment)
+    assert torch.equal(lws.network.assignment, tensor(none.network.assignment))
 
 
 # -- options ------------------------------------------------------------------------------------
@@ -269,7 +268,7 @@ def test_own_weights_with_certainty_are_no_sharing_exactly(scaling: str) -> None
 
 def test_usage_divides_by_the_expected_share_of_the_tasks() -> None:
     prior = [[0.7, 0.2, 0.1], [0.1, 0.3, 0.6], [0.5, 0.25, 0.25]]
-    options = {"initial_distribution": prior, "weight_samples": 4}
+    options: dict[str, Any] = {"initial_distribution": prior, "weight_samples": 4}
     paper, usage = build(**options), build(gradient_scaling="usage", **options)
     for strategy in (paper, usage):
         strategy.weight_step(binary_batch(3))
@@ -394,7 +393,8 @@ def test_going_on_from_a_saved_state_changes_nothing(unused: str, tmp_path: Path
             strategy.search_step(binary_batch(3, 2 * seed))
             strategy.weight_step(binary_batch(3, 2 * seed + 1))
 
-    options = {"weights_per_unit": 6, "weight_samples": 1, "unused_weights": unused}
+    options: dict[str, Any] = {"weights_per_unit": 6, "weight_samples": 1}
+    options["unused_weights"] = unused
     straight = build(**options)
     train(straight, range(3))
     save_state(tmp_path / "state", straight.state_dict())
@@ -425,7 +425,7 @@ def train_as_rank(rank: int, folder: str) -> None:
 
 
 def test_processes_with_their_own_examples_learn_the_same(tmp_path: Path) -> None:
-    mp.spawn(train_as_rank, (str(tmp_path),), nprocs=2)
+    spawn(train_as_rank, (str(tmp_path),), nprocs=2)
     pi = [torch.load(tmp_path / f"pi{rank}", weights_only=True) for rank in range(2)]
     found = [torch.load(tmp_path / f"parameters{rank}", weights_only=True) for rank in range(2)]
     assert torch.equal(pi[0], pi[1])
@@ -450,7 +450,7 @@ def opposite_labels(generator: torch.Generator, direction: Tensor) -> Batch:
 def train_on_opposite_labels(seed: int, **options: object) -> tuple[LearnedWeightSharing, float]:
     """One unit with banks. Heads are equal and stay so: they cannot turn a label round."""
     torch.manual_seed(seed)
-    config = LwsConfig(learning_rate=1e-2, nes_learning_rate=0.1, **options)  # type: ignore[arg-type]
+    config = LwsConfig(learning_rate=1e-2, nes_learning_rate=0.1, **options)
     strategy = LearnedWeightSharing(config, seed)
     suite: Suite = binary_suite(4)
     network = strategy.build(dense_backbone(shared=("stem", "one")), suite)

@@ -1,6 +1,7 @@
 """The search distribution against the equations of the paper and what follows from them."""
 
 import math
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -42,7 +43,7 @@ def largest_gradient(samples: int) -> float:
     st.sampled_from(["mean", "first"]),
 )
 def test_utilities_are_equally_spaced_and_the_smallest_loss_gets_one(
-    losses: list[float], ties: str
+    losses: list[float], ties: Literal["mean", "first"]
 ) -> None:
     found = utilities(torch.tensor(losses, dtype=torch.float64), ties)
     torch.testing.assert_close(

@@ -11,13 +11,14 @@ import torch
 from mtl_muir.method.model import Decomposition, GeneratedNetworks
 from mtl_muir.search.evolution import Candidates
 from support.muir_networks import WORDS, image_task, linear_models, three_kinds, whole_batch
+from support.typed import stored
 from torch import Tensor, nn
 
 from mtl_framework.backbones.build import build_backbone
 from mtl_framework.backbones.config import BackboneConfig
 from mtl_framework.backbones.recurrent import reset_state
 from mtl_framework.data.tasks import Suite
-from mtl_framework.networks.model import ParameterCounts
+from mtl_framework.networks.model import MultiTaskModel, ParameterCounts
 from mtl_framework.networks.separate import SeparateNetworks
 from mtl_framework.support.errors import MtlError
 
@@ -49,8 +50,8 @@ def challenge(network: GeneratedNetworks, seed: int = 0, share: float = 0.5) -> 
 
 def doubles(suite: Suite) -> tuple[Tensor, ...]:
     return tuple(
-        task.train.inputs.double() if task.train.inputs.is_floating_point() else task.train.inputs
-        for task in suite.tasks
+        inputs.double() if inputs.is_floating_point() else inputs
+        for inputs in (stored(task.train) for task in suite.tasks)
     )
 
 
@@ -311,7 +312,7 @@ def test_the_librarys_own_start_is_kept() -> None:
     how = dataclasses.replace(SMALL, library=True)
     network = GeneratedNetworks(backbones, suite.tasks, how).eval()
     for t, task in enumerate(suite.tasks):
-        inputs = task.train.inputs
+        inputs = stored(task.train)
         torch.testing.assert_close(network.predict(t, inputs), plain.predict(t, inputs))
 
 
@@ -402,4 +403,5 @@ def test_timm_models_take_part(name: str) -> None:
     assert type(model) is type(timm.create_model(name))
     with torch.no_grad():
         torch.testing.assert_close(model(inputs), network.predict(1, inputs), rtol=1e-4, atol=1e-5)
-    assert network.sharing() is None
+    general: MultiTaskModel = network
+    assert general.sharing() is None

@@ -66,7 +66,8 @@ def test_layers_are_those_of_the_paper() -> None:
     assert wide.stem(torch.rand(1, 3, 32, 32)).shape == (1, 16, 30, 30)
     convolutions = [m for m in wide.modules() if isinstance(m, nn.Conv2d)]
     assert len(convolutions) == 1 + 36 + 2  # 40 layers with the classifier; two shortcuts
-    assert sum(block.shortcut is not None for g in wide.groups for block in g) == 2
+    blocks = [block for group in wide.groups.children() for block in group.children()]
+    assert sum(block.shortcut is not None for block in blocks) == 2
     assert len(list(Linear(1, 20, bias=False).parameters())) == 1
 
 

@@ -19,6 +19,7 @@ from mtl_muir.strategy import Muir
 from pydantic import ValidationError
 from support.muir_networks import linear_models, three_kinds, whole_batch
 from support.tiny import TinyPlugins, content, tiny_config
+from support.typed import stored
 from torch import nn
 
 from mtl_framework.backbones.build import build_plain
@@ -186,7 +187,7 @@ def test_a_run_is_loaded_extracted_and_evaluated_again(finished: Path) -> None:
     assert run.evaluate().splits["test"].per_task == pytest.approx(saved["test"]["per_task"])
     for t, task in enumerate(run.suite.tasks):
         model = run.extract(t)
-        inputs = task.test.inputs
+        inputs = stored(task.test)
         with torch.no_grad():
             reset_state(run.network)
             torch.testing.assert_close(model(inputs), run.network.predict(t, inputs))
@@ -219,7 +220,7 @@ def test_a_checkpoint_of_other_layers_is_refused(tmp_path: Path, finished: Path)
 
 
 def test_evaluation_at_a_generations_end_sees_the_survivors(tmp_path: Path) -> None:
-    options = {"steps_per_generation": 2, "soft_learning_rate": 1.0}
+    options: dict[str, Any] = {"steps_per_generation": 2, "soft_learning_rate": 1.0}
     early = run_of(tmp_path / "a", keys={"iterations": 2, "eval_every": 2}, **options)
     early.execute()
     assert not strategy_of(early).network.challenged.any()
@@ -304,7 +305,7 @@ def test_idle_modules_rest_or_drift(idle: Any) -> None:
 
 def test_going_back_to_the_best_generation(tmp_path: Path) -> None:
     keys = {"iterations": 60, "eval_every": 5, "log_every": 5}
-    options = {
+    options: dict[str, Any] = {
         "steps_per_generation": 5, "search_generations": 10, "save_best": True,
         "learning_rate": 0.3, "best_by": "mean",
     }  # fmt: skip
@@ -379,7 +380,8 @@ def test_groups_are_found(contexts: str, alternatives: int, generations: int) ->
     assert first != second
     for t, task in enumerate(suite.tasks):
         with torch.no_grad():
-            losses = task.objective.losses(network.predict(t, task.test.inputs), task.test.targets)
+            outputs = network.predict(t, stored(task.test))
+        losses = task.objective.losses(outputs, task.test.targets)
         assert float(losses.mean()) < 1e-4
 
 

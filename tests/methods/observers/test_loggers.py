@@ -5,6 +5,7 @@ import json
 import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.tiny import TinyPlugins, content, start
@@ -37,8 +38,7 @@ def records(data: bytes) -> Iterator[bytes]:
 
 
 def from_wandb(run: Path) -> Numbers:
-    from wandb.proto import wandb_internal_pb2
-
+    wandb_internal_pb2: Any = pytest.importorskip("wandb.proto.wandb_internal_pb2")
     found: Numbers = {}
     for file in sorted(run.glob("wandb/offline-run-*/*.wandb")):
         for data in records(file.read_bytes()):
@@ -57,6 +57,7 @@ def from_mlflow(run: Path) -> Numbers:
 
     client = MlflowClient(tracking_uri=(run / "mlruns").as_uri())
     experiment = client.get_experiment_by_name("mtl-framework")
+    assert experiment is not None
     (entry,) = client.search_runs([experiment.experiment_id])
     assert entry.data.params["suite.name"] == "tiny"
     assert entry.info.status == "FINISHED"

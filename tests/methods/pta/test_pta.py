@@ -18,6 +18,7 @@ from mtl_pta.strategy import PseudoTaskAugmentation
 from pydantic import ValidationError
 from support.dense import binary_suite, dense_backbone
 from support.makers import make_backbone, make_batch, make_tasks
+from support.typed import child
 from torch import Tensor, nn
 
 from mtl_framework.data.batches import Batch
@@ -77,7 +78,7 @@ def linear_decoders(weights: list[list[float]]) -> Decoders:
     decoders = Decoders(nn.Linear(2, 1, bias=False), len(weights), 0.0, False, False).double()
     with torch.no_grad():
         for layer, row in zip(decoders.layers, weights, strict=True):
-            layer.weight.copy_(torch.tensor([row]))
+            layer.get_parameter("weight").copy_(torch.tensor([row]))
     return decoders
 
 
@@ -122,9 +123,10 @@ def test_a_tasks_loss_is_the_mean_over_its_decoders() -> None:
     for task in range(2):
         each = []
         features = network.features(task, data.inputs[task])
-        for layer in network.decoders(task).layers:
+        for layer in child(network, "heads", task, "layers").children():
             objective = network.tasks[task].objective
-            each.append(objective.losses(layer(features), data.targets[task]).mean())
+            outputs: Tensor = layer(features)
+            each.append(objective.losses(outputs, data.targets[task]).mean())
         torch.testing.assert_close(losses[0, task], torch.stack(each).mean(), **CLOSE)
 
 
@@ -198,7 +200,7 @@ def test_decoders_start_independently() -> None:
 
 @pytest.mark.parametrize("optimizer", ["adam", "rmsprop"])
 def test_frozen_decoders_do_not_move_a_bit(optimizer: str) -> None:
-    options = {"optimizer": optimizer, "weight_decay": 0.1}
+    options: dict[str, Any] = {"optimizer": optimizer, "weight_decay": 0.1}
     strategy = build(variant="F", decoders=3, **options)
     before = layers(strategy)
     for seed in range(4):
@@ -247,10 +249,11 @@ def test_noise_moves_all_that_are_not_best_and_has_the_stated_size() -> None:
 
 def test_the_noise_is_normal_with_the_stated_variance() -> None:
     decoders = Decoders(nn.Linear(60, 50), 2, 0.0, False, False)
-    before = decoders.layers[1].weight.detach().clone()
+    before = decoders.get_parameter("layers.1.weight").detach().clone()
     which = torch.tensor([False, True])
     decoders.perturb(which, PtaConfig().deviation(0.01), torch.Generator().manual_seed(0))
-    noise = (decoders.layers[1].weight.detach() - before).flatten().numpy()
+    after = decoders.get_parameter("layers.1.weight").detach()
+    noise = (after - before).flatten().numpy()
     assert noise.var() == pytest.approx(0.01, rel=0.1)
     assert abs(noise.mean()) < 0.01
     assert float(np.mean(np.abs(noise) < 0.1)) == pytest.approx(0.683, abs=0.03)
@@ -404,18 +407,19 @@ def test_an_ensemble_draws_nothing() -> None:
 
 
 def test_regression_and_images_work_too() -> None:
-    data = Examples(torch.rand(6, 6), torch.rand(6, 2))
+    inputs, targets = torch.rand(6, 6), torch.rand(6, 2)
+    data = Examples(inputs, targets)
     task = Task("numbers", Regression(2), data, data, data)
     strategy = PseudoTaskAugmentation(PtaConfig(decoders=3))
     strategy.build(dense_backbone(), Suite("one", [task]))
-    found = strategy.weight_step(Batch((data.inputs,), (data.targets,)))
+    found = strategy.weight_step(Batch((inputs,), (targets,)))
     assert found.shape == (1, 1)
     images = [Task(t.name, t.objective, t.train, t.test, t.test) for t in make_tasks()]
     strategy = PseudoTaskAugmentation(PtaConfig(variant="IFPDHG", decoders=2))
     strategy.build(make_backbone("resnet18", args={"channels": (8, 8, 8, 8)}), Suite("i", images))
-    data = make_batch(images)
-    data = Batch(tuple(x.float() for x in data.inputs), data.targets)
-    assert strategy.weight_step(data).shape == (1, 3)
+    step = make_batch(images)
+    step = Batch(tuple(x.float() for x in step.inputs), step.targets)
+    assert strategy.weight_step(step).shape == (1, 3)
 
 
 def test_labels_may_be_missing() -> None:
@@ -423,7 +427,7 @@ def test_labels_may_be_missing() -> None:
     full = batch()
     labelled = (torch.tensor([True, False, True, True, False]), None)
     some = Batch(full.inputs, full.targets, labelled=labelled)
-    changed = Batch(full.inputs, (full.targets[0] ^ ~labelled[0], full.targets[1]))  # type: ignore[operator]
+    changed = Batch(full.inputs, (full.targets[0] ^ ~labelled[0], full.targets[1]))
     network = strategy.network.eval()
     one = network.losses(some, network.assignment[None])
     other = network.losses(

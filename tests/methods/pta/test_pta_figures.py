@@ -56,7 +56,7 @@ def test_both_figures_are_drawn_from_the_runs_that_have_them(records: list[RunRe
     assert schedules.name == "pta-dropout"
     assert "HGD: from 0.50 to" in schedules.alt
     (axes,) = schedules.figure.axes
-    lines = {line.get_label(): line.get_xydata() for line in axes.get_lines()}
+    lines = {line.get_label(): np.asarray(line.get_xydata()) for line in axes.get_lines()}
     assert set(lines) == {"rows", "sides", "all tasks"}
     course = records[2].checkpoint()["course"]
     np.testing.assert_allclose(lines["rows"], np.stack(

@@ -11,6 +11,7 @@ import torch
 from mtl_pta.network import PseudoTaskNetworks
 from mtl_pta.strategy import PseudoTaskAugmentation
 from support.tiny import TinyPlugins, content, start, tiny_config, tiny_suite
+from support.typed import stored
 from torch import Tensor
 
 import mtl_framework
@@ -82,7 +83,7 @@ def test_every_task_predicts_with_the_decoder_of_the_least_validation_error(
     network = network_of(run).eval()
     for number, task in enumerate(run.suite.tasks):
         assert task.validation is not None
-        inputs, targets = task.validation.inputs.float() / 255, task.validation.targets
+        inputs, targets = stored(task.validation).float() / 255, task.validation.targets
         with torch.no_grad():  # in evaluation mode: no dropout
             outputs = network.decoder_scores(number, network.features(number, inputs))
         losses = torch.stack([task.objective.losses(y, targets).mean() for y in outputs])
@@ -103,7 +104,7 @@ class Shuffled(Plugins):
 def changed_suite() -> Suite:
     tasks = []
     for task in tiny_suite().tasks:
-        test = Examples(task.test.inputs.flip(0), task.test.targets.roll(1))
+        test = Examples(stored(task.test).flip(0), task.test.targets.roll(1))
         tasks.append(Task(task.name, task.objective, task.train, test, task.validation))
     return Suite("changed", tasks)
 
@@ -142,9 +143,10 @@ def test_measuring_candidates_changes_nothing(tmp_path: Path) -> None:
 def test_frozen_decoders_of_a_run_stay_as_they_began(tmp_path: Path) -> None:
     options = {"variant": "F", "weight_decay": 0.1, "optimizer": "rmsprop"}
     run = begin(tmp_path, strategy={**HGD, **options})
-    before = [layer.weight.detach().clone() for layer in network_of(run).decoders(0).layers]
+    layers = network_of(run).decoders(0).layers
+    before = [layer.get_parameter("weight").detach().clone() for layer in layers]
     run.execute()
-    after = [layer.weight for layer in network_of(run).decoders(0).layers]
+    after = [layer.get_parameter("weight") for layer in network_of(run).decoders(0).layers]
     assert [torch.equal(a, b) for a, b in zip(before, after, strict=True)] == [False, True, True]
 
 
@@ -215,7 +217,7 @@ def test_decoders_are_evaluated_as_they_were_judged(tmp_path: Path, variant: str
 @pytest.mark.parametrize("which", ["last", "best"])
 def test_a_saved_run_predicts_with_the_chosen_decoders(which: Any, whole: Path) -> None:
     loaded = load_run(whole, which=which, plugins=Plugins())
-    inputs = loaded.suite.tasks[0].test.inputs
+    inputs = stored(loaded.suite.tasks[0].test)
     expected = loaded.predict(0, inputs)
     with torch.no_grad():
         found: Tensor = loaded.extract(0)(loaded.preprocessing(inputs))
@@ -228,7 +230,7 @@ def test_a_saved_run_predicts_with_the_chosen_decoders(which: Any, whole: Path) 
 def test_a_saved_run_can_be_measured_as_an_ensemble(whole: Path) -> None:
     loaded = load_run(whole, plugins=Plugins())
     assert isinstance(loaded.network, PseudoTaskNetworks)
-    inputs = loaded.suite.tasks[0].test.inputs
+    inputs = stored(loaded.suite.tasks[0].test)
     with torch.no_grad():
         features = loaded.network.features(0, loaded.preprocessing(inputs))
         expected = loaded.network.decoder_scores(0, features).mean(0)

@@ -1,6 +1,7 @@
 """Cross-stitch networks: what a step computes, against plain loops and by hand."""
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -51,7 +52,8 @@ def networks(
     mixed = mixed_units(after, backbone)
     network = CrossStitchNetworks(backbone, suite, mixed, own_weight, mixing == "channel")
     network.planner.group_major = group_major
-    return stirred(network.double())
+    stirred(network.double())
+    return network
 
 
 def stirred(network: Any) -> Any:
@@ -156,7 +158,7 @@ class Loops:
                     handle.remove()
             if unit is None:
                 return finals
-            weight = mixers[unit].weight
+            weight = mixers[unit].get_parameter("weight")
             at = self.network.backbone.units[unit].channel_dim
             mixed = []
             for t in range(len(models)):
@@ -209,11 +211,11 @@ def compare(network: CrossStitchNetworks, batch: Batch, training: bool = True) -
     wanted = gradients(network)
     network.zero_grad()
     torch.testing.assert_close(network.step(batch), expected, **CLOSE)
-    found = gradients(network)
-    assert {name for name, g in wanted.items() if g.any()} <= set(found)
-    for name, gradient in found.items():
+    ours = gradients(network)
+    assert {name for name, g in wanted.items() if g.any()} <= set(ours)
+    for name, gradient in ours.items():
         other = wanted.get(name, torch.zeros_like(gradient))
-        torch.testing.assert_close(gradient, other, **CLOSE, msg=lambda m, n=name: f"{n}: {m}")
+        torch.testing.assert_close(gradient, other, **CLOSE, msg=partial("{}: {}".format, name))
 
 
 # -- against the loops ----------------------------------------------------------------------------
@@ -344,8 +346,8 @@ def test_a_network_of_four_units_worked_by_hand() -> None:
             name = f"{unit}.copies.{column}.0.weight"
             network.model.get_parameter(name).data.fill_(value)
     mixtures = ([[0.9, 0.1], [0.2, 0.8]], [[0.7, 0.3], [0.4, 0.6]])
-    for mixer, values in zip(network.mixers.values(), mixtures, strict=True):
-        mixer.get_parameter("weight").data = torch.tensor(values, dtype=torch.float64)
+    for mixer, mixture in zip(network.mixers.values(), mixtures, strict=True):
+        mixer.get_parameter("weight").data = torch.tensor(mixture, dtype=torch.float64)
     for head in network.heads:
         head.get_parameter("weight").data.fill_(1)
     one = torch.ones(1, 1, dtype=torch.float64)

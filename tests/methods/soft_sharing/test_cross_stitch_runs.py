@@ -38,7 +38,7 @@ def common_suite() -> Suite:
 
     suite = tiny_suite()
     first, second = suite.tasks
-    parts = {
+    parts: dict[str, Any] = {
         name: replace(split, inputs=first.splits()[name].inputs)
         for name, split in second.splits().items()
     }
@@ -184,9 +184,10 @@ def test_columns_start_from_a_run_each(tmp_path: Path) -> None:
         run(tmp_path / task, "no_sharing", backbone=backbone, seed=seed, iterations=2)
     strategy = {**CROSS, "start_from": folders}
     network = built(tmp_path / "run", strategy, backbone=backbone)
-    for task, column in enumerate(columns_of(network)):
-        earlier = load_run(list(folders.values())[task], plugins=plugins())
-        for name, tensor in earlier.extract(task).state_dict().items():
+    pairs = zip(folders.values(), columns_of(network), strict=True)
+    for number, (folder, column) in enumerate(pairs):
+        earlier = load_run(folder, plugins=plugins())
+        for name, tensor in earlier.extract(number).state_dict().items():
             assert torch.equal(tensor, column[name]), name
 
 

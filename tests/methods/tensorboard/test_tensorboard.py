@@ -34,8 +34,8 @@ def test_a_named_observer_writes_what_the_run_reports(tmp_path: Path) -> None:
     found = scalars(tmp_path / "r" / "tensorboard")
     assert [step for step, _ in found["loss/mean"]] == [2, 4, 6]
     assert {"loss/rows", "loss/sides", "metrics/entropy", "metrics/rate"} <= set(found)
-    assert found["test/error_mean"][-1] == (6, pytest.approx(result.test.error_mean))
-    assert found["test/rows"][-1] == (6, pytest.approx(result.test.per_task["rows"]))
+    assert found["test/error_mean"][-1] == pytest.approx((6, result.test.error_mean))
+    assert found["test/rows"][-1] == pytest.approx((6, result.test.per_task["rows"]))
     assert found["parameters/deployed"] == [(6, result.parameters.deployed)]
 
 
