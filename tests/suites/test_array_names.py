@@ -1,5 +1,6 @@
 """Arrays by the names and shapes that others give them: read as what they are, or refused."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ def images(count: int, first: int = 0) -> np.ndarray:
     return np.arange(first, first + count * 20).reshape(count, 4, 5).astype(np.uint8)
 
 
-def save(file: Path, **contents: Any) -> dict[str, str]:
+def save(file: Path, **contents: Any) -> dict[str, Any]:
     np.savez(file, **contents)
     return {"path": file.name, "data_root": str(file.parent)}
 
@@ -44,7 +45,7 @@ def content(suite: Suite) -> dict[str, Any]:
 
 
 @st.composite
-def dialects(draw: st.DrawFn) -> dict[str, dict[str, str]]:
+def dialects(draw: st.DrawFn) -> dict[str, str]:
     """Names of both tasks' arrays, by what they are called in the plainest file."""
     order = draw(
         st.sampled_from(
@@ -57,7 +58,8 @@ def dialects(draw: st.DrawFn) -> dict[str, dict[str, str]]:
     between = draw(st.sampled_from("_-."))
     roles = {"images": draw(st.sampled_from(INPUTS)), "labels": draw(st.sampled_from(LABELS))}
     words = {split: draw(st.sampled_from(forms)) for split, forms in WORDS.items()}
-    case = draw(st.sampled_from([str, str.upper, str.capitalize]))
+    cases: list[Callable[[str], str]] = [str, str.upper, str.capitalize]
+    case = draw(st.sampled_from(cases))
     return {
         f"{split}_{task}_{role}": order.format(
             split=case(words[split]), task=task, role=roles[role]
@@ -165,8 +167,8 @@ def test_columns_of_labels_are_tasks_classes_or_numbers(tmp_path: Path) -> None:
     for split in ("train", "test"):
         for n in range(3):
             inputs, targets = rows[f"labels_{n}"][split]
-            numbers = [images(40).tolist().index(pixels[0]) for pixels in inputs]
-            assert targets == marks[numbers, n].tolist()
+            places = [images(40).tolist().index(pixels[0]) for pixels in inputs]
+            assert targets == marks[places, n].tolist()
     assert any("suite.kinds.labels=numbers takes them as numbers" in note for note in suite.notes)
     numbers = arrays(**where, kinds={"labels": "numbers"})
     assert numbers.tasks[0].objective.num_outputs == 3

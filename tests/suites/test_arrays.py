@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from mtl_suites.arrays import arrays
+from support.typed import stored
 
 from mtl_framework.cli import main
 from mtl_framework.data.tasks import Classification, Regression, Suite
@@ -22,7 +23,7 @@ def chosen(**options: Any) -> Suite:
     return arrays(**check_arguments(arrays, options, ("suite",)))
 
 
-def save(folder: Path, **contents: Any) -> dict[str, str]:
+def save(folder: Path, **contents: Any) -> dict[str, Any]:
     np.savez(folder / "file.npz", **contents)
     return {"path": "file.npz", "data_root": str(folder)}
 
@@ -41,7 +42,7 @@ def numbers(inputs: torch.Tensor) -> list[int]:
 
 
 def by_split(suite: Suite, task: int = 0) -> dict[str, list[int]]:
-    return {name: numbers(found.inputs) for name, found in suite.tasks[task].splits().items()}
+    return {name: numbers(stored(found)) for name, found in suite.tasks[task].splits().items()}
 
 
 def test_every_task_with_arrays_of_its_own(tmp_path: Path) -> None:
@@ -80,18 +81,18 @@ def test_every_task_with_arrays_of_its_own(tmp_path: Path) -> None:
 def test_colour_comes_in_either_order_and_images_are_resized(tmp_path: Path) -> None:
     last = np.random.default_rng(0).integers(0, 256, (40, 8, 12, 3), np.uint8)
     labels = np.arange(40) % 2
-    for stored in (last, last.transpose(0, 3, 1, 2)):
-        where = save(tmp_path, images=stored, labels=labels)
+    for written in (last, last.transpose(0, 3, 1, 2)):
+        where = save(tmp_path, images=written, labels=labels)
         suite = arrays(**where)
         assert suite.input_shape == (3, 8, 12)
-        everything = torch.cat([e.inputs for e in suite.tasks[0].splits().values()])
+        everything = torch.cat([stored(e) for e in suite.tasks[0].splits().values()])
         as_stored = {image.tobytes() for image in last.transpose(0, 3, 1, 2)}
         assert {image.numpy().tobytes() for image in everything} == as_stored
     small = arrays(**where, size=4)
     assert small.input_shape == (3, 4, 4)
-    assert small.tasks[0].train.inputs.dtype == torch.uint8
-    ours = suite.tasks[0].train.inputs.float().mean((1, 2, 3))
-    assert torch.allclose(small.tasks[0].train.inputs.float().mean((1, 2, 3)), ours, atol=12)
+    assert stored(small.tasks[0].train).dtype == torch.uint8
+    ours = stored(suite.tasks[0].train).float().mean((1, 2, 3))
+    assert torch.allclose(stored(small.tasks[0].train).float().mean((1, 2, 3)), ours, atol=12)
 
 
 def test_splits_of_the_file_are_kept_and_thinned_out(tmp_path: Path) -> None:
@@ -145,21 +146,21 @@ def test_groups_become_tasks_with_labels_of_their_own(tmp_path: Path) -> None:
         letter=label,
     )
     options = {**where, "group_by": "script", "labels": "letter", "train_per_task": 0.5}
-    suite = arrays(**options, validation_per_task=0.2, test_per_task=0.3)  # type: ignore[arg-type]
+    suite = arrays(**options, validation_per_task=0.2, test_per_task=0.3)
     assert suite.task_names == ("Greek", "Latin")
     assert [task.objective.num_outputs for task in suite.tasks] == [2, 4]
     counts = [len(examples) for examples in suite.tasks[1].splits().values()]
     assert counts == [20, 8, 12]
     assert suite.tasks[1].validation is not None
     assert suite.tasks[1].validation.targets.bincount().tolist() == [2, 2, 2, 2]
-    stored = {row.tobytes() for row in bits[40:] * np.uint8(255)}
+    as_stored = {row.tobytes() for row in bits[40:] * np.uint8(255)}
     for examples in suite.tasks[1].splits().values():
-        assert {image.numpy().tobytes() for image in examples.inputs} <= stored
+        assert {image.numpy().tobytes() for image in stored(examples)} <= as_stored
     options = {**options, "validation_per_task": 0.2, "test_per_task": 0.3}
-    only = arrays(**options, tasks=["Latin"])  # type: ignore[arg-type]
-    assert torch.equal(only.tasks[0].train.inputs, suite.tasks[1].train.inputs)
+    only = arrays(**options, tasks=["Latin"])
+    assert torch.equal(stored(only.tasks[0].train), stored(suite.tasks[1].train))
     with pytest.raises(MtlError, match="did you mean 'Greek'"):
-        arrays(**options, tasks=["Grek"])  # type: ignore[arg-type]
+        arrays(**options, tasks=["Grek"])
 
 
 def test_tasks_along_an_axis_with_numbers_as_targets(tmp_path: Path) -> None:
@@ -176,7 +177,7 @@ def test_tasks_along_an_axis_with_numbers_as_targets(tmp_path: Path) -> None:
     assert suite.input_shape == (4,)
     task = suite.tasks[2]
     assert isinstance(task.objective, Regression)
-    assert torch.equal(task.test.inputs, torch.from_numpy(contents["test_X"][2]).float())
+    assert torch.equal(stored(task.test), torch.from_numpy(contents["test_X"][2]).float())
     assert torch.equal(
         task.test.targets[:, 0], torch.from_numpy(contents["noisy_test_Y"][2]).float()
     )

@@ -4,6 +4,7 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from mtl_suites.faults import Faults
 from mtl_suites.folders import folders
 from mtl_suites.splits import is_split_name, split_name
 from PIL import Image
+from support.typed import stored
 
 from mtl_framework.data.tasks import Suite
 from mtl_framework.support.errors import MtlError, ProblemsError
@@ -29,7 +31,7 @@ def draw(path: Path, number: int, size: int = 6) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     pixels = np.full((size, size, 3), number % 256, np.uint8)
     pixels[0, 0] = number // 256
-    lossless = {"lossless": True} if path.suffix.lower() == ".webp" else {}
+    lossless: dict[str, Any] = {"lossless": True} if path.suffix.lower() == ".webp" else {}
     Image.fromarray(pixels).save(path, **lossless)
 
 
@@ -39,7 +41,7 @@ def content(suite: Suite) -> dict[str, list[tuple[int, ...]]]:
     return {
         split: sorted(
             (int(image[0, 3, 3]), int(label))
-            for image, label in zip(examples.inputs, examples.targets, strict=True)
+            for image, label in zip(stored(examples), examples.targets, strict=True)
         )
         for split, examples in task.splits().items()
     }

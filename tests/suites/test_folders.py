@@ -11,6 +11,7 @@ import pytest
 import torch
 from mtl_suites.folders import folders
 from PIL import Image
+from support.typed import stored
 
 from mtl_framework.cli import main
 from mtl_framework.data.tasks import Classification, Suite
@@ -100,7 +101,7 @@ def test_missing_splits_are_made_stratified_and_recorded(
     assert len(set(everything)) == len(everything) == 2 * sum(present.values())
     for split, examples in suite.tasks[0].splits().items():
         assert examples.targets.bincount().tolist() == [expected[split] // 2] * 2
-        for name, image in zip(names[split], examples.inputs, strict=True):
+        for name, image in zip(names[split], stored(examples), strict=True):
             label, number = Path(name).parent.name, int(Path(name).stem)
             assert image[0, 4, 4] == 60 * ("cat", "dog").index(label) + 20
             assert image[0, 0, 0] == number
@@ -221,7 +222,7 @@ def test_many_images_are_read_when_they_are_needed(
         for task, other in zip(suite.tasks, held.tasks, strict=True):
             for split, examples in task.splits().items():
                 assert not isinstance(examples.inputs, torch.Tensor)
-                assert torch.equal(examples.inputs.hold(), other.splits()[split].inputs)
+                assert torch.equal(examples.inputs.hold(), stored(other.splits()[split]))
     cut(tmp_path / "animals" / "cat" / "5.png")
     folders(data_root=str(tmp_path), check_images=False)
     with pytest.raises(ProblemsError, match=r"cat/5\.png"):

@@ -4,6 +4,8 @@ import hashlib
 import json
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
 import hypothesis.strategies as st
 import numpy as np
@@ -17,11 +19,12 @@ from mtl_suites.digits import digits
 from mtl_suites.distortion import Distortion
 from mtl_suites.glyphs import CANVAS, LETTER, SCRIPTS, TEST_FONTS, TRAIN_FONTS, draw, font_file
 from mtl_suites.handwriting import NUM_DIGITS, enlarge, handwriting, split_digits
+from support.typed import stored
 
 from mtl_framework.data.tasks import SPLITS, Suite
 from mtl_framework.support.errors import MtlError, UnknownNameError
 
-SMALL = {"train_per_task": 60, "validation_per_task": 40, "test_per_task": 50}
+SMALL: dict[str, Any] = {"train_per_task": 60, "validation_per_task": 40, "test_per_task": 50}
 STILL = Distortion(0.0, 0.0, (1.0, 1.0), 0.0, (0.0, 0.0), (1.0, 1.0), 0.0, 0.0)
 
 
@@ -39,7 +42,7 @@ def digests(suite: Suite) -> dict[str, str]:
     """A hash of every array, by task and split."""
     return {
         f"{task.name}/{split}": hashlib.sha256(
-            found.inputs.numpy().tobytes() + found.targets.numpy().tobytes()
+            stored(found).numpy().tobytes() + found.targets.numpy().tobytes()
         ).hexdigest()
         for task in suite.tasks
         for split, found in task.splits().items()
@@ -175,7 +178,7 @@ def test_test_letters_come_from_fonts_unseen_in_training(monkeypatch: pytest.Mon
         ({"tasks": []}, "'alphabets' has no task"),
     ],
 )
-def test_alphabets_refuses(options: dict, message: str) -> None:
+def test_alphabets_refuses(options: dict[str, Any], message: str) -> None:
     with pytest.raises(MtlError, match=message):
         alphabets(**options)
 
@@ -214,7 +217,7 @@ def test_digits_of_any_size_show_the_originals(size: int) -> None:
         found = task.splits()[split]
         assert found.inputs.shape == (len(chosen), 1, size, size)
         np.testing.assert_array_equal(found.targets, writing.labels[chosen])
-        small = torch.nn.functional.adaptive_avg_pool2d(found.inputs.float(), 8)[:, 0]
+        small = torch.nn.functional.adaptive_avg_pool2d(stored(found).float(), 8)[:, 0]
         difference = (small - torch.from_numpy(writing.images[chosen]).float()).abs().mean()
         assert difference < (1e-6 if size == 8 else 20)
 
@@ -287,7 +290,7 @@ def test_letters_of_a_script_all_look_different() -> None:
             assert len({draw(letter, font).tobytes() for letter in letters}) == len(letters)
 
 
-def test_a_missing_font_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
+def test_a_missing_font_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("matplotlib.get_data_path", lambda: str(tmp_path))
     with pytest.raises(MtlError, match=r"Nowhere\.ttf.*reinstall"):
         draw("A", "Nowhere")
@@ -299,7 +302,7 @@ def test_a_missing_font_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path) -> N
 def disc(side: int, row: float, column: float, radius: float) -> np.ndarray:
     """A white disc; places and radius as parts of the side."""
     y, x = (np.mgrid[:side, :side] + 0.5) / side
-    return (np.hypot(y - row, x - column) < radius).astype(np.uint8) * 255
+    return np.where(np.hypot(y - row, x - column) < radius, np.uint8(255), np.uint8(0))
 
 
 def middle_of(image: np.ndarray) -> tuple[float, float]:
@@ -333,7 +336,7 @@ def test_nothing_drawn_gives_the_picture_reduced(size: int) -> None:
         {"noise": 0.2},
     ],
 )
-def test_every_range_does_something_and_is_kept(change: dict) -> None:
+def test_every_range_does_something_and_is_kept(change: dict[str, Any]) -> None:
     distortion = Distortion(**{**vars(STILL), **change})
     picture = disc(64, 0.3, 0.6, 0.15)
     still = STILL.apply(picture, 28, np.random.RandomState(0))

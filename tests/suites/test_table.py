@@ -467,7 +467,7 @@ def test_every_cell_has_a_value_or_none_or_is_a_fault(cells: list[str]) -> None:
     known, count = Missing().mask("x", np.array(cells, str))
     for kind in ("classes", "binary", "numbers"):
         faults = Faults("table", skip=True)
-        values, present = parse_column("x", cells, known, kind, places, faults)  # type: ignore[arg-type]
+        values, present = parse_column("x", cells, known, kind, places, faults)
         assert len(values) == len(present) == len(cells)
         assert present.sum() + len(faults.found) + sum(count.values()) == len(cells)
         assert values.dtype.kind == {"binary": "i", "numbers": "f"}.get(kind, values.dtype.kind)
