@@ -149,7 +149,7 @@ class DataFiles:
                 archive.writestr(name, data)
         if generator.random() < 0.3:
             file.write_bytes(damaged(file.read_bytes(), generator))
-        return arrays(path="a.npz", data_root=str(folder), tasks=("kind", "size"))
+        return arrays(path="a.npz", data_root=str(folder), tasks=["kind", "size"])
 
     def pickles(self, generator: random.Random, folder: Path) -> Suite:
         value: Any = {b"data": np.zeros((10, 3072), np.uint8), b"labels": list(range(10))}
@@ -163,8 +163,8 @@ class DataFiles:
         for name in (*(f"data_batch_{n}" for n in range(1, 6)), "test_batch", "batches.meta"):
             (place / name).write_bytes(data)
         (folder / "omniglot_small.npz").write_bytes(data)
-        suite = generator.choice([cifar10, omniglot])
-        return suite(data_root=str(folder))
+        readers: list[Callable[..., Suite]] = [cifar10, omniglot]
+        return generator.choice(readers)(data_root=str(folder))
 
 
 def damaged(data: bytes, generator: random.Random) -> bytes:
