@@ -19,6 +19,7 @@ from mtl_framework.cli.option_tables import (
     strategy_options,
 )
 from mtl_framework.comparisons.settings import Settings
+from mtl_framework.data.augmentation import AugmentationConfig
 from mtl_framework.plugins.manager import Plugins
 from mtl_framework.runs.config import RunConfig
 from mtl_framework.strategies.training import TrainingConfig
@@ -44,6 +45,11 @@ def page(plugins: Plugins) -> str:
 
     section("A run", model_options(RunConfig), "The keys of a run's config file.")
     section("backbone", model_options(BackboneConfig), "The keys within `backbone`.")
+    section(
+        "augmentation.all, or augmentation.TASK",
+        model_options(AugmentationConfig),
+        "What is done to training images: the keys of every entry of `augmentation`.",
+    )
     section("training", model_options(TrainingConfig), "The keys within `training`.")
     section(
         "A comparison", model_options(Settings), "The keys that only a comparison's config has."

@@ -138,6 +138,7 @@ class BalancedBatches:
                 # raises now what would raise later
                 empty = torch.zeros(1, *reader.data.input_shape, dtype=reader.data.inputs.dtype)
                 prepare(empty, *self._normalizations[task])
+        self._num_classes = [task.objective.num_outputs for task in suite.tasks]
         self._targets = [task.train.targets.to(device) for task in suite.tasks]
         self._labelled = [_mask(task, suite.common_input, device) for task in suite.tasks]
         self._masked = any(mask is not None for mask in self._labelled)
@@ -218,6 +219,8 @@ class BalancedBatches:
                 targets[task] = self._targets[task][rows]
                 labelled[task] = None if mask is None else mask[rows]
                 starts[task] = draw.starts
+            if reader.mixing is not None:
+                self._mix(reader, int(draw.seeds[0]), inputs, targets)
         return Batch(
             tuple(inputs[t] for t in tasks),
             tuple(targets[t] for t in tasks),
@@ -225,6 +228,18 @@ class BalancedBatches:
             tuple(labelled[t] for t in tasks) if self._masked else (),
             tuple(starts[t] for t in tasks) if any(starts.values()) else (),
         )
+
+    def _mix(
+        self, reader: Reader, seed: int, inputs: dict[int, Tensor], targets: dict[int, Tensor]
+    ) -> None:
+        """Mix the rows that some tasks read; equal inputs stay one tensor."""
+        assert reader.mixing is not None
+        for images in {id(inputs[task]): inputs[task] for task in reader.tasks}.values():
+            tasks = [task for task in reader.tasks if inputs[task] is images]
+            classes = [(targets[task], self._num_classes[task]) for task in tasks]
+            mixed, shares = reader.mixing.mix(images, classes, seed)
+            for task, soft in zip(tasks, shares, strict=True):
+                inputs[task], targets[task] = mixed, soft
 
     def state_dict(self) -> dict[str, Any]:
         """The place in every task's order: tensors and ints, by task name."""

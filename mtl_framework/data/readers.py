@@ -9,6 +9,7 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from ..support.errors import MtlError
+from .mixing import Mixing
 from .samplers import Order, ShuffledOrder, StreamOrder
 from .tasks import Examples, Suite
 
@@ -22,12 +23,13 @@ class Reader:
     data: Examples
     rows: Int64[Tensor, " rows"]
     size: int
+    mixing: Mixing | None = None
 
     def order(self, seed: int) -> Order:
         """The order of the rows from its beginning."""
         if self.data.streams is not None:
             return StreamOrder(len(self.data), self.data.streams)
-        transformed = self.data.transform is not None
+        transformed = self.data.transform is not None or self.mixing is not None
         return ShuffledOrder(self.rows, self.size, seed_of(seed, self.name), transformed)
 
 
@@ -40,7 +42,7 @@ def readers(suite: Suite, batch_size: int) -> list[Reader]:
     sizes = [task.train.streams or task.batch_size or batch_size for task in suite.tasks]
     if not suite.common_input:
         return [
-            Reader(task.name, [number], task.train, labelled_rows([task.train]), size)
+            Reader(task.name, [number], task.train, labelled_rows([task.train]), size, task.mixing)
             for number, (task, size) in enumerate(zip(suite.tasks, sizes, strict=True))
         ]
     first = suite.tasks[0]
@@ -51,7 +53,7 @@ def readers(suite: Suite, batch_size: int) -> list[Reader]:
                 f"{first.name!r} and {size} for task {task.name!r}; give all tasks one"
             )
     rows = labelled_rows([task.train for task in suite.tasks])
-    return [Reader("common input", range(len(suite)), first.train, rows, sizes[0])]
+    return [Reader("common input", range(len(suite)), first.train, rows, sizes[0], first.mixing)]
 
 
 def batches_per_epoch(suite: Suite, batch_size: int) -> int:

@@ -12,6 +12,7 @@ from ..support.errors import MtlError, UnknownNameError
 from .images import ImageNormalization
 from .metrics.choice import chosen_main, chosen_metrics
 from .metrics.metric import Metric
+from .mixing import Mixing
 from .objectives import Binary, Classification, LanguageModel, Objective, Regression, first_row
 from .pictures import DEFAULT, PictureOptions
 from .streaming import LazyInputs
@@ -95,6 +96,7 @@ class Task:
             objective's own.
         reported: names of further metrics; ``None``: all that the objective has, but for the areas
             under curves of each class where there are more than 200 classes.
+        mixing: of training examples in a batch; ``None``: none. Tasks with a common input have one.
 
     Raises:
         MtlError: naming the task and the split, on a split without examples or labels, inputs
@@ -115,6 +117,7 @@ class Task:
     pictures: PictureOptions = DEFAULT
     main: str | None = None
     reported: tuple[str, ...] | None = None
+    mixing: Mixing | None = None
 
     def __post_init__(self) -> None:
         if not self.name.strip() or not self.name.isprintable():

@@ -63,6 +63,10 @@ class ImageTransform:
     def __add__(self, other: "ImageTransform") -> "ImageTransform":
         return ImageTransform(self._steps + other._steps, self.entries + other.entries)
 
+    def part(self, first: int, last: int) -> "ImageTransform":
+        """The steps from one number to before another."""
+        return ImageTransform(self._steps[first:last], self.entries[first:last])
+
     @property
     def fixed(self) -> "ImageTransform":
         """The first steps, as far as they are in :data:`FIXED`: for images when they are read."""

@@ -19,6 +19,7 @@ from ..strategies.strategy import Strategy
 from ..support.devices import physical_memory
 from ..support.errors import MtlError, UnknownNameError
 from ..support.validation import KeyPath, validated
+from .augmented import with_augmentation
 from .config import RunConfig
 from .strategy_checks import build_network, build_own_networks
 from .task_choices import with_task_choices
@@ -59,7 +60,7 @@ def find_suite(config: RunConfig, plugins: Plugins) -> Suite:
             fit a task.
     """
     made = plugins.suite(config.suite.name)(**config.suite.options)
-    suite = with_task_choices(made, config, plugins)
+    suite = with_augmentation(with_task_choices(made, config, plugins), config)
     given = config.task_backbones
     for name in given:
         if name not in suite.task_names:

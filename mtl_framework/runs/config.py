@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from ..backbones.config import BackboneConfig, _one_or_more
+from ..data.augmentation import AugmentationConfig
 from ..plugins.options import NamedOptions
 from ..strategies.training import TrainingConfig
 from ..support.validation import validated
@@ -77,6 +78,12 @@ class RunConfig(BaseModel):
         default_factory=dict,
         description="losses by task, or for all: name and options of an objective, e.g. "
         "objectives.all.label_smoothing; what stands at all holds for those tasks that can take it",
+    )
+    augmentation: dict[str, AugmentationConfig] = Field(
+        default_factory=dict,
+        description="what is done to training images by task, or for all, e.g. "
+        "augmentation.all.policy=rand-m9-mstd0.5; what stands at all holds for those tasks that "
+        "can take it",
     )
     metrics: dict[str, TaskMetrics] = Field(
         default_factory=dict,

@@ -76,7 +76,9 @@ class Classification(Objective):
     def losses(
         self, outputs: Float[Tensor, "rows outputs"], targets: Shaped[Tensor, "rows *dims"]
     ) -> Float[Tensor, " rows"]:
-        """Cross-entropy of every row, in nats."""
+        """Cross-entropy of every row, in nats; targets may be shares of the classes, too."""
+        if targets.is_floating_point():
+            targets = targets.to(outputs.dtype)
         weights = None
         if self.class_weights:
             weights = torch.tensor(self.class_weights, dtype=outputs.dtype, device=outputs.device)

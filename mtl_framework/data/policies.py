@@ -1,0 +1,136 @@
+"""Augmentation by timm's and torchvision's policies: from a config's section to transforms."""
+
+import random
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+from PIL import Image
+from timm.data import auto_augment
+from torch import Tensor, nn
+
+from ..support.errors import MtlError
+from .augmentation import AugmentationConfig
+from .transforms import ImageTransform
+
+_AUTO = ("original", "originalr", "v0", "v0r", "3a")
+_POLICIES = {
+    "rand": auto_augment.rand_augment_transform,
+    "augmix": auto_augment.augment_and_mix_transform,
+    **dict.fromkeys(_AUTO, auto_augment.auto_augment_transform),
+}
+_TORCHVISION = {
+    "trivial": "TrivialAugmentWide",
+    "autoaugment": "AutoAugment",
+    "randaugment": "RandAugment",
+}
+_BEFORE = {
+    "RandomResizedCrop", "RandomCrop", "RandomHorizontalFlip", "RandomVerticalFlip", "ColorJitter",
+}  # fmt: skip
+
+
+def augmenting(wanted: AugmentationConfig, shape: Sequence[int], key: str) -> ImageTransform | None:
+    """What is done to single images; ``None``: nothing.
+
+    Args:
+        wanted: the section.
+        shape: (C, H, W) of them, which they keep.
+        key: of the section, for messages.
+
+    Raises:
+        MtlError: naming the key that is wrong, or the step that changes the images' shape.
+    """
+    entries = list(_entries(wanted, tuple(shape), key))
+    found = ImageTransform.from_config(entries, f"{key}.transforms") if entries else None
+    if wanted.policy is not None and wanted.policy not in _TORCHVISION:
+        step = TimmPolicy(wanted.policy, shape, f"{key}.policy")
+        made = ImageTransform([step], [{"name": "TimmPolicy", "policy": wanted.policy}])
+        before = sum(entry["name"] in _BEFORE for entry in entries)
+        if found is None:
+            found = made
+        else:
+            found = found.part(0, before) + made + found.part(before, len(entries))
+    if found is not None and found.output_shape(shape) != tuple(shape):
+        raise MtlError(
+            f"{key} makes images of shape {found.output_shape(shape)} of those of "
+            f"{tuple(shape)}; augmentation should keep their shape"
+        )
+    return found
+
+
+def _entries(
+    wanted: AugmentationConfig, shape: tuple[int, ...], key: str
+) -> Iterator[dict[str, Any]]:
+    size = [shape[1], shape[2]]
+    if wanted.crop is not None:
+        least, most = wanted.crop
+        if not 0 < least <= most <= 1:
+            raise MtlError(
+                f"{key}.crop should be two shares, 0 < smallest <= largest <= 1, found "
+                f"{list(wanted.crop)}"
+            )
+        yield {"name": "RandomResizedCrop", "size": size, "scale": [least, most]}
+    if wanted.pad:
+        yield {"name": "RandomCrop", "size": size, "padding": wanted.pad}
+    if wanted.hflip:
+        yield {"name": "RandomHorizontalFlip", "p": wanted.hflip}
+    if wanted.vflip:
+        yield {"name": "RandomVerticalFlip", "p": wanted.vflip}
+    if wanted.colour_jitter:
+        change = dict.fromkeys(("brightness", "contrast"), wanted.colour_jitter)
+        colour = {"saturation": wanted.colour_jitter} if shape[0] == 3 else {}
+        yield {"name": "ColorJitter", **change, **colour}
+    if wanted.policy in _TORCHVISION:
+        yield {"name": _TORCHVISION[wanted.policy]}
+    for entry in wanted.transforms:
+        yield {"name": entry} if isinstance(entry, str) else dict(entry)
+    if wanted.erase:
+        yield {"name": "RandomErasing", "p": wanted.erase}
+
+
+class TimmPolicy(nn.Module):
+    """A policy of timm's on one uint8 image, with random numbers that torch's generator decides.
+
+    Args:
+        policy: as timm writes it, e.g. ``rand-m9-mstd0.5-inc1``.
+        shape: (C, H, W) of the images.
+        key: of the config, for messages.
+
+    Raises:
+        MtlError: if timm has no such policy, or the images have neither one nor three channels.
+    """
+
+    def __init__(self, policy: str, shape: Sequence[int], key: str = "policy") -> None:
+        super().__init__()
+        if shape[0] not in (1, 3):
+            raise MtlError(f"{key}: timm's policies need 1 or 3 channels, found {shape[0]}")
+        make = _POLICIES.get(policy.partition("-")[0])
+        if make is None:
+            known = ", ".join([*_POLICIES, *_TORCHVISION])
+            raise MtlError(f"{key} should begin with one of {known}, found {policy!r}")
+        for section in policy.split("-")[1:]:
+            if not re.fullmatch(r"[a-z]+[0-9.]+", section):  # timm would leave it out in silence
+                raise MtlError(f"{key}: {section!r} of {policy!r} should be an option as in m9")
+        grey = (128, 128, 128) if shape[0] == 3 else 128
+        numbers = {"translate_const": int(min(shape[1:]) * 0.45), "img_mean": grey}
+        try:
+            self._apply_to = make(policy, numbers)
+        except (AssertionError, ValueError, KeyError, TypeError, IndexError) as error:
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise MtlError(f"{key}: timm does not take {policy!r}: {reason}") from error
+
+    def forward(
+        self, image: UInt8[Tensor, "channels height width"]
+    ) -> UInt8[Tensor, "channels height width"]:
+        """The image, changed; timm draws from python's and numpy's global generators."""
+        seed = int(torch.randint(2**31, ()))
+        random.seed(seed)
+        np.random.seed(seed)
+        array = image.permute(1, 2, 0).cpu().numpy()
+        picture = Image.fromarray(array[:, :, 0] if array.shape[2] == 1 else array)
+        changed = np.array(self._apply_to(picture), dtype=np.uint8)
+        found = torch.from_numpy(changed.reshape(*changed.shape[:2], -1)).permute(2, 0, 1)
+        return found.contiguous().to(image.device)
