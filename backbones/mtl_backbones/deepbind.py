@@ -17,7 +17,7 @@ class Embedding(nn.Embedding):
     def forward(
         self, symbols: Int[Tensor, "rows positions"]
     ) -> Float[Tensor, "rows width positions"]:
-        """A vector for every symbol."""
+        """Look up a vector for every symbol."""
         return super().forward(symbols.long()).transpose(1, 2)
 
 
@@ -34,9 +34,9 @@ class DeepBind(UnitSequence):
         num_classes: outputs.
         in_chans: positions of an input.
         img_size: ``None``: inputs are no images.
-        width: of all layers.
-        kernel_size: of the convolution, in positions.
-        symbols: how many there are: four bases, and one for unknown ones.
+        width: width of all layers.
+        kernel_size: size of the convolution, in positions.
+        symbols: number of different symbols: four bases, and one for unknown ones.
 
     Raises:
         MtlError: if the inputs are images, or too short.
@@ -54,10 +54,10 @@ class DeepBind(UnitSequence):
         symbols: int = 5,
     ) -> None:
         if img_size is not None or in_chans < kernel_size:
-            found = "images" if img_size is not None else f"{in_chans}"
+            kind = "images" if img_size is not None else f"{in_chans}"
             raise MtlError(
                 f"backbone 'deepbind' needs symbols (N, positions) with at least {kernel_size} "
-                f"positions, found {found}"
+                f"positions, found {kind}"
             )
         super().__init__(
             OrderedDict(

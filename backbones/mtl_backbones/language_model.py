@@ -20,8 +20,8 @@ class LstmLanguageModel(Recurrent):
         num_classes: words of the vocabulary.
         in_chans: positions of an input; any number works.
         img_size: ``None``: inputs are no images.
-        width: of embedding and layers.
-        layers: of the LSTM.
+        width: width of embedding and layers.
+        layers: number of layers of the LSTM.
         dropout: probability, 0 to less than 1.
 
     Raises:
@@ -61,5 +61,5 @@ class LstmLanguageModel(Recurrent):
         return scores
 
     def get_classifier(self) -> nn.Linear:
-        """The last layer."""
+        """Give the last layer."""
         return self.decoder

@@ -1,4 +1,4 @@
-"""A linear model."""
+"""A linear model is the smallest backbone."""
 
 from math import prod
 
@@ -26,5 +26,5 @@ class Linear(nn.Sequential):
         super().__init__(nn.Flatten(), nn.Linear(features, num_classes, bias=bias))
 
     def get_classifier(self) -> nn.Module:
-        """The last layer."""
+        """Give the last layer."""
         return self[1]

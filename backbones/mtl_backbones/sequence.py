@@ -1,4 +1,4 @@
-"""What backbones have in common that are plain sequences of their units."""
+"""Backbones that are plain sequences of their units have this in common."""
 
 from collections.abc import Mapping
 from typing import ClassVar
@@ -24,7 +24,7 @@ class UnitSequence(nn.Sequential):
         return {"stem": list(self.stem), **own} if self.stem else own
 
     def get_classifier(self) -> nn.Linear:
-        """The last layer."""
+        """Give the last layer."""
         return self.classifier
 
 
@@ -32,7 +32,7 @@ def check_images(name: str, img_size: tuple[int, int] | None, least: int) -> tup
     """Height and width of the images that a backbone gets.
 
     Args:
-        name: of the backbone.
+        name: name of the backbone.
         img_size: as the factory gets it.
         least: pixels that height and width need.
 

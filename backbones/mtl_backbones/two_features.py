@@ -28,10 +28,10 @@ class TwoFeatures(nn.Module):
         return {"features": ["features"]}
 
     def get_classifier(self) -> nn.Module:
-        """The last layer."""
+        """Give the last layer."""
         return self.fc
 
     def forward(self, x: Tensor) -> Tensor:
-        """Scores of the classes."""
+        """Compute the scores of the classes."""
         y: Tensor = self.fc(self.features(x))
         return y

@@ -15,8 +15,8 @@ class WideBlock(nn.Module):
     Args:
         in_chans: channels that come in.
         out_chans: channels that go out.
-        stride: of the first convolution, and of the one on the side.
-        bias: of the convolutions.
+        stride: stride of the first convolution, and of the one on the side.
+        bias: whether the convolutions have a bias.
     """
 
     def __init__(self, in_chans: int, out_chans: int, stride: int, bias: bool) -> None:
@@ -32,7 +32,7 @@ class WideBlock(nn.Module):
         )
 
     def forward(self, x: Float[Tensor, "rows in h w"]) -> Float[Tensor, "rows out h2 w2"]:
-        """The sum of both ways."""
+        """Compute the sum of both ways."""
         side = x if self.shortcut is None else self.shortcut(x)
         inner = self.conv1(F.relu(self.bn1(x)))
         out: Tensor = self.conv2(F.relu(self.bn2(inner))) + side
@@ -54,9 +54,10 @@ class WideResNet(nn.Module):
         num_classes: width of the classifier.
         in_chans: channels of the images.
         img_size: their height and width, at least 3.
-        blocks: of each group; depth is 6 * blocks + 4.
+        blocks: number of blocks of each group; depth is 6 * blocks + 4.
         width: multiplies the channels.
-        bias: of the blocks' convolutions, which the published code has beside the norms.
+        bias: whether the blocks' convolutions have a bias, which the published code has
+            beside the norms.
 
     Raises:
         MtlError: if the inputs are no images, or too small.
@@ -91,7 +92,7 @@ class WideResNet(nn.Module):
         nn.init.zeros_(self.classifier.bias)
 
     def forward(self, x: Float[Tensor, "rows in h w"]) -> Float[Tensor, "rows classes"]:
-        """Class scores."""
+        """Compute class scores."""
         features = F.relu(self.norm(self.groups(self.stem(x))))
         scores: Tensor = self.classifier(features.mean((2, 3)))
         return scores
@@ -102,5 +103,5 @@ class WideResNet(nn.Module):
         return {name: [name] for name in ("stem", *blocks, "norm")}
 
     def get_classifier(self) -> nn.Linear:
-        """The last layer."""
+        """Give the last layer."""
         return self.classifier

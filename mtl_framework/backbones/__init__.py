@@ -1,4 +1,4 @@
-"""Where a model can be cut into units, found out by running it."""
+"""A model is run to learn where it can be cut into units."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""How much memory the backward pass of a backbone needs."""
+"""The memory that the backward pass of a backbone needs is measured."""
 
 from typing import Any
 

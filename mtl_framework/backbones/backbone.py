@@ -17,7 +17,7 @@ from .units import Place, Unit
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to make the plain model again: what a saved network carries.
+    """A recipe says how to make the plain model again; every saved network carries one.
 
     ``name`` and ``args`` go to ``timm.create_model``; ``surgery`` lists the named changes that
     follow. ``factory`` is set for backbones of plugins, which timm does not know.
@@ -65,9 +65,9 @@ class PlainBackbone:
 
     Args:
         recipe: makes the model.
-        input_shape: of one input, without the dimension of examples.
+        input_shape: shape of one input, without the dimension of examples.
         input_dtype: what the model reads: floats, or whole numbers such as words.
-        mean: of each channel of the images in [0, 1], to be subtracted.
+        mean: mean of each channel of the images in [0, 1], which is subtracted.
         std: each channel is divided by it afterwards.
         hints: advice for the person who chose the model.
     """
@@ -81,7 +81,7 @@ class PlainBackbone:
 
     @property
     def name(self) -> str:
-        """The name it was asked for by."""
+        """Name by which the backbone was asked for."""
         return self.recipe.name
 
     def create(self, num_classes: int) -> nn.Module:

@@ -17,7 +17,7 @@ class BlindBorder:
 
     Args:
         size: height and width of the images.
-        rows: that are not read, at top and bottom together.
+        rows: number of rows that are not read, at top and bottom together.
         columns: likewise, left and right.
     """
 
@@ -27,7 +27,7 @@ class BlindBorder:
 
     @property
     def share(self) -> float:
-        """Of the pixels, from 0 to 1."""
+        """Share of the pixels that are not read, from 0 to 1."""
         height, width = self.size
         return 1 - (height - self.rows) * (width - self.columns) / (height * width)
 
@@ -85,8 +85,8 @@ def check_pixels(name: str, border: BlindBorder, allowed: float) -> tuple[str, .
     """Hints about pixels that are not read.
 
     Args:
-        name: of the backbone.
-        border: that it does not read.
+        name: name of the backbone.
+        border: the border that it does not read.
         allowed: the largest share of the pixels that is not refused.
 
     Raises:

@@ -18,7 +18,7 @@ def repeated_blocks(model: nn.Module, granularity: str) -> dict[str, list[str]]:
     a stage with that, and what comes before the stages is the stem.
 
     Args:
-        model: whose children are in the order of execution.
+        model: the model, whose children are in the order of execution.
         granularity: ``"block"`` or ``"stage"``.
 
     Returns:
@@ -28,7 +28,7 @@ def repeated_blocks(model: nn.Module, granularity: str) -> dict[str, list[str]]:
     containers = [(name, child) for name, child in children if _repeats(child)]
     if not containers:
         return {}
-    body, container = max(containers, key=lambda found: _size(found[1]))
+    body, container = max(containers, key=lambda candidate: _size(candidate[1]))
     units: dict[str, list[str]] = {}
     waiting: list[str] = []
     for stage in _stages(body, container, granularity):
@@ -61,7 +61,7 @@ def _stages(
         parts = []
         for part, module in inside:
             if part == chosen:
-                parts += [(block, _is_composite(found)) for block, found in _parts(part, module)]
+                parts += [(block, _is_composite(inner)) for block, inner in _parts(part, module)]
             else:
                 parts.append((part, False))
         yield parts

@@ -39,7 +39,7 @@ def build_backbone(
         factory: a plugin's backbone; ``None``: timm's.
         input_shape: shape of one input where it is not (in_chans, *img_size).
         common_input: whether all tasks read the same inputs, which decides ``normalization: auto``.
-        dtype: of the suite's inputs; bytes become floats.
+        dtype: type of the suite's inputs; bytes become floats.
 
     Raises:
         MtlError: if the model does not exist, cannot take the inputs, or cannot be routed.
@@ -99,8 +99,8 @@ def build_plain(
 
     Args:
         config: name and arguments.
-        input_shape: of one input; (C, H, W) for images.
-        dtype: of the inputs; bytes become floats.
+        input_shape: shape of one input; (C, H, W) for images.
+        dtype: type of the inputs; bytes become floats.
         num_outputs: what the task's objective wants: size of the last dimension of the outputs.
         factory: a plugin's backbone; ``None``: timm's.
 
@@ -124,10 +124,10 @@ def build_plain(
                 f"{dtype}: {reason}"
             ) from error
         hints = _unread(model, config, input_shape, dtype)
-    found = tuple(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
+    shape = tuple(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
     if not isinstance(outputs, Tensor) or (outputs.shape[0], outputs.shape[-1]) != (2, num_outputs):
         raise MtlError(
-            f"backbone {config.name!r} turns two inputs of shape {input_shape} into {found}, "
+            f"backbone {config.name!r} turns two inputs of shape {input_shape} into {shape}, "
             f"should be (2, ..., {num_outputs})"
         )
     return PlainBackbone(
@@ -193,7 +193,7 @@ def _arguments(
 def _unit_name(
     model: nn.Module, label: str, stem: str | None, places: Sequence[Place], declared: bool
 ) -> str:
-    """What the backbone calls the unit, else the name of its largest place."""
+    """Name a unit as the backbone does, else by its largest place."""
     if declared:
         return label
     if label == stem:
@@ -261,13 +261,13 @@ def _preprocessing(model: nn.Module, config: PlainBackboneConfig, in_chans: int)
     if not config.pretrained:
         return {}
     cfg: dict[str, Any] = getattr(model, "pretrained_cfg", None) or {}
-    found = {}
+    settings = {}
     for key in ("mean", "std"):
         values = tuple(float(value) for value in cfg.get(key) or ())
         if values and len(values) != in_chans:  # timm adapts the stem from colour, too
             values = (sum(values) / len(values),) * in_chans
-        found[key] = values or None
-    return found
+        settings[key] = values or None
+    return settings
 
 
 def _unread(

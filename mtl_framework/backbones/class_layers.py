@@ -41,7 +41,7 @@ def class_layers(model: nn.Module, wider: nn.Module, backbone: str) -> tuple[str
 
 
 def in_features(layer: nn.Module) -> int:
-    """Width of what a class layer reads."""
+    """Give the width of what a class layer reads."""
     width = layer.in_features if isinstance(layer, nn.Linear) else layer.in_channels
     assert isinstance(width, int)
     return width

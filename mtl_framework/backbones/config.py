@@ -13,7 +13,7 @@ Patterns = Annotated[tuple[str, ...], BeforeValidator(_one_or_more)]
 
 
 class PlainBackboneConfig(BaseModel):
-    """Which network: all that a task's own one needs."""
+    """These keys choose a network; the own backbone of a task has no others."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -39,7 +39,7 @@ class PlainBackboneConfig(BaseModel):
 
 
 class BackboneConfig(PlainBackboneConfig):
-    """Which network, how it is cut into units, and which units may be shared."""
+    """These keys choose a network, how it is cut into units, and which units may be shared."""
 
     name: str = Field(
         default="resnet18", description="name of a timm model or of a plugin's backbone"

@@ -22,8 +22,8 @@ def probe_inputs(rows: int, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
     """Random inputs that every model of the kind can read, drawn from torch's global generator.
 
     Args:
-        rows: how many.
-        shape: of one input.
+        rows: number of inputs.
+        shape: shape of one input.
         dtype: what the model reads: normal floats, or whole numbers, of which the two symbols 0
             and 1 are drawn.
     """

@@ -1,4 +1,4 @@
-"""Any torch module as a backbone."""
+"""Any torch module can be a backbone."""
 
 import copy
 from collections.abc import Callable, Mapping, Sequence

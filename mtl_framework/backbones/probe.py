@@ -1,4 +1,4 @@
-"""What a backbone does with rows, found out by running it."""
+"""A backbone is run to learn what it does with rows."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -95,7 +95,7 @@ def _widened(layer: nn.Module) -> nn.Module:
 
 
 def _features(backbone: Backbone, model: nn.Module, inputs: Tensor) -> Tensor | None:
-    """What the model returns without its class layer, if that is what the layer reads."""
+    """Give what the model returns without its class layer, if that is what the layer reads."""
     if len(backbone.class_layers) > 1:
         return None
     layer = model.get_submodule(backbone.classifier)
@@ -147,16 +147,18 @@ def find_plan(backbone: Backbone, model: nn.Module, inputs: Tensor) -> Backbone:
             start = inputs.repeat_interleave(plan.num_groups(0), 0)
             try:
                 with _rewritten(backbone, model, forward_pass), forward_pass.running(plan, False):
-                    found = model(start)
+                    features = model(start)
             except Exception as error:
                 reason = " ".join(str(error).split())
                 continue
             wanted = expected.repeat_interleave(tasks * (units + 1), 0)
-            found = found.flatten(1)
+            features = features.flatten(1)
             if backbone.heads_inside:
-                found = found[:, :2]
+                features = features[:, :2]
             scale = 1e-3 * float(expected.abs().max())
-            if found.shape == wanted.shape and torch.allclose(found, wanted, rtol=0, atol=scale):
+            if features.shape == wanted.shape and torch.allclose(
+                features, wanted, rtol=0, atol=scale
+            ):
                 return dataclasses.replace(backbone, branching=branching)
             reason = "outputs of routed rows differ from the plain model's"
     raise MtlError(f"backbone {backbone.name!r} cannot be routed: {reason}")

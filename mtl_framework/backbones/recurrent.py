@@ -56,17 +56,17 @@ class Recurrent(nn.Module):
             self.state = tuple(part.detach() for part in state)
 
     def reset_state(self) -> None:
-        """Begin anew with the next call."""
+        """Forget the state, so that the next call begins anew."""
         self.state = None
 
 
 def recurrent_modules(network: nn.Module) -> dict[str, Recurrent]:
-    """All recurrent modules inside a network, by name."""
+    """Give all recurrent modules inside a network, by name."""
     return {name: m for name, m in network.named_modules() if isinstance(m, Recurrent)}
 
 
 def stateless(network: nn.Module) -> nn.Module:
-    """The same network, whose recurrent modules now begin every call anew."""
+    """Make the recurrent modules of a network begin every call anew, and return the network."""
     for module in recurrent_modules(network).values():
         module.stateful = False
         module.reset_state()

@@ -1,4 +1,4 @@
-"""Where a model can be cut: units and their places."""
+"""A model is cut into units and their places."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -38,9 +38,9 @@ class Unit:
     Args:
         name: its first place's name, or what the backbone calls it.
         places: names of the submodules that make it up, in execution order.
-        num_parameters: of one weight of the unit.
+        num_parameters: number of parameters of one weight of the unit.
         stage: label of the stage it belongs to: that of the next unit, unless the stage ends here.
-        output_shape: of what it returns for one input; ``None`` where that is not one tensor.
+        output_shape: shape of what it returns for one input; ``None`` where that is not one tensor.
         channel_dim: which dimension of ``output_shape`` holds channels.
     """
 
@@ -90,15 +90,15 @@ def unit_labels(
 
 
 def _classifiers(model: nn.Module) -> list[nn.Module]:
-    """What the model calls its classifier: norms before the scores are no unit of their own."""
+    """Give what the model calls its classifier; norms before the scores are no own unit."""
     own = getattr(model, "get_classifier", None)
-    found = own() if callable(own) else None
-    parts = found if isinstance(found, (tuple, list)) else [found]
+    classifier = own() if callable(own) else None
+    parts = classifier if isinstance(classifier, (tuple, list)) else [classifier]
     return [part for part in parts if isinstance(part, nn.Module)]
 
 
 def declared_units(model: nn.Module) -> Mapping[str, Sequence[str]] | None:
-    """What a backbone's ``units()`` says, where it has one; or what was said about a module."""
+    """Read a backbone's ``units()``, where it has one, or what was declared for a module."""
     given: Mapping[str, Sequence[str]] | None = vars(model).get(UNITS)
     if given is not None:
         return given
@@ -114,15 +114,15 @@ def _places(model: nn.Module, labels: Mapping[int, str]) -> list[Place]:
     def visit(module: nn.Module, prefix: str) -> None:
         for name, child in _children(module):  # every name of a tied module counts
             path = f"{prefix}{name}"
-            found = {labels.get(id(p)) for p in child.parameters()}
-            if len(found) == 1 and isinstance(label := next(iter(found)), str):
+            child_labels = {labels.get(id(p)) for p in child.parameters()}
+            if len(child_labels) == 1 and isinstance(label := next(iter(child_labels)), str):
                 names.setdefault(id(child), []).append(path)
                 units[id(child)] = label
-            elif found:
+            elif child_labels:
                 visit(child, f"{path}.")
 
     visit(model, "")
-    return [Place(tuple(found), units[key]) for key, found in names.items()]
+    return [Place(tuple(same), units[key]) for key, same in names.items()]
 
 
 def find_places(
@@ -198,8 +198,8 @@ def _parts(model: nn.Module, place: Place) -> Iterator[Place]:
     for name, child in _children(model.get_submodule(place.names[0])):
         if any(True for _ in child.parameters()):
             names.setdefault(id(child), []).extend(f"{prefix}.{name}" for prefix in place.names)
-    for found in names.values():
-        yield Place(tuple(found), place.unit)
+    for same in names.values():
+        yield Place(tuple(same), place.unit)
 
 
 Leaves = list[Any]
@@ -245,21 +245,21 @@ def _record(
 def _factors(
     few: Sequence[Any], many: Sequence[Any], place: str, backbone: str
 ) -> tuple[int | None, ...]:
-    """How each leaf grows from a batch of two to a batch of three."""
+    """Measure how each leaf grows from a batch of two to a batch of three."""
     if len(few) != len(many):
         raise MtlError(
             f"backbone {backbone!r}: {place} gets {len(few)} values with 2 inputs and {len(many)} "
             "with 3, so rows cannot be followed"
         )
-    found: list[int | None] = []
+    factors: list[int | None] = []
     for a, b in zip(few, many, strict=True):
         if a == b:
-            found.append(None)
+            factors.append(None)
         elif a[0] * 3 == b[0] * 2 and a[1:] == b[1:]:
-            found.append(a[0] // 2)
+            factors.append(a[0] // 2)
         else:
             raise MtlError(
                 f"backbone {backbone!r}: {place} passes a tensor of shape {a} for 2 inputs and {b} "
                 "for 3; only a first dimension proportional to the batch can be routed"
             )
-    return tuple(found)
+    return tuple(factors)

@@ -17,9 +17,9 @@ def check_batch_sizes(suite: Suite, backbones: Sequence[PlainBackbone], batch_si
     than a task's own; the layers themselves refuse those of a single one.
 
     Args:
-        suite: whose tasks may set batch sizes of their own.
+        suite: the suite, whose tasks may set batch sizes of their own.
         backbones: one a task.
-        batch_size: of the other tasks.
+        batch_size: batch size of the other tasks.
 
     Raises:
         MtlError: naming the task, the layer and ``batch_size``.

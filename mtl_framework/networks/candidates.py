@@ -22,7 +22,7 @@ Candidates = Callable[[int, Tensor], Float[Tensor, "candidates rows *outputs"]]
 
 @dataclass(frozen=True)
 class CandidateMetrics:
-    """What validation says of the candidates of one task.
+    """These are the figures that validation gives the candidates of one task.
 
     Args:
         errors: the task's main metric for each of them; what it lacks of its ideal value where it

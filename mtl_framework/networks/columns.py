@@ -22,13 +22,14 @@ class ColumnNetwork(nn.Module):
     plain torch operations, so that it can be exported.
 
     Args:
-        backbone: of all models.
+        backbone: backbone of all models.
         columns: the plain models, one a column; their parts are used, not copied.
         mixers: by unit, what mixes the columns behind it; copied. See :class:`TaskNetworks`.
         kept: the column whose output is returned.
 
     Attributes:
-        num_columns: how many are run for one output; printed, with the parameters, by ``repr``.
+        num_columns: number of columns that are run for one output; printed, with the parameters, by
+            ``repr``.
 
     Raises:
         MtlError: if the models differ in what they have in common: all outside the units.
@@ -60,18 +61,18 @@ class ColumnNetwork(nn.Module):
                     self.model.set_submodule(name, module)
 
     def extra_repr(self) -> str:
-        """What one task's output costs."""
+        """``repr`` shows what one task's output costs."""
         count = sum(p.numel() for p in self.parameters())
         return f"kept={self.kept}, columns={self.num_columns}, parameters={count:,}"
 
     def forward(self, inputs: Shaped[Tensor, "rows *dims"]) -> Float[Tensor, "rows outputs"]:
-        """Outputs of the kept column."""
+        """Compute the outputs of the kept column."""
         outputs: Tensor = self.model(inputs)
         return outputs
 
 
 class _Place(nn.Module):
-    """The same place of every column; rows lie column by column.
+    """It holds the same place of every column; rows lie column by column.
 
     The first one reads the rows of the inputs and returns those of the columns, the last one
     returns only the rows of the column that is ``kept``.
@@ -100,7 +101,7 @@ class _Place(nn.Module):
             return plain_attribute(columns[0], name)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """Every column on its own rows, then the mixer."""
+        """Run every column on its own rows, then the mixer."""
         leaves, spec = pytree.tree_flatten((args, kwargs))
         reads, writes = self._per_example
         results = []

@@ -20,7 +20,7 @@ class Decoded(nn.Module):
         self.network, self.objective = network, objective
 
     def forward(self, inputs: Tensor) -> Float[Tensor, "rows *outputs"]:
-        """Outputs in the units of the targets."""
+        """Compute outputs in the units of the targets."""
         return self.objective.decode(self.network(inputs))
 
 
@@ -33,8 +33,8 @@ def decoded(network: nn.Module, objective: Objective, backbone: PlainBackbone) -
 
     Args:
         network: on its own; it stays as it is.
-        objective: of the task.
-        backbone: that the network was made of.
+        objective: objective of the task.
+        backbone: the backbone that the network was made of.
     """
     if not objective.decodes:
         return network
@@ -65,10 +65,10 @@ class Probabilities(nn.Module):
         self.network, self.objective = network, objective
 
     def forward(self, inputs: Tensor) -> Float[Tensor, "rows *outputs"]:
-        """Probabilities."""
-        found = self.objective.probabilities(self.network(inputs))
-        assert found is not None
-        return found
+        """Compute probabilities from scores."""
+        probabilities = self.objective.probabilities(self.network(inputs))
+        assert probabilities is not None
+        return probabilities
 
 
 def with_probabilities(network: nn.Module, objective: Objective, task: str) -> nn.Module:
@@ -76,7 +76,7 @@ def with_probabilities(network: nn.Module, objective: Objective, task: str) -> n
 
     Args:
         network: gives logits.
-        objective: of the task.
+        objective: objective of the task.
         task: its name, for errors.
 
     Raises:

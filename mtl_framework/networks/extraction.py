@@ -56,12 +56,12 @@ def insert_plain(
     outside for one.
 
     Args:
-        backbone: of both.
+        backbone: the backbone of both.
         rewritten: the rewritten model.
         head: gets the state's class layers; ``None``: they are left out.
-        weights: of every unit, which the path consists of.
+        weights: the weight of every unit that the path consists of.
         state: names and tensors of the plain model.
-        task: whose running averages outside the banks are set.
+        task: the task whose running averages outside the banks are set.
         num_tasks: T.
 
     Raises:

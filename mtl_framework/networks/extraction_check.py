@@ -1,4 +1,4 @@
-"""What can be said of a backbone by trying it."""
+"""A backbone is tried: do extracted networks compute what the networks inside do?"""
 
 from dataclasses import dataclass, field
 
@@ -20,13 +20,13 @@ def normalization_kinds(backbone: Backbone) -> tuple[str, ...]:
     """Classes of the backbone's normalisation layers, by name."""
     with torch.random.fork_rng(devices=[]):
         model = backbone.recipe.create(2, pretrained=False)
-    found = {
+    reading_blocks = {
         type(module).__name__
         for module in model.modules()
         if isinstance(module, (*BATCH_NORMS, BatchNormAct2d)) or "Norm" in type(module).__name__
     }
     # modules that hold norms among other layers are called after them too
-    return tuple(sorted(name for name in found if _is_norm(model, name)))
+    return tuple(sorted(name for name in reading_blocks if _is_norm(model, name)))
 
 
 def _is_norm(model: nn.Module, name: str) -> bool:
@@ -48,7 +48,7 @@ class _Seen(Regression):
 
 
 def extraction_error(backbone: Backbone, seed: int = 0) -> float:
-    """How far tasks' extracted networks are from the networks inside the framework.
+    """Measure how far tasks' extracted networks are from the networks inside the framework.
 
     Three tasks with different numbers of outputs, two weights a unit and a random assignment are
     run in one pass on one common input, in evaluation mode; running averages are random. Every

@@ -19,7 +19,7 @@ class Measured:
     Args:
         main: the task's main metric.
         score: sum of its objective's scores, for pooling with other tasks.
-        rows: how many rows there are.
+        rows: number of rows.
         loss: mean loss.
         ideal: value of the main metric that cannot be surpassed, where larger is better.
         metrics: every reported metric by its label; ``None``: not defined for these rows.
@@ -39,7 +39,7 @@ class TaskMeasure:
     """Measures one task on one split.
 
     Args:
-        task: whose objective and metrics these are.
+        task: the task whose objective and metrics these are.
         split: name of the split, for errors.
         detailed: whether to keep what a report draws.
         main_only: whether to leave out all metrics but the main one.

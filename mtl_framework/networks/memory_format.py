@@ -1,4 +1,4 @@
-"""Which memory format images have inside networks."""
+"""The memory format of images inside networks is chosen here."""
 
 import torch
 from torch import nn

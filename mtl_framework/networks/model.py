@@ -16,7 +16,7 @@ from ..support.distributed import all_reduce_mean, averaged_gradients, is_distri
 
 @dataclass(frozen=True)
 class Sharing:
-    """Which tasks use which weights.
+    """This says which tasks use which weights.
 
     ``weights[u, t]`` numbers the weight of unit ``units[u]`` that task ``tasks[t]`` uses: tasks
     with equal numbers in a row share that unit.
@@ -29,7 +29,7 @@ class Sharing:
 
 @dataclass(frozen=True)
 class ParameterCounts:
-    """Numbers of parameters: all that training holds, and those that the final networks need."""
+    """How many parameters training holds, and how many of them the final networks need."""
 
     trained: int
     deployed: int
@@ -70,7 +70,7 @@ class MultiTaskModel(nn.Module, ABC):
 
     @abstractmethod
     def sharing(self) -> Sharing | None:
-        """Which tasks share which weights, or ``None`` where no unit is shared as a whole."""
+        """Say which tasks share which weights; ``None`` where no unit is shared as a whole."""
 
     @torch.no_grad()
     def update_statistics(self, batch: Batch) -> None:
@@ -106,7 +106,7 @@ class MultiTaskModel(nn.Module, ABC):
     def in_full_precision(
         self, module: Callable[[Tensor], Tensor], inputs: Shaped[Tensor, "*inputs"]
     ) -> Float[Tensor, "*outputs"]:
-        """What a module gives, run in this model's precision, as float32, or float64 if it is."""
+        """Run a module in this model's precision; outputs are float32, or float64 if they are."""
         with self.autocast(inputs.device):
             outputs: Tensor = module(inputs)
         return outputs if outputs.dtype == torch.float64 else outputs.float()

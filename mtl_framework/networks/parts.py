@@ -1,4 +1,4 @@
-"""Which parameters belong to which part of networks over banks of weights."""
+"""Parameters are found here by the part of networks over banks that they belong to."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ class NetworkParts:
     """A rewritten model and its banks, whose parameters can be asked for by part.
 
     Args:
-        backbone: whose units have banks.
+        backbone: the backbone whose units have banks.
         weights_per_unit: K of every unit.
         model: the backbone's model with banks in the places of its units.
         banks: those of every unit, places in execution order.
@@ -56,7 +56,7 @@ class NetworkParts:
     def count(
         self, trained: int, assignment: Int64[Tensor, "units tasks"], heads: Sequence[nn.Module]
     ) -> ParameterCounts:
-        """All parameters, of which there are ``trained``, and those under an assignment."""
+        """Count the parameters that an assignment needs, beside all ``trained`` ones."""
         used = set(self.shared())
         for head, path in zip(heads, assignment.T.tolist(), strict=True):
             used.update(head.parameters())
@@ -69,10 +69,10 @@ def draw_weights(network: nn.Module, scheme: str, backbone: Backbone) -> None:
     """Draw the weights of convolutions and linear layers anew.
 
     Args:
-        network: whose layers are drawn.
+        network: the network whose layers are drawn.
         scheme: ``"library"`` leaves the model's own initialisation; ``"he_uniform"`` draws from
             U(-b, b) with b = sqrt(6 / fan_in) (He et al. 2015), biases stay.
-        backbone: of the network.
+        backbone: backbone of the network.
 
     Raises:
         MtlError: on another scheme, or if weights are pretrained.

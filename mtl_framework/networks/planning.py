@@ -1,4 +1,4 @@
-"""What a step will do: its sequential order, its micro-batches and their plans, each once."""
+"""A step is planned: its sequential order, its micro-batches and their plans, each once."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -70,7 +70,7 @@ class Planner:
         Tasks without a labelled example in the batch are not run, unless others read their columns.
 
         Args:
-            batch: whose sizes, labels and device count.
+            batch: the batch, of which sizes, labels and device count.
             assignments: weights by sample, unit and task.
             training: whether statistics are gathered and dropout draws.
             memory_budget: MiB for the activations of a pass; ``None``: no limit.
@@ -182,7 +182,7 @@ class Planner:
         return RoutePlan(order, micro_batch.samples, micro_batch.tasks, examples, options)
 
     def is_group_major(self, device: torch.device) -> bool:
-        """The order of rows on a device."""
+        """Say whether rows on a device are group-major."""
         return cpu.suits(device) if self.group_major is None else self.group_major
 
     def _check(self, batch: Batch, assignments: Ints, training: bool) -> None:
@@ -197,10 +197,10 @@ class Planner:
         if assignments.min() < 0:
             raise MtlError(f"assignments should be at least 0, found {assignments.min()}")
         most = np.max(assignments, axis=(0, 2)).tolist()
-        for unit, (found, count) in enumerate(zip(most, self.weights_per_unit, strict=True)):
-            if found >= count:
+        for unit, (largest, count) in enumerate(zip(most, self.weights_per_unit, strict=True)):
+            if largest >= count:
                 raise MtlError(
-                    f"assignments name weight {found} of unit {self.backbone.units[unit].name!r}, "
+                    f"assignments name weight {largest} of unit {self.backbone.units[unit].name!r}, "
                     f"which has {count}"
                 )
         sizes = {len(x) for x in batch.inputs}

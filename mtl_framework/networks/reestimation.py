@@ -82,7 +82,7 @@ def set_statistics(network: nn.Module, statistics: Mapping[str, Tensor]) -> None
     """Put running statistics in place.
 
     Args:
-        network: whose they are.
+        network: the network that they belong to.
         statistics: by name of the buffer, as :func:`reestimated` yields them.
 
     Raises:

@@ -78,7 +78,7 @@ def rewrite(
 def put_heads(
     backbone: Backbone, model: nn.Module, forward_pass: ForwardPass, widths: Sequence[int]
 ) -> nn.ModuleList:
-    """Every task's head: a linear layer, or copies of class layers, where they stay inside.
+    """Make every task's head: a linear layer, or copies of class layers, where they stay inside.
 
     ``widths`` holds the number of outputs of each task.
     """

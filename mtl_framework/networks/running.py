@@ -24,8 +24,8 @@ class ModelRunner:
 
     Args:
         model: with banks in the places of its units.
-        backbone: of the model.
-        forward_pass: that the model's parts take part in.
+        backbone: backbone of the model.
+        forward_pass: the pass that the model's parts take part in.
         widths: number of outputs of each task.
     """
 
@@ -48,7 +48,7 @@ class ModelRunner:
 
     @contextmanager
     def committing(self, training: bool) -> Iterator[None]:
-        """What norms gather inside moves their running averages afterwards, unless it fails."""
+        """Let what norms gather inside the block move their running averages, unless it fails."""
         try:
             yield
         except BaseException:
@@ -65,7 +65,7 @@ class ModelRunner:
         gather_statistics: bool,
         precision: AbstractContextManager[object],
     ) -> list[Float[Tensor, "examples groups ..."]]:
-        """What heads read, for every task of a plan and the task's own groups."""
+        """Compute what heads read, for every task of a plan and the task's own groups."""
         if rows.ndim == 4:
             rows = rows.contiguous(memory_format=self.format(plan.group_major))
         with self._forward_pass.running(plan, gather_statistics), precision:
@@ -117,9 +117,9 @@ def part_losses(
     """Mean losses of the labelled rows of a micro-batch, by sample and task.
 
     Args:
-        batch: of the step.
+        batch: batch of the step.
         micro_batch: the part of it that has run.
-        plan: that it has run under.
+        plan: the plan that it has run under.
         by_task: what heads read (examples, groups, ...) for each task of the micro-batch.
         row_losses: gives the loss of each row from a task, features and targets.
     """

@@ -21,7 +21,7 @@ class SeparateNetworks(MultiTaskModel):
 
     Args:
         backbones: one a task; its model has the task's outputs as its classes.
-        tasks: whose networks these are.
+        tasks: the tasks whose networks these are.
     """
 
     def __init__(self, backbones: Sequence[PlainBackbone], tasks: Sequence[Task]) -> None:
@@ -59,7 +59,7 @@ class SeparateNetworks(MultiTaskModel):
 
         Args:
             batch: examples of every task.
-            weights: of the losses; default: each 1 / tasks, the mean.
+            weights: weights of the losses; default: each 1 / tasks, the mean.
 
         Returns:
             the losses, detached.
@@ -100,11 +100,11 @@ class SeparateNetworks(MultiTaskModel):
         return stateless(model).eval()
 
     def sharing(self) -> Sharing | None:
-        """Every task has the whole network to itself."""
+        """Say that every task has the whole network to itself."""
         names = tuple(task.name for task in self.tasks)
         return Sharing(("network",), names, torch.arange(len(names))[None])
 
     def parameter_counts(self) -> ParameterCounts:
-        """All parameters, in training as afterwards."""
+        """Count all parameters, which are needed in training as afterwards."""
         count = sum(parameter.numel() for parameter in self.parameters())
         return ParameterCounts(count, count)

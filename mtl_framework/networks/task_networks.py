@@ -137,7 +137,7 @@ class TaskNetworks(MultiTaskModel):
         Args:
             batch: examples of every task.
             assignments: weights by sample, unit and task.
-            weights: of the losses; default: each 1 / (samples * tasks), the mean.
+            weights: weights of the losses; default: each 1 / (samples * tasks), the mean.
 
         Returns:
             the losses, detached.
@@ -183,7 +183,7 @@ class TaskNetworks(MultiTaskModel):
     def features(
         self, task: int, inputs: Shaped[Tensor, "rows *dims"]
     ) -> Float[Tensor, "rows *features"]:
-        """What one task's head reads under :attr:`assignment`; statistics stay untouched.
+        """Compute what one task's head reads under :attr:`assignment`; statistics stay untouched.
 
         Scores already where heads stay inside the model (``backbone.heads_inside``).
         """
@@ -196,12 +196,12 @@ class TaskNetworks(MultiTaskModel):
         inputs: Shaped[Tensor, "rows *dims"],
         common_input: bool = False,
     ) -> Float[Tensor, "rows samples *features"]:
-        """What one task's head reads under each of several assignments, see :meth:`features`.
+        """Compute what one task's head reads under several assignments; see :meth:`features`.
 
         Args:
             assignments: weights by sample, unit and task.
             task: its position.
-            inputs: of the task.
+            inputs: inputs of the task.
             common_input: run the columns of all tasks on the inputs, for mixers that need them.
         """
         tasks = range(len(self.tasks)) if common_input else (task,)
@@ -243,18 +243,18 @@ class TaskNetworks(MultiTaskModel):
         return self
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "TaskNetworks":
-        """What ``to``, ``cuda`` and ``double`` go through."""
+        """Move everything, as ``to``, ``cuda`` and ``double`` ask, and set the memory format."""
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         set_format(self, self._runner.format(self.planner.is_group_major(self.assignment.device)))
         return self
 
     def plan(self, batch: Batch, assignments: Assignments) -> StepPlan:
-        """What a step with this batch and these assignments will do in the present mode."""
+        """Plan what a step with this batch and these assignments will do in the present mode."""
         weights = assignments.detach().cpu().numpy().astype(np.int64, copy=False)
         return self.planner.step(batch, weights, self.training, self.memory_budget)
 
     def _run(self, batch: Batch, micro_batch: MicroBatch, plan: RoutePlan) -> Tensor:
-        """Losses (samples, tasks) of a micro-batch."""
+        """Compute the losses (samples, tasks) of a micro-batch."""
         roots = [batch.inputs[micro_batch.tasks[position]] for position in plan.root_tasks]
         rows = stack_groups(roots, plan.group_major)
         by_task = self._runner.features(rows, plan, self.training, self.autocast(rows.device))
@@ -267,7 +267,7 @@ class TaskNetworks(MultiTaskModel):
         return self.heads[task]
 
     def banks(self) -> Iterator[WeightBank]:
-        """All banks, unit by unit, places in execution order."""
+        """Give all banks, unit by unit, places in execution order."""
         for banks in self._parts.banks:
             yield from banks
 
@@ -276,7 +276,7 @@ class TaskNetworks(MultiTaskModel):
         return self._parts.of_bank(unit, weight)
 
     def head_parameters(self, task: int) -> list[nn.Parameter]:
-        """Parameters of a task's head."""
+        """Give the parameters of a task's head."""
         return list(self.heads[task].parameters())
 
     def shared_parameters(self) -> list[nn.Parameter]:
@@ -299,7 +299,7 @@ class TaskNetworks(MultiTaskModel):
         draw_weights(self, scheme, self.backbone)
 
     def parameter_counts(self) -> ParameterCounts:
-        """All parameters, and those reachable under :attr:`assignment`."""
+        """Count all parameters, and those that :attr:`assignment` needs."""
         trained = sum(p.numel() for p in self.parameters())
         heads = [self.head(task) for task in range(len(self.tasks))]
         return self._parts.count(trained, self.assignment, heads)
@@ -326,9 +326,9 @@ class TaskNetworks(MultiTaskModel):
         own, those in the banks are set for all tasks.
 
         Args:
-            task: whose head and running averages outside the banks it has.
-            weights: where the state goes, one weight a unit.
-            state: of a plain model.
+            task: the task whose head and running averages outside the banks it has.
+            weights: the weights that the state goes to, one weight a unit.
+            state: state of a plain model.
             head: whether to take its class layers.
 
         Raises:
@@ -339,7 +339,7 @@ class TaskNetworks(MultiTaskModel):
         insert_plain(self.backbone, self.model, own, weights, state, task, count)
 
     def sharing(self) -> Sharing | None:
-        """Which weight of every unit each task uses under :attr:`assignment`."""
+        """Say which weight of every unit each task uses under :attr:`assignment`."""
         return Sharing(
             tuple(unit.name for unit in self.backbone.units),
             tuple(task.name for task in self.tasks),

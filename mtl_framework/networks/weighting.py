@@ -32,7 +32,7 @@ class GradientWeighting:
 
     Args:
         name: a key of ``AGGREGATORS`` or ``SCALARIZERS``.
-        options: of the class in TorchJD.
+        options: options of the class in TorchJD.
 
     Raises:
         MtlError: if TorchJD is not installed, or name or options do not fit.
@@ -66,8 +66,8 @@ class GradientWeighting:
         """One gradient for every weight that a task uses.
 
         Args:
-            gradients: of every task's loss, by the weights that it uses.
-            losses: of every task.
+            gradients: gradients of every task's loss, by the weights that it uses.
+            losses: losses of every task.
         """
         if self.name in SCALARIZERS:
             return self._by_losses(gradients, losses)

@@ -1,4 +1,4 @@
-"""Weight banks: the alternative weights of one place of a unit."""
+"""A weight bank holds the alternative weights of one place of a unit."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from .plan import Call, RouteError, RoutePlan
 
 
 def plain_attribute(module: nn.Module, name: str) -> Any:
-    """A plain attribute that a model reads from one of its parts, where several stand for it.
+    """Give a plain attribute that a model reads from a part for which several copies stand.
 
     Raises:
         AttributeError: if it does not exist, or is a parameter, module or method.
@@ -31,7 +31,7 @@ def plain_attribute(module: nn.Module, name: str) -> Any:
 
 @dataclass(frozen=True)
 class Ports:
-    """Which leaves of a call's arguments and outputs carry rows, as measured by a probe.
+    """Ports say which leaves of a call's arguments and outputs carry rows, as a probe measured it.
 
     One entry a leaf, in the order of ``torch.utils._pytree``: the rows per example of a
     tensor, n where its first dimension is n times the number of (example, path) pairs, or ``None``
@@ -45,7 +45,7 @@ class Ports:
 
 
 class WeightBank(nn.Module):
-    """K copies of one place of a backbone, put where the place was.
+    """A bank holds K copies of one place of a backbone and stands where the place was.
 
     It receives the rows of the paths so far, sends to each used weight the rows that need it, one
     call a weight, and returns the rows of the paths one unit further.
@@ -79,11 +79,11 @@ class WeightBank(nn.Module):
         self._mixer = (mixer,)  # not registered a second time
 
     def extra_repr(self) -> str:
-        """The unit's number."""
+        """``repr`` shows the number of the unit."""
         return f"unit={self.unit}"
 
     def __getattr__(self, name: str) -> Any:
-        """Plain attributes that a model reads from its blocks come from the first copy."""
+        """Give plain attributes, which a model may read from its blocks, from the first copy."""
         try:
             return super().__getattr__(name)
         except AttributeError:
@@ -150,7 +150,7 @@ class WeightBank(nn.Module):
         return self._mixed(pytree.tree_unflatten(merged, results[0][1]), plan)
 
     def _mixed(self, result: Any, plan: RoutePlan) -> Any:
-        """What the mixer makes of the rows, now that every column has its own."""
+        """Pass the rows through the mixer, now that every column has rows of its own."""
         for mixer in self._mixer:
             groups = plan.num_groups(self.forward_pass.level)
             layout = RowLayout(plan.examples, groups, plan.group_major)

@@ -57,7 +57,7 @@ def _decay(norm: RoutedBatchNorm, visits: Tensor, like: Tensor) -> Tensor:
 
 
 def _commit_mean(norms: Sequence[RoutedBatchNorm]) -> None:
-    """Commit the mean over the processes: of every slot, over those that visited it.
+    """Commit the mean over the processes; each slot's is over those that visited it.
 
     Where labels are missing, processes have visited different layers, and the same ones a different
     number of times. They agree on the largest number of visits of every slot first; what nobody
@@ -69,15 +69,17 @@ def _commit_mean(norms: Sequence[RoutedBatchNorm]) -> None:
     taken = [norm.take_gathered() for norm in norms]
     device = norms[0].running_mean.device  # type: ignore[union-attr]
     own = [
-        torch.zeros(norm.slots, dtype=torch.int64) if found is None else torch.as_tensor(found[1])
-        for norm, found in zip(norms, taken, strict=True)
+        torch.zeros(norm.slots, dtype=torch.int64)
+        if own_taken is None
+        else torch.as_tensor(own_taken[1])
+        for norm, own_taken in zip(norms, taken, strict=True)
     ]
     slots = [norm.slots for norm in norms]
     visits = torch.split(all_reduce_max(torch.cat(own).to(device)), slots)
     visited = [bool(count) for count in torch.stack([v.max() for v in visits]).tolist()]
     packed = [
-        _pack(norm, found, counts.to(device))
-        for norm, found, counts, used in zip(norms, taken, own, visited, strict=True)
+        _pack(norm, own_taken, counts.to(device))
+        for norm, own_taken, counts, used in zip(norms, taken, own, visited, strict=True)
         if used
     ]
     if not packed:
@@ -96,12 +98,12 @@ def _commit_mean(norms: Sequence[RoutedBatchNorm]) -> None:
         norm.add(Gathered(part, torch.where(weight > 0, decay / share, 1), most))
 
 
-def _pack(norm: RoutedBatchNorm, found: Taken | None, visits: Tensor) -> Tensor:
+def _pack(norm: RoutedBatchNorm, taken: Taken | None, visits: Tensor) -> Tensor:
     """Weight, decay and parts (2 + 2 * channels, slots) of one process, all 0 where it has none."""
     assert norm.running_mean is not None
-    if found is None:
+    if taken is None:
         return norm.running_mean.new_zeros(2 + 2 * norm.num_features, norm.slots)
-    part = found[0]
+    part = taken[0]
     has = (visits > 0).to(part.dtype)
     weight = visits.to(part.dtype) if norm.momentum is None else has
     decay = _decay(norm, visits, part) * has

@@ -7,7 +7,7 @@ from .plan import Route, RouteError, RoutePlan, RowGroups
 
 
 class ForwardPass:
-    """Where the rows are, while a model's own ``forward`` runs.
+    """A pass knows where the rows are while a model's own ``forward`` runs.
 
     The model knows nothing of paths, and calls its banks, norms and heads with tensors alone. One
     object of this class is what these parts of one model have in common: they ask it which rows
@@ -48,7 +48,7 @@ class ForwardPass:
     of rows instead of six and six. Heads read groups 0 and 1 for t0, 2 for t1 and 3 for t2.
 
     Attributes:
-        plan: of the pass; ``None``: idle.
+        plan: plan of the pass; ``None`` while idle.
         level: how far the paths have branched: units that the rows have passed.
         rows: what the layer that is being called sees.
         gather_statistics: whether that layer's batch statistics move its running averages.

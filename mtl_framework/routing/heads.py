@@ -1,4 +1,4 @@
-"""Heads: every task's own copies of the layers that give class scores."""
+"""Heads are every task's own copies of the layers that give class scores."""
 
 from collections.abc import Sequence
 
@@ -12,7 +12,7 @@ from .plan import RouteError
 
 
 def resized(layer: nn.Module, num_outputs: int) -> nn.Module:
-    """A freshly initialised layer like a class layer, with another number of outputs."""
+    """Make a freshly initialised layer like a class layer, with another number of outputs."""
     bias = layer.bias is not None
     if isinstance(layer, nn.Linear):
         return nn.Linear(layer.in_features, num_outputs, bias)
@@ -21,7 +21,7 @@ def resized(layer: nn.Module, num_outputs: int) -> nn.Module:
 
 
 class HeadBank(nn.Module):
-    """The copies that tasks have of one class layer, put where the layer was.
+    """A head bank holds the tasks' copies of one class layer and stands where the layer was.
 
     For models that do more with class scores than return them: average those of two classifiers,
     add those of patches. It receives the rows of all paths; what it returns has, task by task,
@@ -42,11 +42,11 @@ class HeadBank(nn.Module):
         self._forward_pass = forward_pass
 
     def extra_repr(self) -> str:
-        """Number of tasks and the widest one's outputs."""
+        """``repr`` shows the number of tasks and the widest one's outputs."""
         return f"tasks={len(self._layers)}, width={self._width}"
 
     def forward(self, x: Tensor) -> Tensor:
-        """Scores (rows of all tasks, ..., width) of every task's own paths."""
+        """Compute the scores (rows of all tasks, ..., width) of every task's own paths."""
         plan = self._forward_pass.plan
         if plan is None:
             raise RouteError("a head bank was called outside a pass of its networks")

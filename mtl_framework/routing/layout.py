@@ -1,4 +1,4 @@
-"""Moving groups of rows: the copies that routing makes, with their gradients."""
+"""Groups of rows are moved here: the copies that routing makes, with their gradients."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from .batched import blocks_of, gathered, is_batched, joined_blocks
 
 @dataclass(frozen=True)
 class RowLayout:
-    """How (example, group) pairs lie in the first dimension of a tensor.
+    """A layout says how (example, group) pairs lie in the first dimension of a tensor.
 
     Each pair may stand for several rows in a row (patches of an image).
     """
@@ -22,14 +22,14 @@ class RowLayout:
     group_major: bool
 
     def split_first(self, x: Tensor) -> Tensor:
-        """View with the first dimension taken apart: (B, G, n, ...)."""
+        """View rows with their first dimension taken apart: (B, G, n, ...)."""
         inner = x.shape[0] // (self.examples * self.groups)
         if self.group_major:
             return torch.unflatten(x, 0, (self.groups, self.examples, inner)).transpose(0, 1)
         return torch.unflatten(x, 0, (self.examples, self.groups, inner))
 
     def join_first(self, x: Tensor) -> Tensor:
-        """The reverse of :meth:`split_first`."""
+        """Put (B, G, n, ...) back into rows, the reverse of :meth:`split_first`."""
         if self.group_major:
             x = x.transpose(0, 1)
         return x.flatten(0, 2)
@@ -38,12 +38,12 @@ class RowLayout:
 def split_groups(
     x: Tensor, sources: Sequence[Tensor], layout: RowLayout, in_order: bool = False
 ) -> tuple[Tensor, ...]:
-    """Rows of some groups for each of several calls.
+    """Give each of several calls the rows of the groups that it reads.
 
     Args:
         x: rows in ``layout``.
         sources: for each call the groups (g,) that it reads.
-        layout: of ``x``.
+        layout: layout of ``x``.
         in_order: the calls read all groups once, one after the other. Group-major rows are then not
             copied: what a call does to its rows in place, it does to ``x``.
 
@@ -66,7 +66,7 @@ def merge_groups(
     Args:
         parts: for each call its rows, in the layout of g groups.
         targets: for each call the groups (g,) that it writes.
-        layout: of the result, all of whose groups are written.
+        layout: layout of the result, all of whose groups are written.
         in_order: the calls write one after the other.
 
     Returns:
@@ -80,7 +80,7 @@ def merge_groups(
 
 
 def stack_groups(groups: Sequence[Tensor], group_major: bool) -> Tensor:
-    """Rows of groups that are given one by one, all with the same number of examples."""
+    """Lay groups that are given one by one, all with the same number of examples, into rows."""
     if len(groups) == 1:
         return groups[0]
     return torch.stack(list(groups), 0 if group_major else 1).flatten(0, 1)
@@ -93,7 +93,7 @@ def mix_groups(
 
     Args:
         x: rows in ``layout``, an input's groups one after the other.
-        layout: of ``x``.
+        layout: layout of ``x``.
         inputs: number of inputs.
         mixer: from (inputs, groups of each, examples, ...) to the same shape.
 
@@ -110,7 +110,7 @@ def mix_groups(
 
 
 def channels_last(x: Tensor) -> bool:
-    """Whether images are stored with their channels innermost."""
+    """Say whether images are stored with their channels innermost."""
     return (
         x.ndim == 4 and not x.is_contiguous() and x.is_contiguous(memory_format=torch.channels_last)
     )
@@ -130,7 +130,7 @@ class _Blocks:
         self.inner = x.shape[0] // (layout.examples * layout.groups)
 
     def empty(self, groups: int) -> tuple[Tensor, "_Blocks"]:
-        """Uninitialised rows of another number of groups, and their blocks, which alias them."""
+        """Make uninitialised rows of another number of groups, and blocks that alias them."""
         layout = RowLayout(self.layout.examples, groups, self.layout.group_major)
         rows = torch.empty(
             (layout.examples * groups * self.inner, *self.tail),
@@ -141,7 +141,7 @@ class _Blocks:
         return rows, _Blocks(rows, layout, self.last)
 
     def select(self, groups: Tensor) -> Tensor:
-        """Rows of some groups."""
+        """Copy the rows of some groups."""
         rows, blocks = self.empty(len(groups))
         torch.index_select(self.matrix, self.dim, groups, out=blocks.matrix)
         return rows
@@ -152,14 +152,14 @@ def _part(layout: RowLayout, groups: int) -> RowLayout:
 
 
 def _pieces(x: Tensor, sizes: Sequence[int]) -> tuple[Tensor, ...]:
-    """Consecutive rows as tensors that autograd does not know to be views."""
+    """Give consecutive rows as tensors that autograd does not know to be views."""
     return tuple(
         torch.ops.aten._unsafe_view(part, part.shape) for part in torch.split(x, list(sizes))
     )
 
 
 def _joined(parts: Sequence[Tensor], last: bool) -> Tensor:
-    """Parts one after the other, all in one memory format."""
+    """Put parts one after the other, all in one memory format."""
     if last:
         parts = [part.contiguous(memory_format=torch.channels_last) for part in parts]
     return torch.cat(list(parts))
@@ -212,17 +212,17 @@ class _Split(torch.autograd.Function):
         if any(is_batched(gradient) for gradient in gradients):
             sizes = layout.examples, layout.groups, layout.group_major
             return (gathered(ctx.sources, gradients, *sizes), *nothing)
-        found: Tensor | None = None
+        total_gradient: Tensor | None = None
         for source, gradient in zip(ctx.sources, gradients, strict=True):
             if gradient is None:
                 continue
             blocks = _Blocks(gradient, _part(layout, len(source)), ctx.last)
-            if found is None:
-                found, total = blocks.empty(layout.groups)
-                found.zero_()
+            if total_gradient is None:
+                total_gradient, total = blocks.empty(layout.groups)
+                total_gradient.zero_()
             # a group is read once for each of its children
             total.matrix.index_add_(blocks.dim, source, blocks.matrix)
-        return (found, *nothing)
+        return (total_gradient, *nothing)
 
 
 class _Merge(torch.autograd.Function):

@@ -1,4 +1,4 @@
-"""Cutting a pass into parts that fit a memory budget."""
+"""A pass is cut into parts that fit a memory budget."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -29,10 +29,11 @@ def plan_micro_batches(
     budget.
 
     Args:
-        num_samples: S.
-        sizes: examples of every task that takes part.
-        budget: most that a micro-batch may cost; ``None``: no limit.
-        cost: of a micro-batch, in the budget's unit; called only where there is a budget.
+        num_samples: number S of samples.
+        sizes: number of examples of every task that takes part.
+        budget: the most that a micro-batch may cost; ``None``: no limit.
+        cost: gives the cost of a micro-batch, in the budget's unit; called only where there is a
+            budget.
         whole_samples: never split the tasks of one sample (pooled statistics).
         whole_tasks: keep all tasks together for their common root where samples suffice.
         split_samples: False where the samples of a task need each other.

@@ -52,7 +52,7 @@ class _Seen:
 
 @dataclass(frozen=True)
 class Gathered:
-    """What a step adds to the running averages of a layer, slot by slot.
+    """This is what a step adds to the running averages of a layer, slot by slot.
 
     Args:
         part: (2, slots, channels), of mean and variance: with a momentum the final terms, in a
@@ -118,7 +118,7 @@ class RoutedBatchNorm(nn.Module):
         self._seen: list[_Seen] = []
 
     def extra_repr(self) -> str:
-        """Features and mode, as torch prints its own layers."""
+        """``repr`` shows features and mode, as torch prints its own layers."""
         return f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, mode={self.mode}"
 
     def forward(
@@ -229,7 +229,7 @@ class RoutedBatchNorm(nn.Module):
         return y.reshape(x.shape)
 
     def _by_sample(self, x: Tensor, rows: RowGroups) -> Tensor:
-        """One statistic over all rows of this weight under one sample."""
+        """Compute one statistic over all rows of this weight under one sample."""
         layout = self._layout(x, rows)
         view = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
         view = (
@@ -268,7 +268,7 @@ class RoutedBatchNorm(nn.Module):
         self._seen.append(_Seen(statistics, rows))
 
     def take_gathered(self) -> tuple[Float[Tensor, "2 slots channels"], Ints] | None:
-        """What the calls of a step add to the running averages, and their visits, once."""
+        """Take what the calls of a step add to the running averages, and their visits."""
         if not self._seen:
             return None
         seen, self._seen = self._seen, []
@@ -312,6 +312,6 @@ class RoutedBatchNorm(nn.Module):
             tracked.add_(counts.view_as(tracked))
 
     def plain_buffer(self, name: str, task: int) -> Tensor:
-        """A buffer as the plain layer of one task has it."""
+        """Give a buffer as the plain layer of one task has it."""
         value: Tensor = getattr(self, name)
         return value[task] if self.mode == "task" else value

@@ -8,7 +8,7 @@ from .statistics_schedule import Ints
 
 
 class PathTrie:
-    """Which columns share their rows, level by level.
+    """The trie says which columns share their rows, level by level.
 
     A column is one (sample, task) pair; its path through the backbone depends on its own weights
     only. Columns that agree on their first units share their rows up to there, so the columns form
@@ -66,7 +66,7 @@ class PathTrie:
         self.first.append(first)
 
     def num_groups(self, level: int) -> int:
-        """Distinct paths down to ``level``."""
+        """Number of distinct paths down to ``level``."""
         return len(self.first[level])
 
     def sizes(self, level: int) -> Ints:

@@ -27,7 +27,7 @@ class RouteError(RuntimeError):
 
 @dataclass(frozen=True)
 class PlanOptions:
-    """How a pass runs its columns.
+    """These options say how a pass runs its columns.
 
     Args:
         device: where index tensors live.
@@ -61,7 +61,7 @@ class RowGroups:
     Args:
         plan: what the rows belong to.
         level: how far their paths have branched.
-        unit: whose weight sees them; ``None``: a layer outside the banks.
+        unit: the unit whose weight sees them; ``None``: a layer outside the banks.
         chosen: (groups,) which groups of the level, ascending.
         call: number of the call among those of its route.
         span: where the groups stand in the order of all calls of the route.
@@ -106,7 +106,7 @@ class RowGroups:
 
     @property
     def num_segments(self) -> int:
-        """Samples that have groups here."""
+        """Number of samples that have groups here."""
         return int(self._segments.max()) + 1
 
     @cached_property
@@ -115,12 +115,12 @@ class RowGroups:
 
     @cached_property
     def multiplicity(self) -> Int64[Tensor, " groups"]:
-        """How many columns run through each group."""
+        """Number of columns that run through each group."""
         return self.plan.index(self.plan.trie.sizes(self.level)[self._chosen])
 
     @cached_property
     def fewest(self) -> int:
-        """Groups whose rows a statistic is of, where that is fewest: one, but for pooled ones."""
+        """Smallest number of groups whose rows make one statistic; 1 unless pooled."""
         pooled = self.plan.statistics.is_pooled
         return int(np.bincount(self._segments).min()) if pooled else 1
 
@@ -131,15 +131,15 @@ class RowGroups:
         calls: Sequence["RowGroups"] = (),
         number: int = 0,
     ) -> tuple[Tensor, Ints]:
-        """How the groups enter running averages.
+        """Say how the groups enter running averages.
 
         Weights (slots, groups) of the groups' statistics (pooled: of the samples') on the rows'
         device, and visits (slots,). See
         :func:`~mtl_framework.routing.statistics_schedule.visit_shares`.
 
         Args:
-            momentum: of the layer.
-            dtype: of the weights.
+            momentum: momentum of the layer.
+            dtype: type of the weights.
             calls: what the layer saw at each of its calls in the pass; default: this alone.
             number: which of the calls this is.
         """
@@ -168,7 +168,7 @@ class Call:
 
 @dataclass(frozen=True)
 class Route:
-    """How the rows pass one unit.
+    """A route says how the rows pass one unit.
 
     ``identity`` is set where a single weight reads all groups in order, so that nothing need be
     copied. ``calls`` are ordered by weight. They read (``reads_in_order``) or write
@@ -240,12 +240,12 @@ class RoutePlan:
 
     @property
     def num_units(self) -> int:
-        """Units of the backbone; levels run from 0 to this."""
+        """Number of units of the backbone; levels run from 0 to this."""
         return self.order.num_units
 
     @property
     def group_major(self) -> bool:
-        """The order of the rows."""
+        """Whether the rows of a group lie together, instead of those of an example."""
         return self.options.group_major
 
     def num_groups(self, level: int) -> int:
@@ -274,13 +274,13 @@ class RoutePlan:
         return self._rows[level]
 
     def route(self, unit: int, level: int) -> Route:
-        """How rows at ``level`` pass ``unit``; a unit met at its own level branches the paths."""
+        """Say how rows at ``level`` pass ``unit``, which at its own level branches the paths."""
         if (unit, level) not in self._routes:
             self._routes[unit, level] = self._plan_route(unit, level)
         return self._routes[unit, level]
 
     def _plan_route(self, unit: int, level: int) -> Route:
-        """Calls by weight, each with the groups that it reads and writes.
+        """Plan the calls of a unit by weight, each with the groups that it reads and writes.
 
         In the example of :class:`PathTrie`, unit 1 takes the groups 0, 1 of level 1 to 0, 1, 2 of
         level 2, whose first columns d, b, a had the groups 0, 1, 0: ``source`` is 0, 1, 0. The call
@@ -304,6 +304,6 @@ class RoutePlan:
         return Route(tuple(calls), groups_in, len(order), level_out, identity, reads, writes)
 
     def index(self, values: Ints) -> Tensor:
-        """Whole numbers on the rows' device."""
+        """Move whole numbers to the rows' device."""
         tensor = torch.from_numpy(np.ascontiguousarray(values))
         return tensor.to(self.options.device, non_blocking=True)

@@ -1,4 +1,4 @@
-"""Putting routed batch norms where a model has plain ones."""
+"""Routed batch norms are put where a model has plain ones."""
 
 from torch import nn
 

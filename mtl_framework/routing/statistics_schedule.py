@@ -16,7 +16,7 @@ Bools = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Visits:
-    """Which columns move the running averages of the weight that they use, and in which order.
+    """Visits say which columns move the running averages of their weight, and in which order.
 
     Args:
         before: (columns,) visits of the same weight by the columns before this one.
@@ -29,7 +29,7 @@ class Visits:
     total: Ints
 
     def of(self, columns: Ints) -> "Visits":
-        """The same for some of the columns."""
+        """Give the visits of some of the columns."""
         return Visits(self.before[columns], self.counted[columns], self.total[columns])
 
 
@@ -87,7 +87,7 @@ class StepOrder:
 
     @property
     def num_slots(self) -> int:
-        """Running averages that a weight keeps."""
+        """Number of running averages that a weight keeps."""
         return self.num_tasks if self.mode == "task" else 1
 
     @property
@@ -104,11 +104,11 @@ class StepOrder:
         return StepOrder(self.assignments[:1], self.mode, self.present)
 
     def visits(self, unit: int | None, level: int) -> Visits:
-        """The visits by all columns (S * T,) of a layer; those of absent tasks do not count.
+        """Give all columns' (S * T,) visits of a layer; those of absent tasks do not count.
 
         Args:
-            unit: whose weights see the rows; ``None``: a layer outside the banks, which has one
-                weight for all columns.
+            unit: the unit whose weights see the rows; ``None``: a layer outside the banks, which
+                has one weight for all columns.
             level: how many units the rows have passed, counting the unit itself.
         """
         key = unit, level if self.counts_rows else None
@@ -161,7 +161,7 @@ class StepOrder:
 
 
 def _counts(values: Ints, counted: Bools) -> tuple[Ints, Ints]:
-    """How many counted entries equal each entry: of those before it, and of all."""
+    """Count the counted entries that equal each entry: among those before it, and among all."""
     order = values.argsort(kind="stable")
     ordered, marks = values[order], counted[order]
     new = np.ones(len(values), dtype=bool)
@@ -176,7 +176,7 @@ def _counts(values: Ints, counted: Bools) -> tuple[Ints, Ints]:
 
 
 def visit_shares(number: Ints, total: Ints, momentum: float | None) -> Floats:
-    """What each visit adds to a running average.
+    """Compute the share by which each visit enters a running average.
 
     After n visits with statistics x_0 .. x_{n-1} a running average r has become
     (1 - m)^n r + sum_j m (1 - m)^(n - 1 - j) x_j. Without a momentum each visit counts one.

@@ -1,4 +1,4 @@
-"""How the groups of a pass enter the running averages of the weights that they use."""
+"""The groups of a pass enter the running averages of the weights that they use: by how much."""
 
 from dataclasses import dataclass, replace
 
@@ -27,10 +27,10 @@ class LayerCall:
     """One of the calls of a layer within a pass.
 
     Args:
-        unit: of the layer; ``None``: it is outside the banks.
-        levels: of the rows at each call of the layer within the pass.
-        number: of the call that is asked about.
-        momentum: of the layer.
+        unit: unit of the layer; ``None``: it is outside the banks.
+        levels: level of the rows at each call of the layer within the pass.
+        number: position, in the pass, of the call that is asked about.
+        momentum: momentum of the layer.
     """
 
     unit: int | None
@@ -40,7 +40,7 @@ class LayerCall:
 
     @property
     def level(self) -> int:
-        """Of the rows at this call."""
+        """Level of the rows at this call."""
         return self.levels[self.number]
 
 
@@ -50,7 +50,7 @@ class StatisticsWeights:
     Args:
         order: the step that the columns belong to.
         trie: the paths of the columns.
-        columns: those of the pass.
+        columns: the columns of the pass.
         mixed: whether columns are mixed behind some unit.
         device: where the weights live.
     """
@@ -69,7 +69,7 @@ class StatisticsWeights:
         return self.order.mode == "pooled"
 
     def of(self, call: LayerCall, dtype: torch.dtype) -> tuple[Tensor, Ints]:
-        """How all groups enter the running averages of a unit's weights at one call of a layer.
+        """Say how all groups enter the running averages of a unit's weights at one call of a layer.
 
         Returns:
             weights (slots, groups), groups in the order of the route's calls; visits (calls,
@@ -109,7 +109,7 @@ class StatisticsWeights:
         return shares[inside][first], total[inside][first]
 
     def _shares(self, call: LayerCall) -> tuple[Floats, Ints]:
-        """What each column (C,) adds at one call to its weight's averages; their visits in all.
+        """Compute each column's share (C,) of its weight's averages at one call, and all visits.
 
         A layer that is called several times in a pass is visited so often by every column before
         the next column comes. With two calls the visits of columns a and b are a1, a2, b1, b2:

@@ -1,1 +1,1 @@
-"""What a strategy is, and what it is given while it trains."""
+"""This room says what a strategy is, and what it is given while it trains."""

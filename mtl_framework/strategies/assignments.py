@@ -45,11 +45,11 @@ class GivenAssignment(StrategyConfig):
 
     @model_validator(mode="after")
     def _exactly_one(self) -> "GivenAssignment":
-        found = [name for name in SOURCES if getattr(self, name) is not None]
-        if len(found) != 1:
+        given = [name for name in SOURCES if getattr(self, name) is not None]
+        if len(given) != 1:
             raise ValueError(
                 f"should have exactly one of {', '.join(SOURCES)}, "
-                f"found {' and '.join(found) or 'none'}"
+                f"found {' and '.join(given) or 'none'}"
             )
         return self
 
@@ -113,12 +113,12 @@ def _check_row(where: str, row: Sequence[int], tasks: int) -> None:
 def _from_run(
     path: Path, units: Sequence[str], tasks: Sequence[str]
 ) -> Int64[Tensor, "units tasks"]:
-    found = Result.load(path).assignment
-    if found is None:
+    earlier = Result.load(path).assignment
+    if earlier is None:
         raise MtlError(f"from_run: {path} holds no assignment: its strategy shares no whole units")
-    for kind, theirs, ours in (("unit", found.units, units), ("task", found.tasks, tasks)):
+    for kind, theirs, ours in (("unit", earlier.units, units), ("task", earlier.tasks, tasks)):
         _check_names(path, kind, theirs, ours)
-    return _by_matrix([list(row) for row in found.weights], len(units), len(tasks))
+    return _by_matrix([list(row) for row in earlier.weights], len(units), len(tasks))
 
 
 def _check_names(path: Path, kind: str, theirs: Sequence[str], ours: Sequence[str]) -> None:

@@ -19,7 +19,7 @@ class WeightAverage:
     The weights of every bank are averaged over all steps, those too in which no task used them.
 
     Args:
-        network: whose weights are averaged; other buffers are left alone.
+        network: the network whose weights are averaged; other buffers are left alone.
         config: which average, and from when.
 
     Source: Polyak and Juditsky 1992; ``swa``: Izmailov et al., "Averaging Weights Leads to Wider
@@ -38,7 +38,7 @@ class WeightAverage:
 
     @torch.no_grad()
     def update(self) -> None:
-        """Take a step of the weights in."""
+        """Move the average by the weights as they are after a step."""
         self.steps += 1
         tensors = self._tensors()
         counted = self.steps - self.config.start
@@ -65,7 +65,7 @@ class WeightAverage:
             average.copy_(kept)
 
     def state_dict(self) -> dict[str, Any]:
-        """The average and what it is of."""
+        """Give the average, and the number of steps that it is of."""
         return {"steps": self.steps, "average": dict(enumerate(self._average))}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""What a strategy and an observer see of a run, without knowing what a run is made of."""
+"""These protocols are what a strategy and an observer see of a run, whatever a run is made of."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -28,7 +28,7 @@ class TrainingRun(Protocol):
 
     @property
     def suite(self) -> Suite:
-        """The tasks."""
+        """Suite whose tasks are trained."""
 
     @property
     def backbones(self) -> Sequence[PlainBackbone]:
@@ -44,19 +44,19 @@ class TrainingRun(Protocol):
 
     @property
     def device(self) -> torch.device:
-        """Where the networks are and where batches arrive."""
+        """Device of the networks, to which batches are brought."""
 
     @property
     def strategy_name(self) -> str:
-        """What the configuration calls the strategy."""
+        """Name of the strategy in the configuration."""
 
     @property
     def iteration(self) -> int:
-        """Steps that are done, 0 to ``iterations``."""
+        """Number of steps that are done, 0 to ``iterations``."""
 
     @property
     def iterations(self) -> int:
-        """Steps that the run will do in all."""
+        """Number of steps that the run will do in all."""
 
     @property
     def batch_size(self) -> int:
@@ -92,7 +92,7 @@ class TrainingRun(Protocol):
         strategy's to keep.
 
         Args:
-            share: of every task's training examples in the second part, stratified by target.
+            share: share of every task's training examples in the second part, stratified by target.
 
         Raises:
             MtlError: if a task has too few examples, or reads streams.
@@ -125,7 +125,7 @@ class TrainedRun(Protocol):
 
     @property
     def suite(self) -> Suite:
-        """The tasks."""
+        """Suite whose tasks are trained."""
 
     @property
     def backbone(self) -> Backbone:
@@ -137,7 +137,7 @@ class TrainedRun(Protocol):
 
     @property
     def network(self) -> MultiTaskModel:
-        """The networks."""
+        """Networks of all tasks."""
 
     def extract(self, task: int | str) -> nn.Module:
         """One task's network on its own, on the CPU, in evaluation mode.
@@ -153,15 +153,15 @@ class FinishedRun(Protocol):
 
     @property
     def strategy(self) -> str:
-        """What the comparison or report calls the run's setting."""
+        """Label of the run's setting in the comparison or report."""
 
     @property
     def suite(self) -> str:
-        """What the comparison or report calls the suite."""
+        """Label of the suite in the comparison or report."""
 
     @property
     def backbone(self) -> str:
-        """What the comparison or report calls the backbone."""
+        """Label of the backbone in the comparison or report."""
 
     @property
     def seed(self) -> int:
@@ -173,11 +173,11 @@ class FinishedRun(Protocol):
 
     @property
     def result(self) -> Result | None:
-        """What the run found; ``None`` where it has not ended well."""
+        """Result of the run; ``None`` where it has not ended well."""
 
     @property
     def history(self) -> History:
-        """What the run wrote while it trained; empty where there is nothing."""
+        """Records that the run wrote while it trained; empty where there are none."""
 
     @property
     def config(self) -> Mapping[str, Any]:

@@ -1,4 +1,4 @@
-"""How the weights of a strategy's networks start, as options to inherit."""
+"""Options that strategies inherit say how the weights of their networks start."""
 
 from typing import Literal
 

@@ -33,7 +33,8 @@ def keep_formats(strategy: object) -> None:
     gradients follow it (autograd sees to that), but moments come from a file in another one.
 
     Args:
-        strategy: whose attributes are optimisers, or hold them in lists, tuples and dicts.
+        strategy: the strategy, whose attributes are optimisers, or hold them in lists, tuples and
+            dicts.
     """
     for optimizer in _optimizers(vars(strategy)):
         optimizer.register_load_state_dict_post_hook(match_formats)

@@ -21,7 +21,7 @@ Group = dict[str, Any]
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a parameter comes from: the plain model, and its name there.
+    """The origin of a parameter is a plain model, and its name there.
 
     Every weight of a bank has the name that the one weight of the plain model has.
     """
@@ -40,8 +40,8 @@ def parameter_groups(
     """Groups as an optimiser takes them, split where the recipe asks for it.
 
     Args:
-        network: whose parameters they are.
-        groups: of the strategy: ``params``, and maybe options of its own such as ``lr`` or
+        network: the network that the parameters belong to.
+        groups: groups of the strategy: ``params``, and maybe options of its own such as ``lr`` or
             ``lr_scale``, which is multiplied with the recipe's factors.
         training: the recipe.
         weight_decay: the strategy's, used for all parameters where the recipe has none.
@@ -142,7 +142,7 @@ def _without_decay(
 def _scales(
     network: MultiTaskModel, origins: Mapping[nn.Parameter, Origin], training: TrainingConfig
 ) -> dict[nn.Parameter, float]:
-    """Factors of the learning rate."""
+    """Compute the factors of the learning rate."""
     scales: dict[nn.Parameter, float] = {}
     if training.layer_decay is not None:
         if not origins:

@@ -65,13 +65,13 @@ class Recipe:
         """An optimiser as the user wants it, the strategy's own choices where the user has none.
 
         Args:
-            network: whose weights it moves.
-            name: of the strategy's optimiser, as in timm.
-            learning_rate: of the strategy.
+            network: the network whose weights it moves.
+            name: name of the strategy's optimiser, as in timm.
+            learning_rate: learning rate of the strategy.
             groups: parameters with options of their own, as in ``torch.optim``; default: all of
                 the network's. ``lr`` in a group is a rate of its own, which schedules scale;
                 ``lr_scale`` a factor of the learning rate.
-            weight_decay: of the strategy, for all parameters.
+            weight_decay: weight decay of the strategy, for all parameters.
             options: further ones of the strategy's optimiser, left out where the user names
                 another optimiser.
 

@@ -27,8 +27,8 @@ class RecipeOptimizer:
     Args:
         inner: moves the weights.
         training: the recipe.
-        schedule: of the learning rates; ``None``: they stay.
-        average: of the weights; ``None``: none is kept.
+        schedule: schedule of the learning rates; ``None``: they stay.
+        average: moving average of the weights; ``None``: none is kept.
 
     Attributes:
         steps: calls of :meth:`step` so far.
@@ -54,7 +54,7 @@ class RecipeOptimizer:
 
     @property
     def state(self) -> MutableMapping[Any, Any]:
-        """What the optimiser remembers of every parameter, as in torch."""
+        """State of the optimiser for every parameter, as in torch."""
         return self.inner.state
 
     @property

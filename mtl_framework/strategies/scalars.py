@@ -1,4 +1,4 @@
-"""What observers log: the single numbers of a step, an evaluation and a result, by name."""
+"""Observers log the single numbers of a step, an evaluation and a result, by name."""
 
 from collections.abc import Iterator
 
@@ -29,14 +29,14 @@ def step_scalars(run: TrainingRun, step: Step) -> dict[str, float]:
 
 def evaluation_scalars(evaluation: Evaluation) -> dict[str, float]:
     """An evaluation's numbers: ``SPLIT/error_mean``, ``SPLIT/error_pooled``, ``SPLIT/TASK``."""
-    found: dict[str, float] = {}
+    values: dict[str, float] = {}
     for split, figures in evaluation.splits.items():
         if figures.error_mean is not None:
-            found[f"{split}/error_mean"] = figures.error_mean
+            values[f"{split}/error_mean"] = figures.error_mean
         if figures.error_pooled is not None:
-            found[f"{split}/error_pooled"] = figures.error_pooled
-        found |= {f"{split}/{task}": value for task, value in figures.per_task.items()}
-    return found
+            values[f"{split}/error_pooled"] = figures.error_pooled
+        values |= {f"{split}/{task}": value for task, value in figures.per_task.items()}
+    return values
 
 
 def result_scalars(result: Result) -> dict[str, float]:

@@ -14,7 +14,7 @@ from .training import ScheduleConfig
 
 
 class Schedule(ABC):
-    """What sets the learning rates of an optimiser's groups."""
+    """A schedule sets the learning rates of an optimiser's groups."""
 
     @abstractmethod
     def stepped(self, steps: int) -> None:
@@ -26,7 +26,7 @@ class Schedule(ABC):
 
     @abstractmethod
     def state_dict(self) -> dict[str, Any]:
-        """What a resumed run needs."""
+        """Give the state that a resumed run goes on from."""
 
     @abstractmethod
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -86,7 +86,7 @@ class _ByStep(Schedule):
         self._schedule.step(steps)
 
     def evaluated(self, evaluation: Evaluation) -> None:
-        """Nothing: validation changes no rate."""
+        """Do nothing: validation changes no rate here."""
 
     def state_dict(self) -> dict[str, Any]:
         return {"length": self.length}

@@ -1,4 +1,4 @@
-"""What a strategy holds as plain values, and back again, checked before anything changes."""
+"""A strategy's state becomes plain values and back again, checked before anything changes."""
 
 import itertools
 from collections.abc import Mapping
@@ -43,7 +43,7 @@ def snapshot(value: Any) -> Any:
 
 
 def restored(value: Any, saved: Any, where: str) -> Any:
-    """What an attribute should hold so that its :func:`snapshot` is ``saved``.
+    """Give the value that an attribute needs so that its :func:`snapshot` is ``saved``.
 
     Networks, optimisers, generators, and tensors that keep their shape and dtype, are changed in
     place and returned; anything else is replaced.

@@ -30,7 +30,7 @@ class StrategyConfig(BaseModel):
 
 @dataclass(frozen=True)
 class Step:
-    """What a strategy reports at every yield.
+    """A strategy reports a step at every yield.
 
     Args:
         loss: the training loss: a scalar, or (..., tasks) so that a NaN can be traced to its task.
@@ -113,9 +113,9 @@ class Strategy(ABC):
         gradients, ``step()``. What the config leaves out is as the strategy says here.
 
         Args:
-            network: whose weights it moves.
-            name: of an optimiser in timm.
-            learning_rate: of the weights.
+            network: the network whose weights it moves.
+            name: name of an optimiser in timm.
+            learning_rate: learning rate of the weights.
             choices: ``groups``, ``weight_decay`` and the optimiser's own options, see
                 :meth:`Recipe.make_optimizer`.
 
@@ -141,7 +141,7 @@ class Strategy(ABC):
         Call it in :meth:`build`; assign to the attribute as to any other afterwards.
 
         Args:
-            name: of the attribute.
+            name: name of the attribute.
             value: a tensor, number, string or ``None``, or a dict, list or tuple of them; networks,
                 optimisers and generators may be among them, and then number and order of entries
                 stay as they are.

@@ -22,7 +22,7 @@ class OptimizerConfig(BaseModel):
 
     @property
     def options(self) -> dict[str, Any]:
-        """The keys beside ``name``."""
+        """Give the keys beside ``name``."""
         return dict(self.model_extra or {})
 
 
@@ -33,7 +33,7 @@ class WeightingConfig(OptimizerConfig):
 
 
 class ScheduleConfig(_Section):
-    """How the learning rate changes; times are steps of the optimiser, one an iteration."""
+    """The schedule of the learning rate; times are steps of the optimiser, one an iteration."""
 
     name: Literal[
         "constant", "cosine", "tanh", "step", "multistep", "poly", "wsd", "rsqrt", "plateau"

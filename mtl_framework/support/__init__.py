@@ -1,1 +1,1 @@
-"""What knows nothing of learning: errors, files, YAML, validation, seeds, devices and signals."""
+"""This room knows nothing of learning: errors, files, YAML, validation, seeds, devices, signals."""

@@ -83,7 +83,7 @@ def complete_arguments(
     prefix: KeyPath,
     locate: Locate | None = None,
 ) -> dict[str, Any]:
-    """All options of a function as plain values: those given, and the defaults of the others.
+    """Give all options of a function as plain values: those given, the others' defaults.
 
     Raises:
         MtlError: as :func:`check_arguments`.
@@ -126,11 +126,11 @@ def takes(function: Callable[..., Any], name: str) -> bool:
 def _parameters(function: Callable[..., Any]) -> dict[str, inspect.Parameter] | None:
     """Parameters that can be named; ``None`` where the function does not tell."""
     try:
-        found = inspect.signature(function).parameters
+        parameters = inspect.signature(function).parameters
     except (TypeError, ValueError):
         return None
     unnamed = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.VAR_POSITIONAL)
-    return {name: p for name, p in found.items() if p.kind not in unnamed}
+    return {name: p for name, p in parameters.items() if p.kind not in unnamed}
 
 
 def _hints(function: Callable[..., Any]) -> dict[str, Any]:

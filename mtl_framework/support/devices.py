@@ -1,4 +1,4 @@
-"""Where a run computes."""
+"""The device that a run computes on is chosen here."""
 
 import os
 import sys
@@ -10,12 +10,12 @@ from .errors import MtlError
 
 def available_devices() -> list[str]:
     """Names that ``device`` can take on this machine, the fastest first."""
-    found = []
+    accelerators = []
     if torch.cuda.is_available():
-        found += ["cuda", *(f"cuda:{n}" for n in range(torch.cuda.device_count()))]
+        accelerators += ["cuda", *(f"cuda:{n}" for n in range(torch.cuda.device_count()))]
     if torch.backends.mps.is_available():
-        found.append("mps")
-    return [*found, "cpu"]
+        accelerators.append("mps")
+    return [*accelerators, "cpu"]
 
 
 def resolve_device(name: str) -> torch.device:
@@ -33,7 +33,7 @@ def resolve_device(name: str) -> torch.device:
 
 
 def device_name(device: torch.device) -> str:
-    """What to call a device in a result, e.g. ``cpu`` or the name of the GPU."""
+    """Name a device as results do, e.g. ``cpu`` or the name of the GPU."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 

@@ -24,9 +24,10 @@ def all_reduce_mean(values: Tensor, weights: Tensor | None = None) -> Tensor:
     """Weighted mean over the processes; ``values`` itself where there is only one.
 
     Args:
-        values: of this process, of the same shape in all.
-        weights: of this process's values, at least 0, broadcast to them; 0: it has none, and what
-            its values are does not count. Where all weights are 0 the mean is 0. Default: 1.
+        values: values of this process, of the same shape in all.
+        weights: weights of this process's values, at least 0, broadcast to them; 0: it has none,
+            and what its values are does not count. Where all weights are 0 the mean is 0. Default:
+            1.
     """
     if not is_distributed():
         return values
@@ -57,7 +58,7 @@ def all_reduce_present(tensors: Sequence[Tensor | None], like: Sequence[Tensor])
     """Means of many tensors, each over the processes that have it, in two exchanges a dtype.
 
     Args:
-        tensors: of this process; ``None``: it has none.
+        tensors: tensors of this process; ``None``: it has none.
         like: tensors of the same shapes, dtypes and device, which every process has.
 
     Returns:
@@ -82,7 +83,7 @@ def all_reduce_present(tensors: Sequence[Tensor | None], like: Sequence[Tensor])
 
 @contextmanager
 def averaged_gradients(parameters: Iterable[nn.Parameter]) -> Iterator[None]:
-    """What the block adds to gradients is averaged over the processes.
+    """Average over the processes what the block adds to gradients.
 
     Each parameter's mean is over the processes whose block gave it a gradient; where none did it
     keeps what it had. With one process nothing is done. Every process has to get here, whatever

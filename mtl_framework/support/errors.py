@@ -51,5 +51,5 @@ class UnknownNameError(MtlError):
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """The valid name closest to ``name``, or ``None`` when nothing is close."""
-    found = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
-    return found[0] if found else None
+    nearest = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return nearest[0] if nearest else None

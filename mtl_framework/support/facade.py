@@ -10,7 +10,7 @@ from typing import Any
 def lazy_names(
     package: str, homes: Mapping[str, str], moved: Mapping[str, str] | None = None
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
-    """What a package, or a module beside others, takes as its ``__getattr__`` and ``__dir__``.
+    """Make the ``__getattr__`` and ``__dir__`` of a package whose names are imported when used.
 
     Args:
         package: its full name.

@@ -26,7 +26,7 @@ _MODE = _usual_mode()  # some writers give files to their owner alone
 
 
 def temporary(path: Path) -> Path:
-    """Where the next content of ``path`` is written before it takes its place.
+    """Name the file in which the next content of ``path`` is written before it takes its place.
 
     The name is always the same, so that what a killed process left is overwritten, not collected.
     """
@@ -80,7 +80,7 @@ def read_bytes(path: Path) -> bytes:
 
 
 def kind_of(path: Path) -> Literal["file", "folder", "other"] | None:
-    """What a path is, links followed; ``None`` where there is nothing.
+    """Say what a path is, links followed; ``None`` where there is nothing.
 
     Raises:
         MtlError: if the system does not say.

@@ -1,4 +1,4 @@
-"""Data frames, for those who have pandas."""
+"""Results become data frames, for those who have pandas."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any

@@ -87,7 +87,7 @@ class NotebookBar:
         return "\n".join([f"{self._title} {self.done}/{self._total} {self._text}", *self._lines])
 
     def html(self) -> str:
-        """The state as HTML."""
+        """Render the state as HTML."""
         lines = "".join(f"<div>{html.escape(line)}</div>" for line in self._lines)
         return (
             f"<div><span>{html.escape(self._title)}</span> "
@@ -97,7 +97,7 @@ class NotebookBar:
 
 
 class _Html:
-    """What IPython shows."""
+    """IPython shows an object of this class as HTML."""
 
     def __init__(self, bar: NotebookBar) -> None:
         self._repr, self._markup = bar.plain(), bar.html()

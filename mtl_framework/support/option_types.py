@@ -16,7 +16,7 @@ _NAMES = {int: "integer", float: "number", bool: "true or false", str: "text", t
 
 
 def type_text(annotation: Any) -> str:
-    """What a value may be, e.g. ``integer or null``, ``list of text``, ``'slow' or 'fast'``."""
+    """Say what a value may be, e.g. ``integer or null``, ``list of text``, ``'slow' or 'fast'``."""
     if annotation in _NAMES:
         return _NAMES[annotation]
     if annotation is Any or annotation is MISSING:
@@ -87,7 +87,7 @@ def argument_docs(docstring: str) -> dict[str, str]:
     lines = inspect.cleandoc(docstring).splitlines()
     if "Args:" not in lines:
         return {}
-    found: dict[str, str] = {}
+    entries: dict[str, str] = {}
     name = ""
     for line in lines[lines.index("Args:") + 1 :]:
         if line and not line.startswith(" "):
@@ -95,10 +95,10 @@ def argument_docs(docstring: str) -> dict[str, str]:
         entry = re.fullmatch(r" {4}(\w+)(?: \([^)]*\))?: (.*)", line)
         if entry:
             name = entry[1]
-            found[name] = entry[2].strip()
+            entries[name] = entry[2].strip()
         elif name:
-            found[name] = f"{found[name]} {line.strip()}".strip()
-    return {name: _plain(text) for name, text in found.items()}
+            entries[name] = f"{entries[name]} {line.strip()}".strip()
+    return {name: _plain(text) for name, text in entries.items()}
 
 
 def _plain(text: str) -> str:

@@ -1,4 +1,4 @@
-"""What stands in a terminal: texts as they are, and tables that fit.
+"""Texts stand in a terminal as they are, and tables fit its width.
 
 Names come from data and plugins. Nothing in them is taken as markup or as an emoji's code, and
 control characters, with which a text could move the cursor or change the terminal's title, are
@@ -28,7 +28,7 @@ class PlainConsole(Console):
     Args:
         show_test: whether figures of test examples may be shown while a run trains.
         log: also gets every line, without colours.
-        options: of rich's console.
+        options: options of rich's console.
 
     Attributes:
         notebook: whether it writes below a notebook's cell, where progress is no terminal's.
@@ -44,7 +44,7 @@ class PlainConsole(Console):
         super().__init__(highlight=False, markup=False, emoji=False, **options)
 
     def print(self, *things: Any, **options: Any) -> None:
-        """Rich's own, and the same into the log."""
+        """Print as rich does, and write the same into the log."""
         super().print(*things, **options)
         if self.log_console is not None:
             self.log_console.print(*things, **options)
@@ -62,7 +62,7 @@ class PlainConsole(Console):
 
 def printable(text: str) -> str:
     """A text with its control characters written out, e.g. ``\\x1b`` for an escape."""
-    return _CONTROLS.sub(lambda found: found.group().encode("unicode_escape").decode(), text)
+    return _CONTROLS.sub(lambda match: match.group().encode("unicode_escape").decode(), text)
 
 
 def duration(seconds: float) -> str:
@@ -83,7 +83,7 @@ class Column:
         importance: 0: always shown; of the others the highest numbers go first where the
             terminal is narrow.
         prose: it may be folded at its words; other columns never are.
-        style: of its cells.
+        style: style of its cells.
     """
 
     name: str
@@ -104,8 +104,8 @@ def fitted_table(
     Args:
         columns: from left to right.
         rows: with a cell for every column.
-        width: of the terminal.
-        options: of :class:`rich.table.Table`.
+        width: width of the terminal.
+        options: options of :class:`rich.table.Table`.
     """
     widths = [_natural(column, [row[n] for row in rows]) for n, column in enumerate(columns)]
     shown = list(range(len(columns)))

@@ -1,4 +1,4 @@
-"""What pydantic finds wrong, in one line for the user.
+"""What pydantic reports becomes one line for the user.
 
 Sentences are made from pydantic's error types and their contexts (``wishes.py``), never from its
 messages, whose words belong to it.
@@ -173,7 +173,7 @@ def _is_model(expected: Any) -> bool:
 
 
 def _annotation(expected: Any, path: KeyPath) -> Any:
-    """What stands at ``path`` within a model; a path that leads into no model stays where it is."""
+    """Find the annotation at ``path`` within a model, or as far as ``path`` leads into one."""
     for part in path:
         if not _is_model(expected) or part not in expected.model_fields:
             break

@@ -1,4 +1,4 @@
-"""What a value should have been, said from pydantic's error types and their contexts."""
+"""These functions say, from pydantic's error types and contexts, what a value should have been."""
 
 import enum
 import typing
@@ -42,7 +42,7 @@ _LENGTHS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
 
 
 def wish_of(detail: ErrorDetails) -> str:
-    """What a value should be, e.g. ``"should be greater than 1"``.
+    """Say what a value should be, e.g. ``"should be greater than 1"``.
 
     A validator's own ``ValueError`` speaks for itself, and so does pydantic about a kind of error
     that is not known here.
@@ -63,7 +63,7 @@ def wish_of(detail: ErrorDetails) -> str:
 
 
 def allowed_words(annotation: Any) -> list[str]:
-    """Every text that a ``Literal`` or an enumeration within an annotation allows."""
+    """List every text that a ``Literal`` or an enumeration within an annotation allows."""
     if isinstance(annotation, enum.EnumMeta):
         members: list[enum.Enum] = list(annotation)
         return [str(member.value) for member in members]

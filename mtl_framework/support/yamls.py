@@ -48,9 +48,9 @@ class _Loader(yaml.SafeLoader):
             self.refuse(self._mark(), f"nested more than {MOST_DEPTH} levels deep")
         if self._entries > MOST_ENTRIES:
             self.refuse(self._mark(), f"more than {MOST_ENTRIES:,} entries")
-        found = super().compose_node(parent, index)
+        node = super().compose_node(parent, index)
         self._depth -= 1
-        return found
+        return node
 
     def _mark(self) -> yaml.Mark:
         mark: yaml.Mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
@@ -161,7 +161,7 @@ class _Reader:
         self._open: set[int] = set()
 
     def value(self, node: yaml.Node, path: Path_) -> Any:
-        """The plain value of a node at a path."""
+        """Give the plain value of a node at a path."""
         self._entries += 1
         if self._entries > MOST_ENTRIES:
             text = f"more than {MOST_ENTRIES:,} entries, those that aliases repeat included"
@@ -195,10 +195,10 @@ class _Reader:
             if key.tag == f"{_TAG}merge":
                 sources = item.value if isinstance(item, yaml.SequenceNode) else [item]
                 for source in sources:
-                    found = self.value(source, path)
-                    if not isinstance(found, dict):
+                    base = self.value(source, path)
+                    if not isinstance(base, dict):
                         self._loader.refuse(key.start_mark, "<< should be followed by mappings")
-                    merged = {**found, **merged}
+                    merged = {**base, **merged}
                 continue
             if not isinstance(key, yaml.ScalarNode):
                 self._loader.refuse(key.start_mark, "a key should be a text")

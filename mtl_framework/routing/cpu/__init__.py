@@ -1,4 +1,4 @@
-"""What is done on a CPU only: rows of a path together in memory, and pooling before normalising.
+"""This room does what pays on a CPU only: rows of a path together, pooling before normalising.
 
 :data:`ENABLED` is the one switch. Without it rows on a CPU are routed and normalised as on any
 other device; networks that are built afterwards compute the same numbers, slower.
@@ -10,5 +10,5 @@ ENABLED = True
 
 
 def suits(device: torch.device) -> bool:
-    """Whether what is for a CPU only pays for rows on a device."""
+    """Say whether what is meant for a CPU pays for rows on a device."""
     return ENABLED and device.type == "cpu"

@@ -35,7 +35,7 @@ def path_batch_norm(
 
 
 class _PathBatchNorm(torch.autograd.Function):
-    """torch's own kernels, one call a group, into one output."""
+    """Normalise by torch's own kernels, one call a group, into one output."""
 
     @staticmethod
     def forward(

@@ -1,4 +1,4 @@
-"""Batch normalisation that only the largest value of every window leaves.
+"""Batch normalisation and max-pooling are done in one: only each window's largest value is kept.
 
 Normalising with a positive scale keeps the order of values, and so does ReLU. What max-pooling
 would choose afterwards can thus be chosen before: normalisation and activation then run on the few
@@ -39,16 +39,16 @@ class Pooling:
     def pool(
         self, x: Float[Tensor, "rows channels height width"]
     ) -> Float[Tensor, "rows channels pooled_height pooled_width"]:
-        """The largest value of every window."""
+        """Take the largest value of every window."""
         return F.max_pool2d(x, self.size, self.stride, self.padding, self.dilation, self.ceil_mode)
 
     def activate(self, x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-        """ReLU in place, if there is one."""
+        """Apply ReLU in place, if there is one."""
         return F.relu_(x) if self.relu else x
 
     @property
     def arguments(self) -> tuple[Sequence[int], Sequence[int], Sequence[int], Sequence[int], bool]:
-        """What torch's kernels take behind their input."""
+        """Give the arguments that torch's pooling kernels take behind their input."""
         return self.size, self.stride, self.padding, self.dilation, self.ceil_mode
 
 
@@ -105,7 +105,7 @@ def pooled_path_norm(
 
 
 class _PooledPathNorm(torch.autograd.Function):
-    """Statistics of all values; everything else of those that pooling leaves."""
+    """Statistics are of all values; everything else is computed for those that pooling leaves."""
 
     @staticmethod
     def forward(
@@ -120,11 +120,11 @@ class _PooledPathNorm(torch.autograd.Function):
     ) -> Tensor:
         groups = len(mean)
         # a momentum of one makes the running averages this group's own statistics
-        found = [
+        statistics = [
             _aten.batch_norm_update_stats(*group, 1.0)
             for group in zip(x.chunk(groups), mean.unbind(), var.unbind(), strict=True)
         ]
-        average, variance = (torch.stack(values) for values in zip(*found, strict=True))
+        average, variance = (torch.stack(values) for values in zip(*statistics, strict=True))
         inverse = (variance + eps).rsqrt_()
         scale = inverse * weight
         shift = torch.addcmul(bias, average, scale, value=-1)
@@ -180,7 +180,7 @@ class _PooledPathNorm(torch.autograd.Function):
 def _by_channel(
     x: Float[Tensor, "rows channels height width"], groups: int
 ) -> Float[Tensor, "groups values channels"]:
-    """View of rows in channels-last format; for several gradients at once a copy."""
+    """View channels-last rows as (groups, values, channels); copy several gradients at once."""
     permuted, shape = x.permute(0, 2, 3, 1), (groups, -1, x.shape[1])
     return permuted.reshape(shape) if is_batched(x) else permuted.view(shape)
 
@@ -188,7 +188,7 @@ def _by_channel(
 def _by_rows(
     values: Float[Tensor, "groups values channels"], like: Tensor
 ) -> Float[Tensor, "rows channels height width"]:
-    """The reverse of :func:`_by_channel`, in the shape of other rows."""
+    """Undo :func:`_by_channel`: give values the shape of other rows."""
     rows, channels, height, width = like.shape
     return values.reshape(rows, height, width, channels).permute(0, 3, 1, 2)
 

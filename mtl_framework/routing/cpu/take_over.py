@@ -13,7 +13,7 @@ def take_over_poolings(model: nn.Module, called: Iterable[nn.Module]) -> None:
     """Let routed batch norms do the work of ReLU and max-pooling that follow them directly.
 
     Args:
-        model: whose layers may be tied; a norm with several places is left alone.
+        model: the model, whose layers may be tied; a norm with several places is left alone.
         called: parts of it that are called as a whole. Only in those that are an
             ``nn.Sequential``, and in such parts of theirs, is the order of calls known.
     """
@@ -30,9 +30,9 @@ def take_over_poolings(model: nn.Module, called: Iterable[nn.Module]) -> None:
         for position, layer in enumerate(layers):
             if not isinstance(layer, RoutedBatchNorm) or places[layer] > 1:
                 continue
-            found = pooling_of(layers[position + 1 :])
-            if found is None or layer.pooling is not None or list(layer.children()):
+            pooling = pooling_of(layers[position + 1 :])
+            if pooling is None or layer.pooling is not None or list(layer.children()):
                 continue
-            layer.pooling, length = found
+            layer.pooling, length = pooling
             for place in range(position + 1, position + 1 + length):
                 sequence[place] = nn.Identity()

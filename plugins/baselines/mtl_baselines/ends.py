@@ -20,7 +20,7 @@ class FullSharing(FixedStrategy):
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"paper": paper("full_sharing")}
 
     def groups(self, backbone: Backbone, suite: Suite) -> Int64[Tensor, "units tasks"]:
-        """One group."""
+        """Put all tasks into one group."""
         return torch.zeros(len(backbone.units), len(suite), dtype=torch.int64)
 
 
@@ -35,11 +35,11 @@ class NoSharing(FixedStrategy):
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"paper": paper("no_sharing")}
 
     def groups(self, backbone: Backbone, suite: Suite) -> Int64[Tensor, "units tasks"]:
-        """Each task by itself."""
+        """Put each task into a group by itself."""
         return torch.arange(len(suite)).repeat(len(backbone.units), 1)
 
     def build_each(self, backbones: Sequence[PlainBackbone], suite: Suite) -> SeparateNetworks:
-        """A network a task.
+        """Make a network of its own for each task.
 
         Raises:
             MtlError: if ``initialization`` is another than the models' own.

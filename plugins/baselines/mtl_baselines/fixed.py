@@ -1,4 +1,4 @@
-"""What all strategies have in common whose assignment is known before training."""
+"""Strategies whose assignment is known before training have this in common."""
 
 from abc import abstractmethod
 from collections.abc import Generator
@@ -53,7 +53,7 @@ class FixedStrategy(Strategy):
         """Group numbers: tasks with equal numbers in a row share that unit."""
 
     def build(self, backbone: Backbone, suite: Suite) -> TaskNetworks:
-        """As many weights for a unit as it has groups of tasks."""
+        """Make networks with as many weights for a unit as it has groups of tasks."""
         assignment = renumber(self.groups(backbone, suite))
         network = TaskNetworks(backbone, suite.tasks, (assignment.amax(1) + 1).tolist())
         network.initialize(self.config.initialization_of(backbone))
@@ -63,7 +63,7 @@ class FixedStrategy(Strategy):
         return network
 
     def optimize(self, run: TrainingRun) -> Generator[Step, None, None]:
-        """Plain training: a batch, a step."""
+        """Train plainly: a batch, a step."""
         while True:
             yield Step(self.weight_step(run.next_batch()))
 
@@ -88,5 +88,5 @@ class FixedStrategy(Strategy):
 
 
 def usage(assignment: Int64[Tensor, "units tasks"]) -> Float[Tensor, "units weights"]:
-    """How many tasks use each weight of every unit."""
+    """Count the tasks that use each weight of every unit."""
     return torch.nn.functional.one_hot(assignment).sum(1).double()

@@ -32,7 +32,7 @@ class FixedSharing(FixedStrategy):
     }
 
     def groups(self, backbone: Backbone, suite: Suite) -> Int64[Tensor, "units tasks"]:
-        """The assignment, from the one source that the options name.
+        """Make the assignment from the one source that the options name.
 
         Raises:
             MtlError: if it does not fit the backbone's units and the suite's tasks.

@@ -14,7 +14,7 @@ from .start import Start, check_room
 
 
 class PaperOptions(InitialWeights):
-    """What Algorithm 1 leaves open, and where the published code does otherwise."""
+    """Options settle what Algorithm 1 leaves open, or the published code does otherwise."""
 
     weights_per_unit: int | None = Field(
         None, ge=1, description="number K of alternative weights of every unit; default: one a task"

@@ -45,8 +45,8 @@ def utilities(
         larger = (losses[None] > losses[:, None]).sum(1)
         equal = (losses[None] == losses[:, None]).sum(1)
         ranks = 1 + larger + (equal - 1) / 2
-    found: Tensor = 2 * (ranks.double() - 1) / (samples - 1) - 1
-    return found
+    values: Tensor = 2 * (ranks.double() - 1) / (samples - 1) - 1
+    return values
 
 
 def log_derivative(
@@ -68,7 +68,7 @@ def natural_gradient(
 
     Args:
         assignments: sampled from ``pi``.
-        utilities: of the samples, or of the samples for each task by itself.
+        utilities: utilities of the samples, or of the samples for each task by itself.
         pi: the search distribution.
     """
     u = utilities.reshape(len(assignments), 1, -1, 1)
@@ -111,7 +111,7 @@ class SearchDistribution:
 
     @classmethod
     def uniform(cls, weights_per_unit: Sequence[int], num_tasks: int) -> "SearchDistribution":
-        """Every weight of a unit with the same probability (Algorithm 1, line 23)."""
+        """Give every weight of a unit the same probability (Algorithm 1, line 23)."""
         counts = torch.tensor(weights_per_unit)[:, None, None]
         exists = (torch.arange(int(counts.max())) < counts).double()
         return cls((exists / counts).repeat(1, num_tasks, 1), weights_per_unit)
@@ -119,7 +119,7 @@ class SearchDistribution:
     def sample(
         self, n: int, generator: torch.Generator | None = None
     ) -> Int64[Tensor, "samples units tasks"]:
-        """``n`` independent assignments."""
+        """Draw ``n`` independent assignments."""
         units, tasks, weights = self.pi.shape
         rows = self.pi.reshape(-1, weights)
         drawn = torch.multinomial(rows, n, replacement=True, generator=generator)
@@ -149,7 +149,7 @@ class SearchDistribution:
         Args:
             assignments: sampled from this distribution.
             losses: f under each sample; or of each task, which then ranks the samples by its own.
-            learning_rate: of this step, for all units or one each.
+            learning_rate: learning rate of this step, for all units or one each.
             p_min: lowest probability before rows are made to sum to one again.
             ties: see :func:`utilities`.
             judged: tasks whose own losses say something; the others stay where they are. Default:
@@ -174,7 +174,7 @@ class SearchDistribution:
         self.pi = F.one_hot(self.mode(), self.pi.shape[-1]).double()
 
     def state_dict(self) -> dict[str, Any]:
-        """The probabilities."""
+        """Give the probabilities."""
         return {"pi": self.pi.clone()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:

@@ -13,16 +13,16 @@ _MOST_ROWS = 64
 
 
 def figures(runs: Sequence[FinishedRun]) -> Iterator[ReportFigure]:
-    """Of every setting that writes its assignment down, the finished run with the lowest seed."""
+    """Draw the first finished run of every setting that writes its assignment down."""
     shown: set[str] = set()
     for record in sorted(runs, key=lambda record: record.seed):
         rows = record.history.metrics.get("assignment", ())
-        found = record.result and record.result.assignment
-        if not rows or not found or record.strategy in shown:
+        assignment = record.result and record.result.assignment
+        if not rows or not assignment or record.strategy in shown:
             continue
-        if len(found.units) * len(found.tasks) <= _MOST_ROWS:
+        if len(assignment.units) * len(assignment.tasks) <= _MOST_ROWS:
             shown.add(record.strategy)
-            yield _course(record, found.units, found.tasks)
+            yield _course(record, assignment.units, assignment.tasks)
 
 
 def _course(record: FinishedRun, units: Sequence[str], tasks: Sequence[str]) -> ReportFigure:

@@ -1,4 +1,4 @@
-"""Where the published code does otherwise than the paper; the paper's way is the default.
+"""The published code does this otherwise than the paper, whose way is the default.
 
 Source: the authors' published code (2020). Its third difference, ranks of equal losses in the order
 of a sort, is ``ties: first``, see :func:`~mtl_lws.distribution.utilities`.

@@ -1,4 +1,4 @@
-"""Where the search starts: Algorithm 1, line 23, or probabilities that encode prior knowledge."""
+"""The search starts as in Algorithm 1, line 23, or from prior knowledge."""
 
 from typing import Literal
 

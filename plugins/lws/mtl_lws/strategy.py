@@ -116,7 +116,7 @@ class LearnedWeightSharing(Strategy):
         4. pi moves by eta_pi, is clamped to p_min and renormalised (section IV).
 
         Args:
-            batch: that all samples are ranked on.
+            batch: the batch that all samples are ranked on.
             rate: step size; default: ``nes_learning_rate``.
         """
         config, network = self.config, self.network

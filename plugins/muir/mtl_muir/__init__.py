@@ -12,13 +12,13 @@ if TYPE_CHECKING:
 
 @hookimpl
 def mtl_strategies() -> dict[str, str]:
-    """Meyerson and Miikkulainen 2019."""
+    """Contribute the method of Meyerson and Miikkulainen, 2019."""
     return {"muir": "mtl_muir.strategy:Muir"}
 
 
 @hookimpl
 def mtl_figures(runs: Sequence["FinishedRun"]) -> list["ReportFigure"]:
-    """What the hypermodules are used for, of the first finished run of this strategy."""
+    """Draw what the hypermodules of the first finished run of this strategy are used for."""
     from .report.figures import figures
 
     return figures(runs)

@@ -53,7 +53,7 @@ class Muir(Strategy):
         return self.build_each([backbone] * len(suite), suite)
 
     def build_each(self, backbones: Sequence[PlainBackbone], suite: Suite) -> GeneratedNetworks:
-        """Every task's network without its large weights, and as many hypermodules as blocks."""
+        """Make networks without their large weights, and as many hypermodules as blocks."""
         config = self.config
         how = Decomposition(
             block_out=config.block_out,
@@ -220,17 +220,17 @@ class Muir(Strategy):
     # -- what is written down ------------------------------------------------------------------
 
     def _metrics(self) -> dict[str, Tensor | float]:
-        """Numbers of modules by who uses them; short mappings whole."""
+        """Give the numbers of modules by who uses them, and short mappings as a whole."""
         network = self.network
         key = network.candidates._version
         if self._noted[0] != key:
             tasks = self.places.tasks_of_locations().to(network.mapping.device)
             used = users(network.mapping, tasks, network.num_locations)
-            found: dict[str, Tensor | float] = {
+            metrics: dict[str, Tensor | float] = {
                 "modules": used.any(1).sum(),
                 "modules_by_users": count_by_users(used),
             }
             if network.num_locations <= MOST_LOCATIONS:
-                found["mapping"] = network.mapping.clone()
-            self._noted = key, found
+                metrics["mapping"] = network.mapping.clone()
+            self._noted = key, metrics
         return self._noted[1]

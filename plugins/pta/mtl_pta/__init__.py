@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @hookimpl
 def mtl_strategies() -> dict[str, str]:
-    """Several decoders a task."""
+    """Contribute pseudo-task augmentation: several decoders a task."""
     return {"pta": "mtl_pta.strategy:PseudoTaskAugmentation"}
 
 

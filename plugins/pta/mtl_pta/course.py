@@ -1,4 +1,4 @@
-"""What happened to the decoders from meta-iteration to meta-iteration, for the report."""
+"""The course of the decoders, from meta-iteration to meta-iteration, is kept for the report."""
 
 import math
 from collections.abc import Mapping
@@ -23,12 +23,12 @@ class DueUpdate:
         self.costs: Tensor | None = None
 
     def take(self) -> Tensor | None:
-        """The costs, which are then no longer due."""
+        """Take the costs, which are then no longer due."""
         costs, self.costs = self.costs, None
         return costs
 
     def state_dict(self) -> dict[str, Any]:
-        """The costs."""
+        """Give the costs that are due."""
         return {"costs": self.costs}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -44,8 +44,8 @@ class Course:
     by that many random projections, always the same, which keep angles nearly as they are.
 
     Attributes:
-        task: whose decoders' weights are kept.
-        iterations: of the points.
+        task: the task whose decoders' weights are kept.
+        iterations: the iteration of each point.
         costs: (tasks, decoders) a point; infinite before the first evaluation.
         rates: dropout rates (tasks, decoders) a point.
         weights: (decoders, numbers) a point.
@@ -83,7 +83,7 @@ class Course:
             self._stride *= 2
 
     def state_dict(self) -> dict[str, Any]:
-        """All points: numbers, and tensors with a first dimension for the points."""
+        """Give all points: numbers, and tensors with a first dimension for the points."""
         return {
             "task": self.task,
             "seen": self._seen,
@@ -113,8 +113,8 @@ def projected(weights: Float[Tensor, "decoders numbers"]) -> Float[Tensor, "deco
     if size <= MOST_NUMBERS:
         return weights.clone()
     generator = torch.Generator().manual_seed(0)
-    found: Tensor = weights.new_zeros(len(weights), MOST_NUMBERS)
+    projection: Tensor = weights.new_zeros(len(weights), MOST_NUMBERS)
     for part in torch.split(weights, 4096, 1):  # a part at a time: the directions of all are large
         directions = torch.randn(part.shape[1], MOST_NUMBERS, generator=generator)
-        found += part @ directions
-    return found / math.sqrt(MOST_NUMBERS)
+        projection += part @ directions
+    return projection / math.sqrt(MOST_NUMBERS)

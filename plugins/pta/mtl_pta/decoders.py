@@ -84,7 +84,7 @@ class Decoders(nn.Module):
 
     @torch.no_grad()
     def copy_chosen(self) -> Bool[Tensor, " decoders"]:
-        """All others take weights and dropout rate of the chosen one (G); which they are."""
+        """Copy weights and dropout rate of the chosen one to all others (G); return those."""
         chosen = int(self.chosen)
         state = self.layers[chosen].state_dict()
         for number, layer in enumerate(self.layers):

@@ -33,10 +33,10 @@ class RunCourse:
 
 
 def draw(runs: Sequence[FinishedRun]) -> Iterator[ReportFigure]:
-    """Both figures, of those runs that have what they show."""
-    found = [course for record in runs if (course := read(record)) is not None]
-    labels = list(dict.fromkeys(course.record.strategy for course in found))
-    groups = [[c for c in found if c.record.strategy == label] for label in labels]
+    """Draw both figures of those runs that have what they show."""
+    courses = [course for record in runs if (course := read(record)) is not None]
+    labels = list(dict.fromkeys(course.record.strategy for course in courses))
+    groups = [[c for c in courses if c.record.strategy == label] for label in labels]
     shown = [group[0] for group in groups if _distinct(group[0].weights) >= FEWEST_POINTS]
     if shown:
         yield trajectories(shown)
@@ -66,7 +66,7 @@ def read(record: FinishedRun) -> RunCourse | None:
 
 
 def trajectories(courses: Sequence[RunCourse]) -> ReportFigure:
-    """Every decoder of one task as a path through a t-SNE projection of its weights."""
+    """Draw every decoder of one task as a path through a t-SNE projection of its weights."""
     with style():
         figure, panels = _panels(len(courses), 3.1)
         for axes, course in zip(panels, courses, strict=True):
@@ -130,8 +130,8 @@ def project(points: Float[np.ndarray, "points numbers"]) -> Float[np.ndarray, "p
     embedding = TSNE(
         2, metric="cosine", init="random", perplexity=perplexity, random_state=0, n_jobs=1
     )
-    found: Float[np.ndarray, "points 2"] = embedding.fit_transform(unique)[where.reshape(-1)]
-    return found
+    points: Float[np.ndarray, "points 2"] = embedding.fit_transform(unique)[where.reshape(-1)]
+    return points
 
 
 def _draw_paths(axes: Axes, course: RunCourse) -> None:
@@ -181,7 +181,7 @@ def _draw_rates(axes: Axes, group: Sequence[RunCourse]) -> None:
 
 
 def _mean_rates(group: Sequence[RunCourse]) -> Float[np.ndarray, "points tasks decoders"]:
-    """Over those runs that have the same points as the first."""
+    """Average the dropout rates over those runs that have the same points as the first."""
     alike = [course.rates for course in group if course.iterations == group[0].iterations]
     mean: Float[np.ndarray, "points tasks decoders"] = np.mean(alike, axis=0)
     return mean
@@ -192,10 +192,10 @@ def _panels(count: int, size: float) -> tuple[Figure, list[Axes]]:
     rows = -(-count // columns)
     figure = new_figure(max(size * columns, 4.2), size * rows + 0.4)
     grid = figure.subplots(rows, columns, squeeze=False)
-    found = list(grid.flat)
-    for unused in found[count:]:
+    axes = list(grid.flat)
+    for unused in axes[count:]:
         unused.remove()
-    return figure, found[:count]
+    return figure, axes[:count]
 
 
 def _legend(figure: Figure, handles: Sequence[Any], labels: Sequence[str]) -> None:
@@ -211,7 +211,7 @@ def _distinct(weights: Float[np.ndarray, "points decoders numbers"]) -> int:
 
 
 def _spread(weights: Float[np.ndarray, "decoders numbers"]) -> float:
-    """Mean cosine distance between two of them."""
+    """Compute the mean cosine distance between two decoders."""
     unit = weights / np.linalg.norm(weights, axis=1, keepdims=True)
     upper = np.triu_indices(len(unit), 1)
     return float(1 - (unit @ unit.T)[upper].mean())

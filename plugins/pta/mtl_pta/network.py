@@ -21,7 +21,7 @@ class PseudoTaskNetworks(TaskNetworks):
 
     Args:
         backbone: what is shared and where; heads have to follow its features.
-        tasks: that are trained.
+        tasks: the tasks that are trained.
         weights_per_unit: as of :class:`~mtl_framework.TaskNetworks`.
         decoders: D.
         dropout: rate in front of every decoder at first.
@@ -57,10 +57,10 @@ class PseudoTaskNetworks(TaskNetworks):
         )
 
     def decoders(self, task: int) -> Decoders:
-        """A task's decoders."""
-        found = self.heads[task]
-        assert isinstance(found, Decoders)
-        return found
+        """Give a task's decoders."""
+        decoders = self.heads[task]
+        assert isinstance(decoders, Decoders)
+        return decoders
 
     def head(self, task: int) -> nn.Module:
         """The chosen decoder, or one that gives the mean of all decoders' outputs."""

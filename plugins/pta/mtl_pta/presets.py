@@ -1,4 +1,4 @@
-"""The paper's experiments as settings."""
+"""The presets are the paper's experiments as settings."""
 
 from typing import Any
 

@@ -142,8 +142,8 @@ class PseudoTaskAugmentation(Strategy):
             scores = self.network.decoder_scores(task, self.network.features(task, inputs))
             return torch.cat([scores, scores.mean(0, keepdim=True)])
 
-        found = run.validate(outputs)
-        judged = [each.errors if self.config.cost == "error" else each.losses for each in found]
+        validated = run.validate(outputs)
+        judged = [each.errors if self.config.cost == "error" else each.losses for each in validated]
         costs = all_reduce_mean(torch.stack(judged).float().to(run.device)).cpu()
         return costs[:, :-1], costs[:, -1]
 
@@ -200,7 +200,7 @@ class PseudoTaskAugmentation(Strategy):
         return sharing.groups(units, suite.task_names)
 
     def _steps_between(self, run: TrainingRun) -> int:
-        """M."""
+        """Give M, the number of steps between two updates of the decoders."""
         if self.config.meta_iteration != "epoch":
             return self.config.meta_iteration
         return batches_per_epoch(run.suite, run.batch_size)
@@ -210,7 +210,7 @@ class PseudoTaskAugmentation(Strategy):
         return torch.stack([self.network.decoders(task).rates for task in tasks]).cpu()
 
     def _record(self, iteration: int, costs: Float[Tensor, "tasks decoders"]) -> None:
-        """Where the decoders are before an update."""
+        """Record where the decoders are before an update."""
         layers = self.network.decoders(self.course.task).layers
         weights = [nn.utils.parameters_to_vector(layer.parameters()) for layer in layers]
         self.course.record(iteration, costs, self._rates(), torch.stack(weights))

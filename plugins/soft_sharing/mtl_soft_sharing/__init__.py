@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @hookimpl
 def mtl_strategies() -> dict[str, str]:
-    """Misra et al. 2016."""
+    """Contribute cross-stitch networks (Misra et al., 2016)."""
     return {"cross_stitch": "mtl_soft_sharing.strategy:CrossStitch"}
 
 

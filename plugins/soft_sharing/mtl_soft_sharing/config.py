@@ -1,4 +1,4 @@
-"""Options of cross-stitch networks."""
+"""Cross-stitch networks have these options."""
 
 from typing import Annotated, Literal
 

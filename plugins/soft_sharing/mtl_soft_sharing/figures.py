@@ -17,11 +17,11 @@ _SIGNED = LinearSegmentedColormap.from_list("orange_blue", ["#D55E00", PAPER, "#
 
 def mixing_figures(runs: Sequence[FinishedRun]) -> Iterator[ReportFigure]:
     """One figure for each label of finished cross-stitch runs: that of the middle error."""
-    found: dict[str, list[FinishedRun]] = {}
+    by_label: dict[str, list[FinishedRun]] = {}
     for record in runs:
         if record.result is not None and record.result.strategy == "cross_stitch":
-            found.setdefault(record.strategy, []).append(record)
-    for number, (label, records) in enumerate(found.items()):
+            by_label.setdefault(record.strategy, []).append(record)
+    for number, (label, records) in enumerate(by_label.items()):
         ranked = sorted(records, key=_error)
         record = ranked[(len(ranked) - 1) // 2]
         others = [run for run in runs if run.strategy != label and run.result is not None]
@@ -40,9 +40,9 @@ def mixing_maps(
 
     Args:
         record: a finished run.
-        count: of how many it stands for.
+        count: number of mixing weights that it stands for.
         others: runs of other settings, whose time a step is compared with.
-        name: of the figure.
+        name: name of the figure.
 
     Raises:
         MtlError: if the run's checkpoint cannot be read.
@@ -92,7 +92,7 @@ def _draw(
     scale: TwoSlopeNorm,
     numbered: float,
 ) -> Any:
-    """``numbered``: the weight above which its number is bright on dark."""
+    """Draw one heat map; ``numbered`` is the weight above which its number is bright on dark."""
     image = axes.imshow(matrix, cmap=_SIGNED, norm=scale)
     axes.set_title(unit)
     places = np.arange(len(tasks))
@@ -114,12 +114,12 @@ def _draw(
 
 def _tensors(state: Mapping[str, Any]) -> dict[int, Any]:
     prefix, suffix = "mixers.", ".weight"
-    found = {
+    weights = {
         int(name.removeprefix(prefix).removesuffix(suffix)): value
         for name, value in state["network"].items()
         if name.startswith(prefix)
     }
-    return dict(sorted(found.items()))
+    return dict(sorted(weights.items()))
 
 
 def mixing_weights(state: Mapping[str, Any]) -> Weights:
@@ -141,7 +141,7 @@ def _in_words(weights: Weights) -> Iterator[str]:
 
 
 def _cost(record: FinishedRun, others: Sequence[FinishedRun]) -> str:
-    """What a step takes, beside the time of the other settings."""
+    """Say what a step takes, beside the time of the other settings."""
     assert record.result is not None
     passes = record.history.metrics.get("column_passes", ())
     text = f"A step takes {record.result.seconds_per_iteration:.3g} s"

@@ -24,7 +24,7 @@ class CrossStitchNetworks(TaskNetworks):
     a part of the columns.
 
     Args:
-        backbone: of every column.
+        backbone: backbone of every column.
         suite: the tasks.
         mixed: numbers of the units behind which columns are mixed.
         own_weight: see :class:`CrossStitchUnit`.
@@ -65,12 +65,12 @@ class CrossStitchNetworks(TaskNetworks):
         return len(self.tasks) if self.common_input else len(self.tasks) ** 2
 
     def own_weight(self) -> Float[Tensor, ""]:
-        """Mean weight of a column for itself."""
-        found = [mixer.get_parameter("weight").detach() for mixer in self.mixers.values()]
-        return torch.stack([weight.diagonal().mean() for weight in found]).mean()
+        """Give the mean weight of a column for itself."""
+        weights = [mixer.get_parameter("weight").detach() for mixer in self.mixers.values()]
+        return torch.stack([weight.diagonal().mean() for weight in weights]).mean()
 
     def column_of(self, task: int) -> int:
-        """Where the results of a task's own column stand among those of ``columns``."""
+        """Say where the results of a task's own column stand among those of ``columns``."""
         return 0 if self.common_input else task
 
     def step(
@@ -87,9 +87,9 @@ class CrossStitchNetworks(TaskNetworks):
     def features(
         self, task: int, inputs: Shaped[Tensor, "rows *dims"]
     ) -> Float[Tensor, "rows *features"]:
-        """What a task's head reads: the end of its own column, mixed on the way."""
-        found = self.features_under(self.columns, task, inputs, self.common_input)
-        return found[:, self.column_of(task)]
+        """Compute what a task's head reads: the end of its own column, mixed on the way."""
+        features = self.features_under(self.columns, task, inputs, self.common_input)
+        return features[:, self.column_of(task)]
 
     @torch.no_grad()
     def update_statistics(self, batch: Batch) -> None:
@@ -106,10 +106,10 @@ class CrossStitchNetworks(TaskNetworks):
         return ColumnNetwork(self.backbone, columns, mixers, kept=task).cpu().eval()
 
     def sharing(self) -> None:
-        """No unit is shared as a whole."""
+        """Say that no unit is shared as a whole."""
         return None
 
     def parameter_counts(self) -> ParameterCounts:
-        """All parameters are needed afterwards, too."""
+        """Count all parameters, which are needed afterwards, too."""
         count = sum(p.numel() for p in self.parameters())
         return ParameterCounts(count, count)

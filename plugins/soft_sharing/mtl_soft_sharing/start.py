@@ -18,7 +18,7 @@ def start_columns(
 
     Args:
         network: gets the weights. A column's running averages start alike for all tasks.
-        folders: of one run for all tasks, or of a run for each task by name.
+        folders: folder of one run for all tasks, or of a run for each task by name.
         load: gives the run in a folder.
 
     Raises:
@@ -51,23 +51,23 @@ def _state(network: CrossStitchNetworks, number: int, run: TrainedRun) -> dict[s
         )
     theirs, ours = run.backbone.recipe, network.backbone.recipe
     wanted = network.extract_path(number, [number] * len(network.backbone.units))
-    found = run.extract(task.name)
+    extracted = run.extract(task.name)
     shapes = [
         {name: tensor.shape for name, tensor in model.state_dict().items()}
-        for model in (found, wanted)
+        for model in (extracted, wanted)
     ]
     if (theirs.name, theirs.surgery) != (ours.name, ours.surgery) or shapes[0] != shapes[1]:
         raise MtlError(
             f"strategy.start_from: the network of task {task.name!r} in {folder} "
             f"({theirs.name}) is not like a column of this run ({ours.name})"
         )
-    return found.state_dict()
+    return extracted.state_dict()
 
 
 def _check_shared(
     network: CrossStitchNetworks, states: list[dict[str, Tensor]], folders: list[str]
 ) -> None:
-    """What lies outside the columns can have one value only."""
+    """Refuse networks that differ outside the columns, where there can be one value only."""
     backbone = network.backbone
     own = [name for places in backbone.places for place in places for name in place.names]
     own += backbone.class_layers

@@ -108,11 +108,11 @@ class MixedUnits:
         self.units = units
 
     def state_dict(self) -> dict[str, Any]:
-        """The names."""
+        """Give the names."""
         return {"units": list(self.units)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Check that they are the same.
+        """Check that the saved names are the same.
 
         Raises:
             MtlError: if they are others.
@@ -124,7 +124,7 @@ class MixedUnits:
 
 
 def mixed_units(after: Positions, backbone: Backbone) -> list[int]:
-    """Numbers of the units behind which columns are mixed.
+    """Give the numbers of the units behind which columns are mixed.
 
     Raises:
         MtlError: on a pattern that no unit's name matches.

@@ -1,4 +1,4 @@
-"""The cross-stitch unit."""
+"""A cross-stitch unit mixes what columns return."""
 
 import torch
 from jaxtyping import Float

@@ -1,1 +1,1 @@
-"""What goes beyond the paper: one idea a file, each an option that is off in ``preset: paper``."""
+"""Ideas beyond the paper, one a file, are options that ``preset: paper`` leaves off."""

@@ -24,7 +24,7 @@ Credit = Literal["joint", "task", "unit"]
 def ranked(
     losses: Float[Tensor, "samples tasks"], credit: Credit
 ) -> Float[Tensor, "samples"] | Float[Tensor, "samples tasks"]:
-    """What the samples are ranked by: their mean loss, or for each task its own."""
+    """Give the losses that rank the samples: the mean, or each task's own."""
     return losses.mean(1) if credit == "joint" else losses
 
 

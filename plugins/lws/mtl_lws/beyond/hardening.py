@@ -17,9 +17,9 @@ class Hardening:
     """Says how fast the search moves now, and ends it.
 
     Args:
-        schedule: of the rate over the part of the run in which the search moves: ``constant``;
-            ``rise`` from 0 to twice the rate; ``fall`` from twice the rate to 0. All three move
-            equally far in all.
+        schedule: schedule of the rate over the part of the run in which the search moves:
+            ``constant``; ``rise`` from 0 to twice the rate; ``fall`` from twice the rate to 0. All
+            three move equally far in all.
         freeze_after: share of the run's iterations after which the distribution is its mode for
             good; 1: never.
     """
@@ -30,7 +30,7 @@ class Hardening:
         self.frozen = False
 
     def rate(self, rate: float, done: float) -> float:
-        """Of the coming search step, when a share ``done`` of the run's iterations is done."""
+        """Rate of the coming search step, when a share ``done`` of the run's iterations is done."""
         if self.schedule == "constant":
             return rate
         progress = min(1.0, done / self.freeze_after)

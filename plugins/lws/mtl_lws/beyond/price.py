@@ -45,7 +45,7 @@ def own_size(
     pi: Float64[Tensor, "units tasks weights"],
     costs: Float64[Tensor, " units"],
 ) -> Float64[Tensor, "samples tasks"]:
-    """What each task's choices are expected to add to the size, given the other tasks' chances.
+    """Compute what each task's choices are expected to add to the size, given the other tasks'.
 
     A choice adds a weight if no other task makes it: prod over the others of (1 - pi[t, k]). So
     a task's sample is ranked by its own part of the price alone, without the noise of the others'.

@@ -28,8 +28,8 @@ def gradient_cosines(
     Args:
         network: for all tasks.
         next_batch: gives training examples.
-        iterations: of the short run.
-        learning_rate: of its steps.
+        iterations: iterations of the short run.
+        learning_rate: learning rate of its steps.
     """
     units, tasks = len(network.weights_per_unit), len(network.tasks)
     before = {name: value.clone() for name, value in network.state_dict().items()}
@@ -55,7 +55,7 @@ def groups_without_conflict(
     """For every unit, groups of tasks whose gradients agree on average (average linkage).
 
     Args:
-        cosines: of the tasks' gradients.
+        cosines: cosines of the tasks' gradients.
         most: groups a unit.
     """
     from scipy.cluster import hierarchy  # slow to import, and rarely needed
@@ -88,8 +88,8 @@ def _cosines(
 ) -> Float64[Tensor, "tasks tasks"]:
     rows = []
     for loss in losses:
-        found = torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True)
-        pairs = zip(found, parameters, strict=True)
+        gradients = torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True)
+        pairs = zip(gradients, parameters, strict=True)
         flat = [(torch.zeros_like(p) if g is None else g).flatten() for g, p in pairs]
         rows.append(torch.cat(flat).double().cpu())
     directions = torch.nn.functional.normalize(torch.stack(rows), dim=1)

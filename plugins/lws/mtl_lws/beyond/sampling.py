@@ -26,9 +26,9 @@ def draw(
     """Assignments of one step.
 
     Args:
-        distribution: that every sample has.
-        samples: how many.
-        generator: of random numbers.
+        distribution: the distribution that every sample has.
+        samples: number of samples.
+        generator: generator of random numbers.
         sampling: ``independent`` draws as the paper does. ``stratified`` gives weight k of a unit
             to a task in floor or ceil of ``samples * pi`` samples (systematic sampling with an
             order of its own for every unit and task; for K = 2 this is antithetic). ``nested``
@@ -50,7 +50,7 @@ def draw(
 
 
 def branches(units: int, samples: int) -> list[int]:
-    """How many different draws each unit gets in a nested step: 2, 4, 8, ... up to ``samples``.
+    """Give the number of different draws of each unit in a nested step: 2, 4, 8, ... ``samples``.
 
     Samples that agree at a unit agree at all units before it, so that the routed pass runs at most
     this many paths a task there, where independent draws run up to ``samples`` of them.

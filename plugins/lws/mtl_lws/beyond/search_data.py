@@ -17,7 +17,7 @@ class SearchData:
     """Two streams of batches: for the weights, and of held-out examples for the search.
 
     Args:
-        share: of every task's training examples, stratified by label, that are held out.
+        share: share of every task's training examples, stratified by label, that are held out.
         fold_back: share of the run's iterations, at its end, in which weights and search read all
             examples.
     """
@@ -29,11 +29,11 @@ class SearchData:
         self._saved: list[Mapping[str, Any]] = []
 
     def weight_batch(self, run: TrainingRun) -> Batch:
-        """For a weight step."""
+        """Give the next batch for a weight step."""
         return run.next_batch(None if self._folded(run) else self._split(run)[0])
 
     def search_batch(self, run: TrainingRun) -> Batch:
-        """For a search step."""
+        """Give the next batch for a search step."""
         return run.next_batch(None if self._folded(run) else self._split(run)[1])
 
     def _folded(self, run: TrainingRun) -> bool:
@@ -47,7 +47,7 @@ class SearchData:
         return self._parts
 
     def state_dict(self) -> dict[str, Any]:
-        """Where both streams stand; nothing before the first batch."""
+        """Give the positions of both streams; they are empty before the first batch."""
         if self._parts is None:
             return {"parts": list(self._saved)}
         return {"parts": [part.state_dict() for part in self._parts]}

@@ -18,13 +18,13 @@ from mtl_framework import MtlError
 
 @dataclass(frozen=True)
 class BlockGrid:
-    """How one weight tensor is cut into blocks.
+    """A grid says how one weight tensor is cut into blocks.
 
     Dense and recurrent weights are (out, in), those of convolutions (out, in, *taps). Where a block
     does not divide a side, the last blocks reach over the edge and what lies there is discarded.
 
     Args:
-        shape: of the weight tensor.
+        shape: shape of the weight tensor.
         block_out: m, output units of a block.
         block_in: n, input units of a block.
 
@@ -46,17 +46,17 @@ class BlockGrid:
 
     @property
     def outs(self) -> int:
-        """Blocks along the outputs."""
+        """Number of blocks along the outputs."""
         return math.ceil(self.shape[0] / self.block_out)
 
     @property
     def ins(self) -> int:
-        """Blocks along the inputs."""
+        """Number of blocks along the inputs."""
         return math.ceil(self.shape[1] / self.block_in)
 
     @property
     def taps(self) -> int:
-        """Kernel positions; 1 for dense weights."""
+        """Number of kernel positions; 1 for dense weights."""
         return math.prod(self.shape[2:])
 
     @property
@@ -66,7 +66,7 @@ class BlockGrid:
 
     @property
     def divides(self) -> bool:
-        """Whether nothing is discarded."""
+        """Whether the blocks cover the weight exactly, so that nothing is discarded."""
         return self.shape[0] % self.block_out == 0 and self.shape[1] % self.block_in == 0
 
     def index(self, in_block: int, out_block: int, tap: int = 0) -> int:

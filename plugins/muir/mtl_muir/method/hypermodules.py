@@ -105,11 +105,11 @@ class Hypermodules(nn.Module):
         maps = (torch.linalg.pinv(gram, hermitian=True) @ cross).to(self.contexts)
         z = self.contexts[:, None, :]  # (L, 1, c)
         wanted = (z @ incumbent).norm(dim=(1, 2), keepdim=True)
-        found = (z @ maps.mT @ other).norm(dim=(1, 2), keepdim=True)
-        return torch.where(found > 0, maps * (wanted / found), self.unchanged())
+        norms = (z @ maps.mT @ other).norm(dim=(1, 2), keepdim=True)
+        return torch.where(norms > 0, maps * (wanted / norms), self.unchanged())
 
     def unchanged(self) -> Float[Tensor, "c c"]:
-        """The map that leaves contexts as they are."""
+        """Make the map that leaves contexts as they are."""
         return torch.eye(self.context_size).to(self.contexts)
 
     def forward(
@@ -118,13 +118,13 @@ class Hypermodules(nn.Module):
         probabilities: Float[Tensor, "locations candidates"],
         maps: Float[Tensor, "locations candidates c c"] | None = None,
     ) -> Float[Tensor, "locations m n"]:
-        """All blocks: where a location has several candidates, their mean by probability (eq. 8).
+        """Generate all blocks; candidates of one location are averaged by probability (equation 8).
 
         Args:
             choice: candidates of every location.
-            probabilities: of the candidates; read only where there are several.
-            maps: of a location's context for each of its candidates; ``None``: all have it as it
-                is.
+            probabilities: probabilities of the candidates; read only where there are several.
+            maps: maps of a location's context for each of its candidates; ``None``: all have it as
+                it is.
         """
         table = self.hypermodules.flatten(0, 1).flatten(1)
         if choice.several:

@@ -28,7 +28,7 @@ Weights = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Decomposition:
-    """How networks become blocks, and blocks are generated.
+    """This says how networks become blocks, and how blocks are generated.
 
     Args:
         block_out: m, output units of a block.
@@ -70,7 +70,7 @@ class GeneratedNetworks(SearchedNetworks):
 
     Args:
         backbones: one a task.
-        tasks: whose networks these are.
+        tasks: the tasks whose networks these are.
         how: block size, contexts, what takes part.
 
     Raises:
@@ -86,7 +86,7 @@ class GeneratedNetworks(SearchedNetworks):
         if how.layers is not None:
             self._check_layers(how.layers)
         self.generated = tuple(self._find(task) for task in range(len(self.tasks)))
-        counts = [[weight.grid.count for weight in found] for found in self.generated]
+        counts = [[weight.grid.count for weight in weights] for weights in self.generated]
         ends = torch.tensor([0, *map(sum, counts)]).cumsum(0).tolist()
         self.spans = tuple(pairwise(ends))
         sigma = [w.deviation for w in chain(*self.generated) for _ in range(w.grid.count)]
@@ -138,13 +138,13 @@ class GeneratedNetworks(SearchedNetworks):
             return torch.cat(
                 [
                     weight.grid.unpack(network.get_parameter(weight.name).detach())
-                    for network, found in zip(self.networks, self.generated, strict=True)
-                    for weight in found
+                    for network, weights in zip(self.networks, self.generated, strict=True)
+                    for weight in weights
                 ]
             )
 
     def _parts(self, kind: Literal["location", "task", "all"]) -> Int64[Tensor, " locations"]:
-        """The part that each location belongs to."""
+        """Give the part that each location belongs to."""
         locations = torch.arange(len(self.hypermodules))
         if kind == "location":
             return locations
@@ -167,7 +167,7 @@ class GeneratedNetworks(SearchedNetworks):
     # -- blocks --------------------------------------------------------------------------------
 
     def blocks(self) -> Float[Tensor, "locations m n"]:
-        """All blocks as they stand, challengers merged in; differentiable."""
+        """Generate all blocks as they stand, challengers merged in; differentiable."""
         if torch.is_grad_enabled():
             self.forget()
         probabilities = self.probabilities()[self.parts]
@@ -197,9 +197,9 @@ class GeneratedNetworks(SearchedNetworks):
 
     def _weights(self, blocks: Tensor, task: int) -> Weights:
         """One network's weight tensors, from its own blocks."""
-        found = self.generated[task]
-        tensors = split_blocks(blocks, tuple(weight.grid for weight in found))
-        return {weight.name: tensor for weight, tensor in zip(found, tensors, strict=True)}
+        weights = self.generated[task]
+        tensors = split_blocks(blocks, tuple(weight.grid for weight in weights))
+        return {weight.name: tensor for weight, tensor in zip(weights, tensors, strict=True)}
 
     def _all_weights(self, blocks: Tensor) -> list[Weights]:
         return [self._weights(blocks[slice(*span)], t) for t, span in enumerate(self.spans)]
@@ -235,7 +235,7 @@ class GeneratedNetworks(SearchedNetworks):
 
         Args:
             batch: examples of every task.
-            weights: of the losses; default: 1 each, the sum.
+            weights: weights of the losses; default: 1 each, the sum.
 
         Returns:
             the losses, detached.
@@ -253,13 +253,17 @@ class GeneratedNetworks(SearchedNetworks):
             # a task's backward pass must not touch the blocks of all others
             first, last = self.spans[team.first][0], self.spans[team.last - 1][1]
             own = values[first:last].detach().requires_grad_()
-            found = self._team_losses(team, own, batch)
-            if found.requires_grad:
-                total = found if weights is None else found * weights[team.first : team.last]
+            team_losses = self._team_losses(team, own, batch)
+            if team_losses.requires_grad:
+                total = (
+                    team_losses
+                    if weights is None
+                    else team_losses * weights[team.first : team.last]
+                )
                 torch.autograd.backward(total.sum())
                 if own.grad is not None:
                     gradient[first:last] = own.grad
-            losses[team.first : team.last] = found.detach()
+            losses[team.first : team.last] = team_losses.detach()
         torch.autograd.backward(blocks, gradient)
         return losses
 
@@ -267,11 +271,11 @@ class GeneratedNetworks(SearchedNetworks):
         if team.together and team.fits(batch) and self.precision == "fp32":
             return team.losses(blocks, batch)
         start = self.spans[team.first][0]
-        found: list[Weights] = [{} for _ in self.tasks]
+        in_use: list[Weights] = [{} for _ in self.tasks]
         for task in range(team.first, team.last):
             begin, end = self.spans[task]
-            found[task] = self._weights(blocks[begin - start : end - start], task)
-        with self._using(found):
+            in_use[task] = self._weights(blocks[begin - start : end - start], task)
+        with self._using(in_use):
             return torch.stack([self.loss(batch, t) for t in range(team.first, team.last)])
 
     @contextmanager
@@ -331,7 +335,7 @@ class GeneratedNetworks(SearchedNetworks):
         """Blocks are shared, not whole units: see the figures of the plugin."""
 
     def parameter_counts(self) -> ParameterCounts:
-        """All of training, without soft weights; afterwards what :meth:`compact` keeps."""
+        """Count all of training without soft weights, and what :meth:`compact` keeps afterwards."""
         ordinary = sum(p.numel() for p in self.networks.parameters())
         held = sum(p.numel() for p in self.hypermodules.parameters())
         block = (self.how.block_out, self.how.block_in)

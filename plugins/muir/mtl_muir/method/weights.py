@@ -1,4 +1,4 @@
-"""Which weights of a network are generated.
+"""The weights of a network that are generated are chosen here.
 
 Biases, norms and embeddings stay ordinary parameters, and so do the first and the last layer
 (section 2.1 of the paper), grouped convolutions, and weights that several layers use.
@@ -26,7 +26,7 @@ class GeneratedWeight:
 
     Args:
         layer: name of the module in its network.
-        name: of the parameter in its network.
+        name: name of the parameter in its network.
         grid: its blocks.
         deviation: sigma, the standard deviation that its entries start with.
     """
@@ -55,8 +55,8 @@ def find_weights(
 
     Args:
         network: in evaluation mode; its state may change.
-        inputs: that it takes.
-        num_outputs: of the network: its last layer has as many.
+        inputs: inputs that it takes.
+        num_outputs: number of outputs of the network's last layer.
         block: (m, n), output and input units of a block.
         indivisible: what happens to weights that blocks do not divide: refused, covered by blocks
             whose overhang is discarded, or left ordinary.
@@ -64,7 +64,7 @@ def find_weights(
             see above.
         class_layers: further layers that stay ordinary.
         library: take ``deviation`` from the network's own weights instead of He's rule.
-        name: of the network, for errors.
+        name: name of the network, for errors.
 
     Raises:
         MtlError: if a weight is not divided by the blocks, or no weight can be generated.
@@ -161,7 +161,7 @@ def _weights_of(module: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
 
 
 def _width(module: nn.Module) -> int:
-    """Outputs of a layer, as its weight says."""
+    """Give the number of a layer's outputs, as its weight says."""
     return next(p.shape[0] for p in module.parameters(recurse=False) if p.ndim >= 2)
 
 

@@ -1,1 +1,1 @@
-"""What a report shows of it: who uses which hypermodules, and figures."""
+"""A report shows who uses which hypermodules, in figures and numbers."""

@@ -1,4 +1,4 @@
-"""How much layers share, against chance: Figure 3b of Meyerson and Miikkulainen 2019."""
+"""The sharing of layers is measured against chance: Figure 3b of Meyerson and Miikkulainen 2019."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ Numbers = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class LayerSharing:
-    """Of every generated weight the share of its blocks whose module another task uses, too.
+    """It holds, for every generated weight, the share of its blocks whose module another task uses.
 
     Args:
         observed: (weights,), from 0 to 1.
@@ -35,9 +35,9 @@ def layer_sharing(
 
     Args:
         mapping: the module of every location.
-        places: of the locations.
+        places: places of the locations.
         deals: random permutations of the mapping.
-        seed: of these.
+        seed: seed of the random deals.
     """
     generator = torch.Generator().manual_seed(seed)
     tasks, weights = places.tasks_of_locations(), places.weights_of_locations()

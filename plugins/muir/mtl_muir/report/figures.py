@@ -30,8 +30,8 @@ _ROWS = ("hypermodules", "contexts", "maps")
 
 
 @dataclass(frozen=True)
-class _Found:
-    """What a finished run left behind."""
+class _MappedRun:
+    """It holds what a finished run left behind."""
 
     record: FinishedRun
     label: str
@@ -55,35 +55,35 @@ class _Found:
 
 
 def figures(runs: Sequence[FinishedRun]) -> list[ReportFigure]:
-    """Of every setting of this strategy its finished run with the lowest seed."""
-    found: dict[str, FinishedRun] = {}
+    """Draw, for every setting of this strategy, its finished run with the lowest seed."""
+    chosen: dict[str, FinishedRun] = {}
     for record in sorted(runs, key=lambda record: record.seed):
         if record.result is not None and record.result.strategy == "muir":
-            found.setdefault(record.strategy, record)
-    return [figure for label, record in found.items() for figure in _figures(label, record)]
+            chosen.setdefault(record.strategy, record)
+    return [figure for label, record in chosen.items() for figure in _figures(label, record)]
 
 
 def _figures(label: str, record: FinishedRun) -> Iterator[ReportFigure]:
     state = record.checkpoint()
     places = Places.from_state(state["places"])
-    found = _Found(record, label, places, state["network"])
-    yield from _users_over_time(found)
-    yield from _alignment(found)
+    mapped = _MappedRun(record, label, places, state["network"])
+    yield from _users_over_time(mapped)
+    yield from _alignment(mapped)
     if len(places.task_names) > 1 and any(count > 1 for _, _, count in places.weights):
-        yield _layers(found)
-    yield from _generic(found)
+        yield _layers(mapped)
+    yield from _generic(mapped)
 
 
-def _name(found: _Found, what: str) -> str:
-    label = re.sub(r"[^A-Za-z0-9]+", "-", found.label).strip("-")
+def _name(mapped: _MappedRun, what: str) -> str:
+    label = re.sub(r"[^A-Za-z0-9]+", "-", mapped.label).strip("-")
     return f"{label}-{what}"
 
 
-def _users_over_time(found: _Found) -> Iterator[ReportFigure]:
-    steps, counts = found.history("modules_by_users")
+def _users_over_time(mapped: _MappedRun) -> Iterator[ReportFigure]:
+    steps, counts = mapped.history("modules_by_users")
     if not len(steps):
         return
-    names, counts = _binned(kinds(found.places.task_names), counts)
+    names, counts = _binned(kinds(mapped.places.task_names), counts)
     shown = [n for n in range(len(names)) if counts[:, n].any()]
     with style():
         figure = new_figure(6.4, 3.4)
@@ -100,10 +100,10 @@ def _users_over_time(found: _Found) -> Iterator[ReportFigure]:
         axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), title="used by")
     last = ", ".join(f"{names[n]}: {int(counts[-1, n])}" for n in shown if counts[-1, n])
     yield ReportFigure(
-        _name(found, "modules"),
-        f"Which tasks use the modules of {found.label}",
+        _name(mapped, "modules"),
+        f"Which tasks use the modules of {mapped.label}",
         f"Lines over {steps[-1]:.0f} generations; at the end {last}.",
-        f"Number of hypermodules by the tasks that use them, seed {found.record.seed} "
+        f"Number of hypermodules by the tasks that use them, seed {mapped.record.seed} "
         "(Figure 3a of the paper). At the start every block has its own.",
         figure,
     )
@@ -122,8 +122,8 @@ def _binned(names: list[str], counts: Any) -> tuple[list[str], Any]:
     return labels, np.stack(columns, 1)
 
 
-def _alignment(found: _Found) -> Iterator[ReportFigure]:
-    steps, mappings = found.history("mapping")
+def _alignment(mapped: _MappedRun) -> Iterator[ReportFigure]:
+    steps, mappings = mapped.history("mapping")
     if not len(steps):
         return
     final = mappings[-1]
@@ -131,7 +131,7 @@ def _alignment(found: _Found) -> Iterator[ReportFigure]:
     common = modules[uses > 1][np.argsort(-uses[uses > 1], kind="stable")][:8]
     changes = np.flatnonzero((mappings != final).any(1))
     settled = steps[changes[-1] + 1] if len(changes) else steps[0]
-    tasks = [found.places.task_names[t] for t in found.places.tasks_of_locations().tolist()]
+    tasks = [mapped.places.task_names[t] for t in mapped.places.tasks_of_locations().tolist()]
     with style():
         figure = new_figure(6.4, 1.2 + 0.13 * len(final))
         axes = figure.subplots()
@@ -151,28 +151,28 @@ def _alignment(found: _Found) -> Iterator[ReportFigure]:
         axes.set_ylabel("" if labelled else "location")
         axes.grid(False)
     yield ReportFigure(
-        _name(found, "alignment"),
-        f"Convergence of the alignment of {found.label}",
+        _name(mapped, "alignment"),
+        f"Convergence of the alignment of {mapped.label}",
         f"Bars, one for each of {len(final)} locations; {len(modules)} modules are left, and "
         f"nothing changes after generation {settled:.0f}.",
         f"Modules that several locations share at the end have a colour each, all others are grey; "
-        f"dotted: the last change. Seed {found.record.seed} (Figure 2 of the paper).",
+        f"dotted: the last change. Seed {mapped.record.seed} (Figure 2 of the paper).",
         figure,
     )
 
 
 def _bars(axes: Any, steps: Any, inside: Any, row: int, colour: str, alpha: float) -> None:
-    """Where a location has a module: one bar for each stretch of time."""
+    """Make one bar for each stretch of time in which a location has the same module."""
     edges = np.flatnonzero(np.diff(np.concatenate([[False], inside, [False]]).astype(int)))
     ends = np.append(steps, steps[-1])
     spans = [(ends[a], ends[b] - ends[a]) for a, b in edges.reshape(-1, 2)]
     axes.broken_barh(spans, (row + 0.08, 0.84), facecolor=colour, alpha=alpha, linewidth=0)
 
 
-def _layers(found: _Found) -> ReportFigure:
-    sharing = layer_sharing(found.mapping, found.places)
-    weights = found.places.weights
-    tasks = found.places.task_names
+def _layers(mapped: _MappedRun) -> ReportFigure:
+    sharing = layer_sharing(mapped.mapping, mapped.places)
+    weights = mapped.places.weights
+    tasks = mapped.places.task_names
     with style():
         figure = new_figure(min(max(6.4, 1.6 + 0.16 * len(weights)), 14), 3.6)
         axes = figure.subplots()
@@ -200,23 +200,23 @@ def _layers(found: _Found) -> ReportFigure:
         figure.legend(handles, names, loc="outside upper left", ncols=columns)
     inside = (sharing.observed >= sharing.low) & (sharing.observed <= sharing.high)
     return ReportFigure(
-        _name(found, "layers"),
-        f"What the layers of {found.label} share with other tasks",
+        _name(mapped, "layers"),
+        f"What the layers of {mapped.label} share with other tasks",
         f"Dots for {len(weights)} weights: {int((sharing.observed > sharing.high).sum())} share "
         f"more than chance, {int((sharing.observed < sharing.low).sum())} less, "
         f"{int(inside.sum())} as much.",
         "Share of every weight's blocks whose module serves another task, too; grey: the same "
-        f"modules dealt out at random. Seed {found.record.seed} (Figure 3b of the paper).",
+        f"modules dealt out at random. Seed {mapped.record.seed} (Figure 3b of the paper).",
         figure,
         wide=len(weights) > 24,
     )
 
 
-def _generic(found: _Found) -> Iterator[ReportFigure]:
+def _generic(mapped: _MappedRun) -> Iterator[ReportFigure]:
     values, contexts = (
-        found.state[f"hypermodules.{name}"] for name in ("hypermodules", "contexts")
+        mapped.state[f"hypermodules.{name}"] for name in ("hypermodules", "contexts")
     )
-    rows = contrasts(values, contexts, found.mapping)
+    rows = contrasts(values, contexts, mapped.mapping)
     if all(np.isnan(row.p) for row in rows):
         return  # only one kind of modules is left
     names = [kind for kind in _ROWS if any(row.kind == kind for row in rows)]
@@ -246,11 +246,11 @@ def _generic(found: _Found) -> Iterator[ReportFigure]:
                 )
     words = "; ".join(f"{row.kind}, {row.statistic}: {_p(row.p)}" for row in rows)
     yield ReportFigure(
-        _name(found, "generic"),
-        f"Generic and specific modules of {found.label}",
+        _name(mapped, "generic"),
+        f"Generic and specific modules of {mapped.label}",
         f"Box plots of {len(rows)} statistics. {words}.",
         "Generic modules serve more than c locations. Boxes: quartiles; below: how many. p: "
-        f"two-sided Mann-Whitney U test. Seed {found.record.seed} (Table 4 of the paper).",
+        f"two-sided Mann-Whitney U test. Seed {mapped.record.seed} (Table 4 of the paper).",
         figure,
     )
 

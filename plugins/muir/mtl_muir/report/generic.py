@@ -22,10 +22,10 @@ class Contrast:
 
     Args:
         kind: ``hypermodules``, ``contexts`` or ``maps`` (the blocks that are generated).
-        statistic: of the entries of each.
+        statistic: statistic of the entries of each.
         generic: its values where the module is generic.
         specific: its values where it is not.
-        p: of the two-sided Mann-Whitney U test; NaN where a side is empty.
+        p: p-value of the two-sided Mann-Whitney U test; NaN where a side is empty.
     """
 
     kind: str
@@ -40,11 +40,11 @@ def contrasts(
     contexts: Float[Tensor, "locations context_size"],
     mapping: Int64[Tensor, " locations"],
 ) -> list[Contrast]:
-    """Every statistic of modules in use, contexts and maps, generic against specific.
+    """Compute every statistic of modules in use, contexts and maps, generic against specific.
 
     Args:
         hypermodules: values of all K modules.
-        contexts: of all locations.
+        contexts: contexts of all locations.
         mapping: the module of every location.
     """
     uses = mapping.bincount(minlength=len(hypermodules))
@@ -57,7 +57,7 @@ def contrasts(
         "contexts": (contexts, generic[mapping]),
         "maps": (maps.flatten(1), generic[mapping]),
     }
-    found = []
+    rows = []
     for kind, (values, marks) in kinds.items():
         if not values.shape[1]:
             continue
@@ -66,5 +66,5 @@ def contrasts(
         for name, numbers in zip(STATISTICS, every, strict=True):
             a, b = numbers[which], numbers[~which]
             p = float(stats.mannwhitneyu(a, b).pvalue) if len(a) and len(b) else float("nan")
-            found.append(Contrast(kind, name, a, b, p))
-    return found
+            rows.append(Contrast(kind, name, a, b, p))
+    return rows

@@ -20,7 +20,7 @@ MOST_LOCATIONS = 64  # of mappings that are written down whole
 def users(
     mapping: Int64[Tensor, " locations"], tasks: Int64[Tensor, " locations"], num_modules: int
 ) -> Bool[Tensor, "modules tasks"]:
-    """Which tasks use each module."""
+    """Say which tasks use each module."""
     used = torch.zeros(num_modules, int(tasks.max()) + 1, dtype=torch.bool, device=mapping.device)
     used[mapping, tasks] = True
     return used
@@ -40,7 +40,7 @@ def count_by_users(used: Bool[Tensor, "modules tasks"]) -> Int64[Tensor, " kinds
 
 
 def kinds(names: Sequence[str]) -> list[str]:
-    """What the entries of :func:`count_by_users` are called."""
+    """Name the entries of :func:`count_by_users`."""
     if len(names) > MOST_SUBSETS:
         return [f"{n} task{'s' if n > 1 else ''}" for n in range(1, len(names) + 1)]
     return [
@@ -51,7 +51,7 @@ def kinds(names: Sequence[str]) -> list[str]:
 
 @dataclass(frozen=True)
 class Places:
-    """Where the locations are: of every generated weight its task, its name, its blocks.
+    """It says where the locations are: every generated weight's task, name and number of blocks.
 
     Lies in a run's checkpoint, so that figures need not build the networks again.
     """
@@ -64,8 +64,8 @@ class Places:
         return cls(
             tuple(
                 (task.name, weight.name, weight.grid.count)
-                for task, found in zip(network.tasks, network.generated, strict=True)
-                for weight in found
+                for task, weights in zip(network.tasks, network.generated, strict=True)
+                for weight in weights
             )
         )
 
@@ -76,23 +76,23 @@ class Places:
 
     @property
     def task_names(self) -> tuple[str, ...]:
-        """All tasks, in order."""
+        """Names of all tasks, in order."""
         return tuple(dict.fromkeys(task for task, _, _ in self.weights))
 
     def tasks_of_locations(self) -> Int64[Tensor, " locations"]:
-        """The position of every location's task."""
+        """Give the position of every location's task."""
         numbers = [self.task_names.index(task) for task, _, _ in self.weights]
         return torch.tensor(numbers).repeat_interleave(self._counts())
 
     def weights_of_locations(self) -> Int64[Tensor, " locations"]:
-        """The position of every location's weight."""
+        """Give the position of every location's weight."""
         return torch.arange(len(self.weights)).repeat_interleave(self._counts())
 
     def _counts(self) -> Tensor:
         return torch.tensor([count for _, _, count in self.weights])
 
     def state_dict(self) -> dict[str, Any]:
-        """The weights as plain values."""
+        """Give the weights as plain values."""
         return {"weights": [list(weight) for weight in self.weights]}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:

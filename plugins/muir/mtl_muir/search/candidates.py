@@ -1,4 +1,4 @@
-"""What the search changes about networks: the candidates of every location."""
+"""The search changes one thing about networks: the candidates of every location."""
 
 from collections.abc import Sequence
 
@@ -46,7 +46,7 @@ class SearchedNetworks(SeparateNetworks):
 
     @property
     def num_locations(self) -> int:
-        """L, blocks of all networks."""
+        """Number L of locations: the blocks of all networks."""
         return len(self.candidates)
 
     @property
@@ -65,7 +65,7 @@ class SearchedNetworks(SeparateNetworks):
         Args:
             candidates: the new ones; modules that come back are drawn anew.
             start: logits of a part's candidates.
-            generator: of what is drawn.
+            generator: generator of what is drawn.
         """
         self.hypermodules.renew(candidates.renewed, candidates.renewed_at, generator)
         self.candidates.copy_(candidates.modules)
@@ -103,11 +103,11 @@ class SearchedNetworks(SeparateNetworks):
             own[slice(*self.spans[task])] = True
 
         def only(numbers: Tensor, count: int) -> Tensor:
-            """What own locations number and no other does."""
-            found = torch.zeros(2, count, dtype=torch.bool, device=own.device)
-            found[0, numbers[own].flatten()] = True
-            found[1, numbers[~own].flatten()] = True
-            return found[0] & ~found[1]
+            """Give the entries that these locations refer to and no others do."""
+            referred = torch.zeros(2, count, dtype=torch.bool, device=own.device)
+            referred[0, numbers[own].flatten()] = True
+            referred[1, numbers[~own].flatten()] = True
+            return referred[0] & ~referred[1]
 
         modules = self.hypermodules
         return {

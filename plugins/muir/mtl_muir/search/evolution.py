@@ -20,7 +20,7 @@ Sampling = Literal["proportional", "uniform"]
 
 @dataclass(frozen=True)
 class SearchOptions:
-    """How challengers are made.
+    """These options say how challengers are made.
 
     Args:
         alternatives: lambda, challengers of a part.
@@ -77,7 +77,7 @@ def propose(
 
     Args:
         mapping: the module of every location.
-        parts: of every location, from 0 to D - 1, each occurring.
+        parts: part of every location, from 0 to D - 1, each occurring.
         num_modules: K.
         options: how.
         generator: on the CPU, like all tensors here.
@@ -114,7 +114,7 @@ def propose(
 
 
 def idle_modules(mapping: Int64[Tensor, " locations"], num_modules: int) -> Int64[Tensor, " idle"]:
-    """Modules that no location uses."""
+    """Give the modules that no location uses."""
     return (mapping.bincount(minlength=num_modules) == 0).nonzero()[:, 0]
 
 
@@ -123,7 +123,7 @@ def pooled_scores(
     parts: Int64[Tensor, " locations"],
     scores: Float[Tensor, "parts candidates"],
 ) -> Float[Tensor, "parts candidates"]:
-    """Every candidate's score, summed over those of its part that are the same mapping."""
+    """Sum every candidate's score over those of its part that are the same mapping."""
     number, most = scores.shape
     same = modules[:, :, None] == modules[:, None, :]
     differing = torch.zeros(number, most, most, dtype=torch.int64, device=modules.device)

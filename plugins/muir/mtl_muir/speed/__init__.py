@@ -1,1 +1,1 @@
-"""What only makes it fast: the same numbers with fewer calls and less memory."""
+"""This only makes it fast: it gives the same numbers with fewer calls and less memory."""

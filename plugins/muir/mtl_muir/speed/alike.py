@@ -22,7 +22,7 @@ class Team:
     Args:
         first: position of the first task.
         last: one behind the last.
-        networks: of these tasks.
+        networks: networks of these tasks.
         tasks: these.
         generated: generated weights of each network.
     """
@@ -63,8 +63,8 @@ class Team:
         inputs, targets = torch.stack(batch.inputs[own]), torch.stack(batch.targets[own])
 
         def run(own_weights: dict[str, Tensor], rows: Tensor) -> Tensor:
-            found: Tensor = functional_call(template, own_weights, (rows,))
-            return found
+            outputs: Tensor = functional_call(template, own_weights, (rows,))
+            return outputs
 
         outputs: Tensor = torch.vmap(run, randomness="different")(weights, inputs)
         each = self._objective.losses(outputs.flatten(0, 1), targets.flatten(0, 1))
@@ -77,7 +77,7 @@ def find_teams(
     tasks: Sequence[Task],
     generated: Sequence[tuple[GeneratedWeight, ...]],
 ) -> tuple[Team, ...]:
-    """All tasks in order, consecutive ones together where they are alike."""
+    """Group all tasks in order; consecutive ones are together where they are alike."""
     teams, first = [], 0
     for last in range(1, len(tasks) + 1):
         if last < len(tasks) and _alike(first, last, networks, backbones, tasks, generated):

@@ -19,9 +19,9 @@ class Bags:
     at the places of the rows only, several times faster than the library's.
 
     Args:
-        rows: of the table, bag after bag.
+        rows: rows of the table, bag after bag.
         offsets: where each bag begins.
-        num_rows: of the table.
+        num_rows: number of rows of the table.
     """
 
     def __init__(
@@ -42,18 +42,18 @@ class Bags:
     def sum(
         self, table: Float[Tensor, "rows width"], weights: Float[Tensor, " entries"]
     ) -> Float[Tensor, "bags width"]:
-        """Of every bag the sum of its rows, each times its weight; differentiable once."""
+        """Sum the rows of every bag, each times its weight; differentiable once."""
         if self._by_library:
             return F.embedding_bag(
                 self.rows, table, self.offsets, mode="sum", per_sample_weights=weights
             )
-        found: Tensor = _Sum.apply(table, weights, self)
-        return found
+        sums: Tensor = _Sum.apply(table, weights, self)
+        return sums
 
     def products(
         self, table: Float[Tensor, "rows width"], values: Float[Tensor, "bags width"]
     ) -> Float[Tensor, " entries"]:
-        """Of every entry the product of its row with its bag's value."""
+        """Multiply the row of every entry with its bag's value."""
         entries = len(self.rows)
         if entries <= _FEW or entries > len(values) * len(table):  # a matrix has no room for more
             return (table[self.rows] * values[self.bag_of]).sum(1)
@@ -66,8 +66,8 @@ class Bags:
                 (len(values), len(table)),
                 check_invariants=False,
             )
-        found: Tensor = torch.sparse.sampled_addmm(places, values, table.T, beta=0.0)
-        return found.values()
+        entries: Tensor = torch.sparse.sampled_addmm(places, values, table.T, beta=0.0)
+        return entries.values()
 
 
 class _Sum(torch.autograd.Function):
@@ -100,7 +100,7 @@ class _Sum(torch.autograd.Function):
 
 
 class Choice:
-    """Which modules generate which blocks, laid out for one product.
+    """It says which modules generate which blocks, laid out for one product.
 
     Args:
         candidates: modules of every location, the incumbent first.

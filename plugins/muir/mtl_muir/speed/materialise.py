@@ -1,4 +1,4 @@
-"""What is left of the joint model when training is over.
+"""This is what is left of the joint model when training is over.
 
 Section 3.3 of Meyerson and Miikkulainen 2019, arXiv 1906.00097: modules that no location uses go,
 and those that fewer than c locations use cost more than the blocks they generate, which replace
@@ -36,16 +36,16 @@ class CompactBlocks:
         return self.hypermodules.numel() + self.contexts.numel() + self.blocks.numel()
 
     def expand(self) -> Float[Tensor, "locations m n"]:
-        """All blocks, as the networks use them."""
+        """Give all blocks, as the networks use them."""
         generated = self.modules >= 0
-        found = self.blocks.new_empty(len(self.modules), *self.hypermodules.shape[2:])
-        found[~generated] = self.blocks
+        blocks = self.blocks.new_empty(len(self.modules), *self.hypermodules.shape[2:])
+        blocks[~generated] = self.blocks
         chosen = self.hypermodules[self.modules[generated]]
         if self.contexts.shape[1]:
-            found[generated] = torch.einsum("lc,lcmn->lmn", self.contexts, chosen)
+            blocks[generated] = torch.einsum("lc,lcmn->lmn", self.contexts, chosen)
         else:
-            found[generated] = chosen[:, 0]
-        return found
+            blocks[generated] = chosen[:, 0]
+        return blocks
 
 
 @torch.no_grad()
