@@ -197,10 +197,10 @@ class Planner:
         if assignments.min() < 0:
             raise MtlError(f"assignments should be at least 0, found {assignments.min()}")
         most = np.max(assignments, axis=(0, 2)).tolist()
-        for unit, (largest, count) in enumerate(zip(most, self.weights_per_unit, strict=True)):
-            if largest >= count:
+        for unit, (last, count) in enumerate(zip(most, self.weights_per_unit, strict=True)):
+            if last >= count:
                 raise MtlError(
-                    f"assignments name weight {largest} of unit {self.backbone.units[unit].name!r}, "
+                    f"assignments name weight {last} of unit {self.backbone.units[unit].name!r}, "
                     f"which has {count}"
                 )
         sizes = {len(x) for x in batch.inputs}
