@@ -130,8 +130,10 @@ def project(points: Float[np.ndarray, "points numbers"]) -> Float[np.ndarray, "p
     embedding = TSNE(
         2, metric="cosine", init="random", perplexity=perplexity, random_state=0, n_jobs=1
     )
-    points: Float[np.ndarray, "points 2"] = embedding.fit_transform(unique)[where.reshape(-1)]
-    return points
+    projected_points: Float[np.ndarray, "points 2"] = embedding.fit_transform(unique)[
+        where.reshape(-1)
+    ]
+    return projected_points
 
 
 def _draw_paths(axes: Axes, course: RunCourse) -> None:

@@ -66,8 +66,8 @@ class Bags:
                 (len(values), len(table)),
                 check_invariants=False,
             )
-        entries: Tensor = torch.sparse.sampled_addmm(places, values, table.T, beta=0.0)
-        return entries.values()
+        products: Tensor = torch.sparse.sampled_addmm(places, values, table.T, beta=0.0)
+        return products.values()
 
 
 class _Sum(torch.autograd.Function):
