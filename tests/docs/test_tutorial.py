@@ -23,7 +23,7 @@ def test_the_tutorial_works(
             names: dict[str, Any] = {"__name__": "tutorial"}
             exec(compile(text, "docs/tutorial.md", "exec"), names)
             continue
-        for line in text.splitlines():
+        for line in text.replace("\\\n", " ").splitlines():
             short = line.replace("--iterations 300", "--iterations 4").replace(
                 "every 50", "every 2"
             )
