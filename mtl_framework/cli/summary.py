@@ -1,13 +1,14 @@
 """What a finished run says in the terminal."""
 
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
 
 from rich.console import Console, Group, RenderableType
 from rich.style import Style
 from rich.text import Text
 
-from ..networks.evaluation import _most
+from ..networks.evaluation import SplitMetrics, _most, split_text
 from ..networks.result import Assignment, Result
 from ..networks.result_view import COLOURS, LETTERS, by_appearance
 from ..support.terminal import Column, fitted_table
@@ -18,6 +19,11 @@ _WIDE = 30
 def print_summary(result: Result, directory: Path, console: Console) -> None:
     """Print figures, the sharing that was learned, where the run lies and what to do next."""
     console.print(task_table(result, console.width))
+    for line in outcome_lines(result):
+        console.print(line, markup=False, soft_wrap=True)
+    for table in metric_tables(result.figures, result.metrics, console.width):
+        console.print()
+        console.print(table)
     if result.backbones is not None:
         shown = ", ".join(f"{name} for {task}" for task, name in _most(result.backbones))
         console.print(f"networks of the tasks' own: {shown}", markup=False, soft_wrap=True)
@@ -75,6 +81,52 @@ def task_table(result: Result, width: int) -> RenderableType:
         del columns[2]
         rows = [[*row[:2], *row[3:]] for row in rows]
     return fitted_table(columns, rows, width)
+
+
+def outcome_lines(result: Result) -> list[str]:
+    """Which networks and weights the figures are of, and why a run ended early."""
+    lines = []
+    if result.ended is not None:
+        lines.append(f"ended after {result.iterations} iterations: {result.ended}")
+    if result.weights == "averaged":
+        lines.append("figures are those of averaged weights (training.average)")
+    if result.raw_test is not None:
+        raw = split_text(result.raw_test, result.metrics)
+        lines.append(f"raw weights after the last step, test: {raw}")
+    if result.reported == "best" and result.best is not None:
+        best = split_text(result.best.test, result.metrics)
+        where = f"those of iteration {result.best.iteration}, which validation prefers"
+        lines.append(f"reported networks: {where}, test: {best} (training.report)")
+    return lines
+
+
+def metric_tables(split: SplitMetrics, main: Mapping[str, str], width: int) -> list[RenderableType]:
+    """All metrics of the test examples: a table for the tasks that have the same ones.
+
+    Args:
+        split: what is shown.
+        main: label of every task's main metric.
+        width: of the terminal.
+    """
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for task, metrics in split.metrics.items():
+        if len(metrics) > 1:
+            groups.setdefault(tuple(metrics), []).append(task)
+    tables = []
+    for labels, tasks in groups.items():
+        columns = [Column("test"), *(
+            Column(label, right=True, importance=0 if label == main[tasks[0]] else n + 1)
+            for n, label in enumerate(labels)
+        )]  # fmt: skip
+        rows: list[list[str | Text]] = [
+            [task, *(_shown(split.metrics[task][label]) for label in labels)] for task in tasks
+        ]
+        tables.append(fitted_table(columns, rows, width))
+    return tables
+
+
+def _shown(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f}"
 
 
 def sharing_grid(assignment: Assignment, width: int) -> RenderableType:

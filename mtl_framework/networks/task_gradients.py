@@ -1,5 +1,7 @@
 """Gradients of every task on its own, from the one pass that serves all tasks."""
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import torch
@@ -7,7 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from ..data.batches import Batch
-from ..support.distributed import is_distributed
+from ..support.distributed import all_reduce_max, all_reduce_present, is_distributed
 from ..support.errors import MtlError
 from .running import assembled
 from .weighting import GradientWeighting
@@ -33,13 +35,13 @@ def task_gradients(
             tasks: its mean over samples by default.
 
     Raises:
-        MtlError: if columns are mixed, so that tasks use each other's weights, or there are several
-            processes.
+        MtlError: if columns are mixed, so that tasks use each other's weights.
+
+    With several processes gradients and losses are those averaged over the processes that have
+    labels of a task.
     """
     if network.mixers:
         raise MtlError("training.weighting needs networks without mixers: leave it out")
-    if is_distributed():
-        raise MtlError("training.weighting works in one process only: leave it out")
     step = network.plan(batch, assignments)
     samples, tasks = step.order.num_samples, step.order.num_tasks
     used = [_used(network, assignments, task) for task in range(tasks)]
@@ -65,7 +67,27 @@ def task_gradients(
                             gradient if before is None else before + gradient
                         )
             columns.append(losses.detach())
-    return gradients, assembled(step, columns, network.assignment.device)
+    losses = assembled(step, columns, network.assignment.device)
+    return _averaged(gradients, used), network.averaged_losses(batch, losses)
+
+
+def _averaged(
+    gradients: list[dict[nn.Parameter, Tensor]], used: Sequence[Sequence[nn.Parameter]]
+) -> list[dict[nn.Parameter, Tensor]]:
+    """Every task's gradients, averaged over the processes that have one.
+
+    Args:
+        gradients: of this process, by task and parameter.
+        used: parameters on every task's paths, in the same order in every process.
+    """
+    if not is_distributed():
+        return gradients
+    averaged = []
+    for own, parameters in zip(gradients, used, strict=True):
+        like = [parameter.detach() for parameter in parameters]
+        means = all_reduce_present([own.get(parameter) for parameter in parameters], like)
+        averaged.append({p: m for p, m in zip(parameters, means, strict=True) if m.numel()})
+    return averaged
 
 
 def accumulate_weighted(
@@ -77,9 +99,23 @@ def accumulate_weighted(
 ) -> Float[Tensor, "samples tasks"]:
     """Add to every weight's gradient what a weighting makes of those of the tasks that use it."""
     gradients, losses = task_gradients(network, batch, assignments, weights)
-    for parameter, gradient in weighting.combine(gradients, losses.mean(0)).items():
+    with _same_draws():
+        combined = weighting.combine(gradients, losses.mean(0))
+    for parameter, gradient in combined.items():
         parameter.grad = gradient if parameter.grad is None else parameter.grad + gradient
     return losses
+
+
+@contextmanager
+def _same_draws() -> Iterator[None]:
+    """Random methods draw the same in every process inside; with one process nothing is done."""
+    if not is_distributed():
+        yield
+        return
+    seed = int(all_reduce_max(torch.randint(2**31, (1,))))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
 
 
 def _used(network: "TaskNetworks", assignments: Tensor, task: int) -> list[nn.Parameter]:

@@ -220,10 +220,7 @@ class Plugins:
         Raises:
             MtlError: if no plugin contributes it, or its plugin is broken; with the reason.
         """
-        found = self._contributions.get(("observer", name))
-        if found is None:
-            raise self._unknown("observer", name, self.names("observer"))
-        factory: Callable[..., object] = self.resolved(found)
+        factory: Callable[..., object] = self._named("observer", name)
         return factory
 
     def objective(self, name: str) -> "Callable[..., Objective]":
@@ -232,11 +229,19 @@ class Plugins:
         Raises:
             MtlError: if neither the framework nor a plugin has it, or its plugin is broken.
         """
-        found = self._contributions.get(("objective", name))
-        if found is None:
-            raise self._unknown("objective", name, self.names("objective"))
-        factory: Callable[..., Objective] = self.resolved(found)
+        factory: Callable[..., Objective] = self._named("objective", name)
         return factory
+
+    def _named(self, kind: Kind, name: str) -> Any:
+        """What is contributed under a name, resolved.
+
+        Raises:
+            MtlError: if nothing is, or its plugin is broken; with the reason.
+        """
+        found = self._contributions.get((kind, name))
+        if found is None:
+            raise self._unknown(kind, name, self.names(kind))
+        return self.resolved(found)
 
     def _unknown(self, kind: Kind, name: str, known: list[str]) -> MtlError:
         for problem in self.problems:

@@ -1,7 +1,5 @@
 """A saved run, ready to be used."""
 
-import copy
-import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -36,6 +34,7 @@ from .assembly import assemble, common_backbone, find_suite, normalizations
 from .config import RunConfig
 from .folder import CHANGEABLE, RunFolder, first_difference, without
 from .known_data import StandIn, check_known, read_known
+from .other_suite import as_learned, check_tasks
 from .progress_state import ProgressState
 from .reach import prepare_strategy
 from .recorded_splits import with_recorded_splits
@@ -154,7 +153,7 @@ class LoadedRun:
         if suite is None:
             suite = self.read_suite()
         else:
-            suite = _with_objectives_of(self.adapt(suite), self.suite)
+            suite = as_learned(self.adapt(suite), self.suite)
         check_tasks(suite, self.suite)
         return evaluate(
             self.network,
@@ -296,43 +295,6 @@ def _read_suite(config: RunConfig, plugins: Plugins, known: Mapping[str, Any] | 
             suite = with_recorded_splits(suite, known["examples"], measured)
         check_known(known, suite, measured, todo)
     return suite
-
-
-def _with_objectives_of(suite: Suite, run: Suite) -> Suite:
-    """Another suite, learned as the run was where its targets mean the same."""
-    if suite.task_names != run.task_names:
-        return suite
-    changed = copy.copy(suite)
-    changed.tasks = tuple(
-        dataclasses.replace(task, objective=own.objective)
-        if task.objective.same_task(own.objective)
-        else task
-        for task, own in zip(suite.tasks, run.tasks, strict=True)
-    )
-    return changed
-
-
-def check_tasks(found: Suite, wanted: Suite) -> None:
-    """Refuse a suite whose tasks the networks of another one cannot be measured on.
-
-    Raises:
-        MtlError: naming the first difference.
-    """
-    if found.task_names != wanted.task_names:
-        raise MtlError(
-            f"suite {found.name!r} has the tasks {', '.join(found.task_names)}, the run "
-            f"{', '.join(wanted.task_names)}"
-        )
-    if found.input_shapes != wanted.input_shapes:
-        shapes = zip(found.input_shapes, wanted.input_shapes, strict=True)
-        here, there = next(pair for pair in shapes if pair[0] != pair[1])
-        raise MtlError(f"suite {found.name!r} has inputs of shape {here}, the run of {there}")
-    for mine, theirs in zip(found.tasks, wanted.tasks, strict=True):
-        if mine.objective != theirs.objective:
-            raise MtlError(
-                f"task {mine.name!r} of suite {found.name!r} is {mine.objective}, that of the run "
-                f"{theirs.objective}"
-            )
 
 
 def _state(folder: RunFolder, which: Which) -> dict[str, Any]:

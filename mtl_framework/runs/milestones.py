@@ -17,6 +17,7 @@ from .divergence import LossWatch, check_evaluation, check_parameters
 from .feed import Feed
 from .observers import MetricsFile, Observers
 from .progress_state import Measured, ProgressState
+from .reach import weightings
 from .store import RunStore
 
 
@@ -133,6 +134,9 @@ class Milestones:
             "generators": generator_states(self._device),
             "metrics_length": self.metrics.sync(),
         }
+        weighting = [made.state_dict() for made in weightings(self._strategy)]
+        if any(weighting):
+            rest["weighting"] = weighting
         self._store.save_last(state.iteration, self._strategy, rest)
         self.tidy()
 
@@ -145,6 +149,10 @@ class Milestones:
         try:
             state = ProgressState.from_plain(saved)
             self._store.restore(saved, self._strategy)
+            made = weightings(self._strategy)
+            states = saved.get("weighting", [{}] * len(made))
+            for weighting, own in zip(made, states, strict=True):
+                weighting.load_state_dict(own)
             self._feed.load_state_dict(saved["batches"])
             restore_generators(saved["generators"], self._device)
             extended = self.config.iterations > saved["config"]["iterations"]

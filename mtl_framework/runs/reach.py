@@ -105,7 +105,30 @@ def _set_weighting(reach: Reach, config: RunConfig) -> None:
             f"{config.strategy.name!r} has none of: leave it out"
         )
     for network in networks:
-        network.weighting = GradientWeighting(chosen.name, chosen.options)
+        if network.weighting is not None:  # prepared before, and perhaps used since
+            continue
+        network.weighting = GradientWeighting(chosen.name, chosen.options, len(network.tasks))
+
+
+def weightings(strategy: Strategy) -> list[GradientWeighting]:
+    """What makes one gradient of several tasks' in a strategy's networks, in a fixed order."""
+    networks = [m for _, m in Reach.of(strategy).all_modules() if isinstance(m, TaskNetworks)]
+    return [network.weighting for network in networks if network.weighting is not None]
+
+
+def check_weighting_used(strategy: Strategy, config: RunConfig) -> None:
+    """Refuse a weighting that the strategy's first step has not asked.
+
+    Raises:
+        MtlError: naming the method and the strategy.
+    """
+    made = weightings(strategy)
+    if made and not any(weighting.uses for weighting in made):
+        raise MtlError(
+            f"training.weighting={made[0].name} had no effect in the first step: strategy "
+            f"{config.strategy.name!r} does not train by accumulate_gradients of its networks; "
+            "leave it out"
+        )
 
 
 def check_saved(strategy: Strategy, reach: Reach, name: str) -> None:

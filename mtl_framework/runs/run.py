@@ -37,7 +37,7 @@ from .folder import RunFolder
 from .milestones import Milestones
 from .observers import MetricsFile, Observers
 from .outcome import result_of
-from .reach import prepare_strategy
+from .reach import check_weighting_used, prepare_strategy
 from .resolve import ResolvedConfig, resolved
 from .starting import build, read_state
 from .store import RunStore
@@ -88,6 +88,7 @@ class Run:
         self._milestones = Milestones(config, parts.strategy, device, self._feed, store, observers)
         self._guard = guard
         self._stop_reason: str | None = None
+        self._checked_weighting = config.training.weighting is None
 
     @classmethod
     def start(
@@ -314,6 +315,9 @@ class Run:
         state.iteration += 1
         if self._stop_reason is not None and state.iteration < self.iterations:
             state.ended = self._stop_reason
+        if not self._checked_weighting:
+            check_weighting_used(self.strategy, self.config)
+            self._checked_weighting = True
         milestones.watch.add(state.iteration, step.loss)
         if state.iteration % self.log_every == 0 or milestones.is_due():
             milestones.watch.check()  # waits for the device, so that the time is that of the steps

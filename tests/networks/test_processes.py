@@ -1,6 +1,7 @@
 """Two real processes: what they average, and that missing labels of one leave both alike."""
 
 import os
+from importlib.util import find_spec
 from typing import Any
 
 import pytest
@@ -14,10 +15,13 @@ from mtl_framework.backbones.build import build_backbone, build_plain
 from mtl_framework.backbones.config import BackboneConfig, PlainBackboneConfig
 from mtl_framework.data.batches import Batch
 from mtl_framework.networks.separate import SeparateNetworks
+from mtl_framework.networks.task_gradients import accumulate_weighted, task_gradients
 from mtl_framework.networks.task_networks import TaskNetworks
+from mtl_framework.networks.weighting import GradientWeighting
 
 TASKS, WORLD = 3, 2
 CASES = ("shared", "task", "cumulative", "separate")
+METHODS = ("upgrad", "pcgrad", "uncertainty") if find_spec("torchjd") else ()
 
 
 class Norms(nn.Module):
@@ -89,10 +93,31 @@ def outcome(case: str, rank: int, lacking: bool) -> dict[str, Any]:
     }
 
 
+def network_and_assignments() -> tuple[TaskNetworks, Tensor]:
+    """The weights of task 1 are its own, the others share some."""
+    network = make("shared")
+    assert isinstance(network, TaskNetworks)
+    assignments = make_assignments("random", 3, 2, TASKS, 3) % 2
+    assignments[:, :, 1] = 2
+    return network, assignments
+
+
+def weighted(method: str, rank: int, lacking: bool) -> dict[str, Any]:
+    """One step by a method of TorchJD's."""
+    network, assignments = network_and_assignments()
+    torch.manual_seed(rank)  # random methods have to agree all the same
+    weighting = GradientWeighting(method, {}, TASKS)
+    losses = accumulate_weighted(network, weighting, part(rank, lacking), assignments)
+    named = {n: p.grad for n, p in network.named_parameters() if p.grad is not None}
+    return {"losses": losses, "gradients": named}
+
+
 def _worker(rank: int, port: int, folder: str) -> None:
     os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
     dist.init_process_group("gloo", rank=rank, world_size=WORLD)
     done = {f"{c}/{lacking}": outcome(c, rank, lacking) for c in CASES for lacking in (False, True)}
+    if METHODS:
+        done |= {f"{m}/{x}": weighted(m, rank, x) for m in METHODS for x in (False, True)}
     torch.save(done, f"{folder}/{rank}.pt")
     dist.destroy_process_group()
 
@@ -150,3 +175,44 @@ def test_processes_average_what_some_of_them_have(
         elif "tracked" in name:
             most = torch.stack([a["buffers"][name] for a in alone]).amax(0)
             assert torch.equal(buffer, most)
+
+
+def averaged_by_task(lacking: bool) -> tuple[list[dict[str, Tensor]], Tensor]:
+    """Gradients of every task by name and losses, averaged by hand over those that have them."""
+    each, losses, present = [], [], []
+    for rank in range(WORLD):
+        network, assignments = network_and_assignments()
+        names = {parameter: name for name, parameter in network.named_parameters()}
+        batch = part(rank, lacking)
+        own, loss = task_gradients(network, batch, assignments)
+        each.append([{names[p]: g for p, g in task.items()} for task in own])
+        losses.append(loss)
+        present.append(batch.label_weights())
+    means = []
+    for task in range(TASKS):
+        held = [own[task] for own in each]
+        keys = {name for own in held for name in own}
+        means.append({k: torch.stack([o[k] for o in held if k in o]).mean(0) for k in keys})
+    return means, mean_where(losses, present)
+
+
+@pytest.mark.parametrize("lacking", [False, True])
+@pytest.mark.parametrize("method", METHODS)
+def test_gradients_of_tasks_are_averaged_before_they_are_aggregated(
+    together: list[dict[str, Any]], method: str, lacking: bool
+) -> None:
+    found = [done[f"{method}/{lacking}"] for done in together]
+    for name, gradient in found[0]["gradients"].items():
+        assert torch.equal(gradient, found[1]["gradients"][name]), name
+    means, losses = averaged_by_task(lacking)
+    torch.testing.assert_close(found[0]["losses"], losses)
+    if method == "pcgrad":  # draws an order, the same one in both
+        return
+    network, _ = network_and_assignments()
+    parameters = dict(network.named_parameters())
+    ordered = [{p: own[n] for n, p in parameters.items() if n in own} for own in means]
+    wanted = GradientWeighting(method, {}, TASKS).combine(ordered, losses.mean(0))
+    names = {parameter: name for name, parameter in parameters.items()}
+    assert {names[p] for p in wanted} == set(found[0]["gradients"])
+    for parameter, gradient in wanted.items():
+        torch.testing.assert_close(found[0]["gradients"][names[parameter]], gradient)

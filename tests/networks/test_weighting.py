@@ -1,5 +1,6 @@
 """Gradients of tasks, one by one and made into one, against plain loops and TorchJD itself."""
 
+import math
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from support.tiny import TinyPlugins, content, start
+from support.tiny import Routed, TinyPlugins, content, start
 from torch import Tensor
 
 from mtl_framework.testing import Oracle
@@ -17,7 +18,7 @@ pytest.importorskip("torchjd", reason="TorchJD is an extra")
 from torchjd.aggregation import MGDA, AlignedMTL, PCGrad, UPGrad
 from torchjd.scalarization import GeometricMean
 
-from mtl_framework import MtlError, TaskNetworks
+from mtl_framework import MtlError, Step, TaskNetworks
 from mtl_framework.data import Batch
 from mtl_framework.networks.task_gradients import accumulate_weighted, task_gradients
 from mtl_framework.networks.weighting import AGGREGATORS, GradientWeighting
@@ -78,7 +79,7 @@ def test_with_nothing_shared_every_aggregator_is_the_plain_gradient(name: str) -
     gradients, losses = task_gradients(network, batch, assignments)
     alone = {p: g for own in gradients for p, g in own.items()}
     try:
-        combined = GradientWeighting(name, options).combine(gradients, losses.mean(0))
+        combined = GradientWeighting(name, options, 2).combine(gradients, losses.mean(0))
     except MtlError as error:  # some solvers are further extras of TorchJD's
         pytest.skip(str(error))
     shared = set(network.shared_parameters())
@@ -104,7 +105,7 @@ def test_with_everything_shared_it_is_torchjd_on_the_plain_model(
     torch.manual_seed(7)
     wanted = made()(jacobian)
     torch.manual_seed(7)
-    accumulate_weighted(network, GradientWeighting(name, {}), batch, assignments)
+    accumulate_weighted(network, GradientWeighting(name, {}, 2), batch, assignments)
     found = torch.cat([p.grad.flatten() for p in shared if p.grad is not None])
     torch.testing.assert_close(found, wanted, rtol=0, atol=1e-10)
 
@@ -114,9 +115,73 @@ def test_scalarizers_are_the_gradient_of_their_loss() -> None:
     loss = GeometricMean()(network.losses(batch, assignments)[0])
     parameters = list(network.parameters())
     wanted = torch.autograd.grad(loss, parameters)
-    accumulate_weighted(network, GradientWeighting("geometric_mean", {}), batch, assignments)
+    accumulate_weighted(network, GradientWeighting("geometric_mean", {}, 2), batch, assignments)
     for parameter, gradient in zip(parameters, wanted, strict=True):
         torch.testing.assert_close(parameter.grad, gradient, rtol=0, atol=1e-10)
+
+
+def test_uncertainty_learns_its_own_weights_and_leaves_missing_tasks_alone() -> None:
+    made = GradientWeighting("uncertainty", {"learning_rate": 0.1}, 2)
+    weights = [torch.nn.Parameter(torch.zeros(1)) for _ in range(2)]
+    losses = torch.tensor([2.0, 5.0])
+    both = [{weights[0]: torch.ones(1)}, {weights[1]: torch.ones(1)}]
+    first = made.combine(both, losses)
+    assert [float(first[w]) for w in weights] == pytest.approx([0.5, 0.5])  # exp(-0) / 2
+    second = made.combine(both, losses)
+    # Adam moves log variances by the rate: both losses are above 1, so that both rise
+    assert [float(second[w]) for w in weights] == pytest.approx([0.5 * math.exp(-0.1)] * 2)
+    own = made.state_dict()["own"][0].clone()
+    made.combine([both[0], {}], torch.tensor([2.0, 0.0]))
+    after = made.state_dict()
+    assert float(after["own"][0][0]) > float(own[0])
+    assert after["last"].tolist() == [2.0, 5.0]  # the missing loss is not taken for 0
+
+
+def test_dynamic_weight_average_by_hand() -> None:
+    made = GradientWeighting("dynamic_weight_average", {"epoch": 2, "temperature": 1.0}, 2)
+    weights = [torch.nn.Parameter(torch.zeros(1)) for _ in range(2)]
+    both = [{weights[0]: torch.ones(1)}, {weights[1]: torch.ones(1)}]
+    found = [
+        made.combine(both, torch.tensor(losses))
+        for losses in ([4.0, 4], [4.0, 4], [2.0, 4], [2.0, 4], [1.0, 1])
+    ]
+    assert [float(found[3][w]) for w in weights] == [1, 1]  # two epochs have to be over
+    rates = torch.tensor([0.5, 1.0]).exp()  # mean losses 2 after 4, and 4 after 4
+    wanted = (2 * rates / rates.sum()).tolist()
+    assert [float(found[4][w]) for w in weights] == pytest.approx(wanted)
+
+
+@pytest.mark.parametrize(
+    "weighting",
+    [{"name": "uncertainty", "learning_rate": 0.1}, {"name": "imtl_l", "learning_rate": 0.1},
+     {"name": "dynamic_weight_average", "epoch": 2}, "geometric_mean", "pcgrad"],
+    ids=str,
+)  # fmt: skip
+def test_its_state_is_saved_and_resumed(tmp_path: Path, weighting: Any) -> None:
+    options: dict[str, Any] = {"strategy": "routed", "training": {"weighting": weighting}}
+    start(tmp_path / "whole", **options, iterations=8).execute()
+    start(tmp_path / "parts", **options, iterations=4).execute()
+    start(tmp_path / "parts", **options, iterations=8, resume=True).execute()
+    files = [content(tmp_path / name) for name in ("whole", "parts")]
+    for name in ("result.json", "metrics.jsonl", "checkpoint/last-00000008.safetensors"):
+        assert files[0][name] == files[1][name], name
+
+
+def test_without_an_effect_the_first_step_says_so(tmp_path: Path) -> None:
+    class ByLosses(Routed):
+        def optimize(self, run: Any) -> Any:
+            while True:
+                self.network.train()
+                self.optimizer.zero_grad()
+                assignments = self.network.assignment[None].cpu()
+                losses = self.network.losses(run.next_batch(), assignments)
+                losses.mean().backward()
+                self.optimizer.step()
+                yield Step(losses.detach())
+
+    with pytest.raises(MtlError, match=r"training.weighting=upgrad had no effect.*'by_losses'"):
+        start(tmp_path, TinyPlugins(by_losses=ByLosses), strategy="by_losses",
+              training={"weighting": "upgrad"}).execute()  # fmt: skip
 
 
 def test_a_run_uses_it_and_names_what_is_wrong(tmp_path: Path) -> None:
