@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from .networks.result import Result as Result
     from .networks.separate import SeparateNetworks as SeparateNetworks
     from .networks.task_networks import TaskNetworks as TaskNetworks
+    from .networks.weighting import GradientWeighting as GradientWeighting
     from .plugins.hookspecs import hookimpl as hookimpl
     from .runs.config import RunConfig as RunConfig
     from .runs.dry_run import Preview as Preview
@@ -72,6 +73,7 @@ _HOMES = {
     "FinishedRun": "strategies.context",
     "FusedAdam": "strategies.optimizers",
     "GivenAssignment": "strategies.assignments",
+    "GradientWeighting": "networks.weighting",
     "InitialWeights": "strategies.initialization",
     "LoadedRun": "runs.load",
     "ModuleBackbone": "backbones.module_backbone",

@@ -21,7 +21,7 @@ from mtl_framework.cli.option_tables import (
 from mtl_framework.comparisons.settings import Settings
 from mtl_framework.data.augmentation import AugmentationConfig
 from mtl_framework.plugins.manager import Plugins
-from mtl_framework.runs.config import RunConfig
+from mtl_framework.runs.config import RunConfig, TaskMetrics
 from mtl_framework.strategies.training import TrainingConfig
 
 PAGE = Path(__file__).parents[1] / "docs" / "reference" / "options.md"
@@ -51,6 +51,7 @@ def page(plugins: Plugins) -> str:
         "What is done to training images: the keys of every entry of `augmentation`.",
     )
     section("training", model_options(TrainingConfig), "The keys within `training`.")
+    section("metrics.TASK", model_options(TaskMetrics), "The keys of a task, or of all.")
     section(
         "A comparison", model_options(Settings), "The keys that only a comparison's config has."
     )
@@ -62,6 +63,8 @@ def page(plugins: Plugins) -> str:
 def _tables(plugins: Plugins) -> list[OptionTable]:
     tables = [strategy_options(n, plugins.strategy(n)) for n in plugins.names("strategy")]
     tables += [function_options("suite", n, plugins.suite(n)) for n in plugins.names("suite")]
+    objectives = plugins.names("objective")
+    tables += [function_options("objective", n, plugins.objective(n)) for n in objectives]
     return tables
 
 

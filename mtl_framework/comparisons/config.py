@@ -6,6 +6,7 @@ backbone: {name: resnet18}     # or backbones: [a list]
 strategies:
   - no_sharing
   - {name: lws, as: LWS K=2, weights_per_unit: 2}
+  - {name: lws, as: LWS AdamW, with: {training: {optimizer: adamw}}}  # keys of a run's config
 seeds: 5                       # 0 to 4; or a list
 iterations: 500                # and any other key of a run's config
 ```
@@ -26,6 +27,7 @@ from ..support.arguments import argument_faults, takes
 from ..support.errors import MtlError, UnknownNameError
 from ..support.validation import KeyPath, model_faults, shown, unknown_key
 from ..support.yamls import read_yaml
+from .choice import Choice
 from .problems import Problems
 from .settings import Settings
 
@@ -34,15 +36,6 @@ SHARED = tuple(key for key in RunConfig.model_fields if key not in {*_LISTS, "se
 
 
 MOST_CELLS = 100_000
-
-
-@dataclass(frozen=True)
-class Choice:
-    """One entry of the lists: a plugin's name and options, and what to call it here."""
-
-    label: str
-    values: Mapping[str, Any]
-    preset: str | None = None
 
 
 @dataclass(frozen=True)
@@ -108,7 +101,7 @@ def check_comparison(
     values = {**{key: v for key, v in values.items() if key not in replaced}, **given}
     kept = {key: line for key, line in (lines or {}).items() if key[0] not in given}
     problems = Problems(source, kept)
-    found = _Reader(values, plugins, problems, data_root).read()
+    found = _Reader(values, plugins, problems, data_root, given).read()
     problems.raise_any()
     assert found is not None
     return found
@@ -121,8 +114,10 @@ class _Reader:
         plugins: Plugins,
         problems: Problems,
         data_root: str | None = None,
+        given: Mapping[str, Any] | None = None,
     ) -> None:
         self.values = values
+        self.given = {key: value for key, value in (given or {}).items() if key in SHARED}
         self.plugins = plugins
         self.problems = problems
         self.data_root = data_root
@@ -253,13 +248,19 @@ class _Reader:
             text = f"{'.'.join(place)}.as should be a short text, found {shown(label)}"
             self.problems.add(MtlError(text), (*place, "as"))
             return None
-        options = {k: v for k, v in values.items() if k not in ("as", "preset")}
+        sections = values.get("with", {})
+        if not isinstance(sections, Mapping):
+            name = ".".join((*place, "with"))
+            text = f"{name} should hold keys of a run's config, found {shown(sections)}"
+            self.problems.add(MtlError(text), (*place, "with"))
+            return None
+        options = {k: v for k, v in values.items() if k not in ("as", "preset", "with")}
         preset = values.get("preset")
         if preset is not None and not isinstance(preset, str):
             text = f"{'.'.join(place)}.preset should be a name, found {shown(preset)}"
             self.problems.add(MtlError(text), (*place, "preset"))
             return None
-        return Choice(label, options, preset)
+        return Choice(label, options, preset, sections)
 
     def _check_suite(self, place: KeyPath, choice: Choice) -> None:
         self._refuse_preset(place, choice)
@@ -279,7 +280,16 @@ class _Reader:
         except MtlError as error:
             self.problems.add(error, (*place, "name"))
 
+    def _check_sections(self, place: KeyPath, choice: Choice) -> None:
+        place = (*place, "with")
+        for key in choice.sections:
+            if key not in SHARED:
+                self.problems.add(unknown_key((*place, str(key)), SHARED), (*place, str(key)))
+        known = {key: value for key, value in choice.sections.items() if key in SHARED}
+        self.problems.add_all(model_faults(RunConfig, known, place))
+
     def _check_strategy(self, place: KeyPath, choice: Choice) -> None:
+        self._check_sections(place, choice)
         name = choice.values["name"]
         try:
             strategy = self.plugins.strategy(name)
@@ -297,6 +307,9 @@ class _Reader:
         self.problems.add_all(model_faults(strategy.Config, options, place))
 
     def _refuse_preset(self, place: KeyPath, choice: Choice) -> None:
+        if choice.sections:
+            text = f"{'.'.join(place)}.with: only strategies have it"
+            self.problems.add(MtlError(text), (*place, "with"))
         if choice.preset is not None:
             text = f"{'.'.join(place)}.preset: only strategies have presets"
             self.problems.add(MtlError(text), (*place, "preset"))
@@ -313,7 +326,8 @@ class _Reader:
         if strategy.preset is not None:
             values["preset"] = strategy.preset
         try:
-            config = resolve(self.plugins, [Layer(values)]).config
+            layers = [Layer(values), Layer(strategy.sections), Layer(self.given)]
+            config = resolve(self.plugins, layers).config
         except MtlError as error:
             self.problems.add(MtlError(f"strategy {strategy.label!r}: {error}"), ())
             return None

@@ -206,6 +206,10 @@ def _numbers(record: RunRecord) -> Iterator[tuple[str, str, str, float | int | s
             yield "error_pooled", name, "", split.error_pooled
         for task, value in split.per_task.items():
             yield "error", name, task, value
+        for task, metrics in split.metrics.items():
+            for label, number in metrics.items():
+                if number is not None:
+                    yield label, name, task, number
         for task, value in split.loss_per_task.items():
             yield "loss", name, task, value
     yield "parameters_trained", "", "", result.parameters.trained

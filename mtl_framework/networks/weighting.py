@@ -47,6 +47,9 @@ class GradientWeighting:
             ``epoch``, its number of steps.
         tasks: how many there are.
 
+        from_config: whether the run's config asks for it; what a strategy puts into its networks'
+            attribute ``weighting`` by itself goes where the config names another one.
+
     Attributes:
         uses: steps in which it was asked.
 
@@ -54,11 +57,14 @@ class GradientWeighting:
         MtlError: if TorchJD is not installed, or name or options do not fit.
     """
 
-    def __init__(self, name: str, options: Mapping[str, Any], tasks: int) -> None:
+    def __init__(
+        self, name: str, options: Mapping[str, Any], tasks: int, from_config: bool = False
+    ) -> None:
         known = {**AGGREGATORS, **SCALARIZERS}
         if name not in known:
             raise UnknownNameError("weighting in training", name, known)
         self.name = name
+        self.from_config = from_config
         self.uses = 0
         ours = dict(_OURS.get(name, {}))
         room = "torchjd.aggregation" if name in AGGREGATORS else "torchjd.scalarization"

@@ -1,5 +1,6 @@
 """What plugins contribute by name, what is wrong with it, and where it comes from."""
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -44,6 +45,15 @@ class PluginProblem:
         return f"{Source(self.plugin, self.distribution)}: {self.reason}"
 
 
+class PluginWarning(UserWarning):
+    """A plugin, or a part of it, is left out."""
+
+
+def warn(problem: PluginProblem) -> None:
+    """Tell of a problem by a warning at the place that loaded plugins."""
+    warnings.warn(str(problem), PluginWarning, stacklevel=4)
+
+
 @dataclass(frozen=True)
 class Contribution:
     """A named strategy, backbone or suite: a class or factory, or ``"module:name"`` of one."""
@@ -75,6 +85,11 @@ def specified_hooks() -> pluggy.PluginManager:
     manager = pluggy.PluginManager(GROUP)
     manager.add_hookspecs(hookspecs)
     return manager
+
+
+def beginnings() -> tuple[pluggy.PluginManager, dict[tuple[Kind, str], Contribution]]:
+    """Where hooks are registered, and what is contributed by name, before there is a plugin."""
+    return specified_hooks(), of_the_host()
 
 
 def examine(

@@ -2,7 +2,6 @@
 
 import functools
 import importlib
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from importlib.metadata import EntryPoint
@@ -10,14 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..support.errors import MtlError, UnknownNameError
 from .checks import Kind, LeftOutError, misfit, reason_of
-from .contributions import (
-    Contribution,
-    PluginProblem,
-    Source,
-    examine,
-    of_the_host,
-    specified_hooks,
-)
+from .contributions import Contribution, PluginProblem, Source, beginnings, examine, warn
 from .entry_points import distribution_of, import_module_of, installed, normalized
 from .given import absent, absent_factory, contribution, is_given
 from .guard import Guard, exception_of
@@ -29,10 +21,6 @@ if TYPE_CHECKING:
     from ..data.tasks import Suite
     from ..strategies.strategy import Strategy
     from .options import NamedOptions
-
-
-class PluginWarning(UserWarning):
-    """A plugin, or a part of it, is left out."""
 
 
 class Plugins:
@@ -50,9 +38,8 @@ class Plugins:
 
     def __init__(self, on_problem: Callable[[PluginProblem], None] | None = None) -> None:
         self.problems: list[PluginProblem] = []
-        self._on_problem = on_problem or _warn
-        self._manager = specified_hooks()
-        self._contributions: dict[tuple[Kind, str], Contribution] = of_the_host()
+        self._on_problem = on_problem or warn
+        self._manager, self._contributions = beginnings()
         self._installed: dict[str, Source] = {}
         self._guards: dict[str, Guard] = {}
 
@@ -129,12 +116,9 @@ class Plugins:
         Raises:
             MtlError: if no plugin contributes it, or its plugin is broken; with the reason.
         """
-        found = self._contributions.get(("strategy", name))
-        if found is None and is_given(name):
+        if ("strategy", name) not in self._contributions and is_given(name):
             raise absent("strategy", name)
-        if found is None:
-            raise self._unknown("strategy", name, self.names("strategy"))
-        strategy: type[Strategy] = self.resolved(found)
+        strategy: type[Strategy] = self._named("strategy", name)
         return strategy
 
     def name_of(self, strategy: type) -> str | None:
@@ -233,11 +217,7 @@ class Plugins:
         return factory
 
     def _named(self, kind: Kind, name: str) -> Any:
-        """What is contributed under a name, resolved.
-
-        Raises:
-            MtlError: if nothing is, or its plugin is broken; with the reason.
-        """
+        """What is contributed under a name, resolved."""
         found = self._contributions.get((kind, name))
         if found is None:
             raise self._unknown(kind, name, self.names(kind))
@@ -365,7 +345,3 @@ class Plugins:
     def _report(self, problem: PluginProblem) -> None:
         self.problems.append(problem)
         self._on_problem(problem)
-
-
-def _warn(problem: PluginProblem) -> None:
-    warnings.warn(str(problem), PluginWarning, stacklevel=3)

@@ -1,10 +1,11 @@
 """What the finished runs of a comparison tell: figures, tests and Delta m of every group."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import permutations
 
 from ..runs.records import Group, RunRecord, Select
+from .all_metrics import MetricTable, gains_of_all, metric_spreads, metric_tables
 from .controls import Controls, analyse_controls
 from .stats import (
     DeltaM,
@@ -24,7 +25,8 @@ from .stats import (
 class Pair:
     """Whether one strategy's mean error is smaller than another's.
 
-    Where tasks have different metrics, minus Delta m stands for the error.
+    Where a metric is better when larger, what it lacks of its ideal value stands for the error;
+    where tasks have different metrics, minus Delta m does.
 
     Args:
         better: the strategy that the test asks about.
@@ -48,8 +50,10 @@ class Row:
     """One strategy in a group's table.
 
     ``runs`` were asked for, ``failed`` of them failed; the figures are those of the ``done`` ones,
-    ``None`` where nothing can be said. ``delta_m`` is in percent. ``seconds`` is the wall time of
-    a run and ``memory`` its peak in MiB. ``best``: significantly better than each other strategy.
+    ``None`` where nothing can be said. ``delta_m`` is in percent, over the tasks' main metrics,
+    ``delta_m_all`` over all metrics of all tasks; ``metrics`` are those of every task by label.
+    ``seconds`` is the wall time of a run and ``memory`` its peak in MiB. ``best``: significantly
+    better than each other strategy.
     """
 
     strategy: str
@@ -66,6 +70,8 @@ class Row:
     seconds: Spread | None
     memory: Spread | None
     best: bool
+    delta_m_all: Spread | None = None
+    metrics: dict[str, dict[str, Spread]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -86,6 +92,16 @@ class Analysis:
         """Of the differences between strategies."""
         return "Δm %" if self.group.mixed else self.group.unit
 
+    @property
+    def every_metric(self) -> bool:
+        """Whether there are metrics beside the main ones to compare."""
+        return any(row.delta_m_all is not None for row in self.rows)
+
+    @property
+    def metric_tables(self) -> list[MetricTable]:
+        """For every task with several metrics a table of all of them."""
+        return metric_tables(self.group.tasks, {row.strategy: row.metrics for row in self.rows})
+
     def row(self, strategy: str) -> Row:
         """The row of a strategy."""
         return next(row for row in self.rows if row.strategy == strategy)
@@ -94,16 +110,25 @@ class Analysis:
     def caption(self) -> str:
         """What the table shows and which test stands behind the bold print."""
         which = "after the last step" if self.select == "last" else "preferred by validation"
-        unit = "each task in its own metric" if self.group.mixed else self.group.unit
-        bold = "Δm larger" if self.group.mixed else "smaller"
+        mixed, larger = self.group.mixed, bool(self.group.higher)
+        unit = "each task in its own metric" if mixed else self.group.unit
+        bold = "Δm larger" if mixed else "larger" if larger else "smaller"
+        shown = f"Test error ({unit}, lower is better)"
+        if larger:
+            shown = f"Test figures ({unit})" if mixed else f"Test {unit} (higher is better)"
         return (
-            f"Test error ({unit}, lower is better) of the networks {which}: mean ± "
+            f"{shown} of the networks {which}: mean ± "
             f"sample standard deviation over seeds. Bold: {bold} than every other strategy's by a "
             f"one-sided Mann–Whitney U test at {self.significance:g} after Holm's correction over "
             "all ordered pairs."
             + (
                 f" Δm: mean relative gain over {self.baseline} in percent, higher is better."
                 if self.baseline
+                else ""
+            )
+            + (
+                " Δm of all metrics: the same mean over every metric of every task."
+                if any(row.delta_m_all is not None for row in self.rows)
                 else ""
             )
         )
@@ -167,7 +192,7 @@ def errors_by_seed(
     """
     found = [(r.seed, f) for r in group.done(strategy) if (f := r.figures(select))]
     if not group.mixed:
-        return {seed: f.error_mean for seed, f in found if f.error_mean is not None}
+        return {seed: f.overall for seed, f in found if f.error_mean is not None}
     gains = _gains(group, group.done(strategy), baseline, select)
     if any(gain.mean is None for gain in gains):
         return {}
@@ -201,6 +226,8 @@ def _row(group: Group, strategy: str, baseline: str | None, select: Select, best
     figures = [f for record in records if (f := record.figures(select))]
     pooled = [f.error_pooled for f in figures if f.error_pooled is not None]
     gains = _gains(group, records, baseline, select)
+    over_all = gains_of_all(group, records, baseline, select)
+    means_of_all = [gain.mean for gain in over_all if gain.mean is not None]
     means = [gain.mean for gain in gains if gain.mean is not None]
     per_task = {t: spread([f.per_task[t] for f in figures]) for t in group.tasks}
     return Row(
@@ -222,6 +249,8 @@ def _row(group: Group, strategy: str, baseline: str | None, select: Select, best
         seconds=spread([r.seconds for r in results]),
         memory=spread([r.peak_memory for r in results if r.peak_memory is not None]),
         best=best,
+        delta_m_all=spread(means_of_all) if len(means_of_all) == len(over_all) else None,
+        metrics=metric_spreads(figures),
     )
 
 
@@ -233,7 +262,8 @@ def _gains(
     if not reference:
         return []
     means = {t: sum(f.per_task[t] for f in reference) / len(reference) for t in group.tasks}
-    return [delta_m(f.per_task, means) for r in records if (f := r.figures(select))]
+    higher = group.higher
+    return [delta_m(f.per_task, means, higher) for r in records if (f := r.figures(select))]
 
 
 def _notes(

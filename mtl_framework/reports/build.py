@@ -14,6 +14,7 @@ from ..support.errors import MtlError
 from ..support.files import replacing, write_text
 from .analysis import Analysis, Pair
 from .assignments import Assignments, assignments_of
+from .class_figures import class_figures
 from .curves import entropy_curves, error_curves
 from .figure import data_uri, png, svg
 from .gains import task_gains
@@ -93,6 +94,7 @@ def draw_figures(analysis: Analysis) -> Iterator[ReportFigure]:
     for figure in (error_curves(group), task_gains(analysis), entropy_curves(group)):
         if figure is not None:
             yield figure
+    yield from class_figures(group, analysis.select)
     found = [assignments_of(group, strategy) for strategy in group.strategies]
     for assignments in found:
         if assignments is not None and not assignments.trivial:

@@ -48,7 +48,8 @@ def task_gains(analysis: Analysis) -> ReportFigure | None:
         axes.set_yticks(range(len(tasks)), shortened(tasks))
         axes.tick_params(axis="y", length=0, labelsize=8 if len(tasks) <= 25 else 7)
         axes.set_ylim(-0.6, len(tasks) - 0.4)
-        axes.set_xlabel(f"← worse    gain over {analysis.baseline} (% of its error)    better →")
+        what = "figure" if analysis.group.higher else "error"
+        axes.set_xlabel(f"← worse    gain over {analysis.baseline} (% of its {what})    better →")
         figure.legend(loc="outside upper left", ncols=min(4, len(rows)))
     worse = []
     for _, row in rows:
@@ -57,7 +58,7 @@ def task_gains(analysis: Analysis) -> ReportFigure | None:
     return ReportFigure(
         "gains",
         "Where transfer is negative",
-        f"Dot plot of {len(tasks)} tasks. Tasks with a larger error than with {analysis.baseline}, "
+        f"Dot plot of {len(tasks)} tasks. Tasks that are worse than with {analysis.baseline}, "
         f"of {len(tasks)}: {', '.join(worse)}.",
         f"Relative gain of every task over {analysis.baseline}: mean and one sample standard "
         "deviation over seeds. The shaded side is negative transfer.",

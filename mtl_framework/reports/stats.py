@@ -1,10 +1,10 @@
 """What a few numbers per strategy can tell: spread, difference, significance, Delta m.
 
-The tests are scipy's. Errors are lower-is-better throughout.
+The tests are scipy's. What is tested is lower-is-better throughout.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -139,20 +139,31 @@ def _interval(samples: tuple[Sequence[float], ...]) -> tuple[float, float]:
 class DeltaM:
     """Relative multi-task performance in percent; positive is better than the baseline.
 
-    Per task 100 (b - m) / b with the error m and the baseline's error b, ``None`` where b is zero;
-    ``mean`` over the tasks, ``None`` where a task has none. Maninis et al., CVPR 2019, equation 1,
-    for metrics of which lower is better.
+    Per task 100 (b - m) / b with the metric m and the baseline's b, with the opposite sign where
+    larger is better, ``None`` where b is zero; ``mean`` over the tasks, ``None`` where a task has
+    none. Maninis et al., CVPR 2019, equation 1. Papers that count losses positive (Liu et al.,
+    NeurIPS 2021, CAGrad; Navon et al., ICML 2022, Nash-MTL) have the opposite sign throughout.
     """
 
     per_task: dict[str, float | None]
     mean: float | None
 
 
-def delta_m(errors: Mapping[str, float], baseline: Mapping[str, float]) -> DeltaM:
-    """Delta m of one system; ``baseline`` holds the same tasks."""
+def delta_m(
+    metrics: Mapping[str, float], baseline: Mapping[str, float], higher: Collection[str] = ()
+) -> DeltaM:
+    """Delta m of one system.
+
+    Args:
+        metrics: of every task, or of every task and metric.
+        baseline: the same of what it is compared with.
+        higher: keys for which larger is better.
+    """
     per_task = {
-        task: 100 * (baseline[task] - error) / baseline[task] if baseline[task] else None
-        for task, error in errors.items()
+        key: (-100 if key in higher else 100) * (baseline[key] - value) / abs(baseline[key])
+        if baseline[key]
+        else None
+        for key, value in metrics.items()
     }
     known = [value for value in per_task.values() if value is not None]
     complete = len(known) == len(per_task) and known

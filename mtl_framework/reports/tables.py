@@ -30,12 +30,15 @@ def analysis_table(analysis: Analysis, width: int) -> RenderableType:
     """One group's table, with the caption below; costs go first where it does not fit."""
     group = analysis.group
     shown = group.tasks[:_MOST_TASKS] if group.mixed else ()
-    errors = [f"{task}\n{group.metrics[task]}" for task in shown] or ["error", "pooled"]
+    overall = [group.unit if group.higher else "error", "pooled"]
+    errors = [f"{task}\n{group.metrics[task]}" for task in shown] or overall
+    every = any(row.delta_m_all is not None for row in analysis.rows)
     columns = [
         Column("strategy"),
         Column("runs", right=True, importance=2),
         *(Column(name, right=True, importance=3 if name == "pooled" else 0) for name in errors),
         Column("Δm %", right=True, importance=1),
+        *([Column("Δm all %", right=True, importance=3)] if every else []),
         Column("trained", right=True, importance=5),
         Column("deployed", right=True, importance=4),
         Column("seconds", right=True, importance=6),
@@ -50,6 +53,8 @@ def analysis_table(analysis: Analysis, width: int) -> RenderableType:
             figures = [*(with_sd(row.per_task.get(task)) for task in shown), Text(delta, style)]
         else:
             figures = [Text(mean, style), with_sd(row.error_pooled), delta]
+        if every:
+            figures.append(with_sd(row.delta_m_all, signed=True))
         costs = (row.trained, row.deployed, row.seconds, row.memory)
         rows.append(
             [row.strategy, runs_text(row), *figures, *(mean_of(cost, ",.0f") for cost in costs)]

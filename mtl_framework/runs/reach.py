@@ -105,9 +105,11 @@ def _set_weighting(reach: Reach, config: RunConfig) -> None:
             f"{config.strategy.name!r} has none of: leave it out"
         )
     for network in networks:
-        if network.weighting is not None:  # prepared before, and perhaps used since
-            continue
-        network.weighting = GradientWeighting(chosen.name, chosen.options, len(network.tasks))
+        if network.weighting is not None and network.weighting.from_config:
+            continue  # prepared before, and perhaps used since
+        network.weighting = GradientWeighting(
+            chosen.name, chosen.options, len(network.tasks), from_config=True
+        )
 
 
 def weightings(strategy: Strategy) -> list[GradientWeighting]:

@@ -15,7 +15,8 @@ ROOT = Path(__file__).parents[2]
 PUBLIC = {
     "mtl_framework": """
         Backbone ColumnNetwork Comparison Evaluation FinishedRun FusedAdam GivenAssignment
-        InitialWeights LoadedRun ModuleBackbone MtlError MultiTaskModel ParameterCounts
+        GradientWeighting InitialWeights LoadedRun ModuleBackbone MtlError MultiTaskModel
+        ParameterCounts
         PlainBackbone Preview ProblemsError RecipeOptimizer Recurrent Result Run RunConfig RunRecord
         SeparateNetworks Sharing Step Strategy StrategyConfig TaskNetworks TrainedRun TrainingConfig
         TrainingRun UnknownNameError __version__ all_reduce_mean compare dry_run evaluation_scalars

@@ -19,7 +19,7 @@ from mtl_framework.runs.load import load_run
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "examples" / "plugins"
-NAMES = ("even_odd", "hardest_first", "experts")
+NAMES = ("even_odd", "without_conflict", "hardest_first", "experts")
 
 
 def module(name: str) -> ModuleType:
@@ -96,6 +96,23 @@ def test_even_and_odd_tasks_share() -> None:
     strategy = module("even_odd").EvenOdd()
     network = strategy.build(backbone, Suite("drawn", make_tasks((2, 3, 5))))
     assert network.assignment.tolist() == [[0, 1, 0]] * len(backbone.units)
+
+
+def test_a_recipe_and_an_aggregator_take_fewer_than_30_lines(tmp_path: Path) -> None:
+    pytest.importorskip("torchjd", reason="TorchJD is an extra")
+    text = (FOLDER / "mtl_without_conflict.py").read_text()
+    lines = [line for line in text.splitlines() if line.strip()]
+    assert len(lines) < 30
+    recipe = {"optimizer": "sgd", "schedule": "cosine", "clip": 1.0, "average": "ema"}
+    for name, training in (("own", {}), ("recipe", recipe), ("sum", {"weighting": "sum"})):
+        run = start(tmp_path / name, plugins("without_conflict"), strategy="without_conflict",
+                    training=training)  # fmt: skip
+        run.execute()
+        assert run.network.weighting.uses == 6
+        assert run.network.weighting.name == training.get("weighting", "upgrad")
+    metrics = [(tmp_path / n / "metrics.jsonl").read_text() for n in ("own", "recipe", "sum")]
+    losses = [text.split('"seconds"')[1] for text in metrics]
+    assert len(set(losses)) == 3
 
 
 def test_what_is_behind_counts_more() -> None:

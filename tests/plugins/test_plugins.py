@@ -12,10 +12,10 @@ import torch
 from torch import nn
 
 from mtl_framework.data.tasks import Classification, Examples, Suite, Task
-from mtl_framework.plugins.contributions import PluginProblem
+from mtl_framework.plugins.contributions import PluginProblem, PluginWarning
 from mtl_framework.plugins.entry_points import entry_point_metadata
 from mtl_framework.plugins.hookspecs import hookimpl
-from mtl_framework.plugins.manager import Plugins, PluginWarning
+from mtl_framework.plugins.manager import Plugins
 from mtl_framework.strategies.strategy import Strategy
 from mtl_framework.support.errors import MtlError, UnknownNameError
 
