@@ -167,3 +167,32 @@ def test_data_root_goes_to_suites_that_read_files_and_changes_no_cell(tmp_path: 
     assert roots == {"tiny": None, "filed": "/elsewhere"}
     with pytest.raises(MtlError, match="--data-root is given, but tiny, bare reads no files"):
         read_comparison(write(tmp_path, GOOD), plugins, {"suite.data_root": "/elsewhere"})
+
+
+def test_an_entry_may_have_a_recipe_of_its_own(tmp_path: Path) -> None:
+    text = """
+suite: tiny
+backbone: tiny
+strategies:
+  - learned
+  - name: learned
+    as: good
+    with: {training: {optimizer: adamw, clip: 2}, objectives: {all: {label_smoothing: 0.1}}}
+training: {clip: 1.0, weight_decay: 0.1}
+iterations: 6
+"""
+    plugins = TinyPlugins()
+    cells = make_grid(read_comparison(write(tmp_path, text), plugins, {"iterations": 4}))
+    plain, good = (c.config for c in cells[:2])
+    assert (plain.training.clip, good.training.clip) == (1.0, 2.0)
+    assert plain.training.optimizer is None
+    assert good.training.optimizer is not None
+    assert (good.training.optimizer.name, good.training.weight_decay) == ("adamw", 0.1)
+    assert good.objectives == {"all": {"label_smoothing": 0.1}}
+    assert (plain.iterations, good.iterations) == (4, 4)
+    assert len({identity(c.config) for c in cells}) == len(cells)
+    wrong = text.replace("clip: 2", "clips: 2").replace("objectives:", "objective:")
+    found = problems(tmp_path, wrong)
+    assert any("strategies.1.with.training.clips" in line for line in found)
+    assert any("strategies.1.with.objective'" in line for line in found)
+    assert problems(tmp_path, text.replace("with:", "with: 3 #"))[0].endswith("found 3")
