@@ -1,19 +1,32 @@
 """Without conflict: full sharing, trained by the run's recipe, gradients combined by UPGrad."""
 
-from mtl_framework import GradientWeighting, Step, Strategy, TaskNetworks, hookimpl
+from collections.abc import Generator
+
+from mtl_framework import (
+    Backbone,
+    GradientWeighting,
+    Step,
+    Strategy,
+    TaskNetworks,
+    TrainingRun,
+    hookimpl,
+)
+from mtl_framework.data import Suite
 
 
 class WithoutConflict(Strategy):
     """One weight a unit; what a step does to it harms no task (UPGrad, of TorchJD)."""
 
-    def build(self, backbone, suite):
-        """Whatever section `training` says of optimiser, schedule and averages holds here, too."""
-        self.network = TaskNetworks(backbone, suite.tasks, weights_per_unit=1)
-        self.network.weighting = GradientWeighting("upgrad", {}, tasks=len(suite))
-        self.optimizer = self.make_optimizer(self.network, "adamw", 1e-3, weight_decay=0.01)
-        return self.network
+    network: TaskNetworks
 
-    def optimize(self, run):
+    def build(self, backbone: Backbone, suite: Suite) -> TaskNetworks:
+        """Whatever section `training` says of optimiser, schedule and averages holds here, too."""
+        network = TaskNetworks(backbone, suite.tasks, weights_per_unit=1)
+        network.weighting = GradientWeighting("upgrad", {}, tasks=len(suite))
+        self.optimizer = self.make_optimizer(network, "adamw", 1e-3, weight_decay=0.01)
+        return network
+
+    def optimize(self, run: TrainingRun) -> Generator[Step, None, None]:
         """A batch of every task, a step."""
         while True:
             self.network.train()
@@ -25,6 +38,6 @@ class WithoutConflict(Strategy):
 
 
 @hookimpl
-def mtl_strategies():
+def mtl_strategies() -> dict[str, type[Strategy]]:
     """Strategies of this plugin by name."""
     return {"without_conflict": WithoutConflict}

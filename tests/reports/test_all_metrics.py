@@ -77,7 +77,7 @@ def test_delta_m_by_hand() -> None:
 
 def test_what_is_best_where_larger_is_better() -> None:
     def best(*values: float, ideals: dict[str, float]) -> Best:
-        tasks = {f"t{n}": value for n, value in enumerate(values)}
+        tasks = {f"t{n}": float(value) for n, value in enumerate(values)}
         same = len(ideals) in (0, len(values))
         mean = sum(values) / len(values) if same else None
         split = SplitMetrics(mean, None, tasks, tasks, {}, ideals)
