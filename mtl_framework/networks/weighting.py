@@ -43,8 +43,8 @@ class GradientWeighting:
 
     Args:
         name: a key of ``AGGREGATORS`` or ``SCALARIZERS``.
-        options: options of the class in TorchJD, and ``learning_rate`` of what a scalarizer learns, or
-            ``epoch``, its number of steps.
+        options: options of the class in TorchJD, and ``learning_rate`` of what a scalarizer
+            learns, or ``epoch``, its number of steps.
         tasks: how many there are.
 
         from_config: whether the run's config asks for it; what a strategy puts into its networks'
