@@ -221,18 +221,24 @@ def _hashable(value: Any) -> Any:
     return tuple(map(_hashable, value)) if isinstance(value, list) else value
 
 
+def _unscaled(objective: Mapping[str, Any]) -> dict[str, Any]:
+    """Without the scale of numbers, which follows from the examples of the training split."""
+    return {key: value for key, value in objective.items() if key not in ("means", "deviations")}
+
+
 def _tasks_differ(old: Sequence[Any], new: Sequence[Any]) -> str | None:
     names = [[task["name"] for task in tasks] for tasks in (old, new)]
     if names[0] != names[1]:
         return f"the tasks were {', '.join(names[0])} and are {', '.join(names[1])}"
     for was, now in zip(old, new, strict=True):
         where = f"task {was['name']!r}"
-        if was["objective"] != now["objective"]:
+        if _unscaled(was["objective"]) != _unscaled(now["objective"]):
             classes = [x["objective"].get("class_names") or [] for x in (was, now)]
             if classes[0] != classes[1]:
                 were, are = map(shortened, classes)
                 return f"the classes of {where} were {were} and are {are}"
-            return f"{where} was {was['objective']} and is {now['objective']}"
+            kinds = [str(_unscaled(x["objective"])) for x in (was, now)]
+            return f"{where} was {kinds[0]} and is {kinds[1]}"
         for key in ("input_shape", "input_dtype"):
             if was[key] != now[key]:
                 return f"{key} of {where} was {was[key]} and is {now[key]}"

@@ -85,23 +85,33 @@ def examples_differ(old: Sequence[Any], new: Sequence[Any], splits: Sequence[str
                 continue
             if before is None or after is None:
                 return f"there {'is a' if before is None else 'is no'} {split} split now"
-            problem = _split_differs(before, after)
+            problem = _split_differs(before, after, _all_names(was), _all_names(now))
             if problem:
                 return f"{split} split of {shortened(was['tasks'])}: {problem}"
     return None
 
 
-def _split_differs(before: Mapping[str, Any], after: Mapping[str, Any]) -> str | None:
+def _all_names(group: Mapping[str, Any]) -> set[str]:
+    return {name for split in group["splits"].values() for name in split["names"]}
+
+
+def _split_differs(
+    before: Mapping[str, Any], after: Mapping[str, Any], ever: set[str], still: set[str]
+) -> str | None:
+    """What differs in a split, where ``ever`` were and ``still`` are in any of them."""
     gone, added = (
         Counter(a["names"]) - Counter(b["names"]) for a, b in ((before, after), (after, before))
     )
     labels = [_labels_by_name(split) for split in (before, after)]
     other = [name for name, label in labels[1].items() if labels[0].get(name, label) != label]
+    left, came = list(gone.elements()), list(added.elements())
     parts = [
         f"{len(names)} {what} ({_few(list(names))})"
         for names, what in (
-            (list(gone.elements()), "examples are gone"),
-            (list(added.elements()), "are new"),
+            ([name for name in left if name not in still], "examples are gone"),
+            ([name for name in came if name not in ever], "are new"),
+            ([name for name in left if name in still], "are in another split now"),
+            ([name for name in came if name in ever], "were in another split"),
             (other, "have another label"),
         )
         if names

@@ -37,7 +37,7 @@ from .known_data import StandIn, check_known, read_known
 from .other_suite import as_learned, check_tasks
 from .progress_state import ProgressState
 from .reach import prepare_strategy
-from .recorded_splits import with_recorded_splits
+from .recorded_splits import transformed_alike, with_recorded_splits, with_recorded_tasks
 from .resolve import Layer, former, read_file, resolve
 from .task_choices import with_metrics, with_task_choices
 
@@ -284,15 +284,15 @@ def _preprocessings(
 
 
 def _read_suite(config: RunConfig, plugins: Plugins, known: Mapping[str, Any] | None) -> Suite:
-    suite = find_suite(config, plugins)
     measured = ("validation", "test")
+    suite = find_suite(config if known is None else transformed_alike(config), plugins)
     if known is not None:
         todo = (
             "; put the data back, or measure these networks on it as it is with --suite NAME "
             "--set OPTION=VALUE"
         )
-        if not config.suite.options.get("transforms"):  # else a split's images are its own
-            suite = with_recorded_splits(suite, known["examples"], measured)
+        suite = with_recorded_tasks(suite, known)
+        suite = with_recorded_splits(suite, known["examples"], measured)
         check_known(known, suite, measured, todo)
     return suite
 

@@ -8,11 +8,53 @@ import torch
 from jaxtyping import Shaped
 from torch import Tensor
 
+from ..data.objectives import Objective, Regression
 from ..data.streaming import LazyInputs
 from ..data.tasks import Examples, Suite, Task
+from .config import RunConfig
+from .known_data import StandIn
 from .known_examples import example_names, task_groups
 
 Place = tuple[str, int]
+
+
+def transformed_alike(config: RunConfig) -> RunConfig:
+    """A run's config whose suite treats all images as in evaluation, also those of training.
+
+    A suite may put an example of a recorded split elsewhere now, where data have been added.
+    """
+    transforms = config.suite.options.get("transforms")
+    if not isinstance(transforms, Mapping) or not set(transforms) <= {"train", "evaluation"}:
+        return config
+    alike = {"train": transforms.get("evaluation"), "evaluation": transforms.get("evaluation")}
+    options = {key: value or [] for key, value in alike.items()}
+    suite = config.suite.model_copy(update={"transforms": options})
+    return config.model_copy(update={"suite": suite})
+
+
+def with_recorded_tasks(suite: Suite, known: Mapping[str, Any]) -> Suite:
+    """The tasks that a run knew, in its order, with the scale that numbers were learned in.
+
+    A suite that has other tasks now, or lacks one, stays as it is.
+
+    Args:
+        suite: as its data are now.
+        known: what :func:`mtl_framework.runs.known_data.describe` gave when the run began.
+    """
+    now = {task.name: task for task in suite.tasks}
+    saved = StandIn.of(known).suite.tasks
+    if not {task.name for task in saved} <= set(now):
+        return suite
+    tasks = [
+        replace(now[task.name], objective=_scaled_as(task.objective, now[task.name].objective))
+        for task in saved
+    ]
+    return Suite(suite.name, tasks, suite.common_input, suite.notes, suite.record)
+
+
+def _scaled_as(saved: Objective, now: Objective) -> Objective:
+    alike = isinstance(saved, Regression) and isinstance(now, Regression)
+    return saved if alike and saved.num_outputs == now.num_outputs else now
 
 
 def with_recorded_splits(
@@ -20,7 +62,8 @@ def with_recorded_splits(
 ) -> Suite:
     """A suite whose validation and test splits have the examples that a run's had, in their order.
 
-    Splits that are the same already stay as they are, and so do those of which an example is gone.
+    Splits that are the same already stay as they are; of others, examples that are gone are left
+    out.
 
     Args:
         suite: as its data are now; what is done to an image must be the same for every split.
@@ -37,12 +80,13 @@ def with_recorded_splits(
             places |= {name: (split, row) for row, name in enumerate(names)}
         for split in splits:
             wanted = known["splits"].get(split, {}).get("names")
-            if not wanted or wanted == here.get(split) or not set(wanted) <= set(places):
+            present = [name for name in wanted or () if name in places]
+            if not present or wanted == here.get(split):
                 continue
-            rows = [places[name] for name in wanted]
+            rows = [places[name] for name in present]
             inputs = _gather([(group[0].splits()[s].inputs, row) for s, row in rows])
             for task in group:
-                examples = _examples(task, split, rows, inputs, wanted)
+                examples = _examples(task, split, rows, inputs, present)
                 held = tasks[task.name]
                 tasks[task.name] = (
                     replace(held, test=examples)

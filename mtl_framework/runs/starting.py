@@ -99,8 +99,8 @@ def _known(
     """What a new run's folder is to say of its tasks; one that goes on has data of its own."""
     if state is None:
         return describe(suite)
-    folder.check_data(suite.record)
     known = read_known(folder.tasks)
     if known is not None:
-        check_known(known, suite, todo=_DATA_STAY)
+        check_known(known, suite, todo=_DATA_STAY)  # first, since it names what differs
+    folder.check_data(suite.record)
     return None  # what was saved then is not written again

@@ -1,6 +1,7 @@
 """A run knows its data: it predicts without them, and notices when they have changed."""
 
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -215,3 +216,84 @@ def test_a_run_stands_on_its_own(
     (tmp_path / "run" / "tasks.json").write_text("{}")
     assert mtl("predict", "run", "new.png", "--task", "set") == 2
     assert "tasks.json is damaged" in capsys.readouterr().err
+
+
+def write_rows(folder: Path, rows: list[list[str]]) -> None:
+    (folder / "t.csv").write_text("\n".join(",".join(row) for row in rows) + "\n")
+
+
+@pytest.mark.parametrize("kind", ["plain", "transforms"])
+def test_the_recorded_examples_are_measured_whatever_became_of_the_table(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    kind: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "img").mkdir()
+    for n in range(36):
+        Image.fromarray(np.full((18, 18, 3), 7 * n, np.uint8)).save(f"img/{n}.png")
+    header, *rows = [
+        ["image", "kind", "weight"],
+        *([f"img/{n}.png", "ab"[n % 2], f"{n * n / 8:.3f}"] for n in range(32)),
+    ]
+    write_rows(tmp_path, [header, *rows])
+    config = {"suite": {"name": "table", "path": "t.csv", "size": 16}, "iterations": 2}
+    if kind == "transforms":  # which treat images of training otherwise, and not by chance
+        crop = {"name": "CenterCrop", "size": 16}
+        config["suite"] = {
+            "name": "table",
+            "path": "t.csv",
+            "transforms": {
+                "train": [crop, {"name": "RandomInvert", "p": 1.0}],
+                "evaluation": [crop],
+            },
+        }
+    Path("c.json").write_text(
+        json.dumps({**config, "strategy": "full_sharing", "backbone": {"name": "lenet"}})
+    )
+    assert mtl("run", "--config", "c.json", "--output", "run") == 0
+    capsys.readouterr()
+
+    def measured() -> tuple[int, str, str]:
+        status = mtl("evaluate", "run", "--json")
+        return status, *capsys.readouterr()
+
+    first = measured()
+    assert first[0] == 0
+    more = [[f"img/{n}.png", "ab"[n % 2], "900"] for n in range(32, 36)]
+    for same in (
+        [header, *rows[::-1]],
+        [header, *more, *rows],
+        [["weight", "kind", "image"], *[row[::-1] for row in rows]],
+        [[*header, "new"], *[[*row, "xy"[n % 3 // 2]] for n, row in enumerate(rows)]],
+    ):
+        write_rows(tmp_path, same)
+        assert measured() == first
+    assert mtl("run", "--resume", "--output", "run", "--iterations", 3) == 2
+    assert "the tasks were kind, weight and are kind, weight, new; a run" in capsys.readouterr().err
+    write_rows(tmp_path, [header, *rows[::-1]])
+    assert mtl("run", "--resume", "--output", "run", "--iterations", 3) == 2
+    assert "train split of kind, weight: " in (said := capsys.readouterr().err)
+    assert "are in another split now (img/" in said
+    names = json.loads(Path("run/tasks.json").read_text())["examples"][0]["splits"]["test"]["names"]
+    for changed, message in (
+        (
+            [row for row in rows if row[0] != names[0]],
+            rf"test split .*: 1 examples are gone \({names[0]}",
+        ),
+        (
+            [[row[0], row[1], "1.5" if row[0] == names[1] else row[2]] for row in rows],
+            rf"test split .*: 1 have another label \({names[1]}\)",
+        ),
+        (
+            [[row[0], {"a": "x"}.get(row[1], row[1]), row[2]] for row in rows],
+            "were a, b and are b, x",
+        ),
+    ):
+        write_rows(tmp_path, [header, *changed])
+        status, _, said = measured()
+        assert status == 2
+        assert re.search(message, said)
+    assert mtl("predict", "run", "img/0.png", "--task", "kind", "--json") == 0
+    assert json.loads(capsys.readouterr().out)[0]["class"] in ("a", "b")

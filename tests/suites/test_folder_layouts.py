@@ -16,7 +16,7 @@ from mtl_suites.splits import is_split_name, split_name
 from PIL import Image
 from support.typed import stored
 
-from mtl_framework.data.tasks import Suite
+from mtl_framework.data.tasks import Classification, Suite
 from mtl_framework.support.errors import MtlError, ProblemsError
 
 COUNTS = {"train": 3, "validation": 2, "test": 2}
@@ -183,3 +183,63 @@ def test_few_faults_stay_single() -> None:
     assert len(faults.grouped()) == 4
     faults.add("file9", "is 7 pixels wide")
     assert faults.grouped() == ["5 times: is 3 pixels wide: file0, file1, file2 and 2 more"]
+
+
+def fill(root: Path, *folders: str, count: int = 6, first: int = 0) -> None:
+    for number, folder in enumerate(folders):
+        for n in range(count):
+            draw(root / folder / f"{n}.png", first + number * count + n)
+
+
+def test_folders_that_hold_nothing_but_a_folder_are_looked_through(tmp_path: Path) -> None:
+    fill(tmp_path / "d" / "archive" / "pets", "train/a", "train/b", "test/a", "test/b")
+    suite = folders(path="d", data_root=str(tmp_path))
+    assert suite.task_names == ("pets",)
+    assert "holds nothing but" in suite.notes[0]
+    again = folders(path="d/archive/pets", data_root=str(tmp_path))
+    assert content(suite) == content(again)
+    deep = folders(path="d/archive", data_root=str(tmp_path))
+    assert content(suite) == content(deep)
+
+
+def test_classes_that_are_called_like_splits_are_classes_beside_other_classes(
+    tmp_path: Path,
+) -> None:
+    fill(tmp_path / "vehicles", "train", "bus", "car")
+    suite = folders(path="vehicles", data_root=str(tmp_path))
+    objective = suite.tasks[0].objective
+    assert isinstance(objective, Classification)
+    assert objective.class_names == ("bus", "car", "train")
+
+
+def test_rare_classes_of_folders_are_named(tmp_path: Path) -> None:
+    fill(tmp_path / "d" / "t", "a", "b", count=12)
+    fill(tmp_path / "d" / "t", "c", count=3, first=30)
+    suite = folders(path="d", data_root=str(tmp_path))
+    told = [note for note in suite.notes if note.startswith("t: few examples of 'c' (1 in train")]
+    assert len(told) == 1
+
+
+@pytest.mark.parametrize(
+    ("layout", "message"),
+    [
+        (
+            ["a/train", "a/test", "b/train", "b/test"],
+            "6 pictures: move them to .*/a/ if it is a cl",
+        ),
+        (["train/a", "train/b", "test"], "6 pictures, whose classes are not known: move the fold"),
+        (["."], "but 6 pictures: put those of a class into a folder of its name, or list them"),
+    ],
+)
+def test_layouts_without_classes_are_refused_with_the_remedy(
+    tmp_path: Path, layout: list[str], message: str
+) -> None:
+    fill(tmp_path / "d", *layout)
+    with pytest.raises(MtlError, match=message):
+        folders(path="d", data_root=str(tmp_path))
+
+
+def test_an_archive_is_to_be_unpacked(tmp_path: Path) -> None:
+    (tmp_path / "d.zip").write_bytes(b"PK\x03\x04")
+    with pytest.raises(MtlError, match=r"d\.zip is a file and no folder: unpack it"):
+        folders(path="d.zip", data_root=str(tmp_path))

@@ -144,41 +144,60 @@ def read_labels(
     if not names:
         raise MtlError(f"{file} has no column for a task beside {listed(sorted(others))}")
     _check_names(names, text, file, kinds, missing)
-    labels, remarks = [], []
+    labels: list[Label] = []
+    remarks: list[str] = []
     for name in names:
-        if name in text.unread and (tasks or name in kinds):
+        asked = bool(tasks) or name in kinds
+        if name in text.unread and asked:
             raise MtlError(f"{file}: column {name!r} {text.unread[name]}")
         if name in text.unread:
             remarks.append(f"column {name!r} {text.unread[name]}: left out")
             continue
-        cells = text.columns[name]
-        present, count = missing.mask(name, np.array(cells, dtype=str))
-        if not present.any():
+        present, count = missing.mask(name, np.array(text.columns[name], dtype=str))
+        if not present.any() and asked:
             faults.add(str(file), f"column {name!r} has no label at all")
-            continue
-        if text.decimal_commas:
-            cells = with_points(cells, present)
-        kind = kinds.get(name)
-        if kind is None:
-            guess = guess_column(name, [cells[row] for row in np.flatnonzero(present).tolist()])
-            kind = guess.kind
-            if kind is None and tasks:
-                kind = "classes"
-            elif guess.remark:
-                remarks.append(guess.remark)
-            if kind is None:
-                continue
-        values, known = parse_column(name, cells, present, kind, text.places, faults)
-        labels.append(Label(name, kind, values, known, count))
-        if line := told(name, count):
-            remarks.append(line)
-        if kind == "numbers" and known.any():
-            remarks += scale_hints(name, values[known])
+        elif not present.any():
+            remarks.append(f"column {name!r} has no value in any row: left out")
+        else:
+            labels += _label(
+                text, name, kinds.get(name), bool(tasks), present, count, remarks, faults
+            )
     if not labels and not faults.found:
         raise MtlError(
             f"{file} has no column for a task beside {listed(sorted(others))}: {'; '.join(remarks)}"
         )
     return labels, remarks
+
+
+def _label(
+    text: TextTable,
+    name: str,
+    kind: Kind | None,
+    asked: bool,
+    present: Bool[np.ndarray, " rows"],
+    count: Counter[str],
+    remarks: list[str],
+    faults: Faults,
+) -> list[Label]:
+    """The task of a column that has values; none where it is an index or the like."""
+    cells = text.columns[name]
+    if text.decimal_commas:
+        cells = with_points(cells, present)
+    if kind is None:
+        guess = guess_column(name, [cells[row] for row in np.flatnonzero(present).tolist()])
+        kind = guess.kind
+        if kind is None and asked:
+            kind = "classes"
+        elif guess.remark:
+            remarks.append(guess.remark)
+        if kind is None:
+            return []
+    values, known = parse_column(name, cells, present, kind, text.places, faults)
+    if line := told(name, count):
+        remarks.append(line)
+    if kind == "numbers" and known.any():
+        remarks += scale_hints(name, values[known])
+    return [Label(name, kind, values, known, count)]
 
 
 def _check_names(

@@ -15,13 +15,16 @@ import numpy as np
 from jaxtyping import Bool
 
 from mtl_framework import MtlError
+from mtl_framework.data import picture_suffixes
 
 from .dialects import TextRows, read_text
-from .faults import Faults
+from .faults import Faults, no_file
 from .kinds import as_classes, number, truth
 from .options import Kind
 
 _DECIMAL_COMMA = re.compile(r"[+-]?[0-9]+(?:,[0-9]+)?")
+#: The column with the inputs' paths where nobody says which.
+INPUTS = "image"
 _SHOWN = 40  # characters of a row's content in messages
 
 
@@ -38,6 +41,7 @@ class TextTable:
         remarks: what a user should know of how the file was read.
         unread: why a column that the file has is not among them.
         decimal_commas: whether ``3,5`` is a number here.
+        inputs: the column that holds the inputs' paths, or what was asked for instead.
     """
 
     names: list[str]
@@ -48,6 +52,7 @@ class TextTable:
     remarks: list[str] = field(default_factory=list)
     unread: dict[str, str] = field(default_factory=dict)
     decimal_commas: bool = False
+    inputs: str = ""
 
     @cached_property
     def places(self) -> list[str]:
@@ -83,7 +88,7 @@ def read_table(
         else:
             text = read_text(path, encoding, looked_at or {inputs}, faults)
     except FileNotFoundError:
-        raise MtlError(f"there is no file {path}") from None
+        raise MtlError(no_file(path)) from None
     except (OSError, ValueError, csv.Error) as error:
         reason = " ".join(str(error).split())
         raise MtlError(f"cannot read {path} as a table: {reason}") from error
@@ -91,6 +96,10 @@ def read_table(
     if not text.rows:
         raise MtlError(f"{path} has no row")
     _check_header(path, names, inputs, looked_at)
+    if inputs == INPUTS and inputs not in names:
+        inputs, told = _input_column(text, path)
+        text.remarks.extend(told)
+        looked_at = None if looked_at is None else {inputs, *looked_at}
     columns = {
         name: [cells[n] for _, _, cells in text.rows]
         for n, name in enumerate(names)
@@ -101,7 +110,9 @@ def read_table(
     lines = [f"{path}{separator}{number}" for number, _, _ in text.rows]
     positions = [position for _, position, _ in text.rows]
     commas = text.delimiter not in ("", ",")
-    return TextTable(names, columns, lines, positions, contents, text.remarks, unread, commas)
+    return TextTable(
+        names, columns, lines, positions, contents, text.remarks, unread, commas, inputs
+    )
 
 
 def _check_header(
@@ -118,8 +129,21 @@ def _check_header(
         )
 
 
+def _input_column(text: TextRows, path: Path) -> tuple[str, list[str]]:
+    """The only column that holds names of pictures, and a line that says so; else the usual one."""
+    files = [
+        name
+        for n, name in enumerate(text.names)
+        if all(_is_file(cells[n]) or not cells[n] for _, _, cells in text.rows)
+        and any(cells[n] for _, _, cells in text.rows)
+    ]
+    if len(files) != 1:
+        return INPUTS, []
+    return files[0], [f"{path}: the column {files[0]!r} holds the names of the pictures"]
+
+
 def _is_file(name: str) -> bool:
-    return Path(name).suffix.lower() in (".png", ".jpg", ".jpeg", ".npy", ".tif", ".tiff", ".bmp")
+    return Path(name).suffix.lower() in {".npy", *picture_suffixes()} - {".im", ".ps"}
 
 
 def _read_parquet(path: Path, wanted: Collection[str] | None) -> tuple[TextRows, dict[str, str]]:

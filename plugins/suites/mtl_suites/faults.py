@@ -89,6 +89,11 @@ class Faults:
         return (f"skip_bad left out {count} {'fault' if count == 1 else 'faults'}, see data.json",)
 
 
+def no_file(path: Path) -> str:
+    """That a file is not there, and how to say where it is."""
+    return f"there is no file {path}; say where the data lies with --data-root and suite.path"
+
+
 def listed(names: Sequence[str], most: int = 5) -> str:
     """Names with commas between them, only the first where there are many."""
     more = len(names) - most

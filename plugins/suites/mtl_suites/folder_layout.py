@@ -12,6 +12,7 @@ from mtl_framework import MtlError, UnknownNameError
 from mtl_framework.data import is_litter, picture_suffixes, pictures_below
 
 from .faults import Faults, listed
+from .options import counted
 from .splits import is_split_name, split_name
 
 
@@ -39,24 +40,70 @@ def task_folders(root: Path, wanted: Sequence[str] | None) -> tuple[dict[str, Pa
         UnknownNameError: if a task that is wanted has no folder.
     """
     if not root.is_dir():
-        raise MtlError(
-            f"there is no folder {root}; say where the data lies with --data-root and suite.path"
-        )
+        raise MtlError(_not_there(root))
+    root, line = _unwrapped(root, wanted)
     present = subfolders(root)
     if not present:
-        raise MtlError(f"{root} should hold one folder a task, found none")
-    splits = [name for name in present if is_split_name(name)]
+        raise MtlError(f"{root} should hold one folder a task, found none{_pictures_in(root)}")
+    splits = _split_folders(root)
+    lines = [line] if line else []
     if splits and not (wanted and set(wanted) <= set(present) - set(splits)):
         name = _one_name(root, wanted)
-        return {name: root}, f"{root} is one task, {name!r}, with the splits {listed(splits)}"
-    flat = all(_holds_images(root / name) and not subfolders(root / name) for name in present)
+        line = f"{root} is one task, {name!r}, with the splits {listed(splits)}"
+        return {name: root}, "; ".join([*lines, line])
+    flat = all(_holds_classes_images(root / name) for name in present)
     if flat and not (wanted and set(wanted) <= set(present)):
         name = _one_name(root, wanted)
-        return {name: root}, f"{root} is one task, {name!r}, with the classes {listed(present)}"
+        line = f"{root} is one task, {name!r}, with the classes {listed(present)}"
+        return {name: root}, "; ".join([*lines, line])
     for name in wanted or ():
         if name not in present:
             raise UnknownNameError(f"task: folder in {root}", name, present)
-    return {name: root / name for name in wanted or present}, None
+    return {name: root / name for name in wanted or present}, "; ".join(lines) or None
+
+
+def _not_there(root: Path) -> str:
+    if root.is_file():
+        return f"{root} is a file and no folder: unpack it, and say where with suite.path"
+    return f"there is no folder {root}; say where the data lies with --data-root and suite.path"
+
+
+def _unwrapped(root: Path, wanted: Sequence[str] | None) -> tuple[Path, str]:
+    """The folder below ones that hold nothing but one folder, as archives do; and a line."""
+    place = root
+    while True:
+        inside = subfolders(place)
+        deeper = subfolders(place / inside[0]) if len(inside) == 1 else []
+        if len(deeper) != 1 or set(wanted or ()) & set(inside) or _split_folders(place / inside[0]):
+            break
+        if _count_images(place / inside[0]) or not subfolders(place / inside[0] / deeper[0]):
+            break
+        place = place / inside[0]
+    return place, f"{root} holds nothing but {place}" if place != root else ""
+
+
+def _split_folders(folder: Path) -> list[str]:
+    """Names of the folders that are splits; none where they are classes that are called so."""
+    names = subfolders(folder)
+    splits = [name for name in names if is_split_name(name)]
+    if len(splits) < len(names) and all(_holds_classes_images(folder / name) for name in names):
+        return []
+    return splits
+
+
+def _holds_classes_images(folder: Path) -> bool:
+    return _holds_images(folder) and not subfolders(folder)
+
+
+def _count_images(folder: Path) -> int:
+    files = (path for path in folder.iterdir() if path.is_file() and not is_litter(path.name))
+    return sum(path.suffix.lower() in picture_suffixes() for path in files)
+
+
+def _pictures_in(folder: Path) -> str:
+    count = _count_images(folder)
+    remedy = "put those of a class into a folder of its name, or list them with labels in a table"
+    return f", but {counted(count, 'picture')}: {remedy} (suite table)" if count else ""
 
 
 def scan(folder: Path, faults: Faults, left_out: Counter[str]) -> Images | None:
@@ -74,7 +121,7 @@ def scan(folder: Path, faults: Faults, left_out: Counter[str]) -> Images | None:
     for split, place in by_split.items():
         samples = _samples(place, left_out)
         if not samples:
-            faults.add(str(place), "holds no image in a folder of a class")
+            faults.add(str(place), f"holds no image in a folder of a class{_without_class(place)}")
             continue
         rows[split] = np.arange(len(paths), len(paths) + len(samples))
         paths += [file for file, _ in samples]
@@ -112,18 +159,30 @@ def _holds_images(folder: Path) -> bool:
 
 
 def _splits(folder: Path, faults: Faults) -> dict[str | None, Path]:
-    names = subfolders(folder)
-    if not any(is_split_name(name) for name in names):
+    names, splits = subfolders(folder), _split_folders(folder)
+    if not splits:
         return {None: folder} if names else {}
     by_split: dict[str | None, Path] = {}
     for name in names:
-        if not is_split_name(name):
+        if name not in splits:
             faults.add(str(folder / name), "is no split, but lies beside splits")
         elif split_name(name) in by_split:
             faults.add(str(folder / name), f"is a second {split_name(name)} split")
         else:
             by_split[split_name(name)] = folder / name
     return by_split
+
+
+def _without_class(split: Path) -> str:
+    """What to do about a split whose pictures are in no folder of a class."""
+    count = _count_images(split)
+    if not count:
+        return ""
+    what = f", but {counted(count, 'picture')}"
+    if not any(subfolders(split.parent / name) for name in _split_folders(split.parent)):
+        what += f": move them to {split.name}/CLASS/ if {split.parent.name!r} is a task"
+        return f"{what}, to {split.name}/{split.parent.name}/ if it is a class"
+    return f"{what}, whose classes are not known: move the folder elsewhere"
 
 
 def _samples(folder: Path, left_out: Counter[str]) -> list[tuple[Path, str]]:

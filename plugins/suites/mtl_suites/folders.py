@@ -1,8 +1,8 @@
 """The suite ``folders``: tasks from folders of images, a folder a class."""
 
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,17 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from mtl_framework import MtlError
-from mtl_framework.data import Classification, Examples, LazyInputs, PictureOptions, Suite, Task
+from mtl_framework.data import (
+    Classification,
+    Examples,
+    LazyInputs,
+    Objective,
+    PictureOptions,
+    Suite,
+    Task,
+)
 
-from .class_checks import common_classes, frequent_classes
+from .class_checks import common_classes, frequent_classes, rare_classes
 from .duplicates import Policy, seen_twice
 from .faults import Faults, listed
 from .folder_layout import Images, scan, task_folders, told
@@ -22,8 +30,10 @@ from .image_files import ImageForm, picture_kinds
 from .options import Animated, Names
 from .splits import DEFAULT_SHARE, SplitSizes, make_splits
 
+Rows = dict[str | None, Int64[np.ndarray, " _"]]
 
-def folders(
+
+def folders(  # longer than 60 lines: an option each, and what it means
     *,
     path: str = ".",
     data_root: str = ".",
@@ -88,101 +98,130 @@ def folders(
         grey, size, transforms, check_images, PictureOptions(ground, value_range, animated)
     )
     sizes = SplitSizes(train_per_task, validation_per_task, test_per_task, split_seed)
-    root = Path(data_root) / path
-    faults = Faults("folders", skip_bad)
-    built, record = [], {}
-    twice: list[str] = []
-    left_out: Counter[str] = Counter()
-    places, layout = task_folders(root, tasks)
-    for name, place in places.items():
-        found = scan(place, faults, left_out)
-        made = found and _task(name, found, place, sizes, form, duplicates, faults)
-        if made:
-            built.append(made[0])
-            record[name] = made[1]
-            twice += made[2]
-    notes = faults.settle()
-    if not built:
-        raise MtlError(f"suite 'folders': skip_bad has left out every task in {root}")
-    reasons = told(left_out, root)
-    kept: dict[str, Any] = {"tasks": record, "left_out": [*faults.record(root), *reasons]}
-    if check_images:
-        used = (places[task] / file for task, s in record.items() for f in s.values() for file in f)
-        kept["pictures"] = picture_kinds(used)
-    lines = [*([layout] if layout else []), *reasons, *twice, *notes]
-    return Suite("folders", built, notes=lines, record=kept)
+    plan = _Plan(sizes, form, duplicates, Faults("folders", skip_bad))
+    return plan.suite(Path(data_root) / path, tasks)
 
 
-def _task(
-    name: str,
-    images: Images,
-    place: Path,
-    sizes: SplitSizes,
-    form: ImageForm,
-    duplicates: Policy,
-    faults: Faults,
-) -> tuple[Task, dict[str, Any], list[str]] | None:
-    labels = np.array(images.classes)
-    where = str(place)
-    rows = common_classes(images.rows, labels, where, faults, images.name)
-    if "validation" not in rows and sizes.validation is None:
-        sizes = replace(sizes, validation=DEFAULT_SHARE)
-    rows = frequent_classes(rows, labels, sizes, where, faults, images.name)
-    try:
-        chosen = make_splits(rows, labels, sizes, cut_test=True)
-    except MtlError as error:
-        faults.add(where, str(error))
-        return None
-    files = {split: [images.paths[row] for row in members] for split, members in chosen.items()}
-    texts = {split: [str(path) for path in paths] for split, paths in files.items()}
-    if None in images.rows and duplicates == "refuse":
-        duplicates = "warn"  # splits that are made here, and not the user's
-    once, twice = seen_twice(files, texts, duplicates, faults)
-    chosen = {split: members[once[split]] for split, members in chosen.items()}
-    if not all(len(members) for members in chosen.values()):
-        faults.add(where, "every picture of a split is in another one, too")
-        return None
-    read = _read(images, chosen, form, where, faults)
-    if read is None:
-        return None
-    good: dict[str | None, Int64[np.ndarray, " _"]] = {
-        split: members for split, (_, members) in read.items()
-    }
-    kept = common_classes(good, labels, where, faults, images.name)
-    if any(len(kept[split]) < len(good[split]) for split in good):  # lost with damaged images
-        read = _read(images, kept, form, where, faults)
-        if read is None:
+@dataclass(frozen=True)
+class _Plan:
+    """What becomes of folders.
+
+    Args:
+        sizes: of the splits.
+        form: how pictures are read.
+        duplicates: what to do with a picture in two splits.
+        faults: gets what is wrong.
+        lines: gets what a user should know.
+    """
+
+    sizes: SplitSizes
+    form: ImageForm
+    duplicates: Policy
+    faults: Faults
+    lines: list[str] = field(default_factory=list)
+
+    def suite(self, root: Path, tasks: Sequence[str] | None) -> Suite:
+        """The suite of a folder, with all tasks or those of some names."""
+        built: list[Task] = []
+        record: dict[str, dict[str, list[str]]] = {}
+        left_out: Counter[str] = Counter()
+        places, layout = task_folders(root, tasks)
+        for name, place in places.items():
+            images = scan(place, self.faults, left_out)
+            made = images and self.task(name, images, place)
+            if made:
+                built.append(made[0])
+                record[name] = made[1]
+        notes = self.faults.settle()
+        if not built:
+            raise MtlError(f"suite 'folders': skip_bad has left out every task in {root}")
+        reasons = told(left_out, root)
+        kept: dict[str, Any] = {"tasks": record, "left_out": [*self.faults.record(root), *reasons]}
+        if self.form.check:
+            kept["pictures"] = picture_kinds(
+                places[task] / file
+                for task, splits in record.items()
+                for files in splits.values()
+                for file in files
+            )
+        lines = [*([layout] if layout else []), *reasons, *self.lines, *notes]
+        return Suite("folders", built, notes=lines, record=kept)
+
+    def task(
+        self, name: str, images: Images, place: Path
+    ) -> tuple[Task, dict[str, list[str]]] | None:
+        """A task and its files by split; ``None`` if it cannot be had."""
+        labels, where = np.array(images.classes), str(place)
+        chosen = self._chosen(images, labels, where)
+        read = chosen and _read(images, chosen, self.form, where, self.faults)
+        if not read:
             return None
-    classes = sorted({str(label) for _, members in read.values() for label in labels[members]})
-    if len(classes) < 2:
-        faults.add(where, f"there should be at least 2 classes, found {listed(classes)}")
-        return None
-    number = {label: n for n, label in enumerate(classes)}
-    record = {
-        split: [images.paths[row].relative_to(place).as_posix() for row in members]
-        for split, (_, members) in read.items()
-    }
-    splits = {
-        split: Examples(
-            inputs,
-            torch.tensor([number[str(label)] for label in labels[members]]),
-            transform=form.transforms.of(split).rest,
-            names=record[split],
+        good: Rows = {split: members for split, (_, members) in read.items()}
+        kept = common_classes(good, labels, where, self.faults, images.name)
+        if any(len(kept[split]) < len(good[split]) for split in good):  # lost with damaged images
+            read = _read(images, kept, self.form, where, self.faults)
+            if read is None:
+                return None
+        classes = sorted({str(label) for _, members in read.values() for label in labels[members]})
+        if len(classes) < 2:
+            self.faults.add(where, f"there should be at least 2 classes, found {listed(classes)}")
+            return None
+        number = {label: n for n, label in enumerate(classes)}
+        codes = np.array([number.get(label, -1) for label in images.classes])
+        members = {split: rows for split, (_, rows) in read.items()}
+        self.lines.extend(rare_classes(name, codes, classes, members))
+        record = {
+            split: [images.paths[row].relative_to(place).as_posix() for row in rows]
+            for split, rows in members.items()
+        }
+        splits = {
+            split: Examples(
+                inputs,
+                torch.from_numpy(codes[rows]),
+                transform=self.form.transforms.of(split).rest,
+                names=record[split],
+            )
+            for split, (inputs, rows) in read.items()
+        }
+        return self._built(name, Classification(len(classes), tuple(classes)), splits), record
+
+    def _built(self, name: str, objective: Objective, splits: Mapping[str, Examples]) -> Task:
+        return Task(
+            name,
+            objective,
+            splits["train"],
+            splits["test"],
+            splits.get("validation"),
+            normalization=self.form.transforms.normalization,
+            image_transform=self.form.prediction,
+            pictures=self.form.pictures,
         )
-        for split, (inputs, members) in read.items()
-    }
-    objective = Classification(len(classes), tuple(classes))
-    task = Task(
-        name,
-        objective,
-        splits["train"],
-        splits["test"],
-        splits.get("validation"),
-        normalization=form.transforms.normalization,
-        image_transform=form.prediction,
-        pictures=form.pictures,
-    )
-    return task, record, twice
+
+    def _chosen(
+        self, images: Images, labels: np.ndarray, where: str
+    ) -> dict[str, Int64[np.ndarray, " _"]] | None:
+        """Rows by split, no picture in two that must not be; ``None`` if they cannot be had."""
+        rows = common_classes(images.rows, labels, where, self.faults, images.name)
+        sizes = self.sizes
+        if "validation" not in rows and sizes.validation is None:
+            sizes = replace(sizes, validation=DEFAULT_SHARE)
+        rows = frequent_classes(rows, labels, sizes, where, self.faults, images.name)
+        try:
+            chosen = make_splits(rows, labels, sizes, cut_test=True)
+        except MtlError as error:
+            self.faults.add(where, str(error))
+            return None
+        files = {split: [images.paths[row] for row in found] for split, found in chosen.items()}
+        texts = {split: [str(path) for path in paths] for split, paths in files.items()}
+        made_here = None in images.rows and self.duplicates == "refuse"
+        policy = "warn" if made_here else self.duplicates
+        once, twice = seen_twice(files, texts, policy, self.faults)
+        self.lines.extend(twice)
+        chosen = {split: members[once[split]] for split, members in chosen.items()}
+        if not all(len(members) for members in chosen.values()):
+            self.faults.add(where, "every picture of a split is in another one, too")
+            return None
+        return chosen
 
 
 def _read(

@@ -12,6 +12,7 @@ from mtl_framework import MtlError
 from mtl_framework.data import SPLITS
 
 from .array_names import INPUTS, LABELS, Meaning, is_about, meaning, without_split
+from .faults import no_file
 from .splits import ALIASES
 
 #: Where an array called NAME is looked for; ``{split}`` stands for train, validation and test, by
@@ -67,7 +68,7 @@ class ArrayFile:
         try:
             archive = np.load(path, allow_pickle=False)
         except FileNotFoundError:
-            raise MtlError(f"there is no file {path}") from None
+            raise MtlError(no_file(path)) from None
         except ValueError as error:  # what numpy takes for a pickle, and would execute
             raise MtlError(f"{path} is not an .npz file{_instead(path)}") from error
         except (OSError, EOFError, BadZipFile) as error:

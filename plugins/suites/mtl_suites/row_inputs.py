@@ -1,7 +1,8 @@
 """Inputs of a table's rows: images in files, or one array with an entry a row."""
 
 import posixpath
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,13 +13,15 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from mtl_framework import MtlError, UnknownNameError
-from mtl_framework.data import LazyInputs
+from mtl_framework.data import LazyInputs, is_litter, picture_suffixes
 
 from .array_inputs import resized, to_features, to_images
 from .columns import TextTable
 from .duplicates import Policy, seen_twice
 from .faults import Faults
 from .image_files import ImageForm, picture_kinds
+
+_TRIED = 20  # paths, to tell which folder they start from
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,7 @@ class RowInputs:
         array: an entry for every row of the file.
         what: the array's file, for messages.
         form: how images are read.
+        remarks: what a user should know of the paths.
     """
 
     text: TextTable
@@ -40,6 +44,7 @@ class RowInputs:
     array: np.ndarray | None
     what: str
     form: ImageForm
+    remarks: tuple[str, ...] = ()
 
     @classmethod
     def find(
@@ -48,10 +53,13 @@ class RowInputs:
         """From what the option ``inputs`` says: a column, or an .npy file within ``data_root``.
 
         Raises:
-            MtlError: if there is neither, or the file cannot be read or has too few rows.
+            MtlError: if there is neither, the paths start from another folder, or the file cannot
+                be read or has too few rows.
         """
         if inputs in text.columns:
-            return cls(text, text.columns[inputs], images, None, "", form)
+            cells, remarks = _with_suffixes(text.columns[inputs], images)
+            _check_root(cells, images, data_root)
+            return cls(text, cells, images, None, "", form, remarks)
         if not inputs.endswith(".npy"):
             hint = "suite.inputs names the column with the images' paths, or an .npy file"
             raise UnknownNameError("column for suite.inputs:", inputs, text.names, hint)
@@ -144,3 +152,49 @@ class RowInputs:
             images = resized(images, self.form.size)
         steps = self.form.transforms.of(split).fixed
         return torch.stack([steps(image) for image in images]), rows
+
+
+def _with_suffixes(cells: Sequence[str], root: Path) -> tuple[list[str], tuple[str, ...]]:
+    """Paths with the suffix of the only picture of that name, where they have none; and a line."""
+    wanted = {cell for cell in cells if cell and not _has_suffix(cell)}
+    wanted = {cell for cell in wanted if not (root / cell).is_file()}
+    files: dict[Path, dict[str, list[str]]] = {}
+    for folder in {(root / cell).parent for cell in wanted}:
+        stems = files.setdefault(folder, {})
+        for file in folder.iterdir() if folder.is_dir() else ():
+            if _has_suffix(file.name) and not is_litter(file.name):
+                stems.setdefault(file.name.removesuffix(file.suffix), []).append(file.suffix)
+    suffixes = {}
+    for cell in wanted:
+        path = root / cell
+        ends = files[path.parent].get(path.name, [])
+        if len(ends) == 1:
+            suffixes[cell] = ends[0]
+    if not suffixes:
+        return list(cells), ()
+    count = Counter(suffixes.values())
+    texts = ", ".join(f"{suffix} ({n})" for suffix, n in count.most_common())
+    remark = f"names of pictures without a suffix: read with that of their file: {texts}"
+    return [cell + suffixes.get(cell, "") for cell in cells], (remark,)
+
+
+def _has_suffix(name: str) -> bool:
+    return Path(name).suffix.lower() in {".npy", *picture_suffixes()}
+
+
+def _check_root(cells: Sequence[str], root: Path, data_root: Path) -> None:
+    """Name the folder that the paths seem to start from, where it is another one."""
+    some = [cell for cell in cells if cell][:_TRIED]
+    if not root.is_dir() or any((root / cell).exists() for cell in some):
+        return
+    for folder in sorted(path for path in root.iterdir() if path.is_dir()):
+        resolved, _ = _with_suffixes(some, folder)
+        if all((folder / cell).is_file() for cell in resolved):
+            try:
+                where = folder.relative_to(data_root).as_posix()
+            except ValueError:
+                where = folder.as_posix()
+            raise MtlError(
+                f"{root} has no picture of the table, e.g. {some[0]!r}, but {folder} has: set "
+                f"suite.images_root={where}"
+            )

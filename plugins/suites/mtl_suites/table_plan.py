@@ -1,0 +1,183 @@
+"""What the suite ``table`` does with a table: columns to tasks, rows to splits."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int64
+from torch import Tensor
+
+from mtl_framework import MtlError
+from mtl_framework.data import Examples, LazyInputs, Suite, Task
+
+from .column_tasks import Label, read_labels
+from .columns import TextTable, read_table
+from .duplicates import Policy
+from .faults import Faults
+from .image_files import ImageForm
+from .labels import standardized
+from .missing import Missing
+from .options import Kinds
+from .row_inputs import RowInputs
+from .row_splits import given_splits, once, rows_by_split, split_column, split_columns
+from .splits import SplitSizes
+
+#: By split the inputs that can be read, and their rows.
+Read = Mapping[str, tuple[Tensor | LazyInputs, Int64[np.ndarray, " _"]]]
+
+
+@dataclass(frozen=True)
+class TablePlan:
+    """What a user says of a table.
+
+    Args:
+        inputs: column with paths of pictures, or an .npy file.
+        split: column with names of splits; empty: none.
+        tasks: columns, in order; ``None``: all that can be tasks.
+        kinds: of columns that are not guessed.
+        missing: markers of missing values.
+        standardize: columns of numbers, by their training split.
+        form: how pictures are read.
+        sizes: of the splits.
+        stratify_by: the one column whose shares the splits keep; empty: none; ``None``: all.
+        duplicates: what to do with a picture in two splits.
+    """
+
+    inputs: str
+    split: str
+    tasks: Sequence[str] | None
+    kinds: Kinds
+    missing: Missing
+    standardize: bool
+    form: ImageForm
+    sizes: SplitSizes
+    stratify_by: str | None
+    duplicates: Policy
+
+    def suite(
+        self, file: Path, root: Path, images: Path, encoding: str | None, faults: Faults
+    ) -> Suite:
+        """The suite of a table.
+
+        Args:
+            file: the table.
+            root: folder of the data.
+            images: folder that paths start from.
+            encoding: of a text file; ``None``: recognised.
+            faults: gets what is wrong.
+
+        Raises:
+            MtlError: with all that is wrong.
+        """
+        text = read_table(file, faults, self.inputs, self._columns(), encoding)
+        split = split_column(text, self.split, [*(self.tasks or ()), *self.kinds])
+        source = RowInputs.find(text.inputs, text, root, images, self.form)
+        others = {text.inputs, self.split, split or text.inputs}
+        labels, remarks = read_labels(
+            text, file, self.tasks, others, self.kinds, self.missing, faults
+        )
+        chosen, twice = self._chosen(text, split, labels, source, file, faults)
+        read = _read(source, chosen, file, faults)
+        members = {name: good for name, (_, good) in read.items()}
+        built = self._tasks(labels, read, source, file, text, faults)
+        notes = (*twice, *faults.settle())
+        if not built:
+            raise MtlError(f"suite 'table': skip_bad has left out every task in {file}")
+        record: dict[str, Any] = {
+            "kinds": {label.name: label.kind for label in labels},
+            "rows": {name: [text.positions[row] for row in good] for name, good in members.items()},
+            "left_out": faults.record(root),
+            **(source.kinds(members) if self.form.check else {}),
+        }
+        if gaps := {label.name: dict(label.missing) for label in labels if label.missing}:
+            record["missing"] = gaps
+        if scales := standardized(built):
+            record["standardized"] = scales
+        told = [label.summary() for label in labels] + [*text.remarks, *source.remarks, *remarks]
+        told += [line for label in labels for line in label.rare(members)]
+        return Suite("table", built, True, [*told, *notes], record)
+
+    def _columns(self) -> set[str] | None:
+        """Columns that are looked at; ``None``: all."""
+        if self.tasks is None:
+            return None
+        return {*split_columns(self.split), *self.tasks, *([self.stratify_by or ""])}
+
+    def _chosen(
+        self,
+        text: TextTable,
+        split: str | None,
+        labels: Sequence[Label],
+        source: RowInputs,
+        file: Path,
+        faults: Faults,
+    ) -> tuple[Mapping[str, Int64[np.ndarray, " _"]], list[str]]:
+        """Rows by split, and lines that tell of pictures in two of them."""
+        rows = given_splits(text, split, faults)
+        if None in rows:
+            rows = {**rows, None: once(rows[None], text, text.inputs, faults)}
+        try:
+            chosen = rows_by_split(rows, text, labels, self.stratify_by, self.sizes, file)
+        except MtlError as error:
+            if not faults.found:
+                raise
+            faults.add(str(file), str(error).removeprefix(f"{file}: "))
+            faults.stop()
+        return source.once(chosen, self.duplicates, faults)
+
+    def _tasks(
+        self,
+        labels: Sequence[Label],
+        read: Read,
+        source: RowInputs,
+        file: Path,
+        text: TextTable,
+        faults: Faults,
+    ) -> list[Task]:
+        members = {name: good for name, (_, good) in read.items()}
+        names = {name: source.names(good) for name, good in members.items()}
+        rest = {name: self.form.transforms.of(name).rest for name in read}
+        built = []
+        for label in labels:
+            made = label.targets(members, file, text.places, faults, self.standardize)
+            if made is None:
+                continue
+            objective, targets, labelled = made
+            splits = {
+                name: Examples(
+                    inputs,
+                    targets[name],
+                    labelled[name],
+                    transform=rest[name],
+                    names=names[name],
+                )
+                for name, (inputs, _) in read.items()
+            }
+            built.append(
+                Task(
+                    label.name,
+                    objective,
+                    splits["train"],
+                    splits["test"],
+                    splits.get("validation"),
+                    normalization=self.form.transforms.normalization,
+                    image_transform=self.form.prediction,
+                    pictures=self.form.pictures,
+                )
+            )
+        return built
+
+
+def _read(
+    source: RowInputs, chosen: Mapping[str, Int64[np.ndarray, " _"]], file: Path, faults: Faults
+) -> Read:
+    read = {}
+    for name, wanted in chosen.items():
+        inputs, good = source.read(name, wanted, faults)
+        if inputs is None:
+            faults.add(str(file), f"no input of the {name} split can be read")
+            faults.stop()
+        read[name] = inputs, good
+    return read
