@@ -20,7 +20,7 @@ from .transformed import transformed
 
 
 @options_before(standardize=False)
-def arrays(
+def arrays(  # longer than 60 lines: an option each, and what it means
     *,
     path: str,
     data_root: str = ".",

@@ -1,12 +1,14 @@
 """The suite ``celeba``: 40 attributes of a face."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
 from torchvision.datasets import CelebA
 
 from mtl_framework import MtlError, UnknownNameError
-from mtl_framework.data import Binary, Examples, Suite, Task, Transforms
+from mtl_framework.data import Binary, Examples, LazyInputs, Suite, Task, Transforms
 
 from .faults import Faults
 from .image_files import ImageForm
@@ -49,6 +51,16 @@ def celeba(
         ProblemsError: naming all images that cannot be read.
         MtlError: if files are missing or damaged, with what to do; on an unknown attribute.
     """
+    form = _form(size, transforms, check_images)
+    attributes, read = _read(data_root, download, form)
+    for task in tasks or ():
+        if task not in attributes:
+            raise UnknownNameError("task of suite 'celeba':", task, attributes)
+    built = [_task(task, attributes.index(task), read, form) for task in tasks or attributes]
+    return Suite("celeba", built, common_input=True)
+
+
+def _form(size: int, transforms: dict[str, Any] | None, check_images: bool) -> ImageForm:
     if not 1 <= size <= _SQUARE:
         raise MtlError(f"size should be from 1 to {_SQUARE}, found {size}")
     crop: list[Any] = [{"name": "CenterCrop", "size": _SQUARE}, {"name": "Resize", "size": size}]
@@ -57,8 +69,15 @@ def celeba(
     )  # names what is wrong in the user's own counting
     given = transforms or {}
     both = {key: crop + list(given.get(key) or ()) for key in ("train", "evaluation")}
-    form = ImageForm(False, None, Transforms.from_config(both), check_images)
+    return ImageForm(False, None, Transforms.from_config(both), check_images)
+
+
+def _read(
+    data_root: str, download: bool, form: ImageForm
+) -> tuple[list[str], dict[str, tuple[Tensor, Tensor | LazyInputs]]]:
+    """Names of the attributes, and by split their values and the images."""
     faults = Faults("celeba", skip=False)
+    attributes: list[str] = []
     splits = {}
     for split, name in _SPLITS.items():
         found = obtain(
@@ -73,30 +92,30 @@ def celeba(
         attributes = [attribute for attribute in found.attr_names if attribute]
         if not paths:
             raise MtlError(f"{folder.parent}: there is no image in the {split} split")
-        splits[split] = found.attr, *form.read(split, paths, [str(p) for p in paths], faults)
+        inputs, _ = form.read(split, paths, [str(path) for path in paths], faults)
+        if inputs is not None:
+            splits[split] = found.attr, inputs
     if faults.found:
         faults.stop()
-    for task in tasks or ():
-        if task not in attributes:
-            raise UnknownNameError("task of suite 'celeba':", task, attributes)
-    rest = {split: form.transforms.of(split).rest for split in splits}
-    built = []
-    for task in tasks or attributes:
-        column = attributes.index(task)
-        examples = {
-            split: Examples(inputs, targets[:, column], transform=rest[split])
-            for split, (targets, inputs, _) in splits.items()
-            if inputs is not None
-        }
-        built.append(
-            Task(
-                task,
-                Binary(),
-                examples["train"],
-                examples["test"],
-                examples["validation"],
-                normalization=form.transforms.normalization,
-                image_transform=form.prediction,
-            )
-        )
-    return Suite("celeba", built, common_input=True)
+    return attributes, splits
+
+
+def _task(
+    name: str,
+    column: int,
+    read: Mapping[str, tuple[Tensor, Tensor | LazyInputs]],
+    form: ImageForm,
+) -> Task:
+    examples = {
+        split: Examples(inputs, targets[:, column], transform=form.transforms.of(split).rest)
+        for split, (targets, inputs) in read.items()
+    }
+    return Task(
+        name,
+        Binary(),
+        examples["train"],
+        examples["test"],
+        examples["validation"],
+        normalization=form.transforms.normalization,
+        image_transform=form.prediction,
+    )

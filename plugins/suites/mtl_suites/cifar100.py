@@ -1,11 +1,13 @@
 """The suite ``cifar100``: the 20 coarse labels of CIFAR-100 as tasks."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Int64
+from jaxtyping import Int64, UInt8
+from torch import Tensor
 from torchvision.datasets import CIFAR100
 
 from mtl_framework import MtlError
@@ -56,44 +58,67 @@ def cifar100(
     """
     sizes = SplitSizes(train_per_task, validation_per_task, test_per_task, split_seed)
     further = Transforms.from_config(transforms, "suite.transforms")
-    images, fine, coarse = [], [], []
-    for train in (True, False):
-        found = obtain(
-            "CIFAR-100",
-            lambda root, fetch, train=train: CIFAR100(root, train=train, download=fetch),  # type: ignore[misc]
-            data_root,
-            "cifar-100-python (train, test and meta)",
-            download,
-        )
-        folder = Path(found.root, found.base_folder)
-        images.append(torch.from_numpy(found.data).permute(0, 3, 1, 2))
-        fine.append(np.array(found.targets))
-        coarse.append(np.array(published(folder / ("train" if train else "test"))["coarse_labels"]))
-    names = published(folder / "meta")["coarse_label_names"]
-    count = len(images[0])
-    everything = torch.cat(images).contiguous()
-    labels, groups = np.concatenate(fine), np.concatenate(coarse)
-    _check_pairs(labels, groups, folder)
-    tasks = []
-    for group, task in enumerate(names):
-        rows = np.flatnonzero(groups == group)
+    data = _Data.read(data_root, download)
+    tasks = [data.task(group, name, sizes) for group, name in enumerate(data.names)]
+    return transformed(Suite("cifar100", tasks), further)
+
+
+@dataclass(frozen=True)
+class _Data:
+    """All images, those of training first, with both labels, and names of labels."""
+
+    images: UInt8[Tensor, "images 3 32 32"]
+    fine: Int64[np.ndarray, " images"]
+    coarse: Int64[np.ndarray, " images"]
+    training: int
+    names: list[str]
+    classes: list[str]
+
+    @classmethod
+    def read(cls, data_root: str, download: bool) -> "_Data":
+        """From torchvision's files.
+
+        Raises:
+            MtlError: if files are missing or damaged.
+        """
+        images, fine, coarse = [], [], []
+        for train in (True, False):
+            part = obtain(
+                "CIFAR-100",
+                lambda root, fetch, train=train: CIFAR100(root, train=train, download=fetch),  # type: ignore[misc]
+                data_root,
+                "cifar-100-python (train, test and meta)",
+                download,
+            )
+            folder = Path(part.root, part.base_folder)
+            pickled = published(folder / ("train" if train else "test"))
+            images.append(torch.from_numpy(part.data).permute(0, 3, 1, 2))
+            fine.append(np.array(part.targets))
+            coarse.append(np.array(pickled["coarse_labels"]))
+        names = published(folder / "meta")["coarse_label_names"]
+        labels, groups = np.concatenate(fine), np.concatenate(coarse)
+        _check_pairs(labels, groups, folder)
+        everything = torch.cat(images).contiguous()
+        return cls(everything, labels, groups, len(images[0]), names, part.classes)
+
+    def task(self, group: int, name: str, sizes: SplitSizes) -> Task:
+        """The task of one coarse label."""
+        rows = np.flatnonzero(self.coarse == group)
         given: dict[str | None, Int64[np.ndarray, " _"]] = {
-            "train": rows[rows < count],
-            "test": rows[rows >= count],
+            "train": rows[rows < self.training],
+            "test": rows[rows >= self.training],
         }
-        chosen = make_splits(given, labels, sizes)
-        classes = np.unique(labels[rows])
+        chosen = make_splits(given, self.fine, sizes)
+        classes = np.unique(self.fine[rows])
         splits = {
             split: Examples(
-                everything[torch.from_numpy(members)],
-                torch.from_numpy(np.searchsorted(classes, labels[members])),
+                self.images[torch.from_numpy(members)],
+                torch.from_numpy(np.searchsorted(classes, self.fine[members])),
             )
             for split, members in chosen.items()
         }
-        objective = Classification(_FINE, tuple(found.classes[label] for label in classes))
-        validation = splits.get("validation")
-        tasks.append(Task(task, objective, splits["train"], splits["test"], validation))
-    return transformed(Suite("cifar100", tasks), further)
+        objective = Classification(_FINE, tuple(self.classes[label] for label in classes))
+        return Task(name, objective, splits["train"], splits["test"], splits.get("validation"))
 
 
 def _check_pairs(labels: np.ndarray, groups: np.ndarray, folder: Path) -> None:

@@ -59,17 +59,8 @@ def crispr(
         raise MtlError(
             f"there is no folder {folder}; say where the data lies with --data-root and suite.path"
         )
-    files = {name: folder / f"{name}.pkl" for name in ("read_data", "dna_data", "splits")}
-    reads, sequences, splits = (published_or_converted(file, {}) for file in files.values())
-    files = {name: p if not converted(p).is_file() else converted(p) for name, p in files.items()}
-    examples = {}
-    for split, name in _SPLITS.items():
-        try:
-            places = splits[name]
-        except (KeyError, TypeError, IndexError):
-            raise MtlError(f"{files['splits']} has no split {name!r}") from None
-        most = train_windows if split == "train" else evaluation_windows
-        examples[split] = _examples(reads, sequences, places, context, most, files)
+    most = {"train": train_windows}
+    examples = _splits(folder, context, {s: most.get(s, evaluation_windows) for s in _SPLITS})
     task = Task(
         "crispr",
         Regression(),
@@ -80,6 +71,21 @@ def crispr(
         backbone={"name": "deepbind"},
     )
     return Suite("crispr", [task])
+
+
+def _splits(folder: Path, context: int, most: Mapping[str, int]) -> dict[str, Examples]:
+    """Examples of every split, not more than ``most``."""
+    files = {name: folder / f"{name}.pkl" for name in ("read_data", "dna_data", "splits")}
+    reads, sequences, splits = (published_or_converted(file, {}) for file in files.values())
+    files = {name: p if not converted(p).is_file() else converted(p) for name, p in files.items()}
+    examples = {}
+    for split, name in _SPLITS.items():
+        try:
+            places = splits[name]
+        except (KeyError, TypeError, IndexError):
+            raise MtlError(f"{files['splits']} has no split {name!r}") from None
+        examples[split] = _examples(reads, sequences, places, context, most[split], files)
+    return examples
 
 
 def _examples(

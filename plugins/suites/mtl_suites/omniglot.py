@@ -64,18 +64,7 @@ def omniglot(
     """
     further = Transforms.from_config(transforms, "suite.transforms")
     form = ImageForm(True, size, Transforms.from_config(None))
-    folders: list[Path] = []
-    for background in (True, False):
-        half = obtain(
-            "Omniglot",
-            lambda root, fetch, half=background: Omniglot(root, background=half, download=fetch),  # type: ignore[misc]
-            data_root,
-            "omniglot-py/images_background and images_evaluation, with their .zip files",
-            download,
-        )
-        folders += _subfolders(Path(half.target_folder))
-    order = np.random.RandomState(_ORDER_SEED).permutation(len(folders))
-    alphabets = {folders[n].name: folders[n] for n in order}
+    alphabets = _alphabets(data_root, download)
     for name in tasks or ():
         if name not in alphabets:
             raise UnknownNameError("task of suite 'omniglot':", name, alphabets)
@@ -91,6 +80,22 @@ def omniglot(
         faults.stop()
     suite = Suite("omniglot", [task for task in built if task is not None])
     return transformed(suite, further)
+
+
+def _alphabets(data_root: str, download: bool) -> dict[str, Path]:
+    """Folders of the alphabets by name, in the order of the published code."""
+    folders: list[Path] = []
+    for background in (True, False):
+        half = obtain(
+            "Omniglot",
+            lambda root, fetch, half=background: Omniglot(root, background=half, download=fetch),  # type: ignore[misc]
+            data_root,
+            "omniglot-py/images_background and images_evaluation, with their .zip files",
+            download,
+        )
+        folders += _subfolders(Path(half.target_folder))
+    order = np.random.RandomState(_ORDER_SEED).permutation(len(folders))
+    return {folders[n].name: folders[n] for n in order}
 
 
 def _task(folder: Path, shares: dict[str, float], form: ImageForm, faults: Faults) -> Task | None:

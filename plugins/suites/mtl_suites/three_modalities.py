@@ -65,44 +65,57 @@ def three_modalities(
     ):
         if not least <= number <= most:
             raise MtlError(f"{name} should be from {least} to {most}, found {number}")
+    reading, digest = _reading_task(train_characters, streams, text_width)
+    tasks = [
+        _digits_task(size, batch_size),
+        reading,
+        _dna_task(train_sequences, sequence_length, dna_width, batch_size),
+    ]
+    return Suite("three_modalities", tasks, record={"sha256_of_text": digest})
+
+
+def _reading_task(train_characters: int, streams: int, width: int) -> tuple[Task, str]:
+    """The task of the text, and a digest of what is read."""
     text, digest = _text(train_characters)
-    dna = motif_examples(
-        {"train": train_sequences, "validation": 500, "test": 500}, sequence_length, seed=0
-    )
     reading = {
         split: windows(part, streams if split == "train" else 10, POSITIONS, f"{split} text")
         for split, part in text.items()
     }
+    task = Task(
+        "text",
+        LanguageModel(len(CHARACTERS)),
+        reading["train"],
+        reading["test"],
+        reading["validation"],
+        backbone={"name": "lstm_language_model", "args": {"width": width}},
+    )
+    return task, digest
+
+
+def _dna_task(sequences: int, length: int, width: int, batch_size: int | None) -> Task:
+    dna = motif_examples({"train": sequences, "validation": 500, "test": 500}, length, seed=0)
+    return Task(
+        "dna",
+        Regression(),
+        dna["train"],
+        dna["test"],
+        dna["validation"],
+        batch_size,
+        {"name": "deepbind", "args": {"width": width}},
+    )
+
+
+def _digits_task(size: int, batch_size: int | None) -> Task:
     writing = _digits(size)
-    tasks = [
-        Task(
-            "digits",
-            Classification(10),
-            writing["train"],
-            writing["test"],
-            writing["validation"],
-            batch_size,
-            {"name": "lenet"},
-        ),
-        Task(
-            "text",
-            LanguageModel(len(CHARACTERS)),
-            reading["train"],
-            reading["test"],
-            reading["validation"],
-            backbone={"name": "lstm_language_model", "args": {"width": text_width}},
-        ),
-        Task(
-            "dna",
-            Regression(),
-            dna["train"],
-            dna["test"],
-            dna["validation"],
-            batch_size,
-            {"name": "deepbind", "args": {"width": dna_width}},
-        ),
-    ]
-    return Suite("three_modalities", tasks, record={"sha256_of_text": digest})
+    return Task(
+        "digits",
+        Classification(10),
+        writing["train"],
+        writing["test"],
+        writing["validation"],
+        batch_size,
+        {"name": "lenet"},
+    )
 
 
 def _digits(size: int) -> dict[str, Examples]:

@@ -51,9 +51,7 @@ def wikitext2(
     for name, number in (("positions", positions), ("streams", min(streams, evaluation_streams))):
         if number < 1:
             raise MtlError(f"{name} should be at least 1, found {number}")
-    named = [file for file in files.values() if file is not None]
-    if len(set(named)) < len(named):
-        raise MtlError(f"train, validation and test should be different files, found {named}")
+    _check_different([file for file in files.values() if file is not None])
     folder = Path(data_root) / path
     tokens, vocabulary = numbered(
         {split: _words(folder / file) for split, file in files.items() if file is not None}
@@ -76,6 +74,11 @@ def wikitext2(
         backbone={"name": "lstm_language_model"},
     )
     return Suite("wikitext2", [task])
+
+
+def _check_different(named: list[str]) -> None:
+    if len(set(named)) < len(named):
+        raise MtlError(f"train, validation and test should be different files, found {named}")
 
 
 def _words(file: Path) -> Iterator[str]:
