@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     from .strategies.scalars import evaluation_scalars as evaluation_scalars
     from .strategies.scalars import result_scalars as result_scalars
     from .strategies.scalars import step_scalars as step_scalars
-    from .strategies.strategy import Step as Step
+    from .strategies.step import Step as Step
     from .strategies.strategy import Strategy as Strategy
     from .strategies.strategy import StrategyConfig as StrategyConfig
     from .strategies.training import TrainingConfig as TrainingConfig
@@ -91,7 +91,7 @@ _HOMES = {
     "RunRecord": "runs.records",
     "SeparateNetworks": "networks.separate",
     "Sharing": "networks.model",
-    "Step": "strategies.strategy",
+    "Step": "strategies.step",
     "Strategy": "strategies.strategy",
     "StrategyConfig": "strategies.strategy",
     "TaskNetworks": "networks.task_networks",

@@ -10,7 +10,7 @@ from ..networks.result import Result
 from ..plugins.hookspecs import hookimpl
 from ..runs.observers import evaluation_line, step_line
 from ..strategies.context import TrainingRun
-from ..strategies.strategy import Step
+from ..strategies.step import Step
 
 
 class JsonLines:

@@ -12,61 +12,11 @@ from pydantic import TypeAdapter, ValidationError
 
 from ..support.errors import MtlError
 from ..support.files import kind_of, read_bytes, write_text
-from .evaluation import Evaluation, SplitMetrics
-from .model import ParameterCounts, Sharing
+from .assignment import Assignment as Assignment
+from .best import Best as Best
+from .evaluation import SplitMetrics
+from .model import ParameterCounts
 from .result_view import ShownResult
-
-
-@dataclass(frozen=True)
-class Best:
-    """The evaluation that validation prefers, the first one on a tie."""
-
-    iteration: int
-    validation: SplitMetrics
-    test: SplitMetrics
-
-    @classmethod
-    def of(cls, evaluation: Evaluation) -> "Best | None":
-        """An evaluation as a candidate; ``None`` where there is no validation split."""
-        splits = evaluation.splits
-        if "validation" not in splits:
-            return None
-        return cls(evaluation.iteration, splits["validation"], splits["test"])
-
-    def is_better_than(self, other: "Best", averaged: bool = True) -> bool:
-        """Whether the mean of the tasks' validation metrics is better.
-
-        Where metrics differ, or have units that may differ (root mean squared errors of metres and
-        of euros), the mean of each task's metric relative to its other one has to be below one. As
-        that makes their product smaller, such steps never lead back. Of metrics that are better
-        when larger, what they lack of their ideal value counts in these ratios.
-
-        Args:
-            other: an earlier evaluation of the same tasks.
-            averaged: whether the metrics can be averaged (:func:`can_be_averaged`).
-        """
-        mine, theirs = self.validation, other.validation
-        if averaged and mine.error_mean is not None and theirs.error_mean is not None:
-            better = mine.error_mean - theirs.error_mean
-            return better > 0 if mine.ideals else better < 0
-        gaps = theirs.gaps
-        ratios = [_ratio(value, gaps[task]) for task, value in mine.gaps.items()]
-        return sum(ratios) < len(ratios)
-
-
-@dataclass(frozen=True)
-class Assignment:
-    """Which weight ``weights[u][t]`` of unit ``units[u]`` task ``tasks[t]`` uses at the end."""
-
-    units: tuple[str, ...]
-    tasks: tuple[str, ...]
-    weights: tuple[tuple[int, ...], ...]
-
-    @classmethod
-    def of(cls, sharing: Sharing) -> "Assignment":
-        """The same as plain numbers."""
-        rows = sharing.weights.tolist()
-        return cls(tuple(sharing.units), tuple(sharing.tasks), tuple(tuple(row) for row in rows))
 
 
 @dataclass(frozen=True, repr=False)
@@ -210,9 +160,3 @@ class History:
 
     evaluations: tuple[tuple[int, Mapping[str, Mapping[str, Any]]], ...]
     metrics: Mapping[str, tuple[tuple[int, Any], ...]]
-
-
-def _ratio(new: float, old: float) -> float:
-    if old == 0:
-        return 1.0 if new == 0 else math.inf
-    return new / old

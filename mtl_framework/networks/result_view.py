@@ -3,13 +3,12 @@
 import html
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from ..support.frames import data_frame
-
-if TYPE_CHECKING:
-    from .evaluation import SplitMetrics
-    from .result import Assignment, Best
+from .assignment import Assignment
+from .best import Best
+from .evaluation import SplitMetrics
 
 Shown = TypeVar("Shown", bound="ShownResult")
 
@@ -108,7 +107,7 @@ class ShownResult:
         table = html_table(["task", "metric", *splits], rows, left=2)
         return f"<div><b>{html.escape(head)}</b></div>{table}{grid}{where}"
 
-    def _splits(self, best: bool = False) -> "dict[str, SplitMetrics]":
+    def _splits(self, best: bool = False) -> dict[str, SplitMetrics]:
         found = {"validation": self.validation, "test": self.test}
         if best and self.best is not None:
             found |= {"best validation": self.best.validation, "best test": self.best.test}
@@ -138,7 +137,7 @@ def html_table(head: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1
     return f"<table><thead><tr>{line(head, 'th')}</tr></thead><tbody>{body}</tbody></table>"
 
 
-def sharing_html(assignment: "Assignment") -> str:
+def sharing_html(assignment: Assignment) -> str:
     """Units by tasks; in a row, tasks with the same letter and colour share that unit."""
     head = "".join(
         f'<th style="padding: 0 0.3em">{html.escape(task)}</th>' for task in assignment.tasks

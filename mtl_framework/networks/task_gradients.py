@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Float, Int
@@ -11,15 +10,13 @@ from torch import Tensor, nn
 from ..data.batches import Batch
 from ..support.distributed import all_reduce_max, all_reduce_present, is_distributed
 from ..support.errors import MtlError
+from .paths import PathNetworks
 from .running import assembled
 from .weighting import GradientWeighting
 
-if TYPE_CHECKING:
-    from .task_networks import TaskNetworks
-
 
 def task_gradients(
-    network: "TaskNetworks",
+    network: PathNetworks,
     batch: Batch,
     assignments: Int[Tensor, "samples units tasks"],
     weights: Float[Tensor, "samples tasks"] | None = None,
@@ -91,7 +88,7 @@ def _averaged(
 
 
 def accumulate_weighted(
-    network: "TaskNetworks",
+    network: PathNetworks,
     weighting: GradientWeighting,
     batch: Batch,
     assignments: Int[Tensor, "samples units tasks"],
@@ -118,7 +115,7 @@ def _same_draws() -> Iterator[None]:
         yield
 
 
-def _used(network: "TaskNetworks", assignments: Tensor, task: int) -> list[nn.Parameter]:
+def _used(network: PathNetworks, assignments: Tensor, task: int) -> list[nn.Parameter]:
     """Weights on a task's paths: autograd gives zeros, not nothing, to others in the same pass."""
     parameters = dict.fromkeys([*network.shared_parameters(), *network.head_parameters(task)])
     for unit, numbers in enumerate(assignments[:, :, task].T):

@@ -18,8 +18,9 @@ from ..routing.plan import RoutePlan
 from .alike import AlikeTasks
 from .extraction import extract_plain, insert_plain
 from .memory_format import set_format
-from .model import MultiTaskModel, ParameterCounts, Sharing
+from .model import ParameterCounts, Sharing
 from .parts import NetworkParts, draw_weights
+from .paths import PathNetworks
 from .planning import Planner, StepPlan
 from .rewriting import one_each, put_heads, put_mixers, rename_older_keys, rewrite
 from .running import ModelRunner, assembled, part_losses
@@ -29,7 +30,7 @@ from .weighting import GradientWeighting
 Assignments = Int[Tensor, "samples units tasks"]
 
 
-class TaskNetworks(MultiTaskModel):
+class TaskNetworks(PathNetworks):
     """Per-task networks over banks of weights.
 
     Every place of a unit is replaced by a :class:`WeightBank`; the backbone's own ``forward``
@@ -87,7 +88,6 @@ class TaskNetworks(MultiTaskModel):
         )
         widths = [task.objective.num_outputs for task in self.tasks]
         self.heads = put_heads(backbone, self.model, forward_pass, widths)
-        self.assignment: Tensor
         self.register_buffer(
             "assignment", torch.zeros(len(backbone.units), len(self.tasks), dtype=torch.int64)
         )

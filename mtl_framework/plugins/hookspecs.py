@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from ..networks.evaluation import Evaluation
     from ..networks.result import Result
     from ..strategies.context import FinishedRun, TrainingRun
-    from ..strategies.strategy import Step, Strategy
+    from ..strategies.step import Step
+    from ..strategies.strategy import Strategy
     from .report_figure import ReportFigure
 
 hookspec = pluggy.HookspecMarker("mtl_framework")

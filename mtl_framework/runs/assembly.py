@@ -185,7 +185,7 @@ def normalizations(
     )
 
 
-def joint_name(backbones: tuple[PlainBackbone, ...]) -> str:
+def joint_name(backbones: Sequence[PlainBackbone]) -> str:
     """Names of all different backbones, joined by ``+``."""
     return "+".join(dict.fromkeys(backbone.name for backbone in backbones))
 

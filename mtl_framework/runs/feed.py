@@ -14,7 +14,7 @@ from ..networks.candidates import CandidateMetrics, Candidates, validate
 from ..networks.evaluation import Evaluation, evaluate
 from ..networks.model import MultiTaskModel
 from ..plugins.guard import Guard
-from ..strategies.strategy import Step
+from ..strategies.step import Step
 from ..support.seeding import derive_seed
 from .assembly import normalizations
 from .config import RunConfig

@@ -31,7 +31,7 @@ from ..networks.evaluation import Evaluation, split_text
 from ..plugins.hookspecs import hookimpl
 from ..plugins.manager import Plugins
 from ..strategies.context import TrainingRun
-from ..strategies.strategy import Step
+from ..strategies.step import Step
 from ..support.errors import MtlError
 from ..support.notebook import NotebookBar
 from .config import RunConfig

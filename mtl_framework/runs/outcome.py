@@ -2,24 +2,26 @@
 
 import platform
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING
 
 import torch
 
+from ..networks.assignment import Assignment
 from ..networks.model import ParameterCounts, Sharing
-from ..networks.result import Assignment, Result
+from ..networks.result import Result
+from ..strategies.context import TrainingRun
+from ..strategies.strategy import Strategy
 from ..support.devices import device_name, peak_memory
 from ..support.errors import MtlError
 from .assembly import joint_name
 from .config import RunConfig
-
-if TYPE_CHECKING:
-    from .run import Run
+from .progress_state import ProgressState
 
 
-def result_of(run: "Run", seconds_per_iteration: float, ended: str | None) -> Result:
-    """What a run has shown, evaluated after its last step; ``ended``: why that came early."""
-    evaluation, config, suite = run.last_evaluation, run.config, run.suite
+def result_of(
+    run: TrainingRun, config: RunConfig, strategy: Strategy, state: ProgressState
+) -> Result:
+    """What a run with this config has shown, evaluated after its last step."""
+    evaluation, suite = state.measured.last, run.suite
     assert evaluation is not None
     sharing: object = run.network.sharing()
     counts: object = run.network.parameter_counts()
@@ -33,23 +35,23 @@ def result_of(run: "Run", seconds_per_iteration: float, ended: str | None) -> Re
         backbone=joint_name(run.backbones),
         suite=config.suite.name,
         seed=config.seed,
-        iterations=run.iteration,
+        iterations=state.iteration,
         test=evaluation.splits["test"],
         validation=evaluation.splits.get("validation"),
-        best=run.best,
+        best=state.measured.best,
         metrics={task.name: task.metric for task in suite.tasks},
         parameters=counts,
         assignment=None if sharing is None else Assignment.of(sharing),
         seconds=run.seconds,
-        seconds_per_iteration=seconds_per_iteration,
+        seconds_per_iteration=state.training_seconds / state.iteration,
         peak_memory=peak_memory(run.device),
         versions=versions(),
         device=device_name(run.device),
         threads=torch.get_num_threads(),
         backbones=None if suite.common_backbone else own,
-        ended=ended,
+        ended=state.ended,
         reported=config.training.report,
-        weights="averaged" if run.strategy.recipe.averages else "raw",
+        weights="averaged" if strategy.recipe.averages else "raw",
         raw_test=evaluation.splits.get("raw test"),
         higher_is_better=tuple(
             dict.fromkeys(

@@ -25,7 +25,7 @@ from ..networks.model import MultiTaskModel
 from ..networks.result import Best, Result
 from ..plugins.guard import Guard
 from ..plugins.manager import Plugins
-from ..strategies.strategy import Step
+from ..strategies.step import Step
 from ..support.devices import resolve_device
 from ..support.errors import MtlError
 from ..support.interrupts import Interrupted, Interrupts
@@ -266,7 +266,7 @@ class Run:
             except NotFiniteError as error:
                 raise MtlError(f"{error}; {self._store.describe_kept()}") from error
             with self._guard("sharing"):
-                result = result_of(self, state.training_seconds / state.iteration, state.ended)
+                result = result_of(self, self.config, self.strategy, state)
             self._store.finish(result, self.strategy)
             self._observers.tell("mtl_run_finished", result=result)
         ended = f"ended after {result.iterations} iterations: {result.ended}; "

@@ -8,7 +8,8 @@ from ..backbones.backbone import Backbone, PlainBackbone
 from ..data.tasks import Suite
 from ..networks.model import MultiTaskModel
 from ..strategies.optimizers import keep_formats
-from ..strategies.strategy import Step, Strategy, needs_one_backbone
+from ..strategies.step import Step
+from ..strategies.strategy import Strategy, needs_one_backbone
 from ..support.errors import MtlError
 
 _ENDED = object()

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import nn
@@ -14,9 +14,7 @@ from ..networks.candidates import CandidateMetrics, Candidates
 from ..networks.evaluation import Evaluation
 from ..networks.model import MultiTaskModel
 from ..networks.result import History, Result
-
-if TYPE_CHECKING:
-    from .strategy import Step
+from .step import Step
 
 
 @runtime_checkable
@@ -98,7 +96,7 @@ class TrainingRun(Protocol):
             MtlError: if a task has too few examples, or reads streams.
         """
 
-    def losses(self, step: "Step") -> tuple[float | None, dict[str, float | None]]:
+    def losses(self, step: Step) -> tuple[float | None, dict[str, float | None]]:
         """The mean loss of a step, and each task's where the strategy tells them apart."""
 
     def validate(self, candidates: Candidates) -> tuple[CandidateMetrics, ...]:

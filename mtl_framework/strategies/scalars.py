@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from ..networks.evaluation import Evaluation
 from ..networks.result import Result
 from .context import TrainingRun
-from .strategy import Step
+from .step import Step
 
 
 def step_scalars(run: TrainingRun, step: Step) -> dict[str, float]:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
-from torch import Tensor
 
 from ..networks.model import MultiTaskModel
 from ..support.errors import MtlError
 from .recipe import Recipe
 from .recipe_optimizer import RecipeOptimizer
 from .state import is_stateful, restored, snapshot
+from .step import Step
 
 if TYPE_CHECKING:
     from ..backbones.backbone import Backbone, PlainBackbone
@@ -26,20 +25,6 @@ class StrategyConfig(BaseModel):
     """Options of a strategy; unknown keys are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-@dataclass(frozen=True)
-class Step:
-    """A strategy reports a step at every yield.
-
-    Args:
-        loss: the training loss: a scalar, or (..., tasks) so that a NaN can be traced to its task.
-        metrics: further numbers for the metrics file and the progress bar, e.g. ``entropy``.
-            Tensors are read only when they are written, so that the device need not be waited for.
-    """
-
-    loss: Tensor
-    metrics: Mapping[str, Tensor | float] = field(default_factory=dict)
 
 
 class Strategy(ABC):

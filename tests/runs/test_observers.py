@@ -14,7 +14,7 @@ from torch import Tensor
 from mtl_framework.runs.divergence import LossWatch, NotFiniteError
 from mtl_framework.runs.observers import MetricsFile
 from mtl_framework.strategies.context import TrainingRun
-from mtl_framework.strategies.strategy import Step
+from mtl_framework.strategies.step import Step
 
 NAN = float("nan")
 

@@ -25,7 +25,7 @@ from mtl_framework.runs.config import check_config
 from mtl_framework.runs.folder import RunFolder, first_difference
 from mtl_framework.runs.run import Interrupted, Run
 from mtl_framework.strategies.context import TrainingRun
-from mtl_framework.strategies.strategy import Step
+from mtl_framework.strategies.step import Step
 from mtl_framework.support.errors import MtlError
 
 TESTS = Path(__file__).parents[1]

@@ -19,7 +19,7 @@ from mtl_framework.networks.result import Result
 from mtl_framework.runs.assembly import assemble
 from mtl_framework.runs.run import Run
 from mtl_framework.strategies.context import TrainingRun
-from mtl_framework.strategies.strategy import Step
+from mtl_framework.strategies.step import Step
 from mtl_framework.support.errors import MtlError
 
 

@@ -22,7 +22,7 @@ from mtl_framework.networks.result import Best, Result
 from mtl_framework.runs.checkpoint import Checkpoints
 from mtl_framework.runs.load import load_run
 from mtl_framework.strategies.context import TrainingRun
-from mtl_framework.strategies.strategy import Step
+from mtl_framework.strategies.step import Step
 from mtl_framework.support.errors import MtlError
 
 

@@ -23,7 +23,8 @@ from mtl_framework.plugins.manager import Plugins
 from mtl_framework.runs.config import RunConfig
 from mtl_framework.runs.run import Run
 from mtl_framework.strategies.context import TrainingRun
-from mtl_framework.strategies.strategy import Step, Strategy, StrategyConfig
+from mtl_framework.strategies.step import Step
+from mtl_framework.strategies.strategy import Strategy, StrategyConfig
 from mtl_framework.testing import run_files
 
 # "seconds", "training_seconds", "seconds_per_iteration", "peak_memory", "metrics_length"}

@@ -1,0 +1,44 @@
+"""Networks whose tasks take paths over weights: what a step by task needs of them."""
+
+from abc import abstractmethod
+
+from torch import Tensor, nn
+
+from ..data.batches import Batch
+from ..routing.micro_batches import MicroBatch
+from ..routing.plan import RoutePlan
+from .model import MultiTaskModel
+from .planning import StepPlan
+from .running import ModelRunner
+
+
+class PathNetworks(MultiTaskModel):
+    """Networks that plan a step under several assignments and run it part by part.
+
+    :class:`TaskNetworks` is the one such class; gradients by task are computed from it without
+    knowing it.
+    """
+
+    assignment: Tensor
+    mixers: nn.ModuleDict
+    _runner: ModelRunner
+
+    @abstractmethod
+    def plan(self, batch: Batch, assignments: Tensor) -> StepPlan:
+        """How a step under assignments (samples, units, tasks) is run."""
+
+    @abstractmethod
+    def _run(self, batch: Batch, micro_batch: MicroBatch, plan: RoutePlan) -> Tensor:
+        """Compute the losses (samples, tasks) of a micro-batch."""
+
+    @abstractmethod
+    def bank_parameters(self, unit: int, weight: int) -> list[nn.Parameter]:
+        """Parameters of one weight of a unit."""
+
+    @abstractmethod
+    def head_parameters(self, task: int) -> list[nn.Parameter]:
+        """Parameters of a task's head."""
+
+    @abstractmethod
+    def shared_parameters(self) -> list[nn.Parameter]:
+        """Parameters that every task uses."""
