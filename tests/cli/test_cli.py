@@ -1,7 +1,5 @@
 """The command line: what it imports, says, writes and exits with."""
 
-import contextlib
-import io
 import json
 import os
 import platform
@@ -14,83 +12,21 @@ from pathlib import Path
 
 import pytest
 import yaml
-from rich.console import Console
+from support.command import status
 
 from mtl_framework.cli import main
-from mtl_framework.cli.summary import sharing_grid
-from mtl_framework.networks.result import Assignment
-from mtl_framework.networks.result_view import by_appearance
 from mtl_framework.runs.config import RunConfig
 
 TINY = ["--suite", "digits", "--backbone", "dkl_convnet", "--set", "suite.size=12"]
+
+
 FULL = ["run", "--strategy", "full_sharing", "--device", "cpu", "--iterations", "2", *TINY]
-
-
-def status(*arguments: str | Path | int) -> int:
-    with pytest.raises(SystemExit) as caught:
-        main([str(argument) for argument in arguments])
-    assert isinstance(caught.value.code, int)
-    return caught.value.code
 
 
 @pytest.fixture(autouse=True)
 def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "120")
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ["--help"],
-        ["run", "--help"],
-        ["list", "--help"],
-        ["describe", "--help"],
-        ["list", "plugins"],
-    ],
-)
-def test_help_and_plugin_list_import_neither_torch_nor_plugins(arguments: list[str]) -> None:
-    code = f"""
-import sys
-from mtl_framework.cli import main
-try:
-    main({arguments!r})
-except SystemExit as end:
-    assert end.code == 0, end.code
-heavy = ("torch", "timm", "numpy", "mtl_lws", "mtl_baselines", "mtl_backbones")
-found = [name for name in heavy if name in sys.modules]
-assert not found, found
-"""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.strip()
-
-
-@pytest.mark.parametrize(
-    ("arguments", "heavy"),
-    [
-        (["--version"], ["torch", "numpy", "timm"]),
-        (["list", "strategies"], ["torch", "numpy", "timm"]),
-        (["list", "suites"], ["torch", "numpy", "timm"]),
-        (["list", "observers"], ["torch", "numpy", "timm"]),
-        (["describe", "--strategy", "lws"], ["sklearn", "scipy", "matplotlib"]),
-        (["describe", "--suite", "table"], ["timm", "matplotlib"]),
-    ],
-)
-def test_commands_import_only_what_they_use(arguments: list[str], heavy: list[str]) -> None:
-    code = f"""
-import sys
-from mtl_framework.cli import main
-try:
-    main({arguments!r})
-except SystemExit as end:
-    assert end.code == 0, end.code
-found = [name for name in {heavy!r} if name in sys.modules]
-assert not found, found
-"""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
 
 
 def test_the_package_is_a_command_and_a_closed_pipe_no_error() -> None:
@@ -100,61 +36,6 @@ def test_the_package_is_a_command_and_a_closed_pipe_no_error() -> None:
     done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True)
     os.close(writing)
     assert (done.returncode, done.stderr) == (0, "")
-
-
-def test_shells_get_their_completion() -> None:
-    for shell in ("bash", "zsh", "fish"):
-        done = subprocess.run(
-            [sys.executable, "-m", "mtl_framework"],
-            env={**os.environ, "_MTL_COMPLETE": f"source_{shell}"},
-            capture_output=True, text=True,
-        )  # fmt: skip
-        assert "_MTL_COMPLETE" in done.stdout, (shell, done.stderr)
-
-
-@pytest.mark.parametrize(
-    ("line", "offered"),
-    [
-        ("mtl run --strategy l", {"lws"}),
-        ("mtl run --suite two", {"two_groups"}),
-        ("mtl check-strategy full", {"full_sharing"}),
-        ("mtl describe --backbone resnet10", {"resnet10t"}),
-        ("mtl run --backbone len", {"lenet"}),
-        ("mtl run --set eval_", {"eval_every=", "eval_batch_size="}),
-        ("mtl run --set training.schedule.warmup", {"training.schedule.warmup="}),
-        ("mtl run --strategy lws --set nes_sa", {"nes_samples="}),
-        ("mtl run --suite digits --set suite.si", {"suite.size="}),
-    ],
-)
-def test_names_and_keys_are_completed(line: str, offered: set[str]) -> None:
-    assert offered <= set(completed("zsh", line))
-
-
-def test_every_shell_completes_names() -> None:
-    for shell in ("bash", "fish"):
-        assert "lws" in completed(shell, "mtl run --strategy lw")
-
-
-def completed(shell: str, line: str) -> list[str]:
-    """What a shell offers behind a line, in a process as the shell would start it."""
-    variables = {"_MTL_COMPLETE": f"complete_{shell}", "_TYPER_COMPLETE_ARGS": line}
-    if shell == "bash":
-        variables |= {"COMP_WORDS": line, "COMP_CWORD": str(len(line.split()) - 1)}
-    if shell == "fish":
-        variables["_TYPER_COMPLETE_FISH_ACTION"] = "get-args"
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in variables.items():
-            patch.setenv(name, value)
-        said = io.StringIO()
-        with contextlib.redirect_stdout(said), pytest.raises(SystemExit):
-            main([])
-    text = said.getvalue()
-    return re.findall(r'"((?:[^":\\\\]|\\\\.)+)"(?::|\n|$)', text) + re.split(r"[\s]+", text)
-
-
-def test_package_and_marker_come_without_torch() -> None:
-    code = "import sys; from mtl_framework import hookimpl; assert 'torch' not in sys.modules"
-    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_public_names_exist() -> None:
@@ -323,91 +204,6 @@ def test_a_signal_saves_and_says_how_to_go_on(tmp_path: Path, number: signal.Sig
     assert last.startswith("stopped: interrupted at iteration")
     assert "mtl run --resume --output out" in last
     assert "Traceback" not in said
-
-
-def test_lists(capsys: pytest.CaptureFixture[str]) -> None:
-    wanted = {
-        ("strategies",): ["lws", "roaming", "full_sharing", "no_sharing", "fixed_sharing"],
-        ("suites",): ["alphabets", "digits"],
-        ("backbones",): ["dkl_convnet", "models of timm"],
-        ("backbones", "--filter", "*resnet18*"): ["resnet18", "timm"],
-        ("plugins",): ["mtl_lws", "mtl-framework", "mtl list plugins --check"],
-        ("plugins", "--check"): ["strategies lws", "suites alphabets, arrays,"],
-    }
-    for arguments, words in wanted.items():
-        assert status("list", *arguments) == 0
-        printed = capsys.readouterr()
-        assert printed.err == ""
-        for word in words:
-            assert word in printed.out
-    status("list", "backbones", "--filter", "*resnet18*")
-    assert "dkl_convnet" not in capsys.readouterr().out
-
-
-def test_describing_a_backbone(capsys: pytest.CaptureFixture[str]) -> None:
-    assert status("describe", "--backbone", "resnet18", "--input", "3x32x32") == 0
-    printed = capsys.readouterr().out
-    assert "11,176,512 parameters without the last layer, 8 units, 512 features" in printed
-    rows = re.findall(r"^ *(\d) +(layer\S+) +([\d,]+) +([\d.]+) %", printed, re.MULTILINE)
-    assert [row[1] for row in rows] == [f"layer{n}.{k}" for n in (1, 2, 3, 4) for k in (0, 1)]
-    stem = re.search(r"always shared +([\d,]+) +[\d.]+ % +stem", printed)
-    assert stem is not None
-    sizes = [int(text.replace(",", "")) for text in [stem[1], *(row[2] for row in rows)]]
-    assert sum(sizes) == 11_176_512
-    assert "branching:" in printed
-    assert "hint: the last feature map of resnet18 on 32x32 images is a single pixel" in printed
-    stages = ["--set", "backbone.granularity=stage", "--set", "backbone.small_images=true"]
-    assert status("describe", "--backbone", "resnet18", "--input", "3x32x32", *stages) == 0
-    printed = capsys.readouterr().out
-    assert "4 units" in printed
-    assert "hint" not in printed
-
-
-def test_describing_a_strategy(capsys: pytest.CaptureFixture[str]) -> None:
-    assert status("describe", "--strategy", "lws") == 0
-    printed = capsys.readouterr().out
-    assert re.search(r"nes_samples +8 .*assignments that a search step", printed)
-    assert "presets: paper" in printed
-
-
-def test_describing_a_suite_touches_no_data(capsys: pytest.CaptureFixture[str]) -> None:
-    assert status("describe", "--suite", "table") == 0
-    printed = capsys.readouterr().out
-    assert re.search(r"path +needed +text", printed)
-    assert "column with paths of images" in printed
-    assert "mtl run --suite table --set suite.path=VALUE" in printed
-
-
-def grid(assignment: Assignment, width: int = 80) -> list[str]:
-    console = Console(width=width, color_system=None)
-    with console.capture() as captured:
-        console.print(sharing_grid(assignment, width))
-    return [line.rstrip() for line in captured.get().splitlines()]
-
-
-def test_grid_shows_who_shares_with_whom() -> None:
-    weights = ((2, 2, 0), (0, 1, 0))
-    lines = grid(Assignment(("low", "higher"), ("a", "b", "c"), weights))
-    assert lines[1:] == ["        1  2  3", "   low  A  A  B", "higher  A  B  A"]
-
-
-def test_wide_grids_are_narrowed_then_continued_below() -> None:
-    tasks = tuple(f"t{n}" for n in range(70))
-    units = ("a.very.long.name.of.a.unit.somewhere",)
-    lines = grid(Assignment(units, tasks, (tuple(range(70)),)), width=60)
-    assert all(len(line) <= 60 for line in lines)
-    cells = [line.split()[-1] for line in lines if line.startswith("…")]
-    assert [len(cell) for cell in cells] == [39, 31]
-    assert "".join(cells)[:28] == "ABCDEFGHIJKLMNOPQRSTUVWXYZab"
-
-
-def test_neighbouring_weights_differ_in_colour_and_letter() -> None:
-    assert by_appearance((7, 3, 7, 9, 3)) == [0, 1, 0, 2, 1]
-    console = Console(width=80, color_system="truecolor", force_terminal=True)
-    with console.capture() as captured:
-        console.print(sharing_grid(Assignment(("u",), tuple("abcdefgh"), (tuple(range(8)),)), 80))
-    colours = re.findall(r"48;2;(\d+;\d+;\d+)m", captured.get())
-    assert len(set(colours)) == 8
 
 
 def test_freed_memory_can_be_kept() -> None:

@@ -1,65 +1,25 @@
 """Pseudo-task augmentation: losses, gradients, controls; every check of the methods sheet."""
 
-from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from mtl_baselines.ends import FullSharing
 from mtl_baselines.fixed import FixedConfig
-from mtl_pta.config import COMBINATIONS, LETTERS, PtaConfig
+from mtl_pta.config import PtaConfig
 from mtl_pta.decoders import Decoders
 from mtl_pta.network import PseudoTaskNetworks
-from mtl_pta.presets import PRESETS
 from mtl_pta.strategy import PseudoTaskAugmentation
-from pydantic import ValidationError
-from support.dense import binary_suite, dense_backbone
+from support.dense import dense_backbone
 from support.makers import make_backbone, make_batch, make_tasks
+from support.pta import batch, build, suite
 from support.typed import child
 from torch import Tensor, nn
 
 from mtl_framework.data.batches import Batch
 from mtl_framework.data.tasks import Examples, Regression, Suite, Task
-from mtl_framework.runs.config import RunConfig
-from mtl_framework.support.errors import MtlError
 
 CLOSE: dict[str, Any] = {"rtol": 1e-10, "atol": 1e-12}
-
-
-def suite(tasks: int = 2, validation: bool = True) -> Suite:
-    """Tasks of two classes, with validation examples."""
-    found = []
-    for task in binary_suite(tasks).tasks:
-        held_out = task.train if validation else None
-        found.append(Task(task.name, task.objective, task.train, task.test, held_out))
-    return Suite("binary", found)
-
-
-def batch(tasks: int = 2, seed: int = 0) -> Batch:
-    inputs = make_batch(binary_suite(tasks).tasks, 5, seed).inputs
-    generator = torch.Generator().manual_seed(seed)
-    targets = [torch.randint(0, 2, (len(x),), generator=generator) for x in inputs]
-    return Batch(inputs, tuple(targets))
-
-
-def build(tasks: int = 2, seed: int = 0, **options: Any) -> PseudoTaskAugmentation:
-    torch.manual_seed(seed)
-    strategy = PseudoTaskAugmentation(PtaConfig(**options), seed=7)
-    strategy.build(dense_backbone(norm=True), suite(tasks)).double()
-    return strategy
-
-
-def layers(strategy: PseudoTaskAugmentation, task: int = 0) -> list[dict[str, Tensor]]:
-    """Copies of every decoder's weights."""
-    found = strategy.network.decoders(task).layers
-    return [{k: v.clone() for k, v in layer.state_dict().items()} for layer in found]
-
-
-def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
-    return all(torch.equal(value, other[name]) for name, value in one.items())
 
 
 def model_gradients(network: PseudoTaskNetworks, data: Batch) -> list[Tensor]:
@@ -190,155 +150,6 @@ def test_masks_scale_so_that_means_stay() -> None:
     assert all(x is y for x, y in zip(common.eval()._dropped(one), (one, one), strict=True))
 
 
-# -- the controls -------------------------------------------------------------------------------
-
-
-def test_decoders_start_independently() -> None:
-    found = layers(build(decoders=3))
-    assert not any(same(found[a], found[b]) for a, b in ((0, 1), (0, 2), (1, 2)))
-
-
-@pytest.mark.parametrize("optimizer", ["adam", "rmsprop"])
-def test_frozen_decoders_do_not_move_a_bit(optimizer: str) -> None:
-    options: dict[str, Any] = {"optimizer": optimizer, "weight_decay": 0.1}
-    strategy = build(variant="F", decoders=3, **options)
-    before = layers(strategy)
-    for seed in range(4):
-        strategy.weight_step(batch(seed=seed))
-    after = layers(strategy)
-    assert [same(a, b) for a, b in zip(before, after, strict=True)] == [False, True, True]
-
-
-COSTS = torch.tensor([[3.0, 1.0, 2.0, 1.0], [0.0, 5.0, 5.0, 5.0]])
-
-
-def updated(
-    costs: Tensor = COSTS, **options: Any
-) -> tuple[PseudoTaskAugmentation, list[list[dict[str, Tensor]]]]:
-    """After some steps and one update, with the weights from between them."""
-    strategy = build(decoders=4, **options)
-    for seed in range(3):
-        strategy.weight_step(batch(seed=seed))
-    before = [layers(strategy, task) for task in range(2)]
-    strategy.choose(costs)
-    strategy.update_decoders(costs)
-    return strategy, before
-
-
-def test_without_letters_that_update_nothing_is_updated() -> None:
-    for variant in ("I", "F", "D", "FD"):
-        strategy, before = updated(variant=variant)
-        for task in range(2):
-            assert all(map(same, before[task], layers(strategy, task)))
-
-
-def test_noise_moves_all_that_are_not_best_and_has_the_stated_size() -> None:
-    for noise, deviation in (("variance", 0.1), ("deviation", 0.01)):
-        strategy, before = updated(variant="FP", noise=noise)
-        moved: list[Tensor] = []
-        for task, best in ((0, {1, 3}), (1, {0})):
-            for number, (one, other) in enumerate(
-                zip(before[task], layers(strategy, task), strict=True)
-            ):
-                assert same(one, other) == (number in best)
-                if number not in best:
-                    moved += [(other[name] - one[name]).flatten() for name in one]
-        size = float(torch.cat(moved).std())
-        assert size == pytest.approx(deviation, rel=0.5)
-
-
-def test_the_noise_is_normal_with_the_stated_variance() -> None:
-    decoders = Decoders(nn.Linear(60, 50), 2, 0.0, False, False)
-    before = decoders.get_parameter("layers.1.weight").detach().clone()
-    which = torch.tensor([False, True])
-    decoders.perturb(which, PtaConfig().deviation(0.01), torch.Generator().manual_seed(0))
-    after = decoders.get_parameter("layers.1.weight").detach()
-    noise = (after - before).flatten().numpy()
-    assert noise.var() == pytest.approx(0.01, rel=0.1)
-    assert abs(noise.mean()) < 0.01
-    assert float(np.mean(np.abs(noise) < 0.1)) == pytest.approx(0.683, abs=0.03)
-
-
-def test_greedy_makes_all_equal_rates_included() -> None:
-    strategy = build(variant="G", decoders=4)
-    strategy.network.decoders(0).rates.copy_(torch.tensor([0.2, 0.3, 0.4, 0.5]))
-    strategy.choose(COSTS)
-    strategy.update_decoders(COSTS)
-    for task, chosen in ((0, 1), (1, 0)):
-        decoders = strategy.network.decoders(task)
-        assert int(decoders.chosen) == chosen
-        found = layers(strategy, task)
-        assert all(same(found[chosen], other) for other in found)
-    assert strategy.network.decoders(0).rates.tolist() == pytest.approx([0.3] * 4)
-
-
-def test_greedy_and_perturb_copy_first_and_leave_the_best_alone() -> None:
-    strategy, before = updated(variant="GP")
-    found = layers(strategy, 1)
-    assert same(found[0], before[1][0])
-    for other in found[1:]:
-        differences = torch.cat([(other[name] - found[0][name]).flatten() for name in other])
-        assert 0.03 < float(differences.std()) < 0.3
-    tied = layers(strategy, 0)  # 1 and 3 are both best: 3 takes 1's weights, and no noise
-    assert same(tied[1], before[0][1])
-    assert same(tied[3], before[0][1])
-
-
-@given(st.integers(0, 2**31), st.floats(0.2, 0.8), st.integers(1, 5))
-def test_perturbed_rates_stay_in_their_range(seed: int, rate: float, times: int) -> None:
-    decoders = Decoders(nn.Linear(2, 2), 3, rate, True, True)
-    generator = torch.Generator().manual_seed(seed)
-    which = torch.tensor([False, True, True])
-    for _ in range(times):
-        decoders.perturb_rates(which, 0.316, (0.2, 0.8), generator)
-    assert float(decoders.rates[0]) == pytest.approx(rate, rel=1e-6)
-    assert bool(((decoders.rates >= 0.2) & (decoders.rates <= 0.8001)).all())
-
-
-def test_hyperperturb_moves_the_rates_of_those_that_are_not_best() -> None:
-    strategy, before = updated(variant="HGD")
-    rates = strategy.network.decoders(1).rates
-    assert float(rates[0]) == 0.5
-    assert len(set(rates.tolist())) == 4
-    assert all(same(before[1][0], other) for other in layers(strategy, 1))
-
-
-@pytest.mark.parametrize("moments", ["keep", "copy", "reset"])
-def test_moments_of_changed_decoders_are_treated_as_stated(moments: str) -> None:
-    strategy, _ = updated(variant="GP", moments=moments)
-    fresh, _ = updated(variant="I")
-    state = strategy.optimizer.state
-
-    def moment(of: PseudoTaskAugmentation, number: int) -> Tensor:
-        weight = of.network.decoders(1).layers[number].weight
-        found: Tensor = of.optimizer.state[weight]["exp_avg"]
-        return found
-
-    own = torch.equal(moment(strategy, 0), moment(fresh, 0))
-    assert own  # the best one's are nobody else's business
-    other = strategy.network.decoders(1).layers[2].weight
-    if moments == "reset":
-        assert other not in state
-    else:
-        source = strategy if moments == "copy" else fresh
-        assert torch.equal(moment(strategy, 2), moment(source, 0 if moments == "copy" else 2))
-    strategy.weight_step(batch(seed=9))  # the optimiser can go on
-
-
-def test_copied_moments_are_not_shared() -> None:
-    strategy, _ = updated(variant="G", moments="copy")
-    one, other = (strategy.network.decoders(1).layers[n].weight for n in (0, 2))
-    strategy.optimizer.state[one]["exp_avg"].zero_()
-    assert bool(strategy.optimizer.state[other]["exp_avg"].any())
-
-
-def test_moments_of_perturbed_decoders_can_begin_anew() -> None:
-    strategy, _ = updated(variant="P", moments="reset")
-    first, third = (strategy.network.decoders(1).layers[n].weight for n in (0, 2))
-    assert first in strategy.optimizer.state
-    assert third not in strategy.optimizer.state
-
-
 # -- one decoder, one task ----------------------------------------------------------------------
 
 
@@ -434,68 +245,3 @@ def test_labels_may_be_missing() -> None:
         Batch(changed.inputs, changed.targets, labelled=labelled), network.assignment[None]
     )
     torch.testing.assert_close(one, other, **CLOSE)
-
-
-# -- options ------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"variant": ""}, "letters of IFPDHG, .* combinations being I, F, P, D, FP, GP, GD, HGD"),
-        ({"variant": "PX"}, "letters of IFPDHG"),
-        ({"variant": "PGP"}, "every letter once \\(P occurs twice\\)"),
-        ({"dropout_range": (0.5, 0.4)}, "0 <= low <= high < 1, found \\[0.5, 0.4\\]"),
-        ({"dropout_range": (0.5, 1.0)}, "found \\[0.5, 1.0\\]"),
-        ({"variant": "HGD", "dropout": 0.9}, "within dropout_range, \\[0.2, 0.8\\], .* found 0.9"),
-        ({"meta_iteration": 0}, "greater than or equal to 1"),
-        ({"meta_iteration": "week"}, "'epoch'"),
-        ({"sharing": {}}, "exactly one of pattern, matrix, from_run, shared_first, found none"),
-    ],
-)
-def test_options_that_do_not_fit_are_refused(options: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValidationError, match=message):
-        PtaConfig(**options)
-
-
-def test_all_letters_can_be_combined() -> None:
-    for number in range(1, 2 ** len(LETTERS)):
-        variant = "".join(x for bit, x in enumerate(LETTERS) if number >> bit & 1)
-        config = PtaConfig(variant=variant)
-        assert [config.has(letter) for letter in LETTERS] == [x in variant for x in LETTERS]
-
-
-def test_presets_are_valid_runs() -> None:
-    assert set(COMBINATIONS) <= set(PRESETS)
-    for name, preset in PRESETS.items():
-        run = RunConfig.model_validate(preset)
-        config = PtaConfig(**run.strategy.options)
-        if name in COMBINATIONS:
-            assert (config.variant, config.meta_iteration, run.iterations) == (name, 250, 25_000)
-        assert (config.perturbation, config.rate_perturbation) == (0.01, 0.1)
-        assert (config.dropout, config.dropout_range) == (0.5, (0.2, 0.8))
-
-
-def refused(make: Callable[[], object], message: str) -> None:
-    with pytest.raises(MtlError, match=message) as error:
-        make()
-    assert "\n" not in str(error.value)
-
-
-def test_choosing_needs_validation_examples() -> None:
-    strategy = PseudoTaskAugmentation(PtaConfig())
-    refused(
-        lambda: strategy.build(dense_backbone(), suite(validation=False)),
-        "task 'task0' of suite 'binary' has none; .* decoders=1",
-    )
-
-
-def test_heads_inside_a_backbone_are_refused() -> None:
-    tasks = [Task(t.name, t.objective, t.train, t.test, t.test) for t in make_tasks()]
-    backbone = make_backbone("deit_tiny_distilled_patch16_224", args={"depth": 1})
-    strategy = PseudoTaskAugmentation(PtaConfig())
-    refused(lambda: strategy.build(backbone, Suite("i", tasks)), "'deit_tiny.* single linear")
-
-
-def test_an_unknown_task_to_follow_is_refused() -> None:
-    refused(lambda: build(course_of="task9"), "unknown task 'task9'; did you mean 'task")

@@ -8,9 +8,7 @@ import torch
 from mtl_soft_sharing.figures import mixing_figures, mixing_weights
 from mtl_soft_sharing.network import CrossStitchNetworks
 from mtl_soft_sharing.strategy import CrossStitch
-from support.makers import make_backbone, make_batch
-from support.tiny import TinyPlugins, content, start, tiny_suite
-from test_cross_stitch import (
+from support.cross_stitch import (
     CLOSE,
     MODELS,
     features,
@@ -19,6 +17,8 @@ from test_cross_stitch import (
     networks,
     one_stem,
 )
+from support.makers import make_backbone, make_batch
+from support.tiny import TinyPlugins, content, start, tiny_suite
 from torch import Tensor, nn
 
 from mtl_framework import LoadedRun, RunRecord, hookimpl, load_run
