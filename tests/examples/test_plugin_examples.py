@@ -20,7 +20,7 @@ from mtl_framework.runs.load import load_run
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "examples" / "plugins"
-NAMES = ("even_odd", "without_conflict", "hardest_first", "experts")
+NAMES = ("even_odd", "without_conflict", "hardest_first", "no_conflict", "experts")
 
 
 def module(name: str) -> ModuleType:
