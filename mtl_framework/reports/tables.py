@@ -33,11 +33,13 @@ def analysis_table(analysis: Analysis, width: int) -> RenderableType:
     overall = [group.unit if group.higher else "error", "pooled"]
     errors = [f"{task}\n{group.metrics[task]}" for task in shown] or overall
     every = any(row.delta_m_all is not None for row in analysis.rows)
+    # where metrics differ, Δm stands for all tasks, and the last tasks may go
+    late = dict.fromkeys(errors[1:], 1) if group.mixed else {"pooled": 3}
     columns = [
         Column("strategy"),
         Column("runs", right=True, importance=2),
-        *(Column(name, right=True, importance=3 if name == "pooled" else 0) for name in errors),
-        Column("Δm %", right=True, importance=1),
+        *(Column(name, right=True, importance=late.get(name, 0)) for name in errors),
+        Column("Δm %", right=True, importance=0 if group.mixed else 1),
         *([Column("Δm all %", right=True, importance=3)] if every else []),
         Column("trained", right=True, importance=5),
         Column("deployed", right=True, importance=4),

@@ -15,17 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    ProgressColumn,
-    SpinnerColumn,
-    Task,
-    TextColumn,
-    TimeRemainingColumn,
-)
 from rich.progress import Progress as Bar
-from rich.text import Text
 
 from ..networks.evaluation import Evaluation, split_text
 from ..plugins.hookspecs import hookimpl
@@ -35,6 +25,7 @@ from ..strategies.step import Step
 from ..support.errors import MtlError
 from ..support.notebook import NotebookBar
 from .config import RunConfig
+from .progress_line import ProgressLine
 
 
 class MetricsFile:
@@ -138,17 +129,7 @@ class Progress:
     def __init__(self, console: Console) -> None:
         self.console = console
         self._show_test = bool(getattr(console, "show_test", False))
-        self._bar = Bar(
-            SpinnerColumn(),
-            TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=None),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[figures]}", markup=False),
-            TimeRemainingColumn(compact=True),
-            _LongStep(),
-            console=console,
-            disable=not console.is_terminal,
-        )
+        self._bar = Bar(ProgressLine(console), console=console, disable=not console.is_terminal)
         self._first = (0, 0.0)
 
     @hookimpl
@@ -159,7 +140,7 @@ class Progress:
             run.strategy_name,
             total=run.iterations,
             completed=run.iteration,
-            figures="",
+            figures=(),
             since=time.monotonic(),
         )
         self._bar.start()
@@ -170,9 +151,9 @@ class Progress:
         if self._bar.disable:
             return
         self._bar.update(self._row, completed=run.iteration, since=time.monotonic())
-        text = step_text(run, step, self._first)
-        if text:
-            self._bar.update(self._row, figures=text)
+        figures = step_figures(run, step, self._first)
+        if figures:
+            self._bar.update(self._row, figures=figures)
 
     @hookimpl
     def mtl_evaluated(self, run: TrainingRun, evaluation: Evaluation) -> None:
@@ -205,7 +186,7 @@ class NotebookProgress:
         """Move the bar."""
         assert self._bar is not None
         if self._bar.is_due or run.iteration == run.iterations:
-            text = step_text(run, step, self._first)
+            text = " · ".join(step_figures(run, step, self._first))
             self._bar.show(run.iteration, text, force=True)
 
     @hookimpl
@@ -221,8 +202,8 @@ class NotebookProgress:
             self._bar.show(self._bar.done, force=True)
 
 
-def step_text(run: TrainingRun, step: Step, first: tuple[int, float]) -> str:
-    """Loss, entropy and rate; empty where the device would have to be waited for.
+def step_figures(run: TrainingRun, step: Step, first: tuple[int, float]) -> list[str]:
+    """Loss, rate and entropy, by importance; none where the device would have to be waited for.
 
     Args:
         run: that did the step.
@@ -231,15 +212,15 @@ def step_text(run: TrainingRun, step: Step, first: tuple[int, float]) -> str:
     """
     new = run.iteration == first[0] + 1
     if run.device.type != "cpu" and not new and run.iteration % run.log_every:
-        return ""
+        return []
     loss, _ = run.losses(step)
     figures = [] if loss is None else [f"loss {loss:.3f}"]
+    elapsed = max(run.seconds - first[1], 1e-9)
+    figures.append(f"{(run.iteration - first[0]) / elapsed:.1f} it/s")
     entropy = _number(step.metrics.get("entropy", math.nan))
     if isinstance(entropy, float):
         figures.append(f"entropy {entropy:.3f}")
-    elapsed = max(run.seconds - first[1], 1e-9)
-    figures.append(f"{(run.iteration - first[0]) / elapsed:.1f} it/s")
-    return " · ".join(figures)
+    return figures
 
 
 def evaluation_text(run: TrainingRun, evaluation: Evaluation, show_test: bool) -> str:
@@ -294,15 +275,6 @@ class Observers:
         """Print a line for the user."""
         if self._console is not None:
             self._console.print(text, markup=False, highlight=False, soft_wrap=True)
-
-
-class _LongStep(ProgressColumn):
-    """How long the present step takes already, once that is more than two seconds."""
-
-    def render(self, task: Task) -> Text:
-        """The text of the column."""
-        seconds = time.monotonic() - task.fields["since"]
-        return Text(f"this step: {seconds:.0f} s" if seconds > 2 else "", style="dim")
 
 
 def _number(value: Any) -> Any:

@@ -128,9 +128,10 @@ def fitted_table(
         )  # fmt: skip
     for row in rows:
         table.add_row(*(_as_text(row[n]) for n in shown))
-    if not left_out:
+    named = (" ".join(columns[n].name.split()) for n in sorted(left_out))
+    names = ", ".join(name for name in named if name)
+    if not names:
         return table
-    names = ", ".join(" ".join(columns[n].name.split()) for n in sorted(left_out))
     return Group(table, Text(f"left out, as the terminal is narrow: {names}", style="dim"))
 
 

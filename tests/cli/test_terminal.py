@@ -1,15 +1,21 @@
 """What stands in a terminal: names as they are, whole at every width, and nothing that acts."""
 
+import dataclasses
 import io
+import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
+from rich.progress import Progress as Bar
 from rich.text import Text
 
 from mtl_framework.comparisons.files import csv_cell
+from mtl_framework.runs.progress_line import ProgressLine
+from mtl_framework.support.alive import alive
 from mtl_framework.support.terminal import Column, PlainConsole, fitted_table
 
 NAMES = ["weight [kg]", "[/]", "[bold]x[/bold]", ":smile:", "عمر المريض", "😀 {a}", "a" * 60]
@@ -78,3 +84,66 @@ def test_no_spreadsheet_takes_a_name_for_a_formula(name: str) -> None:
     assert not cell.startswith(("=", "+", "-", "@", "\t", "\r", "\n"))
     assert cell.removeprefix("'") == name.removeprefix("'")
     assert csv_cell(-0.5) == -0.5
+
+
+@pytest.mark.parametrize("width", [120, 80, 60, 44])
+def test_progress_is_one_line_with_name_and_steps_whole(width: int) -> None:
+    console = PlainConsole(file=io.StringIO(), width=width, force_terminal=True)
+    bar = Bar(ProgressLine(console), console=console)
+    figures = ("loss 0.432", "222.6 it/s", "entropy 1.386")
+    since = time.monotonic() - 47
+    bar.add_task("a_strategy_of_my_own", total=20000, completed=7345, figures=figures, since=since)
+    console.print(bar)
+    lines = Text.from_ansi(console.file.getvalue()).plain.splitlines()  # type: ignore[attr-defined]
+    assert len(lines) == 1
+    assert cell_len(lines[0].rstrip()) <= width
+    assert "a_strategy_of_my_own" in lines[0]
+    assert " 7345/20000" in lines[0]
+    assert ("this step 47 s" in lines[0]) == (width >= 60)
+    assert ("entropy 1.386" in lines[0]) == (width >= 120)
+
+
+def test_a_column_without_a_name_is_left_out_in_silence() -> None:
+    columns = [Column("task"), Column("", importance=1)]
+    text = printed(20, fitted_table(columns, [["the name of a task", "━━━━━━━━"]], 20))
+    assert "left out" not in text
+
+
+def test_where_metrics_differ_the_last_tasks_go_before_a_name_is_folded(tmp_path: Path) -> None:
+    from support.synthetic_runs import make_runs
+
+    from mtl_framework.reports.analysis import analyse
+    from mtl_framework.reports.tables import analysis_table
+    from mtl_framework.runs.records import make_groups
+
+    records = make_runs(tmp_path, tasks=5, seeds=2)
+    metrics = dict(zip(records[0].result.metrics, ("error %", "RMSE") * 3, strict=False))  # type: ignore[union-attr]
+    mixed = [
+        dataclasses.replace(r, result=dataclasses.replace(r.result, metrics=metrics))  # type: ignore[type-var]
+        for r in records
+    ]
+    (group,) = make_groups(mixed)
+    analysis = analyse(group)
+    text = printed(60, analysis_table(analysis, 60))
+    assert "left out, as the terminal is narrow" in text
+    assert "armenian" in text.rpartition("left out")[2]
+    for row in analysis.rows:
+        assert f"{row.strategy} " in text
+    assert all(cell_len(line) <= 60 for line in text.splitlines())
+
+
+@pytest.mark.parametrize(("waited", "shown"), [(0.0, False), (3.0, True)])
+def test_a_long_step_shows_that_it_is_alive(
+    waited: float, shown: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = time.monotonic()
+    monkeypatch.setattr("mtl_framework.support.alive.time.monotonic", lambda: clock[0])
+    clock = [now]
+    console = PlainConsole(file=io.StringIO(), width=60, force_terminal=True)
+    with alive(console, "reading images"):
+        clock[0] += waited
+    assert ("reading images: 3 s" in console.file.getvalue()) == shown  # type: ignore[attr-defined]
+    quiet = PlainConsole(file=io.StringIO(), width=60)
+    with alive(quiet, "reading images"):
+        clock[0] += 5
+    assert quiet.file.getvalue() == ""  # type: ignore[attr-defined]
