@@ -75,7 +75,7 @@ def image_hints(array: np.ndarray, channels: str, what: str, ranged: bool) -> li
             f"{what}: channels may be at both ends of {array.shape[1:]}: taken as the last; "
             "suite.channels=first takes the first"
         )
-    if ranged or not array.size or array.dtype == np.bool_:
+    if ranged or not array.size or array.dtype.kind not in "iuf":
         return hints
     low, high = float(array.min()), float(array.max())
     if array.dtype.kind == "f" and (low < 0 or high > 1):

@@ -167,7 +167,10 @@ def _by_group(
 def _by_axis(wanted: Wanted, file: ArrayFile, form: Form, faults: Faults) -> list[Task | None]:
     """A task for every position along axis 0."""
     inputs, targets = file.find(wanted.inputs), file.find([wanted.labels])
-    lengths = {len(array) for array in (*inputs.arrays.values(), *targets.arrays.values())}
+    lengths = {
+        len(array) if array.ndim else 0
+        for array in (*inputs.arrays.values(), *targets.arrays.values())
+    }
     if len(lengths) != 1:
         raise MtlError(
             f"{inputs.what}, {targets.what}: with suite.task_axis all should have one length along "

@@ -47,7 +47,9 @@ class Table:
 
     def __init__(self, file: ArrayFile, found: Found, task: str | None = None) -> None:
         self.what = found.what
-        self.lengths = {split: len(array) for split, array in found.arrays.items()}
+        self.lengths = {
+            split: len(array) if array.ndim else 0 for split, array in found.arrays.items()
+        }
         self.inputs = _joined(found)
         self.rows: dict[str | None, Int64[np.ndarray, " _"]] = {}
         begin = 0
@@ -78,7 +80,7 @@ class Table:
         Raises:
             MtlError: if there are not as many as rows in every split.
         """
-        lengths = {split: len(array) for split, array in found.arrays.items()}
+        lengths = {split: len(array) if array.ndim else 0 for split, array in found.arrays.items()}
         if lengths != self.lengths:
             raise MtlError(
                 f"{found.what} should have one entry for every one of {self.what}, found "

@@ -98,6 +98,8 @@ def summary(
         what = f"{counted(len(order), 'class')} ({listed(order)})"
     elif kind == "binary":
         what = f"{int((values == 1).sum())} of 1, {int((values == 0).sum())} of 0"
+    elif not values.size:
+        what = "none"
     elif values.dtype.kind not in "fiub":
         what = f"e.g. {values.flat[0]}"
     else:
