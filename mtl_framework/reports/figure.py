@@ -17,6 +17,8 @@ import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
+from .scripts import OWN, make_drawable
+
 INK, MUTED, PAPER = "#20242a", "#8a9099", "#fefefd"
 PALETTE = ("#0072b2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#8C6D31", "#7A68A6")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
@@ -53,7 +55,7 @@ _RC = {
     "legend.frameon": False,
     "legend.fontsize": 8,
     "font.family": "sans-serif",
-    "font.sans-serif": ["DejaVu Sans"],
+    "font.sans-serif": [OWN],
     "font.size": 9,
     "svg.fonttype": "path",
     "svg.hashsalt": "mtl-framework",
@@ -119,6 +121,7 @@ def tick_rotation(count: int) -> dict[str, Any]:
 
 def _saved(figure: Figure, form: str, metadata: dict[str, None]) -> bytes:
     data = io.BytesIO()
-    with style():
+    families = make_drawable(figure)
+    with style(), mpl.rc_context({"font.sans-serif": [OWN, *families]}):
         figure.savefig(data, format=form, metadata=metadata)
     return data.getvalue()
