@@ -84,7 +84,8 @@ def fonts_for(texts: Iterable[str]) -> Fonts:
 
 
 def _latin(character: str) -> str:
-    return anyascii(character) or "?"
+    joins = unicodedata.category(character).startswith("M")  # marks on the letter before
+    return anyascii(character) or ("" if joins else "?")
 
 
 @cache
