@@ -78,9 +78,13 @@ def decode_image(
             faithfully.
     """
     picture = read_picture(path, mode, options)
-    if size is not None:
-        picture = picture.resize(size, Image.Resampling.BILINEAR)
-    array = np.array(picture, dtype=np.uint8)
+    try:
+        if size is not None:
+            picture = picture.resize(size, Image.Resampling.BILINEAR)
+        array = np.array(picture, dtype=np.uint8)
+    except MemoryError as error:
+        shown = "x".join(map(str, picture.size))
+        raise MtlError(f"{path} has {shown} pixels, for which there is no memory") from error
     return torch.from_numpy(array.reshape(*array.shape[:2], -1)).permute(2, 0, 1).contiguous()
 
 

@@ -107,7 +107,8 @@ def _copies(splits: dict[str, Examples]) -> int:
     for examples in splits.values():
         if not isinstance(examples.inputs, Tensor):
             return 0
-        flat = examples.inputs.detach().cpu().reshape(len(examples), -1).contiguous()
+        flat = examples.inputs.detach().cpu().reshape(len(examples), -1)
+        flat = flat.clone(memory_format=torch.contiguous_format)  # expanded rows too
         content: np.ndarray = flat.view(torch.uint8).numpy()
         here = [hashlib.blake2b(row.tobytes(), digest_size=16).digest() for row in content]
         count += sum(digest in seen for digest in here)

@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from rich.cells import cell_len
 from rich.console import Console
 from rich.progress import ProgressColumn, Task
-from rich.spinner import SPINNERS
 from rich.text import Text
 
 _LONG = 2.0  # seconds after which a step says that it is still at work
 _LEAST_BAR, _MOST_BAR = 6, 40
-_FRAMES: Sequence[str] = list(SPINNERS["dots"]["frames"])  # type: ignore[arg-type]
+_FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 _FRAMES_A_SECOND = 12.5
 
 

@@ -136,9 +136,8 @@ def test_where_metrics_differ_the_last_tasks_go_before_a_name_is_folded(tmp_path
 def test_a_long_step_shows_that_it_is_alive(
     waited: float, shown: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    now = time.monotonic()
+    clock = [time.monotonic()]
     monkeypatch.setattr("mtl_framework.support.alive.time.monotonic", lambda: clock[0])
-    clock = [now]
     console = PlainConsole(file=io.StringIO(), width=60, force_terminal=True)
     with alive(console, "reading images"):
         clock[0] += waited

@@ -100,7 +100,7 @@ def checked(message: str) -> str:
         FaultError: where it is not.
     """
     said = shown(message)
-    if "\n" in message or "\n" in said.strip() or "\x1b" in said or len(said) > 20_000:
+    if "\n" in said.strip() or "\x1b" in said or len(said) > 20_000:
         raise FaultError(f"not one line of text: {said[:2000]!r}")
     return "refused"
 

@@ -13,7 +13,10 @@ from mtl_framework.support.errors import MtlError
 
 
 def chosen(folder: Path, **contents: Any) -> Any:
-    good = {"images": np.arange(480, dtype=np.uint8).reshape(24, 4, 5), "kind": np.arange(24) % 3}
+    good: dict[str, Any] = {
+        "images": np.arange(480, dtype=np.uint8).reshape(24, 4, 5),
+        "kind": np.arange(24) % 3,
+    }
     np.savez(folder / "a.npz", **(good | contents))
     return arrays(path="a.npz", data_root=str(folder), tasks=["kind"])
 
@@ -26,6 +29,7 @@ def chosen(folder: Path, **contents: Any) -> Any:
         {"kind": np.zeros((24, 0))},
         {"images": np.zeros((0, 4, 5))},
         {"images": np.zeros((24, 4, 5), "M8[s]")},
+        {"kind": np.full(24, 0x7FFFFFFF, np.uint32).view("U1")},
     ],
 )
 def test_odd_arrays_are_refused(tmp_path: Path, contents: dict[str, Any]) -> None:

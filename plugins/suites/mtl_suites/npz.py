@@ -114,6 +114,8 @@ class ArrayFile:
             raise MtlError(f"{self.path}: array {name!r} cannot be read: {reason}") from error
         if not isinstance(array, np.ndarray):
             raise MtlError(f"{self.path}: {name!r} is not an array in numpy's format")
+        if array.dtype.kind == "U":
+            _check_texts(array, f"{self.path}: {name!r}")
         if name.endswith(_PACKED) and array.dtype == np.uint8 and array.ndim == 2:
             shape = tuple(int(n) for n in self.read("image_shape"))
             if 8 * array.shape[1] < int(np.prod(shape)):
@@ -278,3 +280,11 @@ def _instead(path: Path) -> str:
     kind = next((what for mark, what in _OTHER_FILES if start.startswith(mark)), "")
     remedy = "save its arrays with numpy.savez('data.npz', images=..., labels=...)"
     return f", but {kind}: {remedy}" if kind else ""
+
+
+def _check_texts(array: np.ndarray, what: str) -> None:
+    """Refuse texts of characters that do not exist, which Python cannot hold."""
+    try:
+        array.tolist()
+    except (SystemError, ValueError) as error:
+        raise MtlError(f"{what} holds characters that do not exist") from error
