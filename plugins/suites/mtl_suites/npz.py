@@ -1,5 +1,6 @@
 """Arrays of an ``.npz`` file, found by what they are for."""
 
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -284,7 +285,7 @@ def _instead(path: Path) -> str:
 
 def _check_texts(array: np.ndarray, what: str) -> None:
     """Refuse texts of characters that do not exist, which Python cannot hold."""
-    try:
-        array.tolist()
-    except (SystemError, ValueError) as error:
-        raise MtlError(f"{what} holds characters that do not exist") from error
+    native = array.astype(array.dtype.newbyteorder("="))
+    codes = np.frombuffer(native.tobytes(), np.uint32)
+    if codes.size and int(codes.max()) > sys.maxunicode:
+        raise MtlError(f"{what} holds characters that do not exist")
