@@ -294,8 +294,6 @@ def _read_suite(config: RunConfig, plugins: Plugins, known: Mapping[str, Any] | 
         try:
             suite = with_recorded_tasks(suite, known)
             suite = with_recorded_splits(suite, known["examples"], measured)
-        except MtlError:
-            raise
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise MtlError(f"tasks.json of the run is damaged ({error})") from error
         check_known(known, suite, measured, todo)
