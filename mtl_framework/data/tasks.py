@@ -1,21 +1,17 @@
 """Tasks: data, loss and metric of everything that is trained together."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-import torch
-from jaxtyping import Bool
-from torch import Tensor
-
 from ..support.errors import MtlError, UnknownNameError
+from .examples import Examples, check_labels, check_rows
 from .images import ImageNormalization
 from .metrics.choice import chosen_main, chosen_metrics
 from .metrics.metric import Metric
 from .mixing import Mixing
-from .objectives import Binary, Classification, LanguageModel, Objective, Regression, first_row
+from .objectives import Binary, Classification, LanguageModel, Objective, Regression
 from .pictures import DEFAULT, PictureOptions
-from .streaming import LazyInputs
 from .transforms import ImageTransform
 
 __all__ = [
@@ -31,48 +27,6 @@ __all__ = [
 ]
 
 SPLITS = ("train", "validation", "test")
-
-
-@dataclass(frozen=True)
-class Examples:
-    """Inputs and targets of one split, row by row.
-
-    Args:
-        inputs: (N, ...); images are (N, C, H, W), as uint8 in 0..255 or as floats. Images that are
-            read when they are needed come as :class:`LazyInputs`.
-        targets: (N,) or (N, ...), as the objective wants them.
-        labelled: which examples have a label; ``None``: all. The others keep any valid target,
-            which never enters a loss, a gradient or a metric.
-        streams: the rows are windows of so many parallel streams, N a multiple of it: rows
-            i * streams to (i + 1) * streams - 1 are the i-th windows of all. They are read in this
-            order, ``streams`` rows a batch, and recurrent networks keep their state from batch to
-            batch; after the last window everything begins anew.
-        transform: of the images when batches are made, random ones too; in evaluation it does the
-            same to an example every time.
-        names: what the examples are called, wherever the data lies, one each; a run keeps them, to
-            notice that data has changed. ``None``: it keeps digests of the inputs.
-    """
-
-    inputs: Tensor | LazyInputs
-    targets: Tensor
-    labelled: Bool[Tensor, " rows"] | None = None
-    streams: int | None = None
-    transform: ImageTransform | None = None
-    names: Sequence[str] | None = field(default=None, repr=False)
-
-    def __len__(self) -> int:
-        return len(self.inputs)
-
-    @property
-    def num_labelled(self) -> int:
-        """How many examples have a label."""
-        return len(self) if self.labelled is None else int(self.labelled.sum())
-
-    @property
-    def input_shape(self) -> tuple[int, ...]:
-        """Shape of one input, as batches have it."""
-        shape = tuple(self.inputs.shape[1:])
-        return shape if self.transform is None else self.transform.output_shape(shape)
 
 
 @dataclass(frozen=True)
@@ -138,8 +92,8 @@ class Task:
         for split, examples in self.splits().items():
             where = f"task {self.name!r}, {split} split"
             try:
-                _check_rows(examples)
-                _check_labels(examples)
+                check_rows(examples)
+                check_labels(examples)
                 self.objective.check(examples.targets)
             except MtlError as error:
                 raise MtlError(f"{where}: {error}") from None
@@ -172,51 +126,6 @@ class Task:
         """The splits that exist, by name."""
         found = {"train": self.train, "validation": self.validation, "test": self.test}
         return {name: examples for name, examples in found.items() if examples is not None}
-
-
-def _check_rows(examples: Examples) -> None:
-    inputs, targets = examples.inputs, examples.targets
-    if inputs.ndim < 2 or targets.ndim < 1:
-        raise MtlError(
-            "inputs should have shape (N, ...) and targets (N,) or (N, ...), found "
-            f"{tuple(inputs.shape)} and {tuple(targets.shape)}"
-        )
-    if not len(inputs):
-        raise MtlError("there is no example")
-    if len(targets) != len(inputs):
-        raise MtlError(f"{len(inputs)} inputs but {len(targets)} targets")
-    if examples.transform is not None and (inputs.dtype != torch.uint8 or inputs.ndim != 4):
-        raise MtlError(
-            f"transforms need uint8 images (N, C, H, W), found {inputs.dtype} of shape "
-            f"{tuple(inputs.shape)}"
-        )
-    if examples.names is not None and len(examples.names) != len(inputs):
-        raise MtlError(f"{len(inputs)} inputs but {len(examples.names)} names")
-    streams = examples.streams
-    if streams is not None and (streams < 1 or len(inputs) % streams):
-        raise MtlError(
-            f"streams should be at least 1 and divide the number of examples ({len(inputs)}), "
-            f"found {streams}"
-        )
-    if isinstance(inputs, Tensor) and inputs.is_floating_point():
-        wrong = ~torch.isfinite(inputs).flatten(1).all(1)
-        if bool(wrong.any()):
-            raise MtlError(f"the input of example {first_row(wrong)} is not finite")
-
-
-def _check_labels(examples: Examples) -> None:
-    labelled = examples.labelled
-    if labelled is None:
-        return
-    if labelled.dtype != torch.bool or labelled.shape != (len(examples),):
-        raise MtlError(
-            f"labelled should be bool of shape ({len(examples)},), found {labelled.dtype} of "
-            f"shape {tuple(labelled.shape)}"
-        )
-    if examples.streams is not None:
-        raise MtlError("examples of streams cannot lack labels: leave out labelled, or streams")
-    if not bool(labelled.any()):
-        raise MtlError("no example has a label")
 
 
 class Suite:
@@ -269,6 +178,86 @@ class Suite:
             self._check_inputs(first if self.common_backbone else task, task)
             if common_input:
                 self._check_common_input(name, first, task)
+
+    @classmethod
+    def from_datasets(
+        cls,
+        tasks: Mapping[str, Sequence[Any]],
+        name: str = "datasets",
+        kinds: Mapping[str, Any] | None = None,
+    ) -> "Suite":
+        """A suite of torch data sets, whose items are pairs of input and label.
+
+        Inputs are pictures of Pillow's, uint8 images (C, H, W), or floats of one shape. Every item
+        is read once here; random transforms are refused, as they belong into ``augmentation``.
+
+        Args:
+            tasks: by name ``(train, validation, test)``, or ``(train, test)``.
+            name: of the suite.
+            kinds: by task what its labels are: ``classes``, ``binary`` or ``numbers``; default:
+                numbers where they are floats or several a row, else classes. A data set's
+                ``classes`` are their names. Numbers are learned standardised.
+
+        Raises:
+            MtlError: naming task, split and item, what was found and what is allowed.
+        """
+        from .given import suite_from_datasets
+
+        return suite_from_datasets(tasks, name, kinds or {})
+
+    @classmethod
+    def from_arrays(
+        cls,
+        tasks: Mapping[str, Sequence[Any]],
+        name: str = "arrays",
+        kinds: Mapping[str, Any] | None = None,
+    ) -> "Suite":
+        """A suite of numpy arrays or tensors.
+
+        Tasks whose splits hold the same input objects have a common input. ``nan`` is no label.
+
+        Args:
+            tasks: by name ``(train, validation, test)``, or ``(train, test)``, each a pair of
+                inputs (N, ...) and labels (N,) or (N, numbers).
+            name: of the suite.
+            kinds: as in :meth:`from_datasets`.
+
+        Raises:
+            MtlError: naming task and split, what was found and what is allowed.
+        """
+        from .given import suite_from_arrays
+
+        return suite_from_arrays(tasks, name, kinds or {})
+
+    @classmethod
+    def from_frame(
+        cls,
+        frame: Any,
+        tasks: Sequence[str],
+        inputs: Any,
+        split: str | None = None,
+        name: str = "frame",
+        kinds: Mapping[str, Any] | None = None,
+        seed: int = 0,
+    ) -> "Suite":
+        """A suite of a pandas data frame, a column a task; what is missing there is no label.
+
+        Args:
+            frame: of pandas.
+            tasks: columns with labels.
+            inputs: columns with features; or an array (N, ...) with the inputs of all rows.
+            split: column that says ``train``, ``validation`` or ``test``; default: a random fifth
+                each for validation and test.
+            name: of the suite.
+            kinds: as in :meth:`from_datasets`.
+            seed: of random splits.
+
+        Raises:
+            MtlError: naming the column, what was found and what is allowed.
+        """
+        from .given import suite_from_frame
+
+        return suite_from_frame(frame, tasks, inputs, split, name, kinds or {}, seed)
 
     def _check_inputs(self, first: Task, task: Task) -> None:
         shape, dtype = first.train.input_shape, first.train.inputs.dtype

@@ -1,0 +1,110 @@
+"""Examples of one split: inputs, targets, and which rows have a label."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from jaxtyping import Bool
+from torch import Tensor
+
+from ..support.errors import MtlError
+from .objectives import first_row
+from .streaming import LazyInputs
+from .transforms import ImageTransform
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Inputs and targets of one split, row by row.
+
+    Args:
+        inputs: (N, ...); images are (N, C, H, W), as uint8 in 0..255 or as floats. Images that are
+            read when they are needed come as :class:`LazyInputs`.
+        targets: (N,) or (N, ...), as the objective wants them.
+        labelled: which examples have a label; ``None``: all. The others keep any valid target,
+            which never enters a loss, a gradient or a metric.
+        streams: the rows are windows of so many parallel streams, N a multiple of it: rows
+            i * streams to (i + 1) * streams - 1 are the i-th windows of all. They are read in this
+            order, ``streams`` rows a batch, and recurrent networks keep their state from batch to
+            batch; after the last window everything begins anew.
+        transform: of the images when batches are made, random ones too; in evaluation it does the
+            same to an example every time.
+        names: what the examples are called, wherever the data lies, one each; a run keeps them, to
+            notice that data has changed. ``None``: it keeps digests of the inputs.
+    """
+
+    inputs: Tensor | LazyInputs
+    targets: Tensor
+    labelled: Bool[Tensor, " rows"] | None = None
+    streams: int | None = None
+    transform: ImageTransform | None = None
+    names: Sequence[str] | None = field(default=None, repr=False)
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    @property
+    def num_labelled(self) -> int:
+        """How many examples have a label."""
+        return len(self) if self.labelled is None else int(self.labelled.sum())
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape of one input, as batches have it."""
+        shape = tuple(self.inputs.shape[1:])
+        return shape if self.transform is None else self.transform.output_shape(shape)
+
+
+def check_rows(examples: Examples) -> None:
+    """Refuse inputs and targets that do not belong together.
+
+    Raises:
+        MtlError: naming what was found and what is allowed.
+    """
+    inputs, targets = examples.inputs, examples.targets
+    if inputs.ndim < 2 or targets.ndim < 1:
+        raise MtlError(
+            "inputs should have shape (N, ...) and targets (N,) or (N, ...), found "
+            f"{tuple(inputs.shape)} and {tuple(targets.shape)}"
+        )
+    if not len(inputs):
+        raise MtlError("there is no example")
+    if len(targets) != len(inputs):
+        raise MtlError(f"{len(inputs)} inputs but {len(targets)} targets")
+    if examples.transform is not None and (inputs.dtype != torch.uint8 or inputs.ndim != 4):
+        raise MtlError(
+            f"transforms need uint8 images (N, C, H, W), found {inputs.dtype} of shape "
+            f"{tuple(inputs.shape)}"
+        )
+    if examples.names is not None and len(examples.names) != len(inputs):
+        raise MtlError(f"{len(inputs)} inputs but {len(examples.names)} names")
+    streams = examples.streams
+    if streams is not None and (streams < 1 or len(inputs) % streams):
+        raise MtlError(
+            f"streams should be at least 1 and divide the number of examples ({len(inputs)}), "
+            f"found {streams}"
+        )
+    if isinstance(inputs, Tensor) and inputs.is_floating_point():
+        wrong = ~torch.isfinite(inputs).flatten(1).all(1)
+        if bool(wrong.any()):
+            raise MtlError(f"the input of example {first_row(wrong)} is not finite")
+
+
+def check_labels(examples: Examples) -> None:
+    """Refuse a mask of labels that does not fit, or has none.
+
+    Raises:
+        MtlError: naming what was found and what is allowed.
+    """
+    labelled = examples.labelled
+    if labelled is None:
+        return
+    if labelled.dtype != torch.bool or labelled.shape != (len(examples),):
+        raise MtlError(
+            f"labelled should be bool of shape ({len(examples)},), found {labelled.dtype} of "
+            f"shape {tuple(labelled.shape)}"
+        )
+    if examples.streams is not None:
+        raise MtlError("examples of streams cannot lack labels: leave out labelled, or streams")
+    if not bool(labelled.any()):
+        raise MtlError("no example has a label")

@@ -1,0 +1,174 @@
+"""Suites of torch data sets, arrays and data frames."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from mtl_suites.kinds import guess_array
+from PIL import Image
+from torch.utils.data import Dataset, TensorDataset
+
+from mtl_framework.data import Binary, Classification, Regression, Suite
+from mtl_framework.data import given as given_suites
+from mtl_framework.data.given import guess_kind
+from mtl_framework.data.streaming import LazyInputs
+from mtl_framework.support.errors import MtlError
+
+ROWS = np.arange(24)
+IMAGES = torch.arange(24 * 16).reshape(24, 1, 4, 4).to(torch.uint8)
+
+
+class Pictures(Dataset[Any]):
+    """As torchvision's data sets are: Pillow's pictures and numbers of classes."""
+
+    def __init__(self, mode: str = "L", noise: bool = False, count: int = 24) -> None:
+        self.mode, self.noise, self.count = mode, noise, count
+        self.classes = ["cat", "dog", "owl"]
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, row: int) -> tuple[Image.Image, int]:
+        array = np.full((5, 4), row, np.uint8)
+        if self.noise:
+            array = np.random.randint(0, 255, (5, 4)).astype(np.uint8)
+        return Image.fromarray(array).convert(self.mode), row % 2
+
+
+def tensors(labels: Any) -> TensorDataset:
+    return TensorDataset(IMAGES, torch.as_tensor(labels))
+
+
+def test_data_sets_become_tasks_by_stated_rules(monkeypatch: pytest.MonkeyPatch) -> None:
+    sets = {
+        "animal": (Pictures(), Pictures()),
+        "weight": (tensors(ROWS * 0.5), None, tensors(ROWS * 0.25)),
+        "digit": (tensors(ROWS % 3 + 4),) * 3,
+        "flag": (tensors(ROWS % 2),) * 3,
+    }
+    suites = [
+        Suite.from_datasets({name: value}, kinds={"flag": "binary"} if name == "flag" else {})
+        for name, value in sets.items()
+    ]
+    animal, weight, digit, flag = (suite.tasks[0] for suite in suites)
+    assert animal.objective == Classification(3, ("cat", "dog", "owl"))
+    assert isinstance(animal.train.inputs, torch.Tensor)
+    assert animal.train.inputs.shape == (24, 1, 5, 4)
+    assert animal.train.inputs[7].unique().tolist() == [7]
+    assert animal.validation is None
+    assert isinstance(weight.objective, Regression)
+    assert weight.objective.means == (5.75,)
+    assert weight.test.targets.tolist() == (ROWS * 0.25).tolist()
+    assert digit.objective == Classification(3, ("4", "5", "6"))
+    assert digit.train.targets.tolist() == (ROWS % 3).tolist()
+    assert isinstance(flag.objective, Binary)
+    monkeypatch.setattr(given_suites, "MOST_READ", 10)
+    lazy = Suite.from_datasets({"animal": (Pictures("RGB"), Pictures("RGB"))}).tasks[0].train
+    assert isinstance(lazy.inputs, LazyInputs)
+    assert lazy.inputs.shape == (24, 3, 5, 4)
+    assert lazy.inputs.read(9).unique().tolist() == [9]
+
+
+def test_the_rules_are_those_of_the_suite_arrays() -> None:
+    for values in (
+        np.arange(30) % 7, np.arange(30), np.arange(9), np.arange(30) * 0.5, np.zeros((4, 2)),
+        np.array(["a", "b"] * 4), np.arange(40) // 2 * 5, np.arange(40.0) // 8, np.array([True, False]),
+        np.arange(-3, 4),
+    ):  # fmt: skip
+        assert guess_kind(values) == guess_array("x", values).kind, values
+
+
+def test_arrays_share_their_inputs_where_they_are_the_same() -> None:
+    x, z = np.random.rand(24, 5), np.random.rand(24, 5)
+    first = {"a": ((x, ROWS % 2), (z, ROWS % 2)), "b": ((x, ROWS * 0.5), (z, ROWS * 0.5))}
+    suite = Suite.from_arrays(first)
+    assert suite.common_input
+    assert suite.tasks[0].train.inputs is suite.tasks[1].train.inputs
+    assert suite.tasks[0].train.inputs.dtype == torch.float32
+    gaps = np.where(ROWS % 4 == 0, np.nan, ROWS * 0.5)
+    other = Suite.from_arrays({"a": ((x, ROWS % 2), (z, ROWS % 2)), "b": ((z, gaps), (x, gaps))})
+    assert not other.common_input
+    labelled = other.tasks[1].train.labelled
+    assert labelled is not None
+    assert labelled.tolist() == (ROWS % 4 != 0).tolist()
+    assert isinstance(other.tasks[1].objective, Regression)
+    assert other.tasks[1].objective.means[0] == pytest.approx(np.nanmean(gaps))
+
+
+def test_a_frame_has_a_column_a_task() -> None:
+    pandas = pytest.importorskip("pandas", reason="needs the extra [pandas]")
+    kind = ["red", None, "blue"] * 8
+    frame = pandas.DataFrame(
+        {"x": ROWS * 0.1, "y": ROWS, "colour": kind, "size": ROWS * 0.5,
+         "count": [None if row == 3 else row % 4 for row in ROWS],
+         "part": ["train"] * 12 + ["validation"] * 6 + ["test"] * 6}
+    )  # fmt: skip
+    suite = Suite.from_frame(frame, ["colour", "size", "count"], ["x", "y"], split="part")
+    assert suite.common_input
+    assert [len(e) for e in suite.tasks[0].splits().values()] == [12, 6, 6]
+    assert suite.tasks[0].objective == Classification(2, ("blue", "red"))
+    assert suite.tasks[0].train.labelled is not None
+    assert suite.tasks[0].train.num_labelled == 8
+    assert suite.tasks[0].train.targets[2] == 0
+    assert isinstance(suite.tasks[1].objective, Regression)
+    assert suite.tasks[2].objective == Classification(4, ("0", "1", "2", "3"))
+    assert suite.tasks[0].train.inputs[5].tolist() == pytest.approx([0.5, 5.0])
+    made = [Suite.from_frame(frame, ["size"], IMAGES, seed=seed) for seed in (0, 0, 1)]
+    rows = [suite.tasks[0].train.targets.tolist() for suite in made]
+    assert rows[0] == rows[1] != rows[2]
+    assert [len(e) for e in made[0].tasks[0].splits().values()] == [14, 5, 5]
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Suite.from_datasets({"a": (Pictures(noise=True),) * 2}), "other inputs every time"),
+        (lambda: Suite.from_datasets({"a": (Pictures(),)}), "should have .train, validation, test"),
+        (lambda: Suite.from_datasets({"a": (Pictures("P"),) * 2}), "picture 0 has mode P"),
+        (lambda: Suite.from_datasets({"a": (Pictures(count=0),) * 2}), "the data set has no item"),
+        (lambda: Suite.from_datasets({"a": ([3], [3])}), "item 0 should be a pair"),
+        (lambda: Suite.from_datasets({"a": (Pictures(),) * 2}, kinds={"b": "classes"}), "unknown t"),
+        (lambda: Suite.from_datasets({"a": (Pictures(),) * 2}, kinds={"a": "text"}), "unknown kind"),
+        (lambda: Suite.from_datasets({"a": (tensors(ROWS % 3),) * 2}, kinds={"a": "binary"}),
+         "task 'a': binary labels should be 0 or 1"),
+        (lambda: Suite.from_arrays({"a": ((IMAGES, ROWS * 0),) * 2}), "two classes or more"),
+        (lambda: Suite.from_arrays({"a": ((ROWS, ROWS),) * 2}), r"inputs should be \(N, ...\)"),
+        (lambda: Suite.from_arrays({"a": ((IMAGES, ROWS * np.nan),) * 2}), "there is no label"),
+        (lambda: Suite.from_arrays({"a": (IMAGES, IMAGES)}), "should be a pair of inputs and label"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_a_suite_is_refused(make: Any, message: str) -> None:
+    with pytest.raises(MtlError, match=message):
+        make()
+
+
+def test_a_run_of_data_sets_knows_its_data(tmp_path: Path) -> None:
+    from support.tiny import TinyPlugins
+
+    from mtl_framework import load_run, run
+
+    suite = Suite.from_datasets(
+        {"digit": (tensors(ROWS % 3),) * 3, "size": (tensors(ROWS * 0.5),) * 3}
+    )
+    folder, options = tmp_path / "r", {"progress": False, "device": "cpu", "eval_every": 2}
+    result = run("routed", "tiny", suite, output=folder, plugins=TinyPlugins(), iterations=2,
+                 **options)  # fmt: skip
+    loaded = load_run(folder, plugins=TinyPlugins())
+    assert loaded.predict("size", IMAGES[:2]).shape == (2, 1)
+    assert loaded.suite.tasks[0].objective == suite.tasks[0].objective
+    assert load_run(folder, suite=suite, plugins=TinyPlugins()).evaluate().splits["test"].per_task \
+        == result.test.per_task  # fmt: skip
+    other = Suite.from_datasets(
+        {"digit": (tensors(ROWS % 3),) * 3, "size": (tensors(ROWS * 0.4),) * 3}
+    )
+    with pytest.raises(MtlError, match="the data has changed since the run began"):
+        run(
+            suite=other,
+            output=folder,
+            resume=True,
+            iterations=4,
+            plugins=TinyPlugins(),
+            progress=False,
+        )
