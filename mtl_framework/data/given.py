@@ -265,7 +265,8 @@ def _read(dataset: Any, where: str) -> Part:
     items = (_item(dataset, row, where) for row in range(count))
     image = _item(dataset, 0, where)[0]
     kept = image.dtype != torch.uint8 or count * image.numel() <= MOST_READ
-    inputs, labels = [], []
+    inputs: list[Tensor | None] = []
+    labels: list[Any] = []
     for tensor, label in items:
         if tensor.shape != image.shape or tensor.dtype != image.dtype:
             raise MtlError(

@@ -114,7 +114,9 @@ def test_a_frame_has_a_column_a_task() -> None:
     assert suite.tasks[0].train.targets[2] == 0
     assert isinstance(suite.tasks[1].objective, Regression)
     assert suite.tasks[2].objective == Classification(4, ("0", "1", "2", "3"))
-    assert suite.tasks[0].train.inputs[5].tolist() == pytest.approx([0.5, 5.0])
+    inputs = suite.tasks[0].train.inputs
+    assert isinstance(inputs, torch.Tensor)
+    assert inputs[5].tolist() == pytest.approx([0.5, 5.0])
     made = [Suite.from_frame(frame, ["size"], IMAGES, seed=seed) for seed in (0, 0, 1)]
     rows = [suite.tasks[0].train.targets.tolist() for suite in made]
     assert rows[0] == rows[1] != rows[2]
