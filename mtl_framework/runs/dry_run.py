@@ -1,5 +1,6 @@
 """What a run would do, and how long it would take, without doing it."""
 
+import html
 import statistics
 import time
 from dataclasses import dataclass
@@ -95,6 +96,9 @@ class Preview:
 
     def __repr__(self) -> str:
         return f"<Preview: {self.estimate()}>"
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{html.escape(str(self))}</pre>"
 
 
 def preview(complete: ResolvedConfig, directory: Path, plugins: Plugins) -> Preview:

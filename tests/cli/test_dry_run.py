@@ -69,6 +69,7 @@ def test_the_steps_are_those_of_the_run_and_change_nothing_of_it(tmp_path: Path)
     counts = load_run(tmp_path / "r", plugins=TinyPlugins()).network.parameter_counts()
     assert shown.parameters == counts
     assert len(repr(shown)) < 200
+    assert "unit 1: low" in shown._repr_html_()
     short = dry_run(config={**values, "iterations": 2}, plugins=TinyPlugins())
     assert len(short.seconds) == 2
     with pytest.raises(MtlError, match="iterations should be greater"):
