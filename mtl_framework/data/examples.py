@@ -12,6 +12,8 @@ from .objectives import first_row
 from .streaming import LazyInputs
 from .transforms import ImageTransform
 
+SPLITS = ("train", "validation", "test")
+
 
 @dataclass(frozen=True)
 class Examples:

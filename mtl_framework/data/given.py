@@ -11,9 +11,9 @@ from sklearn.model_selection import train_test_split
 from torch import Tensor
 
 from ..support.errors import MtlError, UnknownNameError
+from .examples import SPLITS, Examples
 from .objectives import Binary, Classification, Objective, Regression
 from .streaming import LazyInputs
-from .tasks import SPLITS, Examples, Suite, Task
 
 Kind = Literal["classes", "binary", "numbers"]
 KINDS: tuple[Kind, ...] = ("classes", "binary", "numbers")
@@ -46,7 +46,24 @@ class Part:
     classes: tuple[str, ...] = ()
 
 
-def make_task(name: str, parts: Mapping[str, Part], kind: Kind | None, where: str) -> Task:
+@dataclass(frozen=True)
+class GivenTask:
+    """What a task is made of."""
+
+    name: str
+    objective: Objective
+    splits: Mapping[str, Examples]
+
+
+@dataclass(frozen=True)
+class GivenSuite:
+    """What a suite is made of."""
+
+    tasks: Sequence[GivenTask]
+    common_input: bool = False
+
+
+def make_task(name: str, parts: Mapping[str, Part], kind: Kind | None, where: str) -> GivenTask:
     """A task of its splits.
 
     Raises:
@@ -70,7 +87,7 @@ def make_task(name: str, parts: Mapping[str, Part], kind: Kind | None, where: st
             filled[~part.present] = part.labels[part.present][0]
         mask = None if part.present is None else torch.from_numpy(part.present)
         splits[split] = Examples(part.inputs, code(filled), mask)
-    return Task(name, objective, splits["train"], splits["test"], splits.get("validation"))
+    return GivenTask(name, objective, splits)
 
 
 def _objective(
@@ -103,9 +120,7 @@ def _objective(
     )
 
 
-def suite_from_datasets(
-    tasks: Mapping[str, Sequence[Any]], name: str, kinds: Mapping[str, Any]
-) -> Suite:
+def suite_from_datasets(tasks: Mapping[str, Sequence[Any]], kinds: Mapping[str, Any]) -> GivenSuite:
     """See :meth:`Suite.from_datasets`."""
     _check_kinds(kinds, tasks)
     made = []
@@ -115,12 +130,10 @@ def suite_from_datasets(
             for split, dataset in _three(task, datasets).items()
         }
         made.append(make_task(task, parts, kinds.get(task), f"task {task!r}"))
-    return Suite(name, made)
+    return GivenSuite(made)
 
 
-def suite_from_arrays(
-    tasks: Mapping[str, Sequence[Any]], name: str, kinds: Mapping[str, Any]
-) -> Suite:
+def suite_from_arrays(tasks: Mapping[str, Sequence[Any]], kinds: Mapping[str, Any]) -> GivenSuite:
     """See :meth:`Suite.from_arrays`."""
     _check_kinds(kinds, tasks)
     tensors: dict[int, Tensor] = {}  # tasks that hold the same array read one tensor
@@ -142,7 +155,7 @@ def suite_from_arrays(
         sources.append([id(part.inputs) for part in parts.values()])
         made.append(make_task(task, parts, kinds.get(task), f"task {task!r}"))
     common = len(made) > 1 and all(source == sources[0] for source in sources)
-    return Suite(name, made, common_input=common)
+    return GivenSuite(made, common)
 
 
 def suite_from_frame(
@@ -150,10 +163,9 @@ def suite_from_frame(
     tasks: Sequence[str],
     inputs: Any,
     split: str | None,
-    name: str,
     kinds: Mapping[str, Any],
     seed: int,
-) -> Suite:
+) -> GivenSuite:
     """See :meth:`Suite.from_frame`."""
     columns = [str(column) for column in frame.columns]
     named = isinstance(inputs, Sequence)
@@ -188,7 +200,7 @@ def suite_from_frame(
             for part, numbers in members.items()
         }
         made.append(make_task(task, of, kinds.get(task), f"column {task!r}"))
-    return Suite(name, made, common_input=True)
+    return GivenSuite(made, True)
 
 
 def _members(frame: Any, split: str | None, seed: int) -> dict[str, np.ndarray]:

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..support.errors import MtlError, UnknownNameError
-from .examples import Examples, check_labels, check_rows
+from .examples import SPLITS, Examples, check_labels, check_rows
+from .given import GivenSuite, suite_from_arrays, suite_from_datasets, suite_from_frame
 from .images import ImageNormalization
 from .metrics.choice import chosen_main, chosen_metrics
 from .metrics.metric import Metric
@@ -25,8 +26,6 @@ __all__ = [
     "Suite",
     "Task",
 ]
-
-SPLITS = ("train", "validation", "test")
 
 
 @dataclass(frozen=True)
@@ -201,9 +200,7 @@ class Suite:
         Raises:
             MtlError: naming task, split and item, what was found and what is allowed.
         """
-        from .given import suite_from_datasets
-
-        return suite_from_datasets(tasks, name, kinds or {})
+        return cls._of(name, suite_from_datasets(tasks, kinds or {}))
 
     @classmethod
     def from_arrays(
@@ -225,9 +222,7 @@ class Suite:
         Raises:
             MtlError: naming task and split, what was found and what is allowed.
         """
-        from .given import suite_from_arrays
-
-        return suite_from_arrays(tasks, name, kinds or {})
+        return cls._of(name, suite_from_arrays(tasks, kinds or {}))
 
     @classmethod
     def from_frame(
@@ -255,9 +250,17 @@ class Suite:
         Raises:
             MtlError: naming the column, what was found and what is allowed.
         """
-        from .given import suite_from_frame
+        return cls._of(name, suite_from_frame(frame, tasks, inputs, split, kinds or {}, seed))
 
-        return suite_from_frame(frame, tasks, inputs, split, name, kinds or {}, seed)
+    @classmethod
+    def _of(cls, name: str, given: GivenSuite) -> "Suite":
+        tasks = [
+            Task(
+                t.name, t.objective, t.splits["train"], t.splits["test"], t.splits.get("validation")
+            )
+            for t in given.tasks
+        ]
+        return cls(name, tasks, given.common_input)
 
     def _check_inputs(self, first: Task, task: Task) -> None:
         shape, dtype = first.train.input_shape, first.train.inputs.dtype
