@@ -7,7 +7,6 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from jaxtyping import Bool, Shaped
-from sklearn.model_selection import train_test_split
 from torch import Tensor
 
 from ..support.errors import MtlError, UnknownNameError
@@ -206,6 +205,8 @@ def suite_from_frame(
 def _members(frame: Any, split: str | None, seed: int) -> dict[str, np.ndarray]:
     """Numbers of the rows of every split."""
     if split is None:
+        from sklearn.model_selection import train_test_split  # which takes a while to import
+
         rest, test = train_test_split(np.arange(len(frame)), test_size=0.2, random_state=seed)
         train, validation = train_test_split(rest, test_size=0.25, random_state=seed)
         made = {"train": train, "validation": validation, "test": test}
@@ -242,9 +243,7 @@ def _check_kinds(kinds: Mapping[str, Any], tasks: Any) -> None:
 
 
 def _inputs(values: Any, where: str) -> Tensor:
-    tensor = (
-        values if isinstance(values, Tensor) else torch.from_numpy(np.ascontiguousarray(values))
-    )
+    tensor = values if isinstance(values, Tensor) else torch.from_numpy(np.array(values))
     if tensor.dtype == torch.float64:
         tensor = tensor.float()
     if tensor.ndim < 2 or tensor.is_complex() or tensor.dtype == torch.bool:
