@@ -3,18 +3,16 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int64, Shaped
-from timm.data.mixup import Mixup
 from torch import Tensor
 
 from ..support.errors import MtlError
 from .objectives import Classification, Objective
-
-_MIXUP: Any = Mixup
 
 
 @dataclass(frozen=True)
@@ -64,11 +62,12 @@ class Mixing:
             targets: of every task, with its number of classes.
             seed: of the shares and places.
         """
+        mixup: Any = import_module("timm.data.mixup").Mixup  # timm takes seconds to import
         # of whom nothing but the size is used: the same numbers give the same shares
         size_alone = torch.empty(len(images), 1, *images.shape[2:])
         mixed, found = images, []
         for number, (labels, classes) in enumerate(targets):
-            timms = _MIXUP(
+            timms = mixup(
                 self.mixup,
                 self.cutmix,
                 prob=self.probability,
