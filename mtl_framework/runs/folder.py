@@ -107,7 +107,10 @@ class RunFolder:
         where = str(self.checkpoints.stem("last", iteration))
         if not isinstance(state.get("config"), dict) or state.get("iteration") != iteration:
             raise MtlError(f"checkpoint {where} is not that of a run's iteration {iteration}")
-        check_same(completed(state["config"]), config, where)
+        try:
+            check_same(completed(state["config"]), config, where)
+        except (RuntimeError, TypeError, ValueError) as error:  # tensors where a config has none
+            raise MtlError(f"checkpoint {where} holds no config: {error}") from error
         return state
 
     def check_data(self, record: Mapping[str, Any]) -> None:

@@ -77,7 +77,9 @@ class StandIn:
             tasks = [_blank_task(plain, shared) for plain in known["tasks"]]
             suite = Suite(str(known["suite"]), tasks, bool(known["common_input"]))
             return cls(suite, tuple(bool(plain["from_files"]) for plain in known["tasks"]))
-        except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        except (
+            KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError
+        ) as error:  # fmt: skip
             reason = " ".join(str(error).split())[:200]
             raise MtlError(
                 f"it does not describe tasks ({type(error).__name__}: {reason})"
