@@ -54,11 +54,7 @@ def build_backbone(
     with torch.random.fork_rng(devices=[]):  # looking at a model draws nothing from the run's seed
         plain = Recipe(config.name, args, surgery, False, factory)
         model = plain.create(2).eval()
-        if recurrent_modules(model):
-            raise MtlError(
-                f"backbone {config.name!r} keeps state from batch to batch, which cannot be routed;"
-                " it can be a task's own backbone only (task_backbones)"
-            )
+        _check_not_recurrent(model, config)
         shape = input_shape or (in_chans, *(img_size or ()))
         inputs = probe_inputs(3, shape, dtype)
         layers, named, ports = _named_units(model, plain.create(3), config, inputs)
@@ -137,6 +133,14 @@ def build_plain(
         **_preprocessing(model, config, input_shape[0]),
         hints=hints,
     )
+
+
+def _check_not_recurrent(model: nn.Module, config: BackboneConfig) -> None:
+    if recurrent_modules(model):
+        raise MtlError(
+            f"backbone {config.name!r} keeps state from batch to batch, which cannot be routed; "
+            "it can be a task's own backbone only (task_backbones)"
+        )
 
 
 def _named_units(

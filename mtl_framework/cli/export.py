@@ -19,39 +19,42 @@ class Format(StrEnum):
     onnx = "onnx"
 
 
+Task = Annotated[
+    str | None, typer.Option("--task", help="Name of the task whose network is exported.")
+]
+Every = Annotated[
+    bool,
+    typer.Option(
+        "--all", help="Export all tasks into one folder, every distinct weight stored once."
+    ),
+]
+Form = Annotated[
+    Format,
+    typer.Option(
+        "--format",
+        help="Format of the files; safetensors: weights for timm; torch-export, onnx: programs "
+        "that run alone.",
+    ),
+]
+Probabilities = Annotated[
+    bool,
+    typer.Option("--probabilities", help="A program gives probabilities in the place of logits."),
+]
+Output = Annotated[
+    Path | None,
+    typer.Option("--output", help="Folder of the files. [default: RUN/export/TASK or RUN/export]"),
+]
+
+
 def export(
     run: saved.Folder,
-    task: Annotated[
-        str | None, typer.Option("--task", help="Name of the task whose network is exported.")
-    ] = None,
-    every: Annotated[
-        bool,
-        typer.Option(
-            "--all", help="Export all tasks into one folder, every distinct weight stored once."
-        ),
-    ] = False,
-    form: Annotated[
-        Format,
-        typer.Option(
-            "--format",
-            help="Format of the files; safetensors: weights for timm; torch-export, onnx: programs "
-            "that run alone.",
-        ),
-    ] = Format.safetensors,
+    task: Task = None,
+    every: Every = False,
+    form: Form = Format.safetensors,
     checkpoint: saved.Checkpoint = saved.Which.last,
     data_root: saved.DataRoot = None,
-    probabilities: Annotated[
-        bool,
-        typer.Option(
-            "--probabilities", help="A program gives probabilities in the place of logits."
-        ),
-    ] = False,
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output", help="Folder of the files. [default: RUN/export/TASK or RUN/export]"
-        ),
-    ] = None,
+    probabilities: Probabilities = False,
+    output: Output = None,
 ) -> None:
     """Take tasks' networks out of a run, to be used without this framework."""
     if every == (task is not None):

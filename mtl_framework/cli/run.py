@@ -38,17 +38,10 @@ def run(
     # Numbers stay text here: the config checks them, with one kind of message for all its keys.
     from ..runs.request import Request
 
-    flags: dict[str, Any] = {
-        "strategy": strategy,
-        "backbone": backbone,
-        "suite": suite if data_root is None else _located(suite, data_root),
-        "iterations": iterations,
-        "seed": seed,
-        "device": device,
-        "precision": precision,
-        "eval_every": eval_every,
-        "preset": preset,
-    }
+    suites = suite if data_root is None else _located(suite, data_root)
+    flags: dict[str, Any] = {"strategy": strategy, "backbone": backbone, "suite": suites}
+    flags |= {"iterations": iterations, "seed": seed, "device": device, "precision": precision}
+    flags |= {"eval_every": eval_every, "preset": preset}
     if as_json and json_lines:
         raise MtlError("--json and --json-lines exclude each other")
     if dry_run and resume:

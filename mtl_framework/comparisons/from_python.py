@@ -17,7 +17,7 @@ from ..support.terminal import PlainConsole
 from ..support.yamls import read_yaml
 from .command import Resources, work_through
 from .comparison import Comparison
-from .config import check_comparison
+from .config import ComparisonConfig, check_comparison
 
 COMPARISONS = Path("comparisons")
 _KINDS: dict[str, Kind] = {
@@ -69,20 +69,7 @@ def compare(
             goes on.
     """
     plugins = Plugins.load() if plugins is None else plugins
-    overrides = {key: _plain(key, value, plugins) for key, value in settings.items()}
-    if "data_root" in overrides:
-        overrides["suite.data_root"] = overrides.pop("data_root")
-    lines = None
-    values: Mapping[str, Any] = {}
-    if isinstance(config, Mapping):
-        values = {str(key): _plain(str(key), value, plugins) for key, value in config.items()}
-    elif config is not None:
-        values, lines = read_yaml(Path(config))
-    source = str(config) if lines is not None else "compare"
-    comparison = check_comparison(values, source, plugins, overrides, lines)
-    text = json.dumps([values, overrides], sort_keys=True, default=str)
-    digest = hashlib.sha256(text.encode()).hexdigest()[:6]
-    title = Path(source).stem if lines is not None else f"{source}-{digest}"
+    comparison, title = _checked(config, settings, plugins)
     directory = COMPARISONS / title if output is None else Path(output)
     outcome = work_through(
         comparison,
@@ -99,6 +86,26 @@ def compare(
     if outcome.signal is not None:
         raise Interrupted(outcome.signal, f"all saved in {directory}; the same call goes on")
     return Comparison(directory, outcome.records, outcome.analyses, outcome.page)
+
+
+def _checked(
+    config: str | Path | Mapping[str, Any] | None, settings: Mapping[str, Any], plugins: Plugins
+) -> tuple[ComparisonConfig, str]:
+    """The comparison, and what it is called."""
+    overrides = {key: _plain(key, value, plugins) for key, value in settings.items()}
+    if "data_root" in overrides:
+        overrides["suite.data_root"] = overrides.pop("data_root")
+    lines = None
+    values: Mapping[str, Any] = {}
+    if isinstance(config, Mapping):
+        values = {str(key): _plain(str(key), value, plugins) for key, value in config.items()}
+    elif config is not None:
+        values, lines = read_yaml(Path(config))
+    source = str(config) if lines is not None else "compare"
+    comparison = check_comparison(values, source, plugins, overrides, lines)
+    text = json.dumps([values, overrides], sort_keys=True, default=str)
+    digest = hashlib.sha256(text.encode()).hexdigest()[:6]
+    return comparison, Path(source).stem if lines is not None else f"{source}-{digest}"
 
 
 def _plain(key: str, value: Any, plugins: Plugins) -> Any:

@@ -78,25 +78,32 @@ def validate(
             if task.main_metric is None:
                 found.append(_by_scores(network, task, number, candidates, batches))
                 continue
-            measures: list[TaskMeasure] = []
-            with fresh_state(network):
-                for inputs, targets in batches:
-                    outputs = candidates(number, inputs)
-                    measures = measures or [
-                        TaskMeasure(task, "validation", main_only=True) for _ in outputs
-                    ]
-                    for measure, each in zip(measures, outputs, strict=True):
-                        measure.update(each, targets)
-            results = [measure.result() for measure in measures]
-            found.append(
-                CandidateMetrics(
-                    torch.tensor(
-                        [m.main if m.ideal is None else m.ideal - m.main for m in results]
-                    ).double(),
-                    torch.tensor([m.loss for m in results]).double(),
-                )
-            )
+            found.append(_by_metric(network, task, number, candidates, batches))
     return tuple(found)
+
+
+def _by_metric(
+    network: MultiTaskModel,
+    task: Task,
+    number: int,
+    candidates: Candidates,
+    batches: Iterator[tuple[Tensor, Tensor]],
+) -> CandidateMetrics:
+    """Figures by the task's main metric, over all rows together; lower is better."""
+    measures: list[TaskMeasure] = []
+    with fresh_state(network):
+        for inputs, targets in batches:
+            outputs = candidates(number, inputs)
+            measures = measures or [
+                TaskMeasure(task, "validation", main_only=True) for _ in outputs
+            ]
+            for measure, each in zip(measures, outputs, strict=True):
+                measure.update(each, targets)
+    results = [measure.result() for measure in measures]
+    errors = [m.main if m.ideal is None else m.ideal - m.main for m in results]
+    return CandidateMetrics(
+        torch.tensor(errors).double(), torch.tensor([m.loss for m in results]).double()
+    )
 
 
 def _by_scores(

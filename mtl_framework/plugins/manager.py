@@ -27,7 +27,7 @@ class Plugins:
     """Plugins in use: what they contribute by name, and who is told what a run does.
 
     Empty at first; :meth:`load` finds the installed ones, :meth:`register` adds one. It has more
-    than a dozen public methods because each kind of contribution is asked for by its own name.
+    than a dozen public names because each kind of contribution is asked for by its own name.
 
     Args:
         on_problem: called with each plugin problem; default: :func:`warnings.warn`.

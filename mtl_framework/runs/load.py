@@ -204,8 +204,7 @@ def load_run(
     _give(read_file(folder.config), plugins, strategy=strategy, backbone=backbone, suite=suite)
     moved = Layer({"suite": {"data_root": data_root}} if data_root is not None else {})
     complete = resolve(plugins, [former(read_file(folder.config), plugins), moved])
-    config = complete.config
-    target = resolve_device(device)
+    config, target = complete.config, resolve_device(device)
     known, tasks, from_files = _tasks(folder, config, plugins)
     with untouched_generators(target):
         built = complete.strategy(complete.options, seed=0)
@@ -214,7 +213,6 @@ def load_run(
         built.network = network
         prepare_strategy(built, config, torch.device("cpu"))
         _restore(built, network, state, folder, which)
-    network.to(target).eval()
     return LoadedRun(
         folder.path,
         config,
@@ -222,7 +220,7 @@ def load_run(
         tasks,
         parts.backbones,
         built,
-        network,
+        network.to(target).eval(),
         _preprocessings(tasks, parts.backbones, from_files),
         target,
         functools.partial(_read_suite, config, plugins, known),

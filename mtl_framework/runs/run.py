@@ -49,7 +49,8 @@ __all__ = ["Best", "Evaluation", "Interrupted", "Result", "Run", "SplitMetrics"]
 class Run:
     """A strategy at work on a suite, in a folder. Made by :meth:`start`.
 
-    Most of its public names are what :class:`TrainingRun` promises to strategies.
+    It has more than a dozen public names: most are what :class:`TrainingRun` promises to
+    strategies.
 
     Attributes:
         config: complete, with every option of the strategy.

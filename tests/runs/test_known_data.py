@@ -233,22 +233,14 @@ def test_the_recorded_examples_are_measured_whatever_became_of_the_table(
     (tmp_path / "img").mkdir()
     for n in range(36):
         Image.fromarray(np.full((18, 18, 3), 7 * n, np.uint8)).save(f"img/{n}.png")
-    header, *rows = [
-        ["image", "kind", "weight"],
-        *([f"img/{n}.png", "ab"[n % 2], f"{n * n / 8:.3f}"] for n in range(32)),
-    ]
+    header = ["image", "kind", "weight"]
+    rows = [[f"img/{n}.png", "ab"[n % 2], f"{n * n / 8:.3f}"] for n in range(32)]
     write_rows(tmp_path, [header, *rows])
     config = {"suite": {"name": "table", "path": "t.csv", "size": 16}, "iterations": 2}
     if kind == "transforms":  # which treat images of training otherwise, and not by chance
         crop = {"name": "CenterCrop", "size": 16}
-        config["suite"] = {
-            "name": "table",
-            "path": "t.csv",
-            "transforms": {
-                "train": [crop, {"name": "RandomInvert", "p": 1.0}],
-                "evaluation": [crop],
-            },
-        }
+        lists = {"train": [crop, {"name": "RandomInvert", "p": 1.0}], "evaluation": [crop]}
+        config["suite"] = {"name": "table", "path": "t.csv", "transforms": lists}
     Path("c.json").write_text(
         json.dumps({**config, "strategy": "full_sharing", "backbone": {"name": "lenet"}})
     )
@@ -277,19 +269,13 @@ def test_the_recorded_examples_are_measured_whatever_became_of_the_table(
     assert "train split of kind, weight: " in (said := capsys.readouterr().err)
     assert "are in another split now (img/" in said
     names = json.loads(Path("run/tasks.json").read_text())["examples"][0]["splits"]["test"]["names"]
+    gone = [row for row in rows if row[0] != names[0]]
+    other = [[row[0], row[1], "1.5" if row[0] == names[1] else row[2]] for row in rows]
+    renamed = [[row[0], {"a": "x"}.get(row[1], row[1]), row[2]] for row in rows]
     for changed, message in (
-        (
-            [row for row in rows if row[0] != names[0]],
-            rf"test split .*: 1 examples are gone \({names[0]}",
-        ),
-        (
-            [[row[0], row[1], "1.5" if row[0] == names[1] else row[2]] for row in rows],
-            rf"test split .*: 1 have another label \({names[1]}\)",
-        ),
-        (
-            [[row[0], {"a": "x"}.get(row[1], row[1]), row[2]] for row in rows],
-            "were a, b and are b, x",
-        ),
+        (gone, rf"test split .*: 1 examples are gone \({names[0]}"),
+        (other, rf"test split .*: 1 have another label \({names[1]}\)"),
+        (renamed, "were a, b and are b, x"),
     ):
         write_rows(tmp_path, [header, *changed])
         status, _, said = measured()

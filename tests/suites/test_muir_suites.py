@@ -17,13 +17,13 @@ from mtl_suites.muir_synthetic import muir_synthetic
 from mtl_suites.text import windows
 from mtl_suites.three_modalities import CHARACTERS, three_modalities
 from mtl_suites.wikitext import wikitext2
+from support.real_data import FOLDER as SHARED
 from support.typed import stored
 from torch import Tensor
 from torchvision.datasets import CIFAR10
 
 from mtl_framework.support.errors import MtlError
 
-SHARED = Path("/work/shared/data")
 real = pytest.mark.skipif(not SHARED.is_dir(), reason="the data sets are not on this machine")
 
 

@@ -1,7 +1,6 @@
 """The papers' suites, on small files in the formats that the originals have."""
 
 import gzip
-import hashlib
 import pickle
 import struct
 import zipfile
@@ -18,14 +17,11 @@ from mtl_suites.dkl_mnist import dkl_mnist
 from mtl_suites.omniglot import omniglot
 from mtl_suites.published_pickle import PUBLISHED, published
 from PIL import Image
-from torchvision.datasets import CIFAR100, KMNIST, CelebA, Omniglot
+from support.published import HALVES, _made, md5
+from torchvision.datasets import CIFAR100, KMNIST, Omniglot
 
-from mtl_framework.data.tasks import Binary, Classification, Suite
-from mtl_framework.support.errors import MtlError, ProblemsError
-
-
-def md5(path: Path) -> str:
-    return hashlib.md5(path.read_bytes()).hexdigest()
+from mtl_framework.data.tasks import Classification, Suite
+from mtl_framework.support.errors import MtlError
 
 
 def counts(suite: Suite) -> dict[str, dict[str, int]]:
@@ -250,14 +246,6 @@ def test_coarse_labels_that_are_not_five_each_are_refused(
         cifar100(data_root=str(tmp_path))
 
 
-# -- Omniglot ----------------------------------------------------------------------------------
-
-HALVES = {
-    "images_background": {"Greek": 3, "Latin": 2, "Korean": 4},
-    "images_evaluation": {"Tengwar": 2, "Angelic": 3},
-}
-
-
 @pytest.fixture
 def letters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Trees of PNG files beside their zip files; an image's first pixels are its character and
@@ -281,148 +269,3 @@ def letters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         sums[half] = md5(root / f"{half}.zip")
     monkeypatch.setattr(Omniglot, "zips_md5", sums)
     return tmp_path
-
-
-def _made(path: Path) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return path
-
-
-def told(inputs: Any, row: int) -> list[int]:
-    return np.packbits(inputs[:, 0, row, :8].numpy() > 0, axis=1)[:, 0].tolist()  # type: ignore[no-any-return]
-
-
-@pytest.mark.parametrize(
-    ("split", "sizes"),
-    [("lws", {"train": 16, "test": 4}), ("pta", {"train": 10, "validation": 4, "test": 6})],
-)
-def test_omniglot(letters: Path, split: Any, sizes: dict[str, int]) -> None:
-    suite = omniglot(data_root=str(letters), split=split)
-    base = ["Greek", "Korean", "Latin", "Angelic", "Tengwar"]
-    order = np.random.RandomState(666).permutation(5)
-    assert suite.task_names == tuple(base[n] for n in order)
-    assert suite.input_shape == (1, 105, 105)
-    characters = {name: n for half in HALVES.values() for name, n in half.items()}
-    for task in suite.tasks:
-        number = characters[task.name]
-        assert task.objective.num_outputs == number
-        assert {s: len(e) for s, e in task.splits().items()} == {
-            s: n * number for s, n in sizes.items()
-        }
-        seen = []
-        random = np.random.RandomState(int(hashlib.md5(task.name.encode()).hexdigest(), 16) % 2**32)
-        permuted = [(random.permutation(20) + 1).tolist() for _ in range(number)]
-        for name, examples in task.splits().items():
-            labels, drawers = told(examples.inputs, 0), told(examples.inputs, 1)
-            assert examples.targets.tolist() == [label - 1 for label in labels]
-            assert examples.targets.bincount().tolist() == [sizes[name]] * number
-            assert examples.inputs[0, 0, 50, 50] == 255  # type: ignore[index]
-            pairs = list(zip(labels, drawers, strict=True))
-            begin = sum(
-                n for s, n in sizes.items() if list(sizes).index(s) < list(sizes).index(name)
-            )
-            expected = [
-                (c + 1, d) for c in range(number) for d in permuted[c][begin : begin + sizes[name]]
-            ]
-            assert pairs == expected
-            seen += pairs
-        assert len(set(seen)) == len(seen) == 20 * number
-
-
-def test_omniglot_by_name_number_and_size(letters: Path) -> None:
-    whole = omniglot(data_root=str(letters))
-    flips = {"train": ["RandomHorizontalFlip"]}
-    few = omniglot(data_root=str(letters), num_tasks=2, size=28, transforms=flips)
-    assert few.tasks[0].train.transform is not None
-    assert few.tasks[0].test.transform is None
-    assert few.task_names == whole.task_names[:2]
-    assert few.input_shape == (1, 28, 28)
-    one = omniglot(data_root=str(letters), tasks=["Latin"])
-    again = whole.tasks[whole.index("Latin")]
-    assert torch.equal(one.tasks[0].train.inputs, again.train.inputs)  # type: ignore[arg-type]
-    with pytest.raises(MtlError, match="did you mean 'Latin'"):
-        omniglot(data_root=str(letters), tasks=["latin"])
-    with pytest.raises(MtlError, match="num_tasks should be from 1 to 5, found 6"):
-        omniglot(data_root=str(letters), num_tasks=6)
-
-
-def test_damaged_omniglot_files_are_named_all_at_once(letters: Path) -> None:
-    folder = letters / "omniglot-py" / "images_background" / "Greek" / "character01"
-    first, second, *_ = sorted(folder.iterdir())
-    first.write_text("nothing")
-    second.write_bytes(second.read_bytes()[:40])
-    with pytest.raises(ProblemsError) as caught:
-        omniglot(data_root=str(letters))
-    assert [first.name in p or second.name in p for p in caught.value.problems] == [True, True]
-    (letters / "omniglot-py" / "images_background.zip").write_bytes(b"PK")
-    with pytest.raises(MtlError, match=r"Omniglot needs .*\.zip files"):
-        omniglot(data_root=str(letters))
-
-
-# -- CelebA ------------------------------------------------------------------------------------
-
-ATTRIBUTES = ("Bald", "Eyeglasses", "Smiling")
-
-
-@pytest.fixture
-def faces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The list files with their headers, and aligned images of 178x218."""
-    folder = tmp_path / "celeba"
-    names = [f"{n:06}.jpg" for n in range(1, 13)]
-    for n, name in enumerate(names):
-        pixels = np.full((218, 178, 3), 20 * n, np.uint8)
-        Image.fromarray(pixels).save(_made(folder / "img_align_celeba" / name), quality=95)
-    signs = [" ".join(f"{1 if n >> a & 1 else -1:2}" for a in range(3)) for n in range(12)]
-    header = f"12\n{' '.join(ATTRIBUTES)} \n"
-    box = "12\nimage_id x_1 y_1 width height\n"
-    eyes = "12\nlefteye_x lefteye_y\n"
-    files = {
-        "list_attr_celeba.txt": header + _lines(names, signs),
-        "identity_CelebA.txt": _lines(names, map(str, range(12))),
-        "list_bbox_celeba.txt": box + _lines(names, ["1 2 3 4"] * 12),
-        "list_landmarks_align_celeba.txt": eyes + _lines(names, ["69 109"] * 12),
-        "list_eval_partition.txt": _lines(names, ["0"] * 6 + ["1"] * 2 + ["2"] * 4),
-    }  # fmt: skip
-    listed = []
-    for name, text in files.items():
-        (folder / name).write_text(text)
-        listed.append(("id", md5(folder / name), name))
-    monkeypatch.setattr(CelebA, "file_list", [*CelebA.file_list[:1], *listed])
-    return tmp_path
-
-
-def _lines(names: list[str], values: Any) -> str:
-    return "".join(f"{name} {value}\n" for name, value in zip(names, values, strict=True))
-
-
-def test_celeba(faces: Path) -> None:
-    suite = celeba(data_root=str(faces), size=16)
-    assert suite.task_names == ATTRIBUTES
-    assert suite.common_input
-    assert suite.input_shape == (3, 16, 16)
-    for number, task in enumerate(suite.tasks):
-        assert task.objective == Binary()
-        for split, rows in {"train": range(6), "validation": (6, 7), "test": range(8, 12)}.items():
-            examples = task.splits()[split]
-            assert examples.targets.tolist() == [n >> number & 1 for n in rows]
-            brightness = examples.inputs[:, 0, 8, 8].int()  # type: ignore[index]
-            assert (brightness - torch.tensor([20 * n for n in rows])).abs().max() <= 2
-    flipped = celeba(
-        data_root=str(faces), tasks=["Smiling"], transforms={"train": ["RandomHorizontalFlip"]}
-    )
-    assert flipped.task_names == ("Smiling",)
-    assert flipped.tasks[0].train.transform is not None
-
-
-def test_broken_celeba_is_named(faces: Path) -> None:
-    with pytest.raises(MtlError, match="did you mean 'Smiling'"):
-        celeba(data_root=str(faces), tasks=["smiling"])
-    with pytest.raises(MtlError, match=r"suite\.transforms\.train\[0\].*did you mean 'RandomCrop'"):
-        celeba(data_root=str(faces), transforms={"train": ["RandonCrop"]})
-    for name in ("000002.jpg", "000011.jpg"):
-        (faces / "celeba" / "img_align_celeba" / name).write_text("gone")
-    with pytest.raises(ProblemsError, match=r"000002\.jpg.*000011\.jpg"):
-        celeba(data_root=str(faces))
-    (faces / "celeba" / "list_attr_celeba.txt").write_text("12\n")
-    with pytest.raises(MtlError, match=r"CelebA needs .*five \.txt files.*corrupted"):
-        celeba(data_root=str(faces))

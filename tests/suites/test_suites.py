@@ -4,28 +4,22 @@ import hashlib
 import json
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
-import hypothesis.strategies as st
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from matplotlib.ft2font import FT2Font
 from mtl_suites import mtl_suites
 from mtl_suites.alphabets import alphabets
 from mtl_suites.digits import digits
-from mtl_suites.distortion import Distortion
-from mtl_suites.glyphs import CANVAS, LETTER, SCRIPTS, TEST_FONTS, TRAIN_FONTS, draw, font_file
-from mtl_suites.handwriting import NUM_DIGITS, enlarge, handwriting, split_digits
+from mtl_suites.glyphs import SCRIPTS, TEST_FONTS, TRAIN_FONTS, draw
+from mtl_suites.handwriting import handwriting, split_digits
 from support.typed import stored
 
 from mtl_framework.data.tasks import SPLITS, Suite
 from mtl_framework.support.errors import MtlError, UnknownNameError
 
 SMALL: dict[str, Any] = {"train_per_task": 60, "validation_per_task": 40, "test_per_task": 50}
-STILL = Distortion(0.0, 0.0, (1.0, 1.0), 0.0, (0.0, 0.0), (1.0, 1.0), 0.0, 0.0)
 
 
 @pytest.fixture(scope="module")
@@ -226,164 +220,3 @@ def test_digits_of_any_size_show_the_originals(size: int) -> None:
 def test_digits_refuses_sizes(size: int) -> None:
     with pytest.raises(MtlError, match=f"size should be from 8 to 224, found {size}"):
         digits(size=size)
-
-
-# -- handwriting -----------------------------------------------------------------------------------
-
-
-def test_handwriting_is_what_it_should_be() -> None:
-    writing = handwriting()
-    assert len(writing.images) == len(writing.labels) == NUM_DIGITS
-    assert len(np.unique(writing.images.reshape(NUM_DIGITS, -1), axis=0)) == NUM_DIGITS
-    assert (writing.images.min(), writing.images.max()) == (0, 255)
-
-
-@settings(max_examples=15)
-@given(st.data())
-def test_no_digit_is_in_two_splits(data: st.DataObject) -> None:
-    test = data.draw(st.integers(40, 1500))
-    validation = data.draw(st.integers(40, NUM_DIGITS - test - 40))
-    train = data.draw(st.integers(40, NUM_DIGITS - test - validation))
-    splits = split_digits(train, validation, test)
-    assert [len(splits[split]) for split in SPLITS] == [train, validation, test]
-    assert len(set(np.concatenate(list(splits.values())))) == train + validation + test
-    for chosen in splits.values():
-        assert len(set(handwriting().labels[chosen])) == 10
-    fewer = split_digits(40, 40, test)
-    np.testing.assert_array_equal(fewer["test"], splits["test"])
-
-
-def test_enlarging_keeps_what_is_where() -> None:
-    image = np.zeros((8, 8), np.uint8)
-    image[1, 6] = 255
-    row, column = np.unravel_index(enlarge(image, 40).argmax(), (40, 40))
-    assert 5 <= row < 10
-    assert 30 <= column < 35
-
-
-# -- glyphs ----------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("font", [*TRAIN_FONTS, *TEST_FONTS])
-def test_fonts_have_every_letter(font: str) -> None:
-    known = FT2Font(str(font_file(font))).get_charmap()
-    for letters in SCRIPTS.values():
-        assert all(ord(letter) in known for letter in letters)
-
-
-def test_letters_are_centred_and_of_one_size() -> None:
-    for script, letters in SCRIPTS.items():
-        for letter in letters:
-            picture = draw(letter, "DejaVuSerif-Bold")
-            assert picture.shape == (CANVAS, CANVAS)
-            inside = np.argwhere(picture)
-            low, high = inside.min(0), inside.max(0) + 1
-            assert LETTER - 2 <= (high - low).max() <= LETTER, (script, letter)
-            assert abs(low + high - CANVAS).max() <= 4, (script, letter)
-            assert picture.max() > 200
-
-
-def test_letters_of_a_script_all_look_different() -> None:
-    for letters in SCRIPTS.values():
-        assert len(set(letters)) == len(letters)
-        for font in (*TRAIN_FONTS, *TEST_FONTS):
-            assert len({draw(letter, font).tobytes() for letter in letters}) == len(letters)
-
-
-def test_a_missing_font_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("matplotlib.get_data_path", lambda: str(tmp_path))
-    with pytest.raises(MtlError, match=r"Nowhere\.ttf.*reinstall"):
-        draw("A", "Nowhere")
-
-
-# -- distortion ------------------------------------------------------------------------------------
-
-
-def disc(side: int, row: float, column: float, radius: float) -> np.ndarray:
-    """A white disc; places and radius as parts of the side."""
-    y, x = (np.mgrid[:side, :side] + 0.5) / side
-    return np.where(np.hypot(y - row, x - column) < radius, np.uint8(255), np.uint8(0))
-
-
-def middle_of(image: np.ndarray) -> tuple[float, float]:
-    """Centre of mass, as parts of the side."""
-    y, x = (np.mgrid[: len(image), : len(image)] + 0.5) / len(image)
-    weights = image / image.sum()
-    return float((y * weights).sum()), float((x * weights).sum())
-
-
-@pytest.mark.parametrize("size", [16, 28, 32])
-def test_nothing_drawn_gives_the_picture_reduced(size: int) -> None:
-    picture = disc(64, 0.5, 0.5, 0.3)
-    image = STILL.apply(picture, size, np.random.RandomState(0)) / 255
-    assert image.mean() == pytest.approx((picture / 255).mean(), abs=0.01)
-    expected = disc(size * 8, 0.5, 0.5, 0.3).reshape(size, 8, size, 8).mean((1, 3)) / 255
-    assert np.abs(image - expected).max() < 0.3
-    np.testing.assert_allclose(image, image[::-1], atol=0.01)
-    np.testing.assert_allclose(image, image[:, ::-1], atol=0.01)
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"rotation": 30.0},
-        {"shear": 0.3},
-        {"scale": (0.7, 1.2)},
-        {"shift": 0.1},
-        {"blur": (0.3, 1.5)},
-        {"ink": (0.4, 1.0)},
-        {"ground": 0.3},
-        {"noise": 0.2},
-    ],
-)
-def test_every_range_does_something_and_is_kept(change: dict[str, Any]) -> None:
-    distortion = Distortion(**{**vars(STILL), **change})
-    picture = disc(64, 0.3, 0.6, 0.15)
-    still = STILL.apply(picture, 28, np.random.RandomState(0))
-    random = np.random.RandomState(1)
-    images = [distortion.apply(picture, 28, random) for _ in range(20)]
-    assert len({image.tobytes() for image in [still, *images]}) == 21
-    middles = np.array([middle_of(image.astype(float)) for image in images])
-    away = np.abs(middles - middle_of(still.astype(float)))
-    brightest = np.array([image.max() / 255 for image in images])
-    darkest = np.array([image.min() / 255 for image in images])
-    match change:
-        case {"rotation": _}:  # about the centre, which stays as far away as it was
-            radius = np.hypot(*(middles - 0.5).T)
-            np.testing.assert_allclose(radius, np.hypot(0.2, 0.1), atol=0.01)
-            angles = np.rad2deg(np.arctan2(*(middles - 0.5).T) - np.arctan2(-0.2, 0.1))
-            assert 15 < np.abs(angles).max() < 31
-        case {"shear": limit}:  # columns move, in proportion to the distance from the middle row
-            assert away[:, 0].max() < 0.01
-            assert 0.1 * limit < away[:, 1].max() < 0.2 * limit + 0.01
-        case {"shift": limit}:
-            assert 0.06 < away.max() < limit + 0.01
-        case {"scale": (low, high)}:
-            factors = (middles - 0.5) / np.array([-0.2, 0.1])
-            assert low - 0.05 < factors.min() < 0.9
-            assert 1.0 < factors.max() < high + 0.05
-        case {"ink": (low, high)}:
-            assert low - 0.01 < brightest.min() < 0.6
-            assert 0.8 < brightest.max() < high + 0.01
-        case {"ground": limit}:
-            assert 0.15 < darkest.max() < limit + 0.01
-        case {"noise": limit}:
-            corner = np.array([image[16:, :8].astype(float).std() / 255 for image in images])
-            assert 0.03 < corner.max() < limit
-        case {"blur": _}:
-            assert away.max() < 0.01
-            steepest = np.array([np.diff(image.astype(float)).max() for image in images])
-            assert steepest.max() <= np.diff(still.astype(float)).max()
-            assert steepest.min() < 0.7 * steepest.max()
-
-
-def test_the_same_numbers_give_the_same_image() -> None:
-    from mtl_suites.alphabets import DISTORTION
-
-    picture = draw("R", "DejaVuSans")
-    first, again = (DISTORTION.apply(picture, 28, np.random.RandomState(3)) for _ in range(2))
-    np.testing.assert_array_equal(first, again)
-    random = np.random.RandomState(3)
-    images = [DISTORTION.apply(picture, 28, random) for _ in range(2)]
-    np.testing.assert_array_equal(images[0], first)
-    assert (images[0] != images[1]).any()

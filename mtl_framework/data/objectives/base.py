@@ -21,6 +21,9 @@ class Objective(ABC):
     targets may be unknown, where an objective says so: only :meth:`losses`, :meth:`scores`,
     :meth:`judged` and :meth:`check` look into them.
 
+    It has more than a dozen public names because training, measuring and predicting each ask their
+    own questions; most have an answer here that authors need not replace.
+
     Attributes:
         kind: what a config calls objectives of this class.
         of_training: fields that say how targets are learned, not what they mean.

@@ -54,31 +54,37 @@ def dkl_mnist(
     """
     further = Transforms.from_config(transforms, "suite.transforms")
     sizes = SplitSizes(train_per_task, validation_per_task, test_per_task, split_seed)
-    tasks = []
-    for task, num_classes in (("digits", 10), ("letters", 26), ("kuzushiji", 10)):
-        parts = [_load(task, train, data_root, download) for train in (True, False)]
-        images, targets = (torch.cat(found) for found in zip(*parts, strict=True))
-        if task != "kuzushiji" and upright:
-            images = images.transpose(-1, -2)
-        if task == "letters":
-            targets = targets - 1
-        count = len(parts[0][0])
-        labels = targets.numpy()
-        given = torch.arange(len(images)).numpy()
-        try:
-            chosen = make_splits({"train": given[:count], "test": given[count:]}, labels, sizes)
-            check_classes({split: labels[rows] for split, rows in chosen.items()})
-        except MtlError as error:
-            raise MtlError(f"suite 'dkl_mnist', task {task!r}: {error}") from None
-        splits = {
-            split: Examples(images[rows, None].contiguous(), targets[rows])
-            for split, rows in chosen.items()
-        }
-        names = tuple(KMNIST.classes) if task == "kuzushiji" else _names(task)
-        objective = Classification(num_classes, names)
-        validation = splits.get("validation")
-        tasks.append(Task(task, objective, splits["train"], splits["test"], validation))
+    classes = {"digits": 10, "letters": 26, "kuzushiji": 10}
+    tasks = [
+        _task(name, number, sizes, upright, data_root, download) for name, number in classes.items()
+    ]
     return transformed(Suite("dkl_mnist", tasks), further)
+
+
+def _task(
+    task: str, num_classes: int, sizes: SplitSizes, upright: bool, data_root: str, download: bool
+) -> Task:
+    parts = [_load(task, train, data_root, download) for train in (True, False)]
+    images, targets = (torch.cat(of_both) for of_both in zip(*parts, strict=True))
+    if task != "kuzushiji" and upright:
+        images = images.transpose(-1, -2)
+    if task == "letters":
+        targets = targets - 1
+    count = len(parts[0][0])
+    labels = targets.numpy()
+    given = torch.arange(len(images)).numpy()
+    try:
+        chosen = make_splits({"train": given[:count], "test": given[count:]}, labels, sizes)
+        check_classes({split: labels[rows] for split, rows in chosen.items()})
+    except MtlError as error:
+        raise MtlError(f"suite 'dkl_mnist', task {task!r}: {error}") from None
+    splits = {
+        split: Examples(images[rows, None].contiguous(), targets[rows])
+        for split, rows in chosen.items()
+    }
+    names = tuple(KMNIST.classes) if task == "kuzushiji" else _names(task)
+    objective = Classification(num_classes, names)
+    return Task(task, objective, splits["train"], splits["test"], splits.get("validation"))
 
 
 def _names(task: str) -> tuple[str, ...]:

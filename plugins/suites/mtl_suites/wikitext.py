@@ -56,14 +56,10 @@ def wikitext2(
     tokens, vocabulary = numbered(
         {split: _words(folder / file) for split, file in files.items() if file is not None}
     )
+    counts = {"train": streams, "validation": evaluation_streams, "test": evaluation_streams}
     splits = {
-        split: windows(
-            found,
-            streams if split == "train" else evaluation_streams,
-            positions,
-            str(folder / str(files[split])),
-        )
-        for split, found in tokens.items()
+        split: windows(words, counts[split], positions, str(folder / str(files[split])))
+        for split, words in tokens.items()
     }
     task = Task(
         "wikitext2",
