@@ -29,12 +29,11 @@ def wine(*, seed: int = 0) -> Suite:
     validation, test = train_test_split(rest, train_size=0.5, random_state=seed)
     rows = (rows - rows[train].mean(0)) / rows[train].std(0)
     asked = [data.feature_names.index(name) for name in ASKED]
-    inputs = rows[:, [n for n in range(rows.shape[1]) if n not in asked]]
+    kept = rows[:, [n for n in range(rows.shape[1]) if n not in asked]]
+    inputs = [(kept[chosen], chosen) for chosen in (train, test, validation)]  # of all tasks
 
     def task(name: str, objective: Objective, targets: Tensor) -> Task:
-        trained, tested, validated = (
-            Examples(inputs[chosen], targets[chosen]) for chosen in (train, test, validation)
-        )
+        trained, tested, validated = (Examples(x, targets[chosen]) for x, chosen in inputs)
         return Task(name, objective, trained, tested, validated)
 
     names = tuple(str(name) for name in data.target_names)

@@ -117,8 +117,10 @@ def _located(suite: str | None, data_root: str) -> dict[str, str]:
 
 
 def _free(first: Path) -> Path:
+    from ..support.files import kind_of
+
     folder, number = first, 1
-    while folder.exists():
+    while kind_of(folder):
         number += 1
         folder = first.with_name(f"{first.name}-{number}")
     return folder

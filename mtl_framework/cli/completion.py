@@ -12,7 +12,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
-import typer
 from pydantic import BaseModel
 
 if TYPE_CHECKING:
@@ -41,14 +40,15 @@ def backbones(incomplete: str) -> _Offers:
     ]
 
 
-def keys(context: typer.Context, incomplete: str) -> _Offers:
+def keys(ctx: Any, incomplete: str) -> _Offers:
     """Keys of a run's config, with an equals sign behind those that hold one value.
 
-    Options of the strategy and of the suite are among them where the line names these.
+    Options of the strategy and of the suite are among them where the line names these. Typer gives
+    its context by the name ``ctx``; of which class, differs from release to release.
     """
     from ..runs.config import RunConfig
 
-    given = context.params
+    given = ctx.params
     offers = dict(_keys_of(RunConfig, ""))
     with contextlib.suppress(Exception):  # an unknown name, or a plugin that cannot be imported
         offers |= _options_of(given)
@@ -105,7 +105,7 @@ def _kinds(annotation: Any) -> list[type]:
 
 
 def _options_of(given: Mapping[str, Any]) -> dict[str, str]:
-    import inspect
+    from .option_tables import function_options
 
     plugins = _plugins()
     offers: dict[str, str] = {}
@@ -113,6 +113,6 @@ def _options_of(given: Mapping[str, Any]) -> dict[str, str]:
         config = plugins.strategy(given["strategy"]).Config
         offers |= {name: field.description or "" for name, field in config.model_fields.items()}
     if given.get("suite"):
-        factory = inspect.unwrap(plugins.suite(given["suite"]))
-        offers |= {f"suite.{name}": "" for name in inspect.signature(factory).parameters}
+        table = function_options("suite", given["suite"], plugins.suite(given["suite"]))
+        offers |= {f"suite.{option.name}": option.description for option in table.options}
     return offers

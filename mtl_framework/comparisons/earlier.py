@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from ..runs.config import RunConfig
 from ..runs.resolve import completed, read_file
 from ..support.errors import MtlError
+from ..support.files import kind_of, names_in
 from ..support.validation import validated
 from .grid import identity
 
@@ -40,8 +41,8 @@ def earlier_folders(runs: Path, known: Collection[str], plugins: "Plugins") -> d
         plugins: know the options.
     """
     folders: dict[str, Path] = {}
-    for folder in sorted(runs.iterdir()) if runs.is_dir() else ():
-        if folder.name not in known and (folder / "config.yaml").is_file():
+    for folder in (runs / name for name in names_in(runs) if name not in known):
+        if kind_of(folder / "config.yaml") == "file":
             try:
                 folders.setdefault(identity(saved_config(folder, plugins)), folder)
             except MtlError:

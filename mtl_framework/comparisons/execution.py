@@ -8,6 +8,7 @@ from typing import Literal
 
 from ..plugins.manager import Plugins
 from ..runs.folder import RunFolder
+from ..support.files import kind_of
 from ..support.interrupts import Interrupted, Interrupts
 from .cells import CellStatus, inspect, last_line
 from .earlier import earlier_folders
@@ -47,10 +48,10 @@ def track(cells: Sequence[Cell], runs: Path, plugins: Plugins) -> list[Tracked]:
     A cell that was run before some option existed keeps the folder that it had then.
     """
     folders = [runs / cell.folder for cell in cells]
-    if not all(folder.exists() for folder in folders):
+    if not all(kind_of(folder) for folder in folders):
         earlier = earlier_folders(runs, {cell.folder for cell in cells}, plugins)
         folders = [
-            folder if folder.exists() else earlier.get(identity(cell.config), folder)
+            folder if kind_of(folder) else earlier.get(identity(cell.config), folder)
             for cell, folder in zip(cells, folders, strict=True)
         ]
     return [

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ..plugins.manager import Plugins
+from ..support.files import kind_of
 from ..support.interrupts import Interrupted
 from .cells import forget_failure, note_failure
 from .grid import Cell
@@ -38,7 +39,7 @@ class InProcess(Executor):
         from ..runs.run import Run
 
         forget_failure(folder)
-        begun = (folder / "config.yaml").exists() or (folder / "checkpoint").exists()
+        begun = any(kind_of(folder / name) for name in ("config.yaml", "checkpoint"))
         try:
             with _threads(self._threads):
                 Run.start(cell.config, self._plugins, folder, resume=begun).execute()

@@ -20,6 +20,7 @@ from typing import Any
 
 from ..runs.config import RunConfig
 from ..support.errors import MtlError
+from ..support.files import make_folder, remove_quietly, replacing, write_text
 from .cells import note_failure
 from .grid import Cell
 from .processes import Ended, Executor, settle
@@ -95,9 +96,9 @@ class RayTasks(Executor):
 
     def start(self, cell: Cell, folder: Path) -> None:
         """Submit a cell."""
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         token = secrets.token_hex(16)
-        (folder / TOKEN).write_text(token)
+        write_text(folder / TOKEN, token)
         arguments = (cell.config.model_dump_json(), str(folder.resolve()), token, self._threads)
         self._pending[self._task.remote(*arguments)] = (cell, folder)
 
@@ -116,7 +117,7 @@ class RayTasks(Executor):
             except (self._ray.exceptions.RayError, MtlError) as error:
                 ok = False
                 note_failure(folder, f"the Ray task failed: {type(error).__name__}", str(error))
-            (folder / TOKEN).unlink(missing_ok=True)
+            remove_quietly(folder / TOKEN)
             found.append(Ended(cell, ok))
         return found
 
@@ -128,7 +129,7 @@ class RayTasks(Executor):
         if references:
             self._ray.wait(references, num_returns=len(references), timeout=120)
         for _, folder in self._pending.values():
-            (folder / TOKEN).unlink(missing_ok=True)
+            remove_quietly(folder / TOKEN)
         self._pending.clear()
         self._leave()
 
@@ -189,10 +190,9 @@ def unpack(data: bytes, folder: Path) -> None:
             path = (root / name).resolve()
             if not path.is_relative_to(root):
                 raise MtlError(f"a Ray node sent a file outside the run's folder: {name}")
-            path.parent.mkdir(parents=True, exist_ok=True)
-            temporary = path.with_name(f".{path.name}.tmp")
-            temporary.write_bytes(archive.read(name))
-            os.replace(temporary, path)
+            make_folder(path.parent)
+            with replacing(path) as temporary:
+                temporary.write_bytes(archive.read(name))
 
 
 def _check_reachable(address: str) -> None:

@@ -10,12 +10,12 @@ from torch import Tensor, nn
 from ..plugins.manager import Plugins
 from ..runs.load import LoadedRun
 from ..support.errors import UnknownNameError
+from ..support.files import make_folder, remove
 from .about import (
     BackboneAbout,
     TaskAbout,
     backbone_about,
     damaged,
-    make_folder,
     read_about,
     recipe_of,
     task_about,
@@ -115,7 +115,7 @@ def export_all(run: LoadedRun, folder: Path) -> BundleAbout:
             )
         )
     make_folder(folder)
-    (folder / ABOUT).unlink(missing_ok=True)
+    remove(folder / ABOUT)
     digest = write_weights(folder / WEIGHTS, tensors)
     about = BundleAbout(
         format=FORMAT,

@@ -10,12 +10,12 @@ from ..networks.decoding import Decoded
 from ..plugins.manager import Plugins
 from ..runs.load import LoadedRun
 from ..support.errors import MtlError
+from ..support.files import make_folder, remove
 from .about import (
     BackboneAbout,
     TaskAbout,
     backbone_about,
     damaged,
-    make_folder,
     read_about,
     recipe_of,
     task_about,
@@ -68,7 +68,7 @@ def export_network(run: LoadedRun, task: int | str, folder: Path) -> NetworkAbou
     backbone = backbone_about(run, number)
     own, tied = untied(model.state_dict())
     make_folder(folder)
-    (folder / ABOUT).unlink(missing_ok=True)
+    remove(folder / ABOUT)
     digest = write_weights(folder / WEIGHTS, own)
     about = NetworkAbout(
         format=FORMAT,

@@ -14,8 +14,8 @@ from ..data.preprocessing import Preprocessing
 from ..networks.decoding import with_probabilities
 from ..runs.load import LoadedRun
 from ..support.errors import MtlError
-from ..support.files import replacing
-from .about import TaskAbout, make_folder, task_about, write_about
+from ..support.files import make_folder, remove, replacing
+from .about import TaskAbout, task_about, write_about
 from .weights import file_digest
 
 PROGRAM = "model.pt2"
@@ -101,7 +101,7 @@ def write_checked(
     program, batch = trace(model, preprocessing, name)
     make_folder(folder)
     about_file = folder / f"{file}.json"
-    about_file.unlink(missing_ok=True)
+    remove(about_file)
     with replacing(folder / file) as temp:
         check_outputs(write(program, temp), model, preprocessing, name, batch)
         digest = file_digest(temp)

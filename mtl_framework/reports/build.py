@@ -10,8 +10,7 @@ import jinja2
 
 from ..plugins.report_figure import ReportFigure
 from ..runs.records import RunRecord
-from ..support.errors import MtlError
-from ..support.files import replacing, write_text
+from ..support.files import make_folder, replacing, write_text
 from .analysis import Analysis, Pair
 from .assignments import Assignments, assignments_of
 from .class_figures import class_figures
@@ -61,10 +60,7 @@ def write_report(
         MtlError: if a file cannot be written.
     """
     folder = directory / FIGURES
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise MtlError(f"cannot make folder {folder}: {error.strerror}") from error
+    make_folder(folder)
     sections = []
     for analysis in analyses:
         figures = list(draw_figures(analysis))

@@ -10,6 +10,7 @@ from rich.console import Console
 from ..plugins.manager import Plugins
 from ..support.allocator import keep_freed_memory
 from ..support.errors import MtlError
+from ..support.files import kind_of
 from .names import run_name
 from .resolve import Layer, ResolvedConfig, former, read_file, resolve
 from .settings import Setting
@@ -54,7 +55,7 @@ class Request:
             if folder is None:
                 name = run_name(resolve(plugins, layers, self.settings).config, plugins)
                 folder = existing_folder(RUNS / name)
-            if not (folder / "config.yaml").is_file():
+            if kind_of(folder / "config.yaml") != "file":
                 raise MtlError(f"cannot resume: there is no run in {folder} (no config.yaml)")
             layers.insert(0, former(read_file(folder / "config.yaml"), plugins))
         elif self.config is not None:
@@ -85,7 +86,7 @@ class Request:
 def free_folder(first: Path) -> Path:
     """The default folder of a new run, numbered where that is taken."""
     folder, number = first, 1
-    while folder.exists():
+    while kind_of(folder):
         number += 1
         folder = first.with_name(f"{first.name}-{number}")
     return folder
@@ -97,8 +98,8 @@ def existing_folder(first: Path) -> Path:
     Raises:
         MtlError: if there is no such run, or there are several.
     """
-    if not (first / "config.yaml").is_file():
+    if kind_of(first / "config.yaml") != "file":
         raise MtlError(f"--resume finds no run in {first}; name its folder with --output")
-    if first.with_name(f"{first.name}-2").exists():
+    if kind_of(first.with_name(f"{first.name}-2")):
         raise MtlError(f"there are several runs {first}*; name one with --output")
     return first

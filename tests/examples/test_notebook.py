@@ -1,6 +1,7 @@
 """The example notebook, executed as a notebook is, and what stands below its cells."""
 
 import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,11 @@ def test_the_notebook_works_and_shows_itself(
     notebook: Any = nbformat.read(NOTEBOOK, as_version=4)
     assert not any(cell.get("outputs") for cell in notebook.cells), "outputs are not kept"
     resources = {"metadata": {"path": str(tmp_path)}}
-    nbclient.NotebookClient(notebook, timeout=300, resources=resources).execute()
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        nbclient.NotebookClient(notebook, timeout=300, resources=resources).execute()
+    finally:
+        signal.signal(signal.SIGINT, before)  # the client puts Python's own in its place
     kept = os.environ.get("KEEP_NOTEBOOK")
     if kept:  # to look at it
         nbformat.write(notebook, kept)
