@@ -3,12 +3,37 @@
 import inspect
 import re
 from dataclasses import dataclass
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import entry_points
+from typing import Any, Protocol, runtime_checkable
 
 from .checks import LeftOutError, reason_of
 
 GROUP = "mtl_framework"
 OWN_DISTRIBUTION = "mtl-framework"
+
+
+@runtime_checkable
+class EntryPoint(Protocol):
+    """What is asked of an entry point.
+
+    It is the standard library's, or that of the package importlib_metadata, which puts its own
+    classes in the place of the standard ones wherever a program has imported it.
+    """
+
+    @property
+    def name(self) -> str:
+        """The plugin's name."""
+
+    @property
+    def value(self) -> str:
+        """The module that it names."""
+
+    @property
+    def dist(self) -> Any:
+        """The distribution that it is from, which has ``name`` and ``version``; or ``None``."""
+
+    def load(self) -> Any:
+        """Import what it names."""
 
 
 @dataclass(frozen=True)

@@ -4,13 +4,12 @@ import functools
 import importlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from importlib.metadata import EntryPoint
 from typing import TYPE_CHECKING, Any
 
 from ..support.errors import MtlError, UnknownNameError
 from .checks import Kind, LeftOutError, misfit, reason_of
 from .contributions import Contribution, PluginProblem, Source, beginnings, examine, warn
-from .entry_points import distribution_of, import_module_of, installed, normalized
+from .entry_points import EntryPoint, distribution_of, import_module_of, installed, normalized
 from .given import absent, absent_factory, contribution, is_given
 from .guard import Guard, exception_of
 
