@@ -152,8 +152,8 @@ class Plugins:
     def guarded_backbone(self, name: str) -> "Iterator[Callable[..., nn.Module] | None]":
         """What :meth:`backbone` gives; code of its plugin runs under a guard inside the block."""
         factory = self.backbone(name)
-        if factory is None:
-            yield None
+        if ("backbone", name) not in self._contributions:  # timm's, or an object that is not there
+            yield factory
             return
         with self.guard("backbone", name)("the backbone"):
             yield factory

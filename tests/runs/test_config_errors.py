@@ -39,7 +39,7 @@ def plugins() -> Plugins:
         ("strategy.wieghts=2", "unknown key 'strategy.wieghts'; did you mean 'strategy.weights'?"),
         (
             "wieghts=2",
-            "unknown key 'wieghts'; did you mean 'weights'? (known: backbone,",
+            "unknown key 'wieghts'; did you mean 'weights'? (known: augmentation,",
         ),
         ("itertions=2", "unknown key 'itertions'; did you mean 'iterations'?"),
         ("mode=fst", "strategy.mode should be 'slow' or 'fast', found 'fst'; did you mean 'fast'?"),
