@@ -34,7 +34,7 @@ def test_predictions_and_exports_are_in_the_units_of_the_targets(
     tmp_path: Path, strategy: str
 ) -> None:
     run = trained(tmp_path, strategy)
-    test = run.suite.tasks[0].test
+    test = run.read_suite().tasks[0].test  # the run itself knows its tasks, not their examples
     images = stored(test)
     inputs = run.preprocessings[0](images)
     predicted = run.predict("price", images)
