@@ -39,7 +39,7 @@ def test_damaged_and_foreign_files_are_refused_and_nothing_runs(
     assert not Path("exploded").exists()
 
 
-# -- the files of /work/shared/data ----------------------------------------------------------------
+# -- real files beside the checkout ----------------------------------------------------------------
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason=f"no data in {REAL}")
