@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from .networks.task_networks import TaskNetworks as TaskNetworks
     from .networks.weighting import GradientWeighting as GradientWeighting
     from .plugins.hookspecs import hookimpl as hookimpl
+    from .plugins.scalar_observer import ScalarObserver as ScalarObserver
     from .runs.config import RunConfig as RunConfig
     from .runs.dry_run import Preview as Preview
     from .runs.from_python import dry_run as dry_run
@@ -51,9 +52,6 @@ if TYPE_CHECKING:
     from .strategies.initialization import InitialWeights as InitialWeights
     from .strategies.optimizers import FusedAdam as FusedAdam
     from .strategies.recipe_optimizer import RecipeOptimizer as RecipeOptimizer
-    from .strategies.scalars import evaluation_scalars as evaluation_scalars
-    from .strategies.scalars import result_scalars as result_scalars
-    from .strategies.scalars import step_scalars as step_scalars
     from .strategies.step import Step as Step
     from .strategies.strategy import Strategy as Strategy
     from .strategies.strategy import StrategyConfig as StrategyConfig
@@ -89,6 +87,7 @@ _HOMES = {
     "Run": "runs.run",
     "RunConfig": "runs.config",
     "RunRecord": "runs.records",
+    "ScalarObserver": "plugins.scalar_observer",
     "SeparateNetworks": "networks.separate",
     "Sharing": "networks.model",
     "Step": "strategies.step",
@@ -102,7 +101,6 @@ _HOMES = {
     "all_reduce_mean": "support.distributed",
     "compare": "comparisons.from_python",
     "dry_run": "runs.from_python",
-    "evaluation_scalars": "strategies.scalars",
     "fresh_state": "backbones.recurrent",
     "hookimpl": "plugins.hookspecs",
     "load_backbone": "runs.named",
@@ -110,10 +108,8 @@ _HOMES = {
     "load_suite": "runs.named",
     "renumber": "strategies.assignments",
     "reset_state": "backbones.recurrent",
-    "result_scalars": "strategies.scalars",
     "run": "runs.from_python",
     "stateless": "backbones.recurrent",
-    "step_scalars": "strategies.scalars",
 }
 
 # what version 0.1.0 exported from here

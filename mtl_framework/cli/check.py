@@ -32,9 +32,10 @@ def check(
 ) -> None:
     """Look at a suite's data without training; exit status 1 where something is refused."""
     from ..runs.assembly import find_suite
+    from ..runs.request import free_folder
     from ..runs.resolve import resolve
 
-    flags: dict[str, Any] = {"suite": suite if data_root is None else _located(suite, data_root)}
+    flags: dict[str, Any] = {"suite": options.located(suite, data_root)}
     plugins = load_plugins()
     complete = resolve(plugins, options.layers_of(config, flags), options.settings_of(settings))
     try:
@@ -49,7 +50,7 @@ def check(
         raise typer.Exit(1) from None
     _print(data)
     if sheets:
-        folder = output or _free(Path(f"check-{data.name}"))
+        folder = output or free_folder(Path(f"check-{data.name}"))
         _write_sheets(data, folder)
 
 
@@ -110,17 +111,3 @@ def _write_sheets(data: "Suite", folder: Path) -> None:
 
 def _say(line: str) -> None:
     stdout().print(line, soft_wrap=True)
-
-
-def _located(suite: str | None, data_root: str) -> dict[str, str]:
-    return {**({} if suite is None else {"name": suite}), "data_root": data_root}
-
-
-def _free(first: Path) -> Path:
-    from ..support.files import kind_of
-
-    folder, number = first, 1
-    while kind_of(folder):
-        number += 1
-        folder = first.with_name(f"{first.name}-{number}")
-    return folder

@@ -168,6 +168,13 @@ ComparisonJson = Annotated[
 ]
 
 
+def located(suite: str | None, data_root: str | None) -> str | dict[str, str] | None:
+    """What a config says of a suite that is named, or whose files are located, or both."""
+    if data_root is None:
+        return suite
+    return {**({} if suite is None else {"name": suite}), "data_root": data_root}
+
+
 def layers_of(config: Path | None, flags: dict[str, Any]) -> list[Layer]:
     """Layers of a config file and of the options that were given."""
     given = {key: value for key, value in flags.items() if value is not None}

@@ -38,7 +38,7 @@ def run(
     # Numbers stay text here: the config checks them, with one kind of message for all its keys.
     from ..runs.request import Request
 
-    suites = suite if data_root is None else _located(suite, data_root)
+    suites = options.located(suite, data_root)
     flags: dict[str, Any] = {"strategy": strategy, "backbone": backbone, "suite": suites}
     flags |= {"iterations": iterations, "seed": seed, "device": device, "precision": precision}
     flags |= {"eval_every": eval_every, "preset": preset}
@@ -70,7 +70,3 @@ def run(
         typer.echo(json.dumps(dataclasses.asdict(result), indent=2))
     else:
         print_summary(result, started.directory, stdout(quiet))
-
-
-def _located(suite: str | None, data_root: str) -> dict[str, str]:
-    return {**({} if suite is None else {"name": suite}), "data_root": data_root}

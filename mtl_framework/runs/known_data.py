@@ -43,9 +43,15 @@ def describe(suite: Suite) -> dict[str, Any] | None:
             "tasks": [_task(task) for task in suite.tasks],
             "examples": describe_examples(suite),
         }
+    except MtlError:
+        return None
+    try:
         plain: dict[str, Any] = json.loads(json.dumps(known, allow_nan=False))
+    except (TypeError, ValueError):  # an objective's own field is nothing that JSON holds
+        return None
+    try:
         rebuilt = StandIn.of(plain).suite
-    except (MtlError, TypeError, ValueError):
+    except MtlError:
         return None
     same = [a.objective == b.objective for a, b in zip(suite.tasks, rebuilt.tasks, strict=True)]
     return plain if all(same) else None

@@ -18,10 +18,10 @@ PUBLIC = {
         GradientWeighting InitialWeights LoadedRun ModuleBackbone MtlError MultiTaskModel
         ParameterCounts
         PlainBackbone Preview ProblemsError RecipeOptimizer Recurrent Result Run RunConfig RunRecord
-        SeparateNetworks Sharing Step Strategy StrategyConfig TaskNetworks TrainedRun TrainingConfig
-        TrainingRun UnknownNameError __version__ all_reduce_mean compare dry_run evaluation_scalars
-        fresh_state hookimpl load_backbone load_run load_suite renumber reset_state result_scalars
-        run stateless step_scalars
+        ScalarObserver SeparateNetworks Sharing Step Strategy StrategyConfig TaskNetworks TrainedRun
+        TrainingConfig TrainingRun UnknownNameError __version__ all_reduce_mean compare dry_run
+        fresh_state hookimpl load_backbone load_run load_suite renumber reset_state
+        run stateless
     """,
     "mtl_framework.data": """
         BalancedBatches Batch Binary Classification Examples Gathered GaussianRegression

@@ -7,21 +7,12 @@ from typing import Annotated, TextIO
 
 from pydantic import Field
 
-from mtl_framework import (
-    Evaluation,
-    Result,
-    Step,
-    TrainingRun,
-    evaluation_scalars,
-    hookimpl,
-    result_scalars,
-    step_scalars,
-)
+from mtl_framework import ScalarObserver, TrainingRun
 
 _HEADER = ["iteration", "name", "value"]
 
 
-class CsvFile:
+class CsvFile(ScalarObserver):
     """Writes every number as a row ``iteration,name,value`` of a CSV file in the run's folder.
 
     A run that goes on drops the rows behind the iteration at which it does.
@@ -36,12 +27,11 @@ class CsvFile:
         file: Annotated[str, Field(min_length=1)] = "metrics.csv",
         every: Annotated[int, Field(ge=1)] = 10,
     ) -> None:
+        super().__init__(every)
         self.file = file
-        self.every = every
         self._stream: TextIO | None = None
 
-    @hookimpl
-    def mtl_run_started(self, run: TrainingRun) -> None:
+    def open(self, run: TrainingRun) -> None:
         """Open the file, with what an earlier part of the run wrote up to here."""
         path = run.directory / self.file
         kept = _rows_until(path, run.iteration) if run.iteration else []
@@ -49,31 +39,16 @@ class CsvFile:
         self._stream = path.open("w", encoding="utf-8", newline="")
         csv.writer(self._stream).writerows([_HEADER, *kept])
 
-    @hookimpl
-    def mtl_step(self, run: TrainingRun, step: Step) -> None:
-        """Loss, loss of each task, and those metrics that are single numbers."""
-        if run.iteration % self.every == 0:
-            self._write(step_scalars(run, step), run)
-
-    @hookimpl
-    def mtl_evaluated(self, run: TrainingRun, evaluation: Evaluation) -> None:
-        """Metrics of every split: mean, pooled, each task."""
-        self._write(evaluation_scalars(evaluation), run)
-
-    @hookimpl
-    def mtl_run_finished(self, run: TrainingRun, result: Result) -> None:
-        """Parameter counts."""
-        self._write(result_scalars(result), run)
-
     def close(self) -> None:
         """Close the file."""
         if self._stream is not None:
             self._stream.close()
 
-    def _write(self, scalars: Mapping[str, float], run: TrainingRun) -> None:
+    def write(self, scalars: Mapping[str, float], iteration: int) -> None:
+        """Write numbers by name."""
         if self._stream is not None:
             writer = csv.writer(self._stream)
-            writer.writerows([run.iteration, name, value] for name, value in scalars.items())
+            writer.writerows([iteration, name, value] for name, value in scalars.items())
             self._stream.flush()
 
 

@@ -12,22 +12,13 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric, Param
 from pydantic import Field
 
-from mtl_framework import (
-    Evaluation,
-    Result,
-    Step,
-    TrainingRun,
-    evaluation_scalars,
-    hookimpl,
-    result_scalars,
-    step_scalars,
-)
+from mtl_framework import Result, ScalarObserver, TrainingRun, hookimpl
 
 _FOLDER = "mtl.folder"
 _LONGEST = 500  # characters that a parameter's value may have
 
 
-class MLflow:
+class MLflow(ScalarObserver):
     """Logs a run to MLflow: its config as parameters, numbers of steps and evaluations.
 
     A run that goes on is one run there; the numbers of steps that it repeats stand twice.
@@ -44,15 +35,14 @@ class MLflow:
         experiment: Annotated[str, Field(min_length=1)] = "mtl-framework",
         every: Annotated[int, Field(ge=1)] = 10,
     ) -> None:
+        super().__init__(every)
         self.uri = uri
         self.experiment = experiment
-        self.every = every
         self._client: MlflowClient | None = None
         self._id = ""
         self._status = "KILLED"
 
-    @hookimpl
-    def mtl_run_started(self, run: TrainingRun) -> None:
+    def open(self, run: TrainingRun) -> None:
         """Begin, or go on with, the run of this folder."""
         folder = run.directory.resolve()
         uri = self.uri or (folder / "mlruns").as_uri()
@@ -77,20 +67,9 @@ class MLflow:
         client.log_batch(self._id, params=list(_parameters(folder / "config.yaml")))
 
     @hookimpl
-    def mtl_step(self, run: TrainingRun, step: Step) -> None:
-        """Loss, loss of each task, and those metrics that are single numbers."""
-        if run.iteration % self.every == 0:
-            self._write(step_scalars(run, step), run)
-
-    @hookimpl
-    def mtl_evaluated(self, run: TrainingRun, evaluation: Evaluation) -> None:
-        """Metrics of every split: mean, pooled, each task."""
-        self._write(evaluation_scalars(evaluation), run)
-
-    @hookimpl
     def mtl_run_finished(self, run: TrainingRun, result: Result) -> None:
-        """Parameter counts."""
-        self._write(result_scalars(result), run)
+        """Parameter counts; the run has come to its end."""
+        super().mtl_run_finished(run, result)
         self._status = "FINISHED"
 
     def close(self) -> None:
@@ -98,10 +77,11 @@ class MLflow:
         if self._client is not None and self._id:
             self._client.set_terminated(self._id, self._status)
 
-    def _write(self, scalars: Mapping[str, float], run: TrainingRun) -> None:
+    def write(self, scalars: Mapping[str, float], iteration: int) -> None:
+        """Write numbers by name."""
         if self._client is not None:
             now = int(time.time() * 1000)
-            rows = [Metric(_key(n), v, now, run.iteration) for n, v in scalars.items()]
+            rows = [Metric(_key(n), v, now, iteration) for n, v in scalars.items()]
             self._client.log_batch(self._id, metrics=rows)
 
 

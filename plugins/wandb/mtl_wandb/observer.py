@@ -8,19 +8,10 @@ import wandb
 import yaml
 from pydantic import Field
 
-from mtl_framework import (
-    Evaluation,
-    Result,
-    Step,
-    TrainingRun,
-    evaluation_scalars,
-    hookimpl,
-    result_scalars,
-    step_scalars,
-)
+from mtl_framework import ScalarObserver, TrainingRun
 
 
-class WeightsAndBiases:
+class WeightsAndBiases(ScalarObserver):
     """Logs a run to Weights & Biases: its config, numbers of steps and evaluations, parameters.
 
     Nothing is sent unless ``mode`` is online: offline, files lie in the run's folder, for
@@ -40,14 +31,13 @@ class WeightsAndBiases:
         mode: Literal["offline", "online"] = "offline",
         every: Annotated[int, Field(ge=1)] = 10,
     ) -> None:
+        super().__init__(every)
         self.project = project
         self.entity = entity
         self.mode = mode
-        self.every = every
         self._run: Any = None
 
-    @hookimpl
-    def mtl_run_started(self, run: TrainingRun) -> None:
+    def open(self, run: TrainingRun) -> None:
         """Begin, or go on with, the run of this folder."""
         folder = run.directory.resolve()
         config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
@@ -64,27 +54,12 @@ class WeightsAndBiases:
             settings=wandb.Settings(console="off", silent=True, x_disable_stats=True),
         )
 
-    @hookimpl
-    def mtl_step(self, run: TrainingRun, step: Step) -> None:
-        """Loss, loss of each task, and those metrics that are single numbers."""
-        if run.iteration % self.every == 0:
-            self._write(step_scalars(run, step), run)
-
-    @hookimpl
-    def mtl_evaluated(self, run: TrainingRun, evaluation: Evaluation) -> None:
-        """Metrics of every split: mean, pooled, each task."""
-        self._write(evaluation_scalars(evaluation), run)
-
-    @hookimpl
-    def mtl_run_finished(self, run: TrainingRun, result: Result) -> None:
-        """Parameter counts, and the run's last figures in its summary."""
-        self._write(result_scalars(result), run)
-
     def close(self) -> None:
         """Finish the run there."""
         if self._run is not None:
             self._run.finish()
 
-    def _write(self, scalars: Mapping[str, float], run: TrainingRun) -> None:
+    def write(self, scalars: Mapping[str, float], iteration: int) -> None:
+        """Write numbers by name."""
         if self._run is not None:
-            self._run.log(dict(scalars), step=run.iteration)
+            self._run.log(dict(scalars), step=iteration)
