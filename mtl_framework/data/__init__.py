@@ -11,6 +11,7 @@ from ..support.facade import lazy_names as _lazy_names
 if TYPE_CHECKING:
     from .batches import BalancedBatches as BalancedBatches
     from .batches import Batch as Batch
+    from .given import guess_kind as guess_kind
     from .images import ImageNormalization as ImageNormalization
     from .images import read_image as read_image
     from .levels import byte_levels as byte_levels
@@ -62,6 +63,7 @@ _HOMES = {
     "Task": "tasks",
     "Transforms": "transforms",
     "batches_per_epoch": "readers",
+    "guess_kind": "given",
     "byte_levels": "levels",
     "is_litter": "listing",
     "picture_suffixes": "pictures",

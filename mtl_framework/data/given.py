@@ -23,7 +23,7 @@ _PEEKED = 4  # items that are read twice, to see whether they are the same
 
 
 def guess_kind(values: Shaped[np.ndarray, "rows *numbers"]) -> Kind:
-    """What labels are where nobody says, as the suite ``arrays`` takes them.
+    """What labels are where nobody says: classes or numbers.
 
     Numbers where they are floats or several a row. Whole numbers are classes, unless there are more
     than nine different ones and a class has less than two rows on average. Texts, and true and

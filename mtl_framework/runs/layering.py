@@ -7,12 +7,8 @@ from ..support.errors import MtlError
 from ..support.validation import KeyPath, dotted, shown
 from .settings import Setting
 
-_SECTIONS = (
-    "training",
-    "objectives",
-    "augmentation",
-    "metrics",
-)  # merged key by key, layer over layer
+# merged key by key, layer over layer
+_SECTIONS = ("training", "objectives", "augmentation", "metrics")
 _NAMED_TRAINING = ("optimizer", "schedule", "average", "weighting")
 
 

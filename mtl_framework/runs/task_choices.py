@@ -5,6 +5,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ..data.metrics.choice import chosen_metrics
 from ..data.objectives import Objective
 from ..data.tasks import Suite, Task
 from ..plugins.manager import Plugins
@@ -60,7 +61,7 @@ def with_metrics(suite: Suite, config: RunConfig, tasks: Sequence[Task] | None =
                 report = tuple(name for name in everywhere.report if name in names)
         task = dataclasses.replace(task, main=main, reported=report)
         try:
-            assert task.metrics is not None  # an unknown name shows here
+            chosen_metrics(task.name, task.objective, main, report)  # an unknown name shows here
         except UnknownNameError as error:
             raise MtlError(f"metrics.{dotted((task.name,))}: {error}") from None
         chosen.append(task)

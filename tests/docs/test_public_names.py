@@ -27,7 +27,8 @@ PUBLIC = {
         BalancedBatches Batch Binary Classification Examples Gathered GaussianRegression
         ImageNormalization ImageTransform LanguageModel LazyInputs Metric MultiLabel Objective
         Ordinal PictureOptions PoissonRegression Regression SPLITS Suite Task Transforms
-        batches_per_epoch byte_levels is_litter picture_suffixes pictures_below read_image
+        batches_per_epoch byte_levels guess_kind is_litter picture_suffixes pictures_below
+        read_image
     """,
     "mtl_framework.plotting": """
         INK MARKERS MUTED PALETTE PAPER ReportFigure SEQUENTIAL colour_of new_figure png shortened

@@ -10,6 +10,8 @@ from datetime import datetime
 import numpy as np
 from jaxtyping import Shaped
 
+from mtl_framework.data import guess_kind
+
 from .options import Kind, counted, option
 
 #: Of a column's cells, for it to hold numbers with decimals, and the rest to be mistakes.
@@ -86,31 +88,23 @@ def guess_column(name: str, cells: Sequence[str]) -> Guess:
 
 
 def guess_array(name: str, values: Shaped[np.ndarray, "rows *numbers"]) -> Guess:
-    """What an array of labels holds, without those that are missing.
-
-    Numbers where they are floats or several a row. Whole numbers are classes, as torch has them,
-    unless a class has less than two rows on average. Texts are classes.
-    """
-    if values.ndim > 1:
-        return Guess("numbers")
-    whole = values.dtype.kind in "iu" or (
-        values.dtype.kind == "f" and bool((values == np.round(values)).all())
-    )
-    if not whole:
-        return Guess("numbers" if values.dtype.kind == "f" else "classes")
+    """What an array of labels holds, without those that are missing: see :func:`guess_kind`."""
+    kind = guess_kind(values)
+    if values.ndim > 1 or values.dtype.kind not in "iuf" or (values != np.round(values)).any():
+        return Guess(kind)
     different = len(np.unique(values))
     what = f"{different} different whole numbers"
     if values.dtype.kind == "f":
-        if len(values) < ROWS_A_CLASS * different:
-            return Guess("numbers")
-        return Guess("numbers", _near(name, f"{what}, stored as floats", "numbers", "classes"))
-    if len(values) < ROWS_A_CLASS * different and different > FEW:
+        rare = len(values) < ROWS_A_CLASS * different
+        stored = f"{what}, stored as floats"
+        return Guess(kind, "" if rare else _near(name, stored, "numbers", "classes"))
+    if kind == "numbers":
         what = f"{what} in {counted(len(values), 'row')}"
-        return Guess("numbers", _near(name, what, "numbers", "classes"))
+        return Guess(kind, _near(name, what, "numbers", "classes"))
     consecutive = different == int(values.max()) - int(values.min()) + 1
     if different > FEW and not consecutive:
-        return Guess("classes", _near(name, what, "classes", "numbers"))
-    return Guess("classes")
+        return Guess(kind, _near(name, what, "classes", "numbers"))
+    return Guess(kind)
 
 
 def is_whole(cells: Sequence[str]) -> bool:
