@@ -33,6 +33,9 @@ class Examples:
             same to an example every time.
         names: what the examples are called, wherever the data lies, one each; a run keeps them, to
             notice that data has changed. ``None``: it keeps digests of the inputs.
+        contents: what the examples hold, in short, one each: any text that is another one when
+            what has that name changes, e.g. a digest of a file. ``None``: a run keeps digests of
+            inputs that are in memory, and does not notice it when others change.
     """
 
     inputs: Tensor | LazyInputs
@@ -41,6 +44,7 @@ class Examples:
     streams: int | None = None
     transform: ImageTransform | None = None
     names: Sequence[str] | None = field(default=None, repr=False)
+    contents: Sequence[str] | None = field(default=None, repr=False)
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -80,6 +84,8 @@ def check_rows(examples: Examples) -> None:
         )
     if examples.names is not None and len(examples.names) != len(inputs):
         raise MtlError(f"{len(inputs)} inputs but {len(examples.names)} names")
+    if examples.contents is not None and len(examples.contents) != len(inputs):
+        raise MtlError(f"{len(inputs)} inputs but {len(examples.contents)} contents")
     streams = examples.streams
     if streams is not None and (streams < 1 or len(inputs) % streams):
         raise MtlError(

@@ -34,6 +34,7 @@ def describe_examples(suite: Suite) -> list[dict[str, Any]]:
                 split: {
                     "names": example_names(examples),
                     "labels": _labels([task.splits()[split] for task in tasks]),
+                    **_contents(examples),
                 }
                 for split, examples in tasks[0].splits().items()
             },
@@ -66,6 +67,18 @@ def _labels(splits: Sequence[Examples]) -> str:
             values = values.masked_fill(~examples.labelled[:, None], float("nan"))
         columns.append(values)
     return "".join(_digests(torch.cat(columns, 1), 4))
+
+
+def _contents(examples: Examples) -> dict[str, str]:
+    """Eight hexadecimal digits an example, of what it holds; nothing where that is not known."""
+    if examples.contents is not None:
+        texts = [text.encode() for text in examples.contents]
+        digests = [hashlib.blake2b(text, digest_size=4).hexdigest() for text in texts]
+    elif examples.names is None or isinstance(examples.inputs, LazyInputs):
+        return {}  # names that are digests say it already
+    else:
+        digests = _digests(examples.inputs, 4)
+    return {"contents": "".join(digests)}
 
 
 def _digests(rows: Tensor, size: int = 8) -> list[str]:
@@ -102,8 +115,7 @@ def _split_differs(
     gone, added = (
         Counter(a["names"]) - Counter(b["names"]) for a, b in ((before, after), (after, before))
     )
-    labels = [_labels_by_name(split) for split in (before, after)]
-    other = [name for name, label in labels[1].items() if labels[0].get(name, label) != label]
+    relabelled, redrawn = (_changed(before, after, what) for what in ("labels", "contents"))
     left, came = list(gone.elements()), list(added.elements())
     parts = [
         f"{len(names)} {what} ({_few(list(names))})"
@@ -112,7 +124,8 @@ def _split_differs(
             ([name for name in came if name not in ever], "are new"),
             ([name for name in left if name in still], "are in another split now"),
             ([name for name in came if name in ever], "were in another split"),
-            (other, "have another label"),
+            (relabelled, "have another label"),
+            (redrawn, "hold something else under the same name"),
         )
         if names
     ]
@@ -123,10 +136,20 @@ def _few(names: Sequence[str]) -> str:
     return ", ".join(names[:_FEW]) + (", ..." if len(names) > _FEW else "")
 
 
-def _labels_by_name(split: Mapping[str, Any]) -> dict[str, str]:
-    text = split["labels"]
+def _changed(before: Mapping[str, Any], after: Mapping[str, Any], what: str) -> list[str]:
+    """Names of the examples in both descriptions whose ``labels`` or ``contents`` differ.
+
+    Runs from before contents were kept have none.
+    """
+    if what not in before or what not in after:
+        return []
+    old, new = (_by_name(split["names"], split[what]) for split in (before, after))
+    return [name for name, digest in new.items() if old.get(name, digest) != digest]
+
+
+def _by_name(names: Sequence[str], text: str) -> dict[str, str]:
     digests = [text[n : n + 8] for n in range(0, len(text), 8)]
-    return dict(zip(split["names"], digests, strict=True))
+    return dict(zip(names, digests, strict=True))
 
 
 def shortened(names: Sequence[str]) -> str:

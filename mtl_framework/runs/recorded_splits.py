@@ -114,7 +114,17 @@ def _examples(
         labelled = torch.stack([masks[s][row] for s, row in rows])
         labelled = None if bool(labelled.all()) else labelled
     kept = now.get(split, task.test)
-    return Examples(inputs, targets, labelled, kept.streams, kept.transform, names)
+    given = {s: examples.contents for s, examples in now.items()}
+    contents = [content[row] for s, row in rows if (content := given[s]) is not None]
+    return Examples(
+        inputs,
+        targets,
+        labelled,
+        kept.streams,
+        kept.transform,
+        names,
+        contents if len(contents) == len(rows) else None,
+    )
 
 
 def _gather(items: Sequence[tuple[Tensor | LazyInputs, int]]) -> Tensor | LazyInputs:

@@ -60,6 +60,22 @@ def pets(
     )
 
 
+def repainted() -> Suite:
+    """The same names and labels, but the picture of 7.png is another one."""
+    suite = pets()
+    inputs = torch.as_tensor(suite.tasks[0].test.inputs).clone()
+    inputs[0, 0, 0, 0] = 200
+    tasks = [replace(task, test=replace(task.test, inputs=inputs)) for task in suite.tasks]
+    return Suite("pets", tasks, True)
+
+
+def with_contents(suite: Suite, seventh: str) -> Suite:
+    """What the pictures hold said by the suite, whatever their pixels are."""
+    contents = [seventh, "eighth", "ninth"]
+    tasks = [replace(task, test=replace(task.test, contents=contents)) for task in suite.tasks]
+    return Suite("pets", tasks, True)
+
+
 def others() -> Suite:
     """Tasks with backbones of their own: numbers from features, words from streams."""
     features = Examples(torch.randn(6, 5), torch.randn(6, 2))
@@ -110,6 +126,7 @@ def test_streams_are_known_by_their_older_name() -> None:
     ("changed", "message"),
     [
         (pets(names=("cat", "zebra")), "classes of task 'kind' were cat, dog and are cat, zebra"),
+        (repainted(), r"test split of kind, wild: 1 hold something else .* name \(7\.png\)"),
         (pets(relabelled=8), r"test split of kind, wild: 1 have another label \(8\.png\)"),
         (
             pets({"train": [1, 2, 3, 4], "validation": [5, 6], "test": [7, 8]}),
@@ -132,6 +149,17 @@ def test_what_differs_is_named(changed: Suite, message: str) -> None:
         check_known(known, changed)
 
 
+def test_what_a_suite_says_of_contents_counts_and_not_the_pixels() -> None:
+    known = describe(with_contents(pets(), "a"))
+    assert known is not None
+    check_known(known, with_contents(repainted(), "a"))
+    with pytest.raises(MtlError, match=r"hold something else under the same name \(7\.png\)"):
+        check_known(known, with_contents(pets(), "b"))
+    for split in known["examples"][0]["splits"].values():  # as runs from before have it
+        del split["contents"]
+    check_known(known, with_contents(pets(), "b"))
+
+
 def test_order_does_not_matter_and_neither_do_splits_that_are_not_asked_for() -> None:
     known = describe(pets())
     assert known is not None
@@ -148,6 +176,15 @@ def test_examples_that_lie_in_other_splits_now_are_put_together_again() -> None:
     shuffled = pets({"train": [9, 5, 1], "validation": [7, 2, 3, 10], "test": [8, 6, 4]})
     again = with_recorded_splits(shuffled, known["examples"], ("validation", "test"))
     check_known(known, again, ("validation", "test"))
+    said = []
+    for task in shuffled.tasks:
+        train = replace(task.train, contents=["9", "5", "1"])
+        test = replace(task.test, contents=["8", "6", "4"])
+        assert task.validation is not None
+        validation = replace(task.validation, contents=["7", "2", "3", "10"])
+        said.append(replace(task, train=train, test=test, validation=validation))
+    moved = with_recorded_splits(Suite("pets", said, True), known["examples"], ("test",))
+    assert moved.tasks[0].test.contents == ["7", "8", "9"]
     for mine, theirs in zip(again.tasks, suite.tasks, strict=True):
         assert torch.equal(torch.as_tensor(mine.test.inputs), torch.as_tensor(theirs.test.inputs))
         assert torch.equal(mine.test.targets, theirs.test.targets)
@@ -210,7 +247,15 @@ def test_a_run_stands_on_its_own(
     assert "there is no folder set" in capsys.readouterr().err
     assert mtl("evaluate", "run", "--json", "--data-root", "data") == 0
     assert capsys.readouterr().out == first
-    (tmp_path / "data" / "set" / "test" / "b" / "3.png").unlink()
+    last = tmp_path / "data" / "set" / "test" / "b" / "3.png"
+    before = last.read_bytes()
+    Image.new("RGB", (16, 16), "red").save(last)
+    assert mtl("evaluate", "run", "--data-root", "data") == 2
+    assert "something else under the same name (test/b/3.png); put" in capsys.readouterr().err
+    last.write_bytes(before)
+    assert mtl("evaluate", "run", "--json", "--data-root", "data") == 0
+    assert capsys.readouterr().out == first
+    last.unlink()
     assert mtl("evaluate", "run", "--data-root", "data") == 2
     assert "test split of set: 1 examples are gone (test/b/3.png); put" in capsys.readouterr().err
     (tmp_path / "run" / "tasks.json").write_text("{}")

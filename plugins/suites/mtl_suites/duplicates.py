@@ -1,6 +1,5 @@
 """One picture in two splits, by whatever name: what is measured on it was seen in training."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
@@ -9,6 +8,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from .faults import Faults
+from .file_contents import FileContents
 
 #: What should be done where training and test have pictures in common.
 Policy = Literal["refuse", "warn", "allow"]
@@ -20,6 +20,7 @@ def seen_twice(
     names: Mapping[str, Sequence[str]],
     policy: Policy,
     faults: Faults,
+    contents: FileContents,
 ) -> tuple[dict[str, Bool[np.ndarray, " _"]], list[str]]:
     """Look for files with the same bytes in two splits, links and other spellings included.
 
@@ -29,6 +30,7 @@ def seen_twice(
         policy: ``refuse``: pictures in training and test are faults, and others are told;
             ``warn``: all are told; ``allow``: nothing is looked for.
         faults: gets the pictures that are refused.
+        contents: of the files.
 
     Returns:
         by split which files to keep, where what is refused is left out: the copies in training go;
@@ -38,7 +40,7 @@ def seen_twice(
     if policy == "allow":
         return keep, []
     told: dict[tuple[str, str], list[tuple[str, str]]] = {}
-    for members in _same(files).values():
+    for members in _same(files, contents).values():
         by_split = {split: [row for s, row in members if s == split] for split in _ORDER}
         present = [split for split in _ORDER if by_split[split]]
         for later in present[1:]:
@@ -61,7 +63,9 @@ def seen_twice(
     return keep, lines
 
 
-def _same(files: Mapping[str, Sequence[Path]]) -> dict[bytes, list[tuple[str, int]]]:
+def _same(
+    files: Mapping[str, Sequence[Path]], contents: FileContents
+) -> dict[bytes, list[tuple[str, int]]]:
     """Files by their content, (split, position) each; only content that two splits have."""
     sizes: dict[int, list[tuple[str, int]]] = {}
     for split, paths in files.items():
@@ -71,23 +75,15 @@ def _same(files: Mapping[str, Sequence[Path]]) -> dict[bytes, list[tuple[str, in
             except (OSError, ValueError):  # a name that no file can have
                 continue  # told when it is read
             sizes.setdefault(size, []).append((split, row))
-    content: dict[bytes, list[tuple[str, int]]] = {}
+    by_content: dict[bytes, list[tuple[str, int]]] = {}
     for members in sizes.values():
         if _in_two(members):
             for split, row in members:
-                digest = _digest(files[split][row])
+                digest = contents.digest(files[split][row])
                 if digest is not None:
-                    content.setdefault(digest, []).append((split, row))
-    return {digest: members for digest, members in content.items() if _in_two(members)}
+                    by_content.setdefault(digest, []).append((split, row))
+    return {digest: members for digest, members in by_content.items() if _in_two(members)}
 
 
 def _in_two(members: Sequence[tuple[str, int]]) -> bool:
     return len({split for split, _ in members}) > 1
-
-
-def _digest(path: Path) -> bytes | None:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "blake2b").digest()
-    except OSError:
-        return None

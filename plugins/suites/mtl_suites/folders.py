@@ -25,6 +25,7 @@ from mtl_framework.data import (
 from .class_checks import common_classes, frequent_classes, rare_classes
 from .duplicates import Policy, seen_twice
 from .faults import Faults, listed
+from .file_contents import FileContents
 from .folder_layout import Images, scan, task_folders, told
 from .image_files import ImageForm, picture_kinds
 from .options import Animated, Names
@@ -112,6 +113,7 @@ class _Plan:
         duplicates: what to do with a picture in two splits.
         faults: gets what is wrong.
         lines: gets what a user should know.
+        contents: of the files.
     """
 
     sizes: SplitSizes
@@ -119,6 +121,7 @@ class _Plan:
     duplicates: Policy
     faults: Faults
     lines: list[str] = field(default_factory=list)
+    contents: FileContents = field(default_factory=FileContents)
 
     def suite(self, root: Path, tasks: Sequence[str] | None) -> Suite:
         """The suite of a folder, with all tasks or those of some names."""
@@ -180,6 +183,9 @@ class _Plan:
                 torch.from_numpy(codes[rows]),
                 transform=self.form.transforms.of(split).rest,
                 names=record[split],
+                contents=self.contents.described(
+                    [images.paths[row] for row in rows], self.form.check
+                ),
             )
             for split, (inputs, rows) in read.items()
         }
@@ -215,7 +221,7 @@ class _Plan:
         texts = {split: [str(path) for path in paths] for split, paths in files.items()}
         made_here = None in images.rows and self.duplicates == "refuse"
         policy = "warn" if made_here else self.duplicates
-        once, twice = seen_twice(files, texts, policy, self.faults)
+        once, twice = seen_twice(files, texts, policy, self.faults, self.contents)
         self.lines.extend(twice)
         chosen = {split: members[once[split]] for split, members in chosen.items()}
         if not all(len(members) for members in chosen.values()):

@@ -3,7 +3,7 @@
 import posixpath
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from .array_inputs import resized, to_features, to_images
 from .columns import TextTable
 from .duplicates import Policy, seen_twice
 from .faults import Faults
+from .file_contents import FileContents
 from .image_files import ImageForm, picture_kinds
 
 _TRIED = 20  # paths, to tell which folder they start from
@@ -36,6 +37,7 @@ class RowInputs:
         what: the array's file, for messages.
         form: how images are read.
         remarks: what a user should know of the paths.
+        files: their contents.
     """
 
     text: TextTable
@@ -45,6 +47,7 @@ class RowInputs:
     what: str
     form: ImageForm
     remarks: tuple[str, ...] = ()
+    files: FileContents = field(default_factory=FileContents)
 
     @classmethod
     def find(
@@ -84,6 +87,12 @@ class RowInputs:
             return None
         return [posixpath.normpath(self.cells[row].replace("\\", "/")) for row in rows]
 
+    def contents(self, rows: Int64[np.ndarray, " _"]) -> list[str] | None:
+        """What the files of some rows hold, in short; ``None`` where an array holds the inputs."""
+        if self.cells is None:
+            return None
+        return self.files.described([self.root / self.cells[row] for row in rows], self.form.check)
+
     def kinds(self, members: Mapping[str, Int64[np.ndarray, " _"]]) -> dict[str, Any]:
         """What the image files of some rows are; empty where an array holds them."""
         if self.cells is None:
@@ -106,7 +115,7 @@ class RowInputs:
             split: [f"{self.text.places[row]}: {cells[row]}" for row in rows]
             for split, rows in chosen.items()
         }
-        keep, lines = seen_twice(files, names, policy, faults)
+        keep, lines = seen_twice(files, names, policy, faults, self.files)
         return {split: rows[keep[split]] for split, rows in chosen.items()}, lines
 
     def read(

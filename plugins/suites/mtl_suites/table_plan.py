@@ -138,6 +138,7 @@ class TablePlan:
     ) -> list[Task]:
         members = {name: good for name, (_, good) in read.items()}
         names = {name: source.names(good) for name, good in members.items()}
+        contents = {name: source.contents(good) for name, good in members.items()}
         rest = {name: self.form.transforms.of(name).rest for name in read}
         built = []
         for label in labels:
@@ -152,6 +153,7 @@ class TablePlan:
                     labelled[name],
                     transform=rest[name],
                     names=names[name],
+                    contents=contents[name],
                 )
                 for name, (inputs, _) in read.items()
             }

@@ -1,0 +1,52 @@
+"""What files hold, as digests; every file is read once for all that asks."""
+
+import hashlib
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import torch
+
+_SIZE = 16  # bytes of a digest that are kept
+
+
+class FileContents:
+    """Digests of files, kept while a suite is built."""
+
+    def __init__(self) -> None:
+        self._known: dict[Path, bytes | None] = {}
+
+    def digest(self, path: Path) -> bytes | None:
+        """Of a file's bytes; ``None`` where it cannot be read, which is told when it is needed."""
+        if path not in self._known:
+            self._known[path] = _digest(path)
+        return self._known[path]
+
+    def described(self, paths: Sequence[Path], whole: bool) -> list[str]:
+        """A short text for every file that is another one when the file's bytes change.
+
+        Args:
+            paths: of the files.
+            whole: digests of all bytes; else only the sizes, where reading would take too long.
+        """
+        if not whole:
+            return [f"{_size(path)} bytes" for path in paths]
+        with ThreadPoolExecutor(torch.get_num_threads()) as threads:
+            found = list(threads.map(self.digest, paths))
+        return ["" if digest is None else digest.hex() for digest in found]
+
+
+def _digest(path: Path) -> bytes | None:
+    try:
+        with path.open("rb") as file:
+            whole = hashlib.file_digest(file, "blake2b").digest()
+            return whole[:_SIZE]
+    except OSError:
+        return None
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except (OSError, ValueError):  # the second: a name that no file can have
+        return -1
