@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from .strategies.strategy import Strategy as Strategy
     from .strategies.strategy import StrategyConfig as StrategyConfig
     from .strategies.training import TrainingConfig as TrainingConfig
+    from .support.causes import group_by_cause as group_by_cause
     from .support.distributed import all_reduce_mean as all_reduce_mean
     from .support.errors import MtlError as MtlError
     from .support.errors import ProblemsError as ProblemsError
@@ -102,6 +103,7 @@ _HOMES = {
     "compare": "comparisons.from_python",
     "dry_run": "runs.from_python",
     "fresh_state": "backbones.recurrent",
+    "group_by_cause": "support.causes",
     "hookimpl": "plugins.hookspecs",
     "load_backbone": "runs.named",
     "load_run": "runs.load",

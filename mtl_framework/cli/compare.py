@@ -35,6 +35,7 @@ def compare(
     err.print(f"reading {config}", soft_wrap=True)  # before what takes seconds to import
     from ..comparisons.command import Resources, compare
     from ..comparisons.files import JSON
+    from ..reports.failures import failure_lines
 
     directory = output or COMPARISONS / config.stem
     overrides = {
@@ -58,8 +59,8 @@ def compare(
     if outcome.signal is not None:
         text = f"all saved in {directory}; go on with the same command"
         raise Interrupted(outcome.signal, text)
-    for item in outcome.failed:
-        say_error(f"{item.folder}: {item.status.error}", label="failed")
+    for line in failure_lines(outcome.records):
+        say_error(line, label="failed")
     if as_json:
         typer.echo((directory / JSON).read_text(encoding="utf-8"), nl=False)
     out.print(f"files: {directory}", soft_wrap=True)

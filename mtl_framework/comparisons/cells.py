@@ -96,6 +96,11 @@ def note_failure(folder: Path, reason: str, details: str = "") -> None:
     write_text(folder / TRACEBACK, f"{line}\n\n{details}" if details else f"{line}\n")
 
 
+def reason_of(error: Exception) -> str:
+    """Why a run failed: a message for users as it is, any other with the kind of error."""
+    return str(error) if isinstance(error, MtlError) else f"{type(error).__name__}: {error}"
+
+
 def forget_failure(folder: Path) -> None:
     """Before another try."""
     remove(folder / TRACEBACK)

@@ -9,6 +9,7 @@ from typing import Any
 from ..networks.result import Result
 from ..networks.result_view import html_table
 from ..reports.analysis import Analysis
+from ..reports.failures import failure_lines
 from ..reports.tables import runs_text, with_sd
 from ..runs.records import RunRecord
 from ..support.frames import data_frame
@@ -83,7 +84,7 @@ class Comparison:
                 yield f"<div>{html.escape(note)}</div>" if note else ""
             for controls in analysis.controls:
                 yield f"<div>{html.escape(controls.verdict)}</div>"
-        for record in self.failed:
-            yield f"<div>failed: {html.escape(f'{record.directory}: {record.error}')}</div>"
+        for line in failure_lines(self.records):
+            yield f"<div>failed: {html.escape(line)}</div>"
         where = f"files: {self.directory}" if self.report is None else f"report: {self.report}"
         yield f"<div>{html.escape(where)}</div>"

@@ -10,6 +10,7 @@ from ..reports.analysis import Analysis, analyse
 from ..runs.config import RunConfig
 from ..runs.records import RunRecord, make_groups, read_history
 from ..runs.resolve import read_file
+from ..support.causes import group_by_cause
 from ..support.errors import MtlError
 from ..support.files import kind_of
 from ..support.validation import validated
@@ -51,7 +52,7 @@ def find(directories: Sequence[Path], baseline: str | None = None) -> Found:
         if kind_of(directory) != "folder":
             raise MtlError(f"there is no folder {directory}")
     settings: Mapping[str, Any] = {}
-    left_out: list[str] = []
+    left_out: list[tuple[Path, str]] = []
     if len(directories) == 1 and kind_of(directories[0] / JSON) == "file":
         settings, cells = read_cells(directories[0])
         records = []
@@ -60,7 +61,7 @@ def find(directories: Sequence[Path], baseline: str | None = None) -> Found:
                 record = _cell_record(cell)
                 assert record.history is not None  # read now: a damaged file leaves the run out
             except MtlError as error:
-                left_out.append(str(error))
+                left_out.append((cell["directory"], str(error)))
                 continue
             records.append(record)
     else:
@@ -80,7 +81,15 @@ def find(directories: Sequence[Path], baseline: str | None = None) -> Found:
         )
         for group in make_groups(records)
     ]
-    return Found(tuple(analyses), tuple(left_out))
+    return Found(tuple(analyses), tuple(_by_cause(left_out)))
+
+
+def _by_cause(left_out: Sequence[tuple[Path, str]]) -> list[str]:
+    """What was left out, a cause that many have in one line; a folder is named once."""
+    return group_by_cause(
+        (str(folder), text.replace(f"{folder}/", "").replace(f"{folder} ", ""))
+        for folder, text in left_out
+    )
 
 
 def _cell_record(cell: Mapping[str, Any]) -> RunRecord:
@@ -104,9 +113,9 @@ def _cell_record(cell: Mapping[str, Any]) -> RunRecord:
     return replace(record, state=status.state, result=status.result, error=status.error)
 
 
-def _loose_records(directories: Sequence[Path]) -> tuple[list[RunRecord], list[str]]:
+def _loose_records(directories: Sequence[Path]) -> tuple[list[RunRecord], list[tuple[Path, str]]]:
     folders = [folder for directory in directories for folder in _run_folders(directory)]
-    left_out: list[str] = []
+    left_out: list[tuple[Path, str]] = []
     known: dict[str, Path] = {}
     runs = []
     for folder in dict.fromkeys(path.resolve() for path in folders):
@@ -115,12 +124,12 @@ def _loose_records(directories: Sequence[Path]) -> tuple[list[RunRecord], list[s
             result = Result.load(folder) if kind_of(folder / "result.json") == "file" else None
             read_history(folder / "metrics.jsonl")
         except MtlError as error:
-            left_out.append(str(error))
+            left_out.append((folder, str(error)))
             continue
         plain = significant(config)
         key = repr(plain)
         if key in known:
-            left_out.append(f"{folder} repeats {known[key]}: the same config and seed")
+            left_out.append((folder, f"repeats {known[key]}: the same config and seed"))
             continue
         known[key] = folder
         runs.append((folder, config, plain, result))

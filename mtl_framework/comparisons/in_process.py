@@ -8,7 +8,7 @@ from pathlib import Path
 from ..plugins.manager import Plugins
 from ..support.files import kind_of
 from ..support.interrupts import Interrupted
-from .cells import forget_failure, note_failure
+from .cells import forget_failure, note_failure, reason_of
 from .grid import Cell
 from .processes import Ended, Executor
 
@@ -46,7 +46,7 @@ class InProcess(Executor):
         except Interrupted:
             raise
         except Exception as error:
-            note_failure(folder, f"{type(error).__name__}: {error}", traceback.format_exc())
+            note_failure(folder, reason_of(error), traceback.format_exc())
             self._ended.append(Ended(cell, ok=False))
         else:
             self._ended.append(Ended(cell, ok=True))

@@ -8,6 +8,7 @@ from rich.live import Live
 from rich.text import Text
 
 from ..networks.evaluation import SplitMetrics, split_text
+from ..support.causes import find_causes
 from ..support.terminal import Column, duration, fitted_table
 from .execution import Tracked
 
@@ -33,6 +34,7 @@ class LiveTable:
             else None
         )
         self._told = {id(item) for item in tracked if item.state == "done"}
+        self._failed: list[tuple[str, str]] = []
 
     def __enter__(self) -> "LiveTable":
         if self._live is not None:
@@ -56,8 +58,18 @@ class LiveTable:
             elif ended and id(item) not in self._told:
                 self._told.add(id(item))
                 done = sum(i.state == "done" for i in self._tracked)
-                text = f"[{done}/{len(self._tracked)}] {_name(item)}: {_outcome(item)}"
+                text = f"[{done}/{len(self._tracked)}] {_name(item)}: {self._outcome(item)}"
                 self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    def _outcome(self, item: Tracked) -> str:
+        """How a cell ended; a cause that a cell before it had, too, is not repeated."""
+        if item.status.result is not None:
+            return _figures(item)
+        fault = _name(item), str(item.status.error)
+        self._failed.append(fault)
+        alike = next(c.faults for c in find_causes(self._failed) if fault in c.faults)
+        earlier = next((name for name, _ in alike if name != fault[0]), None)
+        return f"failed: {fault[1]}" if earlier is None else f"failed as {earlier} did"
 
 
 def grid_table(tracked: Sequence[Tracked], width: int, most: int | None = None) -> Group:
@@ -151,10 +163,9 @@ def _name(item: Tracked) -> str:
     return f"{cell.strategy}, {cell.suite}, {cell.backbone}, seed {cell.seed}"
 
 
-def _outcome(item: Tracked) -> str:
-    if item.status.result is None:
-        return f"failed: {item.status.error}"
+def _figures(item: Tracked) -> str:
     result = item.status.result
+    assert result is not None
     figures = split_text(result.test, result.metrics)
     error = "test" if result.test.error_mean is None else "test error"
     return f"{error} {figures} after {duration(item.status.seconds)}"

@@ -20,7 +20,7 @@ from ..runs.config import RunConfig
 from ..support.allocator import keep_freed_memory
 from ..support.files import kind_of, make_folder
 from ..support.interrupts import Interrupted
-from .cells import forget_failure, note_failure
+from .cells import forget_failure, note_failure, reason_of
 
 LOCK = ".lock"
 OUTPUT = "output.txt"
@@ -72,8 +72,7 @@ def _run(config: RunConfig, folder: Path, threads: int | None) -> int:
     except Interrupted as stopped:
         return 128 + stopped.signal
     except Exception as error:
-        reason = f"{type(error).__name__}: {error}"
-        note_failure(folder, reason, traceback.format_exc())
+        note_failure(folder, reason_of(error), traceback.format_exc())
         return 1
     return 0
 

@@ -10,11 +10,13 @@ import jinja2
 
 from ..plugins.report_figure import ReportFigure
 from ..runs.records import RunRecord
+from ..support.causes import Cause
 from ..support.files import make_folder, replacing, write_text
 from .analysis import Analysis, Pair
 from .assignments import Assignments, assignments_of
 from .class_figures import class_figures
 from .curves import entropy_curves, error_curves
+from .failures import failures
 from .figure import data_uri, png, svg
 from .gains import task_gains
 from .pairs import pair_map
@@ -32,7 +34,7 @@ class _Section:
     analysis: Analysis
     pairs: list[Pair]
     figures: list[Mapping[str, Any]]
-    failed: list[RunRecord]
+    failed: list[Cause]
 
 
 def write_report(
@@ -68,7 +70,7 @@ def write_report(
             figures += plugin_figures(analysis.group.records)
         prefix = slug(f"{analysis.group.suite}-{analysis.group.backbone}")
         written = [_write_figure(folder, prefix, figure) for figure in figures]
-        failed = [record for record in analysis.group.records if record.state == "failed"]
+        failed = failures(analysis.group.records)
         sections.append(_Section(analysis, _shown_pairs(analysis), written, failed))
     page = _template().render(
         title=title,

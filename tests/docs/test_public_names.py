@@ -20,7 +20,7 @@ PUBLIC = {
         PlainBackbone Preview ProblemsError RecipeOptimizer Recurrent Result Run RunConfig RunRecord
         ScalarObserver SeparateNetworks Sharing Step Strategy StrategyConfig TaskNetworks TrainedRun
         TrainingConfig TrainingRun UnknownNameError __version__ all_reduce_mean compare dry_run
-        fresh_state hookimpl load_backbone load_run load_suite renumber reset_state
+        fresh_state group_by_cause hookimpl load_backbone load_run load_suite renumber reset_state
         run stateless
     """,
     "mtl_framework.data": """

@@ -132,6 +132,12 @@ def test_runs_without_whole_units_and_failed_ones_are_shown_too(tmp_path: Path) 
     text = (tmp_path / "report.html").read_text()
     assert "ValueError: &lt;b&gt;" in text
     assert "1/2, 1 failed" in text
+    many = [dataclasses.replace(broken, directory=tmp_path / f"r{n}") for n in range(20)]
+    report(tmp_path, [records[0], *many])
+    text = (tmp_path / "report.html").read_text()
+    assert text.count("<details>") == 1
+    assert "20 runs failed: ValueError" in text
+    assert str(tmp_path / "r19") in text
 
 
 def test_nothing_finished_gives_a_page_without_figures(tmp_path: Path) -> None:

@@ -1,16 +1,12 @@
 """Everything that is wrong with somebody's files, told at once or left out and counted."""
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from mtl_framework import MtlError, ProblemsError
+from mtl_framework import MtlError, ProblemsError, group_by_cause
 
 SHAPE_REMEDY = "images of one task need one shape"
-# Parts of a message that differ between faults of one cause: numbers, names, what is in brackets.
-_VARIABLE = re.compile(r"'[^']*'|\([^)]*\)|[0-9]+(\.[0-9]+)?")
-_MOST_SINGLE = 4
 
 
 class Faults:
@@ -38,22 +34,11 @@ class Faults:
     @property
     def found(self) -> list[str]:
         """All faults, by place, row 9 before row 10."""
-        return sorted((f"{place}: {what}" for place, what in self._found), key=_natural)
+        return group_by_cause(self._found, most_single=len(self._found))
 
     def grouped(self) -> list[str]:
         """The faults by cause: those of one cause that are many, in a line with three examples."""
-        causes: dict[str, list[tuple[str, str]]] = {}
-        for place, what in sorted(self._found, key=lambda fault: _natural(fault[0])):
-            causes.setdefault(_VARIABLE.sub("_", what), []).append((place, what))
-        lines: list[tuple[int, str]] = []
-        for faults in causes.values():
-            if len(faults) <= _MOST_SINGLE:
-                lines += [(1, f"{place}: {what}") for place, what in faults]
-            else:
-                places = listed([place for place, _ in faults], 3)
-                lines.append((len(faults), f"{len(faults)} times: {faults[0][1]}: {places}"))
-        lines.sort(key=lambda line: (-line[0], _natural(line[1])))
-        return [line for _, line in lines]
+        return group_by_cause(self._found)
 
     def record(self, root: Path) -> list[str]:
         """All faults, their places as seen from a folder, so that the data may be moved."""
@@ -106,7 +91,3 @@ def reason(error: MtlError, path: str) -> str:
     for part in (f"{path} ", f" {path}"):
         text = text.replace(part, " " if part.startswith(" ") else "")
     return text.strip()
-
-
-def _natural(text: str) -> list[str | int]:
-    return [int(part) if n % 2 else part for n, part in enumerate(re.split(r"([0-9]+)", text))]

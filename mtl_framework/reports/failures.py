@@ -1,0 +1,60 @@
+"""Runs that failed, told by cause, with what helps before them."""
+
+from collections.abc import Sequence
+
+from ..runs.records import RunRecord
+from ..support.causes import Cause, find_causes
+
+# What helps against causes that do not say so themselves, by a part of their text in lower case.
+_REMEDIES = {
+    "out of memory": "let fewer runs work at a time (--workers), or set memory_budget",
+    "allocate memory": "let fewer runs work at a time (--workers), or set memory_budget",
+    "is nan at iteration": "lower the learning rate, or set training.clip",
+    "not finite at iteration": "lower the learning rate, or set training.clip",
+    "no space left": "make room on the disk",
+    "another process is at work": "wait for the other process, or end it",
+}
+
+
+def failures(records: Sequence[RunRecord]) -> list[Cause]:
+    """Failed runs by cause, the most frequent one first; the place of each is its folder.
+
+    Args:
+        records: of runs in any state; a failed one's own folder is no part of its cause.
+    """
+    failed = [record for record in records if record.state == "failed"]
+    return find_causes((str(record.directory), _reason(record)) for record in failed)
+
+
+def failure_lines(records: Sequence[RunRecord]) -> list[str]:
+    """Say in a line how many runs failed and what to do, then in a line each, for what causes.
+
+    Args:
+        records: of all runs of a comparison.
+
+    Returns:
+        no line where no run failed.
+    """
+    causes = failures(records)
+    if not causes:
+        return []
+    failed = sum(len(cause.faults) for cause in causes)
+    leading = causes[0].what.lower()
+    remedy = next((text for part, text in _REMEDIES.items() if part in leading), None)
+    if remedy is None:
+        remedy = (
+            "put right what is said below" if len(causes) == 1 else "put right what comes first"
+        )
+    runs = f"{failed} of {len(records)} runs" if len(records) > 1 else "one run"
+    return [
+        f"{runs}: {remedy}, then give the same command again: finished runs are kept, and "
+        "traceback.txt in a failed run's folder has the details",
+        *(line for cause in causes for line in cause.lines(most_single=1)),
+    ]
+
+
+def _reason(record: RunRecord) -> str:
+    text = record.error or "no reason was written"
+    for folder in (record.directory.resolve(), record.directory):
+        text = text.replace(str(folder), "its folder")
+    return text
