@@ -4,6 +4,8 @@ Errors meant for the user are one line on stderr and exit status 2. torch and pl
 inside the commands that need them, so that help and lists answer at once.
 """
 
+import atexit
+import gc
 import sys
 import warnings
 from collections.abc import Sequence
@@ -33,6 +35,8 @@ from .console import Forgiving, plain_warnings, say_error
 # The one class above it stands for every wrong use of commands and options. Typer does not export
 # it: older releases take it from click, newer ones from a copy of their own.
 _UsageError: type[Exception] = typer.BadParameter.__mro__[1]
+
+_AT_ONCE = 130  # exit status after a Ctrl-C that nothing waits for
 
 app = typer.Typer(
     name="mtl",
@@ -112,6 +116,8 @@ def _status(arguments: list[str]) -> int:
     arguments = [argument for argument in arguments if argument != "--traceback"]
     try:
         status = app(arguments or ["--help"], prog_name="mtl", standalone_mode=False)
+        if status == _AT_ONCE:  # what Typer makes of a KeyboardInterrupt
+            raise KeyboardInterrupt
         return status if isinstance(status, int) else 0
     except Interrupted as stopped:
         say_error(str(stopped), label="stopped")
@@ -130,7 +136,8 @@ def _status(arguments: list[str]) -> int:
         return 2
     except (KeyboardInterrupt, typer.Abort):
         say_error("interrupted at once; what was saved before is kept", label="stopped")
-        return 130
+        atexit.register(gc.freeze)  # else Python looks through all of torch first, for seconds
+        return _AT_ONCE
     except Exception as error:
         text = failure_text(error)
         if text is None or traceback:

@@ -4,7 +4,7 @@ import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,7 +17,7 @@ from ..data.objectives import Classification, MultiLabel, Objective, Ordinal
 from ..plugins.manager import Plugins
 from ..runs.load import LoadedRun
 from ..support.errors import MtlError
-from ..support.files import write_text
+from ..support.files import replacing
 
 _LONGEST = 80  # characters of a folder's name that come from a task's
 
@@ -135,18 +135,43 @@ def recipe_of(about: BackboneAbout, file: Path, plugins: Plugins | None) -> Reci
     return Recipe(about.name, args, about.surgery, False, factory)
 
 
-def write_about(file: Path, about: Mapping[str, Any]) -> None:
-    """Write as JSON with a digest of its content, whole or not at all.
+def write_export(
+    file: Path,
+    about_file: Path,
+    write: Callable[[Path], object],
+    describe: Callable[[str], Schema],
+) -> Schema:
+    """Write a file and, with a digest of its own content, the JSON that describes it.
+
+    Both are on disk before either takes its place, so that an earlier export stays whole where the
+    new one cannot be written.
+
+    Args:
+        file: weights or a program.
+        about_file: of the JSON.
+        write: writes the file to a path.
+        describe: what the JSON says, by the file's SHA-256.
 
     Raises:
-        MtlError: if the file cannot be written.
+        MtlError: if one of the files cannot be written.
     """
-    whole = {**about, "sha256": _digest(about)}
-    write_text(file, json.dumps(whole, indent=2, allow_nan=False) + "\n")
+    with replacing(about_file) as about_temp, replacing(file) as temp:
+        write(temp)
+        about = describe(file_digest(temp))
+        plain = about.model_dump(mode="json")
+        text = json.dumps({**plain, "sha256": _digest(plain)}, indent=2, allow_nan=False) + "\n"
+        about_temp.write_bytes(text.encode())
+    return about
+
+
+def file_digest(file: Path) -> str:
+    """SHA-256 of a file's content."""
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def read_about(file: Path, schema: type[Schema]) -> Schema:
-    """Read what :func:`write_about` wrote.
+    """Read the JSON that :func:`write_export` wrote.
 
     Raises:
         MtlError: naming the file if it is missing, cut short, changed or something else.

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from ..plugins.manager import Plugins
 from ..runs.load import LoadedRun
 from ..support.errors import UnknownNameError
-from ..support.files import make_folder, remove
+from ..support.files import make_folder
 from .about import (
     BackboneAbout,
     TaskAbout,
@@ -19,7 +19,7 @@ from .about import (
     read_about,
     recipe_of,
     task_about,
-    write_about,
+    write_export,
 )
 from .network_file import plain_network
 from .weights import content_key, fill, read_weights, write_weights
@@ -115,15 +115,12 @@ def export_all(run: LoadedRun, folder: Path) -> BundleAbout:
             )
         )
     make_folder(folder)
-    remove(folder / ABOUT)
-    digest = write_weights(folder / WEIGHTS, tensors)
-    about = BundleAbout(
-        format=FORMAT,
-        sha256_of_weights=digest,
-        members=tuple(members),
+    return write_export(
+        folder / WEIGHTS,
+        folder / ABOUT,
+        lambda temp: write_weights(temp, tensors),
+        lambda digest: BundleAbout(format=FORMAT, sha256_of_weights=digest, members=tuple(members)),
     )
-    write_about(folder / ABOUT, about.model_dump(mode="json"))
-    return about
 
 
 def load_bundle(folder: str | Path, plugins: Plugins | None = None) -> TaskBundle:

@@ -10,7 +10,7 @@ from ..networks.decoding import Decoded
 from ..plugins.manager import Plugins
 from ..runs.load import LoadedRun
 from ..support.errors import MtlError
-from ..support.files import make_folder, remove
+from ..support.files import make_folder
 from .about import (
     BackboneAbout,
     TaskAbout,
@@ -19,7 +19,7 @@ from .about import (
     read_about,
     recipe_of,
     task_about,
-    write_about,
+    write_export,
 )
 from .weights import fill, read_weights, write_weights
 
@@ -68,19 +68,21 @@ def export_network(run: LoadedRun, task: int | str, folder: Path) -> NetworkAbou
     backbone = backbone_about(run, number)
     own, tied = untied(model.state_dict())
     make_folder(folder)
-    remove(folder / ABOUT)
-    digest = write_weights(folder / WEIGHTS, own)
-    about = NetworkAbout(
-        format=FORMAT,
-        task=task_about(run, number),
-        backbone=backbone.model_copy(
-            update={"args": {**backbone.args, "num_classes": _outputs(run, number)}}
-        ),
-        preprocessing=run.preprocessings[number].to_plain(),
-        weights=WeightsAbout(file=WEIGHTS, sha256=digest, tied=tied),
+
+    def describe(digest: str) -> NetworkAbout:
+        return NetworkAbout(
+            format=FORMAT,
+            task=task_about(run, number),
+            backbone=backbone.model_copy(
+                update={"args": {**backbone.args, "num_classes": _outputs(run, number)}}
+            ),
+            preprocessing=run.preprocessings[number].to_plain(),
+            weights=WeightsAbout(file=WEIGHTS, sha256=digest, tied=tied),
+        )
+
+    return write_export(
+        folder / WEIGHTS, folder / ABOUT, lambda temp: write_weights(temp, own), describe
     )
-    write_about(folder / ABOUT, about.model_dump(mode="json"))
-    return about
 
 
 def load_network(folder: str | Path, plugins: Plugins | None = None) -> nn.Module:

@@ -14,9 +14,8 @@ from ..data.preprocessing import Preprocessing
 from ..networks.decoding import with_probabilities
 from ..runs.load import LoadedRun
 from ..support.errors import MtlError
-from ..support.files import make_folder, remove, replacing
-from .about import TaskAbout, task_about, write_about
-from .weights import file_digest
+from ..support.files import make_folder
+from .about import TaskAbout, task_about, write_export
 
 PROGRAM = "model.pt2"
 BATCH = 2  # a batch of one would be taken for a constant
@@ -100,22 +99,22 @@ def write_checked(
     name, preprocessing = run.backbones[number].name, run.preprocessings[number]
     program, batch = trace(model, preprocessing, name)
     make_folder(folder)
-    about_file = folder / f"{file}.json"
-    remove(about_file)
-    with replacing(folder / file) as temp:
+
+    def describe(digest: str) -> ProgramAbout:
+        return ProgramAbout(
+            kind=kind,
+            task=task_about(run, number, probabilities),
+            preprocessing=preprocessing.to_plain(),
+            batch=batch,
+            parameters=sum(p.numel() for p in model.parameters()),
+            file=file,
+            file_sha256=digest,
+        )
+
+    def checked(temp: Path) -> None:
         check_outputs(write(program, temp), model, preprocessing, name, batch)
-        digest = file_digest(temp)
-    about = ProgramAbout(
-        kind=kind,
-        task=task_about(run, number, probabilities),
-        preprocessing=preprocessing.to_plain(),
-        batch=batch,
-        parameters=sum(p.numel() for p in model.parameters()),
-        file=file,
-        file_sha256=digest,
-    )
-    write_about(about_file, about.model_dump(mode="json"))
-    return about
+
+    return write_export(folder / file, folder / f"{file}.json", checked, describe)
 
 
 def trace(

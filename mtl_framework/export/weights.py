@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from ..backbones.recurrent import stateless
 from ..support.errors import MtlError
-from ..support.files import replacing
 from .about import damaged
 
 
@@ -23,19 +22,17 @@ def content_key(tensor: Tensor) -> str:
     return digest.hexdigest()
 
 
-def write_weights(file: Path, tensors: Mapping[str, Tensor]) -> str:
-    """Write tensors and return the digest of the file.
+def write_weights(file: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Write tensors.
 
     Raises:
-        MtlError: if that cannot be done.
+        OSError: if that cannot be done.
     """
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    with replacing(file) as temp:
-        try:
-            safetensors.torch.save_file(plain, temp)
-        except SafetensorError as error:
-            raise MtlError(f"cannot write {file}: {error}") from error
-        return file_digest(temp)
+    try:
+        safetensors.torch.save_file(plain, file)
+    except SafetensorError as error:
+        raise OSError(str(error)) from error
 
 
 def read_weights(file: Path, digest: str) -> dict[str, Tensor]:
@@ -54,12 +51,6 @@ def read_weights(file: Path, digest: str) -> dict[str, Tensor]:
         return safetensors.torch.load(data)
     except SafetensorError as error:
         raise damaged(file, str(error)) from error
-
-
-def file_digest(file: Path) -> str:
-    """SHA-256 of a file's content."""
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def fill(model: nn.Module, state: Mapping[str, Tensor], file: Path) -> nn.Module:

@@ -18,7 +18,7 @@ from mtl_framework.comparisons.cells import TRACEBACK, inspect, last_line
 from mtl_framework.comparisons.config import read_comparison
 from mtl_framework.comparisons.grid import Cell, make_grid
 from mtl_framework.comparisons.processes import Ended, LocalProcesses, gpu_groups, settle
-from mtl_framework.comparisons.workers import spawn
+from mtl_framework.comparisons.workers import Cold, Warm, Worker, spawn
 from mtl_framework.plugins.manager import Plugins
 from mtl_framework.support.errors import MtlError
 
@@ -158,10 +158,29 @@ def test_a_killed_cell_has_failed_and_goes_on_from_its_state(tmp_path: Path) -> 
         return len(ended) == 2
 
     wait_until(both_ended)
+    executor.stop()
     assert [e.ok for e in ended] == [True, True]
     assert inspect(folder, cell.config).state == "done"
     results = [json.loads((place / "result.json").read_text()) for place in (folder, whole)]
     assert results[0]["test"] == results[1]["test"]
+
+
+def test_a_second_ctrl_c_ends_all_cells_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    executor = LocalProcesses(2, 1)
+    ended: list[Worker] = []
+
+    def wait(worker: Worker) -> None:
+        raise KeyboardInterrupt
+
+    def kill(worker: Worker) -> None:
+        ended.append(worker)
+
+    for kind in (Warm, Cold):
+        monkeypatch.setattr(kind, "wait", wait)
+        monkeypatch.setattr(kind, "kill", kill)
+    with pytest.raises(KeyboardInterrupt):
+        executor.stop()
+    assert len(ended) == 2
 
 
 def test_gpus_are_divided_among_runs() -> None:

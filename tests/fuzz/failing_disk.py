@@ -1,8 +1,8 @@
-"""Every operation on a run's files made to fail once: one line each, and nothing saved is lost.
+"""Every operation on files made to fail once: one line each, and nothing saved is lost.
 
-``python tests/fuzz/failing_disk.py`` counts the operations of starting, resuming, loading and
-reporting a small run, lets each of them fail once with an error of the system, and fails on
-anything but a result or one line, and where a run cannot go on afterwards as if nothing had been.
+``python tests/fuzz/failing_disk.py`` counts the file operations of everything in
+:mod:`fuzz.disk_uses`, lets each of them fail once with an error of the system, and fails on
+anything but a result or one line, and where things cannot go on afterwards as if nothing had been.
 """
 
 import argparse
@@ -16,22 +16,17 @@ import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-from support.tiny import TinyPlugins, content, start, tiny_config
-
-from mtl_framework.comparisons.find import find
-from mtl_framework.runs.load import load_run
-from mtl_framework.runs.run import Run
 from mtl_framework.support.errors import MtlError
 
 BY_PATH = ("stat", "lstat", "listdir", "scandir", "mkdir", "unlink", "replace", "open", "chmod")
 BY_HANDLE = ("fsync", "fstat", "write", "ftruncate")
-ERRORS = (errno.EIO, errno.ENOSPC, errno.EACCES)
+ERRORS = ("EIO", "ENOSPC", "EACCES")
 
 
 class Disk:
@@ -91,99 +86,82 @@ class Disk:
                 setattr(module, name, function)
 
 
-def uses() -> dict[str, Callable[[Path], object]]:
-    """What is done with a folder, by name; all but ``start`` with a run in it."""
+@dataclass(frozen=True)
+class Use:
+    """Something that is done with a folder.
 
-    def resume(folder: Path) -> object:
-        config = tiny_config("soft", iterations=3, eval_every=2)
-        return Run.start(config, TinyPlugins(), folder, resume=True).execute()
+    Args:
+        prepare: fills the folder, which is not there before.
+        do: is done while operations fail.
+        lost: says what is not there any more afterwards, or cannot be done.
+    """
 
-    return {
-        "start": lambda folder: start(folder, iterations=2, eval_every=2).execute(),
-        "resume": resume,
-        "load": lambda folder: load_run(folder, plugins=TinyPlugins()),
-        "report": lambda folder: find([folder]),
-    }
+    prepare: Callable[[Path], object]
+    do: Callable[[Path], object]
+    lost: Callable[[Path], Iterator[str]]
 
 
-def fail_each(every: int = 1, code: int = errno.EIO) -> tuple[Counter[str], list[str]]:
-    """Let every ``every``-th operation fail; returns what happened how often, and faults."""
+def fail_each(
+    use: Use, every: int = 1, code: int = errno.EIO, first: int = 0
+) -> tuple[Counter[str], list[str]]:
+    """Let every ``every``-th operation of a use fail; returns what came of them, and faults."""
     torch.set_num_threads(1)
     outcomes: Counter[str] = Counter()
     faults: list[str] = []
     with tempfile.TemporaryDirectory() as name:
-        base, whole = Path(name) / "base", Path(name) / "whole"
-        start(base, iterations=2, eval_every=2).execute()
-        start(whole, iterations=3, eval_every=2).execute()
-        expected = trained(whole)
-        for what, use in uses().items():
-            folder = Path(name) / "r"
+        base, folder = Path(name) / "base", Path(name) / "r"
+        use.prepare(base)
 
-            def fresh(what: str = what, folder: Path = folder) -> None:
-                shutil.rmtree(folder, ignore_errors=True)
-                if what != "start":
-                    shutil.copytree(base, folder)
-
-            fresh()
-            with Disk(folder, None).watched() as counted:
-                use(folder)
-            for number in range(0, counted.count, every):
-                fresh()
-                disk = Disk(folder, number, code)
-                try:
-                    with disk.watched():
-                        use(folder)
-                    outcomes[f"{what}: done"] += 1
-                except MtlError as error:
-                    if len(str(error).splitlines()) == 1:
-                        outcomes[f"{what}: one line"] += 1
-                    else:
-                        faults.append(f"{what}, {disk.failed}: several lines: {error}")
-                except Exception:
-                    faults.append(f"{what}, {disk.failed}: {traceback.format_exc(limit=-6)}")
-                faults += lost(what, folder, expected, disk)
-    return outcomes, faults
-
-
-def trained(folder: Path) -> dict[str, Any]:
-    """Everything that a run has found, but not for how many iterations it was once asked."""
-    files = content(folder)
-    return {
-        name: value
-        for name, value in files.items()
-        if name.endswith((".safetensors", ".jsonl", "result.json"))
-    }
-
-
-def lost(what: str, folder: Path, expected: dict[str, Any], disk: Disk) -> Iterator[str]:
-    """What a run that goes on after the failure does not have any more."""
-    try:
-        if (folder / "config.yaml").is_file():
-            start(folder, iterations=3, eval_every=2, resume=True).execute()
-        elif what == "start":
+        def fresh() -> None:
             shutil.rmtree(folder, ignore_errors=True)
-            return
-        files = trained(folder)  # what could not be tidied up may lie there, too
-        if {name: files.get(name) for name in expected} != expected:
-            yield f"{what}, {disk.failed}: the run that goes on is another one"
-    except Exception:
-        yield f"{what}, {disk.failed}: it cannot go on: {traceback.format_exc(limit=-3)}"
+            if base.exists():
+                shutil.copytree(base, folder)
+
+        fresh()
+        with Disk(folder, None).watched() as counted:
+            use.do(folder)
+        for number in range(first, counted.count, every):
+            fresh()
+            disk = Disk(folder, number, code)
+            try:
+                with disk.watched():
+                    use.do(folder)
+                outcomes["done"] += 1
+            except MtlError as error:
+                if len(str(error).splitlines()) == 1:
+                    outcomes["one line"] += 1
+                else:
+                    faults.append(f"{disk.failed}: several lines: {error}")
+            except Exception:
+                faults.append(f"{disk.failed}: {traceback.format_exc(limit=-6)}")
+            try:
+                faults += [f"{disk.failed}: {text}" for text in use.lost(folder)]
+            except Exception:
+                faults.append(f"{disk.failed}: it cannot go on: {traceback.format_exc(limit=-3)}")
+    return outcomes, faults
 
 
 def main() -> None:
     """Run from the command line."""
+    sys.path.insert(0, str(Path(__file__).parents[1]))
+    from fuzz.disk_uses import USES
+
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--every", type=int, default=1)
+    parser.add_argument("uses", nargs="*", help=f"of {', '.join(USES)}; default: all")
+    parser.add_argument("--every", type=int, default=1, help="operation, of those that are counted")
+    parser.add_argument("--first", type=int, default=0, help="operation that fails")
+    parser.add_argument("--error", choices=ERRORS, action="append", help="default: all")
     arguments = parser.parse_args()
     bad = 0
-    for code in ERRORS:
-        outcomes, faults = fail_each(arguments.every, code)
-        print(f"{os.strerror(code)}: {sum(outcomes.values()) + len(faults)} operations")
-        for what, number in sorted(outcomes.items()):
-            print(f"  {what}: {number}")
-        for fault in faults:
-            print(f"  {fault}")
-        bad += len(faults)
+    for name in arguments.uses or USES:
+        for error in arguments.error or ERRORS:
+            code = getattr(errno, error)
+            outcomes, faults = fail_each(USES[name], arguments.every, code, arguments.first)
+            counts = ", ".join(f"{number} {what}" for what, number in sorted(outcomes.items()))
+            print(f"{name}, {os.strerror(code)}: {counts}, {len(faults)} faults", flush=True)
+            for fault in faults:
+                print(f"  {fault}", flush=True)
+            bad += len(faults)
     print(f"{bad} faults")
     sys.exit(bool(bad))
 

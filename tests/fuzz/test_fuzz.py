@@ -4,6 +4,7 @@ import pytest
 
 from fuzz.configs import Configs
 from fuzz.data_files import DataFiles
+from fuzz.disk_uses import USES
 from fuzz.failing_disk import fail_each
 from fuzz.harness import Part, attempt_all
 from fuzz.misbehaving import Misbehaving
@@ -20,7 +21,12 @@ def test_bad_input_is_refused_by_a_line_or_read(part: type[Part], count: int) ->
     assert any("refused" in outcome or outcome == "status 2" for outcome in outcomes)
 
 
-def test_a_disk_that_fails_once_costs_a_line_and_nothing_saved() -> None:
-    outcomes, faults = fail_each(every=11)
+@pytest.mark.parametrize(
+    ("use", "every"),
+    [("start", 17), ("resume", 31), ("load", 11), ("report", 17), ("go on comparing", 67),
+     ("export", 17), ("export all", 23)],
+)  # fmt: skip
+def test_a_disk_that_fails_once_costs_a_line_and_nothing_saved(use: str, every: int) -> None:
+    outcomes, faults = fail_each(USES[use], every, first=5)
     assert faults == []
-    assert outcomes["start: one line"] > 0
+    assert outcomes["one line"] > 0
