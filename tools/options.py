@@ -65,6 +65,8 @@ def _tables(plugins: Plugins) -> list[OptionTable]:
     tables += [function_options("suite", n, plugins.suite(n)) for n in plugins.names("suite")]
     objectives = plugins.names("objective")
     tables += [function_options("objective", n, plugins.objective(n)) for n in objectives]
+    heads = plugins.names("head")
+    tables += [function_options("head", n, plugins.head(n)) for n in heads]
     return tables
 
 

@@ -57,7 +57,7 @@ def check_rows(model: nn.Module, name: str, inputs: Tensor) -> None:
 
 
 @contextmanager
-def _rewritten(backbone: Backbone, model: nn.Module, forward_pass: ForwardPass) -> Iterator[None]:
+def rewritten(backbone: Backbone, model: nn.Module, forward_pass: ForwardPass) -> Iterator[None]:
     """The model with two-weight banks whose weights are one and the same module, without heads."""
     before: list[tuple[str, nn.Module]] = []
 
@@ -94,7 +94,7 @@ def _widened(layer: nn.Module) -> nn.Module:
     return wider
 
 
-def _features(backbone: Backbone, model: nn.Module, inputs: Tensor) -> Tensor | None:
+def features_without_head(backbone: Backbone, model: nn.Module, inputs: Tensor) -> Tensor | None:
     """Give what the model returns without its class layer, if that is what the layer reads."""
     if len(backbone.class_layers) > 1:
         return None
@@ -110,12 +110,31 @@ def _features(backbone: Backbone, model: nn.Module, inputs: Tensor) -> Tensor | 
     return seen[0].flatten(1)
 
 
+def probe_plan(
+    backbone: Backbone, inputs: Tensor, branching: bool, num_tasks: int = 1
+) -> RoutePlan:
+    """A plan of U + 1 samples, of which sample s leaves sample 0 at unit s.
+
+    The number of rows grows strictly from unit to unit, so that it says where rows are.
+    """
+    units = len(backbone.units)
+    assignments = np.zeros((units + 1, units, num_tasks), dtype=np.int64)
+    for unit in range(units):
+        assignments[unit + 1, unit] = 1
+    return RoutePlan(
+        StepOrder(assignments, "shared"),
+        range(units + 1),
+        range(num_tasks),
+        len(inputs),
+        PlanOptions(inputs.device, branching=branching, common_input=True),
+    )
+
+
 def find_plan(backbone: Backbone, model: nn.Module, inputs: Tensor) -> Backbone:
     """Find out where heads go, and whether paths may branch unit by unit.
 
-    Sample s of the probe leaves sample 0 at unit s, so that the number of rows grows strictly from
-    unit to unit and any mixing of levels fails, by shape. Heads that stay inside the model are
-    probed with two tasks, one of which has a class more.
+    Any mixing of levels fails by shape, see :func:`probe_plan`. Heads that stay inside the model
+    are probed with two tasks, one of which has a class more.
 
     Returns:
         the backbone, saying so.
@@ -127,26 +146,17 @@ def find_plan(backbone: Backbone, model: nn.Module, inputs: Tensor) -> Backbone:
     reason = ""
     inputs = inputs[:2]
     with torch.no_grad():
-        expected = _features(backbone, model, inputs)
+        expected = features_without_head(backbone, model, inputs)
         if expected is None:
             backbone = dataclasses.replace(backbone, heads_inside=True)
             expected = model(inputs)
         tasks = 2 if backbone.heads_inside else 1
-        assignments = np.zeros((units + 1, units, tasks), dtype=np.int64)
-        for unit in range(units):
-            assignments[unit + 1, unit] = 1
         for branching in (True, False):
             forward_pass = ForwardPass()
-            plan = RoutePlan(
-                StepOrder(assignments, "shared"),
-                range(units + 1),
-                range(tasks),
-                len(inputs),
-                PlanOptions(inputs.device, branching=branching, common_input=True),
-            )
+            plan = probe_plan(backbone, inputs, branching, tasks)
             start = inputs.repeat_interleave(plan.num_groups(0), 0)
             try:
-                with _rewritten(backbone, model, forward_pass), forward_pass.running(plan, False):
+                with rewritten(backbone, model, forward_pass), forward_pass.running(plan, False):
                     features = model(start)
             except Exception as error:
                 reason = " ".join(str(error).split())

@@ -32,6 +32,9 @@ def describe(
     objective: Annotated[
         str | None, typer.Option("--objective", help="What a task learns: `mtl list objectives`.")
     ] = None,
+    head: Annotated[
+        str | None, typer.Option("--head", help="Decoder of maps: `mtl list heads`.")
+    ] = None,
     inputs: Annotated[
         str | None,
         typer.Option("--input", metavar="CxHxW", help="Shape of an input. [default: the suite's]"),
@@ -39,15 +42,16 @@ def describe(
     settings: options.Settings = None,
     config: options.ConfigFile = None,
 ) -> None:
-    """Show the options of strategies, suites, objectives or observers, or a backbone's units.
+    """Show options of strategies, suites, objectives, heads or observers, or a backbone's units.
 
     Options are read from the plugin alone: no data is looked at. A backbone is built, for inputs
     of the shape that is given, or of the suite's; so are those of a config file.
     """
-    if all(value is None for value in (backbone, strategy, suite, observer, objective, config)):
+    given = (strategy, suite, observer, objective, head)
+    if all(value is None for value in (backbone, config, *given)):
         raise MtlError(
-            "describe needs --strategy NAME, --suite NAME, --objective NAME, --observer NAME or "
-            "--backbone NAME"
+            "describe needs --strategy NAME, --suite NAME, --objective NAME, --head NAME, "
+            "--observer NAME or --backbone NAME"
         )
     shape = None if inputs is None else _shape(inputs)
     plugins, console = load_plugins(), stdout()
@@ -60,7 +64,9 @@ def describe(
     if objective is not None:
         factory = plugins.objective(objective)
         print_options(function_options("objective", objective, factory), console)
-    if backbone is None and (config is None or strategy or suite or observer or objective):
+    if head is not None:
+        print_options(function_options("head", head, plugins.head(head)), console)
+    if backbone is None and (config is None or any(given)):
         return
 
     from ..runs.resolve import resolve
@@ -127,6 +133,7 @@ def _print_backbone(backbone: "Backbone", console: "Console") -> None:
             "not branching: early units are read again later, so that every distinct path is "
             "computed from the input on"
         )
+    _print_maps(backbone, console)
     if backbone.heads_inside:
         console.print(
             "task heads: inside, as the model does more with class scores than return them"
@@ -139,6 +146,22 @@ def _print_backbone(backbone: "Backbone", console: "Console") -> None:
     )
     for hint in backbone.hints:
         console.print(f"hint: {hint}", markup=False)
+
+
+def _print_maps(backbone: "Backbone", console: "Console") -> None:
+    from ..backbones.maps import find_maps, pyramid
+
+    maps, reason = find_maps(backbone)
+    if not maps:
+        console.print(f"maps: none, as {reason}", markup=False, soft_wrap=True)
+        return
+    read = pyramid(maps)
+    shown = [
+        f"{'*' if each in read else ''}{each.channels} x {each.size[0]}x{each.size[1]} after unit "
+        f"{each.level} (stride {each.stride})"
+        for each in maps
+    ]
+    console.print(f"maps (* read by heads): {', '.join(shown)}", markup=False, soft_wrap=True)
 
 
 def _print_own(

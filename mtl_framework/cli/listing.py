@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from ..plugins.contributions import Contribution
     from ..plugins.manager import Plugins
 
-app = typer.Typer(help="List strategies, backbones, suites, objectives, observers or plugins.")
+app = typer.Typer(
+    help="List strategies, backbones, suites, objectives, heads, observers or plugins."
+)
 
 
 @app.command(help="Ways to share weights.")
@@ -79,6 +81,13 @@ def objectives() -> None:
     stdout().print("Options of one: mtl describe --objective NAME")
 
 
+@app.command(help="Decoders of tasks with maps: `heads: {TASK: NAME}`.")
+def heads() -> None:
+    """Heads of the framework and of all plugins."""
+    _print_contributions("head", "what it is")
+    stdout().print("Options of one: mtl describe --head NAME")
+
+
 @app.command(help="Installed plugins; nothing of them is imported unless --check is given.")
 def plugins(
     check: Annotated[
@@ -126,6 +135,7 @@ def _contributed(loaded: "Plugins", plugin: str, distribution: str) -> str:
         ("suite", "suites"),
         ("observer", "observers"),
         ("objective", "objectives"),
+        ("head", "heads"),
     ):
         names = [
             found.name

@@ -100,6 +100,8 @@ def _example(table: OptionTable) -> str:
     if table.kind == "objective":
         key = "--set objectives.TASK"
         return f"mtl run {key}.name={table.name} {key}.{option}=VALUE"
+    if table.kind == "head":
+        return f"mtl run --set heads.TASK.name={table.name} --set heads.TASK.{option}=VALUE"
     section = "suite." if table.kind == "suite" else ""
     return f"mtl run --{table.kind} {table.name} --set {section}{option}=VALUE"
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from .batches import BalancedBatches as BalancedBatches
     from .batches import Batch as Batch
     from .given import guess_kind as guess_kind
+    from .head_choice import HeadChoice as HeadChoice
     from .images import ImageNormalization as ImageNormalization
     from .images import read_image as read_image
     from .levels import byte_levels as byte_levels
@@ -20,14 +21,20 @@ if TYPE_CHECKING:
     from .metrics.metric import Gathered as Gathered
     from .metrics.metric import Metric as Metric
     from .objectives import Binary as Binary
+    from .objectives import BinaryMap as BinaryMap
     from .objectives import Classification as Classification
+    from .objectives import Depth as Depth
     from .objectives import GaussianRegression as GaussianRegression
     from .objectives import LanguageModel as LanguageModel
+    from .objectives import MapObjective as MapObjective
+    from .objectives import MapRegression as MapRegression
     from .objectives import MultiLabel as MultiLabel
+    from .objectives import Normals as Normals
     from .objectives import Objective as Objective
     from .objectives import Ordinal as Ordinal
     from .objectives import PoissonRegression as PoissonRegression
     from .objectives import Regression as Regression
+    from .objectives import Segmentation as Segmentation
     from .pictures import PictureOptions as PictureOptions
     from .pictures import picture_suffixes as picture_suffixes
     from .readers import batches_per_epoch as batches_per_epoch
@@ -40,8 +47,15 @@ if TYPE_CHECKING:
     from .transforms import Transforms as Transforms
 
 _HOMES = {
+    "HeadChoice": "head_choice",
     "BalancedBatches": "batches",
     "Batch": "batches",
+    "BinaryMap": "objectives",
+    "Depth": "objectives",
+    "MapObjective": "objectives",
+    "MapRegression": "objectives",
+    "Normals": "objectives",
+    "Segmentation": "objectives",
     "Binary": "objectives",
     "Classification": "objectives",
     "Examples": "tasks",

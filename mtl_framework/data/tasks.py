@@ -7,6 +7,7 @@ from typing import Any
 from ..support.errors import MtlError, UnknownNameError
 from .examples import SPLITS, Examples, check_labels, check_rows
 from .given import GivenSuite, suite_from_arrays, suite_from_datasets, suite_from_frame
+from .head_choice import HeadChoice
 from .images import ImageNormalization
 from .metrics.choice import chosen_main, chosen_metrics
 from .metrics.metric import Metric
@@ -50,6 +51,7 @@ class Task:
         reported: names of further metrics; ``None``: all that the objective has, but for the areas
             under curves of each class where there are more than 200 classes.
         mixing: of training examples in a batch; ``None``: none. Tasks with a common input have one.
+        head: of tasks whose outputs are maps; ``None``: the framework's default.
 
     Raises:
         MtlError: naming the task and the split, on a split without examples or labels, inputs
@@ -71,6 +73,7 @@ class Task:
     main: str | None = None
     reported: tuple[str, ...] | None = None
     mixing: Mixing | None = None
+    head: HeadChoice | None = None
 
     def __post_init__(self) -> None:
         if not self.name.strip() or not self.name.isprintable():

@@ -1,11 +1,12 @@
 """Tasks whose networks compute the same features, so that evaluation runs one of them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 from jaxtyping import Int64
 from torch import Tensor, nn
 
+from ..backbones.maps import FeatureMap
 from ..routing.banks import WeightBank
 from ..routing.norms import RoutedBatchNorm
 
@@ -34,6 +35,12 @@ class AlikeTasks:
             self._groups = _grouped(model, paths)
             self._seen = seen
         return self._groups
+
+
+def by_maps(tasks: Sequence[int], maps: Sequence[tuple[FeatureMap, ...]]) -> list[list[int]]:
+    """Tasks apart by what their heads read: features, or maps."""
+    parts = [[t for t in tasks if not maps[t]], [t for t in tasks if maps[t]]]
+    return [part for part in parts if part]
 
 
 def _grouped(model: nn.Module, paths: list[tuple[int, ...]]) -> list[list[int]]:

@@ -1,18 +1,26 @@
 """Taking one task's network out of the rewritten backbone."""
 
+import copy
 from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from ..backbones.backbone import Backbone
+from ..backbones.maps import FeatureMap
 from ..routing.banks import WeightBank
 from ..routing.norms import RoutedBatchNorm
 from ..support.errors import MtlError
+from .dense import MapHead, blank_network
 
 
 def extract_plain(
-    backbone: Backbone, rewritten: nn.Module, head: nn.Module, weights: Sequence[int], task: int
+    backbone: Backbone,
+    rewritten: nn.Module,
+    head: nn.Module,
+    weights: Sequence[int],
+    task: int,
+    maps: Sequence[FeatureMap] = (),
 ) -> nn.Module:
     """A fresh plain model that holds a task's weights, on the CPU, in evaluation mode.
 
@@ -22,7 +30,10 @@ def extract_plain(
         head: the task's linear head, or its copies of the class layers.
         weights: the task's weight of every unit.
         task: position of the task, which selects its own running averages where it has some.
+        maps: what the head reads, where its outputs are maps.
     """
+    if isinstance(head, MapHead):
+        return _extract_dense(backbone, rewritten, head, weights, task, maps)
     layers = list(head) if isinstance(head, nn.ModuleList) else [head]
     outputs = next(layers[0].parameters()).shape[0]
     with torch.random.fork_rng(devices=[]):
@@ -38,6 +49,22 @@ def extract_plain(
         model = model.to(dtype)
     model.load_state_dict({key: value.detach().cpu() for key, value in state.items()})
     return model.eval()
+
+
+def _extract_dense(
+    backbone: Backbone,
+    rewritten: nn.Module,
+    head: MapHead,
+    weights: Sequence[int],
+    task: int,
+    maps: Sequence[FeatureMap],
+) -> nn.Module:
+    """A fresh plain model without its class layer, and a copy of the head, as one network."""
+    network = blank_network(backbone, copy.deepcopy(head).cpu(), maps)
+    state = dict(_plain_state(rewritten, weights, task))
+    network.to(next(head.parameters()).dtype)
+    network.model.load_state_dict({key: value.detach().cpu() for key, value in state.items()})
+    return network.eval()
 
 
 @torch.no_grad()
@@ -68,6 +95,8 @@ def insert_plain(
         MtlError: naming the first tensor that is missing or has another shape; nothing has changed
             then.
     """
+    if isinstance(head, MapHead):  # a DenseNetwork's
+        state = {key.removeprefix("model."): value for key, value in state.items()}
     names = [name for places in backbone.places for place in places for name in place.names]
     banked = tuple(f"{name}." for name in names)
     targets = [
@@ -76,6 +105,9 @@ def insert_plain(
         for name, target in _plain_state(rewritten, weights, t)
         if t == task or name.startswith(banked)
     ]
+    if isinstance(head, MapHead):
+        targets += [(f"head.{key}", value) for key, value in head.state_dict().items()]
+        head = None
     layers = list(head) if isinstance(head, nn.ModuleList) else [head] if head is not None else []
     for name, layer in zip(backbone.class_layers, layers, strict=bool(layers)):
         targets += [(f"{name}.{key}", value) for key, value in layer.state_dict().items()]

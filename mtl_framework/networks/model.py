@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from ..data.batches import Batch
 from ..data.tasks import Task
 from ..support.distributed import all_reduce_mean, averaged_gradients, is_distributed
+from .features import Features
 
 
 @dataclass(frozen=True)
@@ -104,9 +105,10 @@ class MultiTaskModel(nn.Module, ABC):
         return torch.autocast(device.type, torch.bfloat16, enabled=self.precision == "bf16")
 
     def in_full_precision(
-        self, module: Callable[[Tensor], Tensor], inputs: Shaped[Tensor, "*inputs"]
+        self, module: Callable[..., Tensor], inputs: Features | Shaped[Tensor, "*inputs"]
     ) -> Float[Tensor, "*outputs"]:
         """Run a module in this model's precision; outputs are float32, or float64 if they are."""
-        with self.autocast(inputs.device):
+        first = inputs if isinstance(inputs, Tensor) else inputs[0]
+        with self.autocast(first.device):
             outputs: Tensor = module(inputs)
         return outputs if outputs.dtype == torch.float64 else outputs.float()

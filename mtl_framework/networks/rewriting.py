@@ -6,12 +6,15 @@ from typing import Any
 from torch import nn
 
 from ..backbones.backbone import Backbone
+from ..backbones.maps import FeatureMap
+from ..data.tasks import Task
 from ..routing.banks import WeightBank
 from ..routing.cpu.take_over import take_over_poolings
 from ..routing.forward_pass import ForwardPass
 from ..routing.heads import HeadBank, resized
 from ..routing.replace_norms import route_norms
 from ..support.errors import MtlError
+from .dense import map_head
 
 
 def one_each(backbone: Backbone, weights_per_unit: int | Sequence[int]) -> tuple[int, ...]:
@@ -76,15 +79,24 @@ def rewrite(
 
 
 def put_heads(
-    backbone: Backbone, model: nn.Module, forward_pass: ForwardPass, widths: Sequence[int]
+    backbone: Backbone,
+    model: nn.Module,
+    forward_pass: ForwardPass,
+    tasks: Sequence[Task],
+    maps: Sequence[tuple[FeatureMap, ...]],
 ) -> nn.ModuleList:
     """Make every task's head: a linear layer, or copies of class layers, where they stay inside.
 
-    ``widths`` holds the number of outputs of each task.
+    Tasks whose outputs are maps have a decoder of the ``maps`` that belong to them.
     """
+    widths = [task.objective.num_outputs for task in tasks]
     if not backbone.heads_inside:
         model.set_submodule(backbone.classifier, nn.Identity())
-        return nn.ModuleList(nn.Linear(backbone.num_features, n) for n in widths)
+        size = backbone.input_shape[-2:]
+        return nn.ModuleList(
+            map_head(task, own, (size[0], size[1])) if own else nn.Linear(backbone.num_features, n)
+            for task, own, n in zip(tasks, maps, widths, strict=True)
+        )
     layers = [model.get_submodule(name) for name in backbone.class_layers]
     heads = [[resized(layer, n) for layer in layers] for n in widths]
     for name, copies in zip(backbone.class_layers, zip(*heads, strict=True), strict=True):

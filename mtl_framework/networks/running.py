@@ -1,6 +1,6 @@
 """Running a rewritten model under a plan, and what becomes of its results."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 
 import torch
@@ -8,13 +8,15 @@ from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from ..backbones.backbone import Backbone
+from ..backbones.maps import FeatureMap, forward_maps
 from ..data.batches import Batch
 from ..routing.commit import commit_statistics
 from ..routing.forward_pass import ForwardPass
-from ..routing.layout import RowLayout
+from ..routing.layout import RowLayout, split_groups
 from ..routing.micro_batches import MicroBatch
 from ..routing.norms import RoutedBatchNorm
 from ..routing.plan import RouteError, RoutePlan
+from .features import Features, TaskRows
 from .memory_format import image_format
 from .planning import StepPlan
 
@@ -27,6 +29,7 @@ class ModelRunner:
         backbone: backbone of the model.
         forward_pass: the pass that the model's parts take part in.
         widths: number of outputs of each task.
+        maps: the maps that each task's head reads; none where it reads features.
     """
 
     def __init__(
@@ -35,10 +38,11 @@ class ModelRunner:
         backbone: Backbone,
         forward_pass: ForwardPass,
         widths: Sequence[int],
+        maps: Sequence[tuple[FeatureMap, ...]],
     ) -> None:
         # a tuple, and a plain object: they are parts of the networks already
         self._model, self._backbone, self._widths = (model,), backbone, tuple(widths)
-        self._forward_pass = forward_pass
+        self._forward_pass, self._maps = forward_pass, tuple(maps)
         self._formats = {major: image_format(model, major) for major in (False, True)}
         self._norms = tuple(m for m in model.modules() if isinstance(m, RoutedBatchNorm))
 
@@ -64,12 +68,28 @@ class ModelRunner:
         plan: RoutePlan,
         gather_statistics: bool,
         precision: AbstractContextManager[object],
-    ) -> list[Float[Tensor, "examples groups ..."]]:
-        """Compute what heads read, for every task of a plan and the task's own groups."""
+    ) -> list[TaskRows]:
+        """Compute what heads read, for every task of a plan the rows of its own paths."""
         if rows.ndim == 4:
             rows = rows.contiguous(memory_format=self.format(plan.group_major))
+        tasks: list[int] = plan.tasks.tolist()
+        wanted = tuple(dict.fromkeys(each for task in tasks for each in self._maps[task]))
+        # what dense tasks do not need moves running averages all the same, however a step is cut
+        counted = range(len(self._maps)) if gather_statistics else tasks
+        some_features = not all(self._maps[task] for task in counted)
+        returned: Tensor | None
         with self._forward_pass.running(plan, gather_statistics), precision:
-            returned: Tensor = self._model[0](rows)
+            if wanted:
+                returned, maps = forward_maps(self._model[0], rows, wanted, some_features)
+            else:
+                returned, maps = self._model[0](rows), []
+        own = self._own_maps(plan, dict(zip(wanted, maps, strict=True)))
+        if returned is not None and len(own) < len(tasks):
+            return [own.get(n) or x for n, x in enumerate(self._own_features(plan, returned))]
+        return [own[number] for number in range(len(tasks))]
+
+    def _own_features(self, plan: RoutePlan, returned: Tensor) -> list[TaskRows]:
+        """What the model has returned, or of it the groups of every task's own paths."""
         backbone, inside = self._backbone, self._backbone.heads_inside
         counts = [len(groups) for groups, _ in plan.outputs]
         groups = sum(counts) if inside else plan.num_groups(plan.num_units)
@@ -83,8 +103,36 @@ class ModelRunner:
         by_group = layout.split_first(returned).squeeze(2)
         if inside:
             parts = zip(plan.tasks, torch.split(by_group, counts, 1), strict=True)
-            return [part[..., : self._widths[task]] for task, part in parts]
-        return [by_group.index_select(1, own) for own, _ in plan.outputs]
+            each = [part[..., : self._widths[task]] for task, part in parts]
+        else:
+            each = [by_group.index_select(1, own) for own, _ in plan.outputs]
+        return [
+            TaskRows(x.flatten(0, 1), plan.examples, which)
+            for x, (_, which) in zip(each, plan.outputs, strict=True)
+        ]
+
+    def _own_maps(
+        self, plan: RoutePlan, maps: Mapping[FeatureMap, Float[Tensor, "_ _ _ _"]]
+    ) -> dict[int, TaskRows]:
+        """By position of a task that reads maps, at every level the groups of its own paths."""
+        levels = tuple(each.level for each in maps)
+        rows: dict[int, TaskRows] = {}
+        for position, task in enumerate(plan.tasks.tolist()):
+            if not self._maps[task]:
+                continue
+            own, which = plan.outputs_at(levels)[position]
+            taken = []
+            for (each, x), groups in zip(maps.items(), own, strict=True):
+                layout = RowLayout(plan.examples, plan.num_groups(each.level), plan.group_major)
+                if len(x) != plan.examples * layout.groups:
+                    raise RouteError(
+                        f"map {each.index} of backbone {self._backbone.name!r} has {len(x)} rows, "
+                        f"its paths have {plan.examples * layout.groups}"
+                    )
+                one = layout.groups == len(groups) == 1
+                taken.append(x if one else split_groups(x, [groups], layout)[0])
+            rows[position] = TaskRows(tuple(taken), plan.examples, which, plan.group_major)
+        return rows
 
 
 def assembled(
@@ -110,29 +158,23 @@ def assembled(
 def part_losses(
     batch: Batch,
     micro_batch: MicroBatch,
-    plan: RoutePlan,
-    by_task: Sequence[Tensor],
-    row_losses: Callable[[int, Tensor, Tensor], Tensor],
+    by_task: Sequence[TaskRows],
+    row_losses: Callable[[int, Features, Tensor], Tensor],
 ) -> Float[Tensor, "samples tasks"]:
     """Mean losses of the labelled rows of a micro-batch, by sample and task.
 
     Args:
         batch: batch of the step.
         micro_batch: the part of it that has run.
-        plan: the plan that it has run under.
-        by_task: what heads read (examples, groups, ...) for each task of the micro-batch.
+        by_task: what the head of each task of the micro-batch reads.
         row_losses: gives the loss of each row from a task, features and targets.
     """
     losses = []
-    for task, features, (groups, which) in zip(
-        micro_batch.tasks, by_task, plan.outputs, strict=True
-    ):
-        features, targets = batch.select(task).of(features, batch.targets[task])
-        if not len(features):  # others read this task's columns
-            losses.append(features.new_zeros(len(which)))
+    for task, given in zip(micro_batch.tasks, by_task, strict=True):
+        rows, targets = given.labelled(batch.select(task), batch.targets[task])
+        if not rows.examples:  # others read this task's columns
+            losses.append(rows.like().new_zeros(len(rows.which)))
             continue
-        # rows are (example, group) pairs, example by example; ``which`` is by sample
-        targets = targets.repeat_interleave(len(groups), 0)
-        each = row_losses(task, features.flatten(0, 1), targets)
-        losses.append(each.view(len(features), len(groups)).mean(0)[which])
+        of_rows = row_losses(task, rows.features, targets)
+        losses.append(rows.by_example(of_rows).mean(0)[rows.which])
     return torch.stack(losses, 1)

@@ -15,8 +15,10 @@ from ..routing.forward_pass import ForwardPass
 from ..routing.layout import stack_groups
 from ..routing.micro_batches import MicroBatch
 from ..routing.plan import RoutePlan
-from .alike import AlikeTasks
+from .alike import AlikeTasks, by_maps
+from .dense import maps_of_tasks
 from .extraction import extract_plain, insert_plain
+from .features import Features, each
 from .memory_format import set_format
 from .model import ParameterCounts, Sharing
 from .parts import NetworkParts, draw_weights
@@ -42,7 +44,7 @@ class TaskNetworks(PathNetworks):
 
     Args:
         backbone: what is shared and where.
-        tasks: each gets a linear head.
+        tasks: each gets a linear head, or a decoder where its outputs are maps.
         weights_per_unit: K, for all units or one for each. Copy k of every unit comes from the
             k-th freshly initialised model (all equal where the backbone is pretrained).
         branching: overrides what the backbone's probe found, for tests and measurements.
@@ -57,6 +59,7 @@ class TaskNetworks(PathNetworks):
     Attributes:
         model: the backbone's model with banks in the places of its units.
         heads: one a task.
+        maps: the backbone's maps that each task's head reads; none where it reads features.
         assignment: (units, tasks), the weights in use.
 
     Raises:
@@ -86,8 +89,8 @@ class TaskNetworks(PathNetworks):
         self.model, banks = rewrite(
             backbone, self.weights_per_unit, forward_pass, len(self.tasks), checkpoint
         )
-        widths = [task.objective.num_outputs for task in self.tasks]
-        self.heads = put_heads(backbone, self.model, forward_pass, widths)
+        self.maps = maps = maps_of_tasks(backbone, self.tasks)
+        self.heads = put_heads(backbone, self.model, forward_pass, self.tasks, maps)
         self.register_buffer(
             "assignment", torch.zeros(len(backbone.units), len(self.tasks), dtype=torch.int64)
         )
@@ -102,7 +105,8 @@ class TaskNetworks(PathNetworks):
         put_mixers(backbone, banks, self.mixers, self.branching)
         self._parts = NetworkParts(backbone, self.weights_per_unit, self.model, banks)
         self.register_load_state_dict_pre_hook(rename_older_keys)  # type: ignore[no-untyped-call]
-        self._runner = ModelRunner(self.model, backbone, forward_pass, widths)
+        widths = [task.objective.num_outputs for task in self.tasks]
+        self._runner = ModelRunner(self.model, backbone, forward_pass, widths, maps)
         self._alike = AlikeTasks()
         set_format(self, self._runner.format(self.planner.is_group_major(self.assignment.device)))
 
@@ -161,7 +165,7 @@ class TaskNetworks(PathNetworks):
 
     def predict(
         self, task: int, inputs: Shaped[Tensor, "rows *dims"]
-    ) -> Float[Tensor, "rows outputs"]:
+    ) -> Float[Tensor, "rows *outputs"]:
         """Outputs of one task's network under :attr:`assignment`; statistics stay untouched."""
         return self.scores(task, self.features(task, inputs))
 
@@ -175,19 +179,20 @@ class TaskNetworks(PathNetworks):
         if self.backbone.heads_inside or self.mixers or self.training:
             return super().predict_all(inputs)
         outputs: dict[int, Tensor] = {}
-        for tasks in self._alike.groups(self.model, self.assignment):
-            features = self.features(tasks[0], inputs)
-            outputs |= {task: self.scores(task, features) for task in tasks}
+        for alike in self._alike.groups(self.model, self.assignment):
+            for tasks in by_maps(alike, self.maps):
+                features = self.features(tasks[0], inputs)
+                outputs |= {task: self.scores(task, features) for task in tasks}
         return [outputs[task] for task in range(len(self.tasks))]
 
-    def features(
-        self, task: int, inputs: Shaped[Tensor, "rows *dims"]
-    ) -> Float[Tensor, "rows *features"]:
+    def features(self, task: int, inputs: Shaped[Tensor, "rows *dims"]) -> Features:
         """Compute what one task's head reads under :attr:`assignment`; statistics stay untouched.
 
-        Scores already where heads stay inside the model (``backbone.heads_inside``).
+        Scores already where heads stay inside the model (``backbone.heads_inside``); several maps
+        where the task's outputs are maps.
         """
-        return self.features_under(self.assignment[None], task, inputs).squeeze(1)
+        under = self.features_under(self.assignment[None], task, inputs)
+        return each(lambda x: x.squeeze(1), under)
 
     def features_under(
         self,
@@ -195,8 +200,10 @@ class TaskNetworks(PathNetworks):
         task: int,
         inputs: Shaped[Tensor, "rows *dims"],
         common_input: bool = False,
-    ) -> Float[Tensor, "rows samples *features"]:
+    ) -> Features:
         """Compute what one task's head reads under several assignments; see :meth:`features`.
+
+        Samples are the second dimension.
 
         Args:
             assignments: weights by sample, unit and task.
@@ -210,20 +217,15 @@ class TaskNetworks(PathNetworks):
         rows = stack_groups([inputs] * plan.num_groups(0), plan.group_major)
         position = tuple(tasks).index(task)
         by_task = self._runner.features(rows, plan, False, self.autocast(rows.device))
-        return by_task[position].index_select(1, plan.outputs[position][1])
+        return by_task[position].by_sample()
 
-    def scores(
-        self, task: int, features: Float[Tensor, "rows *features"]
-    ) -> Float[Tensor, "rows *outputs"]:
+    def scores(self, task: int, features: Features) -> Float[Tensor, "rows *outputs"]:
         """Outputs of :meth:`head` for a task's features, in full precision."""
         head = nn.Identity() if self.backbone.heads_inside else self.head(task)
         return self.in_full_precision(head, features)
 
     def row_losses(
-        self,
-        task: int,
-        features: Float[Tensor, "rows *features"],
-        targets: Shaped[Tensor, "rows *dims"],
+        self, task: int, features: Features, targets: Shaped[Tensor, "rows *dims"]
     ) -> Float[Tensor, " rows"]:
         """Training loss of every row, from its features; a subclass may define another one."""
         return self.tasks[task].objective.losses(self.scores(task, features), targets)
@@ -258,7 +260,7 @@ class TaskNetworks(PathNetworks):
         roots = [batch.inputs[micro_batch.tasks[position]] for position in plan.root_tasks]
         rows = stack_groups(roots, plan.group_major)
         by_task = self._runner.features(rows, plan, self.training, self.autocast(rows.device))
-        return part_losses(batch, micro_batch, plan, by_task, self.row_losses)
+        return part_losses(batch, micro_batch, by_task, self.row_losses)
 
     # -- parts ---------------------------------------------------------------------------------
 
@@ -315,7 +317,8 @@ class TaskNetworks(PathNetworks):
 
     def extract_path(self, task: int, weights: Sequence[int]) -> nn.Module:
         """Like :meth:`extract`, with any weights, one a unit."""
-        return extract_plain(self.backbone, self.model, self.head(task), weights, task)
+        head, maps = self.head(task), self.maps[task]
+        return extract_plain(self.backbone, self.model, head, weights, task, maps)
 
     def load_path(
         self, task: int, weights: Sequence[int], state: Mapping[str, Tensor], head: bool = True

@@ -9,7 +9,7 @@ import pluggy
 
 from ..support.errors import nearest
 
-Kind = Literal["strategy", "backbone", "suite", "observer", "objective"]
+Kind = Literal["strategy", "backbone", "suite", "observer", "objective", "head"]
 _NAME = re.compile(r"\w[\w.-]*")
 _REFERENCE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 _MARK = "@mtl_framework.hookimpl"

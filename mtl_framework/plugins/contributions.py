@@ -18,6 +18,7 @@ _KINDS: dict[str, Kind] = {
     "mtl_suites": "suite",
     "mtl_observers": "observer",
     "mtl_objectives": "objective",
+    "mtl_heads": "head",
 }
 
 
@@ -68,16 +69,22 @@ Taken = Mapping[tuple[Kind, str], Contribution]
 
 _OBJECTIVES = "mtl_framework.data.objectives.choices"
 _OWN = ("classification", "binary", "multi_label", "regression", "poisson", "gaussian", "ordinal",
-        "language_model")  # fmt: skip
+        "language_model", "segmentation", "depth", "normals", "binary_map",
+        "map_regression")  # fmt: skip
+_HEADS = "mtl_framework.networks.decoders.choices"
+_OWN_HEADS = ("linear", "fcn", "aspp", "fpn", "segformer")
 
 
 def of_the_host() -> dict[tuple[Kind, str], Contribution]:
-    """What the framework itself contributes by name: its objectives."""
-    source = Source("objectives", "mtl-framework")
-    return {
-        ("objective", name): Contribution("objective", name, f"{_OBJECTIVES}:{name}", source)
-        for name in _OWN
-    }
+    """What the framework itself contributes by name: its objectives and heads."""
+    own: dict[tuple[Kind, str], Contribution] = {}
+    objectives: tuple[Kind, str, tuple[str, ...]] = ("objective", _OBJECTIVES, _OWN)
+    heads: tuple[Kind, str, tuple[str, ...]] = ("head", _HEADS, _OWN_HEADS)
+    for kind, module, names in (objectives, heads):
+        source = Source(f"{kind}s", "mtl-framework")
+        for name in names:
+            own[kind, name] = Contribution(kind, name, f"{module}:{name}", source)
+    return own
 
 
 def specified_hooks() -> pluggy.PluginManager:

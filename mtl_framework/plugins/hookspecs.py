@@ -61,6 +61,17 @@ def mtl_objectives() -> Mapping[str, Callable[..., Objective] | str]:  # type: i
 
 
 @hookspec
+def mtl_heads() -> Mapping[str, Callable[..., nn.Module] | str]:  # type: ignore[empty-body]
+    """Heads by name, for tasks whose outputs are maps: factories ``(channels, num_outputs, /,
+    **options)``.
+
+    They take the channels of the backbone's maps, the finest first, and the number of outputs, and
+    make a module that turns a list of such maps (rows, channels, height, width) into one of
+    ``num_outputs`` channels, at any resolution; keyword arguments are the options.
+    """
+
+
+@hookspec
 def mtl_figures(runs: Sequence[FinishedRun]) -> Iterable[ReportFigure] | None:
     """Further figures for a report on ``runs`` of one suite and backbone, of any strategies.
 

@@ -198,11 +198,7 @@ class Plugins:
         return Guard(f"{kind} {name!r} of {source}", tell)
 
     def observer(self, name: str) -> Callable[..., object]:
-        """The factory of that observer: a function of its options, not checked yet.
-
-        Raises:
-            MtlError: if no plugin contributes it, or its plugin is broken; with the reason.
-        """
+        """The factory of that observer: a function of its options; raises as :meth:`objective`."""
         factory: Callable[..., object] = self._named("observer", name)
         return factory
 
@@ -213,6 +209,11 @@ class Plugins:
             MtlError: if neither the framework nor a plugin has it, or its plugin is broken.
         """
         factory: Callable[..., Objective] = self._named("objective", name)
+        return factory
+
+    def head(self, name: str) -> "Callable[..., nn.Module]":
+        """The factory of that head: of channels, outputs, options; raises as :meth:`objective`."""
+        factory: Callable[..., nn.Module] = self._named("head", name)
         return factory
 
     def _named(self, kind: Kind, name: str) -> Any:

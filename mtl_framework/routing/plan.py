@@ -221,6 +221,7 @@ class RoutePlan:
         )
         self._rows: dict[int, RowGroups] = {}
         self._routes: dict[tuple[int, int], Route] = {}
+        self._outputs_at: dict[tuple[int, ...], list[tuple[tuple[Tensor, ...], Tensor]]] = {}
 
     def _root(self) -> Ints:
         """A code (C,) for every column, equal where rows may be shared at the start."""
@@ -266,6 +267,28 @@ class RoutePlan:
             first, which = distinct(own)
             by_task.append((self.index(own[first]), self.index(which)))
         return by_task
+
+    def outputs_at(self, levels: tuple[int, ...]) -> list[tuple[tuple[Tensor, ...], Tensor]]:
+        """For each task, which groups of several levels make up the rows of its paths.
+
+        A task's paths are told apart at the deepest of the levels: one row each, and of an earlier
+        level the group that the path has come through, perhaps the same one for several.
+
+        In the example of :class:`PathTrie`, levels (1, 2) of one task with all four columns give
+        the groups 0, 1, 0 of level 1 beside 0, 1, 2 of level 2, and 2, 1, 1, 0 by column.
+
+        Returns:
+            the groups (n,) of every level, and (S,) which of the n a sample uses.
+        """
+        if levels not in self._outputs_at:
+            groups, by_task = self.trie.groups, []
+            for task in self.tasks:
+                columns = np.flatnonzero(self.columns.task == task)
+                first, which = distinct(groups[max(levels)][columns])
+                own = tuple(self.index(groups[level][columns[first]]) for level in levels)
+                by_task.append((own, self.index(which)))
+            self._outputs_at[levels] = by_task
+        return self._outputs_at[levels]
 
     def rows(self, level: int) -> RowGroups:
         """Rows as the layers outside the banks see them at ``level``."""

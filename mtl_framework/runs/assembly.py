@@ -23,6 +23,7 @@ from .augmented import with_augmentation
 from .config import RunConfig
 from .strategy_checks import build_network, build_own_networks
 from .task_choices import with_task_choices
+from .task_heads import with_heads
 
 _FILES = {"checkpoint_path"}  # arguments by which timm reads weights whatever pretrained says
 
@@ -60,7 +61,8 @@ def find_suite(config: RunConfig, plugins: Plugins) -> Suite:
             fit a task.
     """
     made = plugins.suite(config.suite.name)(**config.suite.options)
-    suite = with_augmentation(with_task_choices(made, config, plugins), config)
+    chosen = with_heads(with_task_choices(made, config, plugins), config, plugins)
+    suite = with_augmentation(chosen, config)
     given = config.task_backbones
     for name in given:
         if name not in suite.task_names:

@@ -30,6 +30,7 @@ def _named(value: Any) -> Any:
 
 Observer = Annotated[NamedOptions, BeforeValidator(_named)]
 TaskBackbone = Annotated[dict[str, Any], BeforeValidator(_named)]
+TaskHead = Annotated[dict[str, Any], BeforeValidator(_named)]
 
 
 class TaskMetrics(BaseModel):
@@ -78,6 +79,11 @@ class RunConfig(BaseModel):
         default_factory=dict,
         description="losses by task, or for all: name and options of an objective, e.g. "
         "objectives.all.label_smoothing; what stands at all holds for those tasks that can take it",
+    )
+    heads: dict[str, TaskHead] = Field(
+        default_factory=dict,
+        description="heads of tasks whose outputs are maps, by task, or for all: a name, or a "
+        "mapping with name and options, e.g. heads.all=segformer; default: fpn",
     )
     augmentation: dict[str, AugmentationConfig] = Field(
         default_factory=dict,

@@ -167,6 +167,7 @@ def _split(examples: Examples) -> dict[str, Any]:
     }
     if targets.is_floating_point():
         seen = targets if examples.labelled is None else targets[examples.labelled]
+        seen = seen[torch.isfinite(seen)]
         plain["range"] = [float(seen.min()), float(seen.max())]
     return plain
 
@@ -212,17 +213,18 @@ def _blank(
 ) -> Examples:
     """As many blank examples as there were, in the memory of one."""
     rows = int(about["examples"])
-    inputs = _zeros(rows, task["input_shape"], task["input_dtype"])
+    inputs = _filled(rows, task["input_shape"], task["input_dtype"], 0)
     if shared is not None:
         inputs = shared.setdefault(split, inputs)
-    targets = _zeros(rows, about["target_shape"], about["target_dtype"])
+    maps = len(about["target_shape"]) > 1  # in which zeros may stand for no label
+    targets = _filled(rows, about["target_shape"], about["target_dtype"], int(maps))
     streams = about.get("streams", about.get("lanes"))  # the second is the older name
     return Examples(inputs, targets, streams=streams)
 
 
-def _zeros(rows: int, shape: Sequence[int], dtype: str) -> Tensor:
+def _filled(rows: int, shape: Sequence[int], dtype: str, value: int) -> Tensor:
     kind = getattr(torch, dtype)
-    return torch.zeros(1, *shape, dtype=kind).expand(rows, *shape)
+    return torch.full((1, *shape), value, dtype=kind).expand(rows, *shape)
 
 
 def _hashable(value: Any) -> Any:

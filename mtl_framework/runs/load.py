@@ -40,6 +40,7 @@ from .reach import prepare_strategy
 from .recorded_splits import transformed_alike, with_recorded_splits, with_recorded_tasks
 from .resolve import Layer, former, read_file, resolve
 from .task_choices import with_metrics, with_task_choices
+from .task_heads import with_heads
 
 Which = Literal["last", "best"]
 
@@ -259,7 +260,8 @@ def _tasks(
         stand_in = StandIn.of(known)
     except MtlError as error:
         raise MtlError(f"{folder.tasks} is damaged: {error}") from error
-    return known, with_metrics(stand_in.suite, config), stand_in.from_files
+    suite = with_heads(with_metrics(stand_in.suite, config), config, plugins)
+    return known, suite, stand_in.from_files
 
 
 def _preprocessings(

@@ -104,16 +104,11 @@ class Oracle:
                 if (mask := labels(batch, t)) is not None and not mask.any():
                     continue  # nothing to learn for this task: as if it were not there
                 if not pooled:
-                    path = self.tensors(assignments[s, :, t].tolist(), t)
                     with nullcontext() if once is None else once.watching(assignments[s, :, t]):
-                        feature = functional_call(self.plain, path, batch.inputs[t])
+                        feature = self._features(batch.inputs[t], assignments[s, :, t].tolist(), t)
                 else:
                     feature = features[t]
-                if self.network.backbone.heads_inside:
-                    outputs = feature  # the model itself has used the task's class layers
-                else:
-                    weight = self.parameters[f"heads.{t}.weight"]
-                    outputs = feature @ weight.T + self.parameters[f"heads.{t}.bias"]
+                outputs = self._outputs(feature, t)
                 objective, targets = self.network.tasks[t].objective, batch.targets[t]
                 if (mask := labels(batch, t)) is not None:
                     outputs, targets = outputs[mask], targets[mask]
@@ -124,13 +119,44 @@ class Oracle:
         gradients = {n: p.grad for n, p in self.parameters.items() if p.grad is not None}
         return Outcome(losses, gradients, self.buffers)
 
-    def _together(self, batch: Batch, assignment: Tensor) -> list[Tensor]:
+    def _features(self, inputs: Tensor, column: list[int], task: int) -> Any:
+        """What the head of a task reads, from one run of the plain model on one path.
+
+        Where the networks make maps, everything is a run of timm's ``forward_intermediates``.
+        """
+        path = self.tensors(column, task)
+        network = self.network
+        if not any(network.maps):
+            return functional_call(self.plain, path, inputs)
+        indices = [each.index for each in next(maps for maps in network.maps if maps)]
+        whole = not all(network.maps)
+        named = {f"plain.{name}": tensor for name, tensor in path.items()}
+        maps, feature = functional_call(_Pyramid(self.plain, indices, whole), named, inputs)
+        return maps if network.maps[task] else feature
+
+    def _outputs(self, feature: Any, task: int) -> Tensor:
+        """What a task's head makes of what it reads."""
+        prefix = f"heads.{task}."
+        own = {n[len(prefix) :]: p for n, p in self.parameters.items() if n.startswith(prefix)}
+        if self.network.maps[task]:
+            head = self.network.heads[task]
+            outputs: Tensor = functional_call(head, own, feature)
+            return outputs
+        if self.network.backbone.heads_inside:
+            outputs = feature  # the model itself has used the task's class layers
+            return outputs
+        outputs = feature @ own["weight"].T + own["bias"]
+        return outputs
+
+    def _together(self, batch: Batch, assignment: Tensor) -> list[Any]:
         """Pooled statistics: all tasks of one sample move through the chain of stages together."""
+        maps: list[list[Tensor]] = [[] for _ in batch.inputs]
+        ends = map_ends(self.network, self.plain)
         rows: list[Tensor | None] = list(batch.inputs)
         for task in range(len(rows)):
             if (mask := labels(batch, task)) is not None and not mask.any():
                 rows[task] = None
-        for unit, call, prefix in chain(self.network, self.plain):
+        for name, unit, call, prefix in chain(self.network, self.plain):
             used = [0] * len(rows) if unit is None else assignment[unit].tolist()
             after: list[Tensor | None] = [None] * len(rows)
             for k in sorted(set(used)):
@@ -147,7 +173,29 @@ class Oracle:
                 for t, part in zip(tasks, torch.split(y, [len(p) for p in parts]), strict=True):
                     after[t] = part
             rows = after
-        return [row if row is not None else torch.empty(0) for row in rows]
+            if name in ends:
+                for own, row in zip(maps, rows, strict=True):
+                    own.append(torch.empty(0) if row is None else row)
+        return [
+            own if self.network.maps[t] else row if row is not None else torch.empty(0)
+            for t, (own, row) in enumerate(zip(maps, rows, strict=True))
+        ]
+
+
+class _Pyramid(nn.Module):
+    """A plain model that gives maps, and what its classifier would read."""
+
+    def __init__(self, plain: nn.Module, indices: list[int], whole: bool) -> None:
+        super().__init__()
+        self.plain, self.indices, self.whole = plain, indices, whole
+
+    def forward(self, inputs: Tensor) -> tuple[list[Tensor], Tensor | None]:
+        """Run timm's own ``forward_intermediates``."""
+        plain: Any = self.plain
+        if not self.whole:
+            return plain.forward_intermediates(inputs, self.indices, intermediates_only=True), None
+        last, maps = plain.forward_intermediates(inputs, self.indices)
+        return maps, plain.forward_head(last)
 
 
 class CountOnce:
@@ -202,10 +250,21 @@ def labels(batch: Batch, task: int) -> Tensor | None:
     return batch.labelled[task] if batch.labelled else None
 
 
+def map_ends(network: TaskNetworks, plain: nn.Module) -> list[str]:
+    """Names of the last modules of a sequential model before each of the networks' maps."""
+    ends = []
+    names = [name for name, *_ in chain(network, plain)]
+    for each in next((maps for maps in network.maps if maps), ()):
+        about: Any = plain.feature_info
+        module = getattr(about, "info", about)[each.index]["module"]
+        ends.append([n for n in names if n == module or n.startswith(f"{module}.")][-1])
+    return ends
+
+
 def chain(
     network: TaskNetworks, plain: nn.Module
-) -> list[tuple[int | None, Callable[[Tensor], Tensor], str | None]]:
-    """A strictly sequential model as (unit or None, parameter-free call, submodule name)."""
+) -> list[tuple[str, int | None, Callable[[Tensor], Tensor], str | None]]:
+    """A strictly sequential model as (name, unit or None, parameter-free call, submodule name)."""
     unit_of = {
         name: unit
         for unit, places in enumerate(network.backbone.places)
@@ -222,9 +281,9 @@ def chain(
         names.append("global_pool")
     else:
         names = [name for name, _ in plain.named_children()]
-    found: list[tuple[int | None, Callable[[Tensor], Tensor], str | None]] = []
+    found: list[tuple[str, int | None, Callable[[Tensor], Tensor], str | None]] = []
     for name in names:
         module = plain.get_submodule(name)
         has_tensors = any(True for _ in module.parameters())
-        found.append((unit_of.get(name), module, name if has_tensors else None))
+        found.append((name, unit_of.get(name), module, name if has_tensors else None))
     return found

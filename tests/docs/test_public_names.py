@@ -24,9 +24,11 @@ PUBLIC = {
         run stateless
     """,
     "mtl_framework.data": """
-        BalancedBatches Batch Binary Classification Examples Gathered GaussianRegression
-        ImageNormalization ImageTransform LanguageModel LazyInputs Metric MultiLabel Objective
-        Ordinal PictureOptions PoissonRegression Regression SPLITS Suite Task Transforms
+        BalancedBatches Batch Binary BinaryMap Classification Depth Examples Gathered
+        GaussianRegression HeadChoice ImageNormalization ImageTransform LanguageModel LazyInputs
+        MapObjective MapRegression Metric MultiLabel Normals Objective
+        Ordinal PictureOptions PoissonRegression Regression SPLITS Segmentation Suite Task
+        Transforms
         batches_per_epoch byte_levels guess_kind is_litter picture_suffixes pictures_below
         read_image
     """,

@@ -71,9 +71,11 @@ def compare(network: TaskNetworks, batch: Any, assignments: Tensor, training: bo
             if p.grad is not None
         }
         used = {name for name, g in expected.gradients.items() if g is not None}
-        assert used == set(gradients)
-        for name, gradient in gradients.items():
-            close(name, gradient, expected.gradients[name])
+        # a weight behind the last map, on paths of tasks with maps alone, may get zeros
+        idle = {n for n in set(gradients) - used if any(network.maps) and not gradients[n].any()}
+        assert used == set(gradients) - idle
+        for name in used:
+            close(name, gradients[name], expected.gradients[name])
     else:
         with torch.no_grad():
             losses = network.losses(batch, assignments)

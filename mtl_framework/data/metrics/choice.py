@@ -16,6 +16,8 @@ _OF_ALL_ROWS = ("auroc", "average_precision", "calibration_error")
 def chosen_main(task: str, objective: "Objective", main: str | None) -> Metric | None:
     """The main metric of a task; ``None``: that of the objective's own scores.
 
+    Those are means over rows; metrics of maps are over the pixels of all rows, and never that.
+
     Args:
         task: its name, for errors.
         objective: of the task.
@@ -25,7 +27,8 @@ def chosen_main(task: str, objective: "Objective", main: str | None) -> Metric |
         UnknownNameError: if the objective has no such metric.
     """
     metrics = {metric.name: metric for metric in objective.metrics()}
-    if main is None or main == next(iter(metrics), None):
+    main = objective.main if main is None else main
+    if main is None or (main == next(iter(metrics), None) and not objective.is_map):
         return None
     if main not in metrics:
         raise UnknownNameError(f"metric of task {task!r}", main, metrics)

@@ -27,12 +27,17 @@ class Objective(ABC):
     Attributes:
         kind: what a config calls objectives of this class.
         of_training: fields that say how targets are learned, not what they mean.
+        is_map: whether outputs are maps (rows, num_outputs, height, width), which a decoder makes
+            of a backbone's feature maps.
+        main: name of the main metric where it is no mean over rows; ``None``: that of the scores.
     """
 
     metric: str
     num_outputs: int
     kind: ClassVar[str] = ""
     of_training: ClassVar[frozenset[str]] = frozenset()
+    is_map: ClassVar[bool] = False
+    main: ClassVar[str | None] = None
 
     @abstractmethod
     def losses(

@@ -4,6 +4,7 @@ Each function takes a task as its suite made it, and gives the objective that it
 keyword arguments are the options. A plugin adds its own by the hook ``mtl_objectives``.
 """
 
+from dataclasses import replace
 from typing import Annotated, Literal, TypeVar
 
 import torch
@@ -15,6 +16,12 @@ from ..tasks import Task
 from .binary import Binary
 from .classification import Classification
 from .language import LanguageModel
+from .maps.base import LossOfNumbers
+from .maps.binary_map import BinaryMap
+from .maps.depth import Depth, DepthLoss
+from .maps.map_regression import MapRegression
+from .maps.normals import NormalLoss, Normals
+from .maps.segmentation import Segmentation
 from .multi_label import MultiLabel
 from .ordinal import Ordinal
 from .regression import GaussianRegression, Loss, PoissonRegression, Regression
@@ -176,6 +183,83 @@ def language_model(task: Task, /) -> LanguageModel:
     if not isinstance(task.objective, LanguageModel):
         raise _unfit(task, "language_model")
     return task.objective
+
+
+def segmentation(
+    task: Task, /, *, class_weights: Literal["balanced"] | tuple[Factor, ...] | None = None
+) -> Segmentation:
+    """Cross-entropy over classes at every pixel of maps.
+
+    Args:
+        task: its targets are maps of classes, which stay as they are.
+        class_weights: factor of the loss of each class's pixels; balanced: pixels / (classes *
+            pixels of the class) in the training split.
+    """
+    present = task.objective
+    if not isinstance(present, Segmentation):
+        raise _unfit(task, "segmentation")
+    weights = class_weights or ()
+    if weights == "balanced":
+        targets = training_targets(task)
+        known = targets[present.known(targets)].long()
+        weights = balanced_weights(known, present.num_classes)
+    assert not isinstance(weights, str)
+    return replace(present, class_weights=weights)
+
+
+def depth(task: Task, /, *, loss: DepthLoss = "l1") -> Depth:
+    """Errors of a distance at every pixel of maps.
+
+    Args:
+        task: its targets are maps of distances.
+        loss: l1: absolute error; berhu: absolute where small, squared above; inverse: the network
+            gives 1 / depth, whose absolute error is the loss.
+    """
+    if not isinstance(task.objective, Depth):
+        raise _unfit(task, "depth")
+    return Depth(loss)
+
+
+def normals(task: Task, /, *, loss: NormalLoss = "cosine") -> Normals:
+    """Angles between directions at every pixel of maps.
+
+    Args:
+        task: its targets are maps of directions.
+        loss: cosine: 1 - cosine of the angle; l1: absolute differences of the unit vectors.
+    """
+    if not isinstance(task.objective, Normals):
+        raise _unfit(task, "normals")
+    return Normals(loss)
+
+
+def binary_map(task: Task, /, *, positive_weight: Literal["balanced"] | Factor = 1.0) -> BinaryMap:
+    """Binary cross-entropy at every pixel of maps, as of edges and saliency.
+
+    Args:
+        task: its targets are maps of 0 and 1.
+        positive_weight: factor of the loss of pixels whose target is 1; balanced: pixels of 0
+            divided by pixels of 1 in the training split.
+    """
+    present = task.objective
+    if not isinstance(present, BinaryMap):
+        raise _unfit(task, "binary_map")
+    if positive_weight == "balanced":
+        targets = training_targets(task)
+        positive_weight = _positive_weight(targets[present.known(targets)])
+    assert not isinstance(positive_weight, str)
+    return replace(present, positive_weight=positive_weight)
+
+
+def map_regression(task: Task, /, *, loss: LossOfNumbers = "mse") -> MapRegression:
+    """Errors of numbers at every pixel of maps.
+
+    Args:
+        task: its targets are maps of numbers.
+        loss: mse: squared error; l1: absolute error; smooth_l1: squared below 1, absolute above.
+    """
+    if not isinstance(task.objective, MapRegression):
+        raise _unfit(task, "map_regression")
+    return replace(task.objective, loss=loss)
 
 
 def training_targets(task: Task) -> Tensor:

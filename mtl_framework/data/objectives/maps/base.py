@@ -1,0 +1,153 @@
+"""What objectives of maps have in common: pixels that are known, and those that are not."""
+
+from abc import abstractmethod
+from typing import Any, ClassVar, Literal
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Shaped
+from torch import Tensor
+
+from ....support.errors import MtlError
+from ..base import Objective, first_row
+
+Outputs = Float[Tensor, "rows outputs out_height out_width"]
+Targets = Shaped[Tensor, "rows *channels height width"]
+Pixels = Float[Tensor, "rows height width"]
+
+
+class MapObjective(Objective):
+    """A loss and metrics over the pixels of maps, some of which may be unknown.
+
+    Outputs are (rows, num_outputs, height, width). Where they are not as large as the targets, they
+    are made so, bilinear. A row's loss is the mean over its known pixels, and 0 where it has none;
+    metrics are over the known pixels of all rows together, never means over images.
+
+    Attributes:
+        unknown: what stands in targets at pixels without a label.
+        smooth: whether values between two pixels' mean something, so that targets may be
+            interpolated; classes are not.
+    """
+
+    is_map: ClassVar[bool] = True
+    smooth: ClassVar[bool] = True
+    unknown: float = 0.0
+
+    @abstractmethod
+    def known(self, targets: Targets) -> Bool[Tensor, "rows height width"]:
+        """Which pixels have a label."""
+
+    @abstractmethod
+    def pixel_losses(self, outputs: Outputs, targets: Targets) -> Pixels:
+        """Loss of every pixel, finite also where it is unknown; outputs are as large as targets."""
+
+    @abstractmethod
+    def pixel_scores(self, outputs: Outputs, targets: Targets) -> Pixels:
+        """Every pixel's contribution to ``metric``, as far as it is a mean over pixels."""
+
+    @abstractmethod
+    def pixels(
+        self, outputs: Outputs, targets: Targets, known: Bool[Tensor, "rows height width"]
+    ) -> tuple[Shaped[Tensor, "pixels ..."], Shaped[Tensor, "pixels ..."]]:
+        """What metrics compare: predictions and targets of the known pixels."""
+
+    @abstractmethod
+    def pictures(self, decoded: Outputs) -> Shaped[Tensor, "rows ..."]:
+        """What a person looks at: numbers of classes, values, or directions, pixel by pixel."""
+
+    def mirrored(self, targets: Targets) -> Targets:
+        """Targets of images that are mirrored left to right."""
+        return targets.flip(-1)
+
+    def zoomed(self, targets: Targets, factor: float) -> Targets:
+        """Values of targets whose images were enlarged by a factor; pixels stay where they are."""
+        return targets
+
+    def losses(self, outputs: Outputs, targets: Targets) -> Float[Tensor, " rows"]:
+        """Mean loss of every row's known pixels; 0 where there is none."""
+        outputs = fitted(outputs, targets)
+        return mean_of_known(self.pixel_losses(outputs, targets), self.known(targets))
+
+    def scores(self, outputs: Outputs, targets: Targets) -> Float[Tensor, " rows"]:
+        """Mean score of every row's known pixels; 0 where there is none."""
+        outputs = fitted(outputs, targets)
+        return mean_of_known(self.pixel_scores(outputs, targets), self.known(targets)).float()
+
+    def judged(
+        self, outputs: Outputs, targets: Targets
+    ) -> tuple[Shaped[Tensor, "pixels ..."], Shaped[Tensor, "pixels ..."]]:
+        """Predictions and targets of the known pixels of all rows."""
+        return self.pixels(fitted(outputs, targets), targets, self.known(targets))
+
+    def describe(self, outputs: Outputs) -> list[dict[str, Any]]:
+        """Smallest, mean and largest value of every row's map."""
+        flat = self.decode(outputs).double().cpu().flatten(1)
+        return [
+            {"smallest": float(row.min()), "mean": float(row.mean()), "largest": float(row.max())}
+            for row in flat
+        ]
+
+    def check_some_known(self, targets: Targets) -> None:
+        """Refuse targets of which no pixel has a label.
+
+        Raises:
+            MtlError: if so.
+        """
+        if len(targets) and not any(bool(self.known(row[None]).any()) for row in targets):
+            raise MtlError("no pixel of any map has a label")
+
+
+def fitted(outputs: Outputs, targets: Targets) -> Float[Tensor, "rows outputs height width"]:
+    """Outputs as large as the targets."""
+    size = targets.shape[-2:]
+    if outputs.shape[-2:] == size:
+        return outputs
+    return F.interpolate(outputs, size=tuple(size), mode="bilinear", align_corners=False)
+
+
+def mean_of_known(values: Pixels, known: Bool[Tensor, "rows height width"]) -> Tensor:
+    """Mean (rows,) over the known pixels of every row; 0 where there is none."""
+    counted = torch.where(known, values, torch.zeros((), dtype=values.dtype, device=values.device))
+    return counted.flatten(1).sum(1) / known.flatten(1).sum(1).clamp(min=1)
+
+
+def check_shape(targets: Tensor, channels: int | None, what: str) -> None:
+    """Refuse targets that are no maps with so many channels.
+
+    Args:
+        targets: of a split.
+        channels: number of channels; ``None``: maps without a dimension of channels.
+        what: the kind of map, for errors.
+
+    Raises:
+        MtlError: naming the shape that was found.
+    """
+    wanted = "(N, H, W)" if channels is None else f"(N, {channels}, H, W)"
+    right = targets.ndim == 3 if channels is None else targets.ndim == 4
+    if not right or (channels is not None and targets.shape[1] != channels):
+        raise MtlError(f"{what} should have shape {wanted}, found {tuple(targets.shape)}")
+
+
+def check_whole(targets: Tensor, allowed: int, unknown: int, what: str) -> None:
+    """Refuse maps of other than whole numbers below ``allowed``, or ``unknown``.
+
+    Raises:
+        MtlError: naming type, or example and value.
+    """
+    if targets.is_floating_point() or targets.dtype == torch.bool:
+        raise MtlError(f"{what} should be whole numbers, found {targets.dtype}")
+    repeated = len(targets) > 1 and targets.stride(0) == 0  # one row that stands for all
+    for row, single in enumerate(targets[:1] if repeated else targets):
+        values = single.long()
+        wrong = ((values < 0) | (values >= allowed)) & (values != unknown)
+        if bool(wrong.any()):
+            value = int(values[wrong][0])
+            raise MtlError(
+                f"{what}: value {value} of example {row} is outside 0..{allowed - 1} and is not "
+                f"{unknown}, which stands for no label"
+            )
+
+
+LossOfNumbers = Literal["l1", "mse", "smooth_l1"]
+
+__all__ = ["MapObjective", "check_shape", "check_whole", "first_row", "fitted", "mean_of_known"]

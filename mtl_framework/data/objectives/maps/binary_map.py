@@ -1,0 +1,88 @@
+"""BinaryMap: there or not at every pixel, as edges and saliency."""
+
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import torch
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor
+
+from ...metrics.maps import binary_map_metrics
+from ...metrics.metric import Metric
+from ..base import check_not_negative
+from ..binary import binary_losses
+from .base import MapObjective, Outputs, Pixels, Targets, check_shape, check_whole
+
+
+@dataclass(frozen=True)
+class BinaryMap(MapObjective):
+    """Binary cross-entropy at every pixel; the main metric is the largest F over thresholds.
+
+    Targets are whole numbers (N, H, W): 1, 0, or ``ignored``.
+
+    Args:
+        positive_weight: factor of the loss of pixels whose target is 1, as edges are rare.
+        ignored: what stands at pixels that do not count.
+
+    Raises:
+        MtlError: on a weight out of range.
+    """
+
+    positive_weight: float = 1.0
+    ignored: int = 255
+    metric: str = field(default="pixel error %", init=False)
+    num_outputs: int = field(default=1, init=False)
+    kind: ClassVar[str] = "binary_map"
+    main: ClassVar[str | None] = "max_f"
+    smooth: ClassVar[bool] = False
+    of_training: ClassVar[frozenset[str]] = frozenset({"positive_weight"})
+
+    def __post_init__(self) -> None:
+        check_not_negative("positive_weight", self.positive_weight)
+
+    @property
+    def unknown(self) -> float:  # type: ignore[override]
+        """What stands at pixels that do not count."""
+        return self.ignored
+
+    def known(self, targets: Targets) -> Bool[Tensor, "rows height width"]:
+        """Pixels that are 0 or 1."""
+        return targets != self.ignored
+
+    def pixel_losses(self, outputs: Outputs, targets: Targets) -> Pixels:
+        """Binary cross-entropy of every pixel, in nats."""
+        wanted = torch.where(self.known(targets), targets, 0)
+        return binary_losses(outputs[:, 0], wanted, self.positive_weight)
+
+    def pixel_scores(self, outputs: Outputs, targets: Targets) -> Pixels:
+        """100 where the sign of the logit is wrong, else 0."""
+        return ((outputs[:, 0] > 0) != (targets > 0)).to(torch.float32) * 100
+
+    def metrics(self) -> tuple[Metric, ...]:
+        """Metrics of one table of counts by threshold over all pixels."""
+        return binary_map_metrics()
+
+    def pixels(
+        self, outputs: Outputs, targets: Targets, known: Bool[Tensor, "rows height width"]
+    ) -> tuple[Float[Tensor, " pixels"], Int64[Tensor, " pixels"]]:
+        """Probabilities of 1, and targets."""
+        return outputs[:, 0].double().sigmoid()[known], targets[known].long()
+
+    def probabilities(self, outputs: Outputs) -> Outputs:
+        """Probability of 1 at every pixel."""
+        return outputs.sigmoid()
+
+    def pictures(self, decoded: Outputs) -> Pixels:
+        """Probability of 1 at every pixel."""
+        return decoded[:, 0].sigmoid()
+
+    def describe(self, outputs: Outputs) -> list[dict[str, Any]]:
+        """Share of the pixels that are more probably 1."""
+        share = (outputs > 0).double().flatten(1).mean(1).tolist()
+        return [{"share of 1": value} for value in share]
+
+    def check(self, targets: Tensor) -> None:
+        """Maps of 0, 1 and what is ignored, some pixel known."""
+        check_shape(targets, None, "binary maps")
+        check_whole(targets, 2, self.ignored, "binary maps")
+        self.check_some_known(targets)

@@ -1,0 +1,93 @@
+"""Depth: a distance at every pixel."""
+
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from ...metrics.maps import depth_metrics
+from ...metrics.metric import Metric
+from .base import MapObjective, Outputs, Pixels, Targets, check_shape
+
+DepthLoss = Literal["l1", "berhu", "inverse"]
+SMALLEST = 1e-3  # of an inverse depth, before it is inverted
+
+
+@dataclass(frozen=True)
+class Depth(MapObjective):
+    """Errors of distances, or of disparities, at every pixel; the main metric is their RMSE.
+
+    Targets are floats (N, H, W). Zeros, negative values and what is not finite are no label.
+
+    Args:
+        loss: ``l1``: absolute error; ``berhu``: absolute up to c, (error² + c²) / 2c above, c a
+            fifth of the row's largest error (Laina et al. 2016, arXiv 1606.00373, equation 4, who
+            take the batch's); ``inverse``: the network gives 1 / depth, whose absolute error is the
+            loss.
+    """
+
+    loss: DepthLoss = "l1"
+    metric: str = field(default="RMSE", init=False)
+    num_outputs: int = field(default=1, init=False)
+    kind: ClassVar[str] = "depth"
+    main: ClassVar[str | None] = "rmse"
+    of_training: ClassVar[frozenset[str]] = frozenset({"loss"})
+
+    def known(self, targets: Targets) -> Bool[Tensor, "rows height width"]:
+        """Pixels with a positive, finite distance."""
+        return (targets > 0) & torch.isfinite(targets)
+
+    def pixel_losses(self, outputs: Outputs, targets: Targets) -> Pixels:
+        """The chosen loss of every pixel; 0 where it is unknown."""
+        known = self.known(targets)
+        wanted = torch.where(known, targets, 1).to(outputs.dtype)
+        given = outputs[:, 0]
+        if self.loss == "inverse":
+            return torch.where(known, (given - 1 / wanted).abs(), 0)
+        error = torch.where(known, (given - wanted).abs(), 0)
+        if self.loss == "l1":
+            return error
+        limit = 0.2 * error.detach().amax((1, 2), keepdim=True).clamp(min=1e-6)
+        return torch.where(error <= limit, error, (error**2 + limit**2) / (2 * limit))
+
+    def pixel_scores(self, outputs: Outputs, targets: Targets) -> Pixels:
+        """Squared error of every pixel."""
+        return (self.decode(outputs)[:, 0] - targets.nan_to_num(0, 0, 0)) ** 2
+
+    def summarize(self, mean_score: float) -> float:
+        """Root of the mean squared error."""
+        return mean_score**0.5
+
+    @property
+    def decodes(self) -> bool:
+        """Whether outputs are inverse depths."""
+        return self.loss == "inverse"
+
+    def decode(self, outputs: Outputs) -> Outputs:
+        """Distances."""
+        return 1 / outputs.clamp(min=SMALLEST) if self.decodes else outputs
+
+    def metrics(self) -> tuple[Metric, ...]:
+        """Errors over all known pixels."""
+        return depth_metrics()
+
+    def pixels(
+        self, outputs: Outputs, targets: Targets, known: Bool[Tensor, "rows height width"]
+    ) -> tuple[Float[Tensor, " pixels"], Float[Tensor, " pixels"]]:
+        """Distances, given and true."""
+        return self.decode(outputs)[:, 0][known].double(), targets[known].double()
+
+    def pictures(self, decoded: Outputs) -> Pixels:
+        """Distances."""
+        return decoded[:, 0]
+
+    def zoomed(self, targets: Targets, factor: float) -> Targets:
+        """Distances divided by the factor by which their image was enlarged."""
+        return targets / factor
+
+    def check(self, targets: Tensor) -> None:
+        """Maps of floats, some pixel known."""
+        check_shape(targets, None, "maps of depth")
+        self.check_some_known(targets)

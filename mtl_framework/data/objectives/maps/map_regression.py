@@ -1,0 +1,84 @@
+"""MapRegression: any numbers at every pixel."""
+
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from ....support.errors import MtlError
+from ...metrics.maps import map_number_metrics
+from ...metrics.metric import Metric
+from .base import LossOfNumbers, MapObjective, Outputs, Pixels, Targets, check_shape
+
+
+@dataclass(frozen=True)
+class MapRegression(MapObjective):
+    """Errors of one or several numbers at every pixel; the main metric is their RMSE.
+
+    Targets are floats (N, num_targets, H, W). A pixel with a number that is not finite is unknown.
+
+    Args:
+        num_targets: numbers a pixel.
+        loss: ``mse``, ``l1`` or ``smooth_l1`` (quadratic below 1), the mean over the numbers.
+
+    Raises:
+        MtlError: on less than one number.
+    """
+
+    num_targets: int = 1
+    loss: LossOfNumbers = "mse"
+    metric: str = field(default="RMSE", init=False)
+    unknown: float = field(default=float("nan"), init=False)
+    kind: ClassVar[str] = "map_regression"
+    main: ClassVar[str | None] = "rmse"
+    of_training: ClassVar[frozenset[str]] = frozenset({"loss"})
+
+    def __post_init__(self) -> None:
+        if self.num_targets < 1:
+            raise MtlError(f"num_targets should be at least 1, found {self.num_targets}")
+
+    @property
+    def num_outputs(self) -> int:  # type: ignore[override]
+        """One output a number."""
+        return self.num_targets
+
+    def known(self, targets: Targets) -> Bool[Tensor, "rows height width"]:
+        """Pixels all of whose numbers are finite."""
+        return torch.isfinite(targets).all(1)
+
+    def pixel_losses(self, outputs: Outputs, targets: Targets) -> Pixels:
+        """The chosen loss, the mean over a pixel's numbers."""
+        wanted = torch.where(torch.isfinite(targets), targets, 0).to(outputs.dtype)
+        kinds = {"mse": F.mse_loss, "l1": F.l1_loss, "smooth_l1": F.smooth_l1_loss}
+        return kinds[self.loss](outputs, wanted, reduction="none").mean(1)
+
+    def pixel_scores(self, outputs: Outputs, targets: Targets) -> Pixels:
+        """Squared error, the mean over a pixel's numbers."""
+        return ((outputs - targets.nan_to_num(0, 0, 0)) ** 2).mean(1)
+
+    def summarize(self, mean_score: float) -> float:
+        """Root of the mean squared error."""
+        return mean_score**0.5
+
+    def metrics(self) -> tuple[Metric, ...]:
+        """Errors over all known pixels."""
+        return map_number_metrics()
+
+    def pixels(
+        self, outputs: Outputs, targets: Targets, known: Bool[Tensor, "rows height width"]
+    ) -> tuple[Float[Tensor, "pixels numbers"], Float[Tensor, "pixels numbers"]]:
+        """Numbers, given and true."""
+        given, wanted = outputs.double().movedim(1, -1), targets.double().movedim(1, -1)
+        return given[known], wanted[known]
+
+    def pictures(self, decoded: Outputs) -> Outputs:
+        """The numbers."""
+        return decoded
+
+    def check(self, targets: Tensor) -> None:
+        """Maps of floats, some pixel known."""
+        check_shape(targets, self.num_targets, "maps of numbers")
+        self.check_some_known(targets)

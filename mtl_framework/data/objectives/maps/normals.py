@@ -1,0 +1,102 @@
+"""Normals: the direction of a surface at every pixel."""
+
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from ...metrics.maps import normal_metrics
+from ...metrics.metric import Metric
+from .base import MapObjective, Outputs, Pixels, Targets, check_shape
+
+NormalLoss = Literal["cosine", "l1"]
+
+
+@dataclass(frozen=True)
+class Normals(MapObjective):
+    """Angles between directions at every pixel; the main metric is their mean.
+
+    Targets are floats (N, 3, H, W) of any positive length: x to the right, y, z. Vectors of length
+    0 and what is not finite are no label. Outputs get length 1 in predictions.
+
+    Args:
+        loss: ``cosine``: 1 - cosine of the angle; ``l1``: sum of absolute differences of the unit
+            vectors.
+    """
+
+    loss: NormalLoss = "cosine"
+    metric: str = field(default="mean angle °", init=False)
+    num_outputs: int = field(default=3, init=False)
+    kind: ClassVar[str] = "normals"
+    main: ClassVar[str | None] = "mean_angle"
+    of_training: ClassVar[frozenset[str]] = frozenset({"loss"})
+
+    def known(self, targets: Targets) -> Bool[Tensor, "rows height width"]:
+        """Pixels whose vector has a length."""
+        return torch.isfinite(targets).all(1) & (targets != 0).any(1)
+
+    def pixel_losses(self, outputs: Outputs, targets: Targets) -> Pixels:
+        """The chosen loss of every pixel."""
+        given, wanted = unit(outputs), self._wanted(targets, outputs.dtype)
+        if self.loss == "l1":
+            return (given - wanted).abs().sum(1)
+        return 1 - (given * wanted).sum(1)
+
+    def pixel_scores(self, outputs: Outputs, targets: Targets) -> Pixels:
+        """Angle at every pixel, in degrees."""
+        return angles(unit(outputs), self._wanted(targets, outputs.dtype))
+
+    def _wanted(self, targets: Targets, dtype: torch.dtype) -> Tensor:
+        """Unit vectors, and 0 where nothing is known."""
+        known = self.known(targets)[:, None]
+        return unit(torch.where(known, targets, 0).to(dtype))
+
+    @property
+    def decodes(self) -> bool:
+        """Outputs become unit vectors."""
+        return True
+
+    def decode(self, outputs: Outputs) -> Outputs:
+        """Unit vectors."""
+        return unit(outputs)
+
+    def metrics(self) -> tuple[Metric, ...]:
+        """Angles over all known pixels."""
+        return normal_metrics()
+
+    def pixels(
+        self, outputs: Outputs, targets: Targets, known: Bool[Tensor, "rows height width"]
+    ) -> tuple[Float[Tensor, "pixels 3"], Float[Tensor, "pixels 3"]]:
+        """Unit vectors, given and true."""
+        wanted = self._wanted(targets, torch.float64)
+        return unit(outputs.double()).movedim(1, -1)[known], wanted.movedim(1, -1)[known]
+
+    def pictures(self, decoded: Outputs) -> Outputs:
+        """Unit vectors."""
+        return decoded
+
+    def mirrored(self, targets: Targets) -> Targets:
+        """Mirrored maps of vectors whose x points to the other side."""
+        sign = torch.tensor([-1, 1, 1], dtype=targets.dtype, device=targets.device)
+        return targets.flip(-1) * sign.view(3, 1, 1)
+
+    def check(self, targets: Tensor) -> None:
+        """Maps of vectors, some pixel known."""
+        check_shape(targets, 3, "maps of normals")
+        self.check_some_known(targets)
+
+
+def unit(vectors: Float[Tensor, "rows 3 height width"]) -> Float[Tensor, "rows 3 height width"]:
+    """Vectors of length 1; those of length 0 stay."""
+    return F.normalize(vectors, dim=1, eps=1e-8)
+
+
+def angles(
+    given: Float[Tensor, "rows 3 height width"], wanted: Float[Tensor, "rows 3 height width"]
+) -> Pixels:
+    """Angles between unit vectors, in degrees from 0 to 180, exact where they are small."""
+    across = torch.linalg.cross(given, wanted, dim=1).norm(dim=1)
+    return torch.atan2(across, (given * wanted).sum(1)).rad2deg()

@@ -1,0 +1,134 @@
+"""Segmentation: a class at every pixel."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Int64
+from torch import Tensor
+
+from ....support.errors import MtlError
+from ...metrics.maps import segmentation_metrics, unions
+from ...metrics.metric import Metric, State
+from ..classification import MOST_DRAWN
+from .base import MapObjective, Outputs, Pixels, Targets, check_shape, check_whole
+
+
+@dataclass(frozen=True)
+class Segmentation(MapObjective):
+    """Cross-entropy over classes at every pixel; the main metric is the mean IoU.
+
+    Targets are whole numbers (N, H, W). It has more than a dozen public methods, as an objective
+    answers the questions of training, measuring, predicting and drawing.
+
+    Args:
+        num_classes: number of classes.
+        class_names: what they are called, one each, all different; where there are none, numbers.
+        ignored: what stands at pixels that do not count.
+        class_weights: factor of the loss of each class's pixels, none: 1. A row's loss is the plain
+            mean over its pixels, not divided by their weights.
+
+    Raises:
+        MtlError: on fewer than two classes, or names or weights that are not one a class.
+    """
+
+    num_classes: int
+    class_names: tuple[str, ...] = ()
+    ignored: int = 255
+    class_weights: tuple[float, ...] = ()
+    metric: str = field(default="pixel error %", init=False)
+    kind: ClassVar[str] = "segmentation"
+    main: ClassVar[str | None] = "miou"
+    smooth: ClassVar[bool] = False
+    of_training: ClassVar[frozenset[str]] = frozenset({"class_weights"})
+
+    def __post_init__(self) -> None:
+        if self.num_classes < 2:
+            raise MtlError(f"num_classes should be at least 2, found {self.num_classes}")
+        for what, given in (("class_names", self.class_names), ("weights", self.class_weights)):
+            if given and len(given) != self.num_classes:
+                raise MtlError(f"{what} should be {self.num_classes}, found {len(given)}")
+        if len(set(self.class_names)) != len(self.class_names):
+            raise MtlError("class_names should be different, some are alike")
+        if 0 <= self.ignored < self.num_classes:
+            raise MtlError(
+                f"ignored should not be the number of a class, found {self.ignored} of "
+                f"{self.num_classes} classes"
+            )
+        if self.class_weights and min(self.class_weights) < 0:
+            raise MtlError("class_weights should be at least 0")
+
+    @property
+    def num_outputs(self) -> int:  # type: ignore[override]
+        """One logit a class."""
+        return self.num_classes
+
+    @property
+    def unknown(self) -> float:  # type: ignore[override]
+        """What stands at pixels that do not count."""
+        return self.ignored
+
+    def known(self, targets: Targets) -> Bool[Tensor, "rows height width"]:
+        """Pixels that have a class."""
+        return targets != self.ignored
+
+    def pixel_losses(self, outputs: Outputs, targets: Targets) -> Pixels:
+        """Cross-entropy of every pixel, in nats."""
+        weights = None
+        if self.class_weights:
+            weights = torch.tensor(self.class_weights, dtype=outputs.dtype, device=outputs.device)
+        classes = torch.where(self.known(targets), targets.long(), -100)
+        return F.cross_entropy(outputs, classes, weights, ignore_index=-100, reduction="none")
+
+    def pixel_scores(self, outputs: Outputs, targets: Targets) -> Pixels:
+        """100 where the most probable class is wrong, else 0."""
+        return (outputs.argmax(1) != targets).to(torch.float32) * 100
+
+    def metrics(self) -> tuple[Metric, ...]:
+        """Metrics of one confusion matrix over all pixels."""
+        return segmentation_metrics(self.num_classes)
+
+    def pixels(
+        self, outputs: Outputs, targets: Targets, known: Bool[Tensor, "rows height width"]
+    ) -> tuple[Int64[Tensor, " pixels"], Int64[Tensor, " pixels"]]:
+        """Most probable classes and true ones."""
+        return outputs.argmax(1)[known], targets[known].long()
+
+    def details(self) -> Mapping[str, Callable[[], State]]:
+        """The confusion matrix."""
+        return {"confusion": self.metrics()[0].make}
+
+    def detail(self, computed: Mapping[str, Any]) -> dict[str, Any]:
+        """Names and IoU of the classes, and which pixels are taken for which."""
+        names = self.class_names or tuple(map(str, range(self.num_classes)))
+        detail = {"classes": list(names), "accuracy": unions(computed["confusion"])}
+        if self.num_classes <= MOST_DRAWN:
+            detail["confusion"] = computed["confusion"].tolist()
+        return detail
+
+    def probabilities(self, outputs: Outputs) -> Outputs:
+        """Softmax over the classes, pixel by pixel."""
+        return outputs.softmax(1)
+
+    def pictures(self, decoded: Outputs) -> Int64[Tensor, "rows height width"]:
+        """The most probable class of every pixel."""
+        return decoded.argmax(1)
+
+    def describe(self, outputs: Outputs) -> list[dict[str, Any]]:
+        """The classes with the largest areas, and their shares of the image."""
+        names = self.class_names or tuple(map(str, range(self.num_classes)))
+        rows = []
+        for classes in outputs.argmax(1).flatten(1).cpu():
+            share = torch.bincount(classes, minlength=self.num_classes) / len(classes)
+            most = share.argsort(descending=True, stable=True)[:3].tolist()
+            shown = [f"{names[n]} {100 * share[n]:.0f} %" for n in most if share[n] > 0]
+            rows.append({"largest areas": ", ".join(shown)})
+        return rows
+
+    def check(self, targets: Tensor) -> None:
+        """Maps of whole numbers of classes, some pixel known."""
+        check_shape(targets, None, "maps of classes")
+        check_whole(targets, self.num_classes, self.ignored, "maps of classes")
+        self.check_some_known(targets)

@@ -1,0 +1,1 @@
+"""Decoders: a task's own last layers where its outputs are maps."""

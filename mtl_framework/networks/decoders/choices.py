@@ -1,0 +1,109 @@
+"""Decoders by name, as the section ``heads`` of a run's config chooses them.
+
+Each function takes the channels of the maps that it will read, the finest first, and the number of
+outputs; its keyword arguments are the options. A plugin adds its own by the hook ``mtl_heads``.
+"""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+from pydantic import Field
+
+from .kinds import ASPPDecoder, FCNDecoder, FPNDecoder, LinearDecoder, SegFormerDecoder
+
+Width = Annotated[int, Field(ge=1, le=8192)]
+Count = Annotated[int, Field(ge=1, le=64)]
+Rate = Annotated[float, Field(ge=0, lt=1)]
+
+#: What a task with maps has where nobody chooses.
+DEFAULT = "fpn"
+
+
+def linear(channels: Sequence[int], num_outputs: int, /) -> LinearDecoder:
+    """One linear layer, at every pixel of the deepest map where outputs are maps.
+
+    Args:
+        channels: of the maps.
+        num_outputs: channels of the outputs.
+    """
+    return LinearDecoder(channels, num_outputs)
+
+
+def fcn(
+    channels: Sequence[int],
+    num_outputs: int,
+    /,
+    *,
+    width: Width = 128,
+    depth: Count = 2,
+    dropout: Rate = 0.0,
+) -> FCNDecoder:
+    """Convolutions on the deepest map.
+
+    Args:
+        channels: of the maps.
+        num_outputs: channels of the outputs.
+        width: channels of the decoder's own layers.
+        depth: number of 3x3 convolutions.
+        dropout: rate of channels that are left out in front of the last layer in training.
+    """
+    return FCNDecoder(channels, num_outputs, width, depth, dropout)
+
+
+def aspp(
+    channels: Sequence[int],
+    num_outputs: int,
+    /,
+    *,
+    width: Width = 128,
+    rates: tuple[Count, ...] = (6, 12, 18),
+    dropout: Rate = 0.0,
+) -> ASPPDecoder:
+    """Atrous spatial pyramid pooling on the deepest map, as in DeepLab v3.
+
+    Args:
+        channels: of the maps.
+        num_outputs: channels of the outputs.
+        width: channels of the decoder's own layers.
+        rates: distances of pixels that the dilated convolutions read, each its own branch.
+        dropout: rate of channels that are left out in front of the last layer in training.
+    """
+    return ASPPDecoder(channels, num_outputs, width, rates, dropout)
+
+
+def fpn(
+    channels: Sequence[int],
+    num_outputs: int,
+    /,
+    *,
+    width: Width = 128,
+    dropout: Rate = 0.0,
+) -> FPNDecoder:
+    """A feature pyramid over up to four maps, whose levels are added up.
+
+    Args:
+        channels: of the maps.
+        num_outputs: channels of the outputs.
+        width: channels of the decoder's own layers.
+        dropout: rate of channels that are left out in front of the last layer in training.
+    """
+    return FPNDecoder(channels, num_outputs, width, dropout)
+
+
+def segformer(
+    channels: Sequence[int],
+    num_outputs: int,
+    /,
+    *,
+    width: Width = 128,
+    dropout: Rate = 0.0,
+) -> SegFormerDecoder:
+    """SegFormer's all-MLP decoder over up to four maps.
+
+    Args:
+        channels: of the maps.
+        num_outputs: channels of the outputs.
+        width: channels of the decoder's own layers.
+        dropout: rate of channels that are left out in front of the last layer in training.
+    """
+    return SegFormerDecoder(channels, num_outputs, width, dropout)

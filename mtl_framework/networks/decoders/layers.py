@@ -1,0 +1,49 @@
+"""Layers that decoders are made of."""
+
+from typing import cast
+
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+Map = Float[Tensor, "_ _ _ _"]
+_GROUPS = 32
+
+
+def conv_norm(inputs: int, outputs: int, kernel: int = 3, dilation: int = 1) -> nn.Sequential:
+    """A convolution that keeps height and width, group norm and ReLU.
+
+    Not batch norm: a decoder sees the rows of several sampled paths at once, which would be
+    normalised together.
+
+    Args:
+        inputs: channels that it reads.
+        outputs: channels that it gives.
+        kernel: odd size of the convolution.
+        dilation: distance between the pixels that it reads.
+    """
+    padding = dilation * (kernel // 2)
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, kernel, padding=padding, dilation=dilation, bias=False),
+        group_norm(outputs),
+        nn.ReLU(inplace=True),
+    )
+
+
+def group_norm(channels: int) -> nn.GroupNorm:
+    """Group norm with the most groups, at most 32, that divide the channels."""
+    groups = next(n for n in range(min(_GROUPS, channels), 0, -1) if channels % n == 0)
+    return nn.GroupNorm(groups, channels)
+
+
+def resized(x: Map, size: tuple[int, int]) -> Map:
+    """A map of another height and width, bilinear between pixels' centres."""
+    if x.shape[2:] == size:
+        return x
+    return cast(Tensor, F.interpolate(x, size=size, mode="bilinear", align_corners=False))
+
+
+def largest(maps: list[Tensor]) -> tuple[int, int]:
+    """Height and width of the largest map."""
+    height, width = max((x.shape[2:] for x in maps), key=lambda size: size[0] * size[1])
+    return height, width

@@ -1,0 +1,117 @@
+"""Heads that give maps, and one task's network with such a head on its own."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from ..backbones.backbone import Backbone, PlainBackbone
+from ..backbones.maps import FeatureMap, feature_maps, pyramid
+from ..data.tasks import Task
+from ..support.errors import MtlError
+from .decoders.choices import DEFAULT, fpn
+from .decoders.layers import resized
+
+
+class MapHead(nn.Module):
+    """A head gives maps of the inputs' height and width: a decoder, and what makes them so large.
+
+    Args:
+        decoder: from maps, the finest first, to outputs of any resolution.
+        size: height and width of the outputs, where nothing else is asked for.
+    """
+
+    def __init__(self, decoder: nn.Module, size: tuple[int, int]) -> None:
+        super().__init__()
+        self.decoder, self.size = decoder, size
+
+    def forward(
+        self, maps: Sequence[Float[Tensor, "_ _ _ _"]], size: tuple[int, int] | None = None
+    ) -> Float[Tensor, "_ outputs height width"]:
+        """Compute outputs of height and width ``size``."""
+        return resized(self.decoder(list(maps)), size or self.size)
+
+
+class DenseNetwork(nn.Module):
+    """A plain model and a decoder: one task's network whose outputs are maps.
+
+    Args:
+        model: the backbone's model, or what has its ``forward_intermediates``.
+        head: gives the maps.
+        maps: which of the backbone's maps it reads.
+    """
+
+    def __init__(self, model: nn.Module, head: MapHead, maps: Sequence[FeatureMap]) -> None:
+        super().__init__()
+        self.model, self.head = model, head
+        self.indices = [each.index for each in maps]
+
+    def forward(
+        self, inputs: Float[Tensor, "rows _ height width"]
+    ) -> Float[Tensor, "rows outputs height width"]:
+        """Compute maps of the inputs' own size."""
+        maps = self.model.forward_intermediates(  # type: ignore[operator]
+            inputs, indices=self.indices, output_fmt="NCHW", intermediates_only=True
+        )
+        outputs: Tensor = self.head(maps, (inputs.shape[2], inputs.shape[3]))
+        return outputs
+
+
+def blank_network(
+    backbone: PlainBackbone, head: MapHead, maps: Sequence[FeatureMap]
+) -> DenseNetwork:
+    """A plain model without a class layer and a head, on the CPU, its weights freshly drawn."""
+    with torch.random.fork_rng(devices=[]):
+        model = backbone.recipe.create(2, pretrained=False)
+    names = backbone.class_layers if isinstance(backbone, Backbone) else ()
+    for name in names:
+        model.set_submodule(name, nn.Identity())
+    return DenseNetwork(model, head, maps)
+
+
+def maps_of_tasks(backbone: Backbone, tasks: Sequence[Task]) -> list[tuple[FeatureMap, ...]]:
+    """The maps that each task's head reads; none for tasks whose outputs are no maps.
+
+    Raises:
+        MtlError: if a task needs maps and the backbone gives none.
+    """
+    first = next((task for task in tasks if task.objective.is_map), None)
+    if first is None:
+        return [()] * len(tasks)
+    chosen = pyramid(feature_maps(backbone, first.name))
+    return [chosen if task.objective.is_map else () for task in tasks]
+
+
+def map_head(task: Task, maps: Sequence[FeatureMap], size: tuple[int, int]) -> MapHead:
+    """A task's head for maps, freshly drawn.
+
+    Raises:
+        MtlError: if a plugin's decoder cannot be built, or keeps batch statistics.
+    """
+    channels = [each.channels for each in maps]
+    outputs = task.objective.num_outputs
+    make: Callable[..., nn.Module] = fpn if task.head is None else task.head.make
+    name = DEFAULT if task.head is None else task.head.name
+    decoder = make(channels, outputs)
+    if not isinstance(decoder, nn.Module):
+        raise MtlError(f"head {name!r} should make a torch module, found {decoder!r:.80}")
+    _check(decoder, name, maps, outputs)
+    return MapHead(decoder, size)
+
+
+def _check(decoder: nn.Module, name: str, maps: Sequence[FeatureMap], outputs: int) -> None:
+    for part in decoder.modules():
+        if isinstance(part, nn.modules.batchnorm._BatchNorm):
+            raise MtlError(
+                f"head {name!r} has a {type(part).__name__}, which would normalise the rows of "
+                "several paths together; use group or layer norm"
+            )
+    blank = [torch.zeros(1, each.channels, *each.size) for each in maps]
+    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        made = decoder(blank)
+    if not isinstance(made, Tensor) or made.ndim != 4 or made.shape[:2] != (1, outputs):
+        shape = tuple(made.shape) if isinstance(made, Tensor) else type(made).__name__
+        raise MtlError(
+            f"head {name!r} gives {shape} for one input, should be (1, {outputs}, height, width)"
+        )

@@ -1,0 +1,145 @@
+"""Feature maps through the routed pass, against the oracle; heads of maps; extraction."""
+
+import dataclasses
+from typing import Any
+
+import pytest
+import torch
+from support.dense_tasks import dense_batch, dense_tasks
+from support.makers import make_assignments, make_backbone
+from test_task_networks import compare
+from torch import Tensor
+
+from mtl_framework.backbones.maps import find_maps, pyramid
+from mtl_framework.networks.task_networks import TaskNetworks
+from mtl_framework.support.errors import MtlError
+
+BACKBONES: dict[str, dict[str, Any]] = {
+    "resnet18": {"args": {"channels": (8, 16, 24, 32)}},
+    "convnext_atto": {"args": {"depths": (1, 2, 1, 1), "dims": (8, 16, 24, 32)}},
+    "swin_tiny_patch4_window7_224": {
+        "args": {"depths": (1, 1, 2, 1), "embed_dim": 24, "drop_path_rate": 0.0}
+    },
+    "vit_tiny_patch16_224": {"args": {"depth": 5, "embed_dim": 48}},
+    "mobilenetv2_050": {},  # a batch norm behind the last map
+}
+PLANS = [(name, True) for name in BACKBONES] + [
+    ("resnet18", False),
+    ("swin_tiny_patch4_window7_224", False),
+]
+KINDS = ("segmentation", "depth", "count")
+SIZE = 64
+
+
+def networks(
+    name: str, normalization: str = "shared", training: bool = True, **options: Any
+) -> TaskNetworks:
+    torch.manual_seed(1)
+    kinds = options.pop("kinds", KINDS)
+    backbone = make_backbone(name, SIZE, normalization=normalization, **BACKBONES[name])
+    network = TaskNetworks(backbone, dense_tasks(kinds, SIZE), 3, **options)
+    for module in network.modules():
+        for key in ("running_mean", "running_var"):
+            value = getattr(module, key, None)
+            if isinstance(value, Tensor):
+                value.add_(torch.rand_like(value))
+    return network.double().train(training)
+
+
+def assigned(network: TaskNetworks, kind: str = "random", samples: int = 3) -> Tensor:
+    return make_assignments(kind, samples, len(network.weights_per_unit), len(network.tasks), 3)
+
+
+@pytest.mark.parametrize(("name", "branching"), PLANS)
+def test_every_kind_of_backbone_agrees_with_the_loops(name: str, branching: bool) -> None:
+    network = networks(name, branching=branching and None, group_major=branching)
+    compare(network, dense_batch(network.tasks), assigned(network, samples=2))
+
+
+@pytest.mark.parametrize(("group_major", "kind"), [(True, "repeated"), (False, "different")])
+@pytest.mark.parametrize("normalization", ["shared", "task", "pooled"])
+def test_modes_agree_with_the_loops(normalization: str, group_major: bool, kind: str) -> None:
+    network = networks("resnet18", normalization, group_major=group_major)
+    network.memory_budget = 4  # cut into micro-batches
+    batch = dense_batch(network.tasks)
+    if normalization != "pooled":
+        assert len(network.plan(batch, assigned(network, kind, 4)).micro_batches) > 1
+    compare(network, batch, assigned(network, kind, 4))
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("normalization", ["shared", "task", "pooled"])
+def test_a_common_input_agrees_with_the_loops(normalization: str, training: bool) -> None:
+    network = networks("resnet18", normalization, training)
+    batch = dense_batch(network.tasks, common_input=True)
+    compare(network, batch, assigned(network, "repeated", 4), training)
+
+
+def test_missing_labels_of_tasks_and_of_pixels_agree_with_the_loops() -> None:
+    network = networks("resnet18", kinds=("segmentation", "normals", "edges", "count"))
+    batch = dense_batch(network.tasks, common_input=True)
+    masks = torch.tensor([[1, 0, 1, 1], [0, 0, 1, 0], [0, 0, 0, 0], [1, 1, 1, 1]]).bool()
+    batch = dataclasses.replace(batch, labelled=tuple(masks))
+    compare(network, batch, assigned(network))
+
+
+def test_only_maps_agree_with_the_loops() -> None:
+    network = networks("mobilenetv2_050", kinds=("segmentation", "depth"))
+    compare(network, dense_batch(network.tasks), assigned(network))
+
+
+@pytest.mark.parametrize("name", ["resnet18", "vit_tiny_patch16_224"])
+def test_predictions_agree_with_extracted_networks(name: str) -> None:
+    network = networks(name, training=False)
+    network.assignment.copy_(assigned(network)[0])
+    inputs = dense_batch(network.tasks).inputs[0]
+    together = network.predict_all(inputs)
+    for task in range(len(network.tasks)):
+        predicted = network.predict(task, inputs)
+        torch.testing.assert_close(predicted, network.extract(task)(inputs), rtol=0, atol=1e-12)
+        torch.testing.assert_close(predicted, together[task], rtol=0, atol=1e-12)
+    assert predicted.shape == (4, 3)
+    assert together[0].shape == (4, 4, SIZE, SIZE)
+
+
+def test_an_extracted_state_is_taken_over() -> None:
+    network, other = networks("convnext_atto", training=False), networks("convnext_atto")
+    path, units = [2] * len(network.weights_per_unit), len(network.weights_per_unit)
+    state = network.extract_path(0, [1] * units).state_dict()
+    with torch.no_grad():
+        for parameter in other.parameters():
+            parameter.zero_()
+    other.load_path(0, path, state)
+    inputs = dense_batch(network.tasks).inputs[0]
+    expected = network.extract_path(0, [1] * units)(inputs)
+    assert torch.equal(other.eval().extract_path(0, path)(inputs), expected)
+
+
+def test_maps_and_pyramids() -> None:
+    resnet = find_maps(make_backbone("resnet18", 64))[0]
+    assert [(m.level, m.channels, m.size, m.stride) for m in resnet] == [
+        (0, 64, (32, 32), 2), (2, 64, (16, 16), 4), (4, 128, (8, 8), 8), (6, 256, (4, 4), 16),
+        (8, 512, (2, 2), 32),
+    ]  # fmt: skip
+    assert [m.stride for m in pyramid(resnet)] == [4, 8, 16, 32]
+    plain = find_maps(make_backbone("vit_tiny_patch16_224", 64))[0]
+    assert [m.level for m in plain] == list(range(1, 13))
+    assert all(m.tokens for m in plain)
+    assert [m.index for m in pyramid(plain)] == [2, 5, 8, 11]
+
+
+def test_a_map_inside_a_unit_belongs_to_its_paths() -> None:
+    whole = find_maps(make_backbone("convnext_atto", 64, granularity="stage"))[0]
+    assert [m.level for m in whole] == [1, 2, 3, 4]
+
+
+def test_backbones_without_maps_say_so() -> None:
+    distilled = make_backbone("deit_tiny_distilled_patch16_224", 32, args={"depth": 1})
+    with pytest.raises(MtlError, match="does more with class scores"):
+        TaskNetworks(distilled, dense_tasks(("depth", "count"), 32), 2)
+    with pytest.raises(MtlError, match=r"'seg\w+' is learned from feature maps.*gives none: "):
+        TaskNetworks(
+            make_backbone("crossvit_tiny_240", 240, args={"depth": ((1, 1, 0),)}),
+            dense_tasks(size=240),
+            2,
+        )
