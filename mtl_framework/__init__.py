@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .comparisons.from_python import compare as compare
     from .networks.columns import ColumnNetwork as ColumnNetwork
     from .networks.evaluation import Evaluation as Evaluation
+    from .networks.features import Features as Features
     from .networks.model import MultiTaskModel as MultiTaskModel
     from .networks.model import ParameterCounts as ParameterCounts
     from .networks.model import Sharing as Sharing
@@ -67,6 +68,7 @@ _HOMES = {
     "__version__": "support.version",
     "Backbone": "backbones.backbone",
     "ColumnNetwork": "networks.columns",
+    "Features": "networks.features",
     "Comparison": "comparisons.comparison",
     "Evaluation": "networks.evaluation",
     "FinishedRun": "strategies.context",

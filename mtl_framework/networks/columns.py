@@ -12,6 +12,7 @@ from torch.utils import _pytree as pytree
 from ..backbones.backbone import Backbone
 from ..routing.banks import Ports, plain_attribute
 from ..support.errors import MtlError
+from .dense import DenseNetwork
 
 
 class ColumnNetwork(nn.Module):
@@ -43,8 +44,9 @@ class ColumnNetwork(nn.Module):
         kept: int,
     ) -> None:
         super().__init__()
-        _check_common(backbone, columns, kept)
         self.model = columns[kept]
+        columns = [c.model if isinstance(c, DenseNetwork) else c for c in columns]
+        _check_common(backbone, columns, kept)
         self.kept, self.num_columns = kept, len(columns)
         last = max(mixers)
         for unit, places in enumerate(backbone.places[: last + 1]):
@@ -58,14 +60,16 @@ class ColumnNetwork(nn.Module):
                     kept=kept if ends and unit == last else None,
                 )
                 for name in place.names:
-                    self.model.set_submodule(name, module)
+                    columns[kept].set_submodule(name, module)
+        if isinstance(self.model, DenseNetwork):
+            self.model.mixed = len(columns), kept, last
 
     def extra_repr(self) -> str:
         """``repr`` shows what one task's output costs."""
         count = sum(p.numel() for p in self.parameters())
         return f"kept={self.kept}, columns={self.num_columns}, parameters={count:,}"
 
-    def forward(self, inputs: Shaped[Tensor, "rows *dims"]) -> Float[Tensor, "rows outputs"]:
+    def forward(self, inputs: Shaped[Tensor, "rows *dims"]) -> Float[Tensor, "rows *outputs"]:
         """Compute the outputs of the kept column."""
         outputs: Tensor = self.model(inputs)
         return outputs

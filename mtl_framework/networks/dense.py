@@ -1,13 +1,14 @@
 """Heads that give maps, and one task's network with such a head on its own."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from ..backbones.backbone import Backbone, PlainBackbone
-from ..backbones.maps import FeatureMap, feature_maps, pyramid
+from ..backbones.maps import FeatureMap, feature_maps, forward_maps, pyramid
 from ..data.tasks import Task
 from ..support.errors import MtlError
 from .decoders.choices import DEFAULT, fpn
@@ -40,20 +41,32 @@ class DenseNetwork(nn.Module):
         model: the backbone's model, or what has its ``forward_intermediates``.
         head: gives the maps.
         maps: which of the backbone's maps it reads.
+
+    Attributes:
+        mixed: where the model holds several columns: how many, the kept one, and the number of the
+            last unit behind which they are mixed; a map before it has the rows of all columns.
     """
 
     def __init__(self, model: nn.Module, head: MapHead, maps: Sequence[FeatureMap]) -> None:
         super().__init__()
         self.model, self.head = model, head
-        self.indices = [each.index for each in maps]
+        self.maps = tuple(maps)
+        self.mixed: tuple[int, int, int] | None = None
 
     def forward(
         self, inputs: Float[Tensor, "rows _ height width"]
     ) -> Float[Tensor, "rows outputs height width"]:
         """Compute maps of the inputs' own size."""
-        maps = self.model.forward_intermediates(  # type: ignore[operator]
-            inputs, indices=self.indices, output_fmt="NCHW", intermediates_only=True
-        )
+        if self.mixed is None:  # any height and width, which the model itself makes images of
+            asked = [replace(each, tokens=False) for each in self.maps]
+            _, maps = forward_maps(self.model, inputs, asked, False)
+        else:
+            columns, kept, last = self.mixed
+            _, maps = forward_maps(self.model, inputs, self.maps, False)
+            maps = [
+                torch.unflatten(x, 0, (columns, -1))[kept] if 0 < each.level <= last else x
+                for each, x in zip(self.maps, maps, strict=True)
+            ]
         outputs: Tensor = self.head(maps, (inputs.shape[2], inputs.shape[3]))
         return outputs
 

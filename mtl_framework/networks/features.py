@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
 from jaxtyping import Float, Int64, Shaped
 from torch import Tensor
 
@@ -43,8 +44,8 @@ class TaskRows:
     def by_example(self, rows: Shaped[Tensor, "rows ..."]) -> Shaped[Tensor, "examples groups ..."]:
         """Anything with a row for each (example, group) pair, its first dimension taken apart."""
         if self.group_major:
-            return rows.unflatten(0, (-1, self.examples)).transpose(0, 1)
-        return rows.unflatten(0, (self.examples, -1))
+            return torch.unflatten(rows, 0, (-1, self.examples)).transpose(0, 1)
+        return torch.unflatten(rows, 0, (self.examples, -1))
 
     def by_sample(self) -> Features:
         """The features (examples, samples, ...) of every sample."""

@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PUBLIC = {
     "mtl_framework": """
-        Backbone ColumnNetwork Comparison Evaluation FinishedRun FusedAdam GivenAssignment
+        Backbone ColumnNetwork Comparison Evaluation Features FinishedRun FusedAdam GivenAssignment
         GradientWeighting InitialWeights LoadedRun ModuleBackbone MtlError MultiTaskModel
         ParameterCounts
         PlainBackbone Preview ProblemsError RecipeOptimizer Recurrent Result Run RunConfig RunRecord

@@ -5,12 +5,14 @@ from typing import Any
 
 import pytest
 import torch
+from mtl_soft_sharing.network import CrossStitchNetworks
 from support.dense_tasks import dense_batch, dense_tasks
 from support.makers import make_assignments, make_backbone
 from test_task_networks import compare
 from torch import Tensor
 
 from mtl_framework.backbones.maps import find_maps, pyramid
+from mtl_framework.data.tasks import Suite
 from mtl_framework.networks.task_networks import TaskNetworks
 from mtl_framework.support.errors import MtlError
 
@@ -143,3 +145,20 @@ def test_backbones_without_maps_say_so() -> None:
             dense_tasks(size=240),
             2,
         )
+
+
+@pytest.mark.parametrize("name", ["resnet18", "vit_tiny_patch16_224"])
+def test_columns_that_are_mixed_give_maps(name: str) -> None:
+    backbone = make_backbone(name, SIZE, **BACKBONES[name])
+    tasks = dense_tasks(("segmentation", "depth", "count"), SIZE)
+    suite = Suite("scenes", tasks, common_input=True)
+    torch.manual_seed(0)
+    units = len(backbone.units)
+    network = CrossStitchNetworks(backbone, suite, range(1, units - 2), 0.7, False).double().eval()
+    inputs = dense_batch(tasks).inputs[0]
+    for task in range(3):
+        predicted = network.predict(task, inputs)
+        torch.testing.assert_close(predicted, network.extract(task)(inputs), rtol=0, atol=1e-12)
+    batch = dense_batch(tasks, common_input=True)
+    losses = network.train().step(batch)
+    assert bool(torch.isfinite(losses).all())

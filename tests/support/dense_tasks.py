@@ -6,12 +6,13 @@ import torch
 from torch import Tensor
 
 from mtl_framework.data.batches import Batch
+from mtl_framework.data.head_choice import HeadChoice
 from mtl_framework.data.objectives import Classification, Objective
 from mtl_framework.data.objectives.maps.binary_map import BinaryMap
 from mtl_framework.data.objectives.maps.depth import Depth
 from mtl_framework.data.objectives.maps.normals import Normals
 from mtl_framework.data.objectives.maps.segmentation import Segmentation
-from mtl_framework.data.tasks import Examples, HeadChoice, Task
+from mtl_framework.data.tasks import Examples, Task
 from mtl_framework.networks.decoders.choices import fpn
 
 KINDS: dict[str, Objective] = {

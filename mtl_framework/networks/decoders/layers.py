@@ -1,7 +1,5 @@
 """Layers that decoders are made of."""
 
-from typing import cast
-
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -40,7 +38,7 @@ def resized(x: Map, size: tuple[int, int]) -> Map:
     """A map of another height and width, bilinear between pixels' centres."""
     if x.shape[2:] == size:
         return x
-    return cast(Tensor, F.interpolate(x, size=size, mode="bilinear", align_corners=False))
+    return F.interpolate(x, size=size, mode="bilinear", align_corners=False)
 
 
 def largest(maps: list[Tensor]) -> tuple[int, int]:

@@ -36,7 +36,9 @@ class Decoders(nn.Module):
     ) -> None:
         super().__init__()
         if not isinstance(first, nn.Linear):
-            raise MtlError(f"decoders are linear layers, found {type(first).__name__}")
+            raise MtlError(
+                f"several decoders a task have to be linear layers, found {type(first).__name__}"
+            )
         bias = first.bias is not None
         others = [nn.Linear(first.in_features, first.out_features, bias) for _ in range(count - 1)]
         self.layers = nn.ModuleList([first, *others])

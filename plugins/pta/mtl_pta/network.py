@@ -6,7 +6,7 @@ from typing import Literal
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
-from mtl_framework import Backbone, MtlError, TaskNetworks
+from mtl_framework import Backbone, Features, MtlError, TaskNetworks
 from mtl_framework.data import Task
 
 from .decoders import Decoders
@@ -70,7 +70,7 @@ class PseudoTaskNetworks(TaskNetworks):
         return decoders.layers[int(decoders.chosen)]
 
     def decoder_scores(
-        self, task: int, features: Float[Tensor, "rows *features"]
+        self, task: int, features: Features
     ) -> Float[Tensor, "decoders rows *outputs"]:
         """Outputs of all decoders of a task for its features, in full precision."""
         return self.in_full_precision(self.heads[task], features)
@@ -78,7 +78,7 @@ class PseudoTaskNetworks(TaskNetworks):
     def row_losses(
         self,
         task: int,
-        features: Float[Tensor, "rows *features"],
+        features: Features,
         targets: Shaped[Tensor, "rows *dims"],
     ) -> Float[Tensor, " rows"]:
         """Mean over the decoders of every row's loss (equation 4)."""

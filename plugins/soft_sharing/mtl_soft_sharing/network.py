@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
-from mtl_framework import Backbone, ColumnNetwork, ParameterCounts, TaskNetworks
+from mtl_framework import Backbone, ColumnNetwork, Features, ParameterCounts, TaskNetworks
 from mtl_framework.data import Batch, Suite
 
 from .unit import CrossStitchUnit
@@ -84,12 +84,13 @@ class CrossStitchNetworks(TaskNetworks):
         losses = self.accumulate_gradients(batch, self.columns, chosen / tasks)
         return losses[rows, torch.arange(tasks)]
 
-    def features(
-        self, task: int, inputs: Shaped[Tensor, "rows *dims"]
-    ) -> Float[Tensor, "rows *features"]:
+    def features(self, task: int, inputs: Shaped[Tensor, "rows *dims"]) -> Features:
         """Compute what a task's head reads: the end of its own column, mixed on the way."""
         features = self.features_under(self.columns, task, inputs, self.common_input)
-        return features[:, self.column_of(task)]
+        own = self.column_of(task)
+        if isinstance(features, Tensor):
+            return features[:, own]
+        return tuple(feature_map[:, own] for feature_map in features)
 
     @torch.no_grad()
     def update_statistics(self, batch: Batch) -> None:

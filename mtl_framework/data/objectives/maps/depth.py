@@ -1,5 +1,6 @@
 """Depth: a distance at every pixel."""
 
+import math
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
@@ -58,7 +59,7 @@ class Depth(MapObjective):
 
     def summarize(self, mean_score: float) -> float:
         """Root of the mean squared error."""
-        return mean_score**0.5
+        return math.sqrt(mean_score)
 
     @property
     def decodes(self) -> bool:

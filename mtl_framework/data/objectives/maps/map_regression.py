@@ -1,5 +1,6 @@
 """MapRegression: any numbers at every pixel."""
 
+import math
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -61,7 +62,7 @@ class MapRegression(MapObjective):
 
     def summarize(self, mean_score: float) -> float:
         """Root of the mean squared error."""
-        return mean_score**0.5
+        return math.sqrt(mean_score)
 
     def metrics(self) -> tuple[Metric, ...]:
         """Errors over all known pixels."""
