@@ -160,5 +160,6 @@ def test_columns_that_are_mixed_give_maps(name: str) -> None:
         predicted = network.predict(task, inputs)
         torch.testing.assert_close(predicted, network.extract(task)(inputs), rtol=0, atol=1e-12)
     batch = dense_batch(tasks, common_input=True)
-    losses = network.train().step(batch)
+    network.train()
+    losses = network.step(batch)
     assert bool(torch.isfinite(losses).all())
