@@ -208,7 +208,7 @@ class BalancedBatches:
         labelled: dict[int, Tensor | None] = {}
         starts: dict[int, bool] = {}
         for reader, x, draw in zip(self._readers, raw, draws, strict=True):
-            rows = draw.rows.to(self._device)
+            rows = draw.rows.to(self._device, non_blocking=True)
             prepared: dict[ImageNormalization, Tensor] = {}
             for task in reader.tasks:
                 normalization = self._normalizations[task]

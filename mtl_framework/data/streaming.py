@@ -157,7 +157,7 @@ class Rows:
         if isinstance(inputs, LazyInputs):
             found = torch.stack([inputs.read(row) for row in draw.rows.tolist()])
         else:
-            found = inputs[draw.rows.to(inputs.device)]
+            found = inputs[draw.rows.to(inputs.device, non_blocking=True)]
         return found if self.transform is None else self.transform.apply(found, draw.seeds)
 
     def to(self, device: torch.device, workers: int) -> "Rows":

@@ -64,7 +64,7 @@ def task_gradients(
                             gradient if before is None else before + gradient
                         )
             columns.append(losses.detach())
-    losses = assembled(step, columns, network.assignment.device)
+    losses = assembled(step, columns, network.device)
     return _averaged(gradients, used), network.averaged_losses(batch, losses)
 
 

@@ -60,7 +60,7 @@ class TaskNetworks(PathNetworks):
         model: the backbone's model with banks in the places of its units.
         heads: one a task.
         maps: the backbone's maps that each task's head reads; none where it reads features.
-        assignment: (units, tasks), the weights in use.
+        assignment: (units, tasks), the weights in use; on the CPU, wherever the networks are.
 
     Raises:
         MtlError: if a number of weights is below one or there is not one for each unit; if the
@@ -108,7 +108,12 @@ class TaskNetworks(PathNetworks):
         widths = [task.objective.num_outputs for task in self.tasks]
         self._runner = ModelRunner(self.model, backbone, forward_pass, widths, maps)
         self._alike = AlikeTasks()
-        set_format(self, self._runner.format(self.planner.is_group_major(self.assignment.device)))
+        set_format(self, self._runner.format(self.planner.is_group_major(self.device)))
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.model.parameters()).device
 
     def losses(self, batch: Batch, assignments: Assignments) -> Float[Tensor, "samples tasks"]:
         """Mean loss of every task's examples under every sampled assignment, differentiable.
@@ -125,7 +130,7 @@ class TaskNetworks(PathNetworks):
         step = self.plan(batch, assignments)
         with self._runner.committing(self.training):
             parts = [self._run(batch, part, plan) for part, plan in step.micro_batches]
-        return assembled(step, parts, self.assignment.device)
+        return assembled(step, parts, self.device)
 
     def accumulate_gradients(
         self,
@@ -157,11 +162,12 @@ class TaskNetworks(PathNetworks):
                 if weights is None:
                     total = losses.sum() / (samples * tasks)
                 else:
-                    own = weights.to(losses)[torch.tensor(part.samples)[:, None], part.tasks]
+                    chosen = weights[torch.tensor(part.samples)[:, None], part.tasks]
+                    own = chosen.to(losses, non_blocking=True)
                     total = (own * losses).sum()
                 torch.autograd.backward(total)
                 parts.append(losses.detach())
-        return self.averaged_losses(batch, assembled(step, parts, self.assignment.device))
+        return self.averaged_losses(batch, assembled(step, parts, self.device))
 
     def predict(
         self, task: int, inputs: Shaped[Tensor, "rows *dims"]
@@ -233,7 +239,7 @@ class TaskNetworks(PathNetworks):
     @torch.no_grad()
     def update_statistics(self, batch: Batch) -> None:
         """Let the running statistics of the path of every task see a batch."""
-        self.losses(batch, self.assignment.cpu()[None])
+        self.losses(batch, self.assignment[None])
 
     def train(self, mode: bool = True) -> "TaskNetworks":
         """Training or evaluation mode, as in torch; quick, as strategies switch every step."""
@@ -245,9 +251,15 @@ class TaskNetworks(PathNetworks):
         return self
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "TaskNetworks":
-        """Move everything, as ``to``, ``cuda`` and ``double`` ask, and set the memory format."""
+        """Move everything, as ``to``, ``cuda`` and ``double`` ask, and set the memory format.
+
+        But for the assignment: planning reads it, on the CPU, and would wait for a device to hand
+        it over at every step.
+        """
+        assignment = self.assignment
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
-        set_format(self, self._runner.format(self.planner.is_group_major(self.assignment.device)))
+        self.assignment = assignment
+        set_format(self, self._runner.format(self.planner.is_group_major(self.device)))
         return self
 
     def plan(self, batch: Batch, assignments: Assignments) -> StepPlan:
@@ -346,5 +358,5 @@ class TaskNetworks(PathNetworks):
         return Sharing(
             tuple(unit.name for unit in self.backbone.units),
             tuple(task.name for task in self.tasks),
-            self.assignment.detach().cpu().clone(),
+            self.assignment.detach().clone(),
         )

@@ -151,7 +151,8 @@ class RowGroups:
         key = call, dtype
         if key not in self._pooled:
             shares, total = statistics.by_sample(call, self._chosen)
-            weights = torch.as_tensor(shares[None], dtype=dtype, device=self.plan.options.device)
+            weights = torch.from_numpy(shares[None]).to(dtype)
+            weights = weights.to(self.plan.options.device, non_blocking=True)
             self._pooled[key] = weights, total[:1]
         return self._pooled[key]
 

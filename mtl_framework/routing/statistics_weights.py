@@ -78,7 +78,8 @@ class StatisticsWeights:
         key = call, dtype
         if key not in self._known:
             weights, visits = self._worked_out(call)
-            self._known[key] = torch.as_tensor(weights, dtype=dtype, device=self._device), visits
+            entries = torch.from_numpy(weights).to(dtype)
+            self._known[key] = entries.to(self._device, non_blocking=True), visits
         return self._known[key]
 
     def _worked_out(self, call: LayerCall) -> tuple[Floats, Ints]:

@@ -114,11 +114,12 @@ def binary_losses(
         focal_gamma: power of 1 - p by which losses are multiplied.
     """
     wanted = targets.to(logits.dtype)
-    weight = torch.as_tensor(positive_weight, dtype=logits.dtype, device=logits.device)
-    plain = bool((weight == 1).all())
-    each = F.binary_cross_entropy_with_logits(
-        logits, wanted, reduction="none", pos_weight=None if plain else weight
-    )
+    # nothing here looks at a tensor's values, which would wait for a GPU
+    if isinstance(positive_weight, Tensor):
+        weight: Tensor | None = positive_weight.to(logits, non_blocking=True)
+    else:
+        weight = None if positive_weight == 1 else logits.new_full((), positive_weight)
+    each = F.binary_cross_entropy_with_logits(logits, wanted, reduction="none", pos_weight=weight)
     if focal_gamma:
         right = torch.where(wanted > 0.5, logits, -logits).sigmoid()
         each = each * (1 - right).clamp(min=0) ** focal_gamma

@@ -81,9 +81,9 @@ class FixedStrategy(Strategy):
         if isinstance(network, SeparateNetworks):  # each weight has one user
             weights = torch.ones(len(network.tasks)) if by_usage else None
             return network.accumulate_gradients(batch, weights)
-        losses = network.accumulate_gradients(batch, network.assignment.cpu()[None])
+        losses = network.accumulate_gradients(batch, network.assignment[None])
         if by_usage:
-            network.scale_gradients_by_usage(usage(network.assignment.cpu()))
+            network.scale_gradients_by_usage(usage(network.assignment))
         return losses
 
 

@@ -93,7 +93,7 @@ class Roaming(Strategy):
         """
         self.network.train()
         if settled:
-            assignments = self.network.assignment.cpu()[None]
+            assignments = self.network.assignment[None]
         else:
             assignments = self._uniform.sample(self.config.weight_samples, self.generator)
         self.optimizer.zero_grad()

@@ -127,7 +127,7 @@ class PseudoTaskAugmentation(Strategy):
         network = self.network
         network.train()
         self.optimizer.zero_grad()
-        losses = network.accumulate_gradients(batch, network.assignment.cpu()[None])
+        losses = network.accumulate_gradients(batch, network.assignment[None])
         self.optimizer.step()
         return losses
 

@@ -55,7 +55,7 @@ class CrossStitchNetworks(TaskNetworks):
         own = torch.arange(columns)
         self.assignment.copy_(own)
         # a common input takes every task's column once; other inputs take each of the columns
-        self.columns = self.assignment.cpu()[None]
+        self.columns = self.assignment[None]
         if not self.common_input:
             self.columns = own[:, None, None].expand(-1, *self.assignment.shape).clone()
 
@@ -82,7 +82,7 @@ class CrossStitchNetworks(TaskNetworks):
         chosen = torch.zeros(len(self.columns), tasks, dtype=torch.float64)
         chosen[rows, torch.arange(tasks)] = 1.0 if weights is None else weights.double()
         losses = self.accumulate_gradients(batch, self.columns, chosen / tasks)
-        return losses[rows, torch.arange(tasks)]
+        return losses.gather(0, rows[None].to(losses.device, non_blocking=True))[0]
 
     def features(self, task: int, inputs: Shaped[Tensor, "rows *dims"]) -> Features:
         """Compute what a task's head reads: the end of its own column, mixed on the way."""
