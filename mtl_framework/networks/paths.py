@@ -1,7 +1,10 @@
 """Networks whose tasks take paths over weights: what a step by task needs of them."""
 
 from abc import abstractmethod
+from collections.abc import Callable
+from typing import Self
 
+import torch
 from torch import Tensor, nn
 
 from ..data.batches import Batch
@@ -22,6 +25,21 @@ class PathNetworks(MultiTaskModel):
     assignment: Tensor
     mixers: nn.ModuleDict
     _runner: ModelRunner
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.parameters()).device
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        """Move everything but the assignment.
+
+        Planning reads it, on the CPU, and would wait for a device to hand it over at every step.
+        """
+        assignment = self.assignment
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        self.assignment = assignment
+        return self
 
     @abstractmethod
     def plan(self, batch: Batch, assignments: Tensor) -> StepPlan:

@@ -110,11 +110,6 @@ class TaskNetworks(PathNetworks):
         self._alike = AlikeTasks()
         set_format(self, self._runner.format(self.planner.is_group_major(self.device)))
 
-    @property
-    def device(self) -> torch.device:
-        """Where the weights are."""
-        return next(self.model.parameters()).device
-
     def losses(self, batch: Batch, assignments: Assignments) -> Float[Tensor, "samples tasks"]:
         """Mean loss of every task's examples under every sampled assignment, differentiable.
 
@@ -162,9 +157,8 @@ class TaskNetworks(PathNetworks):
                 if weights is None:
                     total = losses.sum() / (samples * tasks)
                 else:
-                    chosen = weights[torch.tensor(part.samples)[:, None], part.tasks]
-                    own = chosen.to(losses, non_blocking=True)
-                    total = (own * losses).sum()
+                    own = weights[torch.tensor(part.samples)[:, None], part.tasks]
+                    total = (own.to(losses, non_blocking=True) * losses).sum()
                 torch.autograd.backward(total)
                 parts.append(losses.detach())
         return self.averaged_losses(batch, assembled(step, parts, self.device))
@@ -251,14 +245,8 @@ class TaskNetworks(PathNetworks):
         return self
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "TaskNetworks":
-        """Move everything, as ``to``, ``cuda`` and ``double`` ask, and set the memory format.
-
-        But for the assignment: planning reads it, on the CPU, and would wait for a device to hand
-        it over at every step.
-        """
-        assignment = self.assignment
-        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
-        self.assignment = assignment
+        """Move everything, as ``to``, ``cuda`` and ``double`` ask, and set the memory format."""
+        super()._apply(fn, recurse)
         set_format(self, self._runner.format(self.planner.is_group_major(self.device)))
         return self
 
