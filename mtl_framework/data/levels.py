@@ -37,8 +37,8 @@ def deep_levels(
     key = opened.info.get("transparency")
     gamma = gamma_of(opened)
     if gamma is not None:
-        unit = unit**gamma
-    grey = Image.fromarray(np.rint(unit * 255).astype(np.uint8))
+        unit **= gamma
+    grey = Image.fromarray(_bytes(unit))
     if isinstance(key, int):
         grey.putalpha(Image.fromarray(np.where(values == key, 0, 255).astype(np.uint8)))
     return grey
@@ -60,7 +60,9 @@ def scaled(
             f"holds numbers from {lowest:g} to {highest:g}, and they should be from {ends[0]:g} to "
             f"{ends[1]:g}: say what black and white are with suite.value_range=[LOW, HIGH]"
         )
-    unit: np.ndarray = (values.astype(np.float64) - ends[0]) / (ends[1] - ends[0])
+    unit: np.ndarray = values.astype(np.float64)  # a large picture has room for it once
+    unit -= ends[0]
+    unit /= ends[1] - ends[0]
     return unit
 
 
@@ -87,8 +89,14 @@ def byte_levels(
                 "with suite.value_range=[LOW, HIGH]"
             )
     sixteen = (0.0, 1.0) if array.dtype.kind == "f" else (0.0, float(_SIXTEEN))
-    levels: np.ndarray = np.rint(scaled(array, value_range or sixteen) * 255)
-    return levels.astype(np.uint8)
+    return _bytes(scaled(array, value_range or sixteen))
+
+
+def _bytes(unit: Shaped[np.ndarray, "*shape"]) -> UInt8[np.ndarray, "*shape"]:
+    """Numbers from 0 to 1, which are overwritten, as the nearest bytes."""
+    unit *= 255
+    np.rint(unit, out=unit)
+    return unit.astype(np.uint8)
 
 
 def _values(image: Image.Image) -> np.ndarray:

@@ -76,7 +76,7 @@ class PictureOptions:
 
 DEFAULT = PictureOptions()
 
-# Large pictures are no bombs; Pillow refuses those beyond twice its limit.
+# What Pillow only warns of is refused here, see _check_size.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 
@@ -100,6 +100,7 @@ def read_picture(path: Path, mode: Mode, options: PictureOptions = DEFAULT) -> I
         # opened as a file: TIFF files that Pillow opens by name it maps, and turns wrongly
         with path.open("rb") as file:
             image = Image.open(file, formats=readable_formats())
+            _check_size(image)
             _check_frames(image, options)
             image.load()
             upright = ImageOps.exif_transpose(image)
@@ -131,6 +132,16 @@ def picture_suffixes() -> frozenset[str]:
     """Suffixes, in small letters, of the files that may hold a picture: all that Pillow opens."""
     formats = set(readable_formats())
     return frozenset(s for s, name in Image.registered_extensions().items() if name in formats)
+
+
+def _check_size(image: Image.Image) -> None:
+    """Refuse what takes more than ten seconds and 2 GiB to read, before anything is read."""
+    most = Image.MAX_IMAGE_PIXELS
+    if most is not None and image.width * image.height > most:
+        raise MtlError(
+            f"is too large an image: its {image.width} x {image.height} pixels are more than "
+            f"{most:,}; make it smaller beforehand, or cut it into parts"
+        )
 
 
 def _check_frames(image: Image.Image, options: PictureOptions) -> None:

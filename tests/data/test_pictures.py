@@ -12,7 +12,7 @@ from PIL import Image, ImageCms, PngImagePlugin
 
 from mtl_framework.data.images import read_image
 from mtl_framework.data.levels import byte_levels
-from mtl_framework.data.pictures import PictureOptions, picture_suffixes
+from mtl_framework.data.pictures import PictureOptions, picture_suffixes, read_picture
 from mtl_framework.data.preprocessing import Preprocessing
 from mtl_framework.support.errors import MtlError
 
@@ -289,6 +289,12 @@ def test_files_of_several_pictures_are_refused_unless_the_first_is_meant(
     with pytest.raises(MtlError, match=r"a\.\w+ holds 3 pictures .*suite\.animated=first"):
         grey(file)
     assert grey(file, animated="first").max() < 5
+
+
+def test_pictures_that_take_too_long_are_refused_before_they_are_read(tmp_path: Path) -> None:
+    Image.new("1", (9500, 9500)).save(tmp_path / "a.png")
+    with pytest.raises(MtlError, match=r"a\.png is too large an image: its 9500 x 9500 pixels"):
+        read_picture(tmp_path / "a.png", "L")
 
 
 def test_programs_are_not_run(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ def test_bad_input_is_refused_by_a_line_or_read(part: type[Part], count: int) ->
 
 @pytest.mark.parametrize(
     ("use", "every"),
-    [("start", 17), ("resume", 31), ("load", 11), ("report", 17), ("go on comparing", 67),
+    [("start", 29), ("resume", 31), ("load", 11), ("report", 60), ("go on comparing", 120),
      ("export", 17), ("export all", 23)],
 )  # fmt: skip
 def test_a_disk_that_fails_once_costs_a_line_and_nothing_saved(use: str, every: int) -> None:

@@ -297,22 +297,29 @@ def test_figures_are_the_same_for_the_same_runs(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="needs the browser chromium")
-def test_a_browser_shows_table_and_figures_without_complaint(tmp_path: Path) -> None:
+@pytest.mark.parametrize("width", [390, 1800])
+def test_a_browser_shows_table_and_figures_without_complaint(tmp_path: Path, width: int) -> None:
     report(tmp_path, make_runs(tmp_path / "runs"))
     # a script of the test's own looks at what the browser made of the page
     probe = """<script>window.addEventListener("load", () => {
       const images = [...document.images].filter(i => i.complete && i.naturalWidth > 0).length;
       const rows = document.querySelectorAll("table.results tbody tr").length;
       const wide = document.documentElement.scrollWidth > window.innerWidth;
-      document.title = `images ${images} rows ${rows} wide ${wide}`;
+      const boxes = [...document.querySelectorAll("figure .scroll")];
+      const more = boxes.filter(b => b.querySelector("img").offsetWidth > b.clientWidth);
+      const marked = boxes.filter(b => b.querySelector(".more").offsetWidth > 0);
+      const same = more.every(b => marked.includes(b)) && more.length == marked.length;
+      const some = more.length > 0;
+      document.title = `images ${images} rows ${rows} wide ${wide} more ${some} marked ${same}`;
     })</script></body>"""
     page = tmp_path / "probed.html"
     page.write_text((tmp_path / "report.html").read_text().replace("</body>", probe))
     flags = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
              "--disable-background-networking", "--disable-component-update", "--disable-sync",
-             f"--user-data-dir={tmp_path / 'profile'}", "--window-size=390,844"]  # fmt: skip
+             f"--user-data-dir={tmp_path / 'profile'}", f"--window-size={width},844"]  # fmt: skip
     logging = ["--enable-logging=stderr", "--v=0", "--dump-dom"]
     command = ["chromium", *flags, *logging, page.as_uri()]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
-    assert "<title>images 6 rows 3 wide false</title>" in done.stdout
+    narrow = str(width == 390).lower()
+    assert f"<title>images 6 rows 3 wide false more {narrow} marked true</title>" in done.stdout
     assert "CONSOLE" not in done.stderr
