@@ -221,7 +221,7 @@ def test_wrong_options_are_named(tmp_path: Path, options: dict[str, Any], messag
         (b"image,split\n", "has no row"),
         (b"a,b,a\n1,2,3\n", "column 'a' occurs twice"),
         (b"image,kind\n\xff\xfe,1\n", r"table\.csv is not in UTF-8; save it so, or name its enc"),
-        (b'image,kind\n"a,1\n', r"cannot read .*table\.csv as a table"),
+        (b'image,kind\n"a,1\n', r"table\.csv: cannot read the row that begins in line 2: a quote"),
         (b"image,split\na,train\n", "no column for a task beside image, split"),
     ],
 )

@@ -62,7 +62,7 @@ def test_kinds_of_columns(cells: list[str], kind: str | None) -> None:
         ("size", ["1.5", "2.5", "wide"], "67% of its cells are numbers, but 'wide' may be a name"),
         ("code", ["01", "10"], "'01' may be a name: taken as classes"),
         ("Unnamed: 0", ["3", "3"], "is an index of rows: left out"),
-        ("", ["red", "blue"], "column '' is an index of rows: left out; suite.kinds"),
+        ("", ["red", "blue"], "column '' has no name: left out; write a name"),
         ("day", ["2024-01-31"], r"holds dates (e.g. 2024-01-31): left out"),
         ("digit", ["0", "1", "2"] * 3, ""),
     ],

@@ -16,6 +16,7 @@ from mtl_framework.data import Examples, Objective, PictureOptions, Regression, 
 from .array_inputs import image_hints, resized, to_features, to_images
 from .array_labels import Columns, Labels, as_whole
 from .class_checks import common_classes, frequent_classes, rare_classes
+from .class_hints import class_hints
 from .faults import Faults
 from .kinds import Guess, guess_array
 from .labels import make_targets, scale_hints, summary
@@ -25,6 +26,7 @@ from .options import Kind, Kinds
 from .splits import SplitSizes, check_classes, make_splits, split_name
 
 _AS_THEY_ARE = PictureOptions()
+_DTYPES = {"M": "dates, ", "m": "times, ", "c": "complex numbers, ", "V": "records, ", "O": ""}
 
 Rows = Mapping[str | None, Int64[np.ndarray, " _"]]
 
@@ -89,6 +91,11 @@ class Table:
         values: np.ndarray = _joined(found)
         if values.dtype.kind == "S":
             values = values.astype(str)
+        if values.dtype.kind not in "fiubU":
+            raise MtlError(
+                f"{found.what} should hold numbers or texts, found {_DTYPES.get(values.dtype.kind)}"
+                f"{values.dtype}"
+            )
         return values.reshape(-1) if values.shape[1:] == (1,) else values
 
 
@@ -192,6 +199,8 @@ class Form:
             self.notes.append(line)
         if kind == "numbers" and values.dtype.kind in "fiub":
             self.notes.extend(scale_hints(task, mine))
+        if kind == "classes" and values.dtype.kind == "U":
+            self.notes.extend(class_hints(task, np.unique(mine).tolist()))
         if kind != "numbers" and values.dtype.kind == "f":
             values = as_whole(values, present)
         return Labels(task, kind, values, present)

@@ -14,10 +14,11 @@ from mtl_framework import MtlError, ProblemsError, UnknownNameError
 from mtl_framework.data import Objective, Regression
 
 from .class_checks import rare_classes
+from .class_hints import class_hints
 from .columns import TextTable, parse_column, with_points
 from .faults import Faults, listed
 from .kinds import guess_column
-from .labels import class_order, make_targets, scale_hints, summary
+from .labels import class_order, make_targets, scale_hints, summary, thousands
 from .missing import Missing, told
 from .options import Kind, Kinds
 
@@ -94,7 +95,8 @@ class Label:
                     known &= ~np.isin(self.values, lost)
         without = [name for name, rows in members.items() if not known[rows].any()]
         if without:
-            faults.add(where, f"has no label in {' and '.join(without)}")
+            way = "; suite.validation_per_task=0 does without" if without == ["validation"] else ""
+            faults.add(where, f"has no label in {' and '.join(without)}{way}")
             return None
         rows = np.concatenate(list(members.values()))
         values = self.values[rows[known[rows]]]
@@ -192,11 +194,15 @@ def _label(
             remarks.append(guess.remark)
         if kind is None:
             return []
+        if kind == "numbers" and text.decimal_commas:
+            remarks += thousands(name, [text.columns[name][row] for row in np.flatnonzero(present)])
     values, known = parse_column(name, cells, present, kind, text.places, faults)
     if line := told(name, count):
         remarks.append(line)
     if kind == "numbers" and known.any():
         remarks += scale_hints(name, values[known])
+    if kind == "classes":
+        remarks += class_hints(name, np.unique(values[known]).tolist())
     return [Label(name, kind, values, known, count)]
 
 

@@ -20,7 +20,7 @@ from mtl_framework.data import picture_suffixes
 from .dialects import TextRows, read_text
 from .faults import Faults, no_file
 from .kinds import as_classes, number, truth
-from .options import Kind
+from .options import Kind, option
 
 _DECIMAL_COMMA = re.compile(r"[+-]?[0-9]+(?:,[0-9]+)?")
 #: The column with the inputs' paths where nobody says which.
@@ -89,13 +89,19 @@ def read_table(
             text = read_text(path, encoding, looked_at or {inputs}, faults)
     except FileNotFoundError:
         raise MtlError(no_file(path)) from None
+    except IsADirectoryError:
+        raise MtlError(
+            f"{path} is a folder, and no table; the suite 'folders' reads some"
+        ) from None
     except (OSError, ValueError, csv.Error) as error:
         reason = " ".join(str(error).split())
         raise MtlError(f"cannot read {path} as a table: {reason}") from error
     names, separator = text.names, " row " if text.delimiter == "" else ":"
     if not text.rows:
+        if faults.found:
+            faults.stop()
         raise MtlError(f"{path} has no row")
-    _check_header(path, names, inputs, looked_at)
+    _check_header(path, text, inputs, looked_at)
     if inputs == INPUTS and inputs not in names:
         inputs, told = _input_column(text, path)
         text.remarks.extend(told)
@@ -115,12 +121,25 @@ def read_table(
     )
 
 
-def _check_header(
-    path: Path, names: Sequence[str], inputs: str, wanted: Collection[str] | None
-) -> None:
-    for name in names:
+def _check_header(path: Path, text: TextRows, inputs: str, wanted: Collection[str] | None) -> None:
+    names = text.names
+    if len(names) == 1 and len(split := names[0].split()) > 1:
+        parts = [cells[0].split() for _, _, cells in text.rows[:10]]
+        if all(len(part) == len(split) for part in parts):
+            raise MtlError(
+                f"{path}: its cells seem to be separated by blanks, e.g. {names[0]!r}: put commas "
+                "between them, and the names of the columns into the first row, e.g. "
+                f"{inputs},label"
+            )
+    for n, name in enumerate(names):
         if names.count(name) > 1 and (wanted is None or name in wanted):
-            raise MtlError(f"{path}: column {name!r} occurs twice")
+            if not name and not any(cells[n] for _, _, cells in text.rows):
+                continue
+            raise MtlError(
+                f"{path}: column {name!r} occurs twice"
+                if name
+                else f"{path}: two columns have no name: write one into the first row"
+            )
     if inputs not in names and any(number(name) is not None or _is_file(name) for name in names):
         row = ", ".join(map(repr, names[:5]))
         raise MtlError(
@@ -212,10 +231,22 @@ def parse_column(
         return found.astype(str), present
     read, wanted = (truth, "0 or 1") if kind == "binary" else (number, "a number")
     values = np.zeros(len(cells), np.int64 if kind == "binary" else np.float64)
+    most = float(np.finfo(np.float32).max)
     for row in np.flatnonzero(present).tolist():
         value = read(cells[row])
         if value is None:
-            faults.add(places[row], f"column {name!r} should hold {wanted}, found {cells[row]!r}")
+            way = option("missing", name, cells[row])
+            faults.add(
+                places[row],
+                f"column {name!r} should hold {wanted}, found {cells[row]!r}; where that means no "
+                f"label: {way}",
+            )
+            present[row] = False
+        elif abs(value) > most:
+            faults.add(
+                places[row],
+                f"column {name!r}: {cells[row]!r} is beyond the range of single precision",
+            )
             present[row] = False
         else:
             values[row] = value

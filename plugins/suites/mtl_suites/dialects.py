@@ -3,13 +3,15 @@
 import csv
 import io
 import re
-from collections.abc import Container
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from mtl_framework import MtlError
 
 from .faults import Faults, listed
+from .foreign import foreign
+from .options import counted
 
 DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 
@@ -20,14 +22,9 @@ _MARKS = (
     (b"\xff\xfe", "utf-16"),
     (b"\xfe\xff", "utf-16"),
 )
-_FOREIGN = (
-    (b"PK\x03\x04", "an Excel or OpenDocument file, or an archive", "save the sheet as CSV UTF-8"),
-    (b"\xd0\xcf\x11\xe0", "an old Excel file", "save the sheet as CSV UTF-8"),
-    (b"\x1f\x8b", "compressed by gzip", "decompress it"),
-    (b"%PDF", "a PDF file", "save the table as CSV UTF-8"),
-    (b"SQLite format 3", "a database", "save the table as CSV UTF-8"),
-)
 _LOOKED_AT = 50  # rows, to tell what separates cells
+_TOP = 10  # rows, to tell where the names of the columns stand
+_KEPT = re.compile(r'="((?:[^"]|"")*)"')
 
 
 @dataclass(frozen=True)
@@ -64,27 +61,108 @@ def read_text(path: Path, encoding: str | None, wanted: Container[str], faults: 
     told = re.match(r"sep=(.)\r?\n", text)  # what Excel writes and reads, and nobody else
     text = text[told.end() :] if told else text
     delimiter = told[1] if told else _delimiter(text, path, wanted)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    names = [name.strip() for name in next(reader, [])]
-    rows = []
-    for position, cells in enumerate(row for row in reader if row):
-        line = reader.line_num + (told is not None)
-        if len(cells) == len(names):
-            rows.append((line, position, [cell.strip() for cell in cells]))
+    read = _cells(text, delimiter, path, int(told is not None))
+    _, header = next(read, (1, []))
+    names = [" ".join(name.split()) for name in header]
+    lines = [(n, line, cells) for n, (line, cells) in enumerate(read)]
+    more = _cut_ends(names, [cells for _, _, cells in lines])
+    if more:
+        remarks.append(f"{path}: {counted(more, 'empty cell')} at the end of every row: left out")
+    rows, empty = [], 0
+    for position, line, cells in lines:
+        if len(cells) == len(names) and not any(cells):
+            empty += 1
+        elif len(cells) == len(names):
+            rows.append((line, position, cells))
         else:
             content = listed([repr(cell) for cell in cells])
             faults.add(
                 f"{path}:{line}", f"has {len(cells)} cells, expected {len(names)}: {content}"
             )
+    if empty:
+        remarks.append(f"{path}: {counted(empty, 'row')} without any cell: left out")
+    _check_top(path, names, [(line, cells) for _, line, cells in lines[:_TOP]], wanted)
     if delimiter != ("\t" if path.suffix.lower() == ".tsv" else ","):
         remarks.append(f"{path}: cells are separated by {DELIMITERS.get(delimiter, delimiter)}")
+    remarks += _as_excel_shows(path, rows)
     return TextRows(names, rows, remarks, delimiter)
 
 
+def _cells(text: str, delimiter: str, path: Path, before: int) -> Iterator[tuple[int, list[str]]]:
+    """Rows that are not blank: the number of their last line, and cells without blanks around.
+
+    Raises:
+        MtlError: where a quote is not closed, or there is a NUL.
+    """
+    if "\0" in text:
+        line = text[: text.index("\0")].count("\n") + 1 + before
+        raise MtlError(f"{path}:{line} holds a NUL: the file is damaged, or in another encoding")
+    usual = csv.field_size_limit(max(csv.field_size_limit(), len(text)))
+    reader = csv.reader(
+        io.StringIO(text, newline=""), delimiter=delimiter, strict=True, skipinitialspace=True
+    )
+    begin = 1 + before
+    try:
+        for row in reader:
+            if row:
+                yield reader.line_num + before, [cell.strip() for cell in row]
+            begin = reader.line_num + 1 + before
+    except csv.Error as error:
+        raise MtlError(
+            f'{path}: cannot read the row that begins in line {begin}: a quote (") that is not '
+            f"closed, or stands alone ({error})"
+        ) from error
+    finally:
+        csv.field_size_limit(usual)
+
+
+def _cut_ends(names: list[str], rows: Sequence[list[str]]) -> int:
+    """Cut off what delimiters behind the last cell of every row make; how many cells were."""
+    more = len(rows[0]) - len(names) if rows else 0
+    if more < 1 or any(len(cells) != len(rows[0]) or any(cells[-more:]) for cells in rows):
+        return 0
+    for cells in rows:
+        del cells[-more:]
+    return more
+
+
+def _check_top(
+    path: Path,
+    names: Sequence[str],
+    lines: Sequence[tuple[int, Sequence[str]]],
+    wanted: Container[str],
+) -> None:
+    """Refuse a file whose names of columns stand further down, behind a title or comments."""
+    title = sum(map(bool, names)) < 2 or names[0].startswith("#")
+    if not title or any(name in wanted for name in names):
+        return
+    for line, cells in lines:
+        if any(cell in wanted for cell in cells) or (
+            len(names) > 1 and len(cells) == len(names) and all(cells)
+        ):
+            shown = listed([repr(cell) for cell in cells])
+            raise MtlError(
+                f"{path}: the names of the columns seem to stand in line {line} ({shown}): delete "
+                "the lines above it"
+            )
+
+
+def _as_excel_shows(path: Path, rows: Sequence[tuple[int, int, list[str]]]) -> list[str]:
+    """Take ``="01"``, by which texts of digits are kept in Excel, as ``01``; and a line."""
+    count, example = 0, ""
+    for _, _, cells in rows:
+        for n, cell in enumerate(cells):
+            if cell.startswith("=") and (kept := _KEPT.fullmatch(cell)):
+                count, example = count + 1, example or cell
+                cells[n] = kept[1].replace('""', '"').strip()
+    if not count:
+        return []
+    return [f"{path}: {counted(count, 'cell')} like {example} read as the text in quotes"]
+
+
 def _decoded(path: Path, content: bytes, encoding: str | None) -> tuple[str, list[str]]:
-    for signature, what, remedy in _FOREIGN:
-        if content.startswith(signature):
-            raise MtlError(f"{path} is {what}, and no table of text: {remedy}")
+    if other := foreign(content, path):
+        raise MtlError(f"{path} is {other.what}, and no table of text: {other.as_table}")
     if encoding is None:
         encoding = next((name for mark, name in _MARKS if content.startswith(mark)), None)
     if encoding is None and content[:400].count(0) >= len(content[:400]) // 4 > 0:
@@ -125,7 +203,9 @@ def _delimiter(text: str, path: Path, wanted: Container[str]) -> str:
     usual = "\t" if path.suffix.lower() == ".tsv" else ","
     best, most = usual, (False, 0.0, 0)
     for delimiter in dict.fromkeys([usual, *DELIMITERS]):
-        reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+        reader = csv.reader(
+            io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True
+        )
         try:
             names, *rows = [row for row, _ in zip(reader, range(_LOOKED_AT), strict=False) if row]
         except (ValueError, csv.Error):

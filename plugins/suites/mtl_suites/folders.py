@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +23,14 @@ from mtl_framework.data import (
 )
 
 from .class_checks import common_classes, frequent_classes, rare_classes
+from .class_hints import folder_hints
 from .duplicates import Policy, seen_twice
 from .faults import Faults, listed
 from .file_contents import FileContents
 from .folder_layout import Images, scan, task_folders, told
 from .image_files import ImageForm, picture_kinds
 from .options import Animated, Names
-from .splits import DEFAULT_SHARE, SplitSizes, make_splits
+from .splits import SplitSizes, make_splits
 
 Rows = dict[str | None, Int64[np.ndarray, " _"]]
 
@@ -172,7 +173,9 @@ class _Plan:
         number = {label: n for n, label in enumerate(classes)}
         codes = np.array([number.get(label, -1) for label in images.classes])
         members = {split: rows for split, (_, rows) in read.items()}
-        self.lines.extend(rare_classes(name, codes, classes, members))
+        self.lines.extend(
+            [*folder_hints(name, classes), *rare_classes(name, codes, classes, members)]
+        )
         record = {
             split: [images.paths[row].relative_to(place).as_posix() for row in rows]
             for split, rows in members.items()
@@ -208,10 +211,12 @@ class _Plan:
     ) -> dict[str, Int64[np.ndarray, " _"]] | None:
         """Rows by split, no picture in two that must not be; ``None`` if they cannot be had."""
         rows = common_classes(images.rows, labels, where, self.faults, images.name)
-        sizes = self.sizes
-        if "validation" not in rows and sizes.validation is None:
-            sizes = replace(sizes, validation=DEFAULT_SHARE)
+        if any(not len(members) for members in rows.values()):
+            return None  # told already: the splits have no class in common
+        sizes = self.sizes if "validation" in rows else self.sizes.with_validation()
         rows = frequent_classes(rows, labels, sizes, where, self.faults, images.name)
+        if any(not len(members) for members in rows.values()):
+            return None
         try:
             chosen = make_splits(rows, labels, sizes, cut_test=True)
         except MtlError as error:

@@ -29,7 +29,28 @@ _CENTS = re.compile(r"[+-]?[0-9]+\.[0-9]{2,}")
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _TRUTH = {"true": 1, "false": 0, "1": 1, "0": 0, "1.0": 1, "0.0": 0}
 _INDEX = re.compile(r"|Unnamed: [0-9]+(?:_level_[0-9]+)?|__index_level_[0-9]+__|\.\.\.[0-9]+")
-_DATES = ("%d.%m.%Y", "%m/%d/%Y", "%d/%m/%Y", "%Y/%m/%d")
+_DAYS = (
+    *("%d.%m.%Y", "%m/%d/%Y", "%d/%m/%Y", "%Y/%m/%d", "%d.%m.%y", "%m/%d/%y", "%d/%m/%y"),
+    *("%d-%b-%Y", "%d-%b-%y", "%d %b %Y", "%d %B %Y", "%b %d, %Y", "%B %d, %Y", "%d-%m-%Y"),
+)
+_DATES = tuple(f"{day}{time}" for time in ("", " %H:%M", " %H:%M:%S", " %I:%M %p") for day in _DAYS)
+_LIKE_DATES = re.compile(
+    r"[0-9]{1,4}[-./][0-9]{1,2}[-./][0-9]{1,4}.*|[0-9]{1,2}[- ][A-Za-z]{3,9}[- ][0-9]{2,4}.*"
+    r"|[A-Za-z]{3,9} [0-9]{1,2}, [0-9]{4}.*"
+)
+_DAY_NUMBER = re.compile(r"(?:19|20)[0-9]{6}")
+_TIME = re.compile(r"[0-9]{1,2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]+)?)?(?: ?[AaPp][Mm])?")
+_ID = re.compile(r"(?i:(?:^|.*[_\s.-])(?:u?id|uuid|guid|idx|index))|.*[a-z](?:Id|ID)")
+_FOLD = re.compile(r"(?i:(?:k|cv|kf)?[_ -]?folds?)")
+_SPLIT = re.compile(
+    r"(?i:is[_ ]?(?:train|training|valid|validation|val|test)(?:_?(?:img|image|set))?)"
+)
+# Numbers with a currency, a unit, or something between thousands
+_DRESSED = re.compile(
+    r"[€$£¥]? ?[+-]?(?:[0-9]{1,3}(?:[,.' \u00a0\u202f][0-9]{3})+|[0-9]+)(?:[.,][0-9]+)? ?"
+    r"(?:[%€$£¥]|[kmµ]?g|[cmkµ]?m|m?l|m?s|min|h|px|°[CF]|USD|EUR)?"
+)
+_MARKS = 3  # different texts among numbers that may all mean: no label
 
 
 @dataclass(frozen=True)
@@ -49,10 +70,10 @@ def guess_column(name: str, cells: Sequence[str]) -> Guess:
     """What a table's column holds, by its cells that have a value.
 
     1. An index (a column without a name, or called as pandas calls one; whole numbers that count
-       the rows) and dates are no task.
+       the rows; an id, a fold), dates, times and a single class are no task.
     2. 0 and 1, or true and false, are binary.
     3. Numbers some of which have decimals are numbers, also where a tenth of the cells is
-       something else.
+       something else, or more where that is the same three texts at most: marks of no label.
     4. Whole numbers are classes where there are at most 20 different ones, or where they count
        from 0 or 1 without a gap, and where a class has two rows or more on average; else numbers.
     5. Everything else is classes, each text its own: ``01`` is not ``1``. Texts that are
@@ -60,10 +81,8 @@ def guess_column(name: str, cells: Sequence[str]) -> Guess:
     """
     count = Counter(cells)
     texts = list(count)
-    if _INDEX.fullmatch(name):
-        return _none(name, "is an index of rows")
-    if all(map(_is_date, texts)):
-        return _none(name, f"holds dates (e.g. {texts[0]})")
+    if why := _no_task(name, count):
+        return _none(name, why)
     if all(truth(text) is not None for text in texts):
         return Guess("binary")
     if is_whole(texts):
@@ -74,8 +93,20 @@ def guess_column(name: str, cells: Sequence[str]) -> Guess:
     decimals |= all(map(_CENTS.fullmatch, texts))
     if decimals and share >= NUMERIC and not any(map(_is_coded, texts)):
         return Guess("numbers")
+    if len(numbers) < len(texts) <= len(numbers) + _MARKS and share >= 0.5:
+        marks = [text for text in texts if text not in numbers]
+        others = [cell for cell in cells if cell in numbers]
+        often = all(count[mark] > 1 for mark in marks) and len(others) > FEW
+        if often and guess_column(name, others).kind == "numbers":
+            return Guess("numbers")  # the marks are faults, with their remedy
+    dressed = next((text for text in texts if text not in numbers), "")
+    dressed = dressed if all(map(_DRESSED.fullmatch, texts)) else ""
+    like = f"holds texts such as {dressed!r}: write numbers without signs, units and thousands"
     if len(texts) == len(cells) > FEW:
-        return _none(name, f"has another text in each of {counted(len(cells), 'row')}")
+        what = f"has another text in each of {counted(len(cells), 'row')}"
+        return _none(name, like if dressed else what)
+    if dressed:
+        return Guess("classes", f"column {name!r} {like}; taken as classes")
     if share >= 0.5:
         plain = [text for text in texts if not _WHOLE.fullmatch(text)]
         odd = next((text for text in plain if text not in numbers), plain[0])
@@ -123,8 +154,34 @@ def _is_coded(text: str) -> bool:
     return re.match(r"[+-]?0[0-9]", text) is not None
 
 
+def _no_task(name: str, count: Counter[str]) -> str:
+    """Why a column is no task whatever kind it is; empty where it may be one."""
+    texts = list(count)
+    rows = sum(count.values())
+    if not name:
+        return "has no name"
+    if _INDEX.fullmatch(name):
+        return "is an index of rows"
+    if all(map(_is_date, texts)):
+        return f"holds dates (e.g. {texts[0]})"
+    if all(map(_TIME.fullmatch, texts)):
+        return f"holds times (e.g. {texts[0]})"
+    if all(map(_WHOLE.fullmatch, texts)):
+        if _ID.fullmatch(name) and len(texts) == rows > FEW:
+            return "has another number in every row, as an id does"
+        if _FOLD.fullmatch(name) and len(texts) <= MANY:
+            return "seems to number folds"
+    if _SPLIT.fullmatch(name) and all(truth(text) is not None for text in texts):
+        return "seems to say the split (a column 'split' of train, validation and test is read)"
+    if len(texts) == 1 and rows > FEW and truth(texts[0]) is None:
+        return "" if number(texts[0]) is not None else f"says {texts[0]!r} in every row"
+    return ""
+
+
 def _is_date(cell: str) -> bool:
-    if not re.match(r"[0-9]{1,4}[-./][0-9]{1,2}[-./][0-9]{1,4}", cell):
+    if _DAY_NUMBER.fullmatch(cell):
+        return _has_format(cell, "%Y%m%d")
+    if not _LIKE_DATES.fullmatch(cell):
         return False
     try:
         datetime.fromisoformat(cell)
@@ -172,5 +229,7 @@ def _near(name: str, what: str, taken: Kind, other: Kind) -> str:
 
 
 def _none(name: str, why: str) -> Guess:
+    if not name:
+        return Guess(None, f"column {name!r} {why}: left out; write a name into the first row")
     way = option("kinds", name, "classes")
     return Guess(None, f"column {name!r} {why}: left out; {way} makes it a task")

@@ -1,5 +1,6 @@
 """From what stands in a file to targets: classes, binary attributes, or numbers."""
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,7 +13,7 @@ from mtl_framework.data import Binary, Classification, Objective, Regression, Ta
 
 from .faults import listed
 from .kinds import as_classes, is_whole
-from .options import Kind, counted
+from .options import Kind, counted, option
 
 #: Distance from the median, in interquartile ranges, beyond which a label is an outlier.
 OUTLIER = 20
@@ -42,6 +43,8 @@ def make_targets(
         if values.dtype.kind not in "fiub":
             raise MtlError(f"numbers are expected, found {values.dtype} ({values.flat[0]!s})")
         numbers = values.reshape(len(values), -1)
+        if np.abs(numbers.astype(np.float64)).max(initial=0) > np.finfo(np.float32).max:
+            raise MtlError("numbers beyond the range of single precision: scale them down")
         return Regression(numbers.shape[1]), torch.from_numpy(numbers.astype(np.float32))
     if values.ndim > 1 or values.dtype.kind not in "iubU":
         raise MtlError(
@@ -103,8 +106,19 @@ def summary(
     elif values.dtype.kind not in "fiub":
         what = f"e.g. {values.flat[0]}"
     else:
-        what = f"{values.min():g} to {values.max():g}"
+        ends = [f"{end:g}" for end in (values.min(), values.max())]
+        if ends[0] == ends[1] and values.min() != values.max():
+            ends = [f"{end:.12g}" for end in (values.min(), values.max())]
+        what = f"{ends[0]} to {ends[1]}"
     return f"{task}: {kind}, {what}, {len(values)} labelled, {missing} missing"
+
+
+def thousands(task: str, cells: Sequence[str]) -> list[str]:
+    """A line where points may stand between thousands, in a table with decimal commas."""
+    if not all(re.fullmatch(r"[+-]?[0-9]{1,3}(?:\.[0-9]{3})+", cell) for cell in cells):
+        return []
+    plain = cells[0].replace(".", "")
+    return [f"{task}: {cells[0]} is read as {float(cells[0]):g}; for {plain}, write it so"]
 
 
 def scale_hints(task: str, values: Shaped[np.ndarray, "rows *numbers"]) -> list[str]:
@@ -126,6 +140,18 @@ def scale_hints(task: str, values: Shaped[np.ndarray, "rows *numbers"]) -> list[
                 f"{name}: {counted(len(far), 'label')} far from all others, e.g. {worst:g} where "
                 f"half are within {quarters:g} of {middle:g}; the loss will be theirs"
             )
+            if len(far) > 1 and len(np.unique(far)) == 1:
+                way = option("missing", task, f"{worst:g}")
+                hints[-1] += f". Where {worst:g} means no label: {way}"
+        single = len(np.unique(column.astype(np.float32)))
+        if single < len(np.unique(column)) and np.spacing(np.float32(middle)) > spread / 100:
+            hints.append(
+                f"{name}: single precision rounds numbers near {middle:.12g} to "
+                f"{np.spacing(np.float32(middle)):g}, and they differ by {spread:g}: subtract "
+                f"{column.min():.12g}"
+            )
+        elif spread < np.finfo(np.float32).tiny * 1e6:
+            hints.append(f"{name}: numbers differ by {spread:g}, too little for single precision")
         low, high = column.min(), column.max()
         if any(1e8 * unit <= low and high <= 5e9 * unit for unit in (1, 1e3, 1e6, 1e9)):
             hints.append(

@@ -15,10 +15,12 @@ from .options import option
 
 _WORDS = ("nan", "na", "n/a", "#n/a", "#na", "<na>", "null", "none", "nat")
 _CASED = ("NaN", "None", "Null", "NaT", "-nan", "-NaN")
+# What spreadsheets write where a formula has no value; the last one is German for #N/A
+_ERRORS = ("#DIV/0!", "#VALUE!", "#REF!", "#NAME?", "#NUM!", "#NULL!", "#NV")
 
 #: Texts that mean: there is no label. ``Na`` is none of them, since it is sodium.
 MARKERS = frozenset(
-    ["", "?", "-", *_WORDS, *(word.upper() for word in _WORDS), *_CASED],
+    ["", "?", "-", *_WORDS, *(word.upper() for word in _WORDS), *_CASED, *_ERRORS],
 )
 
 

@@ -46,7 +46,8 @@ Kinds = dict[str, Annotated[Kind, BeforeValidator(_kind)]]
 
 def option(name: str, task: str, value: str) -> str:
     """How an option of one task is set, to be copied behind ``--set`` or into a message."""
-    key = task if task.replace("_", "").replace("-", "").isalnum() else f'"{task}"'
+    quoted = task.replace("\\", "\\\\").replace('"', '\\"')
+    key = task if task.replace("_", "").replace("-", "").isalnum() else f'"{quoted}"'
     return f"suite.{name}.{key}={value}"
 
 

@@ -1,7 +1,6 @@
 """Splits of a table's rows: named in a column, or made."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,7 @@ from .column_tasks import Label
 from .columns import TextTable
 from .faults import Faults
 from .options import option
-from .splits import DEFAULT_SHARE, SplitSizes, known_split, make_splits, split_name
+from .splits import SplitSizes, known_split, make_splits, split_name
 from .stratify import codes
 
 #: The column that names splits where nobody says which, and what else it is called.
@@ -115,8 +114,8 @@ def rows_by_split(
         strata = [codes(np.array(text.columns[stratify_by], dtype=str))]
     elif stratify_by is not None:
         strata = []
-    if "validation" not in rows and sizes.validation is None:
-        sizes = replace(sizes, validation=DEFAULT_SHARE)
+    if "validation" not in rows:
+        sizes = sizes.with_validation()
     try:
         return make_splits(rows, strata or None, sizes, cut_test=True)
     except MtlError as error:

@@ -1,7 +1,7 @@
 """Splits of a task's examples that are always the same."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Int64, Shaped
@@ -51,6 +51,7 @@ class SplitSizes:
         test: likewise; ``None``: those that a file calls so, else what is left where ``train`` is
             given, else a fifth.
         seed: of the choice, 0 to 2**32 - 1. Splits depend on it, the labels and the sizes only.
+        by_default: whether ``validation`` is nobody's wish: it gets less where examples are few.
 
     Raises:
         MtlError: naming the option, what was found and what is allowed.
@@ -60,6 +61,13 @@ class SplitSizes:
     validation: int | float | None = None
     test: int | float | None = None
     seed: int = 0
+    by_default: bool = False
+
+    def with_validation(self) -> "SplitSizes":
+        """The same sizes, with the usual share for validation where nobody says."""
+        if self.validation is not None:
+            return self
+        return replace(self, validation=DEFAULT_SHARE, by_default=True)
 
     def __post_init__(self) -> None:
         for split in SPLITS:
@@ -76,12 +84,15 @@ class SplitSizes:
         if not 0 <= self.seed <= _LARGEST_SEED:
             raise MtlError(f"split_seed should be from 0 to {_LARGEST_SEED}, found {self.seed}")
 
-    def counts(self, examples: int, cut: Sequence[str] = ("validation", "test")) -> dict[str, int]:
+    def counts(
+        self, examples: int, cut: Sequence[str] = ("validation", "test"), least: int = 1
+    ) -> dict[str, int]:
         """Numbers of examples by split, of ``examples`` that are in none yet.
 
         Args:
             examples: how many there are.
             cut: splits that get a part of them, beside training.
+            least: what training and test should have where nobody says how many, one a class.
 
         Raises:
             MtlError: if there are too few.
@@ -91,9 +102,11 @@ class SplitSizes:
         train, validation = wanted["train"], wanted.get("validation") or 0
         test = wanted.get("test", 0)
         if test is None:
-            test = (
-                _share(DEFAULT_SHARE, examples) if train is None else examples - train - validation
-            )
+            share = _share(DEFAULT_SHARE, examples)
+            share = share if share >= least > examples - least else max(share, least)
+            test = share if train is None else examples - train - validation
+        if train is None and self.by_default:
+            validation = max(0, min(validation, examples - test - least))
         shares = [amount for amount in amounts.values() if amount is not None]
         all_shares = all(isinstance(share, float) for share in shares)
         if train is None or (all_shares and sum(shares) > 1 - 1e-9):
@@ -170,13 +183,17 @@ def make_splits(
     if isinstance(labels, np.ndarray):
         labels = [codes(labels)]
     if set(given) == {None}:
-        return _split(given[None], labels, sizes.counts(len(given[None])), sizes.seed)
+        rows = given[None]
+        counts = sizes.counts(len(rows), least=_least(labels, rows))
+        return _split(rows, labels, counts, sizes.seed)
     pools = {split: rows for split, rows in given.items() if split is not None}
     for split in ("train", *([] if cut_test else ["test"])):
         if split not in pools:
             raise MtlError(f"there is no {split} split beside {', '.join(pools) or 'the others'}")
     cut = [split for split in ("validation", "test") if split not in pools]
-    chosen = _split(pools["train"], labels, sizes.counts(len(pools["train"]), cut), sizes.seed)
+    rows = pools["train"]
+    counts = sizes.counts(len(rows), cut, _least(labels, rows))
+    chosen = _split(rows, labels, counts, sizes.seed)
     for split in ("validation", "test"):
         if split in pools:
             count = _count(getattr(sizes, split), len(pools[split]))
@@ -219,10 +236,19 @@ def _split(
     return {split: np.sort(found[split]) for split in SPLITS if split in found}
 
 
+def _least(labels: Strata | None, rows: Int64[np.ndarray, " _"]) -> int:
+    """How many classes with two examples or more the task with most of them has."""
+    least = 1
+    for column in labels or ():
+        here = column[rows]
+        least = max(least, int((np.unique(here[here >= 0], return_counts=True)[1] >= 2).sum()))
+    return least
+
+
 def _check_classes(labels: Shaped[np.ndarray, " rows"], counts: Mapping[str, int]) -> None:
-    classes = np.unique(labels[labels >= 0])
-    wanted = [split for split in SPLITS if counts[split]]
-    for split in wanted:
+    classes, members = np.unique(labels[labels >= 0], return_counts=True)
+    classes = classes[members >= 2]
+    for split in [split for split in ("train", "test") if counts[split]]:
         if counts[split] < len(classes):
             raise MtlError(
                 f"{split}_per_task should be at least {len(classes)}, one a class, found "
