@@ -2,7 +2,6 @@
 
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -31,7 +30,7 @@ class PathNetworks(MultiTaskModel):
         """Where the weights are."""
         return next(self.parameters()).device
 
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "PathNetworks":
         """Move everything but the assignment.
 
         Planning reads it, on the CPU, and would wait for a device to hand it over at every step.
