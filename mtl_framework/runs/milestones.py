@@ -160,6 +160,7 @@ class Milestones:
             raise self._store.misfit(saved.get("iteration"), error) from error
         if extended:
             state.ended = None
+            self._say_what_extending_changes(saved["config"]["iterations"])
         if self.config.iterations > state.iteration and state.before_end and state.ended is None:
             state.measured, state.before_end = state.before_end, None
         threads = torch.get_num_threads()
@@ -170,6 +171,15 @@ class Milestones:
             )
         self.state = state
         self.resumed = True
+
+    def _say_what_extending_changes(self, before: int) -> None:
+        options = self._strategy.length_options()
+        if options:
+            self._observers.say(
+                f"hint: {' and '.join(options)} went by the {before} iterations that the run was "
+                f"to have, and go by {self.config.iterations} now: it is another run than one of "
+                f"{self.config.iterations} iterations from the start"
+            )
 
     def tidy(self) -> None:
         """Remove checkpoints that nothing refers to any more."""

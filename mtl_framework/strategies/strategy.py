@@ -120,6 +120,15 @@ class Strategy(ABC):
         strategy's current best choice.
         """
 
+    def length_options(self) -> list[str]:
+        """Name the options by which training depends on how many iterations the run has.
+
+        A finished run that is given more iterations then is another one than a run that had them
+        from the start, and its user is told so. A strategy that reads ``run.iterations`` while it
+        trains overrides this.
+        """
+        return []
+
     def register_state(self, name: str, value: Any, *, persistent: bool = True) -> None:
         """Set an attribute, and save it with every checkpoint from now on.
 

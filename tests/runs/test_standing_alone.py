@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from mtl_lws.roaming import Roaming
 from rich.console import Console
 from support.tiny import Soft, SoftModel, TinyPlugins, content, start, tiny_config
 from support.typed import tensor
@@ -169,6 +170,36 @@ def test_an_extended_run_equals_one_that_was_not_cut(tmp_path: Path) -> None:
     start(tmp_path / "r", iterations=4, eval_every=3).execute()
     start(tmp_path / "r", iterations=8, eval_every=3, resume=True).execute()
     assert content(tmp_path / "r") == content(tmp_path / "whole")
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"strategy": "roaming"}, "strategy.settle went by the 2 iterations"),
+        ({"strategy": {"name": "roaming", "settle": 0}}, None),
+        ({"strategy": {"name": "learned", "freeze_after": 0.5}}, "strategy.freeze_after went by"),
+    ],
+)
+def test_what_goes_by_a_runs_length_is_told_where_it_is_extended(
+    tmp_path: Path, options: dict[str, Any], said: str | None
+) -> None:
+    def plugins() -> TinyPlugins:
+        return TinyPlugins(roaming=Roaming)
+
+    console = Console(file=io.StringIO(), width=300)
+    start(tmp_path / "whole", plugins(), iterations=4, **options).execute()
+    start(tmp_path / "r", plugins(), iterations=2, **options).execute()
+    start(
+        tmp_path / "r", plugins(), iterations=4, resume=True, console=console, **options
+    ).execute()
+    told = console.file.getvalue()  # type: ignore[attr-defined]
+    whole, extended = (
+        {name: value for name, value in content(tmp_path / folder).items() if "best-" not in name}
+        for folder in ("whole", "r")
+    )  # the best one's checkpoint holds the config of its time
+    assert (extended == whole) == (said is None)
+    assert ("another run than one of 4 iterations from the start" in told) == (said is not None)
+    assert said is None or said in told
 
 
 # -- what a strategy holds ---------------------------------------------------------------------

@@ -84,6 +84,10 @@ class Roaming(Strategy):
             settled = run.iteration >= (1 - self.config.settle) * run.iterations
             yield Step(self.weight_step(run.next_batch(), settled))
 
+    def length_options(self) -> list[str]:
+        """When the tasks settle is a share of the run."""
+        return ["strategy.settle"] if self.config.settle else []
+
     def weight_step(self, batch: Batch, settled: bool) -> Float[Tensor, "samples tasks"]:
         """Move the weights along the gradient of the mean loss over random assignments.
 

@@ -176,6 +176,16 @@ class LearnedWeightSharing(Strategy):
         own = price.own_size(assignments, self.distribution.pi, self._costs)
         return losses + self.config.price * own
 
+    def length_options(self) -> list[str]:
+        """Options of the search, and of held-out examples, that are shares of the run."""
+        config = self.config
+        used = {
+            "nes_schedule": config.nes_schedule != "constant",
+            "freeze_after": config.freeze_after < 1,
+            "fold_back": bool(config.search_data and config.fold_back),
+        }
+        return [f"strategy.{name}" for name, matters in used.items() if matters]
+
     @property
     def _frozen(self) -> bool:
         return self.hardening is not None and self.hardening.frozen
