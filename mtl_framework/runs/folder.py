@@ -42,6 +42,7 @@ class RunFolder:
         self.data = path / "data.json"
         self.lock = FolderLock(path)
         self.tasks = path / "tasks.json"
+        self.earlier = path / "earlier.json"
         self.checkpoints = Checkpoints(path / "checkpoint")
 
     def finished(self, iterations: int, ended: bool) -> Result | None:

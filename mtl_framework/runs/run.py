@@ -32,6 +32,7 @@ from ..support.interrupts import Interrupted, Interrupts
 from .assembly import Assembly, common_backbone
 from .config import RunConfig
 from .divergence import NotFiniteError
+from .earlier_runs import write_earlier
 from .feed import Feed
 from .folder import RunFolder
 from .milestones import Milestones
@@ -132,6 +133,7 @@ class Run:
                 run._milestones.restore(state)
             if claim:
                 folder.claim(config, start.parts.suite.record, start.known, new=not resume)
+                write_earlier(folder.earlier, start.earlier)
             for hint in start.hints():
                 observers.say(f"hint: {hint}")
             failed.pop_all()

@@ -11,9 +11,11 @@ from ..data.overview import in_short
 from ..data.tasks import Suite
 from ..networks.batch_sizes import check_batch_sizes
 from ..plugins.manager import Plugins
+from ..strategies.assignments import Earlier
 from ..support.seeding import derive_seed, seed_everything
 from .assembly import Assembly, announcement, assemble, check_memory, find_suite
 from .choices import check_validation
+from .earlier_runs import remembered
 from .folder import RunFolder
 from .known_data import check_known, describe, read_known
 from .load import load_run
@@ -33,11 +35,13 @@ class Start:
         state: of the checkpoint that the run goes on from; ``None``: it begins.
         known: what the run's folder is to say of its tasks; ``None``: it says so already, or
             nothing can be said.
+        earlier: assignments of earlier runs that the networks were built with.
     """
 
     parts: Assembly
     state: Mapping[str, Any] | None
     known: Mapping[str, Any] | None
+    earlier: Earlier
 
     def hints(self) -> list[str]:
         """What may help the user, of data and backbones."""
@@ -84,13 +88,14 @@ def build(
     observers.say(in_short(suite))
     seed_everything(derive_seed(config.seed, "weights"))
     strategy = complete.strategy(complete.options, seed=derive_seed(config.seed, "strategy"))
-    parts = assemble(config, plugins, suite, strategy, trained=state is not None)
+    with remembered(None if state is None else folder.earlier) as earlier:
+        parts = assemble(config, plugins, suite, strategy, trained=state is not None)
     check_batch_sizes(suite, parts.backbones, config.batch_size)
     strategy.network = parts.network
     prepare_strategy(strategy, config, device)
     if state is None:
         strategy.warm_start(functools.partial(load_run, plugins=plugins))
-    return Start(parts, state, known)
+    return Start(parts, state, known, earlier)
 
 
 def _known(

@@ -1,6 +1,8 @@
 """Assignments that are known before training: hand-made, or found by an earlier run."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Literal
@@ -15,6 +17,8 @@ from ..support.errors import MtlError, UnknownNameError
 from .strategy import StrategyConfig
 
 Groups = Literal["shared", "own"] | list[int]
+Earlier = dict[str, list[list[int]]]  # group numbers, a row a unit, by the path of a run
+_EARLIER: ContextVar[Earlier | None] = ContextVar("_EARLIER", default=None)
 SOURCES = ("pattern", "matrix", "from_run", "shared_first")
 
 
@@ -68,6 +72,20 @@ class GivenAssignment(StrategyConfig):
         return _by_position(self.shared_first, len(units), len(tasks))
 
 
+@contextmanager
+def earlier_assignments(known: Earlier) -> Iterator[None]:
+    """Inside, ``from_run`` takes what is known, and adds what it has to read.
+
+    Args:
+        known: assignments of earlier runs by path; changed in place.
+    """
+    token = _EARLIER.set(known)
+    try:
+        yield
+    finally:
+        _EARLIER.reset(token)
+
+
 def renumber(groups: Int64[Tensor, "units tasks"]) -> Int64[Tensor, "units tasks"]:
     """Equal groups, numbered 0, 1, ... in each row: an assignment without unused weights."""
     return torch.stack([row.unique(return_inverse=True)[1] for row in groups])
@@ -113,12 +131,18 @@ def _check_row(where: str, row: Sequence[int], tasks: int) -> None:
 def _from_run(
     path: Path, units: Sequence[str], tasks: Sequence[str]
 ) -> Int64[Tensor, "units tasks"]:
+    known = _EARLIER.get()
+    if known is not None and str(path) in known:
+        return _by_matrix(known[str(path)], len(units), len(tasks))
     earlier = Result.load(path).assignment
     if earlier is None:
         raise MtlError(f"from_run: {path} holds no assignment: its strategy shares no whole units")
     for kind, theirs, ours in (("unit", earlier.units, units), ("task", earlier.tasks, tasks)):
         _check_names(path, kind, theirs, ours)
-    return _by_matrix([list(row) for row in earlier.weights], len(units), len(tasks))
+    matrix = [list(row) for row in earlier.weights]
+    if known is not None:
+        known[str(path)] = matrix
+    return _by_matrix(matrix, len(units), len(tasks))
 
 
 def _check_names(path: Path, kind: str, theirs: Sequence[str], ours: Sequence[str]) -> None:

@@ -2,6 +2,7 @@
 
 import copy
 import io
+import shutil
 import subprocess
 import sys
 from collections.abc import Generator
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from mtl_baselines.given import FixedSharing
 from mtl_lws.roaming import Roaming
 from rich.console import Console
 from support.tiny import Soft, SoftModel, TinyPlugins, content, start, tiny_config
@@ -200,6 +202,28 @@ def test_what_goes_by_a_runs_length_is_told_where_it_is_extended(
     assert (extended == whole) == (said is None)
     assert ("another run than one of 4 iterations from the start" in told) == (said is not None)
     assert said is None or said in told
+
+
+def test_the_run_that_an_assignment_came_from_may_be_gone(tmp_path: Path) -> None:
+    def plugins() -> TinyPlugins:
+        return TinyPlugins(fixed=FixedSharing)
+
+    start(tmp_path / "first", strategy="routed", iterations=2).execute()
+    strategy = {"name": "fixed", "from_run": str(tmp_path / "first")}
+    for name, iterations in (("r", 2), ("whole", 4)):
+        start(tmp_path / name, plugins(), strategy=strategy, iterations=iterations).execute()
+    assert not (tmp_path / "first" / "earlier.json").exists()
+    shutil.rmtree(tmp_path / "first")
+    loaded = load_run(tmp_path / "r", plugins=plugins())
+    assert tensor(loaded.network.assignment).tolist() == [[0, 0], [0, 1]]
+    start(tmp_path / "r", plugins(), strategy=strategy, iterations=4, resume=True).execute()
+    tests = [Result.load(tmp_path / name).test for name in ("r", "whole")]
+    assert tests[0] == tests[1]
+    (tmp_path / "r" / "earlier.json").write_text('{"a": [1]}')
+    with pytest.raises(MtlError, match=r"earlier\.json is damaged"):
+        load_run(tmp_path / "r", plugins=plugins())
+    with pytest.raises(MtlError, match="cannot read result"):
+        start(tmp_path / "new", plugins(), strategy=strategy)
 
 
 # -- what a strategy holds ---------------------------------------------------------------------
