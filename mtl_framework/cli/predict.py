@@ -27,8 +27,14 @@ def predict(
     data_root: saved.DataRoot = None,
     device: saved.Device = "cpu",
     as_json: saved.Json = False,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", help="Folder for maps, where the task's outputs are maps: NPY and PNG."
+        ),
+    ] = None,
 ) -> None:
-    """Say what one task's network sees in images."""
+    """Say what one task's network sees in images, and write the maps that it makes of them."""
     from ..data.preprocessing import image_files
     from ..runs.load import load_run
 
@@ -39,8 +45,9 @@ def predict(
             run, which=checkpoint.value, device=device, plugins=load_plugins(), data_root=data_root
         )
         loaded.suite.index(task)
+        _check_output(loaded, task, files, output)
         for start in range(0, len(files), CHUNK):
-            found += _predict(loaded, task, files[start : start + CHUNK])
+            found += _predict(loaded, task, files[start : start + CHUNK], output)
     if as_json:
         typer.echo(json.dumps(found, indent=2, allow_nan=False))
         return
@@ -51,10 +58,33 @@ def predict(
     rows = [[f"{v:.4f}" if isinstance(v, float) else str(v) for v in row.values()] for row in found]
     console = stdout()
     console.print(fitted_table(columns, rows, console.width))
+    if output is None and loaded.suite.tasks[loaded.suite.index(task)].objective.is_map:
+        console.print("maps as files: --output FOLDER")
 
 
-def _predict(loaded: "LoadedRun", task: str, files: list[Path]) -> list[dict[str, Any]]:
+def _check_output(loaded: "LoadedRun", task: str, files: list[Path], output: Path | None) -> None:
+    from ..runs.map_files import check_free
+    from ..support.errors import MtlError
+
+    if output is None:
+        return
+    if not loaded.suite.tasks[loaded.suite.index(task)].objective.is_map:
+        raise MtlError(f"--output is for tasks with maps, which {task!r} has none of: leave it out")
+    check_free(files, output)
+
+
+def _predict(
+    loaded: "LoadedRun", task: str, files: list[Path], output: Path | None
+) -> list[dict[str, Any]]:
+    from ..data.objectives import MapObjective
+    from ..runs.map_files import write_maps
+
     number = loaded.suite.index(task)
     outputs = loaded.outputs(task, loaded.preprocessings[number].read(files))
-    described = loaded.suite.tasks[number].objective.describe(outputs)
-    return [{"image": str(file), **row} for file, row in zip(files, described, strict=True)]
+    objective = loaded.suite.tasks[number].objective
+    described = objective.describe(outputs)
+    rows = [{"image": str(file), **row} for file, row in zip(files, described, strict=True)]
+    if output is not None and isinstance(objective, MapObjective):
+        written = write_maps(objective, objective.decode(outputs), files, output)
+        rows = [{**row, "map": str(paths[0])} for row, paths in zip(rows, written, strict=True)]
+    return rows

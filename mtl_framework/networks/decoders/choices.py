@@ -34,7 +34,7 @@ def fcn(
     num_outputs: int,
     /,
     *,
-    width: Width = 128,
+    width: Width = 64,
     depth: Count = 2,
     dropout: Rate = 0.0,
 ) -> FCNDecoder:
@@ -55,7 +55,7 @@ def aspp(
     num_outputs: int,
     /,
     *,
-    width: Width = 128,
+    width: Width = 64,
     rates: tuple[Count, ...] = (6, 12, 18),
     dropout: Rate = 0.0,
 ) -> ASPPDecoder:
@@ -76,7 +76,7 @@ def fpn(
     num_outputs: int,
     /,
     *,
-    width: Width = 128,
+    width: Width = 64,
     dropout: Rate = 0.0,
 ) -> FPNDecoder:
     """A feature pyramid over up to four maps, whose levels are added up.
@@ -95,7 +95,7 @@ def segformer(
     num_outputs: int,
     /,
     *,
-    width: Width = 128,
+    width: Width = 64,
     dropout: Rate = 0.0,
 ) -> SegFormerDecoder:
     """SegFormer's all-MLP decoder over up to four maps.

@@ -18,6 +18,7 @@ def mtl_suites() -> dict[str, str]:
         "folders": "mtl_suites.folders:folders",
         "muir_synthetic": "mtl_suites.muir_synthetic:muir_synthetic",
         "omniglot": "mtl_suites.omniglot:omniglot",
+        "scenes": "mtl_suites.scenes:scenes",
         "table": "mtl_suites.table:table",
         "three_modalities": "mtl_suites.three_modalities:three_modalities",
         "two_groups": "mtl_suites.two_groups:two_groups",

@@ -1,0 +1,72 @@
+"""Maps as pictures for people: colours of classes, values from dark to light, directions."""
+
+import colorsys
+
+import numpy as np
+import torch
+from jaxtyping import Shaped, UInt8
+from numpy.typing import NDArray
+from torch import Tensor
+
+from .objectives import MapObjective, Normals, Segmentation
+
+_STEP = 0.61803398875  # of hues, by which neighbouring numbers are far apart
+IGNORED = (0, 0, 0)
+
+
+def class_colours(count: int) -> UInt8[np.ndarray, "classes 3"]:
+    """A colour for every number of a class, the same however many there are."""
+    colours = [
+        colorsys.hsv_to_rgb(n * _STEP % 1, (0.75, 0.45, 0.9)[n % 3], (0.85, 0.95, 0.6)[n // 3 % 3])
+        for n in range(count)
+    ]
+    return np.asarray(np.array(colours) * 255, np.uint8)
+
+
+def picture(
+    objective: MapObjective,
+    values: Shaped[Tensor, "..."],
+    limits: tuple[float, float] | None = None,
+) -> UInt8[np.ndarray, "height width 3"]:
+    """A picture of one map, as :meth:`MapObjective.pictures` or a target has it.
+
+    Pixels without a label are black.
+
+    Args:
+        objective: of the task.
+        values: (height, width), or (channels, height, width), of which three are shown.
+        limits: values that are darkest and lightest; default: the map's own.
+    """
+    found = values.detach().cpu()
+    known = objective.known(found[None])[0].numpy()
+    array = found.numpy()
+    if isinstance(objective, Segmentation):
+        colours = class_colours(objective.num_classes)
+        shown = colours[np.where(known, array, 0).astype(np.int64)]
+    elif isinstance(objective, Normals):
+        shown = np.asarray((array.transpose(1, 2, 0) + 1) / 2 * 255, np.float64)
+    else:
+        shown = _shaded(array if array.ndim == 2 else array[0], known, limits)
+    return np.asarray(np.where(known[..., None], shown, IGNORED).clip(0, 255).round(), np.uint8)
+
+
+def limits_of(objective: MapObjective, *maps: Shaped[Tensor, "..."]) -> tuple[float, float]:
+    """The smallest and the largest known value of several maps, for pictures that compare them."""
+    seen = []
+    for values in maps:
+        known = objective.known(values[None])[0]
+        seen.append(values[known] if values.ndim == known.ndim else values[0][known])
+    both = torch.cat([part.double() for part in seen])
+    return (float(both.min()), float(both.max())) if len(both) else (0.0, 1.0)
+
+
+def _shaded(
+    array: NDArray[np.generic], known: NDArray[np.bool_], limits: tuple[float, float] | None
+) -> NDArray[np.float64]:
+    from matplotlib import colormaps
+
+    values = np.where(known, array, 0).astype(np.float64)
+    inside = values[known]
+    low, high = limits or ((inside.min(), inside.max()) if len(inside) else (0.0, 1.0))
+    scaled = (values - low) / (high - low if high > low else 1)
+    return np.asarray(colormaps["viridis"](scaled.clip(0, 1))[..., :3] * 255, np.float64)

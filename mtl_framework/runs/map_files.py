@@ -1,0 +1,70 @@
+"""Predicted maps as files: values for programs as NPY, colours for people as PNG."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from torch import Tensor
+
+from ..data.map_pictures import picture
+from ..data.objectives import MapObjective
+from ..support.errors import MtlError
+from ..support.files import kind_of, make_folder, replacing
+
+SUFFIXES = (".npy", ".png")
+
+
+def check_free(images: Sequence[Path], folder: Path) -> None:
+    """Refuse a folder in which a file of these images' maps would take another's place.
+
+    Raises:
+        MtlError: naming the file that is there, or two images of one name.
+    """
+    first: dict[str, Path] = {}
+    for image in images:
+        if image.stem in first:
+            raise MtlError(
+                f"maps of {first[image.stem]} and {image} would both be {image.stem}.npy: predict "
+                "them into different folders"
+            )
+        first[image.stem] = image
+        for suffix in SUFFIXES:
+            if kind_of(folder / f"{image.stem}{suffix}") is not None:
+                raise MtlError(
+                    f"{folder / f'{image.stem}{suffix}'} exists already: choose another --output"
+                )
+
+
+def write_maps(
+    objective: MapObjective, decoded: Tensor, images: Sequence[Path], folder: Path
+) -> list[tuple[Path, Path]]:
+    """Write ``STEM.npy`` and ``STEM.png`` for every image.
+
+    Values are numbers of classes (H, W) as bytes or int32, distances and probabilities (H, W), or
+    directions and other numbers (C, H, W) as float32.
+
+    Args:
+        objective: of the task.
+        decoded: predictions (rows, outputs, height, width), in the units of the targets.
+        images: of which these are, one a row.
+        folder: made where it does not exist.
+
+    Raises:
+        MtlError: if a file cannot be written.
+    """
+    make_folder(folder)
+    written = []
+    for values, image in zip(objective.pictures(decoded).cpu(), images, strict=True):
+        paths = folder / f"{image.stem}.npy", folder / f"{image.stem}.png"
+        array = values.numpy()
+        if not np.issubdtype(array.dtype, np.floating):
+            array = array.astype(np.uint8 if array.max() < 256 else np.int32)
+        else:
+            array = array.astype(np.float32)
+        with replacing(paths[0]) as temp, temp.open("wb") as file:
+            np.save(file, array)
+        with replacing(paths[1]) as temp, temp.open("wb") as file:
+            Image.fromarray(picture(objective, values)).save(file, format="PNG")
+        written.append(paths)
+    return written

@@ -1,0 +1,50 @@
+"""Textures of surfaces: where on a surface which of two colours is."""
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Pattern = Callable[[Floats, Floats], NDArray[np.bool_]]
+
+
+def plain(point: Floats, frequency: Floats) -> NDArray[np.bool_]:
+    """One colour."""
+    return np.zeros((len(point), point.shape[2]), bool)
+
+
+def stripes(point: Floats, frequency: Floats) -> NDArray[np.bool_]:
+    """Slanted stripes."""
+    along = point[:, 0] + 0.5 * point[:, 1] + 0.3 * point[:, 2]
+    return np.floor(along * frequency) % 2 == 1
+
+
+def checks(point: Floats, frequency: Floats) -> NDArray[np.bool_]:
+    """Cubes of two colours."""
+    return np.floor((point + 0.013) * frequency[:, None]).sum(1) % 2 == 1
+
+
+def rings(point: Floats, frequency: Floats) -> NDArray[np.bool_]:
+    """Rings around the upright axis."""
+    return np.floor(np.hypot(point[:, 0], point[:, 2]) * frequency + point[:, 1]) % 2 == 1
+
+
+def dots(point: Floats, frequency: Floats) -> NDArray[np.bool_]:
+    """Balls of one colour in the other."""
+    cell = (point + 0.013) * frequency[:, None] % 1 - 0.5
+    return (cell**2).sum(1) < 0.16
+
+
+def waves(point: Floats, frequency: Floats) -> NDArray[np.bool_]:
+    """Stripes that swing."""
+    swing = 0.4 * np.sin(4 * point[:, 0] * frequency[:, :1])
+    return np.floor((point[:, 1] + point[:, 2]) * frequency + swing) % 2 == 1
+
+
+#: The textures of each split; only plain surfaces are in all.
+OF_SPLIT: dict[str, tuple[Pattern, ...]] = {
+    "train": (plain, stripes, checks),
+    "validation": (plain, rings),
+    "test": (plain, dots, waves),
+}

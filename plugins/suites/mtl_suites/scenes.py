@@ -1,0 +1,98 @@
+"""The suite ``scenes``: rendered rooms, of which everything is known at every pixel."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from mtl_framework import MtlError
+from mtl_framework.data import (
+    BinaryMap,
+    Classification,
+    Depth,
+    Examples,
+    Normals,
+    Objective,
+    Segmentation,
+    Suite,
+    Task,
+)
+
+from .scene_images import CLASSES, MOST, render
+
+TASKS = ("segmentation", "depth", "normals", "edges", "count")
+EDGE_WEIGHT = 4.0  # of pixels that are edges, of which there are few
+
+
+def scenes(
+    *,
+    tasks: tuple[Literal["segmentation", "depth", "normals", "edges", "count"], ...] = TASKS,
+    size: Literal[64, 128] = 64,
+    train: int = 320,
+    validation: int = 80,
+    test: int = 160,
+    seed: int = 0,
+) -> Suite:
+    """Rooms with one to four shapes, rendered: segmentation, depth, normals, edges and a count.
+
+    A scene is a floor, a wall, and balls, boxes and cylinders, each plain or with a texture, in the
+    light of one lamp. All tasks read the same images (N, 3, size, size). What is validated and
+    tested with is not seen in training: other proportions of shapes, other textures, light from
+    other sides. The images depend on the options only, never on a run's seed.
+
+    ``segmentation`` has the classes floor, wall, ball, box and cylinder. ``depth`` is in metres
+    along the camera's axis, about 2 to 10. ``normals`` have x to the right, y up and z towards the
+    camera. ``edges`` are pixels whose right or lower neighbour is on another surface; those weigh
+    four times as much in the loss. ``count`` is the number of shapes of which at least a three
+    hundredth of the image is seen, a classification.
+
+    Args:
+        tasks: which of the five, in this order.
+        size: height and width of the images.
+        train: number of training scenes.
+        validation: number of validation scenes.
+        test: number of test scenes.
+        seed: seed of the drawing of scenes.
+
+    Raises:
+        MtlError: if a number is below 8 or above 20000, or a task is named twice.
+    """
+    sizes = {"train": train, "validation": validation, "test": test}
+    for split, number in sizes.items():
+        if not 8 <= number <= 20000:
+            raise MtlError(f"{split} should be from 8 to 20000, found {number}")
+    if not tasks or len(set(tasks)) != len(tasks):
+        raise MtlError(f"tasks should be different ones of {', '.join(TASKS)}, found {tasks}")
+    objectives: dict[str, Objective] = {
+        "segmentation": Segmentation(len(CLASSES), CLASSES),
+        "depth": Depth(),
+        "normals": Normals(),
+        "edges": BinaryMap(EDGE_WEIGHT),
+        "count": Classification(MOST + 1, tuple(map(str, range(MOST + 1)))),
+    }
+    splits: dict[str, dict[str, Examples]] = {}
+    for split, number in sizes.items():
+        made = render(split, number, size, seed)
+        images = torch.from_numpy(made.images)
+        targets: dict[str, Tensor] = {
+            "segmentation": torch.from_numpy(made.classes),
+            "depth": torch.from_numpy(made.depth),
+            "normals": torch.from_numpy(made.normals),
+            "edges": torch.from_numpy(made.edges),
+            "count": torch.from_numpy(made.count),
+        }
+        splits[split] = {name: Examples(images, target) for name, target in targets.items()}
+    return Suite(
+        "scenes",
+        [
+            Task(
+                name,
+                objectives[name],
+                splits["train"][name],
+                splits["test"][name],
+                splits["validation"][name],
+            )
+            for name in tasks
+        ],
+        common_input=True,
+    )

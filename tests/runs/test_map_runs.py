@@ -1,0 +1,127 @@
+"""Runs with maps: training, resuming, predictions as files, extraction and programs."""
+
+import json
+import signal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+from PIL import Image
+from support.command import status
+
+import mtl_framework
+from mtl_framework.export import export_onnx, export_program
+from mtl_framework.plugins.manager import Plugins
+from mtl_framework.support.errors import MtlError
+
+SETTINGS: dict[str, Any] = {
+    "strategy": {"name": "lws", "nes_samples": 2},
+    "suite": {"name": "scenes", "train": 8, "validation": 8, "test": 8},
+    "backbone": {
+        "name": "convnext_atto",
+        "args": {"depths": [1, 1, 1, 1], "dims": [8, 12, 16, 20]},
+    },
+    "heads": {"all": {"name": "fpn", "width": 8}, "depth": {"name": "segformer", "width": 8}},
+    "batch_size": 2,
+    "iterations": 3,
+    "eval_every": 3,
+    "log_every": 1,
+}
+
+
+class StopAfter:
+    """Interrupts a run after a step."""
+
+    @mtl_framework.hookimpl
+    def mtl_step(self, run: Any, step: Any) -> None:
+        if run.iteration == 2:
+            signal.raise_signal(signal.SIGINT)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("runs") / "run"
+    mtl_framework.run(config=SETTINGS, output=place, progress=False)
+    return place
+
+
+def test_a_run_ends_with_metrics_of_maps_and_of_classes(folder: Path) -> None:
+    result = mtl_framework.load_run(folder)
+    assert [type(head).__name__ for head in result.network.heads] == ["MapHead"] * 4 + ["Linear"]
+    decoders = [type(head.decoder).__name__ for head in list(result.network.heads)[:4]]
+    assert decoders == ["FPNDecoder", "SegFormerDecoder", "FPNDecoder", "FPNDecoder"]
+    metrics = json.loads((folder / "result.json").read_text())["test"]["metrics"]
+    assert {"mIoU %", "pixel accuracy %"} <= set(metrics["segmentation"])
+    assert {"RMSE", "δ < 1.25 %"} <= set(metrics["depth"])
+    assert {"median angle °", "within 11.25° %"} <= set(metrics["normals"])
+    assert {"max F %"} <= set(metrics["edges"])
+
+
+def test_an_interrupted_run_goes_on_bit_for_bit(folder: Path, tmp_path: Path) -> None:
+    plugins = Plugins.load()
+    plugins.register(StopAfter(), "stop")
+    with pytest.raises(KeyboardInterrupt):
+        mtl_framework.run(config=SETTINGS, output=tmp_path / "run", progress=False, plugins=plugins)
+    mtl_framework.run(output=tmp_path / "run", resume=True, progress=False)
+    states = [
+        safetensors.torch.load_file(next((place / "checkpoint").glob("last-00000003*.safetensors")))
+        for place in (folder, tmp_path / "run")
+    ]
+    assert states[0].keys() == states[1].keys()
+    for name, value in states[0].items():
+        if name.startswith("/generators/python"):  # the process has drawn
+            continue
+        assert torch.equal(value, states[1][name]), name
+
+
+def test_predictions_are_written_and_equal_those_of_python(folder: Path, tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+    images = generator.integers(0, 256, (2, 64, 64, 3), dtype=np.uint8)
+    (tmp_path / "in").mkdir()
+    for number, image in enumerate(images):
+        Image.fromarray(image).save(tmp_path / "in" / f"{number}.png")
+    loaded = mtl_framework.load_run(folder)
+    inputs = torch.from_numpy(images).permute(0, 3, 1, 2)
+    for task in ("segmentation", "depth", "normals", "edges"):
+        out = tmp_path / task
+        arguments = ("predict", folder, tmp_path / "in", "--task", task, "--output", out)
+        assert status(*arguments) == 0
+        values = np.stack([np.load(out / f"{n}.npy") for n in range(2)])
+        predicted = loaded.predict(task, inputs)
+        objective: Any = loaded.suite.tasks[loaded.suite.index(task)].objective
+        np.testing.assert_allclose(values, objective.pictures(predicted).numpy(), atol=1e-5)
+        with Image.open(out / "0.png") as picture:
+            assert picture.size == (64, 64)
+        assert status(*arguments) == 2  # the files are there already
+    assert status("predict", folder, tmp_path / "in", "--task", "count", "--output", tmp_path) == 2
+
+
+def test_networks_on_their_own_equal_predictions(folder: Path, tmp_path: Path) -> None:
+    loaded = mtl_framework.load_run(folder)
+    images = torch.randint(0, 256, (2, 3, 64, 64), dtype=torch.uint8)
+    for number, task in enumerate(loaded.suite.task_names):
+        alone = loaded.extract(task)(loaded.preprocessings[number](images))
+        torch.testing.assert_close(alone, loaded.predict(task, images), rtol=1e-4, atol=1e-4)
+    export_program(loaded, "normals", tmp_path)
+    program = torch.export.load(tmp_path / "model.pt2").module()
+    found = program(loaded.preprocessings[2](images))
+    torch.testing.assert_close(found, loaded.predict("normals", images), rtol=1e-4, atol=1e-4)
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    export_onnx(loaded, "depth", tmp_path)
+
+
+def test_heads_that_do_not_fit_are_refused_in_a_line(tmp_path: Path) -> None:
+    for heads, reason in (
+        ({"depht": "fpn"}, "did you mean 'depth'"),
+        ({"count": "fpn"}, "task 'count' has none"),
+        ({"depth": "fpm"}, "did you mean 'fpn'"),
+        ({"all": {"name": "fpn", "widht": 3}}, "did you mean 'heads.all.width'"),
+        ({"all": {"name": "aspp", "rates": [0]}}, "heads.all.rates"),
+    ):
+        config = {**SETTINGS, "heads": heads}
+        with pytest.raises(MtlError, match=reason):
+            mtl_framework.run(config=config, output=tmp_path / "run", progress=False)
