@@ -12,6 +12,7 @@ from torch import Tensor
 from ..support.errors import MtlError
 from .held_out import stratified_share
 from .images import RAW, ImageNormalization, prepare
+from .joint import apply_jointly, map_objectives
 from .readers import Reader, labelled_rows, readers, seed_of
 from .samplers import Draw
 from .streaming import Rows, Stream
@@ -143,7 +144,12 @@ class BalancedBatches:
         self._labelled = [_mask(task, suite.common_input, device) for task in suite.tasks]
         self._masked = any(mask is not None for mask in self._labelled)
         self._orders = {reader.name: reader.order(seed) for reader in self._readers}
-        sources = [Rows(reader.data.inputs, reader.data.transform) for reader in self._readers]
+        self._maps = map_objectives(suite.tasks)
+        # images of maps are transformed together with these, once the batch is there
+        sources = [
+            Rows(r.data.inputs, None if self._jointly(r) else r.data.transform)
+            for r in self._readers
+        ]
         self._held = None if streamed else [rows.to(device, workers) for rows in sources]
         self._sources, self._workers = sources, workers
         self._stream = self._new_stream() if streamed else None
@@ -165,6 +171,10 @@ class BalancedBatches:
         if self._held is not None:
             raw = [rows.read(draw) for rows, draw in zip(self._held, draws, strict=True)]
         return self._batch(raw, draws)
+
+    def _jointly(self, reader: Reader) -> bool:
+        moved = reader.data.transform is not None
+        return moved and any(task in self._maps for task in reader.tasks)
 
     def _new_stream(self) -> Stream:
         return Stream(self._sources, self._workers, pinned=self._device.type == "cuda")
@@ -209,6 +219,12 @@ class BalancedBatches:
         starts: dict[int, bool] = {}
         for reader, x, draw in zip(self._readers, raw, draws, strict=True):
             rows = draw.rows.to(self._device, non_blocking=True)
+            own = {task: self._targets[task][rows] for task in reader.tasks}
+            if self._jointly(reader):
+                assert reader.data.transform is not None
+                maps = {t: (o, own[t]) for t, o in self._maps.items() if t in own}
+                x, moved = apply_jointly(reader.data.transform, x, draw.seeds, maps)
+                own |= moved
             prepared: dict[ImageNormalization, Tensor] = {}
             for task in reader.tasks:
                 normalization = self._normalizations[task]
@@ -216,7 +232,7 @@ class BalancedBatches:
                     prepared[normalization] = prepare(x, *normalization)
                 mask = self._labelled[task]
                 inputs[task] = prepared[normalization]
-                targets[task] = self._targets[task][rows]
+                targets[task] = own[task]
                 labelled[task] = None if mask is None else mask[rows]
                 starts[task] = draw.starts
             if reader.mixing is not None:

@@ -9,6 +9,7 @@ from .examples import SPLITS, Examples, check_labels, check_rows
 from .given import GivenSuite, suite_from_arrays, suite_from_datasets, suite_from_frame
 from .head_choice import HeadChoice
 from .images import ImageNormalization
+from .map_checks import check_maps
 from .metrics.choice import chosen_main, chosen_metrics
 from .metrics.metric import Metric
 from .mixing import Mixing
@@ -97,6 +98,7 @@ class Task:
                 check_rows(examples)
                 check_labels(examples)
                 self.objective.check(examples.targets)
+                check_maps(examples, self.objective, split)
             except MtlError as error:
                 raise MtlError(f"{where}: {error}") from None
 

@@ -110,6 +110,20 @@ class ImageTransform:
                 )
         return image
 
+    def together(self, image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """One image and a mask of it, both of torchvision's ``tv_tensors``, by the same steps.
+
+        Raises:
+            MtlError: if a step fails.
+        """
+        for entry, step in zip(self.entries, self._steps, strict=True):
+            try:
+                image, mask = step(image, mask)
+            except (ValueError, TypeError, RuntimeError) as error:
+                reason = " ".join(str(error).split())[:200]
+                raise MtlError(f"transform {entry['name']} fails: {reason}") from error
+        return image, mask
+
     def apply(
         self,
         images: UInt8[Tensor, "rows channels height width"],
@@ -122,7 +136,7 @@ class ImageTransform:
         with untouched_generators(images.device):
             done = []
             for image, seed in zip(images, seeds.tolist(), strict=True):
-                _seed_torch(seed, images.device)
+                seed_torch(seed, images.device)
                 done.append(self(image))
         shapes = {tuple(image.shape) for image in done}
         if len(shapes) > 1:
@@ -287,7 +301,7 @@ def _shown(normalization: ImageNormalization | None) -> str:
     return f"mean {list(normalization.mean or ())}, std {list(normalization.std or ())}"
 
 
-def _seed_torch(seed: int, device: torch.device) -> None:
+def seed_torch(seed: int, device: torch.device) -> None:
     """Seed the generators that transforms on a device draw from, and no other device's."""
     torch.default_generator.manual_seed(seed)
     if device.type == "cuda":

@@ -49,7 +49,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_run_ends_with_metrics_of_maps_and_of_classes(folder: Path) -> None:
-    result = mtl_framework.load_run(folder)
+    result: Any = mtl_framework.load_run(folder)
     assert [type(head).__name__ for head in result.network.heads] == ["MapHead"] * 4 + ["Linear"]
     decoders = [type(head.decoder).__name__ for head in list(result.network.heads)[:4]]
     assert decoders == ["FPNDecoder", "SegFormerDecoder", "FPNDecoder", "FPNDecoder"]

@@ -17,29 +17,30 @@ def plain(point: Floats, frequency: Floats) -> NDArray[np.bool_]:
 def stripes(point: Floats, frequency: Floats) -> NDArray[np.bool_]:
     """Slanted stripes."""
     along = point[:, 0] + 0.5 * point[:, 1] + 0.3 * point[:, 2]
-    return np.floor(along * frequency) % 2 == 1
+    return np.asarray(np.floor(along * frequency) % 2 == 1, bool)
 
 
 def checks(point: Floats, frequency: Floats) -> NDArray[np.bool_]:
     """Cubes of two colours."""
-    return np.floor((point + 0.013) * frequency[:, None]).sum(1) % 2 == 1
+    return np.asarray(np.floor((point + 0.013) * frequency[:, None]).sum(1) % 2 == 1, bool)
 
 
 def rings(point: Floats, frequency: Floats) -> NDArray[np.bool_]:
     """Rings around the upright axis."""
-    return np.floor(np.hypot(point[:, 0], point[:, 2]) * frequency + point[:, 1]) % 2 == 1
+    away = np.hypot(point[:, 0], point[:, 2])
+    return np.asarray(np.floor(away * frequency + point[:, 1]) % 2 == 1, bool)
 
 
 def dots(point: Floats, frequency: Floats) -> NDArray[np.bool_]:
     """Balls of one colour in the other."""
     cell = (point + 0.013) * frequency[:, None] % 1 - 0.5
-    return (cell**2).sum(1) < 0.16
+    return np.asarray((cell**2).sum(1) < 0.16, bool)
 
 
 def waves(point: Floats, frequency: Floats) -> NDArray[np.bool_]:
     """Stripes that swing."""
     swing = 0.4 * np.sin(4 * point[:, 0] * frequency[:, :1])
-    return np.floor((point[:, 1] + point[:, 2]) * frequency + swing) % 2 == 1
+    return np.asarray(np.floor((point[:, 1] + point[:, 2]) * frequency + swing) % 2 == 1, bool)
 
 
 #: The textures of each split; only plain surfaces are in all.

@@ -20,13 +20,14 @@ from mtl_framework.data import (
 
 from .scene_images import CLASSES, MOST, render
 
-TASKS = ("segmentation", "depth", "normals", "edges", "count")
+TaskName = Literal["segmentation", "depth", "normals", "edges", "count"]
+TASKS: tuple[TaskName, ...] = ("segmentation", "depth", "normals", "edges", "count")
 EDGE_WEIGHT = 4.0  # of pixels that are edges, of which there are few
 
 
 def scenes(
     *,
-    tasks: tuple[Literal["segmentation", "depth", "normals", "edges", "count"], ...] = TASKS,
+    tasks: tuple[TaskName, ...] = TASKS,
     size: Literal[64, 128] = 64,
     train: int = 320,
     validation: int = 80,
@@ -63,25 +64,8 @@ def scenes(
             raise MtlError(f"{split} should be from 8 to 20000, found {number}")
     if not tasks or len(set(tasks)) != len(tasks):
         raise MtlError(f"tasks should be different ones of {', '.join(TASKS)}, found {tasks}")
-    objectives: dict[str, Objective] = {
-        "segmentation": Segmentation(len(CLASSES), CLASSES),
-        "depth": Depth(),
-        "normals": Normals(),
-        "edges": BinaryMap(EDGE_WEIGHT),
-        "count": Classification(MOST + 1, tuple(map(str, range(MOST + 1)))),
-    }
-    splits: dict[str, dict[str, Examples]] = {}
-    for split, number in sizes.items():
-        made = render(split, number, size, seed)
-        images = torch.from_numpy(made.images)
-        targets: dict[str, Tensor] = {
-            "segmentation": torch.from_numpy(made.classes),
-            "depth": torch.from_numpy(made.depth),
-            "normals": torch.from_numpy(made.normals),
-            "edges": torch.from_numpy(made.edges),
-            "count": torch.from_numpy(made.count),
-        }
-        splits[split] = {name: Examples(images, target) for name, target in targets.items()}
+    splits = {split: _examples(split, number, size, seed) for split, number in sizes.items()}
+    objectives = _objectives()
     return Suite(
         "scenes",
         [
@@ -96,3 +80,27 @@ def scenes(
         ],
         common_input=True,
     )
+
+
+def _objectives() -> dict[str, Objective]:
+    return {
+        "segmentation": Segmentation(len(CLASSES), CLASSES),
+        "depth": Depth(),
+        "normals": Normals(),
+        "edges": BinaryMap(EDGE_WEIGHT),
+        "count": Classification(MOST + 1, tuple(map(str, range(MOST + 1)))),
+    }
+
+
+def _examples(split: str, number: int, size: int, seed: int) -> dict[str, Examples]:
+    """Examples of a split by task, all with the same images."""
+    made = render(split, number, size, seed)
+    images = torch.from_numpy(made.images)
+    targets: dict[str, Tensor] = {
+        "segmentation": torch.from_numpy(made.classes),
+        "depth": torch.from_numpy(made.depth),
+        "normals": torch.from_numpy(made.normals),
+        "edges": torch.from_numpy(made.edges),
+        "count": torch.from_numpy(made.count),
+    }
+    return {name: Examples(images, target) for name, target in targets.items()}

@@ -55,12 +55,21 @@ class MapObjective(Objective):
     def pictures(self, decoded: Outputs) -> Shaped[Tensor, "rows ..."]:
         """What a person looks at: numbers of classes, values, or directions, pixel by pixel."""
 
-    def mirrored(self, targets: Targets) -> Targets:
-        """Targets of images that are mirrored left to right."""
-        return targets.flip(-1)
+    def moved(
+        self,
+        targets: Shaped[Tensor, "..."],
+        mirrored: bool = False,
+        upside_down: bool = False,
+        zoom: float = 1.0,
+    ) -> Shaped[Tensor, "..."]:
+        """What values become where their image is moved; pixels are in their new places already.
 
-    def zoomed(self, targets: Targets, factor: float) -> Targets:
-        """Values of targets whose images were enlarged by a factor; pixels stay where they are."""
+        Args:
+            targets: of one image or several.
+            mirrored: left and right have changed places.
+            upside_down: above and below have.
+            zoom: how much larger everything is.
+        """
         return targets
 
     def losses(self, outputs: Outputs, targets: Targets) -> Float[Tensor, " rows"]:

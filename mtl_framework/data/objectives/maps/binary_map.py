@@ -43,7 +43,7 @@ class BinaryMap(MapObjective):
     @property
     def unknown(self) -> float:  # type: ignore[override]
         """What stands at pixels that do not count."""
-        return self.ignored
+        return float(self.ignored)
 
     def known(self, targets: Targets) -> Bool[Tensor, "rows height width"]:
         """Pixels that are 0 or 1."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
 from ...metrics.maps import depth_metrics
@@ -84,9 +84,15 @@ class Depth(MapObjective):
         """Distances."""
         return decoded[:, 0]
 
-    def zoomed(self, targets: Targets, factor: float) -> Targets:
-        """Distances divided by the factor by which their image was enlarged."""
-        return targets / factor
+    def moved(
+        self,
+        targets: Shaped[Tensor, "..."],
+        mirrored: bool = False,
+        upside_down: bool = False,
+        zoom: float = 1.0,
+    ) -> Shaped[Tensor, "..."]:
+        """Distances divided by the zoom: what is twice as large is half as far away."""
+        return targets / zoom
 
     def check(self, targets: Tensor) -> None:
         """Maps of floats, some pixel known."""

@@ -5,7 +5,7 @@ from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
 from ...metrics.maps import normal_metrics
@@ -78,10 +78,17 @@ class Normals(MapObjective):
         """Unit vectors."""
         return decoded
 
-    def mirrored(self, targets: Targets) -> Targets:
-        """Mirrored maps of vectors whose x points to the other side."""
-        sign = torch.tensor([-1, 1, 1], dtype=targets.dtype, device=targets.device)
-        return targets.flip(-1) * sign.view(3, 1, 1)
+    def moved(
+        self,
+        targets: Shaped[Tensor, "..."],
+        mirrored: bool = False,
+        upside_down: bool = False,
+        zoom: float = 1.0,
+    ) -> Shaped[Tensor, "..."]:
+        """Directions whose x, or y, points to the other side."""
+        signs = [-1 if mirrored else 1, -1 if upside_down else 1, 1]
+        sign = torch.tensor(signs, dtype=targets.dtype, device=targets.device)
+        return targets * sign.view(3, 1, 1)
 
     def check(self, targets: Tensor) -> None:
         """Maps of vectors, some pixel known."""

@@ -68,7 +68,7 @@ class Segmentation(MapObjective):
     @property
     def unknown(self) -> float:  # type: ignore[override]
         """What stands at pixels that do not count."""
-        return self.ignored
+        return float(self.ignored)
 
     def known(self, targets: Targets) -> Bool[Tensor, "rows height width"]:
         """Pixels that have a class."""
