@@ -97,10 +97,10 @@ def note_failure(folder: Path, reason: str, details: str = "") -> None:
 
 
 def reason_of(error: Exception) -> str:
-    """Why a run failed: a message for users as it is, any other with the kind of error."""
+    """Say why a run failed: a message for users as it is, any other with the kind of error."""
     return str(error) if isinstance(error, MtlError) else f"{type(error).__name__}: {error}"
 
 
 def forget_failure(folder: Path) -> None:
-    """Before another try."""
+    """Remove the note of a failure, before the cell is tried again."""
     remove(folder / TRACEBACK)

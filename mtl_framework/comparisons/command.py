@@ -120,20 +120,21 @@ def work_through(
     *,
     dry_run: bool = False,
 ) -> Outcome:
-    """The same for a comparison that is checked already.
+    """Run what is left of a comparison that is checked already, then print and write what it tells.
 
     Args:
         comparison: what to compare.
         title: of its report.
-        directory: for its files, and so on as in :func:`compare`.
-        plugins: likewise.
-        resources: likewise.
-        out: likewise.
-        err: likewise.
-        dry_run: likewise.
+        directory: for its files; the runs lie below ``runs``.
+        plugins: where names are looked up.
+        resources: what the cells run on.
+        out: for results.
+        err: for progress.
+        dry_run: only print the grid, what is done and an estimate.
 
     Raises:
-        MtlError: as :func:`compare`.
+        MtlError: on wrong resources, before anything starts; if another comparison is at work in
+            the folder; if a file cannot be written.
     """
     with alive(err, "looking at what is done"):
         tracked = track(make_grid(comparison), directory / RUNS, plugins)

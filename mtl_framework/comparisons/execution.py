@@ -30,11 +30,11 @@ class Tracked:
 
     @property
     def state(self) -> Literal["running", "waiting", "stopped", "done", "failed"]:
-        """For the table."""
+        """State that the table shows: ``running`` while an executor has the cell."""
         return "running" if self.running else self.status.state
 
     def look(self) -> None:
-        """Read the folder again."""
+        """Bring :attr:`status` up to date with the cell's folder."""
         if self.running:
             iteration, seconds = last_line(RunFolder(self.folder).metrics)
             self.status = CellStatus(self.status.state, iteration, seconds)

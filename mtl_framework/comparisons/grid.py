@@ -34,7 +34,7 @@ class Cell:
 
     @property
     def seed(self) -> int:
-        """Of the run."""
+        """Seed of the run."""
         return self.config.seed
 
     @property

@@ -27,7 +27,7 @@ class InProcess(Executor):
         self._ended: list[Ended] = []
 
     def has_room(self) -> bool:
-        """Whether the cell before has been asked after."""
+        """Whether :meth:`ended` has told of the cell that ran last."""
         return not self._ended
 
     def start(self, cell: Cell, folder: Path) -> None:
@@ -52,12 +52,12 @@ class InProcess(Executor):
             self._ended.append(Ended(cell, ok=True))
 
     def ended(self) -> list[Ended]:
-        """The cell that was started last."""
+        """Tell of the cell that was started last, once."""
         ended, self._ended = self._ended, []
         return ended
 
     def stop(self) -> None:
-        """Nothing runs beside the caller."""
+        """Do nothing: no cell runs beside the caller."""
 
 
 @contextmanager

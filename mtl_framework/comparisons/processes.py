@@ -87,7 +87,7 @@ class LocalProcesses(Executor):
         self._running.append((cell, folder, worker))
 
     def ended(self) -> list[Ended]:
-        """Cells whose process has ended since the last call."""
+        """Tell of the cells whose process has ended since the last call."""
         cells = []
         for item in list(self._running):
             cell, folder, worker = item

@@ -46,7 +46,7 @@ class LiveTable:
             self._live.stop()
 
     def show(self) -> None:
-        """Draw the present state."""
+        """Draw the state of all cells as it is now."""
         if self._live is not None:
             rows = max(3, self._console.height - _BESIDE)
             self._live.update(grid_table(self._tracked, self._console.width, rows), refresh=True)
@@ -146,7 +146,7 @@ def estimate(
 
 
 def short_figures(split: SplitMetrics) -> str:
-    """The mean; where metrics differ, those of the first tasks."""
+    """The mean test error as text; where tasks' metrics differ, those of the first three tasks."""
     if split.error_mean is not None:
         return f"{split.error_mean:.2f}"
     values = [f"{value:.2f}" for value in split.per_task.values()]

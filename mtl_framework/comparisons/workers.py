@@ -44,7 +44,7 @@ class Worker(ABC):
             close(self.process)
 
     def wait(self) -> None:
-        """Wait until it has."""
+        """Wait until the cell has saved its state and its process is gone."""
         if self.process is not None:
             self.process.wait()
             self.process = None
@@ -62,11 +62,11 @@ class Cold(Worker):
     """A process that is started for each cell."""
 
     def start(self, config: RunConfig, folder: Path) -> None:
-        """Start a process."""
+        """Start a process for the cell."""
         self.process = spawn(config, folder, self.threads, self.gpus)
 
     def status(self) -> int | None:
-        """The process's exit status."""
+        """Exit status of the cell's process; ``None`` while it runs."""
         assert self.process is not None
         status = self.process.poll()
         if status is not None:
@@ -79,7 +79,7 @@ class Warm(Worker):
     """A process that forks one for each cell, see :mod:`.warm`."""
 
     def start(self, config: RunConfig, folder: Path) -> None:
-        """Have a process forked."""
+        """Have a process forked for the cell, by one that is started for the first of them."""
         make_folder(folder)
         order = {"folder": str(folder.resolve()), "config": config.model_dump(mode="json")}
         line = json.dumps(order).encode() + b"\n"

@@ -58,7 +58,7 @@ Schema = TypeVar("Schema", bound=BaseModel)
 
 
 def backbone_about(run: LoadedRun, task: int) -> BackboneAbout:
-    """The backbone of a run's task, for JSON.
+    """Describe the backbone of a run's task, for JSON.
 
     Raises:
         MtlError: if it was built with arguments that JSON cannot hold.
@@ -81,7 +81,7 @@ def backbone_about(run: LoadedRun, task: int) -> BackboneAbout:
 
 
 def task_about(run: LoadedRun, task: int, probabilities: bool = False) -> TaskAbout:
-    """A task of a run, for JSON; ``probabilities``: whether the network gives those."""
+    """Describe a task of a run, for JSON; ``probabilities``: whether the network gives those."""
     found = run.suite.tasks[task]
     objective = found.objective
     return TaskAbout(
@@ -112,7 +112,7 @@ def class_names(objective: Objective) -> tuple[str, ...]:
 
 
 def recipe_of(about: BackboneAbout, file: Path, plugins: Plugins | None) -> Recipe:
-    """How to build the network that a file describes.
+    """Say how to build the network that a file describes.
 
     Args:
         about: its backbone.
@@ -197,12 +197,12 @@ def read_about(file: Path, schema: type[Schema]) -> Schema:
 
 
 def damaged(file: Path, reason: str) -> MtlError:
-    """The error for a file that cannot be trusted."""
+    """Make the error for a file that cannot be trusted."""
     return MtlError(f"{file} is damaged or not an export: {' '.join(reason.split())[:300]}")
 
 
 def folder_name(tasks: Sequence[str], task: int) -> str:
-    """A task's name as a folder can be called; unlike those of other tasks.
+    """Name the folder of a task: its name as file systems allow it, unlike those of other tasks.
 
     Names that become alike, or differ in case only, get the beginning of a digest of the name.
     """

@@ -124,7 +124,7 @@ def export_all(run: LoadedRun, folder: Path) -> BundleAbout:
 
 
 def load_bundle(folder: str | Path, plugins: Plugins | None = None) -> TaskBundle:
-    """The networks in a folder of :func:`export_all`.
+    """Load what :func:`export_all` wrote into a folder.
 
     Args:
         folder: of the export.

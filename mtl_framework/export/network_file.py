@@ -86,7 +86,7 @@ def export_network(run: LoadedRun, task: int | str, folder: Path) -> NetworkAbou
 
 
 def load_network(folder: str | Path, plugins: Plugins | None = None) -> nn.Module:
-    """The network in a folder of :func:`export_network`, on the CPU, in evaluation mode.
+    """Load what :func:`export_network` wrote, on the CPU, in evaluation mode.
 
     Args:
         folder: of the export.

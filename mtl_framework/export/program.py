@@ -120,7 +120,7 @@ def write_checked(
 def trace(
     model: nn.Module, preprocessing: Preprocessing, name: str
 ) -> tuple[torch.export.ExportedProgram, int | Literal["any"]]:
-    """A network as a program for any number of inputs, else for a single one.
+    """Trace a network as a program for any number of inputs, else for a single one.
 
     Raises:
         MtlError: with torch's reason if neither works.

@@ -15,7 +15,7 @@ from .about import damaged
 
 
 def content_key(tensor: Tensor) -> str:
-    """Equal for tensors of equal type, shape and values, bit by bit."""
+    """Give a key that is equal for tensors of equal type, shape and values, bit by bit."""
     own = tensor.detach().cpu().contiguous()
     digest = hashlib.sha256(f"{own.dtype} {tuple(own.shape)} ".encode())
     digest.update(own.reshape(-1).view(torch.uint8).numpy().data if own.numel() else b"")

@@ -26,7 +26,7 @@ def shown_name(name: str) -> str:
 
 
 def contribution(kind: Kind, name: str, value: Any) -> Contribution:
-    """A Python object as if a plugin contributed it.
+    """Make a contribution of a Python object, as if a plugin had it.
 
     Args:
         kind: what it is.
@@ -43,7 +43,7 @@ def contribution(kind: Kind, name: str, value: Any) -> Contribution:
 
 
 def absent(kind: Kind, name: str) -> MtlError:
-    """The error for an object that is not here."""
+    """Make the error for an object that is not here."""
     return MtlError(
         f"{kind} {shown_name(name)!r} of this config is a Python object, which has to be given "
         f"again: {kind}=... of mtl_framework.run or mtl_framework.load_run"

@@ -21,7 +21,7 @@ class TorchSettings:
 
     @classmethod
     def now(cls) -> "TorchSettings | None":
-        """The present ones; ``None`` where torch is not imported yet."""
+        """Read the present settings; ``None`` where torch is not imported yet."""
         torch = sys.modules.get("torch")
         if torch is None or not hasattr(torch, "set_grad_enabled"):
             return None
@@ -37,7 +37,7 @@ class TorchSettings:
         )
 
     def apply(self) -> None:
-        """Set all that differs from now."""
+        """Set in torch all that differs from these settings."""
         now = TorchSettings.now()
         if now is None or now == self:
             return
@@ -46,7 +46,7 @@ class TorchSettings:
                 put(getattr(self, name))
 
     def changes(self, later: "TorchSettings") -> str:
-        """What is different later, e.g. ``default dtype from torch.float32 to torch.float64``."""
+        """Say what is different later: ``default dtype from torch.float32 to torch.float64``."""
         return ", ".join(
             f"{field.name.replace('_', ' ')} from {getattr(self, field.name)} to "
             f"{getattr(later, field.name)}"

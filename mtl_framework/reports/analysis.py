@@ -89,7 +89,7 @@ class Analysis:
 
     @property
     def unit(self) -> str:
-        """Of the differences between strategies."""
+        """What the differences between strategies are measured in."""
         return "Δm %" if self.group.mixed else self.group.unit
 
     @property
@@ -185,7 +185,7 @@ def find_baseline(group: Group) -> str | None:
 def errors_by_seed(
     group: Group, strategy: str, baseline: str | None, select: Select
 ) -> dict[int, float]:
-    """Error mean over tasks of every finished run.
+    """Give the mean error over tasks of every finished run, by seed.
 
     Where tasks have different metrics, minus Delta m against the baseline; nothing where that
     cannot be told.

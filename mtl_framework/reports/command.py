@@ -47,7 +47,7 @@ def make_report(
 
 
 def subtitle(analyses: Sequence[Analysis]) -> str:
-    """How much was compared, in one line."""
+    """Say in one line how much was compared."""
     records = [record for analysis in analyses for record in analysis.group.records]
     done = sum(record.result is not None for record in records)
     strategies = len({record.strategy for record in records})

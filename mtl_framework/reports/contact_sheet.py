@@ -15,7 +15,7 @@ COLUMNS, ROWS = 8, 3
 
 
 def contact_sheet(task: Task) -> bytes | None:
-    """Training examples of a task as PNG, of every class in turn; ``None``: they are no images."""
+    """Draw training examples as PNG, of every class in turn; ``None`` where they are no images."""
     examples = task.train
     if len(examples.input_shape) != 3 or examples.input_shape[0] not in (1, 3, 4):
         return None
@@ -39,7 +39,7 @@ def contact_sheet(task: Task) -> bytes | None:
 
 
 def label_text(task: Task, row: int) -> str:
-    """What the label of a training example is called."""
+    """Say what the label of a training example is called."""
     examples = task.train
     if examples.labelled is not None and not bool(examples.labelled[row]):
         return "no label"

@@ -53,7 +53,7 @@ class Controls:
 
 
 def analyse_controls(group: Group, significance: float, select: Select) -> list[Controls]:
-    """Of every strategy of a group that has control runs.
+    """Analyse the controls of every strategy of a group that has some.
 
     Args:
         group: runs of one suite and backbone, with their controls.

@@ -15,7 +15,7 @@ _MOST_PANELS = 6
 
 
 def error_curves(group: Group) -> ReportFigure | None:
-    """Mean and band over seeds of every strategy; ``None`` where nothing was evaluated."""
+    """Draw test errors, mean and band over seeds; ``None`` where nothing was evaluated."""
     if group.mixed:
         return _task_curves(group)
     series = {s: _collect([_errors(r) for r in group.done(s)]) for s in group.strategies}
@@ -69,7 +69,7 @@ def _task_curves(group: Group) -> ReportFigure | None:
 
 
 def entropy_curves(group: Group) -> ReportFigure | None:
-    """The same for the metric ``entropy``; ``None`` where no strategy reports it."""
+    """Draw the metric ``entropy``, mean and band over seeds; ``None`` where nobody reports it."""
     series = {s: _collect([_metric(r, "entropy") for r in group.done(s)]) for s in group.strategies}
     if not any(series.values()):
         return None

@@ -71,7 +71,7 @@ def style() -> Iterator[None]:
 
 
 def new_figure(width: int | float, height: int | float) -> Figure:
-    """An empty figure, its size in inches, whose parts find their places by themselves."""
+    """Make an empty figure, its size in inches, whose parts find their places by themselves."""
     return Figure(figsize=(width, height), layout="constrained")
 
 
@@ -81,12 +81,12 @@ def colour_of(position: int) -> str:
 
 
 def png(figure: Figure) -> bytes:
-    """As PNG, on a light ground."""
+    """Draw a figure as PNG, on a light ground."""
     return _saved(figure, "png", {"Software": None})
 
 
 def svg(figure: Figure) -> str:
-    """As SVG without external references; dark for readers who prefer dark."""
+    """Draw a figure as SVG without external references; it is dark for readers who prefer dark."""
     text = _saved(figure, "svg", {"Date": None, "Creator": None}).decode()
     text = re.sub(
         r"<\?xml.*?\?>\s*|<!DOCTYPE.*?>\s*|<metadata>.*?</metadata>\s*", "", text, flags=re.S
@@ -106,12 +106,12 @@ def data_uri(text: str) -> str:
 
 
 def shortened(names: Sequence[str], most: int = 18) -> list[str]:
-    """Names for axes, long ones cut."""
+    """Cut long names, for axes."""
     return [name if len(name) <= most else name[: most - 1] + "…" for name in names]
 
 
 def tick_rotation(count: int) -> dict[str, Any]:
-    """How to turn so many names below an axis that they do not overlap."""
+    """Say how to turn so many names below an axis that they do not overlap."""
     if count <= 4:
         return {}
     if count <= 12:

@@ -8,7 +8,7 @@ from .figure import INK, MARKERS, colour_of, new_figure, shortened, style
 
 
 def task_gains(analysis: Analysis) -> ReportFigure | None:
-    """Relative gain per task and strategy; ``None`` where there is no baseline to compare with."""
+    """Draw the relative gain of every task by every strategy; ``None`` without a baseline."""
     rows = [
         (position, row)
         for position, row in enumerate(analysis.rows)

@@ -12,7 +12,7 @@ _MOST_NUMBERS = 12
 
 
 def pair_map(found: Assignments, name: str) -> ReportFigure | None:
-    """A clustered heat map over units and runs; ``None`` of a single task."""
+    """Draw how often each pair of tasks shares, as a clustered map; ``None`` of a single task."""
     frequencies = pair_frequencies(found.weights)
     linkage = cluster(frequencies)
     if linkage is None:

@@ -13,7 +13,7 @@ from .figure import INK, MUTED, PAPER, colour_of, new_figure, shortened, style, 
 
 
 def sharing_map(group: Group, found: Assignments, name: str) -> ReportFigure:
-    """Units x tasks of the run with the middle error, coloured by weight."""
+    """Draw units x tasks of the run with the middle error, coloured by weight."""
     number = middle_run(found.records)
     record = found.records[number]
     weights = found.weights[number]

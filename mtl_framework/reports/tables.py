@@ -93,7 +93,7 @@ def with_sd(found: Spread | None, digits: int = 2, signed: bool = False) -> str:
 
 
 def mean_of(found: Spread | None, form: str) -> str:
-    """The mean alone."""
+    """The mean without its deviation, as text; a dash where there is none."""
     return "–" if found is None else format(found.mean, form)
 
 

@@ -12,7 +12,7 @@ _MOST_NAMED = 8
 
 
 def usage_bars(found: Assignments, name: str) -> ReportFigure:
-    """Stacked bars: share of the tasks whose weight is used by exactly t tasks."""
+    """Draw as stacked bars the share of the tasks whose weight is used by exactly t tasks."""
     shares = usage_shares(found.weights)
     units, tasks = shares.shape
     with style():

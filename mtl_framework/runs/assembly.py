@@ -43,7 +43,7 @@ class Assembly:
 
 
 def announcement(config: RunConfig, suite: Suite) -> str:
-    """What the user reads while the networks are built."""
+    """Say what is built, for the user to read meanwhile."""
     if not suite.common_backbone:
         own = [task.backbone["name"] for task in suite.tasks if task.backbone is not None]
         unused = f" ({config.backbone.name} is not used)" if len(own) == len(suite) else ""

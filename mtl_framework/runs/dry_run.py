@@ -62,12 +62,12 @@ class Preview:
 
     @property
     def total_seconds(self) -> float:
-        """That all iterations would take, without evaluations and checkpoints."""
+        """Seconds that all iterations would take, without evaluations and checkpoints."""
         return self.seconds_per_iteration * self.iterations
 
     @property
     def checkpoint_bytes(self) -> int:
-        """About what the parameters in training take in a checkpoint, without the optimiser's."""
+        """Bytes of the trained parameters in a checkpoint, about, without the optimiser's state."""
         return 4 * self.parameters.trained
 
     def estimate(self) -> str:

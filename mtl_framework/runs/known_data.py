@@ -71,7 +71,7 @@ class StandIn:
 
     @classmethod
     def of(cls, known: Mapping[str, Any]) -> "StandIn":
-        """From what :func:`describe` gave.
+        """Make the stand-in of what :func:`describe` gave.
 
         Raises:
             MtlError: if it is nothing that it gave.

@@ -179,7 +179,7 @@ def load_run(
     backbone: nn.Module | ModuleBackbone | None = None,
     suite: Suite | None = None,
 ) -> LoadedRun:
-    """The networks of a run.
+    """Load the networks of a run.
 
     The data is not needed: a run knows its tasks. Only :meth:`LoadedRun.evaluate` reads it, from
     where it was, or from ``data_root``; and so do runs of earlier versions, and of tasks with

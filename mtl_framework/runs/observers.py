@@ -168,7 +168,7 @@ class Progress:
 
 
 class NotebookProgress:
-    """The same below a notebook's cell: a bar and, for every evaluation, a line."""
+    """Progress below a notebook's cell: a bar and, for every evaluation, a line."""
 
     def __init__(self) -> None:
         self._bar: NotebookBar | None = None

@@ -49,7 +49,7 @@ class Layer:
 
 
 def read_file(path: Path) -> Layer:
-    """A config file.
+    """Read a config file.
 
     Raises:
         MtlError: naming file and line if it cannot be read or is not a mapping of keys to values.
