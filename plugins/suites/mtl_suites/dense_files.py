@@ -1,0 +1,100 @@
+"""Files of maps: arrays and pictures, read as the values that they hold."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from mtl_framework import MtlError
+
+#: What a task's maps are.
+MapKind = Literal["segmentation", "depth", "normals", "binary", "numbers"]
+
+SUFFIXES = (".npy", ".png", ".tif", ".tiff")
+
+
+def read_map(path: Path) -> NDArray[Any]:
+    """The array in a file: (H, W), or (H, W, C) as it lies there.
+
+    PNG of 8 and 16 bits keep their numbers; palettes give the numbers of their entries, not
+    colours. TIFF may hold floats.
+
+    Raises:
+        MtlError: naming the file that cannot be read, or holds no map.
+    """
+    try:
+        if path.suffix.lower() == ".npy":
+            array: NDArray[Any] = np.load(path, allow_pickle=False)
+        else:
+            with Image.open(path) as picture:
+                array = np.asarray(picture)
+    except (OSError, ValueError, EOFError, SyntaxError) as error:
+        reason = " ".join(str(error).split())
+        raise MtlError(f"{path} cannot be read as a map: {reason}") from error
+    if array.ndim == 3 and 1 in (array.shape[0], array.shape[2]):
+        array = array[0] if array.shape[0] == 1 else array[..., 0]
+    if array.ndim not in (2, 3) or array.dtype.kind not in "biuf":
+        raise MtlError(f"{path} should hold a map (H, W) or (H, W, C), found {array.shape} of "
+                       f"{array.dtype}")  # fmt: skip
+    return array
+
+
+def channels_first(array: NDArray[Any], path: Path, channels: int) -> NDArray[Any]:
+    """A map with its channels in front, wherever they lie.
+
+    Raises:
+        MtlError: naming the file, if it has another number of them.
+    """
+    if array.ndim == 3 and array.shape[2] == channels:
+        return array.transpose(2, 0, 1)
+    if array.ndim == 3 and array.shape[0] == channels:
+        return array
+    raise MtlError(f"{path} should have {channels} channels, found shape {array.shape}")
+
+
+def converted(
+    kind: MapKind, scale: float, ignored: tuple[int, ...] | None
+) -> Callable[[Path], NDArray[Any]]:
+    """How files of one kind of maps become targets.
+
+    Args:
+        kind: of the maps.
+        scale: by which numbers are multiplied; of normals in pictures of bytes nothing: their 0 to
+            255 stand for -1 to 1.
+        ignored: whole numbers that stand for no label; default: -1, and of classes 255.
+    """
+    if ignored is None:  # in pictures of black and white 255 is a label
+        ignored = (-1,) if kind == "binary" else (-1, 255)
+
+    def whole(path: Path) -> NDArray[Any]:
+        array = read_map(path)
+        if array.ndim != 2:
+            raise MtlError(
+                f"{path} should hold a map (H, W) of whole numbers, found {array.shape}; colours "
+                "are no numbers of classes"
+            )
+        if array.dtype.kind == "f" and not np.array_equal(array, np.round(array)):
+            raise MtlError(f"{path} should hold whole numbers, found {array.dtype} with fractions")
+        numbers = array.astype(np.int64)
+        numbers[np.isin(numbers, ignored)] = -1
+        return numbers
+
+    def floats(path: Path) -> NDArray[Any]:
+        array = read_map(path)
+        if array.ndim != 2:
+            raise MtlError(f"{path} should hold a map (H, W), found {array.shape}")
+        return (array.astype(np.float64) * scale).astype(np.float32)
+
+    def vectors(path: Path) -> NDArray[Any]:
+        raw = channels_first(read_map(path), path, 3)
+        if raw.dtype == np.uint8:  # (0, 0, 0) stands for no label
+            values = raw.astype(np.float32) / 127.5 - 1
+            return np.where((raw == 0).all(0), 0, values).astype(np.float32)
+        return (raw.astype(np.float64) * scale).astype(np.float32)
+
+    if kind == "normals":
+        return vectors
+    return whole if kind in ("segmentation", "binary") else floats

@@ -1,0 +1,253 @@
+"""Suites of images and maps in files: one folder of images, and one of maps for every task."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Bool
+from numpy.typing import NDArray
+from torch import Tensor
+
+from mtl_framework import MtlError
+from mtl_framework.data import (
+    BinaryMap,
+    Depth,
+    Examples,
+    LazyInputs,
+    MapObjective,
+    MapRegression,
+    Normals,
+    Segmentation,
+    Suite,
+    Task,
+    is_litter,
+    picture_suffixes,
+)
+
+from .dense_files import SUFFIXES, MapKind, converted
+from .options import counted
+
+IGNORED = 255  # in targets, whatever files have
+
+
+@dataclass(frozen=True)
+class MapTask:
+    """A task of maps in files.
+
+    Args:
+        name: of the task.
+        folder: in which its maps are.
+        kind: what they are.
+        scale: by which their numbers are multiplied.
+        ignored: whole numbers that stand for no label; default: -1, and of classes 255.
+        classes: number of classes; ``None``: one more than the largest number.
+        class_names: what they are called.
+    """
+
+    name: str
+    folder: str
+    kind: MapKind
+    scale: float = 1.0
+    ignored: tuple[int, ...] | None = None
+    classes: int | None = None
+    class_names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class SplitFiles:
+    """The images of a split, and where the maps of each task are; ``None``: there is none."""
+
+    images: list[Path]
+    maps: dict[str, list[Path | None]]
+
+    def part(self, rows: Sequence[int]) -> "SplitFiles":
+        """Some of them."""
+        maps = {name: [paths[n] for n in rows] for name, paths in self.maps.items()}
+        return SplitFiles([self.images[n] for n in rows], maps)
+
+
+def find_files(root: Path, image_folder: str, tasks: Sequence[MapTask]) -> SplitFiles:
+    """Images below a folder, and maps of the same names without what follows the last dot.
+
+    Raises:
+        MtlError: naming the folder that is missing or holds none, or an image without any map.
+    """
+    images = _files(root / image_folder, {*picture_suffixes(), ".npy"})
+    maps: dict[str, list[Path | None]] = {}
+    for task in tasks:
+        by_stem = {path.stem: path for path in _files(root / task.folder, set(SUFFIXES))}
+        maps[task.name] = [by_stem.get(image.stem) for image in images]
+        if not any(maps[task.name]):
+            raise MtlError(
+                f"no map in {root / task.folder} is called like an image in {root / image_folder}, "
+                f"e.g. {images[0].stem}"
+            )
+    for number, image in enumerate(images):
+        if not any(paths[number] for paths in maps.values()):
+            raise MtlError(f"{image} has no map of any task: take it away, or add {image.stem}.npy")
+    return SplitFiles(images, maps)
+
+
+def _files(folder: Path, suffixes: set[str]) -> list[Path]:
+    if not folder.is_dir():
+        there = sorted(p.name for p in folder.parent.iterdir()) if folder.parent.is_dir() else []
+        shown = f"; {folder.parent} holds {', '.join(there[:8]) or 'nothing'}" if there else ""
+        raise MtlError(f"there is no folder {folder}{shown}")
+    found = [p for p in folder.iterdir() if p.suffix.lower() in suffixes and not is_litter(p.name)]
+    if not found:
+        raise MtlError(f"{folder} holds no file of {', '.join(sorted(suffixes))}")
+    stems: dict[str, Path] = {}
+    for path in sorted(found, key=lambda p: (len(p.stem), p.stem)):  # 2 before 10
+        if path.stem in stems:
+            raise MtlError(f"{stems[path.stem]} and {path} have one name")
+        stems[path.stem] = path
+    return list(stems.values())
+
+
+def random_parts(count: int, shares: Sequence[float], seed: int) -> list[list[int]]:
+    """Rows of disjoint random parts of the given shares, and behind them all others, ascending."""
+    order = np.random.Generator(np.random.PCG64(seed)).permutation(count).tolist()
+    parts, start = [], 0
+    for share in shares:
+        size = max(1, round(share * count)) if share else 0
+        parts.append(sorted(order[start : start + size]))
+        start += size
+    return [*parts, sorted(order[start:])]
+
+
+def dense_suite(
+    name: str,
+    splits: Mapping[str, SplitFiles],
+    tasks: Sequence[MapTask],
+    size: tuple[int, int] | None,
+) -> Suite:
+    """A suite of files; images are read when they are needed, maps are held in memory.
+
+    Args:
+        name: of the suite.
+        splits: train, test and perhaps validation.
+        tasks: of the suite.
+        size: height and width that images and maps are resized to, maps by the nearest pixel.
+
+    Raises:
+        MtlError: naming the file that cannot be read, does not fit its image or its task.
+    """
+    images = {split: _images(files, size) for split, files in splits.items()}
+    made, notes = [], []
+    for task in tasks:
+        read = converted(task.kind, task.scale, task.ignored)
+        shape = tuple(images["train"].shape[2:])
+        arrays = {
+            split: [
+                None if path is None else _fitted(read(path), path, shape, size)
+                for path in files.maps[task.name]
+            ]
+            for split, files in splits.items()
+        }
+        missing = sum(array is None for each in arrays.values() for array in each)
+        if missing:
+            notes.append(f"task {task.name!r}: {counted(missing, 'image')} without a map")
+        objective, arrays = _objective(task, arrays)
+        examples = {split: _examples(images[split], arrays[split], objective) for split in splits}
+        made.append(
+            Task(
+                task.name,
+                objective,
+                examples["train"],
+                examples["test"],
+                examples.get("validation"),
+            )
+        )
+    return Suite(name, made, common_input=True, notes=notes)
+
+
+def _images(files: SplitFiles, size: tuple[int, int] | None) -> LazyInputs:
+    names = [str(path) for path in files.images]
+    return LazyInputs(names, transform=None if size is None else _Resized(size))
+
+
+@dataclass(frozen=True)
+class _Resized:
+    """Resizes images; a class, so that worker processes can be given it."""
+
+    size: tuple[int, int]
+
+    def __call__(self, image: Tensor) -> Tensor:
+        from torchvision.transforms.v2 import functional as transforms
+
+        resized: Tensor = transforms.resize(image, list(self.size), antialias=True)
+        return resized
+
+
+Arrays = dict[str, list[NDArray[Any] | None]]
+
+
+def _fitted(
+    array: NDArray[Any], path: Path, shape: Sequence[int], size: tuple[int, int] | None
+) -> NDArray[Any]:
+    """The map, as large as its image."""
+    if size is not None and array.shape[-2:] != size:
+        rows, columns = (
+            np.minimum((np.arange(new) + 0.5) * old / new, old - 1).astype(np.int64)
+            for new, old in zip(size, array.shape[-2:], strict=True)
+        )
+        array = array[..., rows[:, None], columns]
+    if array.shape[-2:] != tuple(shape):
+        raise MtlError(
+            f"{path} is a map of {array.shape[-2]}x{array.shape[-1]}, its image has "
+            f"{shape[0]}x{shape[1]}; suite.size=[{shape[0]},{shape[1]}] resizes both"
+        )
+    return array
+
+
+def _objective(task: MapTask, arrays: Arrays) -> tuple[MapObjective, Arrays]:
+    """What a task is learned by, and its maps as the objective wants them."""
+    if task.kind == "depth":
+        return Depth(), arrays
+    if task.kind == "normals":
+        return Normals(), arrays
+    if task.kind == "numbers":
+        return MapRegression(1), _each(arrays, lambda array: array[None])
+    seen = sorted({int(v) for each in arrays.values() for a in each if a is not None
+                   for v in np.unique(a)} - {-1})  # fmt: skip
+    if task.kind == "binary":
+        if set(seen) <= {0, 255}:  # black and white pictures
+            arrays = _each(arrays, lambda array: np.where(array == 255, 1, array))
+        elif not set(seen) <= {0, 1, 255}:
+            raise MtlError(
+                f"task {task.name!r} is binary, but its maps have the numbers "
+                f"{', '.join(map(str, seen[:6]))}: say what stands for no label in "
+                f"suite.ignored.{task.name}"
+            )
+        return BinaryMap(), _each(arrays, _bytes)
+    classes = task.classes or seen[-1] + 1
+    if seen[-1] >= classes or seen[0] < 0:
+        odd = seen[-1] if seen[-1] >= classes else seen[0]
+        raise MtlError(f"task {task.name!r} has {classes} classes, but a map has number {odd}")
+    if classes > IGNORED:
+        raise MtlError(f"task {task.name!r}: at most {IGNORED} classes, found {classes}")
+    return Segmentation(classes, task.class_names, IGNORED), _each(arrays, _bytes)
+
+
+def _bytes(array: NDArray[Any]) -> NDArray[Any]:
+    return np.where(array < 0, IGNORED, array).astype(np.uint8)
+
+
+def _each(arrays: Arrays, change: Callable[[NDArray[Any]], NDArray[Any]]) -> Arrays:
+    return {
+        split: [None if array is None else change(array) for array in each]
+        for split, each in arrays.items()
+    }
+
+
+def _examples(
+    images: LazyInputs, arrays: Sequence[NDArray[Any] | None], objective: MapObjective
+) -> Examples:
+    first = next(array for array in arrays if array is not None)
+    blank = np.full_like(first, objective.unknown)
+    targets = torch.from_numpy(np.stack([blank if a is None else a for a in arrays]))
+    labelled: Bool[Tensor, " rows"] = torch.tensor([a is not None for a in arrays])
+    return Examples(images, targets, None if bool(labelled.all()) else labelled)

@@ -1,0 +1,135 @@
+"""Suites of images and maps in files, in the formats in which they are found."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mtl_suites.dense_folders import cityscapes, dense_folders, nyuv2
+from PIL import Image
+
+from mtl_framework.data import Depth, Normals, Segmentation
+from mtl_framework.support.errors import MtlError
+
+RNG = np.random.default_rng(0)
+
+
+def save(path: Path, array: np.ndarray) -> None:
+    """An array as NPY, PNG or TIFF."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == ".npy":
+        np.save(path, array)
+    else:
+        Image.fromarray(array).save(path)
+
+
+def nyu_like(root: Path, height: int = 12, width: int = 16) -> None:
+    """The field's layout: floats, labels with -1, depth with a dimension of one behind."""
+    for split, count in (("train", 10), ("val", 3)):
+        for n in range(count):
+            where = root / split
+            save(where / "image" / f"{n}.npy", RNG.random((height, width, 3)))
+            label = RNG.integers(-1, 7, (height, width)).astype(np.float32)
+            save(where / "label" / f"{n}.npy", label)
+            save(where / "depth" / f"{n}.npy", (RNG.random((height, width, 1)) * 5) + n)
+            save(where / "normal" / f"{n}.npy", RNG.normal(size=(height, width, 3)))
+
+
+def test_nyuv2_in_the_layout_of_the_field(tmp_path: Path) -> None:
+    nyu_like(tmp_path / "nyuv2")
+    suite = nyuv2(data_root=str(tmp_path))
+    assert suite.task_names == ("segmentation", "depth", "normals")
+    assert suite.common_input
+    assert suite.input_shape == (3, 12, 16)
+    assert [len(x) for x in suite.tasks[0].splits().values()] == [9, 1, 3]
+    label = np.load(tmp_path / "nyuv2/val/label/2.npy")
+    found = suite.tasks[0].test.targets[2]
+    assert torch.equal(found, torch.from_numpy(np.where(label < 0, 255, label)).to(torch.uint8))
+    depth = np.load(tmp_path / "nyuv2/val/depth/1.npy")[..., 0]
+    np.testing.assert_allclose(suite.tasks[1].test.targets[1], depth, rtol=1e-6)
+    normal = np.load(tmp_path / "nyuv2/val/normal/0.npy").transpose(2, 0, 1)
+    np.testing.assert_allclose(suite.tasks[2].test.targets[0], normal, rtol=1e-6)
+    objective = suite.tasks[0].objective
+    assert isinstance(objective, Segmentation)
+    assert objective.num_classes == 13
+    smaller = nyuv2(data_root=str(tmp_path), tasks=["depth"], size=(6, 8))
+    assert smaller.input_shape == (3, 6, 8)
+    assert smaller.tasks[0].test.targets.shape == (3, 6, 8)
+
+
+def test_cityscapes_in_the_layout_of_the_field(tmp_path: Path) -> None:
+    nyu_like(tmp_path / "cityscapes")
+    suite = cityscapes(data_root=str(tmp_path), validation_share=0.0)
+    assert suite.task_names == ("segmentation", "disparity")
+    assert suite.tasks[0].validation is None
+    assert suite.tasks[0].objective.num_outputs == 7
+
+
+def test_pictures_of_all_kinds_are_read_as_the_values_that_they_hold(tmp_path: Path) -> None:
+    for n in range(10):
+        save(tmp_path / "images" / f"a{n}.png", RNG.integers(0, 256, (8, 8, 3), dtype=np.uint8))
+        label = RNG.integers(0, 3, (8, 8), dtype=np.uint8)
+        label[0, 0] = 255
+        save(tmp_path / "label" / f"a{n}.png", label)
+        millimetres = np.full((8, 8), 1500 + n, np.uint16)
+        millimetres[0] = 0
+        save(tmp_path / "depth" / f"a{n}.png", millimetres)
+        coded = np.full((8, 8, 3), (128, 128, 255), np.uint8)
+        coded[:, 0] = 0
+        if n:
+            save(tmp_path / "normals" / f"a{n}.png", coded)
+        save(tmp_path / "edges" / f"a{n}.png", np.eye(8, dtype=np.uint8) * 255)
+        save(tmp_path / "height" / f"a{n}.tiff", RNG.random((8, 8)).astype(np.float32))
+    suite = dense_folders(
+        data_root=str(tmp_path),
+        scales={"depth": 0.001},
+        kinds={"height": "numbers"},
+    )
+    by_name = {task.name: task for task in suite.tasks}
+    assert set(by_name) == {"depth", "edges", "height", "label", "normals"}
+    assert [len(x) for x in by_name["depth"].splits().values()] == [7, 1, 2]
+    depth, normals = by_name["depth"], by_name["normals"]
+    assert isinstance(depth.objective, Depth)
+    targets = depth.train.targets
+    assert not depth.objective.known(targets)[:, 0].any()
+    assert 1.49 < float(targets[0, 1, 1]) < 1.52
+    assert isinstance(normals.objective, Normals)
+    masks = [x.labelled for x in normals.splits().values() if x.labelled is not None]
+    assert sum(int((~mask).sum()) for mask in masks) == 1
+    assert any("1 image without a map" in note for note in suite.notes)
+    seen = normals.train.targets[normals.objective.known(normals.train.targets).any((1, 2))]
+    assert not normals.objective.known(seen)[..., 0].any()
+    upright = torch.tensor([0.004, 0.004, 1])
+    torch.testing.assert_close(seen[0, :, 1, 1], upright, atol=1e-3, rtol=0)
+    assert torch.equal(by_name["edges"].train.targets[0], torch.eye(8, dtype=torch.uint8))
+    assert by_name["label"].objective.num_outputs == 3
+    assert (by_name["label"].train.targets[:, 0, 0] == 255).all()
+    again = dense_folders(data_root=str(tmp_path), tasks=["depth"], scales={"depth": 0.001})
+    assert torch.equal(again.tasks[0].train.targets, targets)
+
+
+def test_faults_are_named(tmp_path: Path) -> None:
+    with pytest.raises(MtlError, match=r"there is no folder .*nyuv2: suite 'nyuv2' needs train"):
+        nyuv2(data_root=str(tmp_path))
+    nyu_like(tmp_path / "nyuv2")
+    root = tmp_path / "nyuv2"
+    save(root / "train/depth/3.npy", np.ones((5, 16)))
+    with pytest.raises(MtlError, match=r"depth/3\.npy is a map of 5x16, its image has 12x16"):
+        nyuv2(data_root=str(tmp_path))
+    save(root / "train/depth/3.npy", np.ones((12, 16)))
+    save(root / "train/label/4.npy", np.full((12, 16), 13))
+    with pytest.raises(MtlError, match="'segmentation' has 13 classes, but a map has number 13"):
+        nyuv2(data_root=str(tmp_path))
+    (root / "train/label/4.npy").write_bytes(b"no array")
+    with pytest.raises(MtlError, match=r"label/4\.npy cannot be read as a map"):
+        nyuv2(data_root=str(tmp_path))
+    with pytest.raises(MtlError, match=r"has the tasks .*, found 'detph'"):
+        nyuv2(data_root=str(tmp_path), tasks=["detph"])
+    with pytest.raises(MtlError, match=r"there is no folder .*images"):
+        dense_folders(data_root=str(root))
+    save(tmp_path / "own/images/a.png", np.zeros((8, 8, 3), np.uint8))
+    save(tmp_path / "own/weird/a.png", np.zeros((8, 8), np.uint8))
+    with pytest.raises(MtlError, match=r"set suite\.kinds\.weird to segmentation, depth"):
+        dense_folders(data_root=str(tmp_path), path="own")
+    with pytest.raises(MtlError, match=r"suite\.kinds names 'wierd'"):
+        dense_folders(data_root=str(tmp_path), path="own", kinds={"wierd": "depth"})
