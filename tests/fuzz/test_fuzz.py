@@ -23,8 +23,17 @@ def test_bad_input_is_refused_by_a_line_or_read(part: type[Part], count: int) ->
 
 @pytest.mark.parametrize(
     ("use", "every"),
-    [("start", 29), ("resume", 31), ("load", 11), ("report", 60), ("go on comparing", 120),
-     ("export", 17), ("export all", 23)],
+    [
+        ("start", 29),
+        ("resume", 37),
+        ("export", 17),
+        *(
+            pytest.param(use, every, marks=pytest.mark.slow)
+            for use, every in [
+                ("load", 11), ("report", 60), ("go on comparing", 120), ("export all", 23),
+            ]
+        ),
+    ],
 )  # fmt: skip
 def test_a_disk_that_fails_once_costs_a_line_and_nothing_saved(use: str, every: int) -> None:
     outcomes, faults = fail_each(USES[use], every, first=5)
