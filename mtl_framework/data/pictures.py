@@ -112,12 +112,23 @@ def read_picture(path: Path, mode: Mode, options: PictureOptions = DEFAULT) -> I
     except MtlError as error:
         raise MtlError(f"{path} {error}") from error
     except UnidentifiedImageError as error:
-        raise MtlError(
-            f"{path} cannot be read as an image: it is of no kind that Pillow reads, or damaged"
-        ) from error
+        raise MtlError(f"{path} cannot be read as an image: {_instead(path)}") from error
     except Exception as error:  # whatever a damaged file makes a parser raise
         reason = " ".join(str(error).split()) or type(error).__name__
         raise MtlError(f"{path} cannot be read as an image: {reason}") from error
+
+
+def _instead(path: Path) -> str:
+    """What a file is that has the name of a picture."""
+    with path.open("rb") as file:
+        start = file.read(64)
+    if not start:
+        return "it is empty (0 bytes)"
+    if start.startswith(b"version https://git-lfs"):
+        return "it is a pointer of Git LFS: git lfs pull"
+    if start.lstrip().lower().startswith((b"<!doctype html", b"<html")):
+        return "it is a web page, as a failed download leaves it"
+    return "it is of no kind that Pillow reads, or damaged"
 
 
 @functools.cache

@@ -309,3 +309,20 @@ def test_options_survive_json() -> None:
     options = PictureOptions("black", (0.0, 4095.0), "first")
     assert PictureOptions.from_plain(options.to_plain()) == options
     assert PictureOptions.from_plain(PictureOptions().to_plain()) == PictureOptions()
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"", r"it is empty \(0 bytes\)"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "a pointer of Git LFS: git lfs pull"),
+        (b"\n<!DOCTYPE html><html>", "it is a web page"),
+        (b"nothing", "of no kind that Pillow reads, or damaged"),
+    ],
+)
+def test_what_has_only_the_name_of_a_picture_is_told(
+    tmp_path: Path, content: bytes, told: str
+) -> None:
+    (tmp_path / "a.jpg").write_bytes(content)
+    with pytest.raises(MtlError, match=f"cannot be read as an image: .*{told}"):
+        read_image(tmp_path / "a.jpg")

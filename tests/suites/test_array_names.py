@@ -213,7 +213,7 @@ def test_columns_of_labels_are_tasks_classes_or_numbers(tmp_path: Path) -> None:
 )
 def test_images_near_the_line_are_told(tmp_path: Path, pixels: np.ndarray, hint: str) -> None:
     suite = arrays(**save(tmp_path / "a.npz", images=pixels, labels=np.arange(40) % 2))
-    told = [note for note in suite.notes if "images:" in note]
+    told = [note for note in suite.notes if "images:" in note and "in both" not in note]
     assert len(told) == bool(hint)
     if hint:
         with pytest.raises(AssertionError, match=hint):
@@ -259,11 +259,21 @@ def test_unnamed_arrays_can_be_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("start", "what"),
-    [(b"\x89HDF\r\n", "an HDF5 file"), (b"MATLAB 5.0 MAT-file", "MATLAB"), (b"PAR1", "'table'")],
+    [
+        (b"\x89HDF\r\n", "an HDF5 file: import h5py.*numpy.savez"),
+        (b"MATLAB 7.3 MAT-file", "of version 7.3, which is HDF5: import h5py.*numpy.savez"),
+        (b"MATLAB 5.0 MAT-file", "cannot be read as a file of MATLAB"),
+        (b"PAR1", "a Parquet file: the suite 'table' reads it"),
+        (b"\x1f\x8b", r"compressed by gzip: decompress it \(gunzip\)"),
+        (b"\x80\x04K.", "a pickle, which would execute code when read: save its arrays"),
+        (b"\0\0\x08\x03", r"in MNIST's format \(idx\)"),
+        (b"a" * 257 + b"ustar", r"an archive \(tar\): unpack it"),
+        (b"<!DOCTYPE html>", "a web page"),
+    ],
 )
 def test_other_files_are_named_with_the_remedy(tmp_path: Path, start: bytes, what: str) -> None:
     (tmp_path / "a.npz").write_bytes(start + bytes(200))
-    with pytest.raises(MtlError, match=f"{what}.*numpy.savez"):
+    with pytest.raises(MtlError, match=what):
         arrays(path="a.npz", data_root=str(tmp_path))
 
 

@@ -9,7 +9,7 @@ import hypothesis.strategies as st
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from mtl_suites.table import table
 from PIL import Image
 
@@ -201,3 +201,88 @@ def test_codes_for_splits_are_refused_with_what_they_are(pictures: Path) -> None
     with pytest.raises(ProblemsError, match="column 'split': unknown split '0'") as caught:
         read(pictures)
     assert any("no train split" in problem for problem in caught.value.problems)
+
+
+TYPES = st.sampled_from(["plain", "dictionary", "large", "nullable"])
+
+
+@settings(
+    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    kinds=st.lists(TYPES, min_size=5, max_size=5),
+    order=st.permutations(range(5)),
+    groups=st.integers(1, COUNT),
+    compression=st.sampled_from(["none", "snappy", "gzip", "zstd"]),
+    index=st.booleans(),
+)
+def test_a_parquet_file_of_any_types_is_the_same_suite_as_text(
+    pictures: Path, kinds: list[str], order: list[int], groups: int, compression: str, index: bool
+) -> None:
+    arrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    header, *cells = rows()
+    (pictures / "t.csv").write_text("\n".join(",".join(row) for row in [header, *cells]))
+    columns: dict[str, Any] = {}
+    for n in order:
+        texts = [row[n] for row in cells]
+        if header[n] == "weight":
+            values: list[Any] = [float(text) for text in texts]
+            array = arrow.array(values, arrow.float32() if kinds[n] == "large" else arrow.float64())
+        elif header[n] == "indoors":  # whole numbers with gaps, as pandas writes them: floats
+            truths = kinds[n] == "dictionary"
+            kind = bool if truths else int
+            values = [kind(int(text)) if text else None for text in texts]
+            whole = arrow.bool_() if truths else arrow.int8()
+            array = arrow.array(values, arrow.float64() if kinds[n] == "plain" else whole)
+        else:
+            array = arrow.array(
+                texts, arrow.large_string() if kinds[n] == "large" else arrow.string()
+            )
+            array = array.dictionary_encode() if kinds[n] == "dictionary" else array
+        columns[header[n]] = array
+    if index:
+        columns["__index_level_0__"] = arrow.array(range(7, 7 + len(cells)))
+    parquet.write_table(
+        arrow.table(columns), pictures / "t.parquet", row_group_size=groups, compression=compression
+    )
+    assert content(read(pictures, "t.parquet")) == content(read(pictures))
+
+
+WORDS = st.text(
+    st.characters(whitelist_categories=("Lu", "Ll", "Nd", "Po", "Sm")), min_size=1, max_size=5
+).map(lambda word: f"x{word}")
+
+
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(marker=WORDS, for_all=st.booleans(), keep=st.sampled_from(["", "none", "NA"]))
+def test_any_text_can_mean_no_label_and_any_marker_can_be_a_class(
+    pictures: Path, marker: str, for_all: bool, keep: str
+) -> None:
+    header, *cells = rows()
+    gone = [row for row in range(COUNT) if row % 7 == 3]
+    marked = [[*row] for row in cells]
+    for row in gone:
+        marked[row][2] = marker
+    kept = [[*row] for row in cells]
+    for row in gone:
+        kept[row][2] = ""
+    options: dict[str, Any] = {"missing": [marker] if for_all else {"colour": [marker]}}
+    if keep:  # a marker that is a class here: in the place of the second one
+        for table_rows in (marked, kept):
+            for line in table_rows:
+                line[2] = keep if line[2] == "grün" else line[2]
+        options["not_missing"] = [keep] if for_all else {"colour": [keep]}
+    for name, lines in (("m.csv", marked), ("k.csv", kept)):
+        with (pictures / name).open("w", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerows([header, *lines])
+    there = read(pictures, "m.csv", **options)
+    same = {key: value for key, value in options.items() if key == "not_missing"}
+    assert content(there) == content(read(pictures, "k.csv", **same))
+    assert there.record["missing"]["colour"] == {marker: len(gone)}
+    names = there.tasks[0].objective
+    assert isinstance(names, Classification)
+    assert set(names.class_names or ()) == {"rot", keep or "grün"}

@@ -243,3 +243,24 @@ def test_an_archive_is_to_be_unpacked(tmp_path: Path) -> None:
     (tmp_path / "d.zip").write_bytes(b"PK\x03\x04")
     with pytest.raises(MtlError, match=r"d\.zip is a file and no folder: unpack it"):
         folders(path="d.zip", data_root=str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("suffix", "told"),
+    [
+        (".dcm", r"but 4 \.dcm files: save the slices as 16-bit PNG"),
+        (".nii.gz", r"but 4 \.nii\.gz files: save the slices"),
+        (".npy", r"but 4 \.npy files: the suite 'table' reads them"),
+        ("", r"but 4 files without a suffix: give them the suffix"),
+        (".xyz", r"but 4 \.xyz files$"),
+    ],
+)
+def test_folders_without_a_picture_say_what_they_hold(
+    tmp_path: Path, suffix: str, told: str
+) -> None:
+    for n in range(4):
+        path = tmp_path / "set" / "ab"[n % 2] / f"{n}{suffix}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"0")
+    with pytest.raises(MtlError, match=f"holds no picture that is read, {told}"):
+        folders(path="set", data_root=str(tmp_path))

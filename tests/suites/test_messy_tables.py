@@ -199,3 +199,11 @@ def test_default_sizes_give_way_to_one_example_a_class(
             assert len(splits[split].targets.unique()) == classes
     with pytest.raises(MtlError, match="test_per_task should be at least"):
         read(pictures, lines([["image", "c"], *(row[:2] for row in cells)]), test_per_task=1)
+
+
+def test_paths_of_windows_are_read_with_slashes(pictures: Path) -> None:
+    cells = [[row[0].replace("/", "\\"), *row[1:]] for row in rows()]
+    suite = read(pictures, lines([HEADER, *cells]))
+    assert targets(suite) == targets(read(pictures, PLAIN))
+    assert suite.tasks[0].train.names == read(pictures, PLAIN).tasks[0].train.names
+    assert any("are read with slashes: 16" in note for note in suite.notes)

@@ -48,8 +48,13 @@ class CsvFile(ScalarObserver):
         """Write numbers by name."""
         if self._stream is not None:
             writer = csv.writer(self._stream)
-            writer.writerows([iteration, name, value] for name, value in scalars.items())
+            writer.writerows([iteration, _cell(name), value] for name, value in scalars.items())
             self._stream.flush()
+
+
+def _cell(name: str) -> str:
+    """A name that no spreadsheet takes for a formula: one that begins like one gets a ``'``."""
+    return f"'{name}" if name.startswith(("=", "+", "-", "@")) else name
 
 
 def _rows_until(path: Path, iteration: int) -> list[list[str]]:

@@ -80,6 +80,8 @@ def image_hints(array: np.ndarray, channels: str, what: str, ranged: bool) -> li
     low, high = float(array.min()), float(array.max())
     if array.dtype.kind == "f" and (low < 0 or high > 1):
         remedy = f"suite.value_range=[{low:.6g}, {high:.6g}]"
+        if low >= -1 and high <= 1:
+            remedy = "suite.value_range=[-1, 1]"
         if low >= 0 and high <= 255:
             remedy = "suite.value_range=[0, 255]"
         hints.append(
@@ -92,6 +94,21 @@ def image_hints(array: np.ndarray, channels: str, what: str, ranged: bool) -> li
             f"white; suite.value_range=[0, {4095 if high > 255 else 255}] makes another so"
         )
     return hints
+
+
+def flat_hints(array: np.ndarray, what: str) -> list[str]:
+    """A line where rows of bytes may be pictures whose shape was lost."""
+    if array.dtype != np.uint8 or array.ndim != 2:
+        return []
+    for channels in (1, 3):
+        side = int(np.sqrt(array.shape[1] / channels))
+        if side > 1 and channels * side**2 == array.shape[1]:
+            shape = f"(N, {channels}, {side}, {side})"
+            return [
+                f"{what}: rows of {array.shape[1]} bytes are taken as features; where they are "
+                f"pictures, save them as {shape}"
+            ]
+    return []
 
 
 def to_features(array: np.ndarray, what: str) -> Tensor:

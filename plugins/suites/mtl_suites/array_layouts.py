@@ -1,4 +1,4 @@
-"""Layouts of an ``.npz`` file: which arrays are the inputs and labels of which task."""
+"""Layouts of a file of arrays: which arrays are the inputs and labels of which task."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,6 +9,7 @@ from jaxtyping import Shaped
 from mtl_framework import MtlError, UnknownNameError
 from mtl_framework.data import Task
 
+from .array_duplicates import without_copies
 from .array_labels import Labels, columns_of
 from .array_names import LABELS
 from .array_tables import Form, Table, class_names
@@ -47,6 +48,7 @@ class Wanted:
         self, file: ArrayFile, form: Form, faults: Faults
     ) -> tuple[Sequence[Task | None], bool]:
         """Tasks, and whether they read the same inputs; those that cannot be had are ``None``."""
+        form.notes.extend(file.remarks)
         if self.task_axis:
             return _by_axis(self, file, form, faults), False
         if self.group_by:
@@ -118,6 +120,8 @@ def _common_tasks(
     strata = [labels.strata for labels, _ in found if labels.kind != "numbers"]
     try:
         chosen = make_splits(table.rows, strata or None, form.sizes)
+        chosen, told = without_copies(table, table.rows, chosen, form.duplicates, faults)
+        form.notes.extend(told)
         inputs = {split: form.inputs(table, members) for split, members in chosen.items()}
     except MtlError as error:
         faults.add(table.what, str(error))

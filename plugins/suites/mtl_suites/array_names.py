@@ -80,6 +80,13 @@ def meaning(key: str, words: Sequence[str] = ()) -> Meaning | None:
     return None
 
 
+def split_of(stem: str) -> str | None:
+    """The split that the name of a file says, without its suffix; ``None``: none, or several."""
+    parts = _BETWEEN.split(stem)
+    found = {split for part in parts if (split := known_split(part))}
+    return found.pop() if len(found) == 1 else None
+
+
 def without_split(key: str) -> str:
     """A name without the word for a split at its beginning or end, e.g. ``train_age``: ``age``."""
     for match in (re.match(r"([A-Za-z]+)[_\-. ]+", key), re.search(r"[_\-. ]+([A-Za-z]+)$", key)):

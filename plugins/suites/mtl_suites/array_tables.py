@@ -13,10 +13,12 @@ from torch import Tensor
 from mtl_framework import MtlError
 from mtl_framework.data import Examples, Objective, PictureOptions, Regression, Task
 
-from .array_inputs import image_hints, resized, to_features, to_images
+from .array_duplicates import without_copies
+from .array_inputs import flat_hints, image_hints, resized, to_features, to_images
 from .array_labels import Columns, Labels, as_whole
 from .class_checks import common_classes, frequent_classes, rare_classes
 from .class_hints import class_hints
+from .duplicates import Policy
 from .faults import Faults
 from .kinds import Guess, guess_array
 from .labels import make_targets, scale_hints, summary
@@ -74,7 +76,7 @@ class Table:
     @cached_property
     def are_images(self) -> bool:
         """Whether the inputs are called or shaped so."""
-        return "features" not in self.what and self.inputs.ndim in (3, 4)
+        return "features" not in self.what and self.inputs.ndim > 2
 
     def column(self, found: Found) -> Shaped[np.ndarray, "rows *numbers"]:
         """One value a row.
@@ -84,9 +86,15 @@ class Table:
         """
         lengths = {split: len(array) if array.ndim else 0 for split, array in found.arrays.items()}
         if lengths != self.lengths:
+            last = self.inputs.ndim > 2 and self.inputs.shape[-1] == sum(lengths.values())
             raise MtlError(
                 f"{found.what} should have one entry for every one of {self.what}, found "
                 f"{_listed(lengths)} for {_listed(self.lengths)}"
+                + (
+                    "; examples seem to be its last axis: numpy.moveaxis(..., -1, 0)"
+                    if last
+                    else ""
+                )
             )
         values: np.ndarray = _joined(found)
         if values.dtype.kind == "S":
@@ -137,6 +145,7 @@ class Form:
         notes: gets what a user should know of every task.
         found: gets the kind of every task.
         divided: gets the arrays with several labels a row, by name.
+        duplicates: what to do with a picture in training and test.
     """
 
     kinds: Kinds
@@ -150,12 +159,15 @@ class Form:
     notes: list[str] = field(default_factory=list)
     found: dict[str, Kind] = field(default_factory=dict)
     divided: dict[str, Columns] = field(default_factory=dict)
+    duplicates: Policy = "allow"
 
     def look_at(self, table: Table) -> None:
         """Tell how images are taken, where that is a guess."""
         if table.are_images:
             ranged = self.pictures.value_range is not None
             self.notes.extend(image_hints(table.inputs, self.channels, table.what, ranged))
+        else:
+            self.notes.extend(flat_hints(table.inputs, table.what))
 
     def decide(self, name: str, columns: Columns) -> None:
         """Keep what an array with several labels a row was taken for, and tell it."""
@@ -220,7 +232,10 @@ class Form:
             labels = self.labels(name, values, rows, class_names)
             rows = {split: labels.of(found) for split, found in rows.items()}
             rows = self.usable(table, rows, labels, where, faults)
-            chosen = self.split(rows, labels)
+            chosen, lines = without_copies(
+                table, rows, self.split(rows, labels), self.duplicates, faults
+            )
+            self.notes.extend(lines)
             objective, targets, _ = self.targets(rows, labels, chosen, class_names)
             inputs = {split: self.inputs(table, found) for split, found in chosen.items()}
             if labels.kind != "numbers":

@@ -1,4 +1,4 @@
-"""The suite ``arrays``: tasks from the arrays of one ``.npz`` file."""
+"""The suite ``arrays``: tasks from the arrays of one ``.npz`` or ``.mat`` file, or one a split."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +10,7 @@ from mtl_framework.data import PictureOptions, Suite, Transforms
 from .array_layouts import Wanted
 from .array_names import INPUTS
 from .array_tables import Form
+from .duplicates import Policy
 from .faults import Faults
 from .labels import standardized
 from .missing import Missing
@@ -43,8 +44,9 @@ def arrays(  # longer than 60 lines: an option each, and what it means
     test_per_task: int | float | None = None,
     split_seed: int = 0,
     skip_bad: bool = False,
+    duplicates: Policy = "warn",
 ) -> Suite:
-    """Tasks from the arrays of your own .npz file: images or features, and labels.
+    """Tasks from the arrays of your own .npz or .mat file: images or features, and labels.
 
     Arrays are found by name, in one of these layouts; each may have ``train_``, ``validation_``
     and ``test_`` in its name, one array a split. Other usual names (``x_train``, ``val_images``,
@@ -64,7 +66,7 @@ def arrays(  # longer than 60 lines: an option each, and what it means
     Images are (N, H, W), (N, H, W, C) or (N, C, H, W), uint8 from 0 to 255, bool or floats.
 
     Args:
-        path: path of the .npz file, within ``data_root``.
+        path: path of the .npz or .mat file, or of a folder with one a split, within ``data_root``.
         data_root: folder that ``path`` starts from.
         tasks: names of the tasks, in order, also as one text with commas; default: all that are in
             the file.
@@ -100,6 +102,9 @@ def arrays(  # longer than 60 lines: an option each, and what it means
         split_seed: seed of the random choice of a split's examples.
         skip_bad: whether classes that are not in both training and test, and tasks that cannot be
             had, are left out and counted instead of refused.
+        duplicates: what happens to a picture that is in two splits: refuse those in training and
+            test where the file names the splits and tell of others, warn of all, or allow. Many
+            published files have a few.
 
     Raises:
         ProblemsError: with what is wrong in every task.
@@ -110,7 +115,17 @@ def arrays(  # longer than 60 lines: an option each, and what it means
     wanted = Wanted(tasks, (inputs,) if inputs else INPUTS, labels, group_by, task_axis)
     marks = Missing(missing or (), not_missing or ())
     pictures = PictureOptions(value_range=value_range)
-    form = Form(kinds or {}, kind, marks, channels, size, sizes, standardize, pictures)
+    form = Form(
+        kinds or {},
+        kind,
+        marks,
+        channels,
+        size,
+        sizes,
+        standardize,
+        pictures,
+        duplicates=duplicates,
+    )
     suite = _suite(Path(data_root) / path, wanted, form, Faults("arrays", skip_bad))
     return transformed(suite, further)
 

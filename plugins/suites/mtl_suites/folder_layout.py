@@ -1,5 +1,6 @@
 """What lies in folders of images: tasks, splits and classes by the names of folders."""
 
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,8 +13,11 @@ from mtl_framework import MtlError, UnknownNameError
 from mtl_framework.data import is_litter, picture_suffixes, pictures_below
 
 from .faults import Faults, listed
+from .foreign import REMEDIES
 from .options import counted
 from .splits import is_split_name, split_name
+
+_DEEPEST, _MOST_FILES = 8, 10_000  # levels and files that are looked at to say what lies there
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,9 @@ def task_folders(root: Path, wanted: Sequence[str] | None) -> tuple[dict[str, Pa
         raise MtlError(_not_there(root))
     root, line = _unwrapped(root, wanted)
     present = subfolders(root)
+    empty = [name for name in present if not _holds_pictures(root / name)]
+    if present and len(empty) == len(present):
+        raise MtlError(f"{root} holds no picture that is read{_only_files(root)}")
     if not present:
         raise MtlError(f"{root} should hold one folder a task, found none{_pictures_in(root)}")
     splits = _split_folders(root)
@@ -60,6 +67,36 @@ def task_folders(root: Path, wanted: Sequence[str] | None) -> tuple[dict[str, Pa
         if name not in present:
             raise UnknownNameError(f"task: folder in {root}", name, present)
     return {name: root / name for name in wanted or present}, "; ".join(lines) or None
+
+
+def _holds_pictures(folder: Path) -> bool:
+    """Whether a picture lies anywhere below; the first one ends the search."""
+    for place, folders, files in os.walk(folder, followlinks=True):
+        if place.count(os.sep) - str(folder).count(os.sep) > _DEEPEST:
+            folders.clear()
+        if any(Path(name).suffix.lower() in picture_suffixes() for name in files):
+            return True
+    return False
+
+
+def _only_files(folder: Path) -> str:
+    """What a folder holds instead of pictures, most of all, and what to do about it."""
+    count: Counter[str] = Counter()
+    for place, folders, files in os.walk(folder):
+        if place.count(os.sep) - str(folder).count(os.sep) > _DEEPEST:
+            folders.clear()
+        count.update("".join(Path(n).suffixes[-2:]).lower() for n in files if not is_litter(n))
+        if count.total() > _MOST_FILES:
+            break
+    if not count:
+        return ""
+    suffix, number = count.most_common(1)[0]
+    known = [end for end in REMEDIES if (suffix.endswith(end) if end else not suffix)]
+    remedy = f": {REMEDIES[known[0]]}" if known else ""
+    if suffix in picture_suffixes():
+        remedy = ": put those of a class into a folder of its name"
+    what = f"{suffix} files" if suffix else "files without a suffix"
+    return f", but {number} {what}{remedy}"
 
 
 def _not_there(root: Path) -> str:
@@ -127,7 +164,9 @@ def scan(folder: Path, faults: Faults, left_out: Counter[str]) -> Images | None:
         paths += [file for file, _ in samples]
         classes += [label for _, label in samples]
     if not by_split:
-        faults.add(str(folder), "the task has no folder of a split or a class")
+        faults.add(
+            str(folder), f"the task has no folder of a split or a class{_only_files(folder)}"
+        )
     if not rows:
         return None
     if None not in rows and "train" not in rows:
@@ -165,7 +204,7 @@ def _splits(folder: Path, faults: Faults) -> dict[str | None, Path]:
     by_split: dict[str | None, Path] = {}
     for name in names:
         if name not in splits:
-            faults.add(str(folder / name), "is no split, but lies beside splits")
+            faults.add(str(folder / name), "is no split, but lies beside splits: move it elsewhere")
         elif split_name(name) in by_split:
             faults.add(str(folder / name), f"is a second {split_name(name)} split")
         else:

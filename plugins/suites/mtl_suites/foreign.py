@@ -48,6 +48,18 @@ _SIGNATURES: tuple[tuple[bytes, Foreign], ...] = (
     (b"version https://git-lfs", Foreign("a pointer of Git LFS", "git lfs pull", "git lfs pull")),
     (b"\x00\x00\x08", Foreign("a file in MNIST's format (idx)")),
 )
+_BY_NAME = {
+    **dict.fromkeys(
+        (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz"), Foreign("an archive (tar)", _UNPACK, _UNPACK)
+    ),
+    **dict.fromkeys(
+        (".nii", ".nii.gz"),
+        Foreign(
+            "a volume (NIfTI)",
+            as_arrays="nibabel.load('FILE').get_fdata() gives its slices, numpy.savez saves them",
+        ),
+    ),
+}
 _MARKUP = (b"<!doctype html", b"<html", b"<?xml", b"{", b"[")
 _JSON = Foreign("JSON", "pandas.read_json('FILE').to_csv('data.csv', index=False)")
 _JSONL = Foreign("JSON", "pandas.read_json('FILE', lines=True).to_csv('data.csv', index=False)")
@@ -63,6 +75,9 @@ def foreign(content: bytes, path: Path) -> Foreign | None:
         content: of the file, at least the first 512 bytes.
         path: of the file.
     """
+    for suffix, known in _BY_NAME.items():
+        if path.name.lower().endswith(suffix):
+            return _named(known, path)
     for signature, found in _SIGNATURES:
         if content.startswith(signature):
             return _named(found, path)
@@ -100,3 +115,20 @@ def _zip(path: Path) -> Foreign:
     if not names:
         return Foreign("an Excel or OpenDocument file, or an archive, but damaged", _CSV, _UNPACK)
     return Foreign("an archive (zip)", _UNPACK, _UNPACK)
+
+
+#: What to do with files that are no pictures as they are, by suffix, in folders of pictures.
+REMEDIES = {
+    ".dcm": "save the slices as 16-bit PNG (pydicom), or as arrays for the suite 'arrays'",
+    ".nii": "save the slices as 16-bit PNG (nibabel), or as arrays for the suite 'arrays'",
+    ".nii.gz": "save the slices as 16-bit PNG (nibabel), or as arrays for the suite 'arrays'",
+    ".npy": "the suite 'table' reads them, with a row a file",
+    ".heic": "save them as JPEG or PNG",
+    ".heif": "save them as JPEG or PNG",
+    ".svs": "save tiles as PNG (openslide)",
+    ".tar": "unpack them",
+    ".gz": "unpack them",
+    ".zip": "unpack them",
+    ".mat": "the suite 'arrays' reads them",
+    "": "give them the suffix of what they are, e.g. .png",
+}

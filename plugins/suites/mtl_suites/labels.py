@@ -143,8 +143,10 @@ def scale_hints(task: str, values: Shaped[np.ndarray, "rows *numbers"]) -> list[
             if len(far) > 1 and len(np.unique(far)) == 1:
                 way = option("missing", task, f"{worst:g}")
                 hints[-1] += f". Where {worst:g} means no label: {way}"
-        single = len(np.unique(column.astype(np.float32)))
-        if single < len(np.unique(column)) and np.spacing(np.float32(middle)) > spread / 100:
+        with np.errstate(over="ignore"):
+            single = len(np.unique(column.astype(np.float32)))
+            lost = np.spacing(np.float32(middle)) > spread / 100
+        if single < len(np.unique(column)) and lost:
             hints.append(
                 f"{name}: single precision rounds numbers near {middle:.12g} to "
                 f"{np.spacing(np.float32(middle)):g}, and they differ by {spread:g}: subtract "

@@ -1,11 +1,10 @@
-"""Arrays of an ``.npz`` file, found by what they are for."""
+"""Arrays of a file, found by what they are for."""
 
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from zipfile import BadZipFile
 
 import numpy as np
 
@@ -13,7 +12,7 @@ from mtl_framework import MtlError
 from mtl_framework.data import SPLITS
 
 from .array_names import INPUTS, LABELS, Meaning, is_about, meaning, without_split
-from .faults import no_file
+from .array_sources import open_source
 from .splits import ALIASES
 
 #: Where an array called NAME is looked for; ``{split}`` stands for train, validation and test, by
@@ -29,12 +28,6 @@ PATTERNS = (
 )
 
 _PACKED = "_packed"
-_OTHER_FILES = (
-    (b"\x89HDF", "an HDF5 file"),
-    (b"MATLAB 5.0", "a file of MATLAB"),
-    (b"PAR1", "a Parquet file, which the suite 'table' reads"),
-    (b"\x80", "a pickle, which would execute code"),
-)
 
 
 @dataclass(frozen=True)
@@ -55,10 +48,10 @@ class Found:
 
 
 class ArrayFile:
-    """An ``.npz`` file; every array is read when it is asked for, and nothing is executed.
+    """Arrays in a file; every one is read when it is asked for, and nothing is executed.
 
     Args:
-        path: of the file.
+        path: of the file, or of a folder with a file a split; see :mod:`.array_sources`.
 
     Raises:
         MtlError: if it cannot be read or is not such a file.
@@ -66,21 +59,9 @@ class ArrayFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        try:
-            archive = np.load(path, allow_pickle=False)
-        except FileNotFoundError:
-            raise MtlError(no_file(path)) from None
-        except ValueError as error:  # what numpy takes for a pickle, and would execute
-            raise MtlError(f"{path} is not an .npz file{_instead(path)}") from error
-        except (OSError, EOFError, BadZipFile) as error:
-            raise MtlError(f"cannot read {path} as an .npz file: {error}") from error
-        if not isinstance(archive, np.lib.npyio.NpzFile):
-            raise MtlError(
-                f"{path} should be an .npz file with several arrays, found a single one: save "
-                "inputs and labels together, numpy.savez('data.npz', images=..., labels=...)"
-            )
-        self._archive = archive
-        self.names: list[str] = list(archive.files)
+        self._source = open_source(path)
+        self.names: list[str] = list(self._source.names)
+        self.remarks: list[str] = list(self._source.remarks)
         self._read: set[str] = set()
 
     def __enter__(self) -> "ArrayFile":
@@ -92,7 +73,7 @@ class ArrayFile:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._archive.close()
+        self._source.close()
 
     def read(self, name: str) -> np.ndarray:
         """The array of that name; ``NAME_packed`` holds bits and is unpacked to 0 and 255.
@@ -104,7 +85,7 @@ class ArrayFile:
             raise MtlError(f"{self.path} has no array {name}; there are {', '.join(self.names)}")
         self._read.add(name)
         try:
-            array: np.ndarray = self._archive[name]
+            array: np.ndarray = self._source.get(name)
         except Exception as error:  # numpy parses headers with Python's own tokenizer
             if "allow_pickle" in str(error):
                 raise MtlError(
@@ -209,7 +190,7 @@ class ArrayFile:
     def _length(self, key: str) -> int | None:
         """Entries of an array that holds a number, a text, or a row of them each."""
         try:
-            array = self._archive[key]
+            array = self._source.get(key)
         except Exception:  # read() says why, where it is used
             return None
         return len(array) if getattr(array, "ndim", 0) in (1, 2) else None
@@ -272,15 +253,6 @@ def _with_split(name: str, split: str | None) -> list[str]:
     if split is None:
         return [name]
     return _spellings(f"{{split}}_{name}", split) + _spellings(f"{name}_{{split}}", split)
-
-
-def _instead(path: Path) -> str:
-    """What another file is by its first bytes, and what to do about it."""
-    with path.open("rb") as file:
-        start = file.read(16)
-    kind = next((what for mark, what in _OTHER_FILES if start.startswith(mark)), "")
-    remedy = "save its arrays with numpy.savez('data.npz', images=..., labels=...)"
-    return f", but {kind}: {remedy}" if kind else ""
 
 
 def _check_texts(array: np.ndarray, what: str) -> None:

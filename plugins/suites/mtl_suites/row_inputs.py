@@ -60,9 +60,10 @@ class RowInputs:
                 be read or has too few rows.
         """
         if inputs in text.columns:
-            cells, remarks = _with_suffixes(text.columns[inputs], images)
+            cells, slashes = _with_slashes(text.columns[inputs], images)
+            cells, remarks = _with_suffixes(cells, images)
             _check_root(cells, images, data_root)
-            return cls(text, cells, images, None, "", form, remarks)
+            return cls(text, cells, images, None, "", form, (*slashes, *remarks))
         if not inputs.endswith(".npy"):
             hint = "suite.inputs names the column with the images' paths, or an .npy file"
             raise UnknownNameError("column for suite.inputs:", inputs, text.names, hint)
@@ -161,6 +162,17 @@ class RowInputs:
             images = resized(images, self.form.size)
         steps = self.form.transforms.of(split).fixed
         return torch.stack([steps(image) for image in images]), rows
+
+
+def _with_slashes(cells: Sequence[str], root: Path) -> tuple[list[str], tuple[str, ...]]:
+    """Paths as Windows writes them as this system does, where no file is called so; and a line."""
+    written = [n for n, cell in enumerate(cells) if "\\" in cell and not (root / cell).is_file()]
+    found = list(cells)
+    for n in written:
+        found[n] = cells[n].replace("\\", "/")
+    if not written:
+        return found, ()
+    return found, (f"paths such as {cells[written[0]]!r} are read with slashes: {len(written)}",)
 
 
 def _with_suffixes(cells: Sequence[str], root: Path) -> tuple[list[str], tuple[str, ...]]:

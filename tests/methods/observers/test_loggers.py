@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mtl_csv.observer import CsvFile
 from support.tiny import TinyPlugins, content, start
 
 Numbers = dict[str, list[tuple[int, float]]]
@@ -120,3 +121,12 @@ def test_a_csv_of_a_run_that_goes_back_drops_the_rows_behind_it(tmp_path: Path) 
     rows = [line for line in file.read_text().splitlines() if line.startswith("5,loss/mean,")]
     assert len(rows) == 1
     assert rows != ["5,loss/mean,9.0"]
+
+
+def test_names_in_a_csv_are_no_formulas(tmp_path: Path) -> None:
+    observer = CsvFile()
+    observer._stream = (tmp_path / "metrics.csv").open("w", newline="")
+    observer.write({"=cmd()": 1.0, "@x": 2.0, "loss": 3.0}, 1)
+    observer.close()
+    with (tmp_path / "metrics.csv").open(newline="") as stream:
+        assert [row[1] for row in csv.reader(stream)] == ["'=cmd()", "'@x", "loss"]
