@@ -113,6 +113,29 @@ def map_head(task: Task, maps: Sequence[FeatureMap], size: tuple[int, int]) -> M
     return MapHead(decoder, size)
 
 
+def head_bytes(head: nn.Module, maps: Sequence[FeatureMap]) -> int:
+    """Bytes that autograd keeps of a head for one row, the maps and the outputs among them.
+
+    0 where the head reads no maps: a linear layer's are few.
+    """
+    if not isinstance(head, MapHead):
+        return 0
+    like = next(head.parameters())
+    rows = [torch.zeros(1, each.channels, *each.size).to(like) for each in maps]
+    sizes, seen = [x.nbytes for x in rows], {p.data_ptr() for p in head.parameters()}
+
+    def pack(tensor: Tensor) -> Tensor:
+        if tensor.data_ptr() not in seen:
+            seen.add(tensor.data_ptr())
+            sizes.append(tensor.nbytes)
+        return tensor
+
+    kept = torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor)
+    with torch.random.fork_rng(devices=[]), torch.enable_grad(), kept:
+        outputs: Tensor = head([x.requires_grad_() for x in rows])
+    return sum(sizes) + outputs.nbytes
+
+
 def _check(decoder: nn.Module, name: str, maps: Sequence[FeatureMap], outputs: int) -> None:
     for part in decoder.modules():
         if isinstance(part, nn.modules.batchnorm._BatchNorm):

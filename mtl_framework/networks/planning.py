@@ -1,6 +1,6 @@
 """A step is planned: its sequential order, its micro-batches and their plans, each once."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -9,6 +9,7 @@ import torch
 
 from ..backbones.activations import measure_activations
 from ..backbones.backbone import Backbone
+from ..backbones.maps import FeatureMap
 from ..data.batches import Batch
 from ..routing import cpu
 from ..routing.micro_batches import MicroBatch, plan_micro_batches
@@ -39,6 +40,8 @@ class Planner:
         branching: whether rows split unit by unit.
         group_major: order of the rows; ``None``: group-major on the CPU only.
         mixed: units behind which columns are mixed, see :class:`PlanOptions`.
+        maps: the maps that each task's head reads.
+        head_sizes: gives the bytes that each task's head keeps for one row.
     """
 
     def __init__(
@@ -49,6 +52,8 @@ class Planner:
         branching: bool,
         group_major: bool | None,
         mixed: Collection[int] = (),
+        maps: Sequence[tuple[FeatureMap, ...]] = (),
+        head_sizes: Callable[[], Sequence[int]] = tuple,
     ) -> None:
         self.backbone = backbone
         self.weights_per_unit = tuple(weights_per_unit)
@@ -56,11 +61,16 @@ class Planner:
         self.branching = branching
         self.group_major = group_major
         self.mixed = frozenset(mixed)
+        self._maps, self._head_sizes = tuple(maps), head_sizes
         self._kept: dict[tuple[object, ...], StepPlan] = {}
 
     @cached_property
     def _activation_bytes(self) -> tuple[int, ...]:
         return measure_activations(self.backbone)
+
+    @cached_property
+    def _head_bytes(self) -> tuple[int, ...]:
+        return tuple(self._head_sizes())
 
     def step(
         self, batch: Batch, assignments: Ints, training: bool, memory_budget: int | None
@@ -141,9 +151,8 @@ class Planner:
             assert bytes_per_row is not None
             plan = route(micro_batch)
             levels = (plan.num_groups(level) for level in range(plan.num_units + 1))
-            return plan.examples * sum(
-                n * size for n, size in zip(levels, bytes_per_row, strict=True)
-            )
+            units = sum(n * size for n, size in zip(levels, bytes_per_row, strict=True))
+            return plan.examples * (units + self._cost_of_heads(micro_batch, plan))
 
         micro_batches = plan_micro_batches(
             order.num_samples,
@@ -157,6 +166,16 @@ class Planner:
         return StepPlan(
             order, tuple((micro_batch, route(micro_batch)) for micro_batch in micro_batches)
         )
+
+    def _cost_of_heads(self, micro_batch: MicroBatch, plan: RoutePlan) -> int:
+        """Bytes for one example that the heads of tasks with maps keep, one row a path."""
+        cost = 0
+        for position, task in enumerate(micro_batch.tasks):
+            if self._maps and self._maps[task]:
+                levels = tuple(each.level for each in self._maps[task])
+                groups = plan.outputs_at(levels)[position][0]
+                cost += len(groups[0]) * self._head_bytes[task]
+        return cost
 
     def _route(
         self,

@@ -16,7 +16,7 @@ from ..routing.layout import stack_groups
 from ..routing.micro_batches import MicroBatch
 from ..routing.plan import RoutePlan
 from .alike import AlikeTasks, by_maps
-from .dense import maps_of_tasks
+from .dense import head_bytes, maps_of_tasks
 from .extraction import extract_plain, insert_plain
 from .features import Features, each
 from .memory_format import set_format
@@ -101,6 +101,8 @@ class TaskNetworks(PathNetworks):
             self.branching,
             group_major,
             [int(unit) for unit in self.mixers],
+            maps,
+            lambda: [head_bytes(self.head(n), own) for n, own in enumerate(maps)],
         )
         put_mixers(backbone, banks, self.mixers, self.branching)
         self._parts = NetworkParts(backbone, self.weights_per_unit, self.model, banks)
@@ -305,8 +307,6 @@ class TaskNetworks(PathNetworks):
         trained = sum(p.numel() for p in self.parameters())
         heads = [self.head(task) for task in range(len(self.tasks))]
         return self._parts.count(trained, self.assignment, heads)
-
-    # -- results -------------------------------------------------------------------------------
 
     def extract(self, task: int) -> nn.Module:
         """One task's network under :attr:`assignment` as a plain model of the backbone's own class.

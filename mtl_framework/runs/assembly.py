@@ -159,6 +159,11 @@ def own_backbones(config: RunConfig, plugins: Plugins, suite: Suite) -> list[Pla
     made: dict[tuple[object, ...], PlainBackbone] = {}
     found = []
     for task in suite.tasks:
+        if task.objective.is_map:
+            raise MtlError(
+                f"task {task.name!r} has maps, which networks of tasks' own do not give: leave out "
+                "task_backbones, and suites whose tasks name backbones"
+            )
         values = _run_values(config) if task.backbone is None else task.backbone
         plain = validated(PlainBackboneConfig, values, _path(task))
         examples, outputs = task.train, task.objective.num_outputs

@@ -12,6 +12,7 @@ from test_task_networks import compare
 from torch import Tensor
 
 from mtl_framework.backbones.maps import find_maps, pyramid
+from mtl_framework.data.batches import Batch
 from mtl_framework.data.tasks import Suite
 from mtl_framework.networks.task_networks import TaskNetworks
 from mtl_framework.support.errors import MtlError
@@ -163,3 +164,22 @@ def test_columns_that_are_mixed_give_maps(name: str) -> None:
     network.train()
     losses = network.step(batch)
     assert bool(torch.isfinite(losses).all())
+
+
+def parts(network: TaskNetworks, batch: Batch, given: Tensor, budget: int) -> int:
+    """Number of micro-batches of a step within a budget."""
+    network.memory_budget = budget
+    return len(network.plan(batch, given).micro_batches)
+
+
+def test_budgets_count_maps_and_heads() -> None:
+    """A budget that holds the backbone alone, but not the heads, cuts the step."""
+    network = networks("resnet18", kinds=("segmentation", "depth"))
+    batch, given = dense_batch(network.tasks), assigned(network)
+    units = sum(network.planner._activation_bytes)
+    heads = sum(network.planner._head_bytes)
+    assert heads > units / 4
+    fits = next(n for n in range(1, 200) if parts(network, batch, given, n) == 1)
+    network.planner._maps = ()
+    network.planner._kept.clear()
+    assert parts(network, batch, given, fits - 1) == 1

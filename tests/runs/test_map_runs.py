@@ -125,3 +125,9 @@ def test_heads_that_do_not_fit_are_refused_in_a_line(tmp_path: Path) -> None:
         config = {**SETTINGS, "heads": heads}
         with pytest.raises(MtlError, match=reason):
             mtl_framework.run(config=config, output=tmp_path / "run", progress=False)
+
+
+def test_networks_of_a_tasks_own_refuse_maps(tmp_path: Path) -> None:
+    config = {**SETTINGS, "strategy": "no_sharing", "task_backbones": {"count": "resnet18"}}
+    with pytest.raises(MtlError, match="task 'segmentation' has maps"):
+        mtl_framework.run(config=config, output=tmp_path / "run", progress=False)

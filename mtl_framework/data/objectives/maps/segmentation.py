@@ -10,7 +10,8 @@ from jaxtyping import Bool, Int64
 from torch import Tensor
 
 from ....support.errors import MtlError
-from ...metrics.maps import segmentation_metrics, unions
+from ...metrics.classes import recalls
+from ...metrics.maps import segmentation_metrics
 from ...metrics.metric import Metric, State
 from ..classification import MOST_DRAWN
 from .base import MapObjective, Outputs, Pixels, Targets, check_shape, check_whole
@@ -101,9 +102,9 @@ class Segmentation(MapObjective):
         return {"confusion": self.metrics()[0].make}
 
     def detail(self, computed: Mapping[str, Any]) -> dict[str, Any]:
-        """Names and IoU of the classes, and which pixels are taken for which."""
+        """Names of the classes, how many of their pixels are right, which are taken for which."""
         names = self.class_names or tuple(map(str, range(self.num_classes)))
-        detail = {"classes": list(names), "accuracy": unions(computed["confusion"])}
+        detail = {"classes": list(names), "accuracy": recalls(computed["confusion"])}
         if self.num_classes <= MOST_DRAWN:
             detail["confusion"] = computed["confusion"].tolist()
         return detail
