@@ -28,6 +28,13 @@ Every = Annotated[
         "--all", help="Export all tasks into one folder, every distinct weight stored once."
     ),
 ]
+Joint = Annotated[
+    bool,
+    typer.Option(
+        "--joint",
+        help="Export all tasks as one program, in which what they share is computed once.",
+    ),
+]
 Form = Annotated[
     Format,
     typer.Option(
@@ -50,6 +57,7 @@ def export(
     run: saved.Folder,
     task: Task = None,
     every: Every = False,
+    joint: Joint = False,
     form: Form = Format.safetensors,
     checkpoint: saved.Checkpoint = saved.Which.last,
     data_root: saved.DataRoot = None,
@@ -57,11 +65,13 @@ def export(
     output: Output = None,
 ) -> None:
     """Take tasks' networks out of a run, to be used without this framework."""
-    if every == (task is not None):
-        raise MtlError("export needs either --task NAME or --all")
+    if (task is not None) + every + joint != 1:
+        raise MtlError("export needs one of --task NAME, --all and --joint")
+    if joint and form is Format.safetensors:
+        raise MtlError("--joint writes a program: add --format torch-export or --format onnx")
     if every and form is not Format.safetensors:
         raise MtlError(
-            f"--all stores weights, --format {form.value} one task's program; use --task"
+            f"--all stores weights, --format {form.value} a program; use --task or --joint"
         )
     if probabilities and form is Format.safetensors:
         raise MtlError("--probabilities needs --format torch-export or onnx")
@@ -70,7 +80,11 @@ def export(
     from ..runs.load import load_run
 
     loaded = load_run(run, which=checkpoint.value, plugins=load_plugins(), data_root=data_root)
-    if task is None:
+    if joint:
+        folder = output or run / "export"
+        written = {Format.program: exports.export_joint, Format.onnx: exports.export_joint_onnx}
+        stdout().print(f"{written[form](loaded, folder, probabilities).parameters:,} parameters")
+    elif task is None:
         folder = output or run / "export"
         exports.export_all(loaded, folder)
     else:

@@ -3,18 +3,20 @@
 import io
 import logging
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from ..runs.load import LoadedRun
 from ..support.errors import MtlError
+from .joint import JointAbout, Saved, joint_inputs, output_names, write_joint
 from .program import ProgramAbout, write_checked
 
-MODEL = "model.onnx"
+MODEL, JOINT = "model.onnx", "joint.onnx"
 
 
 def export_onnx(
@@ -35,24 +37,69 @@ def export_onnx(
         MtlError: if the extra is not installed, the network cannot be exported, or a file cannot
             be written.
     """
+    name = run.backbones[run.suite.index(task)].name
+
+    def write(program: torch.export.ExportedProgram, temp: Path) -> Callable[[Tensor], Tensor]:
+        temp.write_bytes(_converted(program, name, ["inputs"], ["outputs"]))
+        session = _session(temp)
+        return lambda inputs: torch.from_numpy(session.run(None, {"inputs": inputs.numpy()})[0])
+
+    _check_installed()
+    return write_checked(run, task, folder, MODEL, "onnx", write, probabilities)
+
+
+def export_joint_onnx(run: LoadedRun, folder: Path, probabilities: bool = False) -> JointAbout:
+    """Write all tasks' networks as one ``joint.onnx``, and its JSON ``joint.onnx.json``.
+
+    As :func:`~mtl_framework.export.export_joint`; inputs and outputs have the names that the JSON
+    gives: ``inputs``, or ``inputs_TASK`` where tasks have their own, and ``outputs_TASK``.
+
+    Args:
+        run: a loaded run.
+        folder: made where it does not exist; an export in it is replaced.
+        probabilities: of classes or labels, in the place of logits.
+
+    Raises:
+        MtlError: if the extra is not installed, the networks cannot be exported, or a file cannot
+            be written.
+    """
+    (inputs, _), outputs = joint_inputs(run), output_names(run)
+    backbones = ", ".join(sorted({backbone.name for backbone in run.backbones}))
+
+    def write(program: torch.export.ExportedProgram, temp: Path) -> Saved:
+        temp.write_bytes(_converted(program, backbones, inputs, outputs))
+        session = _session(temp)
+
+        def saved(values: Sequence[Tensor]) -> dict[str, Tensor]:
+            fed = {name: value.numpy() for name, value in zip(inputs, values, strict=True)}
+            found = map(torch.from_numpy, session.run(outputs, fed))
+            return dict(zip(run.suite.task_names, found, strict=True))
+
+        return saved
+
+    _check_installed()
+    return write_joint(run, folder, JOINT, "onnx", write, probabilities)
+
+
+def _check_installed() -> None:
     try:
-        import onnxruntime
+        import onnxruntime  # noqa: F401
         import onnxscript  # noqa: F401  # torch's exporter needs it
     except ImportError as error:
         raise MtlError(
             f"export to onnx needs {error.name}: pip install 'mtl-framework[onnx]'"
         ) from None
-    name = run.backbones[run.suite.index(task)].name
-
-    def write(program: torch.export.ExportedProgram, temp: Path) -> Callable[[Tensor], Tensor]:
-        temp.write_bytes(_converted(program, name))
-        session = onnxruntime.InferenceSession(temp, providers=["CPUExecutionProvider"])
-        return lambda inputs: torch.from_numpy(session.run(None, {"inputs": inputs.numpy()})[0])
-
-    return write_checked(run, task, folder, MODEL, "onnx", write, probabilities)
 
 
-def _converted(program: torch.export.ExportedProgram, name: str) -> bytes:
+def _session(file: Path) -> Any:
+    import onnxruntime
+
+    return onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+
+
+def _converted(
+    program: torch.export.ExportedProgram, name: str, inputs: list[str], outputs: list[str]
+) -> bytes:
     """The model in one piece, weights inside."""
     log = logging.getLogger("torch.onnx")
     level = log.level
@@ -61,7 +108,7 @@ def _converted(program: torch.export.ExportedProgram, name: str) -> bytes:
         with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
             warnings.simplefilter("ignore")
             converted = torch.onnx.export(
-                program, input_names=["inputs"], output_names=["outputs"], verbose=False
+                program, input_names=inputs, output_names=outputs, verbose=False
             )
         assert converted is not None
         found: bytes = converted.model_proto.SerializeToString()

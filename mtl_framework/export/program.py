@@ -129,10 +129,10 @@ def trace(
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for count, dynamic in ((BATCH, {0: torch.export.Dim("batch")}), (1, None)):
-            example = _example(model, preprocessing, count)
+            inputs = example(model, preprocessing, count)
             try:
                 program = torch.export.export(
-                    model, (example,), dynamic_shapes=(dynamic,) if dynamic else None
+                    model, (inputs,), dynamic_shapes=(dynamic,) if dynamic else None
                 )
             except Exception as error:  # torch raises many kinds
                 reason = reason or " ".join(str(error).split())[:300]
@@ -158,20 +158,25 @@ def check_outputs(
         batch: number of inputs, or ``"any"``.
     """
     for count in (1, 3) if batch == "any" else (batch,):
-        inputs = _example(model, preprocessing, count)
+        inputs = example(model, preprocessing, count)
         with torch.no_grad():
             expected: Tensor = model(inputs)
             outputs = found(inputs)
-        scale = float(expected.abs().max())
-        if outputs.shape != expected.shape or not torch.allclose(
-            outputs, expected, rtol=1e-3, atol=1e-4 * scale + 1e-6
-        ):
+        if not agree(outputs, expected):
             raise MtlError(
                 f"the exported {name} does not give what the network gives; nothing was written"
             )
 
 
-def _example(model: nn.Module, preprocessing: Preprocessing, count: int) -> Tensor:
+def agree(outputs: Tensor, expected: Tensor) -> bool:
+    """Whether outputs are those that are expected, to rounding."""
+    scale = float(expected.abs().max())
+    return outputs.shape == expected.shape and torch.allclose(
+        outputs, expected, rtol=1e-3, atol=1e-4 * scale + 1e-6
+    )
+
+
+def example(model: nn.Module, preprocessing: Preprocessing, count: int) -> Tensor:
     """Inputs as the network reads them: random, or zeros and ones in turn."""
     shape = count, *preprocessing.input_shape
     if not preprocessing.dtype.is_floating_point:

@@ -42,7 +42,8 @@ PUBLIC = {
         small_suite
     """,
     "mtl_framework.export": """
-        TaskBundle export_all export_network export_onnx export_program load_bundle load_network
+        TaskBundle export_all export_joint export_joint_onnx export_network export_onnx
+        export_program load_bundle load_network
     """,
 }
 PLUGINS = {path.name for path in ROOT.glob("plugins/*/mtl_*")} | {"mtl_backbones"}

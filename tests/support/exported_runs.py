@@ -18,7 +18,7 @@ from mtl_framework.runs.load import LoadedRun, load_run
 from mtl_framework.runs.run import Run
 
 
-def shapes(examples: int = 12) -> Suite:
+def shapes(examples: int = 12, common_input: bool = False) -> Suite:
     """Which of three colours an image has, and how bright it is."""
     generator = torch.Generator().manual_seed(3)
 
@@ -37,6 +37,7 @@ def shapes(examples: int = 12) -> Suite:
             Task("colour / main", named, Examples(*train), Examples(*test)),
             Task("brightness", Regression(), bright, bright_test),
         ],
+        common_input=common_input,
     )
 
 
@@ -57,13 +58,15 @@ def shapes_plugins() -> Plugins:
     return plugins
 
 
-def run_shapes(directory: Path, strategy: str = "lws", **backbone: Any) -> LoadedRun:
+def run_shapes(
+    directory: Path, strategy: str = "lws", common_input: bool = False, **backbone: Any
+) -> LoadedRun:
     """Train for an iteration, and load what was saved."""
     options = OPTIONS.get(strategy, {})
     config = RunConfig(
         strategy=NamedOptions(name=strategy, **options),
         backbone=BackboneConfig(**{"name": "test_resnet", **backbone}),
-        suite=NamedOptions(name="shapes"),
+        suite=NamedOptions(name="shapes", common_input=common_input),
         iterations=1,
         batch_size=4,
         device="cpu",

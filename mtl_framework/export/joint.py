@@ -1,0 +1,221 @@
+"""The networks of all tasks as one program, in which what they share is computed once."""
+
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict
+from torch import Tensor, nn
+
+from ..networks.decoding import with_probabilities
+from ..runs.load import LoadedRun
+from ..support.errors import MtlError
+from ..support.files import make_folder
+from .about import TaskAbout, folder_name, task_about, write_export
+from .merging import merge_equal
+from .program import BATCH, agree, example
+
+PROGRAM = "joint.pt2"
+Outputs = dict[str, Tensor]
+Saved = Callable[[Sequence[Tensor]], Outputs]
+
+
+class MemberAbout(BaseModel):
+    """A task of a joint program: which input it reads, and what its output is called there.
+
+    ``output`` is the name in an ONNX file; a torch program gives a dictionary by task name.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    task: TaskAbout
+    preprocessing: dict[str, Any]
+    input: str
+    output: str
+
+
+class JointAbout(BaseModel):
+    """What the JSON beside a joint program says.
+
+    ``inputs`` are in the program's order. ``batch`` is ``"any"``, or the size it was fixed to;
+    ``parameters`` the number of those that are stored, each distinct tensor once.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format: Literal["mtl-framework joint program 1"] = "mtl-framework joint program 1"
+    kind: Literal["torch-export", "onnx"]
+    members: tuple[MemberAbout, ...]
+    inputs: tuple[str, ...]
+    batch: int | Literal["any"]
+    parameters: int
+    file: str
+    file_sha256: str
+
+
+class SideBySide(nn.Module):
+    """Networks of several tasks, each of which reads one of the inputs.
+
+    Args:
+        networks: by task name.
+        reads: which input each of them reads.
+    """
+
+    def __init__(self, networks: Mapping[str, nn.Module], reads: Sequence[int]) -> None:
+        super().__init__()
+        self.names, self.reads = tuple(networks), tuple(reads)
+        self.networks = nn.ModuleList(networks.values())
+
+    def forward(self, *inputs: Tensor) -> Outputs:
+        """Compute every task's outputs, by its name."""
+        pairs = zip(self.names, self.networks, self.reads, strict=True)
+        return {name: network(inputs[number]) for name, network, number in pairs}
+
+
+def export_joint(run: LoadedRun, folder: Path, probabilities: bool = False) -> JointAbout:
+    """Write all tasks' networks as one program, ``joint.pt2``, and its JSON ``joint.pt2.json``.
+
+    A unit that tasks share runs once for those that agree in all that comes before it, and every
+    distinct tensor is stored once. Tasks with a common input read one input, others one each. The
+    program gives a dictionary by task name; its outputs are those of the tasks' own networks.
+
+    Args:
+        run: a loaded run.
+        folder: made where it does not exist; an export in it is replaced.
+        probabilities: of classes or labels, in the place of logits.
+
+    Raises:
+        MtlError: if torch cannot export the networks, a task has no probabilities, or a file
+            cannot be written.
+    """
+
+    def write(program: torch.export.ExportedProgram, temp: Path) -> Saved:
+        with temp.open("wb") as file:
+            torch.export.save(program, file)
+        with temp.open("rb") as file:
+            module = torch.export.load(file).module()
+        return lambda inputs: module(*inputs)
+
+    return write_joint(run, folder, PROGRAM, "torch-export", write, probabilities)
+
+
+def write_joint(
+    run: LoadedRun,
+    folder: Path,
+    file: str,
+    kind: Literal["torch-export", "onnx"],
+    write: Callable[[torch.export.ExportedProgram, Path], Saved],
+    probabilities: bool = False,
+) -> JointAbout:
+    """Trace all tasks' networks together and write them, the file only once it has been run.
+
+    Args:
+        run: a loaded run.
+        folder: made where it does not exist; an export in it is replaced.
+        file: name of the program's file; its JSON gets ``.json`` behind it.
+        kind: of the file.
+        write: writes the program to a path, and gives back what was written, loaded again.
+        probabilities: of classes or labels, in the place of logits.
+
+    Raises:
+        MtlError: if torch cannot trace the networks, what was written gives other outputs, or a
+            file cannot be written.
+    """
+    networks = {
+        task.name: _network(run, n, probabilities) for n, task in enumerate(run.suite.tasks)
+    }
+    names, reads = joint_inputs(run)
+    joint = SideBySide(networks, reads).eval()
+    first = [reads.index(number) for number in range(len(names))]  # a task that reads each input
+    examples = {
+        count: [example(joint.networks[task], run.preprocessings[task], count) for task in first]
+        for count in (1, BATCH, 3)
+    }
+    program, batch = _traced(joint, examples, run)
+    make_folder(folder)
+
+    def describe(digest: str) -> JointAbout:
+        return JointAbout(
+            kind=kind,
+            members=tuple(
+                MemberAbout(
+                    task=task_about(run, number, probabilities),
+                    preprocessing=run.preprocessings[number].to_plain(),
+                    input=names[reads[number]],
+                    output=output_names(run)[number],
+                )
+                for number in range(len(run.suite))
+            ),
+            inputs=tuple(names),
+            batch=batch,
+            parameters=sum(p.numel() for p in program.parameters()),
+            file=file,
+            file_sha256=digest,
+        )
+
+    def checked(temp: Path) -> None:
+        saved = write(program, temp)
+        for count in (1, 3) if batch == "any" else (batch,):
+            with torch.no_grad():
+                wanted, found = joint(*examples[count]), saved(examples[count])
+            for name, outputs in wanted.items():
+                if not agree(found[name], outputs):
+                    raise MtlError(
+                        f"the exported program does not give what the network of task {name!r} "
+                        "gives; nothing was written"
+                    )
+
+    return write_export(folder / file, folder / f"{file}.json", checked, describe)
+
+
+def joint_inputs(run: LoadedRun) -> tuple[list[str], list[int]]:
+    """Names of the inputs, and which of them each task reads."""
+    tasks = range(len(run.suite))
+    alike = all(each == run.preprocessings[0] for each in run.preprocessings)
+    if run.suite.common_input and alike:
+        return ["inputs"], [0 for _ in tasks]
+    return [f"inputs_{folder_name(run.suite.task_names, task)}" for task in tasks], list(tasks)
+
+
+def output_names(run: LoadedRun) -> list[str]:
+    """What each task's output is called where not every name is allowed."""
+    names = run.suite.task_names
+    return [f"outputs_{folder_name(names, task)}" for task in range(len(names))]
+
+
+def _network(run: LoadedRun, task: int, probabilities: bool) -> nn.Module:
+    network, found = run.extract(task), run.suite.tasks[task]
+    if not probabilities:
+        return network
+    return with_probabilities(network, found.objective, found.name).eval()
+
+
+def _traced(
+    joint: SideBySide, examples: Mapping[int, Sequence[Tensor]], run: LoadedRun
+) -> tuple[torch.export.ExportedProgram, int | Literal["any"]]:
+    """One program for any number of inputs, else for a single one; nothing is in it twice."""
+    reason = ""
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for count, free in ((BATCH, True), (1, False)):
+            inputs = tuple(examples[count])
+            sizes = [{0: torch.export.Dim(f"batch_{number}")} for number in range(len(inputs))]
+            try:
+                # traced once to see what is equal, and once more without what is superfluous
+                first = torch.export.export(
+                    joint, inputs, dynamic_shapes=(tuple(sizes),) if free else None
+                )
+                module = first.run_decompositions({}).module()
+                assert isinstance(module, torch.fx.GraphModule)
+                merge_equal(module)
+                program = torch.export.export(
+                    module, inputs, dynamic_shapes=tuple(sizes) if free else None
+                )
+            except Exception as error:  # torch raises many kinds
+                reason = reason or " ".join(str(error).split())[:300]
+                continue
+            return program, "any" if free else count
+    names = ", ".join(sorted({backbone.name for backbone in run.backbones}))
+    raise MtlError(f"torch cannot export the networks of {names} together: {reason}")
