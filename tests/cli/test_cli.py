@@ -83,7 +83,7 @@ def test_public_names_exist() -> None:
         (["run", "--resume", "--preset", "paper"], "--resume reads the run's own config"),
         (
             ["describe"],
-            "describe needs --strategy NAME, --suite NAME, --objective NAME, --observer NAME or",
+            "describe needs --strategy NAME, --suite NAME, --objective NAME, --head NAME, ",
         ),
         (["describe", "--backbone", "resnet18", "--input", "big"], "--input should be like 3x224"),
         (["list", "backbones", "--filter", "resnot*"], "no backbone matches 'resnot*'"),

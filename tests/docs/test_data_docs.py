@@ -116,6 +116,8 @@ def test_the_page_names_every_suite_and_no_other() -> None:
     section = PAGE[PAGE.index("## Published data") : PAGE.index("## In Python")]
     in_table = set(re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE))
     first = set(re.findall(r"\[`(\w+)`\]\(#", PAGE))
-    embedded = {"alphabets", "digits", "three_modalities", "two_groups"}
+    embedded = {"alphabets", "digits", "scenes", "three_modalities", "two_groups"}
     assert all(f"`{name}`" in section for name in embedded)
-    assert in_table | first | embedded == set(mtl_suites())
+    elsewhere = {"dense_folders"}  # on the page about maps
+    assert all(f"`{name}`" in section for name in elsewhere)
+    assert in_table | first | embedded | elsewhere == set(mtl_suites())
