@@ -77,9 +77,9 @@ def test_export_writes_what_can_be_loaded(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["export"], "either --task NAME or --all"),
-        (["export", "--all", "--task", "brightness"], "either --task NAME or --all"),
-        (["export", "--all", "--format", "onnx"], "one task's program; use --task"),
+        (["export"], "one of --task NAME, --all and --joint"),
+        (["export", "--all", "--task", "brightness"], "one of --task NAME, --all and --joint"),
+        (["export", "--all", "--format", "onnx"], "a program; use --task or --joint"),
         (["export", "--task", "brigtness"], "did you mean 'brightness'"),
         (["export", "--all", "--checkpoint", "best"], "no 'best' checkpoint"),
         (["evaluate", "--set", "examples=20"], "--suite, which is missing"),

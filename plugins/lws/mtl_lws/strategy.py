@@ -90,7 +90,7 @@ class LearnedWeightSharing(Strategy):
 
     def optimize(self, run: TrainingRun) -> Generator[Step, None, None]:
         """Algorithm 1, with a batch of its own for each of the two steps."""
-        if self.config.prior == "conflict" and run.iteration == 0:
+        if self.config.prior != "none" and run.iteration == 0:
             self._lean_towards_prior(run)
         while True:
             metrics: dict[str, Tensor | float] = {}
@@ -209,12 +209,14 @@ class LearnedWeightSharing(Strategy):
 
     def _lean_towards_prior(self, run: TrainingRun) -> None:
         config = self.config
-        cosines = prior.gradient_cosines(
-            self.network,
-            lambda: self._weight_batch(run),
-            config.prior_iterations,
-            config.learning_rate,
-        )
-        groups = prior.groups_without_conflict(cosines, self.distribution.pi.shape[-1])
+        groups = torch.zeros_like(self.network.assignment)
+        if config.prior == "conflict":
+            cosines = prior.gradient_cosines(
+                self.network,
+                lambda: self._weight_batch(run),
+                config.prior_iterations,
+                config.learning_rate,
+            )
+            groups = prior.groups_without_conflict(cosines, self.distribution.pi.shape[-1])
         prior.lean_towards(self.distribution, groups, config.prior_strength)
         self.network.assignment.copy_(self.distribution.mode())

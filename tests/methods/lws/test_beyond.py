@@ -252,12 +252,26 @@ def test_tasks_that_contradict_each_other_start_apart() -> None:
     )
 
 
+def test_a_start_that_leans_towards_sharing_is_full_sharing_at_its_mode(tmp_path: Path) -> None:
+    options = {"name": "learned", "prior": "shared", "prior_strength": 0.75}
+    run = start(tmp_path / "run", strategy={**options, "nes_learning_rate": 1e-12})
+    run.execute()
+    strategy = run.strategy
+    assert isinstance(strategy, LearnedWeightSharing)
+    pi = strategy.distribution.pi
+    weights = pi.shape[-1]
+    torch.testing.assert_close(pi[..., 0], torch.full_like(pi[..., 0], 0.75 + 0.25 / weights))
+    assert (pi[..., 1:] - 0.25 / weights).abs().max() < 1e-9
+    assert not strategy.network.assignment.any()
+
+
 # -- whole runs ---------------------------------------------------------------------------------
 
 EVERYTHING: list[dict[str, Any]] = [
     {"search_data": 0.25, "fold_back": 0.34, "credit": "task", "sampling": "nested", "price": 0.1},
     {"credit": "unit", "sampling": "stratified", "nes_schedule": "rise", "freeze_after": 0.67},
     {"prior": "conflict", "prior_iterations": 2, "search_data": 0.3, "freeze_after": 0.5},
+    {"prior": "shared", "credit": "task"},
 ]
 
 

@@ -1,5 +1,10 @@
-"""A prior from gradient conflict: tasks that pull a unit apart start with weights of their own.
+"""Priors: all tasks start leaning towards one weight, or those that do not pull a unit apart do.
 
+While the search distribution is uniform, each weight is trained by every task and by chance, and
+learns slowly; a start that leans towards one weight learns nearly as fast as full sharing, merges
+more rows, and still moves apart where the losses ask for it (own).
+
+From gradient conflict: tasks that pull a unit apart start with weights of their own.
 Recon (Shi et al., ICLR 2023, arXiv 2302.11289) trains with everything shared, measures the cosine
 between the tasks' gradients in every layer, and gives layers with much conflict to the tasks one
 by one. It counts how often a cosine is negative, which favours layers with few parameters, whose
