@@ -139,15 +139,7 @@ def write_joint(
     def describe(digest: str) -> JointAbout:
         return JointAbout(
             kind=kind,
-            members=tuple(
-                MemberAbout(
-                    task=task_about(run, number, probabilities),
-                    preprocessing=run.preprocessings[number].to_plain(),
-                    input=names[reads[number]],
-                    output=output_names(run)[number],
-                )
-                for number in range(len(run.suite))
-            ),
+            members=_members(run, probabilities),
             inputs=tuple(names),
             batch=batch,
             parameters=sum(p.numel() for p in program.parameters()),
@@ -168,6 +160,19 @@ def write_joint(
                     )
 
     return write_export(folder / file, folder / f"{file}.json", checked, describe)
+
+
+def _members(run: LoadedRun, probabilities: bool) -> tuple[MemberAbout, ...]:
+    names, reads = joint_inputs(run)
+    return tuple(
+        MemberAbout(
+            task=task_about(run, number, probabilities),
+            preprocessing=run.preprocessings[number].to_plain(),
+            input=names[reads[number]],
+            output=output,
+        )
+        for number, output in enumerate(output_names(run))
+    )
 
 
 def joint_inputs(run: LoadedRun) -> tuple[list[str], list[int]]:

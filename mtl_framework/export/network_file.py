@@ -122,6 +122,12 @@ def plain_network(run: LoadedRun, task: int) -> nn.Module:
     plain = run.backbones[task].recipe.create(outputs, pretrained=False)
     shapes, wanted = _shapes(model), _shapes(plain)
     objective = run.suite.tasks[task].objective
+    if objective.is_map:
+        raise MtlError(
+            f"the network of task {run.suite.tasks[task].name!r} is a "
+            f"{run.backbones[task].name} with a head for maps, which is more than a plain one; "
+            "export it as torch-export or onnx"
+        )
     if isinstance(model, Decoded):
         raise MtlError(
             f"predictions of task {run.suite.tasks[task].name!r} need more than the weights of a "

@@ -44,13 +44,14 @@ class Assembly:
 
 def announcement(config: RunConfig, suite: Suite) -> str:
     """Say what is built, for the user to read meanwhile."""
+    tasks = f"{len(suite)} task{'s' if len(suite) > 1 else ''} of {suite.name}"
     if not suite.common_backbone:
         own = [task.backbone["name"] for task in suite.tasks if task.backbone is not None]
         unused = f" ({config.backbone.name} is not used)" if len(own) == len(suite) else ""
         names = dict.fromkeys([*own, *([] if unused else [config.backbone.name])])
-        return f"building {', '.join(names)} for {len(suite)} tasks of {suite.name}{unused}"
+        return f"building {', '.join(names)} for {tasks}{unused}"
     size = "x".join(map(str, suite.input_shape))
-    return f"building {config.backbone.name} for {len(suite)} tasks of {suite.name} ({size})"
+    return f"building {config.backbone.name} for {tasks} ({size})"
 
 
 def find_suite(config: RunConfig, plugins: Plugins) -> Suite:

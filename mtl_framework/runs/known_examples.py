@@ -118,14 +118,22 @@ def _split_differs(
     relabelled, redrawn = (_changed(before, after, what) for what in ("labels", "contents"))
     left, came = list(gone.elements()), list(added.elements())
     parts = [
-        f"{len(names)} {what} ({_few(list(names))})"
-        for names, what in (
-            ([name for name in left if name not in still], "examples are gone"),
-            ([name for name in came if name not in ever], "are new"),
-            ([name for name in left if name in still], "are in another split now"),
-            ([name for name in came if name in ever], "were in another split"),
-            (relabelled, "have another label"),
-            (redrawn, "hold something else under the same name"),
+        f"{len(names)} {one if len(names) == 1 else several} ({_few(list(names))})"
+        for names, one, several in (
+            ([n for n in left if n not in still], "example is gone", "examples are gone"),
+            ([n for n in came if n not in ever], "is new", "are new"),
+            (
+                [n for n in left if n in still],
+                "is in another split now",
+                "are in another split now",
+            ),
+            ([n for n in came if n in ever], "was in another split", "were in another split"),
+            (relabelled, "has another label", "have another label"),
+            (
+                redrawn,
+                "holds something else under the same name",
+                "hold something else under the same name",
+            ),
         )
         if names
     ]

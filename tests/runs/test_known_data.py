@@ -126,11 +126,11 @@ def test_streams_are_known_by_their_older_name() -> None:
     ("changed", "message"),
     [
         (pets(names=("cat", "zebra")), "classes of task 'kind' were cat, dog and are cat, zebra"),
-        (repainted(), r"test split of kind, wild: 1 hold something else .* name \(7\.png\)"),
-        (pets(relabelled=8), r"test split of kind, wild: 1 have another label \(8\.png\)"),
+        (repainted(), r"test split of kind, wild: 1 holds something else .* name \(7\.png\)"),
+        (pets(relabelled=8), r"test split of kind, wild: 1 has another label \(8\.png\)"),
         (
             pets({"train": [1, 2, 3, 4], "validation": [5, 6], "test": [7, 8]}),
-            r"1 examples are gone \(9\.png\)",
+            r"1 example is gone \(9\.png\)",
         ),
         (
             pets({"train": [1, 2, 3, 4], "validation": [5, 6], "test": [7, 8, 9, 10, 11]}),
@@ -153,7 +153,7 @@ def test_what_a_suite_says_of_contents_counts_and_not_the_pixels() -> None:
     known = describe(with_contents(pets(), "a"))
     assert known is not None
     check_known(known, with_contents(repainted(), "a"))
-    with pytest.raises(MtlError, match=r"hold something else under the same name \(7\.png\)"):
+    with pytest.raises(MtlError, match=r"holds something else under the same name \(7\.png\)"):
         check_known(known, with_contents(pets(), "b"))
     for split in known["examples"][0]["splits"].values():  # as runs from before have it
         del split["contents"]
@@ -257,7 +257,7 @@ def test_a_run_stands_on_its_own(
     assert capsys.readouterr().out == first
     last.unlink()
     assert mtl("evaluate", "run", "--data-root", "data") == 2
-    assert "test split of set: 1 examples are gone (test/b/3.png); put" in capsys.readouterr().err
+    assert "test split of set: 1 example is gone (test/b/3.png); put" in capsys.readouterr().err
     (tmp_path / "run" / "tasks.json").write_text("{}")
     assert mtl("predict", "run", "new.png", "--task", "set") == 2
     assert "tasks.json is damaged" in capsys.readouterr().err
@@ -318,8 +318,8 @@ def test_the_recorded_examples_are_measured_whatever_became_of_the_table(
     other = [[row[0], row[1], "1.5" if row[0] == names[1] else row[2]] for row in rows]
     renamed = [[row[0], {"a": "x"}.get(row[1], row[1]), row[2]] for row in rows]
     for changed, message in (
-        (gone, rf"test split .*: 1 examples are gone \({names[0]}"),
-        (other, rf"test split .*: 1 have another label \({names[1]}\)"),
+        (gone, rf"test split .*: 1 example is gone \({names[0]}"),
+        (other, rf"test split .*: 1 has another label \({names[1]}\)"),
         (renamed, "were a, b and are b, x"),
     ):
         write_rows(tmp_path, [header, *changed])
