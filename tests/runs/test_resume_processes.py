@@ -16,7 +16,14 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS), *sys.path])}
 
 
-@pytest.mark.parametrize(("strategy", "stride"), [("soft", "1"), ("learned", "9")])
+@pytest.mark.parametrize(
+    ("strategy", "stride"),
+    [
+        ("soft", "7"),
+        ("learned", "29"),
+        *(pytest.param(*p, marks=pytest.mark.slow) for p in (("soft", "1"), ("learned", "9"))),
+    ],
+)
 def test_kill_9_anywhere_in_its_writing_changes_nothing(
     tmp_path: Path, strategy: str, stride: str
 ) -> None:
