@@ -19,8 +19,8 @@ def environment() -> dict[str, str]:
 @pytest.mark.parametrize(
     ("strategy", "stride"),
     [
-        ("soft", "7"),
-        ("learned", "29"),
+        ("soft", "31"),
+        ("learned", "97"),
         *(pytest.param(*p, marks=pytest.mark.slow) for p in (("soft", "1"), ("learned", "9"))),
     ],
 )
