@@ -7,6 +7,8 @@ is a measurement of what such a pass would give, not a pass of the framework: ru
 missing labels are left out.
 """
 
+import functools
+
 import torch
 import torch.nn.functional as F
 from common import (
@@ -16,6 +18,7 @@ from common import (
     finish,
     make_batch,
     make_tasks,
+    medians,
     plugin_backbone,
     seconds,
 )
@@ -36,14 +39,13 @@ class Grouped:
         def drawn(*shape: int) -> Tensor:
             return torch.randn(*shape, device=device).mul_(0.1).requires_grad_()
 
-        self.bf16, self.device = bf16, device
+        self.bf16 = bf16
         self.convolutions = [drawn(WEIGHTS, 32, channels, 3, 3) for channels in (1, 32, 32)]
         self.scales = [drawn(WEIGHTS, 32) for _ in range(3)]
         self.shifts = [drawn(WEIGHTS, 32) for _ in range(3)]
         self.dense, self.heads = drawn(WEIGHTS, 128, 288), drawn(TASKS, CLASSES, 128)
         self.images = torch.rand(TASKS, EXAMPLES, *SHAPE, device=device)
         self.targets = torch.randint(CLASSES, (TASKS, EXAMPLES), device=device)
-        # written anew before every replay
         self.assignments = torch.randint(WEIGHTS, (SAMPLES, 4, TASKS), device=device)
 
     def parameters(self) -> list[Tensor]:
@@ -105,26 +107,24 @@ def main() -> None:
     draw = Sampler(len(backbone.units), TASKS, WEIGHTS, None)
     repeats = 5 if options.quick else 25
 
-    times = [seconds(lambda: iteration(loops, batch, draw), "cuda") for _ in range(repeats + 2)]
-    by_loops = sorted(times[2:])[repeats // 2]
     rows: list[Row] = []
-    for bf16 in (False, True):
-        grouped = Grouped("cuda", bf16)
-        eager = sorted(seconds(grouped.iteration, "cuda") for _ in range(repeats + 5))
+    for precision in ("fp32", "bf16"):
+        grouped = Grouped("cuda", precision == "bf16")
         graph = grouped.recorded()
-        replayed = sorted(seconds(graph.replay, "cuda") for _ in range(repeats + 5))
-        middle = len(eager) // 2
+        by_loops, eager, replayed = medians(
+            lambda: seconds(lambda: iteration(loops, batch, draw), "cuda"),
+            functools.partial(seconds, grouped.iteration, "cuda"),
+            functools.partial(seconds, graph.replay, "cuda"),
+            repeats=repeats,
+        )
+        times = {"loops_ms": by_loops, "grouped_ms": eager, "graph_ms": replayed}
         rows.append(
             Row(
-                f"loops / grouped in a graph, {'bf16' if bf16 else 'fp32'}",
-                round(by_loops / replayed[middle], 1),
+                f"loops / grouped in a graph, {precision}",
+                round(by_loops / replayed, 1),
                 "",
                 True,
-                {
-                    "loops_ms": by_loops * 1e3,
-                    "grouped_ms": eager[middle] * 1e3,
-                    "graph_ms": replayed[middle] * 1e3,
-                },
+                {name: value * 1e3 for name, value in times.items()},
             )
         )
     finish(rows, options)

@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     from .support.errors import MtlError as MtlError
     from .support.errors import ProblemsError as ProblemsError
     from .support.errors import UnknownNameError as UnknownNameError
+    from .support.spreadsheets import csv_cell as csv_cell
     from .support.version import __version__ as __version__
 
 _HOMES = {
@@ -103,6 +104,7 @@ _HOMES = {
     "UnknownNameError": "support.errors",
     "all_reduce_mean": "support.distributed",
     "compare": "comparisons.from_python",
+    "csv_cell": "support.spreadsheets",
     "dry_run": "runs.from_python",
     "fresh_state": "backbones.recurrent",
     "group_by_cause": "support.causes",

@@ -59,7 +59,7 @@ def build_backbone(
         inputs = probe_inputs(3, shape, dtype)
         layers, named, ports = _named_units(model, plain.create(3), config, inputs)
         chosen, shared = _choose(named, config)
-        stages, _ = unit_labels(model, "stage", layers, config.name)
+        stages = _stages(model, layers, config.name)
         scoring = [p for name in layers for p in model.get_submodule(name).parameters()]
         backbone = Backbone(
             recipe=recipe,
@@ -141,6 +141,14 @@ def _check_not_recurrent(model: nn.Module, config: BackboneConfig) -> None:
             f"backbone {config.name!r} keeps state from batch to batch, which cannot be routed; "
             "it can be a task's own backbone only (task_backbones)"
         )
+
+
+def _stages(model: nn.Module, layers: Sequence[str], name: str) -> dict[int, str]:
+    """Stage of every parameter, by identity; its block where the model has no stages."""
+    try:
+        return unit_labels(model, "stage", layers, name)[0]
+    except MtlError:
+        return unit_labels(model, "block", layers, name)[0]
 
 
 def _named_units(

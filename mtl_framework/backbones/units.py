@@ -55,7 +55,11 @@ class Unit:
 def unit_labels(
     model: nn.Module, granularity: str, class_layers: Sequence[str], backbone: str
 ) -> tuple[dict[int, str], str | None]:
-    """Unit label of every parameter, by identity, and the label of the stem."""
+    """Unit label of every parameter, by identity, and the label of the stem.
+
+    Raises:
+        MtlError: if the model has no units, or none of this granularity.
+    """
     labels: dict[int, str] = {}
     declared = declared_units(model)
     if declared is None and not hasattr(model, "group_matcher"):
@@ -73,8 +77,7 @@ def unit_labels(
                 labels.update((id(p), unit) for p in module.parameters())
         stem = STEM if STEM in declared else None
     elif hasattr(model, "group_matcher"):
-        matcher: Callable[..., Any] = model.group_matcher  # type: ignore[assignment]
-        groups = group_parameters(model, matcher(coarse=granularity == "stage"))
+        groups = group_parameters(model, _groups(model, granularity, backbone))
         parameters = dict(model.named_parameters())
         for group, names in groups.items():
             labels.update((id(parameters[name]), str(group)) for name in names)
@@ -87,6 +90,19 @@ def unit_labels(
     for layer in [*_classifiers(model), *(model.get_submodule(name) for name in class_layers)]:
         labels.update((id(p), _CLASSES) for p in layer.parameters())
     return labels, stem
+
+
+def _groups(model: nn.Module, granularity: str, backbone: str) -> Any:
+    matcher: Callable[..., Any] = model.group_matcher  # type: ignore[assignment]
+    try:
+        return matcher(coarse=granularity == "stage")
+    except (AssertionError, NotImplementedError):  # timm's way to say that a model has no stages
+        if granularity != "stage":
+            raise
+        raise MtlError(
+            f"backbone {backbone!r} groups its layers into no stages: leave backbone.granularity "
+            "at block"
+        ) from None
 
 
 def _classifiers(model: nn.Module) -> list[nn.Module]:

@@ -13,6 +13,7 @@ from ..reports.analysis import Analysis, Row
 from ..runs.records import Control, RunRecord
 from ..support.errors import MtlError
 from ..support.files import write_text
+from ..support.spreadsheets import csv_cell
 
 FORMAT = "mtl-framework comparison 1"
 JSON, CSV = "comparison.json", "comparison.csv"
@@ -180,13 +181,6 @@ def _csv(directory: Path, records: Iterable[RunRecord]) -> str:
     for row in tidy_rows(directory, records):
         writer.writerow({name: csv_cell(cell) for name, cell in row.items()})
     return text.getvalue()
-
-
-def csv_cell(value: Any) -> Any:
-    """A cell that no spreadsheet takes for a formula: a text that begins like one gets a ``'``."""
-    if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r", "\n")):
-        return f"'{value}"
-    return value
 
 
 def _numbers(record: RunRecord) -> Iterator[tuple[str, str, str, float | int | str]]:

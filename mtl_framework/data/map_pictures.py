@@ -3,7 +3,6 @@
 import colorsys
 
 import numpy as np
-import torch
 from jaxtyping import Shaped, UInt8
 from numpy.typing import NDArray
 from torch import Tensor
@@ -26,7 +25,6 @@ def class_colours(count: int) -> UInt8[np.ndarray, "classes 3"]:
 def picture(
     objective: MapObjective,
     values: Shaped[Tensor, "..."],
-    limits: tuple[float, float] | None = None,
 ) -> UInt8[np.ndarray, "height width 3"]:
     """A picture of one map, as :meth:`MapObjective.pictures` or a target has it.
 
@@ -35,7 +33,6 @@ def picture(
     Args:
         objective: of the task.
         values: (height, width), or (channels, height, width), of which three are shown.
-        limits: values that are darkest and lightest; default: the map's own.
     """
     found = values.detach().cpu()
     known = objective.known(found[None])[0].numpy()
@@ -46,27 +43,15 @@ def picture(
     elif isinstance(objective, Normals):
         shown = np.asarray((array.transpose(1, 2, 0) + 1) / 2 * 255, np.float64)
     else:
-        shown = _shaded(array if array.ndim == 2 else array[0], known, limits)
+        shown = _shaded(array if array.ndim == 2 else array[0], known)
     return np.asarray(np.where(known[..., None], shown, IGNORED).clip(0, 255).round(), np.uint8)
 
 
-def limits_of(objective: MapObjective, *maps: Shaped[Tensor, "..."]) -> tuple[float, float]:
-    """The smallest and the largest known value of several maps, for pictures that compare them."""
-    seen = []
-    for values in maps:
-        known = objective.known(values[None])[0]
-        seen.append(values[known] if values.ndim == known.ndim else values[0][known])
-    both = torch.cat([part.double() for part in seen])
-    return (float(both.min()), float(both.max())) if len(both) else (0.0, 1.0)
-
-
-def _shaded(
-    array: NDArray[np.generic], known: NDArray[np.bool_], limits: tuple[float, float] | None
-) -> NDArray[np.float64]:
+def _shaded(array: NDArray[np.generic], known: NDArray[np.bool_]) -> NDArray[np.float64]:
     from matplotlib import colormaps
 
     values = np.where(known, array, 0).astype(np.float64)
     inside = values[known]
-    low, high = limits or ((inside.min(), inside.max()) if len(inside) else (0.0, 1.0))
+    low, high = (inside.min(), inside.max()) if len(inside) else (0.0, 1.0)
     scaled = (values - low) / (high - low if high > low else 1)
     return np.asarray(colormaps["viridis"](scaled.clip(0, 1))[..., :3] * 255, np.float64)

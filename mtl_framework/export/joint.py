@@ -1,6 +1,5 @@
 """The networks of all tasks as one program, in which what they share is computed once."""
 
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -9,13 +8,12 @@ import torch
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
-from ..networks.decoding import with_probabilities
 from ..runs.load import LoadedRun
 from ..support.errors import MtlError
 from ..support.files import make_folder
 from .about import TaskAbout, folder_name, task_about, write_export
 from .merging import merge_equal
-from .program import BATCH, agree, example
+from .program import BATCH, agree, any_or_one, counts_to_check, example, task_network
 
 PROGRAM = "joint.pt2"
 Outputs = dict[str, Tensor]
@@ -123,9 +121,8 @@ def write_joint(
         MtlError: if torch cannot trace the networks, what was written gives other outputs, or a
             file cannot be written.
     """
-    networks = {
-        task.name: _network(run, n, probabilities) for n, task in enumerate(run.suite.tasks)
-    }
+    tasks = enumerate(run.suite.task_names)
+    networks = {name: task_network(run, number, probabilities) for number, name in tasks}
     names, reads = joint_inputs(run)
     joint = SideBySide(networks, reads).eval()
     first = [reads.index(number) for number in range(len(names))]  # a task that reads each input
@@ -149,7 +146,7 @@ def write_joint(
 
     def checked(temp: Path) -> None:
         saved = write(program, temp)
-        for count in (1, 3) if batch == "any" else (batch,):
+        for count in counts_to_check(batch):
             with torch.no_grad():
                 wanted, found = joint(*examples[count]), saved(examples[count])
             for name, outputs in wanted.items():
@@ -190,37 +187,20 @@ def output_names(run: LoadedRun) -> list[str]:
     return [f"outputs_{folder_name(names, task)}" for task in range(len(names))]
 
 
-def _network(run: LoadedRun, task: int, probabilities: bool) -> nn.Module:
-    network, found = run.extract(task), run.suite.tasks[task]
-    if not probabilities:
-        return network
-    return with_probabilities(network, found.objective, found.name).eval()
-
-
 def _traced(
     joint: SideBySide, examples: Mapping[int, Sequence[Tensor]], run: LoadedRun
 ) -> tuple[torch.export.ExportedProgram, int | Literal["any"]]:
     """One program for any number of inputs, else for a single one; nothing is in it twice."""
-    reason = ""
-    with torch.no_grad(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        for count, free in ((BATCH, True), (1, False)):
-            inputs = tuple(examples[count])
-            sizes = [{0: torch.export.Dim(f"batch_{number}")} for number in range(len(inputs))]
-            try:
-                # traced once to see what is equal, and once more without what is superfluous
-                first = torch.export.export(
-                    joint, inputs, dynamic_shapes=(tuple(sizes),) if free else None
-                )
-                module = first.run_decompositions({}).module()
-                assert isinstance(module, torch.fx.GraphModule)
-                merge_equal(module)
-                program = torch.export.export(
-                    module, inputs, dynamic_shapes=tuple(sizes) if free else None
-                )
-            except Exception as error:  # torch raises many kinds
-                reason = reason or " ".join(str(error).split())[:300]
-                continue
-            return program, "any" if free else count
+
+    def export(count: int, free: bool) -> torch.export.ExportedProgram:
+        inputs = tuple(examples[count])
+        sizes = tuple({0: torch.export.Dim(f"batch_{number}")} for number in range(len(inputs)))
+        # traced once to see what is equal, and once more without what is superfluous
+        first = torch.export.export(joint, inputs, dynamic_shapes=(sizes,) if free else None)
+        module = first.run_decompositions({}).module()
+        assert isinstance(module, torch.fx.GraphModule)
+        merge_equal(module)
+        return torch.export.export(module, inputs, dynamic_shapes=sizes if free else None)
+
     names = ", ".join(sorted({backbone.name for backbone in run.backbones}))
-    raise MtlError(f"torch cannot export the networks of {names} together: {reason}")
+    return any_or_one(export, f"the networks of {names} together")

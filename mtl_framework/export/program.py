@@ -93,9 +93,7 @@ def write_checked(
             file cannot be written.
     """
     number = run.suite.index(task)
-    model, found = run.extract(number), run.suite.tasks[number]
-    if probabilities:
-        model = with_probabilities(model, found.objective, found.name).eval()
+    model = task_network(run, number, probabilities)
     name, preprocessing = run.backbones[number].name, run.preprocessings[number]
     program, batch = trace(model, preprocessing, name)
     make_folder(folder)
@@ -125,20 +123,53 @@ def trace(
     Raises:
         MtlError: with torch's reason if neither works.
     """
+
+    def export(count: int, free: bool) -> torch.export.ExportedProgram:
+        dynamic = ({0: torch.export.Dim("batch")},) if free else None
+        inputs = example(model, preprocessing, count)
+        return torch.export.export(model, (inputs,), dynamic_shapes=dynamic)
+
+    return any_or_one(export, f"backbone {name!r}")
+
+
+def any_or_one(
+    export: Callable[[int, bool], torch.export.ExportedProgram], what: str
+) -> tuple[torch.export.ExportedProgram, int | Literal["any"]]:
+    """A program for any number of inputs, else for a single one.
+
+    Args:
+        export: makes a program from so many inputs, their number free or not.
+        what: is exported, for errors.
+
+    Raises:
+        MtlError: with torch's reason if neither works.
+    """
     reason = ""
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        for count, dynamic in ((BATCH, {0: torch.export.Dim("batch")}), (1, None)):
-            inputs = example(model, preprocessing, count)
+        for count, free in ((BATCH, True), (1, False)):
             try:
-                program = torch.export.export(
-                    model, (inputs,), dynamic_shapes=(dynamic,) if dynamic else None
-                )
+                return export(count, free), "any" if free else count
             except Exception as error:  # torch raises many kinds
                 reason = reason or " ".join(str(error).split())[:300]
-                continue
-            return program, "any" if dynamic else count
-    raise MtlError(f"torch cannot export backbone {name!r}: {reason}")
+    raise MtlError(f"torch cannot export {what}: {reason}")
+
+
+def task_network(run: LoadedRun, task: int, probabilities: bool) -> nn.Module:
+    """One task's network on its own, with probabilities in the place of logits where asked for.
+
+    Raises:
+        MtlError: if the task has no probabilities.
+    """
+    network, found = run.extract(task), run.suite.tasks[task]
+    if not probabilities:
+        return network
+    return with_probabilities(network, found.objective, found.name).eval()
+
+
+def counts_to_check(batch: int | Literal["any"]) -> tuple[int, ...]:
+    """Numbers of inputs with which a program is run before its file gets its name."""
+    return (1, 3) if batch == "any" else (batch,)
 
 
 def check_outputs(
@@ -157,7 +188,7 @@ def check_outputs(
         name: of its backbone.
         batch: number of inputs, or ``"any"``.
     """
-    for count in (1, 3) if batch == "any" else (batch,):
+    for count in counts_to_check(batch):
         inputs = example(model, preprocessing, count)
         with torch.no_grad():
             expected: Tensor = model(inputs)

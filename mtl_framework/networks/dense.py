@@ -1,6 +1,6 @@
 """Heads that give maps, and one task's network with such a head on its own."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
@@ -9,10 +9,10 @@ from torch import Tensor, nn
 
 from ..backbones.backbone import Backbone, PlainBackbone
 from ..backbones.maps import FeatureMap, feature_maps, forward_maps, pyramid
+from ..data.objectives.maps.base import resized
 from ..data.tasks import Task
 from ..support.errors import MtlError
-from .decoders.choices import DEFAULT, fpn
-from .decoders.layers import resized
+from .decoders.choices import DEFAULT
 
 
 class MapHead(nn.Module):
@@ -104,9 +104,8 @@ def map_head(task: Task, maps: Sequence[FeatureMap], size: tuple[int, int]) -> M
     """
     channels = [each.channels for each in maps]
     outputs = task.objective.num_outputs
-    make: Callable[..., nn.Module] = fpn if task.head is None else task.head.make
-    name = DEFAULT if task.head is None else task.head.name
-    decoder = make(channels, outputs)
+    choice = task.head or DEFAULT
+    name, decoder = choice.name, choice.make(channels, outputs)
     if not isinstance(decoder, nn.Module):
         raise MtlError(f"head {name!r} should make a torch module, found {decoder!r:.80}")
     _check(decoder, name, maps, outputs)

@@ -232,3 +232,10 @@ def test_looking_at_a_backbone_draws_nothing_from_the_seed() -> None:
     before = torch.get_rng_state()
     make_backbone("resnet18")
     assert torch.equal(before, torch.get_rng_state())
+
+
+def test_a_model_without_stages_has_its_blocks() -> None:
+    backbone = make_backbone("rdnet_tiny", 32)
+    assert len({unit.stage for unit in backbone.units}) == len(backbone.units) == 8
+    with pytest.raises(MtlError, match="rdnet_tiny' groups its layers into no stages"):
+        make_backbone("rdnet_tiny", 32, granularity="stage")

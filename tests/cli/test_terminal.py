@@ -13,9 +13,9 @@ from rich.cells import cell_len
 from rich.progress import Progress as Bar
 from rich.text import Text
 
-from mtl_framework.comparisons.files import csv_cell
 from mtl_framework.runs.progress_line import ProgressLine
 from mtl_framework.support.alive import alive
+from mtl_framework.support.spreadsheets import csv_cell
 from mtl_framework.support.terminal import Column, PlainConsole, fitted_table
 
 NAMES = ["weight [kg]", "[/]", "[bold]x[/bold]", ":smile:", "عمر المريض", "😀 {a}", "a" * 60]

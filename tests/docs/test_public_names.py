@@ -19,9 +19,9 @@ PUBLIC = {
         ParameterCounts
         PlainBackbone Preview ProblemsError RecipeOptimizer Recurrent Result Run RunConfig RunRecord
         ScalarObserver SeparateNetworks Sharing Step Strategy StrategyConfig TaskNetworks TrainedRun
-        TrainingConfig TrainingRun UnknownNameError __version__ all_reduce_mean compare dry_run
-        fresh_state group_by_cause hookimpl load_backbone load_run load_suite renumber reset_state
-        run stateless
+        TrainingConfig TrainingRun UnknownNameError __version__ all_reduce_mean compare csv_cell
+        dry_run fresh_state group_by_cause hookimpl load_backbone load_run load_suite renumber
+        reset_state run stateless
     """,
     "mtl_framework.data": """
         BalancedBatches Batch Binary BinaryMap Classification Depth Examples Gathered

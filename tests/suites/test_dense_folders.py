@@ -133,3 +133,19 @@ def test_faults_are_named(tmp_path: Path) -> None:
         dense_folders(data_root=str(tmp_path), path="own")
     with pytest.raises(MtlError, match=r"suite\.kinds names 'wierd'"):
         dense_folders(data_root=str(tmp_path), path="own", kinds={"wierd": "depth"})
+
+
+def test_folders_of_splits_go_by_any_of_their_usual_names(tmp_path: Path) -> None:
+    for split, count in (("Training", 6), ("valid", 2), ("Testing", 3)):
+        for n in range(count):
+            save(tmp_path / split / "images" / f"{n}.png", np.zeros((8, 8, 3), np.uint8))
+            save(tmp_path / split / "depth" / f"{n}.npy", np.full((8, 8), n + 1.0))
+    (task,) = dense_folders(data_root=str(tmp_path)).tasks
+    assert {split: len(part) for split, part in task.splits().items()} == {
+        "train": 6,
+        "validation": 2,
+        "test": 3,
+    }
+    (tmp_path / "val").mkdir()
+    with pytest.raises(MtlError, match=r"val and .*valid are both the validation split"):
+        dense_folders(data_root=str(tmp_path))

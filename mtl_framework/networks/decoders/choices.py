@@ -9,14 +9,12 @@ from typing import Annotated
 
 from pydantic import Field
 
+from ...data.head_choice import HeadChoice
 from .kinds import ASPPDecoder, FCNDecoder, FPNDecoder, LinearDecoder, SegFormerDecoder
 
 Width = Annotated[int, Field(ge=1, le=8192)]
 Count = Annotated[int, Field(ge=1, le=64)]
 Rate = Annotated[float, Field(ge=0, lt=1)]
-
-#: What a task with maps has where nobody chooses.
-DEFAULT = "fpn"
 
 
 def linear(channels: Sequence[int], num_outputs: int, /) -> LinearDecoder:
@@ -107,3 +105,7 @@ def segformer(
         dropout: rate of channels that are left out in front of the last layer in training.
     """
     return SegFormerDecoder(channels, num_outputs, width, dropout)
+
+
+#: What a task with maps has where nobody chooses.
+DEFAULT = HeadChoice("fpn", fpn)

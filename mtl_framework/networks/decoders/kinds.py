@@ -11,7 +11,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from .layers import conv_norm, largest, resized
+from ...data.objectives.maps.base import resized
+from .layers import conv_norm, largest
 
 Map = Float[Tensor, "_ _ _ _"]
 

@@ -1,6 +1,5 @@
 """Layers that decoders are made of."""
 
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -32,13 +31,6 @@ def group_norm(channels: int) -> nn.GroupNorm:
     """Group norm with the most groups, at most 32, that divide the channels."""
     groups = next(n for n in range(min(_GROUPS, channels), 0, -1) if channels % n == 0)
     return nn.GroupNorm(groups, channels)
-
-
-def resized(x: Map, size: tuple[int, int]) -> Map:
-    """A map of another height and width, bilinear between pixels' centres."""
-    if x.shape[2:] == size:
-        return x
-    return F.interpolate(x, size=size, mode="bilinear", align_corners=False)
 
 
 def largest(maps: list[Tensor]) -> tuple[int, int]:

@@ -7,7 +7,7 @@ from typing import Annotated, TextIO
 
 from pydantic import Field
 
-from mtl_framework import ScalarObserver, TrainingRun
+from mtl_framework import ScalarObserver, TrainingRun, csv_cell
 
 _HEADER = ["iteration", "name", "value"]
 
@@ -48,13 +48,8 @@ class CsvFile(ScalarObserver):
         """Write numbers by name."""
         if self._stream is not None:
             writer = csv.writer(self._stream)
-            writer.writerows([iteration, _cell(name), value] for name, value in scalars.items())
+            writer.writerows([iteration, csv_cell(name), value] for name, value in scalars.items())
             self._stream.flush()
-
-
-def _cell(name: str) -> str:
-    """A name that no spreadsheet takes for a formula: one that begins like one gets a ``'``."""
-    return f"'{name}" if name.startswith(("=", "+", "-", "@")) else name
 
 
 def _rows_until(path: Path, iteration: int) -> list[list[str]]:

@@ -7,7 +7,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Int64
 
-from .duplicates import Policy
+from .duplicates import Policy, copies_between
 from .faults import Faults
 
 
@@ -57,17 +57,9 @@ def without_copies(
         for row in members.tolist():
             digest = hashlib.blake2b(table.inputs[row].tobytes(), digest_size=16).digest()
             same.setdefault(digest, []).append((split, row))
-    pairs: dict[tuple[str, str], list[tuple[int, int]]] = {}
-    copies: list[int] = []
-    for found in same.values():
-        (earlier, first), rest = found[0], found[1:]
-        others = {split: row for split, row in reversed(rest) if split != earlier}
-        for split, row in others.items():
-            pairs.setdefault((earlier, split), []).append((first, row))
-        if earlier == "train" and "test" in others:
-            copies += [row for split, row in found if split == "train"]
+    copies = copies_between(same.values())
     lines = []
-    for (earlier, later), both in pairs.items():
+    for (earlier, later), both in copies.pairs.items():
         if refuse and (earlier, later) == ("train", "test"):
             for one, other in both:
                 faults.add(
@@ -75,7 +67,7 @@ def without_copies(
                     f"is the same picture as {table.name(one)} in train: remove one, or set "
                     "suite.duplicates=warn",
                 )
-            kept["train"] = kept["train"][~np.isin(kept["train"], copies)]
+            kept["train"] = kept["train"][~np.isin(kept["train"], copies.train)]
         else:
             lines.append(
                 f"{table.what}: {len(both)} inputs are in both {earlier} and {later}, e.g. "

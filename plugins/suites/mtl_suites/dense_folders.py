@@ -10,6 +10,7 @@ from mtl_framework.data import Suite
 from .dense_files import MapKind
 from .dense_layout import MapTask, SplitFiles, dense_suite, find_files, random_parts
 from .options import Names
+from .splits import known_split
 
 _KINDS: dict[str, MapKind] = {
     **dict.fromkeys(("label", "labels", "seg", "semantic", "segmentation"), "segmentation"),
@@ -17,8 +18,6 @@ _KINDS: dict[str, MapKind] = {
     **dict.fromkeys(("normal", "normals"), "normals"),
     **dict.fromkeys(("edge", "edges", "saliency", "mask"), "binary"),
 }
-_SPLITS = {"train": ("train", "training"), "validation": ("validation", "valid", "val", "dev"),
-           "test": ("test", "testing")}  # fmt: skip
 NYU_CLASSES = (
     "bed", "books", "ceiling", "chair", "floor", "furniture", "objects", "picture", "sofa", "table",
     "tv", "wall", "window",
@@ -72,13 +71,11 @@ def dense_folders(  # longer than 60 lines: an option each, and what it means
     root = Path(data_root) / path
     if not root.is_dir():
         raise MtlError(f"there is no folder {root}")
-    folders = {split: _split_folder(root, split) for split in _SPLITS}
-    first = folders["train"] or root
+    folders = _split_folders(root)
+    first = folders.get("train", root)
     given = {"kinds": kinds, "classes": classes, "scales": scales, "ignored": ignored}
     chosen = _tasks(first, images, tasks, given)
-    splits = {
-        split: find_files(folder, images, chosen) for split, folder in folders.items() if folder
-    }
+    splits = {split: find_files(folder, images, chosen) for split, folder in folders.items()}
     whole = splits.pop("train", None) or find_files(root, images, chosen)
     shares = {"test": test_share, "validation": validation_share}
     wanted = {split: 0.0 if split in splits else share for split, share in shares.items()}
@@ -195,8 +192,22 @@ def _check(splits: dict[str, SplitFiles], root: Path) -> None:
             raise MtlError(f"{root} leaves no image for the {split} split: add images or shares")
 
 
-def _split_folder(root: Path, split: str) -> Path | None:
-    return next((root / name for name in _SPLITS[split] if (root / name).is_dir()), None)
+def _split_folders(root: Path) -> dict[str, Path]:
+    """Folders by the split that their names say, in any of its usual names.
+
+    Raises:
+        MtlError: if two folders are one split.
+    """
+    folders: dict[str, Path] = {}
+    for folder in sorted(path for path in root.iterdir() if path.is_dir()):
+        split = known_split(folder.name)
+        if split in folders:
+            raise MtlError(
+                f"{folders[split]} and {folder} are both the {split} split: take one away"
+            )
+        if split is not None:
+            folders[split] = folder
+    return folders
 
 
 def _tasks(

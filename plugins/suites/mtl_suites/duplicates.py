@@ -1,6 +1,7 @@
 """One picture in two splits, by whatever name: what is measured on it was seen in training."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -39,28 +40,55 @@ def seen_twice(
     keep = {split: np.ones(len(paths), bool) for split, paths in files.items()}
     if policy == "allow":
         return keep, []
-    told: dict[tuple[str, str], list[tuple[str, str]]] = {}
-    for members in _same(files, contents).values():
+    copies = copies_between(_same(files, contents).values())
+    lines = []
+    for (earlier, later), pairs in copies.pairs.items():
+        if policy == "refuse" and (earlier, later) == ("train", "test"):
+            for one, other in pairs:
+                faults.add(
+                    names[later][other],
+                    f"is the same picture in test as {names[earlier][one]!r} in train: remove one, "
+                    "or set suite.duplicates=warn",
+                )
+            keep["train"][copies.train] = False
+        else:
+            one, other = pairs[0]
+            lines.append(
+                f"{len(pairs)} pictures are in both {earlier} and {later}, e.g. "
+                f"{names[earlier][one]} and {names[later][other]}"
+            )
+    return keep, lines
+
+
+@dataclass(frozen=True)
+class Copies:
+    """What several splits have in common.
+
+    Args:
+        pairs: by the first split that has something, and a later one: where each of them has it.
+        train: where training has what the test split has, too.
+    """
+
+    pairs: dict[tuple[str, str], list[tuple[int, int]]]
+    train: list[int]
+
+
+def copies_between(groups: Iterable[Sequence[tuple[str, int]]]) -> Copies:
+    """What several splits have in common.
+
+    Args:
+        groups: places (split, position) that have the same content, a group each.
+    """
+    copies = Copies({}, [])
+    for members in groups:
         by_split = {split: [row for s, row in members if s == split] for split in _ORDER}
         present = [split for split in _ORDER if by_split[split]]
         for later in present[1:]:
-            earlier = present[0]
-            pair = names[earlier][by_split[earlier][0]], names[later][by_split[later][0]]
-            if policy == "refuse" and (earlier, later) == ("train", "test"):
-                faults.add(
-                    pair[1],
-                    f"is the same picture in test as {pair[0]!r} in train: remove one, or set "
-                    "suite.duplicates=warn",
-                )
-                keep["train"][by_split["train"]] = False
-            else:
-                told.setdefault((earlier, later), []).append(pair)
-    lines = [
-        f"{len(pairs)} pictures are in both {earlier} and {later}, e.g. {pairs[0][0]} and "
-        f"{pairs[0][1]}"
-        for (earlier, later), pairs in told.items()
-    ]
-    return keep, lines
+            pair = by_split[present[0]][0], by_split[later][0]
+            copies.pairs.setdefault((present[0], later), []).append(pair)
+        if by_split["test"]:
+            copies.train.extend(by_split["train"])
+    return copies
 
 
 def _same(

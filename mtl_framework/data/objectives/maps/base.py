@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
 from ....support.errors import MtlError
-from ..base import Objective, first_row
+from ..base import Objective
 
 Outputs = Float[Tensor, "rows outputs out_height out_width"]
 Targets = Shaped[Tensor, "rows *channels height width"]
@@ -25,12 +25,9 @@ class MapObjective(Objective):
 
     Attributes:
         unknown: what stands in targets at pixels without a label.
-        smooth: whether values between two pixels' mean something, so that targets may be
-            interpolated; classes are not.
     """
 
     is_map: ClassVar[bool] = True
-    smooth: ClassVar[bool] = True
     unknown: float = 0.0
 
     @abstractmethod
@@ -108,10 +105,14 @@ class MapObjective(Objective):
 
 def fitted(outputs: Outputs, targets: Targets) -> Float[Tensor, "rows outputs height width"]:
     """Outputs as large as the targets."""
-    size = targets.shape[-2:]
-    if outputs.shape[-2:] == size:
-        return outputs
-    return F.interpolate(outputs, size=tuple(size), mode="bilinear", align_corners=False)
+    return resized(outputs, (targets.shape[-2], targets.shape[-1]))
+
+
+def resized(x: Float[Tensor, "_ _ _ _"], size: tuple[int, int]) -> Float[Tensor, "_ _ _ _"]:
+    """Maps of another height and width, bilinear between pixels' centres."""
+    if x.shape[2:] == size:
+        return x
+    return F.interpolate(x, size=size, mode="bilinear", align_corners=False)
 
 
 def mean_of_known(values: Pixels, known: Bool[Tensor, "rows height width"]) -> Tensor:
@@ -158,5 +159,3 @@ def check_whole(targets: Tensor, allowed: int, unknown: int, what: str) -> None:
 
 
 LossOfNumbers = Literal["l1", "mse", "smooth_l1"]
-
-__all__ = ["MapObjective", "check_shape", "check_whole", "first_row", "fitted", "mean_of_known"]

@@ -34,7 +34,6 @@ class BinaryMap(MapObjective):
     num_outputs: int = field(default=1, init=False)
     kind: ClassVar[str] = "binary_map"
     main: ClassVar[str | None] = "max_f"
-    smooth: ClassVar[bool] = False
     of_training: ClassVar[frozenset[str]] = frozenset({"positive_weight"})
 
     def __post_init__(self) -> None:

@@ -42,7 +42,6 @@ class Segmentation(MapObjective):
     metric: str = field(default="pixel error %", init=False)
     kind: ClassVar[str] = "segmentation"
     main: ClassVar[str | None] = "miou"
-    smooth: ClassVar[bool] = False
     of_training: ClassVar[frozenset[str]] = frozenset({"class_weights"})
 
     def __post_init__(self) -> None:
