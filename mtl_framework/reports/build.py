@@ -19,6 +19,7 @@ from .curves import entropy_curves, error_curves
 from .failures import failures
 from .figure import data_uri, png, svg
 from .gains import task_gains
+from .map_figures import map_figures
 from .pairs import pair_map
 from .sharing import sharing_map
 from .tables import mean_of, runs_text, with_sd
@@ -93,6 +94,7 @@ def draw_figures(analysis: Analysis) -> Iterator[ReportFigure]:
         if figure is not None:
             yield figure
     yield from class_figures(group, analysis.select)
+    yield from map_figures(group, analysis.select)
     found = [assignments_of(group, strategy) for strategy in group.strategies]
     for assignments in found:
         if assignments is not None and not assignments.trivial:

@@ -7,7 +7,8 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from ..plugins.report_figure import ReportFigure
-from ..runs.records import Group, Select, TaskDetails
+from ..runs.details import TaskDetails
+from ..runs.records import Group, Select
 from .figure import INK, MARKERS, MUTED, SEQUENTIAL, colour_of, new_figure, shortened, style
 
 MOST_TASKS = 6  # that are drawn, the first ones

@@ -30,7 +30,7 @@ def contact_sheet(task: Task) -> bytes | None:
     for axis in axes:
         axis.set_axis_off()
     for axis, row, image in zip(axes, rows, images, strict=False):
-        pixels = _visible(image).permute(1, 2, 0).numpy()
+        pixels = visible(image).permute(1, 2, 0).numpy()
         if pixels.shape[2] == 1:
             pixels = pixels[..., 0]
         axis.imshow(pixels, cmap="gray", vmin=0, vmax=1)
@@ -65,7 +65,8 @@ def _chosen(task: Task) -> list[int]:
     return [row for _, _, row in sorted(first, key=lambda turn: (turn[1], turn[0]))]
 
 
-def _visible(image: Tensor) -> Float[Tensor, "channels height width"]:
+def visible(image: Tensor) -> Float[Tensor, "channels height width"]:
+    """An image from 0 to 1; floats of another range are spread over it."""
     if image.dtype == torch.uint8:
         return image.float() / 255
     low, high = image.min(), image.max()

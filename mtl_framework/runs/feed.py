@@ -12,6 +12,7 @@ from ..data.placement import place_inputs, usable_workers
 from ..data.tasks import Suite
 from ..networks.candidates import CandidateMetrics, Candidates, validate
 from ..networks.evaluation import Evaluation, evaluate
+from ..networks.map_samples import MapSamples, map_samples
 from ..networks.model import MultiTaskModel
 from ..plugins.guard import Guard
 from ..strategies.step import Step
@@ -122,6 +123,11 @@ class Feed:
                 self._workers,
                 details,
             )
+
+    def map_samples(self, network: MultiTaskModel) -> dict[str, MapSamples]:
+        """A few test images with their true and predicted maps; see :func:`map_samples`."""
+        with self._guard("predict"):
+            return map_samples(network, self.suite, self.device, self._normalizations)
 
     def validate(
         self, network: MultiTaskModel, candidates: Candidates

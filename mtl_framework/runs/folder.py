@@ -27,6 +27,11 @@ def details_file(kind: str) -> str:
     return f"details-{kind}.json"
 
 
+def maps_stem(kind: str) -> str:
+    """Name, without suffix, of the files with maps that ``last`` or ``best`` networks predict."""
+    return f"maps-{kind}"
+
+
 class RunFolder:
     """Paths of a run's files.
 

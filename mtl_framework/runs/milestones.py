@@ -92,6 +92,7 @@ class Milestones:
                 state.statistics = stack.enter_context(measured)
             details: dict[str, Any] = {}
             evaluation = self._feed.evaluate(network, state.iteration, details)
+            maps = self._feed.map_samples(network)
         if raw is not None:
             evaluation.splits.update({f"raw {split}": of for split, of in raw.splits.items()})
         check_evaluation(evaluation)
@@ -110,11 +111,11 @@ class Milestones:
         self._observers.tell("mtl_evaluated", evaluation=evaluation)
         # nothing of a plugin's runs between the two: they hold the same tensors
         if better:
-            self._store.save_details("best", state.iteration, details)
+            self._store.save_details("best", state.iteration, details, maps)
             with recipe.averaged():
                 self._store.save_best(state.iteration, network, state.statistics or {})
         if self.is_over():
-            self._store.save_details("last", state.iteration, details)
+            self._store.save_details("last", state.iteration, details, maps)
         self.save()
 
     def save(self) -> None:

@@ -7,14 +7,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from ..networks.evaluation import SplitMetrics, can_be_averaged
+from ..networks.map_samples import MapSamples
 from ..networks.result import History, Result
 from ..support.errors import MtlError
 from ..support.files import kind_of, read_bytes
 from .checkpoint import Checkpoints
-from .folder import details_file
+from .details import TaskDetails, read_details, read_maps
+from .folder import details_file, maps_stem
 from .resolve import read_file
 
 Select = Literal["last", "best"]
@@ -82,26 +84,28 @@ class RunRecord:
             return self.result.best.test
         return self.result.figures
 
-    def details(self, select: Select = "last") -> "Mapping[str, TaskDetails]":
+    def details(self, select: Select = "last") -> Mapping[str, TaskDetails]:
         """What a report draws of the networks that count, by task; empty where there is nothing.
 
         Raises:
             MtlError: if the file is damaged.
         """
+        return read_details(self.directory / details_file(self._counted(select)))
+
+    def maps(self, select: Select = "last") -> Mapping[str, MapSamples]:
+        """A few test images with maps of the networks that count, by task; empty where none are.
+
+        Raises:
+            MtlError: if a file is damaged.
+        """
+        return read_maps(self.directory / maps_stem(self._counted(select)))
+
+    def _counted(self, select: Select) -> Select:
+        """Whose files hold what a report draws."""
         result = self.result
-        chosen = result is not None and result.best is not None and result.reported == "best"
-        if result is not None and result.best is not None and select == "best":
-            chosen = True
-        wanted = "best" if chosen else "last"
-        file = self.directory / details_file(wanted)
-        if kind_of(file) is None:
-            return {}
-        try:
-            return _DETAILS.validate_json(read_bytes(file)).tasks
-        except ValidationError as error:
-            first = error.errors()[0]
-            key = ".".join(map(str, first["loc"])) or "content"
-            raise MtlError(f"{file} is damaged: {key}: {first['msg']}") from error
+        if result is None or result.best is None:
+            return "last"
+        return "best" if "best" in (select, result.reported) else "last"
 
     @cached_property
     def history(self) -> History:
@@ -134,36 +138,6 @@ class RunRecord:
                 where = checkpoints.stem(kind, iteration)
                 raise MtlError(f"checkpoint {where} holds no strategy's state")
         raise MtlError(f"there is no checkpoint in {self.directory}")
-
-
-class Reliability(BaseModel):
-    """How often predictions of each confidence are right, bin by bin from 0 to 1."""
-
-    model_config = ConfigDict(extra="ignore")
-
-    rows: list[int]
-    confidence: list[float | None]
-    right: list[float | None]
-
-
-class TaskDetails(BaseModel):
-    """What a report draws of one task: all of it may be missing."""
-
-    model_config = ConfigDict(extra="ignore")
-
-    classes: list[str] = []
-    accuracy: list[float | None] = []
-    confusion: list[list[int]] | None = None
-    reliability: Reliability | None = None
-
-
-class _Details(BaseModel):
-    model_config = ConfigDict(extra="ignore")
-
-    tasks: dict[str, TaskDetails]
-
-
-_DETAILS: TypeAdapter[_Details] = TypeAdapter(_Details)
 
 
 def read_history(file: Path) -> History:

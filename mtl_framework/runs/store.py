@@ -7,14 +7,15 @@ from typing import Any, Literal
 from torch import Tensor, nn
 
 from ..backbones.recurrent import carried_states, restore_states
+from ..networks.map_samples import MapSamples
 from ..networks.model import MultiTaskModel
 from ..networks.result import Result
 from ..strategies.strategy import Strategy
 from ..support.errors import MtlError
 from ..support.files import size_of, write_text
-from .checkpoint import Saved
+from .checkpoint import Saved, save_state
 from .config import RunConfig
-from .folder import RunFolder, details_file
+from .folder import RunFolder, details_file, maps_stem
 
 # Larger tensors are weights or what belongs to them: nothing that a report draws.
 _LARGEST_FIGURE = 2**16
@@ -38,20 +39,29 @@ class RunStore:
         self._best: Saved | None = None
 
     def save_details(
-        self, kind: Literal["last", "best"], iteration: int, details: Mapping[str, Any]
+        self,
+        kind: Literal["last", "best"],
+        iteration: int,
+        details: Mapping[str, Any],
+        maps: Mapping[str, MapSamples],
     ) -> None:
-        """Write what a report draws of the test examples: confusion matrices, reliability.
+        """Write what a report draws of the test examples: confusion matrices, reliability, maps.
 
         Args:
             kind: whose networks: those after the last step, or those that validation prefers.
             iteration: after which they are as they are.
             details: by task name, as the evaluation gave them.
+            maps: by task name; none where no task has maps.
 
         Raises:
             MtlError: if that cannot be done.
         """
         text = json.dumps({"iteration": iteration, "tasks": details}, allow_nan=False)
         write_text(self.folder.path / details_file(kind), text + "\n")
+        if maps:
+            plain = {task: samples.to_plain() for task, samples in maps.items()}
+            stem = self.folder.path / maps_stem(kind)
+            save_state(stem, {"iteration": iteration, "tasks": plain})
 
     def save_best(
         self, iteration: int, network: MultiTaskModel, statistics: Mapping[str, Tensor]

@@ -1,5 +1,6 @@
 """Runs with maps: training, resuming, predictions as files, extraction and programs."""
 
+import dataclasses
 import json
 import signal
 from pathlib import Path
@@ -13,7 +14,9 @@ from PIL import Image
 from support.command import status
 
 import mtl_framework
+from mtl_framework import RunRecord
 from mtl_framework.export import export_onnx, export_program
+from mtl_framework.networks.result import Result
 from mtl_framework.plugins.manager import Plugins
 from mtl_framework.support.errors import MtlError
 
@@ -97,6 +100,27 @@ def test_predictions_are_written_and_equal_those_of_python(folder: Path, tmp_pat
             assert picture.size == (64, 64)
         assert status(*arguments) == 2  # the files are there already
     assert status("predict", folder, tmp_path / "in", "--task", "count", "--output", tmp_path) == 2
+
+
+def test_a_run_keeps_maps_of_a_few_test_images_for_reports(folder: Path) -> None:
+    config = mtl_framework.load_run(folder).config
+    record = RunRecord("lws", "scenes", "convnext_atto", config.seed, folder, 3, "done")
+    record = dataclasses.replace(record, result=Result.load(folder))
+    suite, loaded = Plugins.load().suite("scenes")(train=8, validation=8, test=8), None
+    for select in ("last", "best"):
+        maps = record.maps(select)  # type: ignore[arg-type]
+        assert list(maps) == ["segmentation", "depth", "normals", "edges"]
+        loaded = mtl_framework.load_run(folder, which=select)  # type: ignore[arg-type]
+        for name, found in maps.items():
+            task = suite.tasks[suite.index(name)]
+            assert found.rows == (1, 4, 6)
+            images = task.test.inputs[list(found.rows)]
+            assert torch.equal(found.inputs, images)
+            objective: Any = task.objective
+            wanted = objective.pictures(loaded.predict(name, images))
+            wanted = wanted if wanted.ndim == 4 else wanted[:, None]
+            torch.testing.assert_close(found.predictions, wanted.float(), rtol=1e-4, atol=1e-5)
+            assert torch.equal(found.known, objective.known(task.test.targets[list(found.rows)]))
 
 
 def test_networks_on_their_own_equal_predictions(folder: Path, tmp_path: Path) -> None:
