@@ -108,13 +108,15 @@ def test_a_run_keeps_maps_of_a_few_test_images_for_reports(folder: Path) -> None
     record = dataclasses.replace(record, result=Result.load(folder))
     suite, loaded = Plugins.load().suite("scenes")(train=8, validation=8, test=8), None
     for select in ("last", "best"):
-        maps = record.maps(select)  # type: ignore[arg-type]
+        maps = record.maps(select)
         assert list(maps) == ["segmentation", "depth", "normals", "edges"]
-        loaded = mtl_framework.load_run(folder, which=select)  # type: ignore[arg-type]
+        loaded = mtl_framework.load_run(folder, which=select)
         for name, found in maps.items():
             task = suite.tasks[suite.index(name)]
             assert found.rows == (1, 4, 6)
-            images = task.test.inputs[list(found.rows)]
+            inputs = task.test.inputs
+            assert isinstance(inputs, torch.Tensor)
+            images = inputs[list(found.rows)]
             assert torch.equal(found.inputs, images)
             objective: Any = task.objective
             wanted = objective.pictures(loaded.predict(name, images))
