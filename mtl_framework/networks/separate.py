@@ -11,6 +11,8 @@ from ..backbones.recurrent import fresh_state, reset_state, stateless
 from ..data.batches import Batch
 from ..data.tasks import Task
 from .model import MultiTaskModel, ParameterCounts, Sharing
+from .task_gradients import put_combined, reduced
+from .weighting import GradientWeighting
 
 
 class SeparateNetworks(MultiTaskModel):
@@ -22,10 +24,14 @@ class SeparateNetworks(MultiTaskModel):
     Args:
         backbones: one a task; its model has the task's outputs as its classes.
         tasks: the tasks whose networks these are.
+
+    Attributes:
+        weighting: makes one gradient of the tasks', see :meth:`accumulate_gradients`.
     """
 
     def __init__(self, backbones: Sequence[PlainBackbone], tasks: Sequence[Task]) -> None:
         super().__init__(tasks)
+        self.weighting: GradientWeighting | None = None
         self.backbones = tuple(backbones)
         self.networks = nn.ModuleList(
             backbone.create(task.objective.num_outputs)
@@ -55,7 +61,9 @@ class SeparateNetworks(MultiTaskModel):
     ) -> Float[Tensor, " tasks"]:
         """Add the gradients of sum(weights * losses), task by task.
 
-        With several processes gradients and losses are averaged over them.
+        With several processes gradients and losses are averaged over them. Under a ``weighting``
+        a scalarizer weighs the losses as ever; an aggregator has nothing to do, as every weight
+        belongs to one task, and leaves each its own task's gradient, undivided.
 
         Args:
             batch: examples of every task.
@@ -64,6 +72,8 @@ class SeparateNetworks(MultiTaskModel):
         Returns:
             the losses, detached.
         """
+        if self.weighting is not None:
+            return self._accumulate_weighted(self.weighting, batch, weights)
         tasks, losses = len(self.tasks), []
         with self.averaged_gradients():
             for task in range(tasks):
@@ -73,6 +83,27 @@ class SeparateNetworks(MultiTaskModel):
                     torch.autograd.backward(part)
                 losses.append(loss.detach())
         return self.averaged_losses(batch, torch.stack(losses))
+
+    def _accumulate_weighted(
+        self, weighting: GradientWeighting, batch: Batch, weights: Float[Tensor, " tasks"] | None
+    ) -> Float[Tensor, " tasks"]:
+        tasks, losses = len(self.tasks), []
+        gradients: list[dict[nn.Parameter, Tensor]] = []
+        used = [[p for p in own.parameters() if p.requires_grad] for own in self.networks]
+        for task, parameters in enumerate(used):
+            loss = self.loss(batch, task)
+            losses.append(loss.detach())
+            part = loss if weights is None else loss * (weights[task] * tasks)
+            own = (
+                torch.autograd.grad(part, parameters, allow_unused=True)
+                if loss.requires_grad
+                else ()
+            )
+            pairs = zip(parameters, own, strict=False)  # none where the task has no label
+            gradients.append({p: gradient for p, gradient in pairs if gradient is not None})
+        averaged = self.averaged_losses(batch, torch.stack(losses))
+        put_combined(weighting, reduced(gradients, used), averaged)
+        return averaged
 
     def predict(
         self, task: int, inputs: Shaped[Tensor, "rows *dims"]

@@ -1,6 +1,6 @@
 """Gradients of every task on its own, from the one pass that serves all tasks."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -65,10 +65,10 @@ def task_gradients(
                         )
             columns.append(losses.detach())
     losses = assembled(step, columns, network.device)
-    return _averaged(gradients, used), network.averaged_losses(batch, losses)
+    return reduced(gradients, used), network.averaged_losses(batch, losses)
 
 
-def _averaged(
+def reduced(
     gradients: list[dict[nn.Parameter, Tensor]], used: Sequence[Sequence[nn.Parameter]]
 ) -> list[dict[nn.Parameter, Tensor]]:
     """Every task's gradients, averaged over the processes that have one.
@@ -96,11 +96,26 @@ def accumulate_weighted(
 ) -> Float[Tensor, "samples tasks"]:
     """Add to every weight's gradient what a weighting makes of those of the tasks that use it."""
     gradients, losses = task_gradients(network, batch, assignments, weights)
+    put_combined(weighting, gradients, losses.mean(0))
+    return losses
+
+
+def put_combined(
+    weighting: GradientWeighting,
+    gradients: Sequence[Mapping[nn.Parameter, Tensor]],
+    losses: Float[Tensor, " tasks"],
+) -> None:
+    """Add to every weight's gradient what a weighting makes of those of the tasks that use it.
+
+    Args:
+        weighting: makes one gradient of several.
+        gradients: of every task's loss, averaged over processes, by the weights that it uses.
+        losses: of every task, averaged over processes.
+    """
     with _same_draws():
-        combined = weighting.combine(gradients, losses.mean(0))
+        combined = weighting.combine(gradients, losses)
     for parameter, gradient in combined.items():
         parameter.grad = gradient if parameter.grad is None else parameter.grad + gradient
-    return losses
 
 
 @contextmanager

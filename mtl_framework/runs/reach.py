@@ -14,8 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from ..networks.model import MultiTaskModel
+from ..networks.separate import SeparateNetworks
 from ..networks.task_networks import TaskNetworks
-from ..networks.weighting import GradientWeighting
+from ..networks.weighting import AGGREGATORS, GradientWeighting
 from ..strategies.state import is_stateful
 from ..strategies.strategy import Strategy
 from ..support.errors import MtlError
@@ -98,10 +99,10 @@ def _set_weighting(reach: Reach, config: RunConfig) -> None:
     chosen = config.training.weighting
     if chosen is None:
         return
-    networks = [m for _, m in reach.all_modules() if isinstance(m, TaskNetworks)]
+    networks = _weightable(reach)
     if not networks:
         raise MtlError(
-            f"training.weighting needs networks over weight banks, which strategy "
+            f"training.weighting needs networks over weight banks, or one a task, which strategy "
             f"{config.strategy.name!r} has none of: leave it out"
         )
     for network in networks:
@@ -114,8 +115,36 @@ def _set_weighting(reach: Reach, config: RunConfig) -> None:
 
 def weightings(strategy: Strategy) -> list[GradientWeighting]:
     """What makes one gradient of several tasks' in a strategy's networks, in a fixed order."""
-    networks = [m for _, m in Reach.of(strategy).all_modules() if isinstance(m, TaskNetworks)]
+    networks = _weightable(Reach.of(strategy))
     return [network.weighting for network in networks if network.weighting is not None]
+
+
+def _weightable(reach: Reach) -> list[TaskNetworks | SeparateNetworks]:
+    """Networks whose own ``accumulate_gradients`` asks a weighting."""
+    return [
+        module
+        for _, module in reach.all_modules()
+        if isinstance(module, TaskNetworks)
+        or (
+            isinstance(module, SeparateNetworks)
+            and type(module).accumulate_gradients is SeparateNetworks.accumulate_gradients
+        )
+    ]
+
+
+def weighting_notes(strategy: Strategy, config: RunConfig) -> list[str]:
+    """Say where an aggregator has nothing to aggregate: every weight belongs to one task."""
+    chosen = config.training.weighting
+    networks = _weightable(Reach.of(strategy))
+    if chosen is None or chosen.name not in AGGREGATORS:
+        return []
+    if any(isinstance(network, TaskNetworks) for network in networks):
+        return []
+    return [
+        f"training.weighting={chosen.name}: every weight of {config.strategy.name!r} belongs to "
+        "one task here, so that nothing is aggregated and each weight moves along its own task's "
+        "gradient, which is not divided by the number of tasks"
+    ]
 
 
 def check_weighting_used(strategy: Strategy, config: RunConfig) -> None:

@@ -1,7 +1,7 @@
 """What a run is made of, checked and built before anything is written."""
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +20,7 @@ from .folder import RunFolder
 from .known_data import check_known, describe, read_known
 from .load import load_run
 from .observers import Observers
-from .reach import prepare_strategy
+from .reach import prepare_strategy, weighting_notes
 from .resolve import ResolvedConfig, completed
 
 _DATA_STAY = "; a run goes on with the data that it began with"
@@ -36,17 +36,19 @@ class Start:
         known: what the run's folder is to say of its tasks; ``None``: it says so already, or
             nothing can be said.
         earlier: assignments of earlier runs that the networks were built with.
+        recipe_notes: what the section ``training`` does otherwise than one might think.
     """
 
     parts: Assembly
     state: Mapping[str, Any] | None
     known: Mapping[str, Any] | None
     earlier: Earlier
+    recipe_notes: Sequence[str] = ()
 
     def hints(self) -> list[str]:
-        """What may help the user, of data and backbones."""
+        """What may help the user, of data, backbones and recipe."""
         backbones = [hint for backbone in self.parts.backbones for hint in backbone.hints]
-        return list(dict.fromkeys([*self.parts.suite.notes, *backbones]))
+        return list(dict.fromkeys([*self.parts.suite.notes, *backbones, *self.recipe_notes]))
 
 
 def read_state(
@@ -95,7 +97,7 @@ def build(
     prepare_strategy(strategy, config, device)
     if state is None:
         strategy.warm_start(functools.partial(load_run, plugins=plugins))
-    return Start(parts, state, known, earlier)
+    return Start(parts, state, known, earlier, weighting_notes(strategy, config))
 
 
 def _known(

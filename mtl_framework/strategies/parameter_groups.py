@@ -1,6 +1,6 @@
 """Groups of parameters for an optimiser: what decays, and at which share of the learning rate."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from types import SimpleNamespace
@@ -9,6 +9,7 @@ from typing import Any
 from timm.models import group_parameters
 from torch import nn
 
+from ..backbones.units import declared_units
 from ..networks.model import MultiTaskModel
 from ..networks.separate import SeparateNetworks
 from ..networks.task_networks import TaskNetworks
@@ -102,9 +103,9 @@ def _origins(network: MultiTaskModel) -> dict[nn.Parameter, Origin]:
     """The plain models' name of every parameter that has one."""
     if isinstance(network, SeparateNetworks):
         return {
-            parameter: Origin(model, name)
+            parameter: Origin(model, name, unit)
             for model in network.networks
-            for name, parameter in model.named_parameters()
+            for name, parameter, unit in _plain_parameters(model)
         }
     if not isinstance(network, TaskNetworks):
         return {}
@@ -118,6 +119,16 @@ def _origins(network: MultiTaskModel) -> dict[nn.Parameter, Origin]:
     for name, parameter in model.named_parameters():
         origins.setdefault(parameter, Origin(model, name))
     return origins
+
+
+def _plain_parameters(model: nn.Module) -> Iterator[tuple[str, nn.Parameter, int | None]]:
+    """Parameters of a plain model with their names and the declared units that they lie in."""
+    units: dict[nn.Parameter, int] = {}
+    for number, places in enumerate((declared_units(model) or {}).values()):
+        for place in places:
+            units |= dict.fromkeys(model.get_submodule(place).parameters(), number)
+    for name, parameter in model.named_parameters():
+        yield name, parameter, units.get(parameter)
 
 
 def _without_decay(
@@ -188,7 +199,10 @@ def _depths(
             f"{type(model).__name__} has none (no group_matcher): leave it out"
         )
     depths, before = {}, 0
+    heads = {parameter for layer in _class_layers(model) for parameter in layer.parameters()}
     for parameter in model.parameters():
+        if parameter in heads:  # behind the last unit: they have the rate itself
+            continue
         origin = origins[parameter]
         before = before if origin.unit is None else 1 + origin.unit
         depths[parameter] = before

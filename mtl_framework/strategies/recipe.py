@@ -166,7 +166,10 @@ def _create(
             choices = [n for n in taken if n not in ("params", "lr", "weight_decay")]
             raise UnknownNameError(f"option of training.optimizer {name!r}", option, choices)
     tensors = [p for group in groups for p in group["params"]]
-    fused = "fused" in taken and all(p.device.type in _DEVICES for p in tensors)
+    # torch's fused SGD fails where some weights have a momentum and others are used for the first
+    # time, as weights of banks are
+    fusible = "fused" in taken and not issubclass(plain, torch.optim.SGD)
+    fused = fusible and all(p.device.type in _DEVICES for p in tensors)
     try:
         optimizer: torch.optim.Optimizer = _TIMM.create_optimizer_v2(
             groups,

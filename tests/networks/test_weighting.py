@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 import torch
+from rich.console import Console
+from support.mixed import mixed_config, mixed_plugins
 from support.tiny import Routed, TinyPlugins, content, start
 from torch import Tensor
 
@@ -20,8 +22,10 @@ from torchjd.scalarization import GeometricMean
 
 from mtl_framework import MtlError, Step, TaskNetworks
 from mtl_framework.data import Batch
+from mtl_framework.networks.separate import SeparateNetworks
 from mtl_framework.networks.task_gradients import accumulate_weighted, task_gradients
 from mtl_framework.networks.weighting import AGGREGATORS, GradientWeighting
+from mtl_framework.runs.run import Run
 
 
 def setting(weights: int, assignment: list[list[list[int]]]) -> tuple[TaskNetworks, Batch, Tensor]:
@@ -167,6 +171,56 @@ def test_its_state_is_saved_and_resumed(tmp_path: Path, weighting: Any) -> None:
         assert files[0][name] == files[1][name], name
 
 
+def separate(weighting: GradientWeighting | None) -> tuple[SeparateNetworks, Batch]:
+    network, batch, _ = setting(1, SHARED)
+    torch.manual_seed(5)
+    alone = SeparateNetworks([network.backbone] * 2, network.tasks).double().train()
+    alone.weighting = weighting
+    return alone, batch
+
+
+def test_with_a_network_a_task_aggregators_are_the_plain_gradient() -> None:
+    plain, batch = separate(None)
+    losses = plain.accumulate_gradients(batch, torch.ones(2, dtype=torch.float64))
+    for name in ("upgrad", "pcgrad"):
+        chosen, _ = separate(GradientWeighting(name, {}, 2))
+        assert torch.equal(chosen.accumulate_gradients(batch), losses)
+        for own, other in zip(plain.parameters(), chosen.parameters(), strict=True):
+            assert torch.equal(none_is_zero(own), none_is_zero(other))
+
+
+def test_with_a_network_a_task_scalarizers_weigh_losses_and_missing_tasks_are_left_out() -> None:
+    network, batch = separate(None)
+    loss = GeometricMean()(network.losses(batch))
+    wanted = torch.autograd.grad(loss, list(network.parameters()))
+    chosen, _ = separate(GradientWeighting("geometric_mean", {}, 2))
+    chosen.accumulate_gradients(batch)
+    for parameter, gradient in zip(chosen.parameters(), wanted, strict=True):
+        torch.testing.assert_close(parameter.grad, gradient, rtol=0, atol=1e-10)
+    chosen.zero_grad()
+    halved = torch.tensor([0.25, 0.0], dtype=torch.float64)
+    chosen.weighting = GradientWeighting("sum", {}, 2)
+    chosen.accumulate_gradients(batch, halved)
+    network.accumulate_gradients(batch, 2 * halved)
+    for own, other in zip(network.parameters(), chosen.parameters(), strict=True):
+        torch.testing.assert_close(none_is_zero(own), none_is_zero(other), rtol=0, atol=1e-12)
+
+
+def none_is_zero(parameter: torch.nn.Parameter) -> Tensor:
+    return torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+
+
+def test_a_run_with_a_network_a_task_says_what_an_aggregator_does(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plugins = mixed_plugins()
+    for name in ("upgrad", "uncertainty"):
+        config = mixed_config(training={"weighting": name}, iterations=2)
+        Run.start(config, plugins, tmp_path / name, console=Console(width=400)).execute()
+        said = "every weight of 'no_sharing' belongs to one task" in capsys.readouterr().out
+        assert said == (name == "upgrad")
+
+
 def test_without_an_effect_the_first_step_says_so(tmp_path: Path) -> None:
     class ByLosses(Routed):
         def optimize(self, run: Any) -> Any:
@@ -196,5 +250,5 @@ def test_a_run_uses_it_and_names_what_is_wrong(tmp_path: Path) -> None:
         start(tmp_path / "a", strategy="routed", training={"weighting": "upgrade"})
     with pytest.raises(MtlError, match=r"option of training.weighting 'cagrad' 'd'"):
         start(tmp_path / "b", strategy="routed", training={"weighting": {"name": "cagrad", "d": 1}})
-    with pytest.raises(MtlError, match=r"weighting needs networks over weight banks"):
+    with pytest.raises(MtlError, match="weighting needs networks over weight banks, or one"):
         start(tmp_path / "c", strategy="soft", training={"weighting": "upgrad"})

@@ -1,12 +1,12 @@
 """Whole runs with a recipe: resumed, stopped early, averaged, and what their results say."""
 
-import signal
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from support.recipes import FULL, STRATEGIES, recipe_options, recipe_plugins
 from support.tiny import TinyPlugins, content, start, tiny_config
 
 from mtl_framework import MtlError, Step, Strategy, TaskNetworks
@@ -17,54 +17,16 @@ from mtl_framework.runs.load import load_run
 from mtl_framework.runs.records import RunRecord
 from mtl_framework.runs.run import Interrupted
 
-STRATEGIES: dict[str, Any] = {
-    "lws": "mtl_lws.strategy:LearnedWeightSharing",
-    "full_sharing": "mtl_baselines.ends:FullSharing",
-    "no_sharing": "mtl_baselines.ends:NoSharing",
-    "fixed_sharing": "mtl_baselines.given:FixedSharing",
-    "pta": "mtl_pta.strategy:PseudoTaskAugmentation",
-    "cross_stitch": "mtl_soft_sharing.strategy:CrossStitch",
-    "muir": "mtl_muir.strategy:Muir",
-}
-OPTIONS: dict[str, dict[str, Any]] = {
-    "fixed_sharing": {"shared_first": 1},
-    "pta": {"meta_iteration": 2},
-    "muir": {"block_in": 2, "block_out": 2, "layers": ["low.*"], "steps_per_generation": 2,
-             "indivisible": "ordinary", "search_generations": 2, "save_best": True},
-    "lws": {"nes_samples": 2, "weight_samples": 2},
-}  # fmt: skip
-FULL = {
-    "optimizer": {"name": "adamw", "betas": [0.8, 0.9]},
-    "learning_rate": 0.01,
-    "weight_decay": 0.1,
-    "schedule": {"name": "cosine", "warmup": 2},
-    "clip": 1.0,
-    "accumulate": 2,
-    "average": {"name": "ema", "decay": 0.5, "evaluate": "both"},
-    "unused_weights": "move",
-}
 
-
-def plugins(stop_at: int | None = None, **more: Any) -> TinyPlugins:
-    class Stopping(TinyPlugins):
-        def notify(self, hook: str, **values: Any) -> None:
-            super().notify(hook, **values)
-            if hook == "mtl_step" and values["run"].iteration == stop_at:
-                signal.raise_signal(signal.SIGINT)
-
-    return Stopping(**STRATEGIES, worsening=Worsening, **more)
-
-
-def options(strategy: str, **training: Any) -> dict[str, Any]:
-    named = {"name": strategy, **OPTIONS.get(strategy, {})}
-    return {"strategy": named, "training": training, "iterations": 8}
+def plugins(stop_at: int | None = None) -> TinyPlugins:
+    return recipe_plugins(stop_at, worsening=Worsening)
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_every_strategy_uses_the_recipe_and_goes_on_as_if_not_stopped(
     tmp_path: Path, strategy: str
 ) -> None:
-    chosen = options(strategy, **FULL)
+    chosen = recipe_options(strategy, **FULL)
     run = start(tmp_path / "whole", plugins(), **chosen)
     optimizer = run.strategy.optimizer  # type: ignore[attr-defined]
     assert type(optimizer.inner) is torch.optim.AdamW
@@ -74,7 +36,7 @@ def test_every_strategy_uses_the_recipe_and_goes_on_as_if_not_stopped(
         start(tmp_path / "r", plugins(3), **chosen).execute()
     start(tmp_path / "r", plugins(), resume=True, **chosen).execute()
     assert content(tmp_path / "r") == content(tmp_path / "whole")
-    start(tmp_path / "plain", plugins(), **options(strategy)).execute()
+    start(tmp_path / "plain", plugins(), **recipe_options(strategy)).execute()
     assert content(tmp_path / "plain")["result.json"] != content(tmp_path / "whole")["result.json"]
     result = Result.load(tmp_path / "whole")
     assert result.weights == "averaged"
@@ -90,7 +52,7 @@ def test_every_strategy_uses_the_recipe_and_goes_on_as_if_not_stopped(
 
 @pytest.mark.parametrize("name", ["sgd", "lamb", "muon", "lion", "rmsprop", "nadamw", "adopt"])
 def test_other_optimisers_go_on_too(tmp_path: Path, name: str) -> None:
-    chosen = options("no_sharing", optimizer=name, weight_decay=0.1, average="swa")
+    chosen = recipe_options("no_sharing", optimizer=name, weight_decay=0.1, average="swa")
     start(tmp_path / "whole", plugins(), **chosen).execute()
     with pytest.raises(Interrupted):
         start(tmp_path / "r", plugins(3), **chosen).execute()
@@ -122,7 +84,7 @@ class Worsening(Strategy):
 
 
 def test_early_stopping_and_what_is_reported(tmp_path: Path) -> None:
-    chosen = {**options("worsening", stop_after=2, report="best"), "iterations": 20}
+    chosen = {**recipe_options("worsening", stop_after=2, report="best"), "iterations": 20}
     result = start(tmp_path / "r", plugins(), **chosen).execute()
     assert result.best is not None
     assert result.ended is not None
@@ -147,7 +109,7 @@ def test_early_stopping_and_what_is_reported(tmp_path: Path) -> None:
 
 def test_plateau_lowers_the_rate_by_validation_and_goes_on(tmp_path: Path) -> None:
     schedule = {"name": "plateau", "patience": 0, "decay_rate": 0.5}
-    chosen = {**options("worsening", schedule=schedule), "iterations": 12}
+    chosen = {**recipe_options("worsening", schedule=schedule), "iterations": 12}
     run = start(tmp_path / "whole", plugins(), **chosen)
     run.execute()
     rate = run.strategy.optimizer.param_groups[0]["lr"]  # type: ignore[attr-defined]
@@ -164,7 +126,7 @@ def test_choices_by_validation_need_some(tmp_path: Path, training: dict[str, Any
     key = next(iter(training))
     with pytest.raises(MtlError, match=f"training.{key}.* needs validation examples"):
         start(tmp_path / "r", plugins(), suite={"name": "tiny", "validation": False},
-              **options("full_sharing", **training))  # fmt: skip
+              **recipe_options("full_sharing", **training))  # fmt: skip
     assert not (tmp_path / "r").exists()
 
 
@@ -174,8 +136,8 @@ def test_a_strategy_with_its_own_optimiser_refuses_what_it_would_ignore(tmp_path
 
 
 def test_a_section_with_defaults_changes_nothing(tmp_path: Path) -> None:
-    start(tmp_path / "a", plugins(), **options("lws")).execute()
-    start(tmp_path / "b", plugins(), **options("lws", weight_decay=0.0, head_factor=1.0,
+    start(tmp_path / "a", plugins(), **recipe_options("lws")).execute()
+    start(tmp_path / "b", plugins(), **recipe_options("lws", weight_decay=0.0, head_factor=1.0,
                                                clip=1e6)).execute()  # fmt: skip
     a, b = (content(tmp_path / name)["metrics.jsonl"] for name in "ab")
     assert a == b

@@ -262,6 +262,11 @@ def test_units_are_layers_where_the_model_has_no_groups(tmp_path: Path) -> None:
         next(w for w in ("stem", "low", "high", "heads") if w in n): r for n, r in rates.items()
     }
     assert found == pytest.approx({"stem": 0.0125, "low": 0.025, "high": 0.05, "heads": 0.1})
+    separate = SeparateNetworks([run.backbone] * 2, run.suite.tasks)
+    optimizer = Recipe(TrainingConfig(layer_decay=0.5), 10).make_optimizer(separate, "sgd", 0.1)
+    names = {p: name.split(".")[2] for name, p in separate.named_parameters()}
+    plain = {names[p]: group["lr"] for group in optimizer.param_groups for p in group["params"]}
+    assert plain == pytest.approx({"stem": 0.0125, "low": 0.025, "high": 0.05, "fc": 0.1})
 
 
 # -- whole runs ---------------------------------------------------------------------------------

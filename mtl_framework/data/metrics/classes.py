@@ -1,5 +1,6 @@
 """Metrics of classes: predictions are probabilities (rows, classes), targets their numbers."""
 
+from functools import cache
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ MOST_CURVES = 200  # classes above which curves of each are left out unless aske
 Gathering = tuple[Tensor, Tensor]
 
 
+@cache
 def class_metrics(classes: int) -> tuple[Metric, ...]:
     """Metrics of a classification, the default main one first."""
 

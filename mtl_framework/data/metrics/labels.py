@@ -1,6 +1,7 @@
 """Metrics of labels that are there or not: one a row, or several of which some may be unknown."""
 
 from collections.abc import Callable
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -13,6 +14,7 @@ UNKNOWN = -1
 Gathering = tuple[Tensor, Tensor]
 
 
+@cache
 def binary_metrics() -> tuple[Metric, ...]:
     """Metrics of one label: predictions are its probabilities (rows,), targets 0 or 1."""
 
@@ -37,6 +39,7 @@ def binary_metrics() -> tuple[Metric, ...]:
     )
 
 
+@cache
 def multi_label_metrics() -> tuple[Metric, ...]:
     """Metrics of several labels a row: predictions and targets are (rows, labels).
 

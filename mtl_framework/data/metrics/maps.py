@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, field
+from functools import cache
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ from .metric import Metric, State, mean_of_defined
 THRESHOLDS = 255  # of probabilities, at which F is looked for
 
 
+@cache
 def segmentation_metrics(classes: int) -> tuple[Metric, ...]:
     """Metrics of classes at pixels, from one confusion matrix."""
 
@@ -67,6 +69,7 @@ class Errors:
         return (self.sums / max(self.pixels, 1)).tolist() if self.pixels else [math.nan] * 6
 
 
+@cache
 def depth_metrics() -> tuple[Metric, ...]:
     """Metrics of distances: errors in their unit, shares with max(a / b, b / a) < 1.25ⁿ."""
     return (
@@ -79,6 +82,7 @@ def depth_metrics() -> tuple[Metric, ...]:
     )
 
 
+@cache
 def map_number_metrics() -> tuple[Metric, ...]:
     """Metrics of any numbers at pixels."""
     return (
@@ -106,6 +110,7 @@ class Angles:
         return np.concatenate(self._parts) if self._parts else np.empty(0, np.float32)
 
 
+@cache
 def normal_metrics() -> tuple[Metric, ...]:
     """Metrics of directions: mean and median angle, shares of pixels within three angles."""
 
@@ -129,6 +134,7 @@ def normal_metrics() -> tuple[Metric, ...]:
     )
 
 
+@cache
 def binary_map_metrics() -> tuple[Metric, ...]:
     """Metrics of maps of 0 and 1: pixel error, largest F over thresholds, IoU at one half.
 

@@ -1,6 +1,7 @@
 """Metrics of numbers (rows, numbers) in the units of the targets, of levels, and of words."""
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ from .metric import Gathered, Metric, State, mean_of_defined
 Gathering = tuple[Tensor, Tensor]
 
 
+@cache
 def number_metrics() -> tuple[Metric, ...]:
     """Metrics of a regression: root of the mean squared error over all numbers of all rows first.
 
@@ -35,6 +37,7 @@ def number_metrics() -> tuple[Metric, ...]:
     )
 
 
+@cache
 def level_metrics(levels: int) -> tuple[Metric, ...]:
     """Metrics of ordered levels: predictions and targets are (rows,), whole numbers."""
 
@@ -85,6 +88,7 @@ class _Words(nn.Module):
         return value
 
 
+@cache
 def word_metrics(words: int) -> tuple[Metric, ...]:
     """Metrics of a language model; the state counts, so that no output has to be kept."""
 

@@ -72,9 +72,8 @@ class Roaming(Strategy):
         self.network = TaskNetworks(backbone, suite.tasks, weights)
         self.network.initialize(self.config.initialization_of(backbone))
         self.network.assignment.copy_(self._uniform.sample(1, self.generator)[0])
-        parameters = self.network.parameters()
-        self.optimizer = torch.optim.Adam(
-            parameters, self.config.learning_rate, eps=self.config.epsilon, fused=True
+        self.optimizer = self.make_optimizer(
+            self.network, "adam", self.config.learning_rate, eps=self.config.epsilon
         )
         return self.network
 
