@@ -5,9 +5,9 @@ from collections.abc import Iterator
 
 import hypothesis
 import pytest
-from jaxtyping import install_import_hook
+from support.shapes import enforce_shapes
 
-install_import_hook(
+enforce_shapes(
     [
         "mtl_framework",
         "mtl_lws",
@@ -21,8 +21,7 @@ install_import_hook(
         "mtl_csv",
         "mtl_mlflow",
         "mtl_wandb",
-    ],
-    "beartype.beartype",
+    ]
 )
 
 import torch  # noqa: E402

@@ -4,6 +4,7 @@ import hashlib
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from mtl_suites.alphabets import alphabets
 from mtl_suites.digits import digits
 from mtl_suites.glyphs import SCRIPTS, TEST_FONTS, TRAIN_FONTS, draw
 from mtl_suites.handwriting import handwriting, split_digits
+from mtl_suites.scenes import scenes
 from support.typed import stored
 
 from mtl_framework.data.tasks import SPLITS, Suite
@@ -154,6 +156,7 @@ def test_test_letters_come_from_fonts_unseen_in_training(monkeypatch: pytest.Mon
     fonts: set[str] = set()
     monkeypatch.setattr(module, "draw", draw_and_note)
     monkeypatch.setattr(module, "_examples", end_of_split)
+    module._drawn.cache_clear()
     alphabets(tasks=["latin"])
     train, validation, test = used.values()
     assert train == validation == set(TRAIN_FONTS)
@@ -220,3 +223,14 @@ def test_digits_of_any_size_show_the_originals(size: int) -> None:
 def test_digits_refuses_sizes(size: int) -> None:
     with pytest.raises(MtlError, match=f"size should be from 8 to 224, found {size}"):
         digits(size=size)
+
+
+@pytest.mark.parametrize("build", [alphabets, scenes])
+def test_what_is_drawn_once_is_given_out_as_copies(build: Callable[..., Suite]) -> None:
+    first = build().tasks[0].train
+    before = first.inputs.clone(), first.targets.clone()
+    first.inputs.zero_()
+    first.targets.zero_()
+    again = build().tasks[0].train
+    assert torch.equal(again.inputs, before[0])
+    assert torch.equal(again.targets, before[1])

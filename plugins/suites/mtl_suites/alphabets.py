@@ -1,7 +1,8 @@
 """The suite ``alphabets``: handwritten digits, and letters of several scripts."""
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -68,11 +69,26 @@ def alphabets(
             f"{sum(sizes.values())}, but there are {NUM_DIGITS} handwritten digits; "
             "ask for fewer or leave 'digits' out of tasks"
         )
-    built = [_digits(sizes) if name == "digits" else _letters(name, sizes) for name in tasks]
-    return Suite("alphabets", built)
+    return Suite("alphabets", [_task(name, _drawn(name, **sizes)) for name in tasks])
 
 
-def _digits(sizes: dict[str, int]) -> Task:
+@lru_cache(maxsize=32)  # a comparison asks once a cell
+def _drawn(name: str, train: int, validation: int, test: int) -> Mapping[str, Examples]:
+    """Examples of a task by split; not to be written to."""
+    sizes = {"train": train, "validation": validation, "test": test}
+    return _digits(sizes) if name == "digits" else _letters(name, sizes)
+
+
+def _task(name: str, drawn: Mapping[str, Examples]) -> Task:
+    splits = {
+        split: Examples(examples.inputs.clone(), examples.targets.clone())
+        for split, examples in drawn.items()
+    }
+    objective = Classification(10 if name == "digits" else len(SCRIPTS[name]))
+    return Task(name, objective, splits["train"], splits["test"], splits["validation"])
+
+
+def _digits(sizes: dict[str, int]) -> dict[str, Examples]:
     found = handwriting()
     splits = {}
     for split, chosen in split_digits(**sizes).items():
@@ -81,10 +97,10 @@ def _digits(sizes: dict[str, int]) -> Task:
         for picture, image in zip(pictures, found.images[chosen], strict=True):
             picture[margin : margin + LETTER, margin : margin + LETTER] = enlarge(image, LETTER)
         splits[split] = _examples(pictures, found.labels[chosen], _random("digits", split))
-    return _task("digits", 10, splits)
+    return splits
 
 
-def _letters(script: str, sizes: dict[str, int]) -> Task:
+def _letters(script: str, sizes: dict[str, int]) -> dict[str, Examples]:
     letters = SCRIPTS[script]
     splits = {}
     for split, number in sizes.items():
@@ -97,12 +113,7 @@ def _letters(script: str, sizes: dict[str, int]) -> Task:
             [draw(letters[k], fonts[f]) for k, f in zip(labels, drawn, strict=True)]
         )
         splits[split] = _examples(pictures, labels, random)
-    return _task(script, len(letters), splits)
-
-
-def _task(name: str, num_classes: int, splits: dict[str, Examples]) -> Task:
-    objective = Classification(num_classes)
-    return Task(name, objective, splits["train"], splits["test"], splits["validation"])
+    return splits
 
 
 def _examples(
