@@ -18,13 +18,16 @@ DEMO ?= --iterations 150 --eval-every 50 --set weights_per_unit=2 --set prior=sh
 	--set prior_strength=0.75 --set nes_learning_rate=0.3 --set credit=task --set nes_samples=4 \
 	--set weight_samples=1
 
-.PHONY: demo test fuzz test-all test-lowest coverage lint format docs docs-serve bench results clean help
+.PHONY: demo test test-long fuzz test-all test-lowest coverage lint format docs docs-serve bench results clean help
 
 demo: $(READY)  ## set up, then learn which tasks share which weights of a ResNet18
 	$(BIN)/mtl run --strategy lws --backbone resnet18 $(DEMO)
 
 test: lint docs  ## set up, then check style, types, documentation and behaviour
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow and not long"
+
+test-long: $(READY)  ## run the tests that `make test` leaves out but CI does not
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "long and not slow"
 
 fuzz: $(READY)  ## try bad configs, files, data and plugins, and a disk that fails (hours; it goes on where it stopped)
 	OMP_NUM_THREADS=1 $(BIN)/python tests/fuzz configs --count $(or $(CONFIGS),10000)

@@ -58,6 +58,7 @@ def content(directory: Path) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.long
 def test_three_strategies_and_seeds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config, out = write(tmp_path), tmp_path / "out"
     assert mtl("compare", config, "--output", out, "--dry-run") == 0
@@ -88,7 +89,7 @@ def test_a_failed_cell_keeps_its_traceback_and_the_others_go_on(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     text = re.sub(r"strategies: .*", f"strategies: [{BROKEN}, full_sharing]", SMALL)
-    text = text.replace("seeds: 3", "seeds: 2")
+    text = text.replace("seeds: 3", "seeds: 2").replace("iterations: 12", "iterations: 4")
     config, out = write(tmp_path, text), tmp_path / "out"
     assert mtl("compare", config, "--output", out, "--workers", 2) == 1
     told = capsys.readouterr()

@@ -51,6 +51,7 @@ def test_the_page_has_no_table_without_a_config() -> None:
     assert sorted(found) == [path.stem for path in CONFIGS]
 
 
+@pytest.mark.long
 def test_a_few_steps_of_networks_of_different_kinds(tmp_path: Path) -> None:
     done = subprocess.run(
         [
@@ -66,7 +67,11 @@ def test_a_few_steps_of_networks_of_different_kinds(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["tiny_imagenet", pytest.param("dkl_reestimated", marks=pytest.mark.slow)]
+    "name",
+    [
+        pytest.param("tiny_imagenet", marks=pytest.mark.long),
+        pytest.param("dkl_reestimated", marks=pytest.mark.slow),
+    ],
 )
 def test_a_few_steps_of_a_comparison(name: str, data_root: Path, tmp_path: Path) -> None:
     before = PAGE.read_bytes()

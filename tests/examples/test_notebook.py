@@ -13,6 +13,7 @@ nbclient = pytest.importorskip("nbclient", reason="needs nbclient, of the extra 
 NOTEBOOK = Path(__file__).parents[2] / "examples" / "notebook" / "sharing.ipynb"
 
 
+@pytest.mark.long
 def test_the_notebook_works_and_shows_itself(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -35,6 +35,7 @@ def example() -> Iterator[ModuleType]:
     del sys.modules["mtl_wine"]
 
 
+@pytest.mark.long
 def test_the_table_example_end_to_end(example: ModuleType, tmp_path: Path) -> None:
     plugins = Plugins()
     plugins.register(mtl_lws, "lws")

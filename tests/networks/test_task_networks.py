@@ -39,6 +39,7 @@ BACKBONES: dict[str, dict[str, Any]] = {
     "dla46_c": {},  # trees
 }
 NARROW = {"args": {"channels": (16, 24, 32, 40)}}  # for a ResNet: the same in less time
+LONG = {"resnet18", "hrnet_w18_small", "coat_tiny", "crossvit_tiny_240", "levit_128s", "dla46_c"}
 SIZES = {"coat_tiny": 64, "crossvit_tiny_240": 240, "levit_128s": 224, "dla46_c": 64}
 
 
@@ -86,7 +87,9 @@ def compare(network: TaskNetworks, batch: Any, assignments: Tensor, training: bo
 
 
 @pytest.mark.parametrize("branching", [True, False])
-@pytest.mark.parametrize("name", BACKBONES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=[pytest.mark.long] if n in LONG else []) for n in BACKBONES]
+)
 def test_every_backbone_agrees_with_the_loops(name: str, branching: bool) -> None:
     network = networks(name, "shared", branching=branching and None, group_major=branching)
     units, tasks = len(network.weights_per_unit), len(network.tasks)
@@ -97,7 +100,7 @@ def test_every_backbone_agrees_with_the_loops(name: str, branching: bool) -> Non
 @pytest.mark.parametrize("kind", ["random", "equal", "repeated", "different"])
 @pytest.mark.parametrize("branching", [True, False])
 @pytest.mark.parametrize("normalization", ["shared", "task", "pooled"])
-@pytest.mark.parametrize("group_major", [True, False])
+@pytest.mark.parametrize("group_major", [True, pytest.param(False, marks=pytest.mark.long)])
 def test_modes_and_plans_agree_with_the_loops(
     normalization: str, branching: bool, kind: str, group_major: bool
 ) -> None:

@@ -90,9 +90,12 @@ def generations(locations: int, parts: Tensor, sampling: str, seed: int) -> int:
 
 @pytest.mark.parametrize(
     ("decomposition", "sampling", "least", "most"),
-    [("all", "uniform", 3.5, 9), ("location", "uniform", 1.1, 2.2),
-     ("location", "proportional", 1.1, 2.4)],
-)  # fmt: skip
+    [
+        pytest.param("all", "uniform", 3.5, 9, marks=pytest.mark.long),
+        ("location", "uniform", 1.1, 2.2),
+        ("location", "proportional", 1.1, 2.4),
+    ],
+)
 def test_time_grows_with_l_log_l_undivided_and_with_log_l_by_location(
     decomposition: str, sampling: str, least: float, most: float
 ) -> None:
