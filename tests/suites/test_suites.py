@@ -142,7 +142,7 @@ def test_test_letters_come_from_fonts_unseen_in_training(monkeypatch: pytest.Mon
     from mtl_suites import alphabets as module
 
     used: dict[str, set[str]] = {}
-    examples = module._examples
+    distorted = module._distorted
 
     def draw_and_note(letter: str, font: str) -> np.ndarray:
         fonts.add(font)
@@ -151,11 +151,11 @@ def test_test_letters_come_from_fonts_unseen_in_training(monkeypatch: pytest.Mon
     def end_of_split(*args: object) -> object:
         used[f"split {len(used)}"] = fonts.copy()
         fonts.clear()
-        return examples(*args)  # type: ignore[arg-type]
+        return distorted(*args)  # type: ignore[arg-type]
 
     fonts: set[str] = set()
     monkeypatch.setattr(module, "draw", draw_and_note)
-    monkeypatch.setattr(module, "_examples", end_of_split)
+    monkeypatch.setattr(module, "_distorted", end_of_split)
     module._drawn.cache_clear()
     alphabets(tasks=["latin"])
     train, validation, test = used.values()
@@ -228,9 +228,10 @@ def test_digits_refuses_sizes(size: int) -> None:
 @pytest.mark.parametrize("build", [alphabets, scenes])
 def test_what_is_drawn_once_is_given_out_as_copies(build: Callable[..., Suite]) -> None:
     first = build().tasks[0].train
-    before = first.inputs.clone(), first.targets.clone()
-    first.inputs.zero_()
+    inputs = stored(first)
+    before = inputs.clone(), first.targets.clone()
+    inputs.zero_()
     first.targets.zero_()
     again = build().tasks[0].train
-    assert torch.equal(again.inputs, before[0])
+    assert torch.equal(stored(again), before[0])
     assert torch.equal(again.targets, before[1])

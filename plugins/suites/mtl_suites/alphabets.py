@@ -72,23 +72,26 @@ def alphabets(
     return Suite("alphabets", [_task(name, _drawn(name, **sizes)) for name in tasks])
 
 
+Drawn = tuple[UInt8[np.ndarray, "images side side"], Int64[np.ndarray, " images"]]
+
+
 @lru_cache(maxsize=32)  # a comparison asks once a cell
-def _drawn(name: str, train: int, validation: int, test: int) -> Mapping[str, Examples]:
-    """Examples of a task by split; not to be written to."""
+def _drawn(name: str, train: int, validation: int, test: int) -> Mapping[str, Drawn]:
+    """Images and labels of a task by split; not to be written to."""
     sizes = {"train": train, "validation": validation, "test": test}
     return _digits(sizes) if name == "digits" else _letters(name, sizes)
 
 
-def _task(name: str, drawn: Mapping[str, Examples]) -> Task:
+def _task(name: str, drawn: Mapping[str, Drawn]) -> Task:
     splits = {
-        split: Examples(examples.inputs.clone(), examples.targets.clone())
-        for split, examples in drawn.items()
+        split: Examples(torch.tensor(images)[:, None], torch.tensor(labels))
+        for split, (images, labels) in drawn.items()
     }
     objective = Classification(10 if name == "digits" else len(SCRIPTS[name]))
     return Task(name, objective, splits["train"], splits["test"], splits["validation"])
 
 
-def _digits(sizes: dict[str, int]) -> dict[str, Examples]:
+def _digits(sizes: dict[str, int]) -> dict[str, Drawn]:
     found = handwriting()
     splits = {}
     for split, chosen in split_digits(**sizes).items():
@@ -96,11 +99,12 @@ def _digits(sizes: dict[str, int]) -> dict[str, Examples]:
         margin = (CANVAS - LETTER) // 2
         for picture, image in zip(pictures, found.images[chosen], strict=True):
             picture[margin : margin + LETTER, margin : margin + LETTER] = enlarge(image, LETTER)
-        splits[split] = _examples(pictures, found.labels[chosen], _random("digits", split))
+        images = _distorted(pictures, _random("digits", split))
+        splits[split] = images, found.labels[chosen]
     return splits
 
 
-def _letters(script: str, sizes: dict[str, int]) -> dict[str, Examples]:
+def _letters(script: str, sizes: dict[str, int]) -> dict[str, Drawn]:
     letters = SCRIPTS[script]
     splits = {}
     for split, number in sizes.items():
@@ -112,17 +116,14 @@ def _letters(script: str, sizes: dict[str, int]) -> dict[str, Examples]:
         pictures = np.stack(
             [draw(letters[k], fonts[f]) for k, f in zip(labels, drawn, strict=True)]
         )
-        splits[split] = _examples(pictures, labels, random)
+        splits[split] = _distorted(pictures, random), labels
     return splits
 
 
-def _examples(
-    pictures: UInt8[np.ndarray, "images side side"],
-    labels: Int64[np.ndarray, " images"],
-    random: np.random.RandomState,
-) -> Examples:
-    images = np.stack([DISTORTION.apply(picture, SIZE, random) for picture in pictures])
-    return Examples(torch.from_numpy(images)[:, None], torch.from_numpy(labels))
+def _distorted(
+    pictures: UInt8[np.ndarray, "images canvas canvas"], random: np.random.RandomState
+) -> UInt8[np.ndarray, "images side side"]:
+    return np.stack([DISTORTION.apply(picture, SIZE, random) for picture in pictures])
 
 
 def _random(task: str, split: str) -> np.random.RandomState:
