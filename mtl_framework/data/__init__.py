@@ -36,8 +36,10 @@ if TYPE_CHECKING:
     from .objectives import Regression as Regression
     from .objectives import Segmentation as Segmentation
     from .pictures import PictureOptions as PictureOptions
+    from .pictures import check_picture_size as check_picture_size
     from .pictures import picture_suffixes as picture_suffixes
     from .readers import batches_per_epoch as batches_per_epoch
+    from .resizing import resize_map as resize_map
     from .streaming import LazyInputs as LazyInputs
     from .tasks import SPLITS as SPLITS
     from .tasks import Examples as Examples
@@ -79,10 +81,12 @@ _HOMES = {
     "batches_per_epoch": "readers",
     "guess_kind": "given",
     "byte_levels": "levels",
+    "check_picture_size": "pictures",
     "is_litter": "listing",
     "picture_suffixes": "pictures",
     "pictures_below": "listing",
     "read_image": "images",
+    "resize_map": "resizing",
 }
 
 __all__ = sorted(_HOMES)

@@ -4,11 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int64, Shaped, UInt8
+from jaxtyping import Bool, Int64, Shaped, UInt8
 from torch import Tensor
 
 from ..support.seeding import untouched_generators
 from .objectives import MapObjective
+from .resizing import Axis, moved_map, zoom_of
 from .tasks import Task
 from .transforms import ImageTransform, seed_torch
 
@@ -18,26 +19,25 @@ class Move:
     """Where the pixels of a transformed image were before.
 
     Args:
-        source: (H, W), row * width + column of the pixel that is here now; -1: none was.
-        mirrored: left and right have changed places.
-        upside_down: above and below have.
-        zoom: how much larger everything is than before.
+        down: of rows.
+        across: of columns.
+        inside: whether pixels are those of the image, not of a border that was added.
     """
 
-    source: Int64[Tensor, "height width"]
-    mirrored: bool
-    upside_down: bool
-    zoom: float
+    down: Axis
+    across: Axis
+    inside: Bool[Tensor, "height width"]
 
     def of(
         self, objective: MapObjective, target: Shaped[Tensor, "*channels old_height old_width"]
     ) -> Shaped[Tensor, "*channels height width"]:
         """A map of the image as it was, for the image as it is; pixels from outside are unknown."""
-        flat = target.flatten(-2)
-        moved = flat.index_select(-1, self.source.clamp(min=0).flatten())
-        moved = moved.unflatten(-1, tuple(self.source.shape))
-        moved = objective.moved(moved, self.mirrored, self.upside_down, self.zoom)
-        return torch.where(self.source < 0, torch.full_like(moved, objective.unknown), moved)
+        moved = moved_map(objective, target, self.down, self.across)
+        zoom = zoom_of(self.down, self.across)
+        moved = objective.moved(moved, self.across.scale < 0, self.down.scale < 0, zoom)
+        known = self.inside & (self.down.nearest() >= 0)[:, None].to(self.inside.device)
+        known = known & (self.across.nearest() >= 0).to(self.inside.device)
+        return torch.where(known, moved, torch.full_like(moved, objective.unknown))
 
 
 def map_objectives(tasks: Sequence[Task]) -> dict[int, MapObjective]:
@@ -54,7 +54,8 @@ def apply_jointly(
 ) -> tuple[UInt8[Tensor, "rows out_channels out_height out_width"], dict[int, Tensor]]:
     """Transform every image by the random numbers of its own seed, and its maps with it.
 
-    Maps take the nearest pixel. An image comes out as it does from :meth:`ImageTransform.apply`.
+    Labels take the nearest pixel, numbers are averaged where images are resized. An image comes out
+    as it does from :meth:`ImageTransform.apply`.
 
     Args:
         transform: of transforms that are fit for maps, see :func:`~.map_checks.check_maps`.
@@ -75,30 +76,29 @@ def apply_jointly(
 
 
 def _moved(transform: ImageTransform, image: Tensor) -> tuple[Tensor, Move]:
-    """The image transformed, and the number of every pixel sent through the same steps as a mask.
+    """The image transformed, and a mask of ones and two corners sent through the same steps.
 
-    Numbers begin at 1, so that the 0 which fills new borders is none of them.
+    Where a step mirrors, torchvision takes places for pixels' numbers: of 8 columns the border at 0
+    comes to 7, and should come to 8.
     """
     from torchvision import tv_tensors
 
-    height, width = image.shape[1:]
-    numbers = torch.arange(1, height * width + 1, dtype=torch.float32, device=image.device)
-    mask = tv_tensors.Mask(numbers.view(1, height, width))
-    result, mask = transform.together(tv_tensors.Image(image), mask)
-    source = mask.as_subclass(Tensor)[0].round().long() - 1
-    return result.as_subclass(Tensor), _read(source, width)
-
-
-def _read(source: Int64[Tensor, "height width"], width: int) -> Move:
-    known = source >= 0
-    columns, rows = (source % width).double(), (source // width).double()
-    across = _slope(columns[:, 1:] - columns[:, :-1], known[:, 1:] & known[:, :-1])
-    down = _slope(rows[1:] - rows[:-1], known[1:] & known[:-1])
-    size = abs(across * down) ** 0.5
-    return Move(source, across < 0, down < 0, 1 / size if size > 0 else 1.0)
-
-
-def _slope(steps: Float[Tensor, "_ _"], known: Shaped[Tensor, "_ _"]) -> float:
-    """Mean step of the old place from one known pixel to the next; 1 where there is none."""
-    inside = steps[known]
-    return float(inside.mean()) if len(inside) else 1.0
+    size = image.shape[1:]
+    ends = torch.tensor([[0.0, 0.0], [size[1], size[0]]], dtype=torch.float64)
+    corners = tv_tensors.KeyPoints(ends, canvas_size=tuple(size))  # type: ignore[call-overload]
+    mask = tv_tensors.Mask(torch.ones(1, *size, dtype=torch.uint8, device=image.device))
+    result: Tensor = tv_tensors.Image(image)
+    for number in range(len(transform)):
+        before = corners.as_subclass(Tensor)
+        step = transform.part(number, number + 1)
+        result, mask, corners = step.together(result, mask, corners)
+        after = corners.as_subclass(Tensor)
+        mirrored = (after[1] - after[0]).sign() != (before[1] - before[0]).sign()
+        corners = tv_tensors.wrap(after + mirrored, like=corners)
+    first, last = corners.as_subclass(Tensor).tolist()
+    new = result.shape[1:]
+    across, down = (
+        Axis((last[n] - first[n]) / size[1 - n], first[n], size[1 - n], new[1 - n])
+        for n in range(2)
+    )
+    return result.as_subclass(Tensor), Move(down, across, mask.as_subclass(Tensor)[0] > 0)

@@ -100,7 +100,7 @@ def read_picture(path: Path, mode: Mode, options: PictureOptions = DEFAULT) -> I
         # opened as a file: TIFF files that Pillow opens by name it maps, and turns wrongly
         with path.open("rb") as file:
             image = Image.open(file, formats=readable_formats())
-            _check_size(image)
+            check_picture_size(image.width, image.height)
             _check_frames(image, options)
             image.load()
             upright = ImageOps.exif_transpose(image)
@@ -145,12 +145,22 @@ def picture_suffixes() -> frozenset[str]:
     return frozenset(s for s, name in Image.registered_extensions().items() if name in formats)
 
 
-def _check_size(image: Image.Image) -> None:
-    """Refuse what takes more than ten seconds and 2 GiB to read, before anything is read."""
+def check_picture_size(width: int, height: int) -> None:
+    """Refuse what takes more than ten seconds and 2 GiB to read, before anything is read.
+
+    The limit is ``PIL.Image.MAX_IMAGE_PIXELS``.
+
+    Args:
+        width: of the picture or map, in pixels.
+        height: likewise.
+
+    Raises:
+        MtlError: naming the size and what to do; the file is to be put in front of it.
+    """
     most = Image.MAX_IMAGE_PIXELS
-    if most is not None and image.width * image.height > most:
+    if most is not None and width * height > most:
         raise MtlError(
-            f"is too large an image: its {image.width} x {image.height} pixels are more than "
+            f"is too large an image: its {width} x {height} pixels are more than "
             f"{most:,}; make it smaller beforehand, or cut it into parts"
         )
 

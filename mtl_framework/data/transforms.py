@@ -110,19 +110,19 @@ class ImageTransform:
                 )
         return image
 
-    def together(self, image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """One image and a mask of it, both of torchvision's ``tv_tensors``, by the same steps.
+    def together(self, *parts: Tensor) -> tuple[Tensor, ...]:
+        """An image, masks and points of it, all of torchvision's ``tv_tensors``, by the same steps.
 
         Raises:
             MtlError: if a step fails.
         """
         for entry, step in zip(self.entries, self._steps, strict=True):
             try:
-                image, mask = step(image, mask)
+                parts = step(*parts)
             except (ValueError, TypeError, RuntimeError) as error:
                 reason = " ".join(str(error).split())[:200]
                 raise MtlError(f"transform {entry['name']} fails: {reason}") from error
-        return image, mask
+        return parts
 
     def apply(
         self,

@@ -4,11 +4,19 @@ from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from mtl_framework.data.batches import BalancedBatches
 from mtl_framework.data.joint import apply_jointly
-from mtl_framework.data.objectives import Depth, MapObjective, Normals, Segmentation
+from mtl_framework.data.objectives import (
+    Depth,
+    MapObjective,
+    MapRegression,
+    Normals,
+    Segmentation,
+)
+from mtl_framework.data.resizing import resize_map
 from mtl_framework.data.tasks import Examples, Suite, Task
 from mtl_framework.data.transforms import ImageTransform
 from mtl_framework.support.errors import MtlError
@@ -66,10 +74,62 @@ def test_depth_is_divided_where_the_image_is_enlarged() -> None:
     target = torch.full((SIZE, SIZE), 6.0)
     crop = {"name": "RandomResizedCrop", "size": SIZE, "scale": [0.25, 0.25], "ratio": [1, 1]}
     maps = jointly([crop], Depth(), target)[1]
-    torch.testing.assert_close(maps, torch.full_like(maps, 3.0), rtol=0.1, atol=0)
+    torch.testing.assert_close(maps, torch.full_like(maps, 3.0), rtol=0.1, atol=0)  # 6 of 12 pixels
+    bounds = maps.amin((1, 2)), maps.amax((1, 2))
+    torch.testing.assert_close(*bounds)  # one zoom an image
     resized = jointly([{"name": "Resize", "size": [24, 24]}], Depth(), target)[1]
     assert resized.shape == (6, 24, 24)
-    torch.testing.assert_close(resized, torch.full_like(resized, 3.0), rtol=0.1, atol=0)
+    torch.testing.assert_close(resized, torch.full_like(resized, 3.0))
+
+
+def test_numbers_are_averaged_and_labels_are_not() -> None:
+    """Columns 1, 2, 3, 5 become two: the weights of the first are 3, 3, 1 and 0 of 7."""
+    row = torch.tensor([1.0, 2, 3, 5])
+    target = row.expand(4, 4).clone()
+    halved = resize_map(target, (4, 2), Depth())
+    expected = torch.tensor([(3 + 6 + 3) / 7, (2 + 9 + 15) / 7])
+    torch.testing.assert_close(halved, expected.expand(4, 2))
+    target[:, 1] = 0  # no label: the mean is over the others, where the nearest one is known
+    torch.testing.assert_close(
+        resize_map(target, (4, 8), Depth())[0],
+        torch.tensor([1.0, 1.0, 0, 0, 3, 3.5, 4.5, 5]),
+    )
+    assert resize_map(target, (4, 2), Depth())[0].tolist() == [0, pytest.approx(4)]
+    classes = torch.tensor([[0, 1, 2, 255]])
+    assert resize_map(classes, (1, 8), Segmentation(3)).tolist() == [[0, 0, 1, 1, 2, 2, 255, 255]]
+    assert resize_map(classes, (1, 2), Segmentation(3)).tolist() == [[1, 255]]
+    plain = torch.rand(3, 7, 9)
+    for size in ((14, 5), (3, 20), (7, 9)):
+        ours = resize_map(plain + 1, size, MapRegression(3))
+        other = F.interpolate((plain + 1)[None], size=size, mode="bilinear", antialias=True)[0]
+        torch.testing.assert_close(ours, other)
+
+
+def test_averaged_normals_have_length_one() -> None:
+    target = torch.zeros(3, 2, 2)
+    target[0, :, 0] = 2  # to the right, of any length
+    target[2, :, 1] = 1  # towards the camera
+    found = resize_map(target, (2, 4), Normals())[:, 0]
+    torch.testing.assert_close(found.norm(dim=0), torch.ones(4))
+    quarter = torch.tensor([3.0, 0, 1]) / 10**0.5
+    torch.testing.assert_close(found[:, 1], quarter)
+    torch.testing.assert_close(found[:, 2], quarter.flip(0))
+
+
+def test_maps_follow_images_through_crops_that_are_mirrored_and_resized() -> None:
+    """A slope, as picture and as map, stays the same slope to rounding of pixels."""
+    slope = torch.arange(SIZE, dtype=torch.float32).expand(SIZE, SIZE) * 20 + 5
+    entries = [
+        {"name": "RandomHorizontalFlip", "p": 0.5},
+        {"name": "RandomResizedCrop", "size": 9, "scale": [0.3, 0.6]},
+        {"name": "RandomHorizontalFlip", "p": 0.5},
+    ]
+    transform = ImageTransform.from_config(entries)
+    images = slope.to(torch.uint8)[None, None].expand(6, -1, -1, -1)
+    maps = {0: (MapRegression(1), slope.expand(6, 1, -1, -1))}
+    found, moved = apply_jointly(transform, images, SEEDS, maps)
+    inner = (..., slice(1, -1), slice(1, -1))
+    torch.testing.assert_close(moved[0][inner], found.float()[inner], rtol=0, atol=0.75)
 
 
 def suite(transform: ImageTransform) -> Suite:

@@ -29,8 +29,8 @@ PUBLIC = {
         MapObjective MapRegression Metric MultiLabel Normals Objective
         Ordinal PictureOptions PoissonRegression Regression SPLITS Segmentation Suite Task
         Transforms
-        batches_per_epoch byte_levels guess_kind is_litter picture_suffixes pictures_below
-        read_image
+        batches_per_epoch byte_levels check_picture_size guess_kind is_litter picture_suffixes
+        pictures_below read_image resize_map
     """,
     "mtl_framework.plotting": """
         INK MARKERS MUTED PALETTE PAPER ReportFigure SEQUENTIAL colour_of new_figure png shortened

@@ -9,29 +9,31 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mtl_framework import MtlError
+from mtl_framework.data import check_picture_size
 
 #: What a task's maps are.
 MapKind = Literal["segmentation", "depth", "normals", "binary", "numbers"]
 
-SUFFIXES = (".npy", ".png", ".tif", ".tiff")
+SUFFIXES = (".exr", ".npy", ".png", ".tif", ".tiff")
+_UNIT = 0.5  # shortest vector in a picture of bytes that can be a direction
 
 
 def read_map(path: Path) -> NDArray[Any]:
     """The array in a file: (H, W), or (H, W, C) as it lies there.
 
     PNG of 8 and 16 bits keep their numbers; palettes give the numbers of their entries, not
-    colours. TIFF may hold floats.
+    colours. TIFF may hold floats. EXR needs the extra ``exr``; its channels are R, G and B, else
+    the only one.
 
     Raises:
-        MtlError: naming the file that cannot be read, or holds no map.
+        MtlError: naming the file that cannot be read, holds no map, or has more pixels than
+            ``PIL.Image.MAX_IMAGE_PIXELS``.
     """
     try:
-        if path.suffix.lower() == ".npy":
-            array: NDArray[Any] = np.load(path, allow_pickle=False)
-        else:
-            with Image.open(path) as picture:
-                array = np.asarray(picture)
-    except (OSError, ValueError, EOFError, SyntaxError) as error:
+        array = _read(path)
+    except MtlError as error:
+        raise MtlError(f"{path} {error}") from error
+    except (OSError, ValueError, EOFError, SyntaxError, RuntimeError, MemoryError) as error:
         reason = " ".join(str(error).split())
         raise MtlError(f"{path} cannot be read as a map: {reason}") from error
     if array.ndim == 3 and 1 in (array.shape[0], array.shape[2]):
@@ -40,6 +42,43 @@ def read_map(path: Path) -> NDArray[Any]:
         raise MtlError(f"{path} should hold a map (H, W) or (H, W, C), found {array.shape} of "
                        f"{array.dtype}")  # fmt: skip
     return array
+
+
+def _read(path: Path) -> NDArray[Any]:
+    if path.suffix.lower() == ".npy":
+        header: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+        if header.ndim >= 2:
+            smaller = min(header.shape) if header.ndim == 3 else 1  # channels
+            check_picture_size(header.size // max(smaller, 1), 1)
+        return np.array(header)
+    if path.suffix.lower() == ".exr":
+        return _read_exr(path)
+    with Image.open(path) as picture:
+        check_picture_size(picture.width, picture.height)
+        return np.asarray(picture)
+
+
+def _read_exr(path: Path) -> NDArray[Any]:
+    try:
+        import OpenEXR
+    except ImportError:
+        raise MtlError(
+            "is an EXR file, which needs OpenEXR: pip install 'mtl-framework[exr]', or save it as "
+            ".npy or .tiff"
+        ) from None
+    with OpenEXR.File(str(path), header_only=True) as header:
+        low, high = header.header()["dataWindow"]
+        check_picture_size(*(int(b - a + 1) for a, b in zip(low, high, strict=True)))
+    with OpenEXR.File(str(path)) as file:
+        channels = {name: np.array(channel.pixels) for name, channel in file.channels().items()}
+    if len(channels) == 1:
+        return next(iter(channels.values()))
+    for name in ("RGB", "RGBA"):
+        if name in channels:
+            return channels[name][..., :3]
+    raise MtlError(
+        f"has the channels {', '.join(channels)}; one channel, or R, G and B, can be read"
+    )
 
 
 def channels_first(array: NDArray[Any], path: Path, channels: int) -> NDArray[Any]:
@@ -63,7 +102,7 @@ def converted(
     Args:
         kind: of the maps.
         scale: by which numbers are multiplied; of normals in pictures of bytes nothing: their 0 to
-            255 stand for -1 to 1.
+            255 stand for -1 to 1, and black and middle grey for no label.
         ignored: whole numbers that stand for no label; default: -1, and of classes 255.
     """
     if ignored is None:  # in pictures of black and white 255 is a label
@@ -84,15 +123,18 @@ def converted(
 
     def floats(path: Path) -> NDArray[Any]:
         array = read_map(path)
+        if array.ndim == 3 and bool((array[..., :3] == array[..., :1]).all()):
+            array = array[..., 0]  # grey levels in three channels
         if array.ndim != 2:
             raise MtlError(f"{path} should hold a map (H, W), found {array.shape}")
         return (array.astype(np.float64) * scale).astype(np.float32)
 
     def vectors(path: Path) -> NDArray[Any]:
         raw = channels_first(read_map(path), path, 3)
-        if raw.dtype == np.uint8:  # (0, 0, 0) stands for no label
+        if raw.dtype == np.uint8:  # black and middle grey are no directions
             values = raw.astype(np.float32) / 127.5 - 1
-            return np.where((raw == 0).all(0), 0, values).astype(np.float32)
+            none = (raw == 0).all(0) | (np.linalg.norm(values, axis=0) < _UNIT)
+            return np.where(none, 0, values).astype(np.float32)
         return (raw.astype(np.float64) * scale).astype(np.float32)
 
     if kind == "normals":

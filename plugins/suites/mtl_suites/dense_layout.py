@@ -25,6 +25,7 @@ from mtl_framework.data import (
     Task,
     is_litter,
     picture_suffixes,
+    resize_map,
 )
 
 from .dense_files import SUFFIXES, MapKind, converted
@@ -45,6 +46,8 @@ class MapTask:
         ignored: whole numbers that stand for no label; default: -1, and of classes 255.
         classes: number of classes; ``None``: one more than the largest number.
         class_names: what they are called.
+        read: gives the map in a file, or that there is none; default: by kind.
+        objective: of the task; default: by kind.
     """
 
     name: str
@@ -54,6 +57,8 @@ class MapTask:
     ignored: tuple[int, ...] | None = None
     classes: int | None = None
     class_names: tuple[str, ...] = ()
+    read: Callable[[Path], NDArray[Any] | None] | None = None
+    objective: MapObjective | None = None
 
 
 @dataclass(frozen=True)
@@ -93,9 +98,7 @@ def find_files(root: Path, image_folder: str, tasks: Sequence[MapTask]) -> Split
 
 def _files(folder: Path, suffixes: set[str]) -> list[Path]:
     if not folder.is_dir():
-        there = sorted(p.name for p in folder.parent.iterdir()) if folder.parent.is_dir() else []
-        shown = f"; {folder.parent} holds {', '.join(there[:8]) or 'nothing'}" if there else ""
-        raise MtlError(f"there is no folder {folder}{shown}")
+        raise MtlError(f"there is no folder {folder}{listed(folder.parent)}")
     found = [p for p in folder.iterdir() if p.suffix.lower() in suffixes and not is_litter(p.name)]
     if not found:
         raise MtlError(f"{folder} holds no file of {', '.join(sorted(suffixes))}")
@@ -105,6 +108,15 @@ def _files(folder: Path, suffixes: set[str]) -> list[Path]:
             raise MtlError(f"{stems[path.stem]} and {path} have one name")
         stems[path.stem] = path
     return list(stems.values())
+
+
+def listed(folder: Path) -> str:
+    """What a folder holds, for the end of a message; nothing where there is no such folder."""
+    if not folder.is_dir():
+        return ""
+    names = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
+    more = ", ..." if len(names) > 8 else ""
+    return f"; {folder} holds {', '.join(names[:8]) or 'nothing'}{more}"
 
 
 def random_parts(count: int, shares: Sequence[float], seed: int) -> list[list[int]]:
@@ -123,6 +135,7 @@ def dense_suite(
     splits: Mapping[str, SplitFiles],
     tasks: Sequence[MapTask],
     size: tuple[int, int] | None,
+    notes: Sequence[str] = (),
 ) -> Suite:
     """A suite of files; images are read when they are needed, maps are held in memory.
 
@@ -130,26 +143,33 @@ def dense_suite(
         name: of the suite.
         splits: train, test and perhaps validation.
         tasks: of the suite.
-        size: height and width that images and maps are resized to, maps by the nearest pixel.
+        size: height and width that images and maps are resized to; labels take the nearest pixel.
+        notes: what a user should know.
 
     Raises:
         MtlError: naming the file that cannot be read, does not fit its image or its task.
     """
     images = {split: _images(files, size) for split, files in splits.items()}
-    made, notes = [], []
+    made, told = [], list(notes)
     for task in tasks:
-        read = converted(task.kind, task.scale, task.ignored)
+        read = task.read or converted(task.kind, task.scale, task.ignored)
         shape = tuple(images["train"].shape[2:])
         arrays = {
             split: [
-                None if path is None else _fitted(read(path), path, shape, size)
+                None if path is None else _fitted(task.kind, read(path), path, shape, size)
                 for path in files.maps[task.name]
             ]
             for split, files in splits.items()
         }
         missing = sum(array is None for each in arrays.values() for array in each)
         if missing:
-            notes.append(f"task {task.name!r}: {counted(missing, 'image')} without a map")
+            told.append(f"task {task.name!r}: {counted(missing, 'image')} without a map")
+        for split, each in arrays.items():
+            if all(array is None for array in each):
+                raise MtlError(
+                    f"task {task.name!r} has no map of any image of the {split} split: choose "
+                    "other splits, or leave the task out"
+                )
         objective, arrays = _objective(task, arrays)
         examples = {split: _examples(images[split], arrays[split], objective) for split in splits}
         made.append(
@@ -161,7 +181,7 @@ def dense_suite(
                 examples.get("validation"),
             )
         )
-    return Suite(name, made, common_input=True, notes=notes)
+    return Suite(name, made, common_input=True, notes=told)
 
 
 def _images(files: SplitFiles, size: tuple[int, int] | None) -> LazyInputs:
@@ -185,16 +205,28 @@ class _Resized:
 Arrays = dict[str, list[NDArray[Any] | None]]
 
 
+_SMOOTH: Mapping[MapKind, MapObjective] = {
+    "depth": Depth(),
+    "normals": Normals(),
+    "numbers": MapRegression(1),
+}
+
+
 def _fitted(
-    array: NDArray[Any], path: Path, shape: Sequence[int], size: tuple[int, int] | None
-) -> NDArray[Any]:
+    kind: MapKind,
+    array: NDArray[Any] | None,
+    path: Path,
+    shape: Sequence[int],
+    size: tuple[int, int] | None,
+) -> NDArray[Any] | None:
     """The map, as large as its image."""
+    if array is None:
+        return None
     if size is not None and array.shape[-2:] != size:
-        rows, columns = (
-            np.minimum((np.arange(new) + 0.5) * old / new, old - 1).astype(np.int64)
-            for new, old in zip(size, array.shape[-2:], strict=True)
-        )
-        array = array[..., rows[:, None], columns]
+        target = torch.from_numpy(np.ascontiguousarray(array))
+        given = target[None] if kind == "numbers" else target
+        resized = resize_map(given, size, _SMOOTH.get(kind))
+        array = (resized[0] if kind == "numbers" else resized).numpy()
     if array.shape[-2:] != tuple(shape):
         raise MtlError(
             f"{path} is a map of {array.shape[-2]}x{array.shape[-1]}, its image has "
@@ -205,12 +237,10 @@ def _fitted(
 
 def _objective(task: MapTask, arrays: Arrays) -> tuple[MapObjective, Arrays]:
     """What a task is learned by, and its maps as the objective wants them."""
-    if task.kind == "depth":
-        return Depth(), arrays
-    if task.kind == "normals":
-        return Normals(), arrays
+    if task.kind in ("depth", "normals"):
+        return task.objective or _SMOOTH[task.kind], arrays
     if task.kind == "numbers":
-        return MapRegression(1), _each(arrays, lambda array: array[None])
+        return task.objective or _SMOOTH["numbers"], _each(arrays, lambda array: array[None])
     seen = sorted({int(v) for each in arrays.values() for a in each if a is not None
                    for v in np.unique(a)} - {-1})  # fmt: skip
     if task.kind == "binary":
@@ -222,7 +252,7 @@ def _objective(task: MapTask, arrays: Arrays) -> tuple[MapObjective, Arrays]:
                 f"{', '.join(map(str, seen[:6]))}: say what stands for no label in "
                 f"suite.ignored.{task.name}"
             )
-        return BinaryMap(), _each(arrays, _bytes)
+        return task.objective or BinaryMap(), _each(arrays, _bytes)
     classes = task.classes or seen[-1] + 1
     if seen[-1] >= classes or seen[0] < 0:
         odd = seen[-1] if seen[-1] >= classes else seen[0]

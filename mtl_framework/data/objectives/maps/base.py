@@ -25,9 +25,11 @@ class MapObjective(Objective):
 
     Attributes:
         unknown: what stands in targets at pixels without a label.
+        smooth: whether targets are numbers, of which means can be taken where maps are resized.
     """
 
     is_map: ClassVar[bool] = True
+    smooth: ClassVar[bool] = False
     unknown: float = 0.0
 
     @abstractmethod
@@ -66,6 +68,13 @@ class MapObjective(Objective):
             mirrored: left and right have changed places.
             upside_down: above and below have.
             zoom: how much larger everything is.
+        """
+        return targets
+
+    def on_scale(self, targets: Targets) -> Targets:
+        """Numbers as they are averaged where maps are resized, and as means should be.
+
+        Directions override it: they get length 1.
         """
         return targets
 

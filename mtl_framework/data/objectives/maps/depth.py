@@ -32,6 +32,7 @@ class Depth(MapObjective):
     loss: DepthLoss = "l1"
     metric: str = field(default="RMSE", init=False)
     num_outputs: int = field(default=1, init=False)
+    smooth: ClassVar[bool] = True
     kind: ClassVar[str] = "depth"
     main: ClassVar[str | None] = "rmse"
     of_training: ClassVar[frozenset[str]] = frozenset({"loss"})

@@ -33,6 +33,7 @@ class MapRegression(MapObjective):
     loss: LossOfNumbers = "mse"
     metric: str = field(default="RMSE", init=False)
     unknown: float = field(default=float("nan"), init=False)
+    smooth: ClassVar[bool] = True
     kind: ClassVar[str] = "map_regression"
     main: ClassVar[str | None] = "rmse"
     of_training: ClassVar[frozenset[str]] = frozenset({"loss"})

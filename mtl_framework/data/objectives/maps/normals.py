@@ -30,6 +30,7 @@ class Normals(MapObjective):
     loss: NormalLoss = "cosine"
     metric: str = field(default="mean angle °", init=False)
     num_outputs: int = field(default=3, init=False)
+    smooth: ClassVar[bool] = True
     kind: ClassVar[str] = "normals"
     main: ClassVar[str | None] = "mean_angle"
     of_training: ClassVar[frozenset[str]] = frozenset({"loss"})
@@ -89,6 +90,10 @@ class Normals(MapObjective):
         signs = [-1 if mirrored else 1, -1 if upside_down else 1, 1]
         sign = torch.tensor(signs, dtype=targets.dtype, device=targets.device)
         return targets * sign.view(3, 1, 1)
+
+    def on_scale(self, targets: Targets) -> Targets:
+        """Unit vectors."""
+        return unit(targets)
 
     def check(self, targets: Tensor) -> None:
         """Maps of vectors, some pixel known."""
