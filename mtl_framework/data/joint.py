@@ -85,7 +85,7 @@ def _moved(transform: ImageTransform, image: Tensor) -> tuple[Tensor, Move]:
 
     size = image.shape[1:]
     ends = torch.tensor([[0.0, 0.0], [size[1], size[0]]], dtype=torch.float64)
-    corners = tv_tensors.KeyPoints(ends, canvas_size=tuple(size))  # type: ignore[call-overload]
+    corners = tv_tensors.KeyPoints(ends, canvas_size=tuple(size))
     mask = tv_tensors.Mask(torch.ones(1, *size, dtype=torch.uint8, device=image.device))
     result: Tensor = tv_tensors.Image(image)
     for number in range(len(transform)):
