@@ -10,13 +10,15 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ..support.errors import MtlError, UnknownNameError
+from .bargaining import Bargaining
 from .scalarizing import LossCombination
 
-# Names as in the literature, of classes without a state that a checkpoint would have to hold.
+# Names as in the literature.
 AGGREGATORS = {
     "aligned_mtl": "AlignedMTL", "cagrad": "CAGrad", "config": "ConFIG", "dualproj": "DualProj",
     "fairgrad": "FairGrad", "graddrop": "GradDrop", "imtl_g": "IMTLG", "mean": "Mean",
-    "mgda": "MGDA", "pcgrad": "PCGrad", "random": "Random", "sum": "Sum", "upgrad": "UPGrad",
+    "mgda": "MGDA", "nash_mtl": "NashMTL", "pcgrad": "PCGrad", "random": "Random", "sum": "Sum",
+    "upgrad": "UPGrad",
 }  # fmt: skip
 SCALARIZERS = {
     "dynamic_weight_average": "DWA", "geometric_mean": "GeometricMean", "imtl_l": "IMTLL",
@@ -28,6 +30,8 @@ _OURS: dict[str, dict[str, float]] = {
     "imtl_l": {"learning_rate": 1e-3},
     "dynamic_weight_average": {"epoch": 100},
 }
+
+INSTALL = "pip install 'mtl-framework[torchjd]'"
 
 TaskGradients = Sequence[Mapping[nn.Parameter, Tensor]]
 
@@ -66,34 +70,21 @@ class GradientWeighting:
         self.name = name
         self.from_config = from_config
         self.uses = 0
-        ours = dict(_OURS.get(name, {}))
-        room = "torchjd.aggregation" if name in AGGREGATORS else "torchjd.scalarization"
+        made_by = _torchjd(name, known[name])
+        ours, own = _options(name, options, made_by)
+        counted = inspect.signature(made_by).parameters.keys() & {"shape", "n_tasks"}
+
+        def make(number: int) -> Any:
+            return made_by(**own, **dict.fromkeys(counted, number))
+
         try:
-            made_by = getattr(import_module(room), known[name])
+            self._method: Callable[[Tensor], Tensor] = make(tasks)
         except ImportError as error:
-            raise MtlError(
-                "training.weighting needs TorchJD: pip install 'mtl-framework[torchjd]'"
-            ) from error
-        taken = [
-            key for key in inspect.signature(made_by).parameters if key not in ("self", "shape")
-        ]
-        for option in options:
-            if option not in (*taken, *ours):
-                raise UnknownNameError(
-                    f"option of training.weighting {name!r}", option, [*taken, *ours]
-                )
-        ours |= {key: value for key, value in options.items() if key in ours}
-        own = {key: value for key, value in options.items() if key not in ours}
-        for key, value in ours.items():
-            if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
-                raise MtlError(f"training.weighting.{key} should be above 0, found {value!r}")
-        try:
-            if "shape" in inspect.signature(made_by).parameters:
-                own["shape"] = tasks
-            self._method: Callable[[Tensor], Tensor] = made_by(**own)
-        except (TypeError, ValueError, ImportError) as error:
+            raise MtlError(f"training.weighting={name} needs more: {INSTALL}") from error
+        except (TypeError, ValueError) as error:
             reason = " ".join(str(error).split())
             raise MtlError(f"training.weighting {name!r} cannot be made: {reason}") from error
+        self._bargaining = Bargaining(make) if name == "nash_mtl" else None
         self._losses = LossCombination(
             self._method, tasks, ours.get("learning_rate", 1.0), int(ours.get("epoch", 1))
         )
@@ -116,11 +107,14 @@ class GradientWeighting:
                 combined |= {p: gradients[tasks[0]][p] for p in parameters}
                 continue
             rows = [torch.cat([gradients[t][p].flatten() for p in parameters]) for t in tasks]
-            together = self._method(torch.stack(rows))
+            together = self._aggregate(torch.stack(rows), tasks)
             parts = torch.split(together, [p.numel() for p in parameters])
             for parameter, part in zip(parameters, parts, strict=True):
                 combined[parameter] = part.view(parameter.shape)
         return combined
+
+    def _aggregate(self, rows: Tensor, tasks: tuple[int, ...]) -> Tensor:
+        return self._method(rows) if self._bargaining is None else self._bargaining(rows, tasks)
 
     def _by_losses(
         self, gradients: TaskGradients, losses: Float[Tensor, " tasks"]
@@ -136,7 +130,9 @@ class GradientWeighting:
         return combined
 
     def state_dict(self) -> dict[str, Any]:
-        """What the next step depends on; nothing for aggregators."""
+        """What the next step depends on; nothing for most aggregators."""
+        if self._bargaining is not None:
+            return self._bargaining.state_dict()
         return self._losses.state_dict() if self.name in SCALARIZERS else {}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -145,10 +141,45 @@ class GradientWeighting:
         Raises:
             MtlError: if it is the state of another method.
         """
+        if self._bargaining is not None:
+            self._bargaining.load_state_dict(state)
+            return
         if bool(state) != (self.name in SCALARIZERS):
             raise MtlError("the saved state is that of another training.weighting")
         if state:
             self._losses.load_state_dict(state)
+
+
+def _torchjd(name: str, class_name: str) -> Callable[..., Any]:
+    """The class of TorchJD's behind a name."""
+    room = "torchjd.aggregation" if name in AGGREGATORS else "torchjd.scalarization"
+    try:
+        made_by: Callable[..., Any] = getattr(import_module(room), class_name)
+    except ImportError as error:
+        raise MtlError(f"training.weighting needs TorchJD: {INSTALL}") from error
+    return made_by
+
+
+def _options(
+    name: str, options: Mapping[str, Any], made_by: Callable[..., Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Options of ours, completed, and those of TorchJD's class.
+
+    Raises:
+        MtlError: if there is no such option, or one of ours is not above 0.
+    """
+    ours: dict[str, Any] = dict(_OURS.get(name, {}))
+    host = ("self", "shape", "n_tasks")
+    taken = [*(key for key in inspect.signature(made_by).parameters if key not in host), *ours]
+    for option in options:
+        if option not in taken:
+            raise UnknownNameError(f"option of training.weighting {name!r}", option, taken)
+    own = {key: value for key, value in options.items() if key not in ours}
+    ours |= {key: value for key, value in options.items() if key in ours}
+    for key, value in ours.items():
+        if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
+            raise MtlError(f"training.weighting.{key} should be above 0, found {value!r}")
+    return ours, own
 
 
 def _by_users(gradients: TaskGradients) -> dict[tuple[int, ...], list[nn.Parameter]]:

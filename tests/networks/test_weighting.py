@@ -1,6 +1,7 @@
 """Gradients of tasks, one by one and made into one, against plain loops and TorchJD itself."""
 
 import math
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +18,7 @@ from mtl_framework.testing import Oracle
 
 pytest.importorskip("torchjd", reason="TorchJD is an extra")
 
-from torchjd.aggregation import MGDA, AlignedMTL, PCGrad, UPGrad
+from torchjd.aggregation import MGDA, AlignedMTL, NashMTL, PCGrad, UPGrad
 from torchjd.scalarization import GeometricMean
 
 from mtl_framework import MtlError, Step, TaskNetworks
@@ -141,6 +142,35 @@ def test_uncertainty_learns_its_own_weights_and_leaves_missing_tasks_alone() -> 
     assert after["last"].tolist() == [2.0, 5.0]  # the missing loss is not taken for 0
 
 
+@pytest.mark.filterwarnings("ignore:You are solving")
+def test_nash_bargains_for_every_set_of_tasks_by_itself() -> None:
+    pytest.importorskip("cvxpy")
+    generator = torch.Generator().manual_seed(2)
+    first = torch.nn.Parameter(torch.zeros(4)), torch.nn.Parameter(torch.zeros(5))
+    users = (0, 1, 2), (0, 2)  # tasks of each weight
+    made = GradientWeighting("nash_mtl", {"max_norm": 0.0}, 3)
+    separate = [NashMTL(3, max_norm=0.0), NashMTL(2, max_norm=0.0)]
+    for _ in range(3):
+        rows = [torch.randn(len(tasks), p.numel(), generator=generator)
+                for tasks, p in zip(users, first, strict=True)]  # fmt: skip
+        gradients: list[dict[torch.nn.Parameter, Tensor]] = [{}, {}, {}]
+        for parameter, tasks, own in zip(first, users, rows, strict=True):
+            for task, row in zip(tasks, own, strict=True):
+                gradients[task][parameter] = row
+        combined = made.combine(gradients, torch.ones(3))
+        for parameter, own, method in zip(first, rows, separate, strict=True):
+            torch.testing.assert_close(combined[parameter], method(own), rtol=0, atol=0)
+    assert set(made.state_dict()) == {"0 1 2", "0 2"}
+    with pytest.raises(MtlError, match="another training"):
+        made.load_state_dict({"last": torch.ones(3), "steps": 2})
+
+
+def test_nash_without_its_solver_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ecos", None)
+    with pytest.raises(MtlError, match=r"nash_mtl needs more: pip install 'mtl-framework\[torchjd"):
+        GradientWeighting("nash_mtl", {}, 2)
+
+
 def test_dynamic_weight_average_by_hand() -> None:
     made = GradientWeighting("dynamic_weight_average", {"epoch": 2, "temperature": 1.0}, 2)
     weights = [torch.nn.Parameter(torch.zeros(1)) for _ in range(2)]
@@ -158,7 +188,8 @@ def test_dynamic_weight_average_by_hand() -> None:
 @pytest.mark.parametrize(
     "weighting",
     [{"name": "uncertainty", "learning_rate": 0.1}, {"name": "imtl_l", "learning_rate": 0.1},
-     {"name": "dynamic_weight_average", "epoch": 2}, "geometric_mean", "pcgrad"],
+     {"name": "dynamic_weight_average", "epoch": 2}, "geometric_mean", "pcgrad",
+     {"name": "nash_mtl", "update_weights_every": 3}],
     ids=str,
 )  # fmt: skip
 def test_its_state_is_saved_and_resumed(tmp_path: Path, weighting: Any) -> None:
