@@ -80,6 +80,11 @@ class ModuleBackbone:
         return model
 
 
+def as_backbone(module: nn.Module | ModuleBackbone) -> ModuleBackbone:
+    """A module as the backbone that it is without further words."""
+    return module if isinstance(module, ModuleBackbone) else ModuleBackbone(module)
+
+
 def _is_head(layer: nn.Module) -> bool:
     if isinstance(layer, nn.Conv2d):
         return set(layer.kernel_size) == {1} and layer.groups == 1

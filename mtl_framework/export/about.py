@@ -10,14 +10,20 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+from torch import nn
 
 from ..backbones.backbone import Recipe
+from ..backbones.module_backbone import ModuleBackbone, as_backbone
 from ..backbones.surgery import SURGERY
 from ..data.objectives import Classification, MultiLabel, Objective, Ordinal
+from ..plugins.given import is_given, shown_name
 from ..plugins.manager import Plugins
 from ..runs.load import LoadedRun
 from ..support.errors import MtlError
 from ..support.files import replacing
+
+#: A module of a program's own, as a run was given it.
+OwnModule = nn.Module | ModuleBackbone | None
 
 _LONGEST = 80  # characters of a folder's name that come from a task's
 
@@ -111,19 +117,34 @@ def class_names(objective: Objective) -> tuple[str, ...]:
     return objective.class_names or tuple(map(str, range(objective.num_classes)))
 
 
-def recipe_of(about: BackboneAbout, file: Path, plugins: Plugins | None) -> Recipe:
+def recipe_of(
+    about: BackboneAbout, file: Path, plugins: Plugins | None, module: OwnModule = None
+) -> Recipe:
     """Say how to build the network that a file describes.
 
     Args:
         about: its backbone.
         file: for errors.
         plugins: where a plugin's backbone is looked up; default: all installed ones.
+        module: the module, where the run was given one as a Python object.
 
     Raises:
-        MtlError: if it needs a plugin that is not installed, or surgery that is not known.
+        MtlError: if it needs a plugin that is not installed, a module that is not given, or surgery
+            that is not known.
     """
-    factory = None
-    if about.library == "plugin":
+    factory: Callable[..., nn.Module] | None = None
+    if is_given(about.name):
+        if module is None:
+            raise MtlError(
+                f"the network in {file.parent} is a Python object, {shown_name(about.name)!r}, "
+                "which has to be given again: backbone=... of load_network or load_bundle"
+            )
+        factory = as_backbone(module)
+    elif module is not None:
+        raise MtlError(
+            f"the network in {file.parent} is {about.name!r}, no Python object: leave out backbone"
+        )
+    elif about.library == "plugin":
         factory = (Plugins.load() if plugins is None else plugins).backbone(about.name)
     unknown = [change for change in about.surgery if change not in SURGERY]
     if about.library not in ("timm", "plugin") or unknown:

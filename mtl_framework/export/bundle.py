@@ -13,6 +13,7 @@ from ..support.errors import UnknownNameError
 from ..support.files import make_folder
 from .about import (
     BackboneAbout,
+    OwnModule,
     TaskAbout,
     backbone_about,
     damaged,
@@ -58,12 +59,14 @@ class TaskBundle:
         tensors: every distinct tensor, by its stored name.
         file: that ``about`` was read from, for errors.
         plugins: where a plugin's backbone is looked up; ``None``: all installed ones.
+        backbone: the module, where the run was given one as a Python object.
     """
 
     about: BundleAbout
     tensors: dict[str, Tensor]
     file: Path
     plugins: Plugins | None = None
+    backbone: OwnModule = None
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -83,8 +86,9 @@ class TaskBundle:
         if missing:
             raise damaged(self.file, f"there is no tensor {missing[0]!r}")
         state = {name: self.tensors[stored] for name, stored in member.tensors.items()}
-        recipe = recipe_of(member.backbone, self.file, self.plugins)
-        return fill(recipe.create(member.task.num_outputs), state, self.file)
+        recipe = recipe_of(member.backbone, self.file, self.plugins, self.backbone)
+        model = recipe.create(member.task.num_outputs)
+        return fill(model, state, self.file, given=self.backbone is not None)
 
 
 def export_all(run: LoadedRun, folder: Path) -> BundleAbout:
@@ -123,12 +127,16 @@ def export_all(run: LoadedRun, folder: Path) -> BundleAbout:
     )
 
 
-def load_bundle(folder: str | Path, plugins: Plugins | None = None) -> TaskBundle:
+def load_bundle(
+    folder: str | Path, plugins: Plugins | None = None, *, backbone: OwnModule = None
+) -> TaskBundle:
     """Load what :func:`export_all` wrote into a folder.
 
     Args:
         folder: of the export.
         plugins: where a plugin's backbone is looked up; default: all installed ones.
+        backbone: the module, where the run was given one as a Python object; networks that are
+            asked for have copies of it, with their own weights.
 
     Raises:
         MtlError: naming the file that is missing, damaged, or of another version.
@@ -136,4 +144,4 @@ def load_bundle(folder: str | Path, plugins: Plugins | None = None) -> TaskBundl
     file = Path(folder) / ABOUT
     about = read_about(file, BundleAbout)
     tensors = read_weights(Path(folder) / WEIGHTS, about.sha256_of_weights)
-    return TaskBundle(about, tensors, file, plugins)
+    return TaskBundle(about, tensors, file, plugins, backbone)

@@ -13,6 +13,7 @@ from ..support.errors import MtlError
 from ..support.files import make_folder
 from .about import (
     BackboneAbout,
+    OwnModule,
     TaskAbout,
     backbone_about,
     damaged,
@@ -85,15 +86,20 @@ def export_network(run: LoadedRun, task: int | str, folder: Path) -> NetworkAbou
     )
 
 
-def load_network(folder: str | Path, plugins: Plugins | None = None) -> nn.Module:
+def load_network(
+    folder: str | Path, plugins: Plugins | None = None, *, backbone: OwnModule = None
+) -> nn.Module:
     """Load what :func:`export_network` wrote, on the CPU, in evaluation mode.
 
     Args:
         folder: of the export.
         plugins: where a plugin's backbone is looked up; default: all installed ones.
+        backbone: the module, where the run was given one as a Python object; its weights are
+            replaced by those of the file.
 
     Raises:
-        MtlError: naming the file that is missing, damaged, or of another version.
+        MtlError: naming the file that is missing, damaged, or of another version, or the module
+            that has to be given.
     """
     folder = Path(folder)
     file = folder / ABOUT
@@ -107,8 +113,8 @@ def load_network(folder: str | Path, plugins: Plugins | None = None) -> nn.Modul
             raise damaged(file, f"there is no tensor {source!r}")
         state[name] = state[source]
     args = {key: value for key, value in about.backbone.args.items() if key != "num_classes"}
-    recipe = recipe_of(about.backbone.model_copy(update={"args": args}), file, plugins)
-    return fill(recipe.create(about.task.num_outputs), state, file)
+    recipe = recipe_of(about.backbone.model_copy(update={"args": args}), file, plugins, backbone)
+    return fill(recipe.create(about.task.num_outputs), state, file, backbone is not None)
 
 
 def plain_network(run: LoadedRun, task: int) -> nn.Module:

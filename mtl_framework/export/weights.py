@@ -53,8 +53,16 @@ def read_weights(file: Path, digest: str) -> dict[str, Tensor]:
         raise damaged(file, str(error)) from error
 
 
-def fill(model: nn.Module, state: Mapping[str, Tensor], file: Path) -> nn.Module:
+def fill(
+    model: nn.Module, state: Mapping[str, Tensor], file: Path, given: bool = False
+) -> nn.Module:
     """Load a complete state into a fresh model, and return it in evaluation mode.
+
+    Args:
+        model: as it was made.
+        state: all its tensors.
+        file: that describes the export, for errors.
+        given: whether the model is a module of the caller's own, which may be another one.
 
     Raises:
         MtlError: if names or shapes are not the model's.
@@ -65,5 +73,8 @@ def fill(model: nn.Module, state: Mapping[str, Tensor], file: Path) -> nn.Module
     try:
         model.load_state_dict(dict(state))
     except RuntimeError as error:
+        if given:
+            reason = " ".join(str(error).split())[:300]
+            raise MtlError(f"the module given is not the one of {file.parent}: {reason}") from error
         raise damaged(file, str(error)) from error
     return stateless(model).eval()

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from ..backbones.module_backbone import ModuleBackbone
+from ..backbones.module_backbone import ModuleBackbone, as_backbone
 from ..data.tasks import Suite
 from ..networks.result import Result
 from ..plugins.checks import Kind
@@ -153,7 +153,7 @@ def named(kind: Kind, value: Any, plugins: Plugins) -> Any:
     if kind == "strategy" and isinstance(value, type):
         return plugins.name_of(value) or _give(plugins, kind, value.__name__, value)
     if kind == "backbone" and isinstance(value, nn.Module | ModuleBackbone):
-        module = value if isinstance(value, ModuleBackbone) else ModuleBackbone(value)
+        module = as_backbone(value)
         return _give(plugins, kind, module.title, module)
     if kind == "suite" and isinstance(value, Suite):
         return _give(plugins, kind, value.name, functools.partial(_same, value))

@@ -2,13 +2,17 @@
 
 from typing import Any
 
+from torch import nn
+
 from ..backbones.backbone import Backbone
 from ..backbones.config import BackboneConfig
+from ..backbones.module_backbone import ModuleBackbone
 from ..data.tasks import Suite
 from ..plugins.manager import Plugins
 from ..support.errors import MtlError
 from ..support.validation import validated
 from .assembly import suite_backbone
+from .from_python import named
 
 
 def load_suite(name: str, **options: Any) -> Suite:
@@ -24,11 +28,12 @@ def load_suite(name: str, **options: Any) -> Suite:
     return Plugins.load().suite(name)(**options)
 
 
-def load_backbone(name: str, suite: Suite, **options: Any) -> Backbone:
+def load_backbone(name: str | nn.Module | ModuleBackbone, suite: Suite, **options: Any) -> Backbone:
     """Cut a model into units, for the inputs of a suite; :class:`TaskNetworks` makes banks of them.
 
     Args:
-        name: a timm model or a plugin's backbone, as ``mtl list backbones`` shows it.
+        name: a timm model or a plugin's backbone, as ``mtl list backbones`` shows it; or a torch
+            module, see :class:`ModuleBackbone`.
         suite: the tasks that will share it.
         options: of the config section ``backbone``, e.g. ``pretrained=True``,
             ``granularity="stage"``, ``args={"drop_rate": 0.1}``.
@@ -39,5 +44,7 @@ def load_backbone(name: str, suite: Suite, **options: Any) -> Backbone:
     """
     if not suite.common_backbone:
         raise MtlError(f"tasks of suite {suite.name!r} have backbones of their own")
-    config = validated(BackboneConfig, {"name": name, **options}, ("backbone",))
-    return suite_backbone(config, suite, Plugins.load())
+    plugins = Plugins.load()
+    chosen = named("backbone", name, plugins)
+    config = validated(BackboneConfig, {"name": chosen, **options}, ("backbone",))
+    return suite_backbone(config, suite, plugins)

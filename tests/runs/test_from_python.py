@@ -18,6 +18,7 @@ from torch import nn
 import mtl_framework
 from mtl_framework import ModuleBackbone, MtlError, load_run, run
 from mtl_framework.data import Classification, Examples, Suite, Task
+from mtl_framework.export import export_all, export_network, load_bundle, load_network
 from mtl_framework.networks.result import Result
 from mtl_framework.runs.from_python import named
 
@@ -115,6 +116,20 @@ def test_python_objects_take_the_place_of_names(tmp_path: Path) -> None:
     examples = stored(suite.tasks[1].test)[:3]
     extracted = loaded.extract(1)
     assert torch.equal(extracted(loaded.preprocessings[1](examples)), loaded.predict(1, examples))
+    export_network(loaded, 1, tmp_path / "network")
+    export_all(loaded, tmp_path / "all")
+    wanted = extracted(loaded.preprocessings[1](examples))
+    for own in (backbone, network()):  # a function's fresh module, or any of its kind
+        for exported in (
+            load_network(tmp_path / "network", TinyPlugins(), backbone=own),
+            load_bundle(tmp_path / "all", TinyPlugins(), backbone=own).network("sides"),
+        ):
+            assert torch.equal(exported(loaded.preprocessings[1](examples)), wanted)
+    with pytest.raises(MtlError, match=r"is a Python object, 'mine', .* backbone=... of load_net"):
+        load_network(tmp_path / "network")
+    other = nn.Sequential(nn.Flatten(), nn.Linear(16, 3))
+    with pytest.raises(MtlError, match=r"the module given is not the one of .*network: Error"):
+        load_network(tmp_path / "network", backbone=other)
     # the data is not needed to predict; the module is, and both are to go on
     load_run(tmp_path / "r", backbone=backbone, plugins=TinyPlugins()).predict(1, examples)
     for given, message in (
