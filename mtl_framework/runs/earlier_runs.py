@@ -4,24 +4,22 @@
 """
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from ..strategies.assignments import Earlier, earlier_assignments
+from ..strategies.assignments import Earlier, take_from
 from ..support.errors import MtlError
 from ..support.files import kind_of, read_bytes, write_text
 
 _SCHEMA = TypeAdapter(Earlier)
 
 
-@contextmanager
-def remembered(file: Path | None) -> Iterator[Earlier]:
-    """Let networks be built with the assignments that a file has; gives these and further ones.
+def remember(options: object, file: Path | None) -> Earlier:
+    """Let options take the assignments that a file has; gives these and what they read further.
 
     Args:
+        options: of a strategy that builds its networks afterwards.
         file: of the run; ``None`` where it begins, or if there is no such file: every assignment is
             read from its own run.
 
@@ -34,8 +32,8 @@ def remembered(file: Path | None) -> Iterator[Earlier]:
             known = _SCHEMA.validate_json(read_bytes(file), strict=True)
         except ValidationError as error:
             raise MtlError(f"{file} is damaged: {error.errors()[0]['msg']}") from error
-    with earlier_assignments(known):
-        yield known
+    take_from(known, options)
+    return known
 
 
 def write_earlier(file: Path, earlier: Earlier) -> None:

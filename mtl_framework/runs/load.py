@@ -32,7 +32,7 @@ from ..support.seeding import untouched_generators
 from ..support.yamls import read_yaml
 from .assembly import assemble, common_backbone, find_suite, normalizations
 from .config import RunConfig
-from .earlier_runs import remembered
+from .earlier_runs import remember
 from .folder import CHANGEABLE, RunFolder, first_difference, without
 from .known_data import StandIn, check_known, read_known
 from .other_suite import as_learned, check_tasks
@@ -208,7 +208,8 @@ def load_run(
     complete = resolve(plugins, [former(read_file(folder.config), plugins), moved])
     config, target = complete.config, resolve_device(device)
     known, tasks, from_files = _tasks(folder, config, plugins)
-    with untouched_generators(target), remembered(folder.earlier):
+    remember(complete.options, folder.earlier)
+    with untouched_generators(target):
         built = complete.strategy(complete.options, seed=0)
         parts = assemble(config, plugins, tasks, built, trained=True)
         network = parts.network

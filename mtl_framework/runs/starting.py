@@ -15,7 +15,7 @@ from ..strategies.assignments import Earlier
 from ..support.seeding import derive_seed, seed_everything
 from .assembly import Assembly, announcement, assemble, check_memory, find_suite
 from .choices import check_validation
-from .earlier_runs import remembered
+from .earlier_runs import remember
 from .folder import RunFolder
 from .known_data import check_known, describe, read_known
 from .load import load_run
@@ -89,9 +89,9 @@ def build(
     observers.say(announcement(config, suite))
     observers.say(in_short(suite))
     seed_everything(derive_seed(config.seed, "weights"))
+    earlier = remember(complete.options, None if state is None else folder.earlier)
     strategy = complete.strategy(complete.options, seed=derive_seed(config.seed, "strategy"))
-    with remembered(None if state is None else folder.earlier) as earlier:
-        parts = assemble(config, plugins, suite, strategy, trained=state is not None)
+    parts = assemble(config, plugins, suite, strategy, trained=state is not None)
     check_batch_sizes(suite, parts.backbones, config.batch_size)
     strategy.network = parts.network
     prepare_strategy(strategy, config, device)

@@ -1,15 +1,13 @@
 """Assignments that are known before training: hand-made, or found by an earlier run."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Literal
 
 import torch
 from jaxtyping import Int64
-from pydantic import Field, model_validator
+from pydantic import BaseModel, Field, PrivateAttr, model_validator
 from torch import Tensor
 
 from ..networks.result import Result
@@ -18,7 +16,6 @@ from .strategy import StrategyConfig
 
 Groups = Literal["shared", "own"] | list[int]
 Earlier = dict[str, list[list[int]]]  # group numbers, a row a unit, by the path of a run
-_EARLIER: ContextVar[Earlier | None] = ContextVar("_EARLIER", default=None)
 SOURCES = ("pattern", "matrix", "from_run", "shared_first")
 
 
@@ -47,6 +44,8 @@ class GivenAssignment(StrategyConfig):
         "are not shared; half: U // 2",
     )
 
+    _earlier: Earlier | None = PrivateAttr(None)
+
     @model_validator(mode="after")
     def _exactly_one(self) -> "GivenAssignment":
         given = [name for name in SOURCES if getattr(self, name) is not None]
@@ -68,22 +67,26 @@ class GivenAssignment(StrategyConfig):
         if self.matrix is not None:
             return _by_matrix(self.matrix, len(units), len(tasks))
         if self.from_run is not None:
-            return _from_run(Path(self.from_run), units, tasks)
+            return _from_run(Path(self.from_run), units, tasks, self._earlier)
         return _by_position(self.shared_first, len(units), len(tasks))
 
 
-@contextmanager
-def earlier_assignments(known: Earlier) -> Iterator[None]:
-    """Inside, ``from_run`` takes what is known, and adds what it has to read.
+def take_from(known: Earlier, options: object) -> None:
+    """Let ``from_run``, wherever it stands in options, take what is known, and add what it reads.
 
     Args:
-        known: assignments of earlier runs by path; changed in place.
+        known: assignments of earlier runs by path; changed when ``groups`` is called.
+        options: of a strategy.
     """
-    token = _EARLIER.set(known)
-    try:
-        yield
-    finally:
-        _EARLIER.reset(token)
+    if isinstance(options, GivenAssignment):
+        options._earlier = known
+    if isinstance(options, BaseModel):
+        options = {name: getattr(options, name) for name in type(options).model_fields}
+    if isinstance(options, Mapping):
+        options = list(options.values())
+    if isinstance(options, (list, tuple)):
+        for option in options:
+            take_from(known, option)
 
 
 def renumber(groups: Int64[Tensor, "units tasks"]) -> Int64[Tensor, "units tasks"]:
@@ -129,9 +132,8 @@ def _check_row(where: str, row: Sequence[int], tasks: int) -> None:
 
 
 def _from_run(
-    path: Path, units: Sequence[str], tasks: Sequence[str]
+    path: Path, units: Sequence[str], tasks: Sequence[str], known: Earlier | None
 ) -> Int64[Tensor, "units tasks"]:
-    known = _EARLIER.get()
     if known is not None and str(path) in known:
         return _by_matrix(known[str(path)], len(units), len(tasks))
     earlier = Result.load(path).assignment
