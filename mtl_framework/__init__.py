@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from .networks.weighting import GradientWeighting as GradientWeighting
     from .plugins.hookspecs import hookimpl as hookimpl
     from .plugins.scalar_observer import ScalarObserver as ScalarObserver
+    from .routing.mixing import ColumnMixer as ColumnMixer
     from .runs.config import RunConfig as RunConfig
     from .runs.dry_run import Preview as Preview
     from .runs.from_python import dry_run as dry_run
@@ -68,6 +69,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "__version__": "support.version",
     "Backbone": "backbones.backbone",
+    "ColumnMixer": "routing.mixing",
     "ColumnNetwork": "networks.columns",
     "Features": "networks.features",
     "Comparison": "comparisons.comparison",

@@ -1,6 +1,5 @@
 """Columns: paths whose rows are mixed between units, during training and taken out of it."""
 
-import copy
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,8 +10,10 @@ from torch.utils import _pytree as pytree
 
 from ..backbones.backbone import Backbone
 from ..routing.banks import Ports, plain_attribute
+from ..routing.mixing import behind_of, reads_of
 from ..support.errors import MtlError
 from .dense import DenseNetwork
+from .mixers import plain_mixer
 
 
 class ColumnNetwork(nn.Module):
@@ -27,6 +28,8 @@ class ColumnNetwork(nn.Module):
         columns: the plain models, one a column; their parts are used, not copied.
         mixers: by unit, what mixes the columns behind it; copied. See :class:`TaskNetworks`.
         kept: the column whose output is returned.
+        readers: for each column the task whose running averages the norms of mixers get; default:
+            the column's own number.
 
     Attributes:
         num_columns: number of columns that are run for one output; printed, with the parameters, by
@@ -42,9 +45,14 @@ class ColumnNetwork(nn.Module):
         columns: Sequence[nn.Module],
         mixers: Mapping[int, nn.Module],
         kept: int,
+        readers: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
         self.model = columns[kept]
+        readers = range(len(columns)) if readers is None else readers
+        plain = {unit: plain_mixer(mixer, readers) for unit, mixer in mixers.items()}
+        read = {unit for mixer in plain.values() for unit in reads_of(mixer)}
+        earlier: dict[int, Tensor] = {}  # by unit, while the model runs
         columns = [c.model if isinstance(c, DenseNetwork) else c for c in columns]
         _check_common(backbone, columns, kept)
         self.kept, self.num_columns = kept, len(columns)
@@ -56,8 +64,10 @@ class ColumnNetwork(nn.Module):
                     [column.get_submodule(place.names[0]) for column in columns],
                     backbone.ports[place.names[0]],
                     begins=unit == position == 0,
-                    mixer=copy.deepcopy(mixers[unit]) if ends and unit in mixers else None,
+                    mixer=plain.get(unit) if ends else None,
                     kept=kept if ends and unit == last else None,
+                    earlier=earlier,
+                    keeps=unit if unit in read else None,
                 )
                 for name in place.names:
                     columns[kept].set_submodule(name, module)
@@ -79,7 +89,8 @@ class _Place(nn.Module):
     """It holds the same place of every column; rows lie column by column.
 
     The first one reads the rows of the inputs and returns those of the columns, the last one
-    returns only the rows of the column that is ``kept``.
+    returns only the rows of the column that is ``kept``. What a later mixer reads lies in
+    ``earlier``, under the number of the unit ``keeps``, until the last place has run.
     """
 
     def __init__(
@@ -89,9 +100,12 @@ class _Place(nn.Module):
         begins: bool,
         mixer: nn.Module | None,
         kept: int | None,
+        earlier: dict[int, Tensor],
+        keeps: int | None,
     ) -> None:
         super().__init__()
         self.columns = nn.ModuleList(columns)
+        self._earlier, self._keeps = earlier, keeps
         self.mixer = mixer
         self._per_example = ports[0].inputs, ports[0].outputs
         self._begins, self._kept = begins, kept
@@ -128,8 +142,18 @@ class _Place(nn.Module):
     def _merged(self, parts: Sequence[Tensor]) -> Tensor:
         if self.mixer is None:
             return torch.cat(list(parts))
-        mixed: Tensor = self.mixer(torch.stack(list(parts))[None])[0]
-        return mixed.flatten(0, 1) if self._kept is None else mixed[self._kept]
+        earlier = [self._earlier[unit][None] for unit in reads_of(self.mixer)]
+        mixed: Tensor = self.mixer(torch.stack(list(parts))[None], *earlier)[0]
+        behind = behind_of(self.mixer)
+        if self._kept is not None:
+            self._earlier.clear()
+            own: Tensor = mixed[self._kept]
+            return behind[self._kept](own) if behind else own
+        if behind:
+            mixed = torch.stack([layer(own) for layer, own in zip(behind, mixed, strict=True)])
+        if self._keeps is not None:
+            self._earlier[self._keeps] = mixed
+        return mixed.flatten(0, 1)
 
 
 def _check_common(backbone: Backbone, columns: Sequence[nn.Module], kept: int) -> None:

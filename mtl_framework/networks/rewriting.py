@@ -104,33 +104,6 @@ def put_heads(
     return nn.ModuleList(nn.ModuleList(head) for head in heads)
 
 
-def put_mixers(
-    backbone: Backbone,
-    banks: Sequence[Sequence[WeightBank]],
-    mixers: nn.ModuleDict,
-    branching: bool,
-) -> None:
-    """Put mixers, by number of their unit, behind the last place of the unit.
-
-    Raises:
-        MtlError: if rows do not branch unit by unit, or a unit does not return a single tensor with
-            one row an input.
-    """
-    if mixers and not branching:
-        raise MtlError(
-            f"backbone {backbone.name!r} reads tensors of a unit again behind a later one, so "
-            "the columns of its units cannot be mixed"
-        )
-    for number, mixer in mixers.items():
-        unit = backbone.units[int(number)]
-        if unit.output_shape is None:
-            raise MtlError(
-                f"unit {unit.name!r} of backbone {backbone.name!r} does not return a single tensor "
-                "with one row an input, so its columns cannot be mixed"
-            )
-        banks[int(number)][-1].mix_with(mixer)
-
-
 def rename_older_keys(
     network: nn.Module, state: dict[str, Any], prefix: str, *rest: object
 ) -> None:

@@ -30,6 +30,7 @@ class ModelRunner:
         forward_pass: the pass that the model's parts take part in.
         widths: number of outputs of each task.
         maps: the maps that each task's head reads; none where it reads features.
+        mixers: modules outside the model whose norms gather statistics, too.
     """
 
     def __init__(
@@ -39,12 +40,14 @@ class ModelRunner:
         forward_pass: ForwardPass,
         widths: Sequence[int],
         maps: Sequence[tuple[FeatureMap, ...]],
+        mixers: nn.Module,
     ) -> None:
         # a tuple, and a plain object: they are parts of the networks already
         self._model, self._backbone, self._widths = (model,), backbone, tuple(widths)
         self._forward_pass, self._maps = forward_pass, tuple(maps)
         self._formats = {major: image_format(model, major) for major in (False, True)}
-        self._norms = tuple(m for m in model.modules() if isinstance(m, RoutedBatchNorm))
+        modules = (*model.modules(), *mixers.modules())
+        self._norms = tuple(m for m in modules if isinstance(m, RoutedBatchNorm))
 
     def format(self, group_major: bool) -> torch.memory_format:
         """The memory format of images and convolutions, by the order of rows."""

@@ -20,11 +20,12 @@ from .dense import head_bytes, maps_of_tasks
 from .extraction import extract_plain, insert_plain
 from .features import Features, each
 from .memory_format import set_format
+from .mixers import put_mixers
 from .model import ParameterCounts, Sharing
 from .parts import NetworkParts, draw_weights
 from .paths import PathNetworks
 from .planning import Planner, StepPlan
-from .rewriting import one_each, put_heads, put_mixers, rename_older_keys, rewrite
+from .rewriting import one_each, put_heads, rename_older_keys, rewrite
 from .running import ModelRunner, assembled, part_losses
 from .task_gradients import accumulate_weighted
 from .weighting import GradientWeighting
@@ -51,10 +52,9 @@ class TaskNetworks(PathNetworks):
         checkpoint: recompute the activations of units in the backward pass.
         group_major: order of the rows in memory; default: group-major on the CPU, where it goes
             together with channels-last images, example-major elsewhere.
-        mixers: by unit, modules that mix what the unit returns: from (inputs, columns, examples,
-            ...) to the same shape. Inputs are those of every task, or a single one where it is
-            common; the columns of an input are all (sample, task) pairs that read it, sample by
-            sample. Needs a backbone whose rows may branch, and units that return one tensor.
+        mixers: by unit, modules that mix what it returns, see :class:`ColumnMixer`. Inputs are
+            those of every task, or a single common one; the columns of an input are all (sample,
+            task) pairs that read it, sample by sample.
 
     Attributes:
         model: the backbone's model with banks in the places of its units.
@@ -63,9 +63,9 @@ class TaskNetworks(PathNetworks):
         assignment: (units, tasks), the weights in use; on the CPU, wherever the networks are.
 
     Raises:
-        MtlError: if a number of weights is below one or there is not one for each unit; if the
-            backbone has layers with running statistics of an unknown kind, or cannot be mixed
-            where ``mixers`` ask for it.
+        MtlError: if a number of weights is below one or there is not one for each unit; if layers
+            have running statistics of an unknown kind; or if columns cannot be mixed, as a unit
+            does not return one tensor or rows may not branch.
     """
 
     def __init__(
@@ -104,11 +104,11 @@ class TaskNetworks(PathNetworks):
             maps,
             lambda: [head_bytes(self.head(n), own) for n, own in enumerate(maps)],
         )
-        put_mixers(backbone, banks, self.mixers, self.branching)
+        put_mixers(backbone, banks, self.mixers, self.branching, len(self.tasks))
         self._parts = NetworkParts(backbone, self.weights_per_unit, self.model, banks)
         self.register_load_state_dict_pre_hook(rename_older_keys)  # type: ignore[no-untyped-call]
         widths = [task.objective.num_outputs for task in self.tasks]
-        self._runner = ModelRunner(self.model, backbone, forward_pass, widths, maps)
+        self._runner = ModelRunner(self.model, backbone, forward_pass, widths, maps, self.mixers)
         self._alike = AlikeTasks()
         set_format(self, self._runner.format(self.planner.is_group_major(self.device)))
 

@@ -1,6 +1,6 @@
 """A weight bank holds the alternative weights of one place of a unit."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,8 +10,8 @@ from torch import nn
 from torch.utils import _pytree as pytree
 
 from .forward_pass import ForwardPass
-from .layout import RowLayout, merge_groups, mix_groups, split_groups
-from .plan import Call, RouteError, RoutePlan
+from .layout import RowLayout, merge_groups, split_groups
+from .plan import Call, RouteError
 
 
 def plain_attribute(module: nn.Module, name: str) -> Any:
@@ -72,11 +72,11 @@ class WeightBank(nn.Module):
         self.ports = tuple(ports)
         self.forward_pass = forward_pass
         self.checkpoint = checkpoint
-        self._mixer: tuple[nn.Module, ...] = ()
+        self._then: tuple[Callable[[Any], Any], ...] = ()
 
-    def mix_with(self, mixer: nn.Module) -> None:
-        """Let all that the bank returns pass ``mixer``, which belongs to the networks."""
-        self._mixer = (mixer,)  # not registered a second time
+    def followed_by(self, function: Callable[[Any], Any]) -> None:
+        """Let what the bank returns pass a function of the rows of the next level."""
+        self._then = (function,)
 
     def extra_repr(self) -> str:
         """``repr`` shows the number of the unit."""
@@ -115,7 +115,7 @@ class WeightBank(nn.Module):
             result = self._call(call, args, kwargs)
             self._check(result, ports, examples * route.groups_out)
             forward_pass.passed(route)
-            return self._mixed(result, plan)
+            return self._followed(result)
 
         def layout(groups: int) -> RowLayout:
             return RowLayout(examples, groups, plan.group_major)
@@ -147,14 +147,11 @@ class WeightBank(nn.Module):
                     merge_groups(parts, targets, layout(route.groups_out), route.writes_in_order)
                 )
         forward_pass.passed(route)
-        return self._mixed(pytree.tree_unflatten(merged, results[0][1]), plan)
+        return self._followed(pytree.tree_unflatten(merged, results[0][1]))
 
-    def _mixed(self, result: Any, plan: RoutePlan) -> Any:
-        """Pass the rows through the mixer, now that every column has rows of its own."""
-        for mixer in self._mixer:
-            groups = plan.num_groups(self.forward_pass.level)
-            layout = RowLayout(plan.examples, groups, plan.group_major)
-            result = mix_groups(result, layout, plan.num_inputs, mixer)
+    def _followed(self, result: Any) -> Any:
+        for function in self._then:
+            result = function(result)
         return result
 
     def _ports(self) -> Ports:

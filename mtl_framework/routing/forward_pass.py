@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from torch import Tensor
+
 from .plan import Route, RouteError, RoutePlan, RowGroups
 
 
@@ -53,6 +55,7 @@ class ForwardPass:
         rows: what the layer that is being called sees.
         gather_statistics: whether that layer's batch statistics move its running averages.
         calls: by the id of a bank, its calls so far in the pass.
+        kept: by unit, the rows behind it that a later mixer reads.
     """
 
     def __init__(self) -> None:
@@ -61,6 +64,7 @@ class ForwardPass:
         self.rows: RowGroups | None = None
         self.gather_statistics = False
         self.calls: dict[int, int] = {}
+        self.kept: dict[int, Tensor] = {}
 
     @contextmanager
     def running(self, plan: RoutePlan, gather_statistics: bool) -> Iterator[None]:
@@ -78,6 +82,7 @@ class ForwardPass:
             yield
         finally:
             self.plan = self.rows = None
+            self.kept = {}
             self.gather_statistics = False
 
     @contextmanager

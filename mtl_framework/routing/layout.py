@@ -1,6 +1,6 @@
 """Groups of rows are moved here: the copies that routing makes, with their gradients."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -86,27 +86,29 @@ def stack_groups(groups: Sequence[Tensor], group_major: bool) -> Tensor:
     return torch.stack(list(groups), 0 if group_major else 1).flatten(0, 1)
 
 
-def mix_groups(
-    x: Tensor, layout: RowLayout, inputs: int, mixer: Callable[[Tensor], Tensor]
-) -> Tensor:
-    """Pass rows through a function of all groups of an input.
+def columns_apart(x: Tensor, layout: RowLayout, inputs: int) -> Tensor:
+    """View rows, of which an input's groups lie one after the other, by input and column.
 
     Args:
-        x: rows in ``layout``, an input's groups one after the other.
+        x: rows in ``layout``.
         layout: layout of ``x``.
         inputs: number of inputs.
-        mixer: from (inputs, groups of each, examples, ...) to the same shape.
 
     Returns:
-        rows in ``layout``, in the memory format of ``x``.
+        (inputs, columns, examples, ...), where columns are the groups of an input.
     """
     columns = layout.groups // inputs
     if layout.group_major:
-        apart = torch.unflatten(x, 0, (inputs, columns, layout.examples))
-        y = mixer(apart).flatten(0, 2)
-        return y.contiguous(memory_format=torch.channels_last) if channels_last(x) else y
-    apart = torch.unflatten(x, 0, (layout.examples, inputs, columns)).movedim(0, 2)
-    return mixer(apart).movedim(2, 0).flatten(0, 2)
+        return torch.unflatten(x, 0, (inputs, columns, layout.examples))
+    return torch.unflatten(x, 0, (layout.examples, inputs, columns)).movedim(0, 2)
+
+
+def columns_together(apart: Tensor, layout: RowLayout, like: Tensor) -> Tensor:
+    """Put (inputs, columns, examples, ...) back into rows, in the memory format of ``like``."""
+    if not layout.group_major:
+        return apart.movedim(2, 0).flatten(0, 2)
+    y = apart.flatten(0, 2)
+    return y.contiguous(memory_format=torch.channels_last) if channels_last(like) else y
 
 
 def channels_last(x: Tensor) -> bool:

@@ -6,6 +6,7 @@ are normalised group by group. What happens to the running averages depends on t
 :class:`~mtl_framework.routing.statistics_schedule.StepOrder`.
 """
 
+import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -115,6 +116,7 @@ class RoutedBatchNorm(nn.Module):
             self.add_module(name, child)
         self.train(plain.training)
         self.pooling: Pooling | None = None
+        self._kind: type[nn.Module] = type(plain)
         self._seen: list[_Seen] = []
 
     def extra_repr(self) -> str:
@@ -310,6 +312,20 @@ class RoutedBatchNorm(nn.Module):
             average.copy_(new.view_as(average))
         if tracked is not None:
             tracked.add_(counts.view_as(tracked))
+
+    def plain(self, task: int) -> nn.Module:
+        """A plain layer of the class that was taken over, as one task has it, on the CPU."""
+        affine, tracked = self.weight is not None, self.running_mean is not None
+        layer = self._kind(self.num_features, self.eps, self.momentum, affine, tracked)
+        for name, child in self.named_children():
+            layer.add_module(name, copy.deepcopy(child))
+        state: dict[str, Tensor] = dict(self.named_parameters())
+        state |= {name: self.plain_buffer(name, task) for name, _ in self.named_buffers()}
+        for value in state.values():
+            if value.is_floating_point():
+                layer.to(value.dtype)
+        layer.load_state_dict(state)
+        return layer
 
     def plain_buffer(self, name: str, task: int) -> Tensor:
         """Give a buffer as the plain layer of one task has it."""

@@ -39,3 +39,13 @@ def route_norms(
         if child is not None:
             module._modules[name] = route_norms(child, forward_pass, mode, num_tasks, done)
     return module
+
+
+def plain_norms(module: nn.Module, task: int) -> nn.Module:
+    """Put plain batch norms back in ``module``, itself included, with one task's averages."""
+    if isinstance(module, RoutedBatchNorm):
+        return module.plain(task)
+    for name, child in module._modules.items():
+        if child is not None:
+            module._modules[name] = plain_norms(child, task)
+    return module

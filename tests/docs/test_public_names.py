@@ -14,9 +14,9 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PUBLIC = {
     "mtl_framework": """
-        Backbone ColumnNetwork Comparison Evaluation Features FinishedRun FusedAdam GivenAssignment
-        GradientWeighting InitialWeights LoadedRun ModuleBackbone MtlError MultiTaskModel
-        ParameterCounts
+        Backbone ColumnMixer ColumnNetwork Comparison Evaluation Features FinishedRun FusedAdam
+        GivenAssignment GradientWeighting InitialWeights LoadedRun ModuleBackbone MtlError
+        MultiTaskModel ParameterCounts
         PlainBackbone Preview ProblemsError RecipeOptimizer Recurrent Result Run RunConfig RunRecord
         ScalarObserver SeparateNetworks Sharing Step Strategy StrategyConfig TaskNetworks TrainedRun
         TrainingConfig TrainingRun UnknownNameError __version__ all_reduce_mean compare csv_cell

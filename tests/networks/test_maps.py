@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 import torch
-from mtl_soft_sharing.network import CrossStitchNetworks
+from mtl_soft_sharing.network import ColumnNetworks
+from mtl_soft_sharing.strategy import cross_stitch_units
 from support.dense_tasks import dense_batch, dense_tasks
 from support.makers import make_assignments, make_backbone
 from test_task_networks import compare
@@ -155,7 +156,8 @@ def test_columns_that_are_mixed_give_maps(name: str) -> None:
     suite = Suite("scenes", tasks, common_input=True)
     torch.manual_seed(0)
     units = len(backbone.units)
-    network = CrossStitchNetworks(backbone, suite, range(1, units - 2), 0.7, False).double().eval()
+    mixers = cross_stitch_units(backbone, range(1, units - 2), 3, 0.7, False)
+    network = ColumnNetworks(backbone, suite, mixers).double().eval()
     inputs = dense_batch(tasks).inputs[0]
     for task in range(3):
         predicted = network.predict(task, inputs)

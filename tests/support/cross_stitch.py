@@ -4,16 +4,18 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from mtl_soft_sharing.network import CrossStitchNetworks
-from mtl_soft_sharing.strategy import mixed_units
+from mtl_soft_sharing.network import ColumnNetworks
+from mtl_soft_sharing.strategy import cross_stitch_units, mixed_units
 from torch import Tensor, nn
 
+from mtl_framework import hookimpl
 from mtl_framework.backbones.backbone import Backbone
 from mtl_framework.backbones.build import build_backbone
 from mtl_framework.backbones.config import BackboneConfig
 from mtl_framework.data.tasks import Examples, Suite
 from support.dense import Dense, binary_suite
 from support.makers import make_tasks
+from support.tiny import tiny_suite
 
 CLOSE: dict[str, Any] = {"rtol": 1e-9, "atol": 1e-11}
 
@@ -43,11 +45,12 @@ def networks(
     own_weight: float = 0.9,
     group_major: bool = True,
     after: Any = "block",
-) -> CrossStitchNetworks:
+) -> ColumnNetworks:
     """In float64, with mixing weights and running averages that differ from place to place."""
     torch.manual_seed(1)
     mixed = mixed_units(after, backbone)
-    network = CrossStitchNetworks(backbone, suite, mixed, own_weight, mixing == "channel")
+    units = cross_stitch_units(backbone, mixed, len(suite), own_weight, mixing == "channel")
+    network = ColumnNetworks(backbone, suite, units)
     network.planner.group_major = group_major
     stirred(network.double())
     return network
@@ -61,6 +64,8 @@ def stirred(network: Any) -> Any:
 
     for name, tensor in [*network.named_parameters(), *network.named_buffers()]:
         # batch norms that end a residual branch start with 0
+        if not tensor.is_floating_point():
+            continue
         if "mixers" in name or "running" in name or (tensor.ndim == 1 and name.endswith("weight")):
             tensor.data += 0.3 * noise(tensor)
     return network
@@ -86,7 +91,24 @@ def gradients(network: nn.Module) -> dict[str, Tensor]:
     return {n: p.grad.clone() for n, p in network.named_parameters() if p.grad is not None}
 
 
-def one_stem(network: CrossStitchNetworks) -> None:
+def one_stem(network: ColumnNetworks) -> None:
     """Let the stem's averages be those of task 0 for all tasks, as training has them."""
     for buffer in network.model.get_submodule("stem").buffers():
         buffer.copy_(buffer[:1].clone() if buffer.ndim == 2 else buffer.clone())
+
+
+def common_suite() -> Suite:
+    """Both tasks of the tiny suite on the images of its first one."""
+    suite = tiny_suite()
+    first, second = suite.tasks
+    parts: dict[str, Any] = {
+        name: replace(split, inputs=first.splits()[name].inputs)
+        for name, split in second.splits().items()
+    }
+    return Suite("common", [first, replace(second, **parts)], common_input=True)
+
+
+class Common:
+    @hookimpl
+    def mtl_suites(self) -> dict[str, Any]:
+        return {"common": common_suite}

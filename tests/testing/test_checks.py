@@ -29,6 +29,8 @@ from mtl_framework.testing import (
 BLOCKS = {"block_out": 4, "block_in": 4, "steps_per_generation": 2, "indivisible": "ordinary"}
 TRIALS = {
     "cross_stitch": Trial("cross_stitch", {"after": "block"}),
+    "nddr": Trial("nddr", {"after": "block"}),
+    "sluice": Trial("sluice", {"after": "block"}),
     "fixed_sharing": Trial("fixed_sharing", {"shared_first": 1}),
     "full_sharing": Trial("full_sharing"),
     "lws": Trial("lws", {"weight_samples": 2, "nes_samples": 2}),

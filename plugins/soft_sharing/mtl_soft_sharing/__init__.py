@@ -12,13 +12,17 @@ if TYPE_CHECKING:
 
 @hookimpl
 def mtl_strategies() -> dict[str, str]:
-    """Contribute cross-stitch networks (Misra et al., 2016)."""
-    return {"cross_stitch": "mtl_soft_sharing.strategy:CrossStitch"}
+    """Contribute cross-stitch networks (Misra et al., 2016), NDDR-CNN and sluice networks."""
+    return {
+        "cross_stitch": "mtl_soft_sharing.strategy:CrossStitch",
+        "nddr": "mtl_soft_sharing.nddr:Nddr",
+        "sluice": "mtl_soft_sharing.sluice:Sluice",
+    }
 
 
 @hookimpl
 def mtl_figures(runs: "Sequence[FinishedRun]") -> "Iterable[ReportFigure]":
-    """Mixing weights of the cross-stitch runs among ``runs``."""
+    """What the runs of these strategies among ``runs`` mix."""
     from .figures import mixing_figures
 
     return mixing_figures(runs)

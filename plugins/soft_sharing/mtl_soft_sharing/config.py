@@ -1,8 +1,8 @@
-"""Cross-stitch networks have these options."""
+"""Strategies of columns that mix have these options."""
 
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, field_validator
 
 from mtl_framework import InitialWeights
 
@@ -17,14 +17,40 @@ Positions = Annotated[
 ]
 
 
-class CrossStitchConfig(InitialWeights):
-    """Options of :class:`~mtl_soft_sharing.strategy.CrossStitch`."""
+class ColumnConfig(InitialWeights):
+    """Options of every :class:`~mtl_soft_sharing.strategy.ColumnStrategy`."""
 
     after: Positions = Field(
         "stage",
         description="units behind which columns are mixed: stage (the last unit of each stage), "
         "block (every unit), or units by name or glob",
     )
+    optimizer: Literal["adam", "sgd"] = Field(
+        "adam", description="optimiser of all weights; sgd has momentum and is the papers'"
+    )
+    learning_rate: float = Field(1e-3, gt=0, description="learning rate of the columns and heads")
+    momentum: float = Field(
+        0.9, ge=0, lt=1, description="momentum of sgd; the papers do not tell their own"
+    )
+    mixing_rate: float | None = Field(
+        None,
+        ge=0,
+        description="learning rate of what mixes columns, as a multiple of learning_rate; default: "
+        "100 with sgd (cross-stitch networks: 100 to 1000, NDDR: 100), 10 with adam, whose steps "
+        "are as long as the rate",
+    )
+    loss_weights: dict[str, float] | None = Field(
+        None, description="weights of the tasks' losses, by task; 1 for those left out"
+    )
+    start_from: str | dict[str, str] | None = Field(
+        None,
+        description="folder of a run whose networks the columns start from, or one a task by name",
+    )
+
+
+class CrossStitchConfig(ColumnConfig):
+    """Options of :class:`~mtl_soft_sharing.strategy.CrossStitch`."""
+
     mixing: Literal["scalar", "channel"] = Field(
         "scalar",
         description="number of mixing weights: one a pair of columns (scalar), or one a pair "
@@ -37,23 +63,61 @@ class CrossStitchConfig(InitialWeights):
         description="weight of a column for itself at the start; the rest is shared out evenly "
         "among the others",
     )
-    optimizer: Literal["adam", "sgd"] = Field(
-        "adam", description="optimiser of all weights; sgd has momentum and is the paper's"
+
+
+class NddrConfig(ColumnConfig):
+    """Options of :class:`~mtl_soft_sharing.nddr.Nddr`."""
+
+    own_weight: float = Field(
+        0.9,
+        ge=0,
+        le=1,
+        description="weight of a column's own channel at the start; the rest is shared out evenly "
+        "among the same channel of the others, and all other weights start at 0",
     )
-    learning_rate: float = Field(1e-3, gt=0, description="learning rate of the columns and heads")
-    momentum: float = Field(
-        0.9, ge=0, lt=1, description="momentum of sgd; the paper does not tell its own"
+    norm: bool = Field(True, description="whether a batch norm follows every mixture")
+    activation: Literal["relu", "none"] = Field(
+        "relu",
+        description="what follows the norm: relu is the paper's; none suits units whose outputs "
+        "are not rectified, such as blocks of ViT and ConvNeXt",
+    )
+
+
+class SluiceConfig(ColumnConfig):
+    """Options of :class:`~mtl_soft_sharing.sluice.Sluice`."""
+
+    subspaces: int = Field(
+        2,
+        ge=1,
+        description="number of groups of consecutive channels that every column's activations are "
+        "cut into, which are mixed one by one",
+    )
+    own_weight: float | Literal["balanced"] = Field(
+        0.9,
+        description="weight of a subspace for itself at the start, from 0 to 1; the rest is shared "
+        "out evenly among all others of all columns; balanced: all weights are equal",
+    )
+    last_weight: float | Literal["balanced"] = Field(
+        0.9,
+        description="weight of the last unit in the mixture of units at the start, from 0 to 1; "
+        "the rest is shared out evenly among the others; balanced: all weights are equal",
+    )
+    penalty: float = Field(
+        0.1,
+        ge=0,
+        description="weight of the penalty on what two subspaces of one column read in common; "
+        "0: none",
     )
     mixing_rate: float | None = Field(
-        None,
+        1.0,
         ge=0,
-        description="learning rate of the mixing weights, as a multiple of learning_rate; default: "
-        "100 with sgd (the paper: 100 to 1000), 10 with adam, whose steps are as long as the rate",
+        description="learning rate of what mixes columns and units, as a multiple of "
+        "learning_rate; the published code has one rate for all",
     )
-    loss_weights: dict[str, float] | None = Field(
-        None, description="weights of the tasks' losses, by task; 1 for those left out"
-    )
-    start_from: str | dict[str, str] | None = Field(
-        None,
-        description="folder of a run whose networks the columns start from, or one a task by name",
-    )
+
+    @field_validator("own_weight", "last_weight")
+    @classmethod
+    def _check_share(cls, value: float | str) -> float | str:
+        if not isinstance(value, str) and not 0 <= value <= 1:
+            raise ValueError("should be from 0 to 1, or balanced")
+        return value

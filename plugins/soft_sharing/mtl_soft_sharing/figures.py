@@ -1,5 +1,6 @@
 """Mixing weights as heat maps, for the report."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -10,22 +11,32 @@ from matplotlib.colors import LinearSegmentedColormap, TwoSlopeNorm
 from mtl_framework import FinishedRun
 from mtl_framework.plotting import MUTED, PAPER, ReportFigure, new_figure, shortened, style
 
-Weights = dict[str, np.ndarray]  # by unit: (to, from), means over channels
+from .unit import by_column
+
+Weights = dict[str, np.ndarray]  # by unit: (to, from), see by_column
+STRATEGIES = ("cross_stitch", "nddr", "sluice")
+_ABOUT = {  # by number of dimensions of the weights
+    2: "",
+    3: ", mean over channels",
+    4: ", root of the sum of squares over its channels' weights, by channel",
+}
 _MOST_NUMBERED = 8  # tasks whose cells have room for numbers
 _SIGNED = LinearSegmentedColormap.from_list("orange_blue", ["#D55E00", PAPER, "#0072b2"])
 
 
 def mixing_figures(runs: Sequence[FinishedRun]) -> Iterator[ReportFigure]:
-    """One figure for each label of finished cross-stitch runs: that of the middle error."""
+    """One figure for each label of finished runs of columns that mix: that of the middle error."""
     by_label: dict[str, list[FinishedRun]] = {}
     for record in runs:
-        if record.result is not None and record.result.strategy == "cross_stitch":
+        if record.result is not None and record.result.strategy in STRATEGIES:
             by_label.setdefault(record.strategy, []).append(record)
     for number, (label, records) in enumerate(by_label.items()):
         ranked = sorted(records, key=_error)
         record = ranked[(len(ranked) - 1) // 2]
         others = [run for run in runs if run.strategy != label and run.result is not None]
         yield mixing_maps(record, len(records), others, f"mixing-{number}")
+        if _layers(state := record.checkpoint()) is not None:
+            yield unit_map(record, state, len(records), f"units-{number}")
 
 
 def _error(record: FinishedRun) -> tuple[float, int]:
@@ -50,7 +61,7 @@ def mixing_maps(
     assert record.result is not None
     state = record.checkpoint()
     weights = mixing_weights(state)
-    tasks = shortened(list(record.result.test.per_task), 12)
+    tasks = _labels(record, len(next(iter(weights.values()))))
     across = min(4, len(weights))
     down = -(-len(weights) // across)
     size = min(max(1.9, 0.8 + 0.42 * len(tasks)), 3.2)
@@ -71,17 +82,71 @@ def mixing_maps(
         bar = figure.colorbar(image, ax=grid, pad=0.02, aspect=30)
         bar.set_label("mixing weight", fontsize=8)
         bar.outline.set_visible(False)
-    channels = any(np.ndim(value) == 3 for value in _tensors(state).values())
+    kinds = {np.ndim(value) for value in _tensors(state).values()}
     return ReportFigure(
         name,
         f"What {record.strategy} mixes",
         f"Heat maps for {len(weights)} units. " + " ".join(_in_words(weights)),
         f"Run with the middle error of {count} (seed {record.seed}). Each row tells what a task's "
         "column goes on with behind that unit: so much of every column's activations"
-        f"{', mean over channels' if channels else ''}. {_cost(record, others)}",
+        f"{_ABOUT[max(kinds)]}. {_cost(record, others)}",
         figure,
         wide=across * len(tasks) > 16,
     )
+
+
+def unit_map(record: FinishedRun, state: Mapping[str, Any], count: int, name: str) -> ReportFigure:
+    """A heat map (task, unit) of how much of every mixed unit each task's column goes on with.
+
+    Args:
+        record: a finished run of sluice networks.
+        state: its strategy's saved state.
+        count: number of runs that it stands for.
+        name: name of the figure.
+    """
+    assert record.result is not None
+    matrix, units = _layers(state), list(state["positions"]["units"])
+    assert matrix is not None
+    tasks = shortened(list(record.result.test.per_task), 12)
+    most = float(np.abs(matrix).max())
+    with style():
+        figure = new_figure(2.4 + 0.62 * len(units), 1.3 + 0.36 * len(tasks))
+        axes = figure.subplots()
+        image = _draw(
+            axes, "", matrix, tasks, TwoSlopeNorm(0, -most, most), 0.6 * most, across=units
+        )
+        axes.set_xlabel("unit", fontsize=8)
+        bar = figure.colorbar(image, ax=axes, pad=0.02)
+        bar.set_label("weight of the unit", fontsize=8)
+        bar.outline.set_visible(False)
+    largest = matrix.argmax(1).tolist()
+    strongest = [f"{task}: {units[k]}" for task, k in zip(tasks, largest, strict=True)]
+    return ReportFigure(
+        name,
+        f"Which units {record.strategy} predicts from",
+        f"A heat map for {len(tasks)} tasks and {len(units)} units. Largest weight, "
+        f"{', '.join(strongest)}.",
+        f"Run with the middle error of {count} (seed {record.seed}). Each row tells how much of "
+        "what a task's column gave behind every mixed unit goes on behind the last one.",
+        figure,
+        wide=len(units) > 16,
+    )
+
+
+def _labels(record: FinishedRun, size: int) -> list[str]:
+    """Names of tasks, or of their subspaces, where a mixture has several a task."""
+    assert record.result is not None
+    tasks = shortened(list(record.result.test.per_task), 12)
+    count = size // len(tasks)
+    if count == 1:
+        return tasks
+    return [f"{task} {part + 1}" for task in tasks for part in range(count)]
+
+
+def _layers(state: Mapping[str, Any]) -> np.ndarray | None:
+    """Weights (task, unit) of the mixed units in what a sluice network predicts from."""
+    names = [name for name in state["network"] if re.fullmatch(r"mixers\.\d+\.layers", name)]
+    return state["network"][names[0]].double().numpy() if names else None
 
 
 def _draw(
@@ -91,13 +156,14 @@ def _draw(
     tasks: Sequence[str],
     scale: TwoSlopeNorm,
     numbered: float,
+    across: Sequence[str] | None = None,
 ) -> Any:
     """Draw one heat map; ``numbered`` is the weight above which its number is bright on dark."""
+    across = tasks if across is None else across
     image = axes.imshow(matrix, cmap=_SIGNED, norm=scale)
     axes.set_title(unit)
-    places = np.arange(len(tasks))
-    axes.set_xticks(places, tasks, rotation=90 if len(tasks) > 2 else 0)
-    axes.set_yticks(places, tasks)
+    axes.set_xticks(np.arange(len(across)), across, rotation=90 if len(across) > 2 else 0)
+    axes.set_yticks(np.arange(len(tasks)), tasks)
     axes.grid(False)
     axes.tick_params(length=0)
     for spine in axes.spines.values():
@@ -113,23 +179,15 @@ def _draw(
 
 
 def _tensors(state: Mapping[str, Any]) -> dict[int, Any]:
-    prefix, suffix = "mixers.", ".weight"
-    weights = {
-        int(name.removeprefix(prefix).removesuffix(suffix)): value
-        for name, value in state["network"].items()
-        if name.startswith(prefix)
-    }
-    return dict(sorted(weights.items()))
+    own = {name: re.fullmatch(r"mixers\.(\d+)\.weight", name) for name in state["network"]}
+    return {int(of[1]): state["network"][name] for name, of in sorted(own.items()) if of}
 
 
 def mixing_weights(state: Mapping[str, Any]) -> Weights:
-    """Weights (to, from) by unit, from the saved state of a strategy; means over channels."""
+    """Weights (to, from) by unit, from the saved state of a strategy, see :func:`by_column`."""
     names = state["positions"]["units"]
-    matrices = [value.double().numpy() for value in _tensors(state).values()]
-    return {
-        name: matrix.mean(2) if matrix.ndim == 3 else matrix
-        for name, matrix in zip(names, matrices, strict=True)
-    }
+    weights = [by_column(value.double()).numpy() for _, value in sorted(_tensors(state).items())]
+    return dict(zip(names, weights, strict=True))
 
 
 def _in_words(weights: Weights) -> Iterator[str]:

@@ -1,6 +1,6 @@
 """Networks of one column a task, mixed behind some units."""
 
-from collections.abc import Collection
+from collections.abc import Mapping
 
 import torch
 from jaxtyping import Float, Shaped
@@ -9,11 +9,11 @@ from torch import Tensor, nn
 from mtl_framework import Backbone, ColumnNetwork, Features, ParameterCounts, TaskNetworks
 from mtl_framework.data import Batch, Suite
 
-from .unit import CrossStitchUnit
+from .unit import by_column
 
 
-class CrossStitchNetworks(TaskNetworks):
-    """A column of weights for every task; a task's output is that of its own column.
+class ColumnNetworks(TaskNetworks):
+    """A column of weights for every task, mixed; a task's output is that of its own column.
 
     Where all tasks read one input, it passes each of the T columns once. Tasks with inputs of
     their own need all columns for each of them: T * T passes, of which the host makes one. A
@@ -26,30 +26,15 @@ class CrossStitchNetworks(TaskNetworks):
     Args:
         backbone: backbone of every column.
         suite: the tasks.
-        mixed: numbers of the units behind which columns are mixed.
-        own_weight: see :class:`CrossStitchUnit`.
-        per_channel: whether every channel is mixed by weights of its own.
+        mixers: by unit, what mixes the columns behind it. Each has a parameter ``weight`` of one of
+            the kinds that :func:`by_column` knows.
 
     Raises:
         MtlError: if the columns of this backbone cannot be mixed there.
     """
 
-    def __init__(
-        self,
-        backbone: Backbone,
-        suite: Suite,
-        mixed: Collection[int],
-        own_weight: float,
-        per_channel: bool,
-    ) -> None:
+    def __init__(self, backbone: Backbone, suite: Suite, mixers: Mapping[int, nn.Module]) -> None:
         columns = len(suite)
-        mixers: dict[int, nn.Module] = {}
-        for number in mixed:
-            unit = backbone.units[number]
-            channels = None
-            if per_channel and unit.output_shape is not None:
-                channels = unit.output_shape[unit.channel_dim]
-            mixers[number] = CrossStitchUnit(columns, own_weight, channels, unit.channel_dim)
         super().__init__(backbone, suite.tasks, columns, mixers=mixers)
         self.common_input = suite.common_input
         own = torch.arange(columns)
@@ -67,7 +52,7 @@ class CrossStitchNetworks(TaskNetworks):
     def own_weight(self) -> Float[Tensor, ""]:
         """Give the mean weight of a column for itself."""
         weights = [mixer.get_parameter("weight").detach() for mixer in self.mixers.values()]
-        return torch.stack([weight.diagonal().mean() for weight in weights]).mean()
+        return torch.stack([by_column(weight).diagonal().mean() for weight in weights]).mean()
 
     def column_of(self, task: int) -> int:
         """Say where the results of a task's own column stand among those of ``columns``."""
@@ -99,12 +84,11 @@ class CrossStitchNetworks(TaskNetworks):
 
     def extract(self, task: int) -> nn.Module:
         """One task's network: all columns up to the last mixture, its own one behind it."""
-        columns = []
-        for column in range(len(self.tasks)):
-            reader = column if self.common_input else task  # whose running averages it has
-            columns.append(self.extract_path(reader, [column] * len(self.backbone.units)))
+        tasks, units = range(len(self.tasks)), len(self.backbone.units)
+        readers = tasks if self.common_input else [task] * len(tasks)  # whose averages each has
+        columns = [self.extract_path(readers[column], [column] * units) for column in tasks]
         mixers = {int(unit): mixer for unit, mixer in self.mixers.items()}
-        return ColumnNetwork(self.backbone, columns, mixers, kept=task).cpu().eval()
+        return ColumnNetwork(self.backbone, columns, mixers, task, readers).cpu().eval()
 
     def sharing(self) -> None:
         """Say that no unit is shared as a whole."""

@@ -6,14 +6,12 @@ from torch import Tensor
 
 from mtl_framework import MtlError, TrainedRun
 
-from .network import CrossStitchNetworks
+from .network import ColumnNetworks
 
 Load = Callable[[str], TrainedRun]
 
 
-def start_columns(
-    network: CrossStitchNetworks, folders: str | Mapping[str, str], load: Load
-) -> None:
+def start_columns(network: ColumnNetworks, folders: str | Mapping[str, str], load: Load) -> None:
     """Copy a single-task network into every task's column, with its head.
 
     Args:
@@ -41,7 +39,7 @@ def start_columns(
         network.load_path(number, [number] * units, state)
 
 
-def _state(network: CrossStitchNetworks, number: int, run: TrainedRun) -> dict[str, Tensor]:
+def _state(network: ColumnNetworks, number: int, run: TrainedRun) -> dict[str, Tensor]:
     """The plain state of one task's network in a run."""
     task, folder = network.tasks[number], run.directory
     if task.name not in run.suite.task_names:
@@ -65,7 +63,7 @@ def _state(network: CrossStitchNetworks, number: int, run: TrainedRun) -> dict[s
 
 
 def _check_shared(
-    network: CrossStitchNetworks, states: list[dict[str, Tensor]], folders: list[str]
+    network: ColumnNetworks, states: list[dict[str, Tensor]], folders: list[str]
 ) -> None:
     """Refuse networks that differ outside the columns, where there can be one value only."""
     backbone = network.backbone

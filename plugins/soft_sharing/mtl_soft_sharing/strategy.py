@@ -4,11 +4,13 @@ Misra, Shrivastava, Gupta and Hebert, "Cross-stitch Networks for Multi-task Lear
 arXiv 1604.03539.
 """
 
-from collections.abc import Callable, Generator, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Generator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any, ClassVar
 
 import torch
+from torch import Tensor, nn
 
 from mtl_framework import (
     Backbone,
@@ -23,48 +25,42 @@ from mtl_framework import (
 )
 from mtl_framework.data import Suite
 
-from .config import CrossStitchConfig, Positions
-from .network import CrossStitchNetworks
+from .config import ColumnConfig, CrossStitchConfig, Positions
+from .network import ColumnNetworks
 from .start import start_columns
+from .unit import CrossStitchUnit
 
 MIXING_RATES = {"adam": 10.0, "sgd": 100.0}
 
 
-class CrossStitch(Strategy):
-    """One column of weights a task; behind some units each gets a mixture of all columns.
+class ColumnStrategy(Strategy, ABC):
+    """One column of weights a task; behind some units each goes on with a mixture of all columns.
 
-    The mixing weights are trained with the rest, at a learning rate of their own. The preset
-    ``paper`` mixes behind every stage, by channel, with SGD; the paper's own networks (AlexNet,
-    mixed behind its poolings and dense layers) start from single-task ones: ``start_from``.
+    What mixes them is trained with the rest, at a learning rate of its own.
     """
 
-    Config: ClassVar[type[StrategyConfig]] = CrossStitchConfig
-    config: CrossStitchConfig
-    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "paper": {
-            "strategy": {
-                "name": "cross_stitch",
-                "after": "stage",
-                "mixing": "channel",
-                "own_weight": 0.9,
-                "optimizer": "sgd",
-                "mixing_rate": 100.0,
-            },
-            "backbone": {"normalization": "task"},
-        }
-    }
+    config: ColumnConfig
+    network: ColumnNetworks
 
-    network: CrossStitchNetworks
+    @abstractmethod
+    def mixers(
+        self, backbone: Backbone, mixed: Sequence[int], columns: int
+    ) -> dict[int, nn.Module]:
+        """What mixes so many columns, by number of the unit behind which it does.
 
-    def build(self, backbone: Backbone, suite: Suite) -> CrossStitchNetworks:
+        Raises:
+            MtlError: if a unit's columns cannot be mixed so.
+        """
+
+    def build(self, backbone: Backbone, suite: Suite) -> ColumnNetworks:
         """A column for every task, and one optimiser with two learning rates."""
         config = self.config
         self.loss_weights = _loss_weights(config.loss_weights, suite)
         mixed = mixed_units(config.after, backbone)
         self.positions = MixedUnits(tuple(backbone.units[n].name for n in mixed))
-        self.network = CrossStitchNetworks(
-            backbone, suite, mixed, config.own_weight, config.mixing == "channel"
-        )
+        with torch.random.fork_rng(devices=[]):  # columns start as those of other strategies do
+            mixers = self.mixers(backbone, mixed, len(suite))
+        self.network = ColumnNetworks(backbone, suite, mixers)
         self.network.initialize(config.initialization_of(backbone))
         self.optimizer = self._optimizer()
         return self.network
@@ -94,11 +90,73 @@ class CrossStitch(Strategy):
             self.network.train()
             self.optimizer.zero_grad()
             losses = self.network.step(run.next_batch(), self.loss_weights)
+            more = self.penalize()
             self.optimizer.step()
-            yield Step(
-                losses,
-                {"own_weight": self.network.own_weight(), "column_passes": self.network.passes},
-            )
+            passes = {"column_passes": self.network.passes}
+            yield Step(losses, {"own_weight": self.network.own_weight(), **passes, **more})
+
+    def penalize(self) -> dict[str, Tensor]:
+        """Add the gradients of what a step costs beside the losses, and say how much that is."""
+        return {}
+
+
+class CrossStitch(ColumnStrategy):
+    """One column of weights a task; behind some units each gets a mixture of all columns.
+
+    The mixing weights are trained with the rest, at a learning rate of their own. The preset
+    ``paper`` mixes behind every stage, by channel, with SGD; the paper's own networks (AlexNet,
+    mixed behind its poolings and dense layers) start from single-task ones: ``start_from``.
+    """
+
+    Config: ClassVar[type[StrategyConfig]] = CrossStitchConfig
+    config: CrossStitchConfig
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "paper": {
+            "strategy": {
+                "name": "cross_stitch",
+                "after": "stage",
+                "mixing": "channel",
+                "own_weight": 0.9,
+                "optimizer": "sgd",
+                "mixing_rate": 100.0,
+            },
+            "backbone": {"normalization": "task"},
+        }
+    }
+
+    def mixers(
+        self, backbone: Backbone, mixed: Sequence[int], columns: int
+    ) -> dict[int, nn.Module]:
+        """A cross-stitch unit behind every mixed unit."""
+        config = self.config
+        by_channel = config.mixing == "channel"
+        return cross_stitch_units(backbone, mixed, columns, config.own_weight, by_channel)
+
+
+def cross_stitch_units(
+    backbone: Backbone, mixed: Sequence[int], columns: int, own_weight: float, by_channel: bool
+) -> dict[int, nn.Module]:
+    """A :class:`CrossStitchUnit` behind every mixed unit."""
+    units: dict[int, nn.Module] = {}
+    for number in mixed:
+        shape, at = unit_shape(backbone, number)
+        units[number] = CrossStitchUnit(columns, own_weight, shape[at] if by_channel else None, at)
+    return units
+
+
+def unit_shape(backbone: Backbone, number: int) -> tuple[tuple[int, ...], int]:
+    """Shape of what a unit returns for one example, and which dimension holds its channels.
+
+    Raises:
+        MtlError: if that is not one tensor, so that nothing can be mixed.
+    """
+    unit = backbone.units[number]
+    if unit.output_shape is None:
+        raise MtlError(
+            f"unit {unit.name!r} of backbone {backbone.name!r} does not return a single tensor "
+            "with one row an input, so its columns cannot be mixed"
+        )
+    return unit.output_shape, unit.channel_dim
 
 
 class MixedUnits:

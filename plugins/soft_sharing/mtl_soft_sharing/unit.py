@@ -5,6 +5,28 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 
+def start_weights(columns: int, own_weight: float) -> Float[Tensor, "to columns"]:
+    """``own_weight`` on the diagonal; the others of a row share the rest, so that it sums to one.
+
+    A single column starts with 1.
+    """
+    start = torch.full((columns, columns), (1 - own_weight) / max(columns - 1, 1))
+    return start.fill_diagonal_(own_weight if columns > 1 else 1.0)
+
+
+def by_column(weight: Float[Tensor, "to *rest"]) -> Float[Tensor, "to columns"]:
+    """How much of every column each one goes on with, from mixing weights of any kind.
+
+    Args:
+        weight: (to, from) as they are; (to, from, channel), of which the mean over channels is
+            taken; or (to, channel, from, channel), maps of channels, of which it is the root of the
+            squares' sum by channel: 1 for an identity.
+    """
+    if weight.ndim == 4:
+        return weight.square().sum((1, 3)).div(weight.shape[1]).sqrt()
+    return weight.mean(2) if weight.ndim == 3 else weight
+
+
 class CrossStitchUnit(nn.Module):
     """Replaces what every column returns by a linear mixture of what all of them return.
 
@@ -15,8 +37,7 @@ class CrossStitchUnit(nn.Module):
 
     Args:
         columns: T.
-        own_weight: a_tt at the start; the others of a row share 1 - a_tt evenly. A single column
-            starts with 1.
+        own_weight: a_tt at the start; the others of a row share 1 - a_tt evenly.
         channels: number of channels, for weights of their own; ``None``: one for all of them.
         channel_dim: which dimension of one example's activations holds the channels.
     """
@@ -25,9 +46,7 @@ class CrossStitchUnit(nn.Module):
         self, columns: int, own_weight: float, channels: int | None = None, channel_dim: int = 0
     ) -> None:
         super().__init__()
-        others = (1 - own_weight) / max(columns - 1, 1)
-        start = torch.full((columns, columns), others)
-        start.fill_diagonal_(own_weight if columns > 1 else 1.0)
+        start = start_weights(columns, own_weight)
         if channels is not None:
             start = start[..., None].repeat(1, 1, channels)
         self.weight = nn.Parameter(start)

@@ -1,14 +1,14 @@
 """Cross-stitch networks: what a step computes, against plain loops and by hand."""
 
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import pytest
 import torch
 from mtl_soft_sharing.config import CrossStitchConfig
-from mtl_soft_sharing.network import CrossStitchNetworks
+from mtl_soft_sharing.network import ColumnNetworks
 from mtl_soft_sharing.strategy import CrossStitch, mixed_units
+from support.column_loops import Loops, compare
 from support.cross_stitch import (
     CLOSE,
     MODELS,
@@ -26,130 +26,6 @@ from torch import Tensor, nn
 
 from mtl_framework.data.batches import Batch
 from mtl_framework.support.errors import MtlError
-
-
-class Loops:
-    """Every column of every input by the plain model, unit by unit, with weights by name."""
-
-    def __init__(self, network: CrossStitchNetworks, training: bool) -> None:
-        self.network, self.training = network, training
-
-    def run(self, inputs: Tensor, reads: list[int]) -> list[Tensor]:
-        """Features of all columns for one task's input.
-
-        Args:
-            inputs: of the task.
-            reads: for each column the task whose running averages it has.
-        """
-        network = self.network
-        units = len(network.backbone.units)
-        models = []
-        for column, reader in enumerate(reads):
-            model = network.extract_path(reader, [column] * units).train(self.training)
-            if not network.backbone.heads_inside:
-                model.set_submodule(network.backbone.classifier, nn.Identity())
-            self._bind(model, column)
-            models.append(model)
-        waiting: list[Tensor] = [inputs] * len(models)
-        return self._lockstep(models, waiting)
-
-    def _bind(self, model: nn.Module, column: int) -> None:
-        """Put the networks' own parameters into the plain model, so that gradients reach them."""
-        own = dict(self.network.named_parameters(remove_duplicate=False))
-        for name, _ in list(model.named_parameters()):
-            found = self._name(name, column)
-            parent, _, last = name.rpartition(".")
-            model.get_submodule(parent)._parameters[last] = own[found]
-
-    def _name(self, name: str, column: int) -> str:
-        for places in self.network.backbone.places:
-            for place in places:
-                if name.startswith(place.names[0] + "."):
-                    rest = name[len(place.names[0]) + 1 :]
-                    return f"model.{place.names[0]}.copies.{column}.{rest}"
-        return f"model.{name}"
-
-    def _lockstep(self, models: list[nn.Module], inputs: list[Tensor]) -> list[Tensor]:
-        """Run the models again and again: the u-th time what enters after unit u is known."""
-        known: dict[int, list[Tensor]] = {}
-        mixers = {int(unit): mixer for unit, mixer in self.network.mixers.items()}
-        for unit in [*sorted(mixers), None]:
-            outputs: list[list[Tensor]] = [[] for _ in models]
-            finals = []
-            for column, (model, x) in enumerate(zip(models, inputs, strict=True)):
-                handles = []
-                for done, values in known.items():
-                    handles.append(
-                        self._last(model, done).register_forward_hook(
-                            lambda m, a, y, v=values[column]: v
-                        )
-                    )
-                if unit is not None:
-
-                    def keep(m: Any, a: Any, y: Tensor, found: Any = outputs[column]) -> None:
-                        found.append(y)
-
-                    handles.append(self._last(model, unit).register_forward_hook(keep))
-                finals.append(model(x))
-                for handle in handles:
-                    handle.remove()
-            if unit is None:
-                return finals
-            weight = mixers[unit].get_parameter("weight")
-            at = self.network.backbone.units[unit].channel_dim
-            mixed = []
-            for t in range(len(models)):
-                total = torch.zeros_like(outputs[0][0])
-                for j in range(len(models)):
-                    factor = weight[t, j]
-                    if factor.ndim:
-                        shape = [1] * (total.ndim - 1)
-                        shape[at] = -1
-                        factor = factor.view(shape)
-                    total = total + factor * outputs[j][0]
-                mixed.append(total)
-            known[unit] = mixed
-        raise AssertionError
-
-    def _last(self, model: nn.Module, unit: int) -> nn.Module:
-        return model.get_submodule(self.network.backbone.places[unit][-1].names[0])
-
-    def step(self, batch: Batch) -> Tensor:
-        """Mean losses of all tasks; leaves gradients of their mean on the parameters."""
-        tasks = len(self.network.tasks)
-        losses = []
-        for task in range(tasks):
-            reads = list(range(tasks)) if self.network.common_input else [task] * tasks
-            features = self.run(batch.inputs[task], reads)[task]
-            scores = self.network.heads[task](features)
-            objective = self.network.tasks[task].objective
-            losses.append(objective.losses(scores, batch.targets[task]).mean())
-        found = torch.stack(losses)
-        if self.training:
-            found.mean().backward()
-        return found.detach()
-
-
-def compare(network: CrossStitchNetworks, batch: Batch, training: bool = True) -> None:
-    network.train(training)
-    expected = Loops(network, training).step(batch)
-    if not training:
-        with torch.no_grad():
-            for task, task_inputs in enumerate(batch.inputs):
-                scores = network.predict(task, task_inputs)
-                objective = network.tasks[task].objective
-                found = objective.losses(scores, batch.targets[task]).mean()
-                torch.testing.assert_close(found, expected[task], **CLOSE)
-        return
-    wanted = gradients(network)
-    network.zero_grad()
-    torch.testing.assert_close(network.step(batch), expected, **CLOSE)
-    ours = gradients(network)
-    assert {name for name, g in wanted.items() if g.any()} <= set(ours)
-    for name, gradient in ours.items():
-        other = wanted.get(name, torch.zeros_like(gradient))
-        torch.testing.assert_close(gradient, other, **CLOSE, msg=partial("{}: {}".format, name))
-
 
 # -- against the loops ----------------------------------------------------------------------------
 
@@ -257,7 +133,7 @@ def test_loss_weights_are_those_of_the_tasks_that_are_named() -> None:
 class Watching(Loops):
     """Keeps what every batch norm reads in the last pass, by place, column and task."""
 
-    def __init__(self, network: CrossStitchNetworks) -> None:
+    def __init__(self, network: ColumnNetworks) -> None:
         super().__init__(network, training=True)
         self.task = 0
         self.read: dict[tuple[str, int, int], Tensor] = {}

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 import torch
-from mtl_soft_sharing.network import CrossStitchNetworks
+from mtl_soft_sharing.network import ColumnNetworks
+from mtl_soft_sharing.strategy import cross_stitch_units
 from mtl_soft_sharing.unit import CrossStitchUnit
 from support.cross_stitch import (
     CLOSE,
@@ -23,7 +24,7 @@ from mtl_framework.data.tasks import Suite
 from mtl_framework.networks.task_networks import TaskNetworks
 
 
-def identity(network: CrossStitchNetworks) -> None:
+def identity(network: ColumnNetworks) -> None:
     for mixer in network.mixers.values():
         assert isinstance(mixer, CrossStitchUnit)
         weight = torch.eye(len(mixer.weight), dtype=torch.float64)
@@ -103,7 +104,8 @@ def test_a_network_of_four_units_worked_by_hand() -> None:
     """
     backbone = dense_backbone(1, width=1)
     suite = binary_suite(2, 1)
-    network = CrossStitchNetworks(backbone, suite, [0, 1], 0.9, False).double()
+    units = cross_stitch_units(backbone, [0, 1], 2, 0.9, False)
+    network = ColumnNetworks(backbone, suite, units).double()
     for parameter in network.parameters():
         parameter.data.zero_()
     network.model.get_parameter("stem.0.weight").data.fill_(1)

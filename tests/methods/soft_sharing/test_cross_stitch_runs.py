@@ -6,11 +6,12 @@ from typing import Any
 import pytest
 import torch
 from mtl_soft_sharing.figures import mixing_figures, mixing_weights
-from mtl_soft_sharing.network import CrossStitchNetworks
+from mtl_soft_sharing.network import ColumnNetworks
 from mtl_soft_sharing.strategy import CrossStitch
 from support.cross_stitch import (
     CLOSE,
     MODELS,
+    Common,
     features,
     features_suite,
     images_suite,
@@ -18,11 +19,10 @@ from support.cross_stitch import (
     one_stem,
 )
 from support.makers import make_backbone, make_batch
-from support.tiny import TinyPlugins, content, start, tiny_suite
+from support.tiny import TinyPlugins, content, start
 from torch import Tensor, nn
 
-from mtl_framework import LoadedRun, RunRecord, hookimpl, load_run
-from mtl_framework.data import Suite
+from mtl_framework import LoadedRun, RunRecord, load_run
 from mtl_framework.data.batches import Batch
 from mtl_framework.export import export_network, export_onnx, export_program
 from mtl_framework.networks.result import Result
@@ -30,25 +30,6 @@ from mtl_framework.reports.figure import png
 from mtl_framework.support.errors import MtlError
 
 CROSS: dict[str, Any] = {"name": "cross_stitch", "learning_rate": 0.01, "after": "block"}
-
-
-def common_suite() -> Suite:
-    """Both tasks of the tiny suite on the images of its first one."""
-    from dataclasses import replace
-
-    suite = tiny_suite()
-    first, second = suite.tasks
-    parts: dict[str, Any] = {
-        name: replace(split, inputs=first.splits()[name].inputs)
-        for name, split in second.splits().items()
-    }
-    return Suite("common", [first, replace(second, **parts)], common_input=True)
-
-
-class Common:
-    @hookimpl
-    def mtl_suites(self) -> dict[str, Any]:
-        return {"common": common_suite}
 
 
 def plugins() -> TinyPlugins:
@@ -112,7 +93,7 @@ def test_it_has_the_running_averages_of_its_task(common_input: bool, normalizati
     check_extracted(network.eval(), batch)
 
 
-def check_extracted(network: CrossStitchNetworks, batch: Batch) -> None:
+def check_extracted(network: ColumnNetworks, batch: Batch) -> None:
     for task, inputs in enumerate(batch.inputs):
         model = network.extract(task)
         assert not model.training
