@@ -4,6 +4,7 @@ from pathlib import Path
 
 import typer
 
+from ..support.errors import MtlError
 from ..support.interrupts import Interrupted
 from . import options
 from .console import load_plugins, say_error, stderr, stdout
@@ -25,19 +26,26 @@ def compare(
     quiet: options.Quiet = False,
     log_file: options.LogFile = None,
     as_json: options.ComparisonJson = False,
+    json_lines: options.ComparisonLines = False,
 ) -> int:
     """Run every strategy of a config with every seed; say which is better, and if that is luck.
 
     A comparison that was interrupted goes on when the same command is given again; finished runs
     are never repeated, failed ones are tried again.
     """
-    out, err = stdout(quiet or as_json), stderr(quiet, log_file)
+    if as_json and json_lines:
+        raise MtlError("--json and --json-lines exclude each other")
+    if dry_run and (as_json or json_lines):
+        raise MtlError("--dry-run prints a table: leave out --json and --json-lines")
+    out, err = stdout(quiet or as_json or json_lines), stderr(quiet, log_file)
     err.print(f"reading {config}", soft_wrap=True)  # before what takes seconds to import
     from ..comparisons.command import Resources, compare
     from ..comparisons.files import JSON
     from ..reports.failures import failure_lines
+    from .json_lines import ComparisonLines
 
     directory = output or COMPARISONS / config.stem
+    lines = ComparisonLines(directory, typer.echo) if json_lines else None
     overrides = {
         "seeds": seeds,
         "iterations": iterations,
@@ -53,9 +61,12 @@ def compare(
         err,
         overrides,
         dry_run,
+        None if lines is None else lines.show,
     )
     if dry_run:
         return 0
+    if lines is not None:
+        lines.finish(directory / JSON, outcome.signal)
     if outcome.signal is not None:
         text = f"all saved in {directory}; go on with the same command"
         raise Interrupted(outcome.signal, text)

@@ -163,6 +163,13 @@ DryRun = Annotated[
         help="Print the runs, which are done, and how long the rest may take; train nothing.",
     ),
 ]
+ComparisonLines = Annotated[
+    bool,
+    typer.Option(
+        "--json-lines",
+        help="Print runs as their states change, and the result, a line of JSON each.",
+    ),
+]
 ComparisonJson = Annotated[
     bool, typer.Option("--json", help="Print comparison.json instead of tables.")
 ]

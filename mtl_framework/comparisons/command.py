@@ -28,6 +28,9 @@ from .processes import Executor, LocalProcesses, gpu_groups, machine_threads
 from .rehearsal import rehearsed_paces
 from .terminal import LiveTable, Variant, estimate, grid_table
 
+#: Gets all cells of a comparison.
+Listener = Callable[[Sequence[Tracked]], None]
+
 RUNS = "runs"
 _LOCK = ".lock"
 
@@ -85,6 +88,7 @@ def compare(
     err: Console,
     overrides: Mapping[str, Any] | None = None,
     dry_run: bool = False,
+    listen: Listener | None = None,
 ) -> Outcome:
     """Run what is left of a comparison, then print and write what it tells.
 
@@ -97,6 +101,7 @@ def compare(
         err: for progress.
         overrides: top-level keys of the config that win over the file's.
         dry_run: only print the grid, what is done and an estimate.
+        listen: gets all cells at the beginning, whenever some may have changed, and at the end.
 
     Raises:
         MtlError: on a wrong config or wrong resources, before anything starts; if another
@@ -105,7 +110,15 @@ def compare(
     with alive(err, f"reading {path}"):
         comparison = read_comparison(path, plugins, overrides)
     return work_through(
-        comparison, path.stem, directory, plugins, resources, out, err, dry_run=dry_run
+        comparison,
+        path.stem,
+        directory,
+        plugins,
+        resources,
+        out,
+        err,
+        dry_run=dry_run,
+        listen=listen,
     )
 
 
@@ -119,6 +132,7 @@ def work_through(
     err: Console,
     *,
     dry_run: bool = False,
+    listen: Listener | None = None,
 ) -> Outcome:
     """Run what is left of a comparison that is checked already, then print and write what it tells.
 
@@ -131,6 +145,7 @@ def work_through(
         out: for results.
         err: for progress.
         dry_run: only print the grid, what is done and an estimate.
+        listen: gets all cells at the beginning, whenever some may have changed, and at the end.
 
     Raises:
         MtlError: on wrong resources, before anything starts; if another comparison is at work in
@@ -149,11 +164,11 @@ def work_through(
         make_folder(directory)
         with FileLock(directory / _LOCK, timeout=0):
             _write(directory, comparison, tracked)
-            signal = _work(tracked, tracked, make_executor, err)
+            signal = _work(tracked, tracked, make_executor, err, listen)
             if signal is None:
                 controls = track(_controls(comparison, tracked, plugins), directory / RUNS, plugins)
                 tracked += controls
-                signal = _work(controls, tracked, make_executor, err)
+                signal = _work(controls, tracked, make_executor, err, listen)
             analyses = _write(directory, comparison, tracked)
     except Timeout as error:
         raise MtlError(f"another comparison is at work in {directory}") from error
@@ -174,12 +189,23 @@ def _work(
     shown: Sequence[Tracked],
     make_executor: Callable[[], Executor],
     err: Console,
+    listen: Listener | None,
 ) -> int | None:
     """Run what is left of some cells, while the table shows others, too."""
+
+    def tell() -> None:
+        if listen is not None:
+            listen(shown)
+
+    def show() -> None:
+        table.show()
+        tell()
+
+    tell()
     if all(item.state == "done" for item in items):
         return None
     with LiveTable(err, shown) as table:
-        return execute(items, make_executor(), table.show)
+        return execute(items, make_executor(), show)
 
 
 def _controls(

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
 from support.exported_runs import run_shapes, shapes_plugins
 
@@ -74,9 +75,29 @@ def test_export_writes_what_can_be_loaded(
     assert load_bundle(tmp_path / "all").tasks == run.suite.task_names
 
 
+def test_a_program_gives_probabilities_where_asked_for(run: LoadedRun, tmp_path: Path) -> None:
+    command = "export", run.directory, "--task", "colour / main", "--format", "torch-export"
+    programs = {}
+    for name, more in (("logits", []), ("probabilities", ["--probabilities"])):
+        assert status(*command, *more, "--output", tmp_path / name) == 0
+        about = json.loads((tmp_path / name / "model.pt2.json").read_text())
+        assert about["task"]["outputs"] == name
+        programs[name] = torch.export.load(tmp_path / name / "model.pt2").module()
+    inputs = torch.rand(3, *run.preprocessings[0].input_shape)
+    logits, shares = programs["logits"](inputs), programs["probabilities"](inputs)
+    torch.testing.assert_close(shares, logits.softmax(1))
+    torch.testing.assert_close(shares.sum(1), torch.ones(3))
+    assert not torch.allclose(logits, shares)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["export", "--task", "brightness", "--probabilities"], "needs --format torch-export or"),
+        (
+            ["export", "--task", "brightness", "--probabilities", "--format", "onnx"],
+            "outputs of task 'brightness' are no probabilities: leave out --probabilities",
+        ),
         (["export"], "one of --task NAME, --all and --joint"),
         (["export", "--all", "--task", "brightness"], "one of --task NAME, --all and --joint"),
         (["export", "--all", "--format", "onnx"], "a program; use --task or --joint"),

@@ -91,9 +91,16 @@ def test_a_failed_cell_keeps_its_traceback_and_the_others_go_on(
     text = re.sub(r"strategies: .*", f"strategies: [{BROKEN}, full_sharing]", SMALL)
     text = text.replace("seeds: 3", "seeds: 2").replace("iterations: 12", "iterations: 4")
     config, out = write(tmp_path, text), tmp_path / "out"
-    assert mtl("compare", config, "--output", out, "--workers", 2) == 1
+    assert mtl("compare", config, "--output", out, "--workers", 2, "--json-lines") == 1
     told = capsys.readouterr()
-    assert "0/2, 2 failed" in told.out
+    lines = [json.loads(line) for line in told.out.splitlines()]
+    assert [line["event"] for line in lines].count("started") == 1
+    assert [run["state"] for run in lines[0]["runs"]] == ["waiting"] * 4
+    ends = {(line["strategy"], line["seed"]): line for line in lines[1:-1]}
+    assert {line["state"] for line in lines[1:-1]} >= {"running", "done", "failed"}
+    assert "initial_distribution should be 3 tasks" in ends["broken", 0]["error"]
+    assert ends["full_sharing", 1]["result"]["iterations"] == 4
+    assert lines[-1]["comparison"] == json.loads((out / "comparison.json").read_text())
     assert told.err.count("initial_distribution should be 3 tasks") == 2  # at once, at the end
     assert "failed as broken, digits, dkl_convnet, seed" in told.err
     assert "failed: 2 of 4 runs: put right what is said below" in told.err
@@ -106,7 +113,11 @@ def test_a_failed_cell_keeps_its_traceback_and_the_others_go_on(
     assert "2 runs failed: initial_distribution should be 3 tasks" in page
     # it is tried again, the others are not
     assert mtl("compare", config, "--output", out) == 1
-    assert "[4/4]" not in capsys.readouterr().err
+    told = capsys.readouterr()
+    assert "0/2, 2 failed" in told.out
+    assert "[4/4]" not in told.err
+    for wrong in (["--json"], ["--dry-run"]):
+        assert mtl("compare", config, "--json-lines", *wrong) == 2
 
 
 def test_wrong_files_and_resources_are_refused(
