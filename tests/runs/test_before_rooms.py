@@ -64,7 +64,10 @@ def said(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> str:
 
 
 def assert_same(value: Any, expected: Any, where: str = "") -> None:
-    """Equal in everything that was there before; numbers to rounding, what is measured not."""
+    """Equal in everything that was there before; numbers to rounding, what is measured not.
+
+    The rounding of steps that were trained: another version of torch sums in another order.
+    """
     if isinstance(expected, dict):
         for key, item in expected.items():
             if key not in MEASURED:
@@ -74,7 +77,7 @@ def assert_same(value: Any, expected: Any, where: str = "") -> None:
         for number, (mine, item) in enumerate(zip(value, expected, strict=True)):
             assert_same(mine, item, f"{where}/{number}")
     elif isinstance(expected, float):
-        assert value == pytest.approx(expected, rel=1e-6), where
+        assert value == pytest.approx(expected, rel=1e-4), where
     else:
         assert value == expected, where
 
