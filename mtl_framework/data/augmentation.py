@@ -6,10 +6,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class AugmentationConfig(BaseModel):
-    """What is done to the training images of a task, every time that they are read.
+    """Augmentation is what is done to a task's training images each time that they are read.
 
-    In this order: crop, pad, flips, colours, policy, transforms, erase; and to whole batches mixup
-    and cutmix.
+    The order is: crop, pad, flips, colours, policy, transforms, erase; then, on whole batches,
+    mixup and cutmix.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -23,10 +23,17 @@ class AugmentationConfig(BaseModel):
         default=0,
         ge=0,
         le=512,
-        description="pixels of black around an image before a crop of its size",
+        description="black pixels added on every side before a random crop of the image's own size",
     )
-    hflip: float = Field(default=0.0, ge=0, le=1, description="probability of a mirrored image")
-    vflip: float = Field(default=0.0, ge=0, le=1, description="probability of an image upside down")
+    hflip: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="probability that an image is mirrored (left and right)",
+    )
+    vflip: float = Field(
+        default=0.0, ge=0, le=1, description="probability that an image is turned upside down"
+    )
     colour_jitter: float = Field(
         default=0.0,
         ge=0,
@@ -49,8 +56,18 @@ class AugmentationConfig(BaseModel):
         le=1,
         description="probability of a rectangle that is made black (torchvision's RandomErasing)",
     )
-    mixup: float = Field(default=0.0, ge=0, description="alpha of mixup, by timm; 0: none")
-    cutmix: float = Field(default=0.0, ge=0, description="alpha of cutmix, by timm; 0: none")
+    mixup: float = Field(
+        default=0.0,
+        ge=0,
+        description="alpha of mixup (Beta distribution of the "
+        "mixing share, as timm has it); 0: no mixup",
+    )
+    cutmix: float = Field(
+        default=0.0,
+        ge=0,
+        description="alpha of cutmix (Beta distribution of "
+        "the area pasted in, as timm has it); 0: no cutmix",
+    )
     mix_probability: float = Field(
         default=1.0, gt=0, le=1, description="probability that a batch is mixed"
     )
@@ -58,5 +75,6 @@ class AugmentationConfig(BaseModel):
         default=0.5,
         ge=0,
         le=1,
-        description="share of cutmix among mixed batches, where there are both",
+        description="share of the mixed batches that get cutmix, where both mixup and cutmix are "
+        "on",
     )

@@ -1,4 +1,4 @@
-"""Balanced batches: every task has a part in every batch."""
+"""Balanced batches: every batch holds examples of every task."""
 
 import copy
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,7 +24,7 @@ class LabelledRows:
     """The rows of a task that have a label, among those of a batch or a part of a split.
 
     Args:
-        mask: (rows,) which rows have one; ``None``: all.
+        mask: (rows,), True where a row has a label; ``None``: every row has one.
     """
 
     mask: Bool[Tensor, " _"] | None
@@ -35,7 +35,7 @@ class LabelledRows:
         return self.mask is not None and not bool(self.mask.any())
 
     def of(self, *values: Tensor) -> tuple[Tensor, ...]:
-        """The labelled rows of tensors that have all rows, each on its own device."""
+        """Select the labelled rows of tensors (rows, ...); each stays on its own device."""
         if self.mask is None:
             return values
         rows = self.mask.nonzero().squeeze(1)
@@ -47,13 +47,14 @@ class Batch:
     """One training batch, task by task.
 
     Args:
-        inputs: (B_t, ...) of every task t. With ``common_input`` one tensor for every t.
-        targets: (B_t, ...) of every task.
-        common_input: all tasks read the same rows.
-        labelled: (B_t,), which rows of a task have a label, or ``None``: all of them. Empty: all
-            rows of all tasks have labels.
-        starts: True for tasks whose streams begin anew with this batch: recurrent networks then
-            reset their state. Empty: False for all.
+        inputs: for every task t its inputs (B_t, ...); with ``common_input`` the same tensor
+            for every t.
+        targets: for every task t its targets (B_t, ...).
+        common_input: whether all tasks read the same rows.
+        labelled: for every task which of its rows (B_t,) have a label, or ``None`` where all
+            have one. Empty: all rows of all tasks have labels.
+        starts: for every task whether its streams begin anew with this batch: recurrent
+            networks then reset their state. Empty: no task's streams do.
     """
 
     inputs: tuple[Tensor, ...]
@@ -66,9 +67,9 @@ class Batch:
         if self.common_input and any(x is not self.inputs[0] for x in self.inputs):
             raise ValueError("a batch with a common input holds one input tensor for all tasks")
         for name in ("targets", "labelled", "starts"):
-            found = len(getattr(self, name))
-            if found != len(self.inputs) and (found or name == "targets"):
-                raise ValueError(f"a batch of {len(self.inputs)} tasks holds {found} {name}")
+            count = len(getattr(self, name))
+            if count != len(self.inputs) and (count or name == "targets"):
+                raise ValueError(f"a batch of {len(self.inputs)} tasks holds {count} {name}")
 
     def select(self, task: int) -> LabelledRows:
         """The rows of a task that have a label."""
@@ -76,24 +77,25 @@ class Batch:
 
     @property
     def labelled_tasks(self) -> tuple[int, ...]:
-        """Tasks that have at least one label in the batch."""
+        """Positions of the tasks that have at least one label in the batch."""
         return tuple(task for task in range(len(self.inputs)) if not self.select(task).is_empty)
 
     def label_weights(self) -> Float[Tensor, " tasks"]:
-        """1 for every task that has a label in the batch, 0 for the others: weights of losses."""
+        """Weights of the tasks' losses: 1 where a task has a label in the batch, 0 elsewhere."""
         weights = torch.zeros(len(self.inputs))
         weights[list(self.labelled_tasks)] = 1
         return weights
 
 
 class BalancedBatches:
-    """An endless sequence of training batches.
+    """An endless sequence of training batches, each with examples of every task.
 
-    Of every task a batch has its ``batch_size`` examples, else ``batch_size`` ones. Each task's
-    training examples are used in a random order, every one once, then in another order, and so on;
-    a batch may straddle two orders, and a task with fewer examples than its batch repeats some in
-    it. A task's order depends on ``seed`` and the task's name only, whatever other tasks there
-    are. Examples without a label are left out. Streams are read in their own order.
+    A batch holds as many examples of a task as :attr:`Task.batch_size` says, or ``batch_size``
+    where the task says nothing. Each task's training examples are used in a random order, every one
+    once, then in another order, and so on; a batch may straddle two orders, and a task with fewer
+    examples than its batch repeats some in it. A task's order depends on ``seed`` and the task's
+    name only, whatever other tasks there are. Examples without a label are left out. Streams are
+    read in their own order.
 
     Tasks with a common input share one order, over the examples that have a label for any task;
     which have one for each task goes with the batch.
@@ -102,13 +104,13 @@ class BalancedBatches:
     ``streamed``, worker processes read them ahead. Both give the same batches.
 
     Args:
-        suite: whose training splits are used.
+        suite: the suite whose training splits are read.
         batch_size: examples of a task in a batch, unless the task has its own number; at least 1.
-        seed: of the orders and random transforms.
-        device: where batches are made.
-        normalizations: one a task, see :func:`prepare`; default: none.
-        streamed: read images when they are needed.
-        workers: processes that read streamed images; 0: this one.
+        seed: decides the order of examples and the random transforms.
+        device: the device on which batches are made.
+        normalizations: one for each task, see :func:`prepare`; default: none is normalised.
+        streamed: read images when they are needed, rather than keep them on the device.
+        workers: number of processes that read streamed images; 0: this process reads them.
 
     Raises:
         MtlError: if tasks with a common input differ in their batch sizes, a normalization does
@@ -156,7 +158,7 @@ class BalancedBatches:
         self._parts: list[BalancedBatches] = []
 
     def next(self) -> Batch:
-        """The next batch, on the device; images as floats.
+        """Return the next batch, on the device, images as floats.
 
         Raises:
             MtlError: naming a streamed image that cannot be read.
@@ -180,13 +182,15 @@ class BalancedBatches:
         return Stream(self._sources, self._workers, pinned=self._device.type == "cuda")
 
     def split(self, share: float, seed: int) -> tuple["BalancedBatches", "BalancedBatches"]:
-        """Batches of two parts of the training examples; these stay as they are.
+        """Divide the training examples in two and return batches of each part.
 
-        Both parts read what these have on the device. Each has orders and a state of its own.
+        This object stays as it is. Both parts read the inputs that it holds on the device; each has
+        an order and a state of its own.
 
         Args:
-            share: of every task's examples in the second part, stratified by target.
-            seed: of the split and the orders.
+            share: share of every task's examples that goes to the second part, from 0 to 1,
+                stratified by target.
+            seed: decides the split and the order of examples.
 
         Raises:
             MtlError: if examples are streams, whose order is given, or too few.
@@ -248,7 +252,7 @@ class BalancedBatches:
     def _mix(
         self, reader: Reader, seed: int, inputs: dict[int, Tensor], targets: dict[int, Tensor]
     ) -> None:
-        """Mix the rows that some tasks read; equal inputs stay one tensor."""
+        """Mix the rows that some tasks read; tasks that share an input tensor still share one."""
         assert reader.mixing is not None
         for images in {id(inputs[task]): inputs[task] for task in reader.tasks}.values():
             tasks = [task for task in reader.tasks if inputs[task] is images]
@@ -258,15 +262,15 @@ class BalancedBatches:
                 inputs[task], targets[task] = mixed, soft
 
     def state_dict(self) -> dict[str, Any]:
-        """The place in every task's order: tensors and ints, by task name."""
+        """Return where every task's order of examples stands: tensors and ints, by task name."""
         return {name: order.state_dict() for name, order in self._orders.items()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continue exactly where :meth:`state_dict` was taken.
+        """Continue exactly where the order of examples stood when ``state`` was taken.
 
         Raises:
-            MtlError: if the state is not of these tasks and their numbers of examples; nothing has
-                changed then.
+            MtlError: if the state belongs to other tasks or other numbers of examples; nothing
+                has changed then.
         """
         if set(state) != set(self._orders):
             odd = ", ".join(sorted(set(state) ^ set(self._orders)))
@@ -283,7 +287,7 @@ class BalancedBatches:
         self.close()
 
     def close(self) -> None:
-        """End worker processes, those of the parts too; the next batch starts them again."""
+        """End the worker processes, also those of :meth:`split`; the next batch restarts them."""
         for part in (self, *self._parts):
             if part._stream is not None:
                 part._stream.stop()
@@ -302,15 +306,15 @@ def evaluation_batches(
     normalization: ImageNormalization = RAW,
     workers: int = 0,
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """All examples that have a label, in their order, as (inputs, targets) on the device.
+    """Yield all examples that have a label, in their order, as (inputs, targets) on the device.
 
     Args:
-        examples: of one split of a task.
-        batch_size: rows of every part, the last one perhaps fewer; streams come window by window
-            instead.
-        device: of what is returned.
-        normalization: of uint8 images, see :func:`prepare`.
-        workers: processes that read images from files.
+        examples: one split of a task.
+        batch_size: number of rows in each part, perhaps fewer in the last; streams come window by
+            window instead.
+        device: the device of what is yielded.
+        normalization: is applied to uint8 images, see :func:`prepare`.
+        workers: number of processes that read images from files; 0: this one.
 
     Raises:
         MtlError: naming an image that cannot be read.
@@ -328,7 +332,7 @@ def input_batches(
     normalization: ImageNormalization = RAW,
     workers: int = 0,
 ) -> Iterator[tuple[Int64[Tensor, " part"], Tensor]]:
-    """Some rows of ``examples``, as (row numbers, inputs on the device); see above."""
+    """Yield rows of ``examples`` as (row numbers, inputs); see :func:`evaluation_batches`."""
     parts = torch.split(rows, examples.streams or batch_size)
     # a random transform, which evaluation can have, does the same to an example every time
     draws = [Draw(part, part) for part in parts]

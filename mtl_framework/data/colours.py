@@ -1,4 +1,4 @@
-"""Colours as files mean them, converted to sRGB, which networks' inputs are in."""
+"""Colours are converted from what a file says they mean to sRGB, which networks read."""
 
 import functools
 import io
@@ -13,7 +13,7 @@ _SAME = 2  # levels of 255 that a profile may move colours by and still be sRGB
 
 
 def gamma_of(opened: Image.Image) -> float | None:
-    """The exponent that takes levels in [0, 1] to those of sRGB, where a PNG file asks for one."""
+    """Return the exponent that turns levels in [0, 1] into those of sRGB, if a PNG file has one."""
     gamma = opened.info.get("gamma")
     if not isinstance(gamma, float) or gamma <= 0 or "srgb" in opened.info:
         return None
@@ -22,7 +22,7 @@ def gamma_of(opened: Image.Image) -> float | None:
 
 
 def decoded_gamma(image: Image.Image, opened: Image.Image) -> Image.Image:
-    """An image of mode L, LA, RGB or RGBA with the gamma of its file taken to that of sRGB."""
+    """Convert an image of mode L, LA, RGB or RGBA from the gamma of its file to that of sRGB."""
     exponent = gamma_of(opened)
     if exponent is None:
         return image
@@ -32,11 +32,11 @@ def decoded_gamma(image: Image.Image, opened: Image.Image) -> Image.Image:
 
 
 def to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
-    """An image in the colours of a profile, as L, LA, RGB or RGBA in those of sRGB.
+    """Convert an image from the colours of its profile to sRGB, as L, LA, RGB or RGBA.
 
     Args:
-        image: with 8 bits a channel.
-        profile: ICC profile of its file; ``None``: CIE Lab.
+        image: the image, with 8 bits a channel.
+        profile: the ICC profile in its file; ``None``: the colours are CIE Lab.
 
     Raises:
         MtlError: if the profile is damaged, or is for other channels than the image has.
@@ -68,7 +68,9 @@ def _without_alpha(image: Image.Image) -> Image.Image:
 
 @functools.lru_cache(maxsize=64)
 def _transform(profile: bytes | None, mode: str) -> ImageCms.ImageCmsTransform | str:
-    """To sRGB; ``same`` where it would change nothing, ``rgb`` where it is for RGB, not grey."""
+    """The conversion to sRGB; ``same`` where it changes nothing, ``rgb`` for a grey image's profile
+    that is one of RGB.
+    """
     try:
         if profile is None:
             source = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB"))
@@ -103,7 +105,7 @@ def _transform(profile: bytes | None, mode: str) -> ImageCms.ImageCmsTransform |
 
 
 def _colours(mode: str) -> Image.Image:
-    """All colours with levels 0, 17, ..., 255 of a grey or RGB image."""
+    """An image of all colours with levels 0, 17, 34 and so on to 255, grey or RGB."""
     levels = np.arange(0, 256, 17, dtype=np.uint8)
     if mode == "L":
         return Image.fromarray(levels[None])

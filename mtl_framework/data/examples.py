@@ -17,25 +17,25 @@ SPLITS = ("train", "validation", "test")
 
 @dataclass(frozen=True)
 class Examples:
-    """Inputs and targets of one split, row by row.
+    """One split of a task: inputs and targets, row by row.
 
     Args:
         inputs: (N, ...); images are (N, C, H, W), as uint8 in 0..255 or as floats. Images that are
             read when they are needed come as :class:`LazyInputs`.
-        targets: (N,) or (N, ...), as the objective wants them.
-        labelled: which examples have a label; ``None``: all. The others keep any valid target,
-            which never enters a loss, a gradient or a metric.
+        targets: (N,) or (N, ...), in the form that the task's objective describes.
+        labelled: (N,), True where an example has a label; ``None``: all have one. The others hold
+            any valid target, which never enters a loss, a gradient or a metric.
         streams: the rows are windows of so many parallel streams, N a multiple of it: rows
             i * streams to (i + 1) * streams - 1 are the i-th windows of all. They are read in this
             order, ``streams`` rows a batch, and recurrent networks keep their state from batch to
             batch; after the last window everything begins anew.
-        transform: of the images when batches are made, random ones too; in evaluation it does the
-            same to an example every time.
-        names: what the examples are called, wherever the data lies, one each; a run keeps them, to
-            notice that data has changed. ``None``: it keeps digests of the inputs.
-        contents: what the examples hold, in short, one each: any text that is another one when
-            what has that name changes, e.g. a digest of a file. ``None``: a run keeps digests of
-            inputs that are in memory, and does not notice it when others change.
+        transform: is applied to images when batches are made, and may be random; in evaluation
+            it does the same to an example every time.
+        names: a name for each example that does not depend on where the data lies; a run keeps
+            them, to notice that data has changed. ``None``: it keeps digests of the inputs.
+        contents: a text for each example that changes when the data of that name changes, e.g. a
+            digest of its file. ``None``: a run keeps digests of inputs that are in memory, and
+            does not notice when others change.
     """
 
     inputs: Tensor | LazyInputs
@@ -56,13 +56,13 @@ class Examples:
 
     @property
     def input_shape(self) -> tuple[int, ...]:
-        """Shape of one input, as batches have it."""
+        """Shape of one input as it is in a batch, after the transform."""
         shape = tuple(self.inputs.shape[1:])
         return shape if self.transform is None else self.transform.output_shape(shape)
 
 
 def check_rows(examples: Examples) -> None:
-    """Refuse inputs and targets that do not belong together.
+    """Raise an error on inputs and targets that do not belong together.
 
     Raises:
         MtlError: naming what was found and what is allowed.
@@ -99,7 +99,7 @@ def check_rows(examples: Examples) -> None:
 
 
 def check_labels(examples: Examples) -> None:
-    """Refuse a mask of labels that does not fit, or has none.
+    """Raise an error on a mask ``labelled`` that does not fit the rows or marks none.
 
     Raises:
         MtlError: naming what was found and what is allowed.

@@ -1,4 +1,4 @@
-"""Suites of what programs have: torch data sets, arrays, data frames."""
+"""Suites are made from torch data sets, arrays and data frames that a program holds."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,11 +23,11 @@ _PEEKED = 4  # items that are read twice, to see whether they are the same
 
 
 def guess_kind(values: Shaped[np.ndarray, "rows *numbers"]) -> Kind:
-    """What labels are where nobody says: classes or numbers.
+    """Decide whether labels are classes or numbers, where nobody says so.
 
-    Numbers where they are floats or several a row. Whole numbers are classes, unless there are more
-    than nine different ones and a class has less than two rows on average. Texts, and true and
-    false, are classes.
+    They are numbers where they are floats, or several a row. Whole numbers are classes, unless
+    there are more than nine different ones and a class has fewer than two rows on average. Texts
+    and booleans are classes.
     """
     if values.ndim > 1 or values.dtype.kind == "f":
         return "numbers"
@@ -47,7 +47,7 @@ class Part:
 
 @dataclass(frozen=True)
 class GivenTask:
-    """What a task is made of."""
+    """A task before it is one: its name, objective and splits."""
 
     name: str
     objective: Objective
@@ -56,14 +56,14 @@ class GivenTask:
 
 @dataclass(frozen=True)
 class GivenSuite:
-    """What a suite is made of."""
+    """A suite before it is one: its tasks, and whether they read one common input."""
 
     tasks: Sequence[GivenTask]
     common_input: bool = False
 
 
 def make_task(name: str, parts: Mapping[str, Part], kind: Kind | None, where: str) -> GivenTask:
-    """A task of its splits.
+    """Make a task of the inputs and labels of its splits.
 
     Raises:
         MtlError: naming task and split, what was found and what is allowed.
@@ -92,25 +92,30 @@ def make_task(name: str, parts: Mapping[str, Part], kind: Kind | None, where: st
 def _objective(
     kind: Kind, labels: np.ndarray, train: np.ndarray, classes: tuple[str, ...], where: str
 ) -> tuple[Objective, Any]:
-    """The objective, and what makes targets of labels."""
+    """Return the objective, and a function that turns labels into targets."""
     if kind == "numbers":
         if labels.dtype.kind not in "fiub":
-            raise MtlError(f"{where}: labels that are numbers should be so, found {labels.dtype}")
+            raise MtlError(
+                f"{where}: labels of kind 'numbers' should have a numeric dtype, found "
+                f"{labels.dtype}"
+            )
         targets = torch.from_numpy(train.astype(np.float32))
         return Regression.standardized(targets), lambda x: torch.from_numpy(x.astype(np.float32))
     if kind == "binary":
-        found = np.unique(labels)
-        if not np.isin(found, [0, 1]).all():
-            raise MtlError(f"{where}: binary labels should be 0 or 1, found {found[:5].tolist()}")
+        different = np.unique(labels)
+        if not np.isin(different, [0, 1]).all():
+            raise MtlError(
+                f"{where}: binary labels should be 0 or 1, found {different[:5].tolist()}"
+            )
         return Binary(), lambda x: torch.from_numpy(x.astype(np.int64))
     if labels.ndim > 1:
         raise MtlError(f"{where}: classes should be one a row, found shape {labels.shape}")
-    found = np.unique(labels)
-    counts = labels.dtype.kind in "iu" and found[0] >= 0
-    if classes and counts and found[-1] < len(classes):
+    different = np.unique(labels)
+    counts = labels.dtype.kind in "iu" and different[0] >= 0
+    if classes and counts and different[-1] < len(classes):
         names, values = classes, np.arange(len(classes))
     else:
-        names, values = tuple(str(value) for value in found), found
+        names, values = tuple(str(value) for value in different), different
     if len(names) < 2:
         raise MtlError(f"{where}: there should be two classes or more, found {list(names)}")
     return (
@@ -120,7 +125,7 @@ def _objective(
 
 
 def suite_from_datasets(tasks: Mapping[str, Sequence[Any]], kinds: Mapping[str, Any]) -> GivenSuite:
-    """See :meth:`Suite.from_datasets`."""
+    """Make a suite of torch data sets, see :meth:`Suite.from_datasets`."""
     _check_kinds(kinds, tasks)
     made = []
     for task, datasets in tasks.items():
@@ -133,7 +138,7 @@ def suite_from_datasets(tasks: Mapping[str, Sequence[Any]], kinds: Mapping[str, 
 
 
 def suite_from_arrays(tasks: Mapping[str, Sequence[Any]], kinds: Mapping[str, Any]) -> GivenSuite:
-    """See :meth:`Suite.from_arrays`."""
+    """Make a suite of arrays or tensors, see :meth:`Suite.from_arrays`."""
     _check_kinds(kinds, tasks)
     tensors: dict[int, Tensor] = {}  # tasks that hold the same array read one tensor
     made, sources = [], []
@@ -165,7 +170,7 @@ def suite_from_frame(
     kinds: Mapping[str, Any],
     seed: int,
 ) -> GivenSuite:
-    """See :meth:`Suite.from_frame`."""
+    """Make a suite of a data frame, see :meth:`Suite.from_frame`."""
     columns = [str(column) for column in frame.columns]
     named = isinstance(inputs, Sequence)
     for column in (*tasks, *(inputs if named else ()), *((split,) if split else ())):
@@ -203,7 +208,7 @@ def suite_from_frame(
 
 
 def _members(frame: Any, split: str | None, seed: int) -> dict[str, np.ndarray]:
-    """Numbers of the rows of every split."""
+    """Return the row numbers of every split."""
     if split is None:
         from sklearn.model_selection import train_test_split  # which takes a while to import
 
@@ -215,15 +220,17 @@ def _members(frame: Any, split: str | None, seed: int) -> dict[str, np.ndarray]:
     for name in np.unique(names):
         if name not in SPLITS:
             raise UnknownNameError(f"split in column {split!r}", str(name), SPLITS)
-    found = {name: np.flatnonzero(names == name) for name in SPLITS if (names == name).any()}
+    rows_by_split = {
+        name: np.flatnonzero(names == name) for name in SPLITS if (names == name).any()
+    }
     for name in ("train", "test"):
-        if name not in found:
+        if name not in rows_by_split:
             raise MtlError(f"column {split!r} names no row {name!r}")
-    return found
+    return rows_by_split
 
 
 def _three(task: str, given: Any) -> dict[str, Any]:
-    """Splits by name; validation may be ``None`` or left out."""
+    """Name the splits of a pair or triple; validation may be ``None`` or left out."""
     given = tuple(given) if isinstance(given, Sequence) else ()
     if len(given) not in (2, 3):
         raise MtlError(
@@ -262,7 +269,7 @@ def _labels(values: Any) -> np.ndarray:
 
 
 def _read(dataset: Any, where: str) -> Part:
-    """Inputs and labels of a data set's items."""
+    """Read the inputs and labels of all items of a data set."""
     count = len(dataset)
     if not count:
         raise MtlError(f"{where}: the data set has no item")
@@ -270,8 +277,9 @@ def _read(dataset: Any, where: str) -> Part:
         first, second = (_item(dataset, row, where)[0] for _ in range(2))
         if first.shape != second.shape or not torch.equal(first, second):
             raise MtlError(
-                f"{where}: item {row} has other inputs every time that it is read, as random "
-                "transforms give: leave them out, and say them at augmentation.all"
+                f"{where}: item {row} has different inputs each time that it is read, as "
+                "with random "
+                "transforms: leave them out of the data set and set them at augmentation.all"
             )
     items = (_item(dataset, row, where) for row in range(count))
     image = _item(dataset, 0, where)[0]
@@ -306,7 +314,7 @@ class _Reading:
 
 
 def _item(dataset: Any, row: int, where: str) -> tuple[Tensor, Any]:
-    """Input and label of an item; pictures of Pillow's become (C, H, W) bytes."""
+    """Return input and label of an item; a Pillow image becomes uint8 (C, H, W)."""
     item = dataset[row]
     if not isinstance(item, Sequence) or len(item) != 2:
         raise MtlError(f"{where}: item {row} should be a pair of input and label")

@@ -7,12 +7,13 @@ from typing import Any
 
 @dataclass(frozen=True)
 class HeadChoice:
-    """A head by name, with its options.
+    """The head that a task gets: its name, how it is made, and its options.
 
     Args:
-        name: of the head.
-        factory: makes a decoder ``(channels of the maps, number of outputs, **options)``.
-        options: complete and checked.
+        name: name of the head, as ``mtl list heads`` shows it.
+        factory: a callable ``(channels of the feature maps, number of outputs, **options)`` that
+            returns a decoder.
+        options: every option of the head, checked, defaults filled in.
     """
 
     name: str
@@ -20,5 +21,5 @@ class HeadChoice:
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def make(self, channels: Sequence[int], num_outputs: int) -> Any:
-        """A fresh decoder."""
+        """Make a decoder with freshly initialised weights."""
         return self.factory(list(channels), num_outputs, **self.options)

@@ -1,4 +1,4 @@
-"""Which training examples are held out: a stratified share of them."""
+"""A stratified share of the training examples is held out."""
 
 from collections.abc import Sequence
 
@@ -15,18 +15,18 @@ def stratified_share(
     share: float,
     generator: torch.Generator,
 ) -> tuple[Int64[Tensor, " kept"], Int64[Tensor, " held"]]:
-    """Split rows in two, so that both parts have about the same targets.
+    """Split rows in two parts whose targets are distributed alike.
 
     The rows are sorted by their targets, in random order among equal ones, and taken at equal
-    distances from a random start on: of every class (and every range of a number) the share is met
+    distances from a random start on: for every class (and every range of a number) the share is met
     but for one example. With several tasks the first one's targets count most. Targets with more
     than one number a row are not sorted by.
 
     Args:
         rows: numbers of the examples to split.
-        targets: of the tasks that read them, each of all examples.
-        share: of the rows to hold out, between 0 and 1.
-        generator: of random numbers.
+        targets: for every task that reads the rows, the targets of all examples.
+        share: share of the rows to hold out, between 0 and 1.
+        generator: draws the random numbers.
 
     Raises:
         MtlError: if one part would be empty.

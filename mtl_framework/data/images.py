@@ -1,4 +1,4 @@
-"""Images: from files, and as networks read them."""
+"""Images are read from files, and turned into what networks read."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,9 +16,9 @@ from .pictures import DEFAULT, Mode, PictureOptions, read_picture
 
 
 class ImageNormalization(NamedTuple):
-    """What is subtracted from each channel of images in [0, 1], and what they are divided by.
+    """Mean and standard deviation by which images in [0, 1] are normalised, channel by channel.
 
-    One number a channel each; ``None``: nothing.
+    Each holds one number for every channel; ``None``: images are not shifted, or not scaled.
     """
 
     mean: tuple[float, ...] | None = None
@@ -32,16 +32,16 @@ RAW = ImageNormalization()
 def read_image(
     path: Path, grey: bool = False, options: PictureOptions = DEFAULT
 ) -> UInt8[Tensor, "channels height width"]:
-    """An image file, or an array in an ``.npy`` file, as uint8 (C, H, W).
+    """Read an image file, or an array in an ``.npy`` file, as uint8 (C, H, W).
 
     Image files become RGB, or one grey channel. Arrays keep their channels: (H, W), (H, W, C) with
     one, three or four channels, or (C, H, W), of uint8, bool, uint16 or floats from 0 to 1, all
     scaled to 0 to 255.
 
     Args:
-        path: of the file.
-        grey: make one channel of an image file.
-        options: of the reading.
+        path: path of the file.
+        grey: turn an image file into one grey channel.
+        options: how transparency, ranges of values and animations are handled.
 
     Raises:
         MtlError: naming the file that is missing, damaged, no image, or one that cannot be read
@@ -65,13 +65,13 @@ def decode_image(
     size: tuple[int, int] | None = None,
     options: PictureOptions = DEFAULT,
 ) -> UInt8[Tensor, "channels height width"]:
-    """An image file as uint8 (C, H, W); see :func:`read_picture`.
+    """Read an image file as uint8 (C, H, W), as :func:`read_picture` does.
 
     Args:
-        path: of the file.
+        path: path of the file.
         mode: ``L`` (one grey channel), ``RGB`` or ``RGBA``.
-        size: width and height to resize to (bilinear, antialiased).
-        options: of the reading.
+        size: width and height to resize to (bilinear, antialiased); ``None``: its own size.
+        options: how transparency, ranges of values and animations are handled.
 
     Raises:
         MtlError: naming the file that is missing, damaged, no image, or one that cannot be read
@@ -112,12 +112,12 @@ def prepare(
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
 ) -> Shaped[Tensor, "rows *dims"]:
-    """What a network reads: images of dtype uint8 become floats from 0 to 1, the rest stays.
+    """Turn uint8 images into floats from 0 to 1 and normalise them; other inputs stay as they are.
 
     Args:
         inputs: images (N, C, ...) as uint8, or anything of another dtype.
-        mean: subtracted from each channel of uint8 images after that, C numbers.
-        std: each channel is divided by it afterwards, C numbers.
+        mean: C numbers, subtracted from the channels of the images in [0, 1]; ``None``: 0.
+        std: C numbers by which the channels are divided afterwards; ``None``: 1.
 
     Raises:
         MtlError: if there are not as many numbers as channels.

@@ -1,4 +1,4 @@
-"""Transforms of images whose targets are maps: both move together."""
+"""Images whose targets are maps are transformed together with their maps."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,12 +16,13 @@ from .transforms import ImageTransform, seed_torch
 
 @dataclass(frozen=True)
 class Move:
-    """Where the pixels of a transformed image were before.
+    """A move says where the pixels of a transformed image were before.
 
     Args:
-        down: of rows.
-        across: of columns.
-        inside: whether pixels are those of the image, not of a border that was added.
+        down: how rows were moved.
+        across: how columns were moved.
+        inside: (height, width), True where a pixel comes from the image and not from an added
+            border.
     """
 
     down: Axis
@@ -31,7 +32,7 @@ class Move:
     def of(
         self, objective: MapObjective, target: Shaped[Tensor, "*channels old_height old_width"]
     ) -> Shaped[Tensor, "*channels height width"]:
-        """A map of the image as it was, for the image as it is; pixels from outside are unknown."""
+        """Move a map of the original image along; pixels from outside the image are unknown."""
         moved = moved_map(objective, target, self.down, self.across)
         zoom = zoom_of(self.down, self.across)
         moved = objective.moved(moved, self.across.scale < 0, self.down.scale < 0, zoom)
@@ -41,9 +42,9 @@ class Move:
 
 
 def map_objectives(tasks: Sequence[Task]) -> dict[int, MapObjective]:
-    """Objectives of tasks with maps, by position."""
+    """Return the objectives of the tasks with maps, by the task's position."""
     every = ((number, task.objective) for number, task in enumerate(tasks))
-    return {number: found for number, found in every if isinstance(found, MapObjective)}
+    return {number: objective for number, objective in every if isinstance(objective, MapObjective)}
 
 
 def apply_jointly(
@@ -58,10 +59,10 @@ def apply_jointly(
     as it does from :meth:`ImageTransform.apply`.
 
     Args:
-        transform: of transforms that are fit for maps, see :func:`~.map_checks.check_maps`.
-        images: as large as the maps.
-        seeds: one an image.
-        maps: by task its objective and its targets.
+        transform: steps that are fit for maps, see :func:`~.map_checks.check_maps`.
+        images: uint8 images, of the same height and width as the maps.
+        seeds: one seed for each image.
+        maps: for each task (by position) its objective and its targets.
     """
     done: list[Tensor] = []
     moved: dict[int, list[Tensor]] = {task: [] for task in maps}
@@ -76,10 +77,10 @@ def apply_jointly(
 
 
 def _moved(transform: ImageTransform, image: Tensor) -> tuple[Tensor, Move]:
-    """The image transformed, and a mask of ones and two corners sent through the same steps.
+    """Transform an image, and a mask of ones and two corners by the same steps.
 
-    Where a step mirrors, torchvision takes places for pixels' numbers: of 8 columns the border at 0
-    comes to 7, and should come to 8.
+    torchvision mirrors key points as if they were numbers of pixels: with 8 columns the border at 0
+    comes to 7 and should come to 8, which is corrected here.
     """
     from torchvision import tv_tensors
 

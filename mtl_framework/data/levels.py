@@ -1,4 +1,4 @@
-"""Levels of deep images, 16 bits or floats, scaled to the 256 that networks' inputs have."""
+"""Images of 16 bits or of floats are scaled to 8 bits a channel."""
 
 import numpy as np
 from jaxtyping import Shaped, UInt8
@@ -13,20 +13,20 @@ _WIDE_BUT_SIXTEEN = ("PNG", "PPM")
 
 
 def is_deep(mode: str) -> bool:
-    """Whether a mode of Pillow has more than 8 bits a channel."""
+    """Whether images of a Pillow mode have more than 8 bits a channel."""
     return mode in ("I", "F") or mode.startswith("I;16")
 
 
 def deep_levels(
     image: Image.Image, opened: Image.Image, value_range: tuple[float, float] | None
 ) -> Image.Image:
-    """A deep grey image as L, or as LA where one of its levels is said to be transparent.
+    """Convert a grey image of more than 8 bits to mode L, or to LA if one level is transparent.
 
     Args:
-        image: of mode I, F, or I;16 in any order of bytes; perhaps turned already.
-        opened: as it came from the file, with what that says of it.
-        value_range: what becomes black and white; ``None``: the range of the bits, floats from 0
-            to 1.
+        image: the image, of mode I, F, or I;16 in any order of bytes; perhaps turned already.
+        opened: the image as it was opened, with the metadata of its file.
+        value_range: the numbers that become black and white; ``None``: the range of the bits,
+            and 0 to 1 for floats.
 
     Raises:
         MtlError: if a number is not finite or not within the range, or there is none.
@@ -47,7 +47,7 @@ def deep_levels(
 def scaled(
     values: Shaped[np.ndarray, "*shape"], ends: tuple[float, float]
 ) -> Shaped[np.ndarray, "*shape"]:
-    """Numbers as floats from 0 to 1, by the range that they lie in.
+    """Scale numbers within the range ``ends`` to floats from 0 to 1.
 
     Raises:
         MtlError: if one is not finite, or lies outside.
@@ -69,11 +69,11 @@ def scaled(
 def byte_levels(
     array: Shaped[np.ndarray, "*shape"], value_range: tuple[float, float] | None = None
 ) -> UInt8[np.ndarray, "*shape"]:
-    """An array of images as bytes: bool as 0 and 255, uint16 and floats scaled by their range.
+    """Scale an array of images to uint8: bool becomes 0 and 255, uint16 and floats by their range.
 
     Args:
         array: uint8, which stays as it is, bool, uint16, or floats.
-        value_range: what becomes 0 and 255; ``None``: from 0 to 65535, floats from 0 to 1.
+        value_range: the numbers that become 0 and 255; ``None``: 0 and 65535, for floats 0 and 1.
 
     Raises:
         MtlError: on another dtype unless the range is given, and on numbers outside the range.
@@ -93,7 +93,7 @@ def byte_levels(
 
 
 def _bytes(unit: Shaped[np.ndarray, "*shape"]) -> UInt8[np.ndarray, "*shape"]:
-    """Numbers from 0 to 1, which are overwritten, as the nearest bytes."""
+    """Round numbers from 0 to 1 to the nearest bytes; the array is overwritten."""
     unit *= 255
     np.rint(unit, out=unit)
     return unit.astype(np.uint8)

@@ -1,4 +1,4 @@
-"""Files of a folder: pictures, and what is none, counted by reason."""
+"""The files of a folder are listed: images, and a count of the others by reason."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -11,18 +11,18 @@ _LITTER = {"__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "$recycle.bin"
 
 
 def is_litter(name: str) -> bool:
-    """Whether a file or folder of that name is an operating system's, or hidden."""
+    """Whether a file or folder of this name belongs to the operating system, or is hidden."""
     return name.startswith(".") or name.lower() in _LITTER
 
 
 def pictures_below(folder: Path, left_out: Counter[str] | None = None) -> list[Path]:
-    """All files below a folder that may hold a picture, in a fixed order.
+    """Return all image files below a folder, by their suffixes, in a fixed order.
 
     Links to folders are followed, each folder once.
 
     Args:
-        folder: where to look.
-        left_out: gets the others, counted by reason.
+        folder: the folder to look in.
+        left_out: is given the number of files that are no images, by reason.
     """
     seen: set[Path] = set()
     return sorted(_walk(folder, Counter() if left_out is None else left_out, seen))

@@ -1,4 +1,4 @@
-"""What has to hold where targets are maps of images that are transformed."""
+"""Checks that images and the maps that are their targets can be transformed together."""
 
 from ..support.errors import MtlError
 from .examples import Examples
@@ -16,7 +16,7 @@ FIT = (
 
 
 def check_maps(examples: Examples, objective: Objective, split: str) -> None:
-    """Refuse transforms that would leave images and maps apart.
+    """Raise an error on transforms after which images and maps would no longer agree.
 
     Raises:
         MtlError: naming the transform, or the sizes.
@@ -29,14 +29,15 @@ def check_maps(examples: Examples, objective: Objective, split: str) -> None:
     sizes = tuple(examples.inputs.shape[-2:]), tuple(examples.targets.shape[-2:])
     if sizes[0] != sizes[1]:
         raise MtlError(
-            f"images that are transformed with their maps have to be as large, found {sizes[0]} "
-            f"and maps of {sizes[1]}"
+            "images that are transformed with their maps should have their height and "
+            "width, found "
+            f"images of {sizes[0]} and maps of {sizes[1]}"
         )
     check_fit(transform)
 
 
 def check_fit(transform: ImageTransform) -> None:
-    """Refuse a transform that cannot be done to maps as well.
+    """Raise an error on a transform that cannot be applied to maps as well.
 
     Raises:
         MtlError: naming it.
@@ -44,6 +45,7 @@ def check_fit(transform: ImageTransform) -> None:
     for entry in transform.entries:
         if entry["name"] not in FIT:
             raise MtlError(
-                f"transform {entry['name']} cannot be done to maps as well; tasks with maps take "
+                f"transform {entry['name']} cannot be applied to maps as well; tasks with "
+                "maps allow "
                 f"{', '.join(FIT)}"
             )

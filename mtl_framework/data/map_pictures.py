@@ -1,4 +1,4 @@
-"""Maps as pictures for people: colours of classes, values from dark to light, directions."""
+"""Maps are drawn: classes as colours, values from dark to light, directions as colours."""
 
 import colorsys
 
@@ -14,7 +14,7 @@ IGNORED = (0, 0, 0)
 
 
 def class_colours(count: int) -> UInt8[np.ndarray, "classes 3"]:
-    """A colour for every number of a class, the same however many there are."""
+    """Return a colour for every class; a class has the same colour however many there are."""
     colours = [
         colorsys.hsv_to_rgb(n * _STEP % 1, (0.75, 0.45, 0.9)[n % 3], (0.85, 0.95, 0.6)[n // 3 % 3])
         for n in range(count)
@@ -26,17 +26,18 @@ def picture(
     objective: MapObjective,
     values: Shaped[Tensor, "..."],
 ) -> UInt8[np.ndarray, "height width 3"]:
-    """A picture of one map, as :meth:`MapObjective.pictures` or a target has it.
+    """Draw one map, given as :meth:`MapObjective.pictures` or a target has it.
 
     Pixels without a label are black.
 
     Args:
-        objective: of the task.
-        values: (height, width), or (channels, height, width), of which three are shown.
+        objective: the objective of the task.
+        values: (height, width) or (channels, height, width); three channels of normals are shown
+            as colours, of other maps the first channel.
     """
-    found = values.detach().cpu()
-    known = objective.known(found[None])[0].numpy()
-    array = found.numpy()
+    target = values.detach().cpu()
+    known = objective.known(target[None])[0].numpy()
+    array = target.numpy()
     if isinstance(objective, Segmentation):
         colours = class_colours(objective.num_classes)
         shown = colours[np.where(known, array, 0).astype(np.int64)]

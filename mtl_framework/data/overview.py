@@ -1,4 +1,4 @@
-"""What a suite's data are, in numbers: kinds, counts, classes, missing labels, copies in splits."""
+"""A suite's data in numbers: kinds, counts, classes, missing labels, copies between splits."""
 
 import hashlib
 from dataclasses import dataclass
@@ -10,21 +10,21 @@ from torch import Tensor
 from .objectives import Binary, Classification
 from .tasks import Examples, Suite, Task
 
-_MOST_CLASSES = 12  # that are counted one by one in a text
+_MOST_CLASSES = 12  # classes that are listed one by one
 
 
 @dataclass(frozen=True)
 class TaskOverview:
-    """One task's data.
+    """A summary of one task's data.
 
     Args:
-        name: of the task.
-        kind: what its labels are, e.g. ``3 classes``.
-        examples: by split.
-        labelled: by split, of them.
-        labels: how often each class occurs in all splits together, or the range of numbers.
-        inputs: what one input is.
-        copies: inputs that two splits have in common, where they are held in memory.
+        name: name of the task.
+        kind: kind of its labels, e.g. ``3 classes``.
+        examples: number of examples in each split.
+        labelled: number of examples with a label in each split.
+        labels: how often each class occurs in all splits together, or the range of the numbers.
+        inputs: shape and dtype of one input, e.g. ``3x32x32 uint8``.
+        copies: number of inputs that occur in two splits; counted only where inputs are in memory.
     """
 
     name: str
@@ -47,13 +47,13 @@ class TaskOverview:
 
 
 def overview(suite: Suite, copies: bool = False) -> list[TaskOverview]:
-    """Every task's data; with ``copies``, also equal inputs in two splits are counted."""
+    """Summarise every task's data; with ``copies``, inputs that occur in two splits are counted."""
     return [_of(task, copies) for task in suite.tasks]
 
 
 def in_short(suite: Suite, most: int = 5) -> str:
-    """A line about the data of the first tasks."""
-    lines = [str(found) for found in overview(suite)]
+    """Describe the data of the first ``most`` tasks in one line."""
+    lines = [str(task) for task in overview(suite)]
     more = f"; and {len(lines) - most} more tasks" if len(lines) > most else ""
     return "data: " + "; ".join(lines[:most]) + more
 
@@ -101,7 +101,7 @@ def _balance(counts: dict[str, int]) -> str:
 
 
 def _copies(splits: dict[str, Examples]) -> int:
-    """Inputs of a split that another, earlier split has, too."""
+    """Count the inputs of a split that an earlier split has, too."""
     seen: set[bytes] = set()
     count = 0
     for examples in splits.values():

@@ -1,8 +1,8 @@
-"""Pictures in files: the one way in which training, evaluation and prediction read them.
+"""Image files are read here, in the same way for training, evaluation and prediction.
 
-What a file says is what the network sees: all levels of deep images, transparent parts on a stated
-ground, turned as EXIF says, in the colours that a profile or a gamma means. What cannot be read so
-is refused, with file and reason.
+The network sees what the file means: all levels of images of 16 bits or floats, transparent parts
+on a stated background, EXIF's orientation, the colours of an embedded profile or gamma. A file that
+cannot be read faithfully is refused, with its name and the reason.
 """
 
 import functools
@@ -30,13 +30,14 @@ _FIRST_IS_MEANT = ("ICNS", "ICO", "MPO", "PSD")
 
 @dataclass(frozen=True)
 class PictureOptions:
-    """How pictures in files are taken, as a suite's options say.
+    """How image files are read, as a suite's options say.
 
     Args:
-        ground: what lies behind transparent parts, as a name of a colour or ``#rrggbb``.
+        ground: background colour behind transparent parts, a name or ``#rrggbb``.
         value_range: the numbers that become black and white, for files of 16 bits and of floats;
-            ``None``: the whole range of the bits, and from 0 to 1.
-        animated: ``refuse`` files of several pictures, or take the ``first`` one.
+            ``None``: the whole range of the bits, and 0 to 1 for floats.
+        animated: ``refuse``: files of several pictures are an error; ``first``: their first one is
+            read.
 
     Raises:
         MtlError: naming the option, what was found and what is allowed.
@@ -63,13 +64,13 @@ class PictureOptions:
                 )
 
     def to_plain(self) -> dict[str, Any]:
-        """As JSON holds it."""
+        """Return the options as values that JSON can hold."""
         plain = asdict(self)
         return plain | {"value_range": self.value_range and list(self.value_range)}
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> "PictureOptions":
-        """From what :meth:`to_plain` gave."""
+        """Make options of what :meth:`to_plain` returned."""
         ends = plain.get("value_range")
         return cls(**{**plain, "value_range": ends and (float(ends[0]), float(ends[1]))})
 
@@ -81,16 +82,16 @@ warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 
 def read_picture(path: Path, mode: Mode, options: PictureOptions = DEFAULT) -> Image.Image:
-    """The picture in a file, with 8 bits a channel.
+    """Read an image file with 8 bits a channel.
 
     Grey levels of 16 bits, and floats, are scaled to 0 to 255 by their range. EXIF's orientation
     is applied. A colour profile, or a PNG file's gamma, is converted to sRGB. Transparent parts
-    are put on a ground unless ``mode`` is RGBA.
+    are put on a background unless ``mode`` is RGBA.
 
     Args:
-        path: of the file.
+        path: path of the file.
         mode: ``L`` (grey), ``RGB`` or ``RGBA``.
-        options: of the reading.
+        options: how transparency, ranges of values and animations are handled.
 
     Raises:
         MtlError: naming the file that is missing, damaged, no image, or one that cannot be read
@@ -119,7 +120,7 @@ def read_picture(path: Path, mode: Mode, options: PictureOptions = DEFAULT) -> I
 
 
 def _instead(path: Path) -> str:
-    """What a file is that has the name of a picture."""
+    """Say what a file is that has the suffix of an image but is none."""
     with path.open("rb") as file:
         start = file.read(64)
     if not start:
@@ -133,29 +134,29 @@ def _instead(path: Path) -> str:
 
 @functools.cache
 def readable_formats() -> tuple[str, ...]:
-    """Pillow's names of the formats that are read."""
+    """Return Pillow's names of the formats that are read."""
     Image.init()
     return tuple(sorted(name for name in Image.OPEN if name not in _NOT_READ))
 
 
 @functools.cache
 def picture_suffixes() -> frozenset[str]:
-    """Suffixes, in small letters, of the files that may hold a picture: all that Pillow opens."""
+    """Return the suffixes of image files that are read, in lower case, e.g. ``.jpg``."""
     formats = set(readable_formats())
     return frozenset(s for s, name in Image.registered_extensions().items() if name in formats)
 
 
 def check_picture_size(width: int, height: int) -> None:
-    """Refuse what takes more than ten seconds and 2 GiB to read, before anything is read.
+    """Raise an error on images with more pixels than ``PIL.Image.MAX_IMAGE_PIXELS``.
 
-    The limit is ``PIL.Image.MAX_IMAGE_PIXELS``.
+    The check comes before anything is read; larger images may take ten seconds and 2 GiB.
 
     Args:
-        width: of the picture or map, in pixels.
-        height: likewise.
+        width: width of the picture or map, in pixels.
+        height: its height, in pixels.
 
     Raises:
-        MtlError: naming the size and what to do; the file is to be put in front of it.
+        MtlError: naming the size and what to do; callers put the name of the file before it.
     """
     most = Image.MAX_IMAGE_PIXELS
     if most is not None and width * height > most:
@@ -179,7 +180,7 @@ def _check_frames(image: Image.Image, options: PictureOptions) -> None:
 
 
 def _pages(image: Image.Image) -> int:
-    """Pages of a TIFF file that are no smaller copies and no masks of others."""
+    """Count the pages of a TIFF file that are no smaller copies and no masks of others."""
     count = 0
     for frame in range(image.n_frames):  # type: ignore[attr-defined]
         image.seek(frame)
@@ -190,9 +191,9 @@ def _pages(image: Image.Image) -> int:
 
 
 def _plain_levels(image: Image.Image, opened: Image.Image, options: PictureOptions) -> Image.Image:
-    """The image with 8 bits a channel, as L, LA, RGB or RGBA in sRGB's colours.
+    """Convert an image to 8 bits a channel in sRGB, as mode L, LA, RGB or RGBA.
 
-    ``opened`` is the image as it came from the file, with what that says of it.
+    ``opened`` is the image as it was opened, with the metadata of its file.
     """
     if is_deep(image.mode):
         return deep_levels(image, opened, options.value_range)
@@ -216,7 +217,7 @@ def _plain_levels(image: Image.Image, opened: Image.Image, options: PictureOptio
 
 
 def _in_mode(image: Image.Image, mode: Mode, options: PictureOptions) -> Image.Image:
-    """On the ground, where there are transparent parts and nothing is to stay so."""
+    """Convert to ``mode``; transparent parts are put on the background unless it is RGBA."""
     if mode == "RGBA":
         return image.convert("RGBA")
     if image.mode in ("LA", "RGBA"):

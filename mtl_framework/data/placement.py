@@ -1,4 +1,4 @@
-"""Where a suite's inputs lie while a run lasts: on the device, or in files that are streamed."""
+"""A run's inputs lie on the device, or are streamed from files."""
 
 import os
 from typing import Literal
@@ -21,12 +21,12 @@ def place_inputs(suite: Suite, keep: KeepOnDevice, workers: int) -> bool:
     of every split that are read from files. Batches are the same either way.
 
     Args:
-        suite: whose images are read, for good.
-        keep: what the run's option ``keep_on_device`` says.
-        workers: processes that read.
+        suite: the suite; its images are read into memory and stay there.
+        keep: the run's option ``keep_on_device``.
+        workers: number of processes that read images; 0: this one.
 
     Returns:
-        whether training batches are streamed.
+        True where training batches are streamed.
 
     Raises:
         MtlError: naming an image that cannot be read.
@@ -40,7 +40,7 @@ def place_inputs(suite: Suite, keep: KeepOnDevice, workers: int) -> bool:
 
 
 def input_bytes(suite: Suite) -> int:
-    """Bytes of all inputs that would be kept; those that tasks have in common count once."""
+    """Return the bytes of all inputs that would be kept; common inputs of tasks count once."""
     training = {id(task.train.inputs) for task in suite.tasks}
     return sum(
         inputs.nbytes
@@ -50,7 +50,7 @@ def input_bytes(suite: Suite) -> int:
 
 
 def usable_workers(asked: int | None) -> int:
-    """Processes that read images: those asked for, else one a spare CPU core, at most 4."""
+    """Return how many processes read images: as asked, else one a spare CPU core, at most 4."""
     if asked is not None:
         return asked
     affinity = getattr(os, "sched_getaffinity", None)  # not every system has it
@@ -59,5 +59,5 @@ def usable_workers(asked: int | None) -> int:
 
 
 def _different_inputs(suite: Suite) -> list[Tensor | LazyInputs]:
-    found = [examples.inputs for task in suite.tasks for examples in task.splits().values()]
-    return list({id(inputs): inputs for inputs in found}.values())
+    every = [examples.inputs for task in suite.tasks for examples in task.splits().values()]
+    return list({id(inputs): inputs for inputs in every}.values())

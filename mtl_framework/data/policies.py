@@ -1,4 +1,4 @@
-"""Augmentation by timm's and torchvision's policies: from a config's section to transforms."""
+"""A config's section ``augmentation`` becomes transforms, policies of timm and torchvision too."""
 
 import random
 import re
@@ -33,32 +33,32 @@ _BEFORE = {
 
 
 def augmenting(wanted: AugmentationConfig, shape: Sequence[int], key: str) -> ImageTransform | None:
-    """What is done to single images; ``None``: nothing.
+    """Make the transform that augments single images; ``None``: there is nothing to do.
 
     Args:
-        wanted: the section.
-        shape: (C, H, W) of them, which they keep.
-        key: of the section, for messages.
+        wanted: the section ``augmentation`` of a task.
+        shape: (C, H, W) of the images, which augmentation has to keep.
+        key: name of the section in the config, for error messages.
 
     Raises:
         MtlError: naming the key that is wrong, or the step that changes the images' shape.
     """
     entries = list(_entries(wanted, tuple(shape), key))
-    found = ImageTransform.from_config(entries, f"{key}.transforms") if entries else None
+    transform = ImageTransform.from_config(entries, f"{key}.transforms") if entries else None
     if wanted.policy is not None and wanted.policy not in _TORCHVISION:
         step = TimmPolicy(wanted.policy, shape, f"{key}.policy")
         made = ImageTransform([step], [{"name": "TimmPolicy", "policy": wanted.policy}])
         before = sum(entry["name"] in _BEFORE for entry in entries)
-        if found is None:
-            found = made
+        if transform is None:
+            transform = made
         else:
-            found = found.part(0, before) + made + found.part(before, len(entries))
-    if found is not None and found.output_shape(shape) != tuple(shape):
+            transform = transform.part(0, before) + made + transform.part(before, len(entries))
+    if transform is not None and transform.output_shape(shape) != tuple(shape):
         raise MtlError(
-            f"{key} makes images of shape {found.output_shape(shape)} of those of "
+            f"{key} makes images of shape {transform.output_shape(shape)} of those of "
             f"{tuple(shape)}; augmentation should keep their shape"
         )
-    return found
+    return transform
 
 
 def _entries(
@@ -92,12 +92,12 @@ def _entries(
 
 
 class TimmPolicy(nn.Module):
-    """A policy of timm's on one uint8 image, with random numbers that torch's generator decides.
+    """A timm policy for one uint8 image; torch's generator decides its random numbers.
 
     Args:
-        policy: as timm writes it, e.g. ``rand-m9-mstd0.5-inc1``.
+        policy: the policy as timm writes it, e.g. ``rand-m9-mstd0.5-inc1``.
         shape: (C, H, W) of the images.
-        key: of the config, for messages.
+        key: name of the config's key, for error messages.
 
     Raises:
         MtlError: if timm has no such policy, or the images have neither one nor three channels.
@@ -113,7 +113,10 @@ class TimmPolicy(nn.Module):
             raise MtlError(f"{key} should begin with one of {known}, found {policy!r}")
         for section in policy.split("-")[1:]:
             if not re.fullmatch(r"[a-z]+[0-9.]+", section):  # timm would leave it out in silence
-                raise MtlError(f"{key}: {section!r} of {policy!r} should be an option as in m9")
+                raise MtlError(
+                    f"{key}: {section!r} of {policy!r} should be a letter or letters "
+                    "and a number, as in m9"
+                )
         grey = (128, 128, 128) if shape[0] == 3 else 128
         numbers = {"translate_const": int(min(shape[1:]) * 0.45), "img_mean": grey}
         try:
@@ -125,12 +128,12 @@ class TimmPolicy(nn.Module):
     def forward(
         self, image: UInt8[Tensor, "channels height width"]
     ) -> UInt8[Tensor, "channels height width"]:
-        """The image, changed; timm draws from python's and numpy's global generators."""
+        """Apply the policy; timm draws from Python's and numpy's global generators, seeded here."""
         seed = int(torch.randint(2**31, ()))
         random.seed(seed)
         np.random.seed(seed)
         array = image.permute(1, 2, 0).cpu().numpy()
         picture = Image.fromarray(array[:, :, 0] if array.shape[2] == 1 else array)
         changed = np.array(self._apply_to(picture), dtype=np.uint8)
-        found = torch.from_numpy(changed.reshape(*changed.shape[:2], -1)).permute(2, 0, 1)
-        return found.contiguous().to(image.device)
+        tensor = torch.from_numpy(changed.reshape(*changed.shape[:2], -1)).permute(2, 0, 1)
+        return tensor.contiguous().to(image.device)

@@ -1,4 +1,4 @@
-"""From image files to what a run's networks read."""
+"""Preprocessing turns image files into what a run's networks read."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ _MODES: dict[int, Mode] = {1: "L", 3: "RGB", 4: "RGBA"}
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """How inputs become what the networks of a run read.
+    """Preprocessing turns inputs into what the networks of a run read.
 
     Images are turned into grey or RGB, transformed as in evaluation, resized to height and width
     where they do not have them (bilinear, antialiased, without cropping), scaled to [0, 1], and
@@ -29,12 +29,12 @@ class Preprocessing:
     they are.
 
     Args:
-        input_shape: of one input; (C, H, W) for images.
-        mean: of each channel of the images in [0, 1], to be subtracted.
-        std: each channel is divided by it afterwards.
-        dtype: what the network reads: floats, or whole numbers such as words.
-        transform: of images as they come from files.
-        pictures: how files are taken.
+        input_shape: shape of one input; (C, H, W) for images.
+        mean: one number a channel that is subtracted from images in [0, 1]; ``None``: 0.
+        std: one number a channel by which images are divided afterwards; ``None``: 1.
+        dtype: dtype that the network reads: floats, or whole numbers such as words.
+        transform: is applied to images as they come from files; ``None``: they are only resized.
+        pictures: how image files are read.
         from_files: whether the inputs are what image files can hold; floats beyond [0, 1] are not.
     """
 
@@ -53,7 +53,7 @@ class Preprocessing:
         return is_image and self.dtype.is_floating_point and self.from_files
 
     def __call__(self, inputs: Shaped[Tensor, "rows *dims"]) -> Shaped[Tensor, "rows *dims"]:
-        """Inputs of the right shape as floats; uint8 images are scaled and normalised.
+        """Check inputs (N, ...) and convert them to floats; uint8 images are scaled and normalised.
 
         Where the network reads whole numbers, they stay such.
 
@@ -73,7 +73,7 @@ class Preprocessing:
         return prepared if prepared.is_floating_point() else prepared.float()
 
     def read(self, paths: Sequence[Path]) -> Float[Tensor, "rows channels height width"]:
-        """Image files, preprocessed.
+        """Read and preprocess image files.
 
         Raises:
             MtlError: if the run's inputs are not images, or naming the file that is not one.
@@ -103,7 +103,7 @@ class Preprocessing:
         return image
 
     def to_plain(self) -> dict[str, Any]:
-        """As JSON holds it, with what a reader needs to know to do the same."""
+        """Return all steps as values for JSON, so that another program can do the same."""
         plain: dict[str, Any] = {"input_shape": list(self.input_shape)}
         if not self.dtype.is_floating_point:
             plain["dtype"] = "int64"  # which embeddings read, however small the suite keeps them
@@ -121,19 +121,19 @@ class Preprocessing:
 
 
 def in_unit_range(inputs: Shaped[Tensor, "rows *dims"] | LazyInputs) -> bool:
-    """Whether inputs are bytes, whole numbers, or floats from 0 to 1, as image files give them."""
+    """Whether inputs are whole numbers, or floats from 0 to 1, as image files hold them."""
     if isinstance(inputs, LazyInputs) or not inputs.is_floating_point():
         return True
     return bool(inputs.min() >= 0) and bool(inputs.max() <= 1)
 
 
 def image_files(paths: Sequence[Path]) -> list[Path]:
-    """The images named, and for each folder named those inside it, by name.
+    """Return the image files among paths; a folder stands for all images below it, sorted.
 
     Raises:
         MtlError: if a path does not exist, or a folder holds no image.
     """
-    found: list[Path] = []
+    files: list[Path] = []
     for path in paths:
         if not path.exists():
             raise MtlError(f"there is no image or folder {path}")
@@ -141,7 +141,7 @@ def image_files(paths: Sequence[Path]) -> list[Path]:
             inside = pictures_below(path)
             if not inside:
                 raise MtlError(f"folder {path} holds no image of a kind that Pillow reads")
-            found += inside
+            files += inside
         else:
-            found.append(path)
-    return found
+            files.append(path)
+    return files

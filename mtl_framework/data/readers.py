@@ -1,4 +1,4 @@
-"""Which rows are read in which order: one sequence a task, or one for a common input."""
+"""Readers: one sequence of rows for each task, or one for all tasks with a common input."""
 
 import hashlib
 from collections.abc import Sequence
@@ -16,7 +16,16 @@ from .tasks import Examples, Suite
 
 @dataclass(frozen=True)
 class Reader:
-    """One sequence of inputs, and the tasks that read it."""
+    """A reader is one sequence of inputs, and the tasks that read it.
+
+    Args:
+        name: name of the task, or ``common input``.
+        tasks: positions of the tasks that read it.
+        data: the examples.
+        rows: numbers of the examples that are read.
+        size: number of examples in a batch.
+        mixing: mixup and cutmix; ``None``: neither.
+    """
 
     name: str
     tasks: Sequence[int]
@@ -26,7 +35,7 @@ class Reader:
     mixing: Mixing | None = None
 
     def order(self, seed: int) -> Order:
-        """The order of the rows from its beginning."""
+        """Return the order of the rows, at its beginning."""
         if self.data.streams is not None:
             return StreamOrder(len(self.data), self.data.streams)
         transformed = self.data.transform is not None or self.mixing is not None
@@ -34,7 +43,7 @@ class Reader:
 
 
 def readers(suite: Suite, batch_size: int) -> list[Reader]:
-    """The sequences that batches of a suite are read from.
+    """Return the sequences from which the batches of a suite are read.
 
     Raises:
         MtlError: if tasks with a common input differ in their batch sizes.
@@ -57,19 +66,19 @@ def readers(suite: Suite, batch_size: int) -> list[Reader]:
 
 
 def batches_per_epoch(suite: Suite, batch_size: int) -> int:
-    """Batches until every training example that has a label has been read, of the largest task.
+    """Return the number of batches in which the largest task's labelled examples are read once.
 
-    Examples without a label are never read; with a common input, those without one for any task.
+    Examples without a label are not counted; with a common input, those without one for any task.
 
     Args:
-        suite: whose training examples are read.
+        suite: the suite whose training examples are read.
         batch_size: examples of a task in a batch, where the task does not set its own.
     """
     return max(-(-len(reader.rows) // reader.size) for reader in readers(suite, batch_size))
 
 
 def labelled_rows(data: Sequence[Examples]) -> Int64[Tensor, " rows"]:
-    """Rows that have a label in any of ``data``, which hold the same inputs."""
+    """Return the rows that have a label in any of ``data``, which hold the same inputs."""
     masks = [examples.labelled for examples in data if examples.labelled is not None]
     if len(masks) < len(data):
         return torch.arange(len(data[0]))
@@ -77,6 +86,6 @@ def labelled_rows(data: Sequence[Examples]) -> Int64[Tensor, " rows"]:
 
 
 def seed_of(seed: int, name: str) -> int:
-    """A seed of its own for every name, below 2^56."""
+    """Derive a seed below 2^56 from a seed and a name."""
     digest = hashlib.sha256(f"{seed}/{name}".encode()).digest()
     return int.from_bytes(digest[:7], "big")

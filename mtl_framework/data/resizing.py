@@ -1,4 +1,4 @@
-"""Maps on another grid of pixels: labels take the nearest pixel, numbers are averaged.
+"""Maps are moved to another grid of pixels: labels take the nearest one, numbers are averaged.
 
 A place on an axis is counted in pixels from the border: pixel j reaches from j to j + 1.
 """
@@ -15,11 +15,11 @@ from .objectives import MapObjective
 
 @dataclass(frozen=True)
 class Axis:
-    """How places on one axis of an image are moved: to ``scale`` times the old place + ``offset``.
+    """How places on one axis of an image move: to ``scale`` times the old place + ``offset``.
 
     Args:
-        scale: new pixels an old one, negative where the axis is mirrored.
-        offset: in new pixels.
+        scale: number of new pixels for each old one, negative where the axis is mirrored.
+        offset: shift in new pixels.
         old: length in old pixels.
         new: length in new pixels.
     """
@@ -31,25 +31,26 @@ class Axis:
 
     @property
     def whole(self) -> bool:
-        """Whether every pixel is where exactly one was."""
+        """Whether every new pixel coincides with exactly one old pixel."""
         return abs(self.scale) == 1 and self.offset == round(self.offset)
 
     def centres(self) -> Float[Tensor, " new"]:
-        """Old places of the new pixels' middles."""
+        """Return where the centres of the new pixels lay before, in old pixels."""
         middles = torch.arange(self.new, dtype=torch.float64) + 0.5
         return (middles - self.offset) / self.scale
 
     def nearest(self) -> Int64[Tensor, " new"]:
-        """The old pixel in which every new one's middle lies; -1: none."""
-        found = self.centres().floor().long()
-        return torch.where((found < 0) | (found >= self.old), -1, found)
+        """Return the old pixel in which the centre of every new one lies; -1: in none."""
+        pixels = self.centres().floor().long()
+        return torch.where((pixels < 0) | (pixels >= self.old), -1, pixels)
 
     def weights(self) -> Float[Tensor, "new old"]:
-        """What every old pixel counts for a new one.
+        """Return the weight of every old pixel in the mean for every new one.
 
-        It falls from the new one's middle to 0 in the distance of one pixel, the old or the new
-        one, whichever is larger. Where four pixels become two, the first one's weights are 3/4,
-        3/4, 1/4 and 0, each divided by their sum 7/4: the numbers 0, 1, 2, 3 become 5/7 and 16/7.
+        The weight falls linearly with the distance from the new pixel's centre and is 0 from one
+        pixel on, an old or a new one, whichever is larger. Where four pixels become two, the first
+        one's weights are 3/4, 3/4, 1/4 and 0, each divided by their sum 7/4: the numbers 0, 1, 2, 3
+        become 5/7 and 16/7.
         """
         reach = max(1.0, 1 / abs(self.scale))
         middles = torch.arange(self.old, dtype=torch.float64) + 0.5
@@ -64,14 +65,14 @@ def moved_map(
     down: Axis,
     across: Axis,
 ) -> Shaped[Tensor, "*channels height width"]:
-    """A map whose pixels are moved; those from outside are unknown.
+    """Move the pixels of a map; those from outside are unknown.
 
     A pixel is known where the nearest old one is. Maps of numbers (:attr:`MapObjective.smooth`)
     are then averaged over the old pixels around it that are known.
 
     Args:
-        objective: of the map; ``None``: it takes the nearest pixels, and nothing comes from
-            outside.
+        objective: the objective of the task; ``None``: the map takes the nearest pixels, and none
+            may come from outside.
         target: the map.
         down: the axis of rows.
         across: the axis of columns.
@@ -97,7 +98,7 @@ def _averaged(
     down: Axis,
     across: Axis,
 ) -> Shaped[Tensor, "*channels height width"]:
-    """Means of the known pixels around every new one."""
+    """Return the weighted means of the known old pixels around every new one."""
     left = down.weights().to(target)
     right = across.weights().to(target).T
     plain = torch.where(known, target, torch.zeros_like(target))
@@ -112,7 +113,7 @@ def resize_map(
     size: tuple[int, int],
     objective: MapObjective | None = None,
 ) -> Shaped[Tensor, "*channels height width"]:
-    """A map of another height and width.
+    """Resize a map to another height and width.
 
     Maps of numbers are averaged over pixels with a label, and have a label where the nearest pixel
     has one; other maps take the nearest pixel.
@@ -130,5 +131,5 @@ def resize_map(
 
 
 def zoom_of(down: Axis, across: Axis) -> float:
-    """How much larger everything is."""
+    """Return the factor by which things become larger: the geometric mean of both axes' scales."""
     return math.sqrt(abs(down.scale * across.scale))

@@ -1,4 +1,4 @@
-"""In which order a task's training examples are read."""
+"""Samplers: the order in which a task's training examples are read."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -14,12 +14,12 @@ from ..support.errors import MtlError
 
 @dataclass(frozen=True)
 class Draw:
-    """A task's part of a batch.
+    """A draw is a task's part of a batch: which examples, and seeds for their transforms.
 
     Args:
-        rows: numbers of its examples.
-        seeds: one an example, of its random transforms.
-        starts: whether streams begin anew with it.
+        rows: numbers of the examples.
+        seeds: a seed for the random transforms of each example.
+        starts: whether streams begin anew with this batch.
     """
 
     rows: Int64[Tensor, " rows"]
@@ -28,19 +28,19 @@ class Draw:
 
 
 class Order(ABC):
-    """An endless sequence of parts of batches, which can be saved and continued."""
+    """An endless sequence of draws, which can be saved and continued."""
 
     @abstractmethod
     def next(self) -> Draw:
-        """The next part."""
+        """Return the next draw."""
 
     @abstractmethod
     def state_dict(self) -> dict[str, Any]:
-        """Tensors and ints that say where the sequence stands."""
+        """Return tensors and ints that say where the sequence stands."""
 
     @abstractmethod
     def at(self, state: Any) -> "Order":
-        """The same order, as it stood when ``state`` was taken; this one stays as it is.
+        """Return the same order as it stood when ``state`` was taken; this one does not change.
 
         Raises:
             MtlError: if the state does not fit.
@@ -48,13 +48,13 @@ class Order(ABC):
 
 
 class ShuffledOrder(Order):
-    """All rows in a random order, then in another one, and so on.
+    """An order of all rows at random, then in another random order, and so on.
 
     Args:
         rows: numbers of the examples to read.
-        size: examples in a batch, at least 1; a batch may straddle two orders.
-        seed: of the orders.
-        transformed: draw a seed for each example, too.
+        size: number of examples in a batch, at least 1; a batch may straddle two permutations.
+        seed: decides the permutations.
+        transformed: whether a seed is drawn for each example, too.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class ShuffledOrder(Order):
         self._position = 0
 
     def next(self) -> Draw:
-        """The next ``size`` examples."""
+        """Draw the next ``size`` examples."""
         parts = []
         missing = self._size
         while missing:
@@ -86,7 +86,7 @@ class ShuffledOrder(Order):
         return Draw(rows, seeds)
 
     def state_dict(self) -> dict[str, Any]:
-        """Order, place in it, and the generator's state."""
+        """Return the permutation, the position in it, and the generator's state."""
         return {
             "permutation": self._permutation.clone(),
             "position": self._position,
@@ -94,9 +94,9 @@ class ShuffledOrder(Order):
         }
 
     def at(self, state: Any) -> "ShuffledOrder":
-        """The same examples, continued from ``state``."""
+        """Return an order of the same examples that continues from ``state``."""
         if not isinstance(state, Mapping) or set(state) != {"permutation", "position", "generator"}:
-            raise MtlError("it should hold permutation, position and generator")
+            raise MtlError("its keys should be permutation, position and generator")
         permutation, position = state["permutation"], state["position"]
         count = len(self._rows)
         if (
@@ -117,11 +117,11 @@ class ShuffledOrder(Order):
 
 
 class StreamOrder(Order):
-    """Window after window of parallel streams, then from the beginning again.
+    """An order of the windows of parallel streams, from the first to the last and again.
 
     Args:
-        num_examples: a multiple of ``streams``.
-        streams: how many there are, and examples in a batch.
+        num_examples: number of examples, a multiple of ``streams``.
+        streams: number of streams, which is the number of examples in a batch.
     """
 
     def __init__(self, num_examples: int, streams: int) -> None:
@@ -130,20 +130,20 @@ class StreamOrder(Order):
         self._position = 0
 
     def next(self) -> Draw:
-        """The next window of every stream."""
+        """Draw the next window of every stream."""
         window = self._position
         self._position = (window + 1) % self._windows
         rows = torch.arange(window * self._streams, (window + 1) * self._streams)
         return Draw(rows, torch.zeros_like(rows), window == 0)
 
     def state_dict(self) -> dict[str, Any]:
-        """The number of the next window."""
+        """Return the number of the next window."""
         return {"position": self._position}
 
     def at(self, state: Any) -> "StreamOrder":
-        """The same streams, continued from ``state``."""
+        """Return an order of the same streams that continues from ``state``."""
         if not isinstance(state, Mapping) or set(state) != {"position"}:
-            raise MtlError("it should hold position")
+            raise MtlError("its key should be position")
         position = state["position"]
         if not isinstance(position, int) or not 0 <= position < self._windows:
             raise MtlError(

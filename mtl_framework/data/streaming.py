@@ -1,4 +1,4 @@
-"""Inputs that are held in memory, or read from files when they are needed."""
+"""Inputs are held in memory, or read from files by worker processes when they are needed."""
 
 import signal
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -16,12 +16,12 @@ from .images import read_image
 from .samplers import Draw, Order
 from .transforms import ImageTransform
 
-_PART = 64  # images that a worker reads in one go where all are wanted
+_PART = 64  # images that a worker reads at a time where all are read
 
 
 @runtime_checkable
 class Items(Protocol):
-    """What can be counted and indexed: a list of paths, a map-style dataset."""
+    """Anything with a length and rows by number: a list of paths, a map-style data set."""
 
     def __len__(self) -> int: ...
 
@@ -29,16 +29,16 @@ class Items(Protocol):
 
 
 class LazyInputs:
-    """Images in files or in a dataset, all of one shape once read; takes an input tensor's place.
+    """Images in files or in a data set, used in place of an input tensor and read when needed.
 
     Args:
         items: paths of image files, or anything with a length whose rows ``decode`` understands. To
             be read by worker processes it must be picklable.
-        shape: (C, H, W) of every image as it comes from ``transform``; default: that of the first.
-        decode: makes a uint8 image (C, H, W) of an item; default: :func:`read_image`, grey where
+        shape: (C, H, W) of every image after ``transform``; default: that of the first image.
+        decode: turns an item into a uint8 image (C, H, W); default: :func:`read_image`, grey where
             ``shape`` has one channel, RGB otherwise.
-        transform: applied to every image after that, e.g. a resize; the same for the same image.
-        names: what to call an item in messages, one each; default: the path, else the row.
+        transform: is applied to every decoded image, e.g. a resize, and is not random.
+        names: a name for each item in error messages; default: its path, else its row.
 
     Raises:
         MtlError: if there is no item, or the first one cannot be read or has another shape.
@@ -68,7 +68,7 @@ class LazyInputs:
 
     @property
     def shape(self) -> torch.Size:
-        """(N, C, H, W)."""
+        """Shape (N, C, H, W) of all images together."""
         assert self._image_shape is not None
         return torch.Size((len(self), *self._image_shape))
 
@@ -81,7 +81,7 @@ class LazyInputs:
         return len(self._items)
 
     def read(self, row: int) -> UInt8[Tensor, "channels height width"]:
-        """One image.
+        """Read one image.
 
         Raises:
             MtlError: naming the image, if it cannot be read or has another shape than the first.
@@ -107,7 +107,7 @@ class LazyInputs:
         return image
 
     def name(self, row: int) -> str:
-        """What an image is called in messages."""
+        """Return the name of an image in error messages."""
         if self._names is not None:
             return self._names[row]
         item = self._items[row]
@@ -117,7 +117,7 @@ class LazyInputs:
         """Read all images once, and keep them in memory from then on.
 
         Args:
-            workers: processes that read them; 0: this one.
+            workers: number of processes that read them; 0: this one.
 
         Raises:
             MtlError: naming the first image that cannot be read.
@@ -134,19 +134,19 @@ class LazyInputs:
 
     @property
     def held(self) -> UInt8[Tensor, "rows channels height width"] | None:
-        """All images, where :meth:`hold` has read them."""
+        """All images, once :meth:`hold` has read them; before that ``None``."""
         return self._held
 
 
 @dataclass(frozen=True)
 class Rows:
-    """Inputs and what is done to them when they are read."""
+    """Inputs, and the transform that is applied when they are read."""
 
     inputs: Tensor | LazyInputs
     transform: ImageTransform | None
 
     def read(self, draw: Draw) -> Tensor:
-        """Some rows, transformed.
+        """Read the rows of a draw, and transform them.
 
         Raises:
             MtlError: naming the image that cannot be read.
@@ -155,13 +155,13 @@ class Rows:
         if isinstance(inputs, LazyInputs) and inputs.held is not None:
             inputs = inputs.held
         if isinstance(inputs, LazyInputs):
-            found = torch.stack([inputs.read(row) for row in draw.rows.tolist()])
+            images = torch.stack([inputs.read(row) for row in draw.rows.tolist()])
         else:
-            found = inputs[draw.rows.to(inputs.device, non_blocking=True)]
-        return found if self.transform is None else self.transform.apply(found, draw.seeds)
+            images = inputs[draw.rows.to(inputs.device, non_blocking=True)]
+        return images if self.transform is None else self.transform.apply(images, draw.seeds)
 
     def to(self, device: torch.device, workers: int) -> "Rows":
-        """The same with all inputs on a device, images as bytes."""
+        """Return the same with all inputs held on a device, images as uint8."""
         inputs = self.inputs
         held = inputs.hold(workers) if isinstance(inputs, LazyInputs) else inputs
         return Rows(held.to(device), self.transform)
@@ -169,12 +169,12 @@ class Rows:
     def read_all(
         self, draws: Sequence[Draw], workers: int, device: torch.device
     ) -> Iterator[Tensor]:
-        """Part after part, on the CPU; files are read ahead by worker processes.
+        """Yield the inputs of one draw after the other, on the CPU; worker processes read ahead.
 
         Args:
-            draws: the parts.
-            workers: processes; 0: this one.
-            device: where the parts will go.
+            draws: which rows to read.
+            workers: number of worker processes; 0: this process reads.
+            device: where the inputs will be copied; for a GPU they are pinned in memory.
         """
         if not isinstance(self.inputs, LazyInputs) or self.inputs.held is not None:
             workers = 0
@@ -189,12 +189,12 @@ class Rows:
 
 
 class Stream:
-    """Batches read ahead, from files or memory, by worker processes.
+    """A stream of batches that worker processes read ahead, from files or memory.
 
     Args:
-        sources: of the parts of every batch.
-        workers: processes; 0: this one.
-        pinned: put batches where a GPU can fetch them while the CPU goes on.
+        sources: the inputs of which every batch takes a part.
+        workers: number of worker processes; 0: this process reads.
+        pinned: put batches in page-locked memory, from which a GPU copies asynchronously.
     """
 
     def __init__(self, sources: Sequence[Rows], workers: int, pinned: bool) -> None:
@@ -205,20 +205,20 @@ class Stream:
 
     @property
     def running(self) -> bool:
-        """Between :meth:`start` and :meth:`stop`."""
+        """Whether the stream is between :meth:`start` and :meth:`stop`."""
         return self._batches is not None
 
     def start(self, orders: Sequence[Order]) -> None:
-        """Begin to read.
+        """Start the worker processes.
 
         Args:
-            orders: one a source; they are moved ahead of what :meth:`next` has given.
+            orders: one for each source; they advance ahead of what :meth:`next` has returned.
         """
         draws = _forever(orders)
         self._batches = iter(_loader(self._sources, draws, self._workers, self._pinned))
 
     def next(self) -> list[Tensor]:
-        """One part a source, on the CPU.
+        """Return the next batch, one tensor for each source, on the CPU.
 
         Raises:
             MtlError: naming the image that cannot be read, or if a worker died; the stream has
@@ -242,7 +242,7 @@ def _forever(orders: Sequence[Order]) -> Iterator[list[Draw]]:
 
 
 class _Parts(Dataset[Any]):
-    """Batches by their draws, one for each source; what a worker process holds."""
+    """What a worker process holds: it maps the draws of a batch, one a source, to tensors."""
 
     def __init__(self, sources: Sequence[Rows]) -> None:
         self._sources = sources
@@ -256,22 +256,22 @@ class _Parts(Dataset[Any]):
 
 @dataclass(frozen=True)
 class _Failure:
-    """An error's message; the error itself would come with a worker's traceback for a message."""
+    """The message of an error in a worker; a raised error would carry the worker's traceback."""
 
     message: str
 
 
 def _next(batches: Iterator[Any]) -> list[Tensor]:
     try:
-        found: list[Tensor] | _Failure = next(batches)
+        batch: list[Tensor] | _Failure = next(batches)
     except RuntimeError as error:
         if "DataLoader worker" not in str(error):
             raise
         reason = " ".join(str(error).split())
         raise MtlError(f"reading images failed: {reason}; try data_workers=0") from error
-    if isinstance(found, _Failure):
-        raise MtlError(found.message)
-    return found
+    if isinstance(batch, _Failure):
+        raise MtlError(batch.message)
+    return batch
 
 
 def _loader(
@@ -290,6 +290,6 @@ def _loader(
 
 
 def _leave_signals(worker: int) -> None:
-    """A Ctrl-C is the run's to answer, which ends its workers itself."""
+    """Ignore Ctrl-C in a worker: the run handles it and ends its workers itself."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -1,4 +1,4 @@
-"""Tasks: data, loss and metric of everything that is trained together."""
+"""Tasks and suites: the data, losses and metrics of what is trained together."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -32,27 +32,29 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Task:
-    """One task of a suite.
+    """One task: its data, its objective, and what else a suite says of it.
 
     Args:
-        name: unique within the suite.
-        objective: loss and metric.
+        name: name of the task, unique within its suite.
+        objective: its loss and metrics.
         train: examples to train on.
-        test: examples for the final figures; nothing is ever chosen by them.
-        validation: examples to choose by, where there are any.
+        test: examples for the final results; nothing is ever chosen by them.
+        validation: examples by which networks are chosen; ``None``: there are none.
         batch_size: training examples of this task in a batch; ``None``: the run's, or one window
             of every stream where the examples are streams.
-        backbone: the task's own network: keys of a run's ``backbone`` section with at least
-            ``name``, e.g. ``{"name": "lenet"}``; ``None``: the run's.
-        normalization: of uint8 images; ``None``: the backbone's.
-        image_transform: of images in files, before a prediction; ``None``: they are only resized.
+        backbone: a network of the task's own: keys of a run's ``backbone`` section with at least
+            ``name``, e.g. ``{"name": "lenet"}``; ``None``: the task uses the run's backbone.
+        normalization: mean and std for uint8 images; ``None``: those of the backbone.
+        image_transform: is applied to image files before a prediction; ``None``: they are only
+            resized.
         pictures: how images in files were read, so that a prediction reads them alike.
         main: name of the metric by which networks are chosen and compared; ``None``: the
             objective's own.
         reported: names of further metrics; ``None``: all that the objective has, but for the areas
             under curves of each class where there are more than 200 classes.
-        mixing: of training examples in a batch; ``None``: none. Tasks with a common input have one.
-        head: of tasks whose outputs are maps; ``None``: the framework's default.
+        mixing: mixup and cutmix of training batches; ``None``: neither. Tasks with a common input
+            need the same.
+        head: the decoder of a task whose outputs are maps; ``None``: the framework's default.
 
     Raises:
         MtlError: naming the task and the split, on a split without examples or labels, inputs
@@ -104,7 +106,7 @@ class Task:
 
     @property
     def main_metric(self) -> Metric | None:
-        """The metric that the user has chosen; ``None``: that of the objective's scores.
+        """The metric by which networks are chosen; ``None``: the mean of the objective's scores.
 
         Raises:
             UnknownNameError: if the objective has no such metric.
@@ -128,23 +130,23 @@ class Task:
 
     def splits(self) -> dict[str, Examples]:
         """The splits that exist, by name."""
-        found = {"train": self.train, "validation": self.validation, "test": self.test}
-        return {name: examples for name, examples in found.items() if examples is not None}
+        by_name = {"train": self.train, "validation": self.validation, "test": self.test}
+        return {name: examples for name, examples in by_name.items() if examples is not None}
 
 
 class Suite:
     """A named set of tasks that are trained together.
 
     Args:
-        name: how the suite is called on the command line.
-        tasks: at least one; names unique. Unless some name backbones of their own, their inputs
-            have one shape and dtype, so that they can be batched.
+        name: name of the suite on the command line.
+        tasks: at least one task; their names are unique. Unless some have backbones of their own,
+            their inputs need one shape and dtype.
         common_input: True where all tasks read the same inputs (attributes of one image). The
             tasks then have the same splits, and these hold the same input tensor, row for row.
-        notes: what the user should know of the data, one line each; a run prints them.
-        record: what the data was found to be, as plain values: names of the examples of splits that
-            were made here, what was left out. A run keeps it in ``data.json`` and goes on with the
-            same data only.
+        notes: what a user should know of the data, one line each; a run prints them.
+        record: facts of the data as plain values, e.g. the names of the examples of random splits,
+            or what was left out. A run keeps it in ``data.json`` and resumes with the same data
+            only.
 
     Attributes:
         input_shape: shape of one input of the first task.
@@ -190,17 +192,19 @@ class Suite:
         name: str = "datasets",
         kinds: Mapping[str, Any] | None = None,
     ) -> "Suite":
-        """A suite of torch data sets, whose items are pairs of input and label.
+        """Make a suite of torch data sets, whose items are pairs of input and label.
 
-        Inputs are pictures of Pillow's, uint8 images (C, H, W), or floats of one shape. Every item
-        is read once here; random transforms are refused, as they belong into ``augmentation``.
+        Inputs are Pillow images, uint8 images (C, H, W), or floats of one shape. Every item
+        is read once here; random transforms are refused, as they belong into the option
+        ``augmentation``.
 
         Args:
-            tasks: by name ``(train, validation, test)``, or ``(train, test)``.
-            name: of the suite.
-            kinds: by task what its labels are: ``classes``, ``binary`` or ``numbers``; default:
-                numbers where they are floats or several a row, else classes. A data set's
-                ``classes`` are their names. Numbers are learned standardised.
+            tasks: for each task's name ``(train, validation, test)``, or ``(train, test)``.
+            name: name of the suite.
+            kinds: for a task's name the kind of its labels: ``classes``, ``binary`` or ``numbers``;
+                default: numbers where they are floats or several a row, or integers of which most
+                are different, else classes. A data set's attribute ``classes`` names the classes.
+                Numbers are learned standardised.
 
         Raises:
             MtlError: naming task, split and item, what was found and what is allowed.
@@ -214,14 +218,15 @@ class Suite:
         name: str = "arrays",
         kinds: Mapping[str, Any] | None = None,
     ) -> "Suite":
-        """A suite of numpy arrays or tensors.
+        """Make a suite of numpy arrays or tensors.
 
-        Tasks whose splits hold the same input objects have a common input. ``nan`` is no label.
+        Tasks whose splits hold the same input objects have a common input. A label ``nan`` is
+        missing.
 
         Args:
-            tasks: by name ``(train, validation, test)``, or ``(train, test)``, each a pair of
-                inputs (N, ...) and labels (N,) or (N, numbers).
-            name: of the suite.
+            tasks: for each task's name ``(train, validation, test)``, or ``(train, test)``, each a
+                pair of inputs (N, ...) and labels (N,) or (N, numbers).
+            name: name of the suite.
             kinds: as in :meth:`from_datasets`.
 
         Raises:
@@ -240,17 +245,18 @@ class Suite:
         kinds: Mapping[str, Any] | None = None,
         seed: int = 0,
     ) -> "Suite":
-        """A suite of a pandas data frame, a column a task; what is missing there is no label.
+        """Make a suite of a pandas data frame, a column a task; missing values are missing labels.
 
         Args:
-            frame: of pandas.
-            tasks: columns with labels.
-            inputs: columns with features; or an array (N, ...) with the inputs of all rows.
-            split: column that says ``train``, ``validation`` or ``test``; default: a random fifth
-                each for validation and test.
-            name: of the suite.
+            frame: the pandas data frame, N rows.
+            tasks: names of the columns with labels.
+            inputs: names of the columns with features; or an array (N, ...) with the inputs of
+                all rows.
+            split: name of the column that holds ``train``, ``validation`` or ``test``; default: a
+                random fifth of the rows each for validation and test.
+            name: name of the suite.
             kinds: as in :meth:`from_datasets`.
-            seed: of random splits.
+            seed: decides the random splits.
 
         Raises:
             MtlError: naming the column, what was found and what is allowed.
@@ -321,14 +327,15 @@ class Suite:
 
     @property
     def in_chans(self) -> int:
-        """Channels of the first task's images; of other inputs the first dimension."""
+        """Channels of the first task's images; for other inputs their first dimension."""
         return self.input_shape[0]
 
     def index(self, task: int | str) -> int:
-        """Position of a task given by name or position.
+        """Return the position of a task given by name or position.
 
         Raises:
             UnknownNameError: if no task has that name.
+            MtlError: if there is no task at that position.
         """
         if isinstance(task, int):
             if not 0 <= task < len(self):

@@ -1,4 +1,4 @@
-"""Transforms of images, by config: torchvision's, for training and evaluation apart."""
+"""Transforms of torchvision, as a config names them, separately for training and evaluation."""
 
 import inspect
 from collections.abc import Mapping, Sequence
@@ -27,11 +27,11 @@ _UNFIT = {
 
 
 class ImageTransform:
-    """A sequence of torchvision's transforms, which draws its own random numbers for every image.
+    """A sequence of torchvision transforms that can be seeded image by image.
 
     Args:
-        steps: transforms of uint8 images (C, H, W), applied in turn.
-        entries: the mapping with ``name`` and arguments that each was made from.
+        steps: modules that transform uint8 images (C, H, W), applied one after the other.
+        entries: for each step the mapping with ``name`` and arguments that it was made from.
     """
 
     def __init__(self, steps: Sequence[nn.Module], entries: Sequence[Mapping[str, Any]]) -> None:
@@ -40,15 +40,15 @@ class ImageTransform:
 
     @classmethod
     def from_config(cls, entries: Any, key: str = "transforms") -> "ImageTransform":
-        """Transforms from a list, as those of :meth:`Transforms.from_config` but ``Normalize``.
+        """Make transforms of a list as in :meth:`Transforms.from_config`, without ``Normalize``.
 
         Raises:
             MtlError: naming the key, what was found and what is allowed.
         """
-        found, normalization = _parse(entries, key)
+        transform, normalization = _parse(entries, key)
         if normalization is not None:
             raise MtlError(f"{key}: Normalize cannot be among these transforms")
-        return found
+        return transform
 
     def __eq__(self, other: object) -> bool:
         """Whether both were made from the same entries."""
@@ -64,18 +64,18 @@ class ImageTransform:
         return ImageTransform(self._steps + other._steps, self.entries + other.entries)
 
     def part(self, first: int, last: int) -> "ImageTransform":
-        """The steps from one number to before another."""
+        """Return the steps from number ``first`` to before ``last``."""
         return ImageTransform(self._steps[first:last], self.entries[first:last])
 
     @property
     def fixed(self) -> "ImageTransform":
-        """The first steps, as far as they are in :data:`FIXED`: for images when they are read."""
+        """The leading steps that are in :data:`FIXED`, which are applied when images are read."""
         count = self._count_fixed()
         return ImageTransform(self._steps[:count], self.entries[:count])
 
     @property
     def rest(self) -> "ImageTransform | None":
-        """The steps behind :attr:`fixed`, for :class:`Examples`; ``None`` where there is none."""
+        """The steps after :attr:`fixed`, for :class:`Examples`; ``None`` where there is none."""
         count = self._count_fixed()
         return (
             ImageTransform(self._steps[count:], self.entries[count:]) if count < len(self) else None
@@ -88,10 +88,10 @@ class ImageTransform:
     def __call__(
         self, image: UInt8[Tensor, "channels height width"]
     ) -> UInt8[Tensor, "out_channels out_height out_width"]:
-        """One image, with torch's global random numbers where steps are random.
+        """Transform one image; random steps draw from torch's global generator.
 
         Raises:
-            MtlError: if a step fails, or makes something else than a uint8 image.
+            MtlError: if a step fails, or returns anything but a uint8 image (C, H, W).
         """
         for entry, step in zip(self.entries, self._steps, strict=True):
             name = entry["name"]
@@ -111,7 +111,7 @@ class ImageTransform:
         return image
 
     def together(self, *parts: Tensor) -> tuple[Tensor, ...]:
-        """An image, masks and points of it, all of torchvision's ``tv_tensors``, by the same steps.
+        """Transform an image, masks and points, given as torchvision ``tv_tensors``, alike.
 
         Raises:
             MtlError: if a step fails.
@@ -129,9 +129,12 @@ class ImageTransform:
         images: UInt8[Tensor, "rows channels height width"],
         seeds: Int64[Tensor, " rows"],
     ) -> UInt8[Tensor, "rows out_channels out_height out_width"]:
-        """Every image of a batch by itself, with the random numbers of its own seed.
+        """Transform every image of a batch, with random numbers from the image's own seed.
 
-        The global random generators are afterwards as they were.
+        The global random generators are restored afterwards.
+
+        Raises:
+            MtlError: if a step fails, or images come out with different shapes.
         """
         with untouched_generators(images.device):
             done = []
@@ -140,16 +143,17 @@ class ImageTransform:
                 done.append(self(image))
         shapes = {tuple(image.shape) for image in done}
         if len(shapes) > 1:
-            found = " and ".join(map(str, sorted(shapes)[:2]))
+            examples = " and ".join(map(str, sorted(shapes)[:2]))
             names = ", ".join(entry["name"] for entry in self.entries)
             raise MtlError(
-                f"the transforms {names} give images of different shapes {found}: end with a crop "
+                f"the transforms {names} give images of different shapes {examples}: end "
+                "with a crop "
                 "or Resize to [height, width]"
             )
         return torch.stack(done)
 
     def output_shape(self, shape: Sequence[int]) -> tuple[int, ...]:
-        """Shape (C, H, W) of an image of the given shape, transformed.
+        """Return the shape (C, H, W) that an image of the given shape has after the transform.
 
         Raises:
             MtlError: if it cannot be transformed.
@@ -160,12 +164,12 @@ class ImageTransform:
 
 @dataclass(frozen=True)
 class Transforms:
-    """What a suite's option ``transforms`` says.
+    """The value of a suite's option ``transforms``, parsed.
 
     Args:
-        train: of training images.
-        evaluation: of validation and test images, and of those to predict.
-        normalization: replaces the backbone's; ``None``: that is kept.
+        train: is applied to training images.
+        evaluation: is applied to validation and test images, and to images to predict.
+        normalization: replaces the backbone's mean and std; ``None``: those are kept.
     """
 
     train: ImageTransform
@@ -174,14 +178,15 @@ class Transforms:
 
     @classmethod
     def from_config(cls, config: Any, key: str = "transforms") -> "Transforms":
-        """Transforms from plain values.
+        """Make transforms of a config's plain values.
 
         Args:
-            config: a mapping with lists under ``train`` and ``evaluation``, each missing one empty;
-                or ``None``. An entry is the name of a class of torchvision.transforms.v2, or a
-                mapping with ``name`` and its arguments. ``Normalize`` can only be the last one,
-                alike in both lists: it works on images in [0, 1], the others on bytes.
-            key: of ``config`` itself, for messages.
+            config: a mapping with lists under ``train`` and ``evaluation``; a missing list is
+                empty, ``None`` means both are. An entry is the name of a class of
+                torchvision.transforms.v2, or a mapping with ``name`` and its arguments.
+                ``Normalize`` can only be the last one, alike in both lists: it works on images in
+                [0, 1], the others on bytes.
+            key: name of the config's key that holds ``config``, for error messages.
 
         Raises:
             MtlError: naming the key, what was found and what is allowed.
@@ -202,16 +207,16 @@ class Transforms:
         return cls(train, evaluation, normalize)
 
     def of(self, split: str) -> ImageTransform:
-        """``train`` or ``evaluation``, whichever a split of that name needs."""
+        """Return ``train`` for the training split, ``evaluation`` for any other."""
         return self.train if split == "train" else self.evaluation
 
 
 def transform_names() -> list[str]:
-    """The classes of torchvision.transforms.v2 that a config can name."""
+    """Return the names of the classes of torchvision.transforms.v2 that a config can name."""
     from torchvision.transforms import v2
 
-    found = inspect.getmembers(v2, inspect.isclass)
-    return sorted(n for n, c in found if issubclass(c, v2.Transform) and n not in _UNFIT)
+    classes = inspect.getmembers(v2, inspect.isclass)
+    return sorted(n for n, c in classes if issubclass(c, v2.Transform) and n not in _UNFIT)
 
 
 def _parse(entries: Any, key: str) -> tuple[ImageTransform, ImageNormalization | None]:
@@ -277,7 +282,7 @@ def _normalization(arguments: dict[str, Any], where: str) -> ImageNormalization:
     for argument in arguments:
         if argument not in ("mean", "std"):
             raise UnknownNameError(f"argument of Normalize in {where}:", argument, ("mean", "std"))
-    found = []
+    pair = []
     for name in ("mean", "std"):
         numbers = arguments.get(name)
         good = isinstance(numbers, Sequence) and not isinstance(numbers, str) and len(numbers) > 0
@@ -286,13 +291,13 @@ def _normalization(arguments: dict[str, Any], where: str) -> ImageNormalization:
                 f"{where}: {name} of Normalize should be a list of numbers, one a channel, found "
                 f"{numbers!r}"
             )
-        found.append(tuple(float(n) for n in numbers))  # type: ignore[union-attr]
-    if not all(n > 0 for n in found[1]) or len(found[0]) != len(found[1]):
+        pair.append(tuple(float(n) for n in numbers))  # type: ignore[union-attr]
+    if not all(n > 0 for n in pair[1]) or len(pair[0]) != len(pair[1]):
         raise MtlError(
             f"{where}: std of Normalize should be as many positive numbers as mean has, found "
-            f"{list(found[1])}"
+            f"{list(pair[1])}"
         )
-    return ImageNormalization(*found)
+    return ImageNormalization(*pair)
 
 
 def _shown(normalization: ImageNormalization | None) -> str:
@@ -302,7 +307,7 @@ def _shown(normalization: ImageNormalization | None) -> str:
 
 
 def seed_torch(seed: int, device: torch.device) -> None:
-    """Seed the generators that transforms on a device draw from, and no other device's."""
+    """Seed the generators from which transforms on a device draw, and no other device's."""
     torch.default_generator.manual_seed(seed)
     if device.type == "cuda":
         with torch.cuda.device(device):

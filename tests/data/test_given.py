@@ -126,7 +126,7 @@ def test_a_frame_has_a_column_a_task() -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Suite.from_datasets({"a": (Pictures(noise=True),) * 2}), "other inputs every"),
+        (lambda: Suite.from_datasets({"a": (Pictures(noise=True),) * 2}), "different inputs each"),
         (lambda: Suite.from_datasets({"a": (Pictures(),)}), "should have .train, validation, test"),
         (lambda: Suite.from_datasets({"a": (Pictures("P"),) * 2}), "picture 0 has mode P"),
         (lambda: Suite.from_datasets({"a": (Pictures(count=0),) * 2}), "the data set has no item"),

@@ -168,7 +168,7 @@ def test_transforms_that_cannot_move_maps_are_refused() -> None:
     images, targets = torch.zeros(2, 1, 4, 4, dtype=torch.uint8), torch.zeros(2, 8, 8).long()
     flip = ImageTransform.from_config(["RandomHorizontalFlip"])
     plain, moved = Examples(images, targets), Examples(images, targets, transform=flip)
-    with pytest.raises(MtlError, match="have to be as large"):
+    with pytest.raises(MtlError, match="should have their height and width"):
         Task("seg", Segmentation(3), moved, plain)
     with pytest.raises(MtlError, match="test split: images of maps are transformed in training"):
         Task("seg", Segmentation(3), plain, moved)

@@ -1,4 +1,4 @@
-"""Metrics: what a task reports, computed by torchmetrics over all rows of a split.
+"""Metrics that tasks report, computed by torchmetrics over all rows of a split.
 
 torchmetrics is imported when a metric is first computed: it takes a second.
 """

@@ -1,4 +1,4 @@
-"""Which metrics a task reports, and by which its networks are chosen."""
+"""The metrics that a task reports, and the one by which its networks are chosen."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -14,14 +14,14 @@ _OF_ALL_ROWS = ("auroc", "average_precision", "calibration_error")
 
 
 def chosen_main(task: str, objective: "Objective", main: str | None) -> Metric | None:
-    """The main metric of a task; ``None``: that of the objective's own scores.
+    """Return a task's main metric; ``None``: it is the mean of the objective's own scores.
 
-    Those are means over rows; metrics of maps are over the pixels of all rows, and never that.
+    Such a mean is over rows; metrics of maps are over the pixels of all rows, so they never are.
 
     Args:
-        task: its name, for errors.
-        objective: of the task.
-        main: name of the metric that the user has chosen, if so.
+        task: name of the task, for error messages.
+        objective: the objective of the task.
+        main: name of the metric that the user has chosen; ``None``: the objective chooses.
 
     Raises:
         UnknownNameError: if the objective has no such metric.
@@ -38,11 +38,11 @@ def chosen_main(task: str, objective: "Objective", main: str | None) -> Metric |
 def chosen_metrics(
     task: str, objective: "Objective", main: str | None, reported: Sequence[str] | None
 ) -> tuple[Metric, ...]:
-    """All metrics that a task reports, the main one among them, in the objective's order.
+    """Return all metrics that a task reports, among them the main one, in the objective's order.
 
     Args:
-        task: its name, for errors.
-        objective: of the task.
+        task: name of the task, for error messages.
+        objective: the objective of the task.
         main: name of the main metric, where the user has chosen one.
         reported: names of the others; ``None``: all, but for those that need all rows at once where
             there are more than 200 classes.

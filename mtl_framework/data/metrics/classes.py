@@ -1,4 +1,4 @@
-"""Metrics of classes: predictions are probabilities (rows, classes), targets their numbers."""
+"""Metrics of classes: predictions are probabilities (rows, classes), targets class indices."""
 
 from functools import cache
 from typing import Any
@@ -17,7 +17,7 @@ Gathering = tuple[Tensor, Tensor]
 
 @cache
 def class_metrics(classes: int) -> tuple[Metric, ...]:
-    """Metrics of a classification, the default main one first."""
+    """Return the metrics of a classification, the default main one first."""
 
     def confusion() -> State:
         from torchmetrics.classification import MulticlassConfusionMatrix
@@ -34,21 +34,21 @@ def class_metrics(classes: int) -> tuple[Metric, ...]:
 
         return MulticlassF1Score(classes, average="macro")
 
-    def auroc(found: Gathering) -> float | None:
+    def auroc(rows: Gathering) -> float | None:
         from torchmetrics.functional.classification import multiclass_auroc
 
-        return _of_present(multiclass_auroc(*found, classes, average="none"), found[1], classes)
+        return _of_present(multiclass_auroc(*rows, classes, average="none"), rows[1], classes)
 
-    def precision(found: Gathering) -> float | None:
+    def precision(rows: Gathering) -> float | None:
         from torchmetrics.functional.classification import multiclass_average_precision
 
-        each = multiclass_average_precision(*found, classes, average="none")
-        return _of_present(each, found[1], classes)
+        each = multiclass_average_precision(*rows, classes, average="none")
+        return _of_present(each, rows[1], classes)
 
-    def calibration(found: Gathering) -> float:
+    def calibration(rows: Gathering) -> float:
         from torchmetrics.functional.classification import multiclass_calibration_error
 
-        return 100 * float(multiclass_calibration_error(*found, classes, n_bins=BINS, norm="l1"))
+        return 100 * float(multiclass_calibration_error(*rows, classes, n_bins=BINS, norm="l1"))
 
     top5 = [Metric("top5", "top-5 accuracy %", hits, percent, "top5", 100.0)] if classes > 5 else []
     return (
@@ -64,30 +64,30 @@ def class_metrics(classes: int) -> tuple[Metric, ...]:
 
 
 def percent(share: Tensor) -> float:
-    """A share from 0 to 1 in percent."""
+    """Convert a share from 0 to 1 to percent."""
     return 100 * float(share)
 
 
 def accuracy(confusion: Int64[Tensor, "classes classes"]) -> float:
-    """Rows whose class is right, in percent; ``confusion[true, predicted]`` counts rows."""
+    """Accuracy in percent; ``confusion[true, predicted]`` counts rows."""
     return 100 * float(confusion.diagonal().sum()) / float(confusion.sum())
 
 
 def recalls(confusion: Int64[Tensor, "classes classes"]) -> list[float | None]:
-    """Share of every class's rows that are right, in percent; ``None`` of classes without rows."""
+    """Recall of every class in percent; ``None`` for classes without rows."""
     pairs = zip(confusion.diagonal().tolist(), confusion.sum(1).tolist(), strict=True)
     return [100 * right / rows if rows else None for right, rows in pairs]
 
 
 def balanced(confusion: Int64[Tensor, "classes classes"]) -> float | None:
-    """Mean over the classes that occur of the share of their rows that are right, in percent."""
+    """Balanced accuracy: the mean recall over the classes that occur, in percent."""
     return mean_of_defined(recalls(confusion))
 
 
 def reliability(
     confidences: Float64[Tensor, " rows"], right: Float64[Tensor, " rows"]
 ) -> dict[str, list[Any]]:
-    """How often predictions of each confidence are right, in equal bins from 0 to 1.
+    """Count how often predictions of each confidence are right, in equal bins from 0 to 1.
 
     Returns:
         ``rows`` in every bin, their mean ``confidence`` and the share that is ``right``; the last
@@ -106,7 +106,7 @@ def reliability(
 
 
 def _of_present(each: Tensor, targets: Tensor, classes: int) -> float | None:
-    """Mean over the classes that some rows have and others have not, in percent."""
+    """Mean in percent over the classes that occur in some rows but not in all."""
     rows = torch.bincount(targets, minlength=classes)
     present = (rows > 0) & (rows < len(targets))
     value = mean_of_defined(each[present].tolist())

@@ -1,4 +1,4 @@
-"""Metrics of labels that are there or not: one a row, or several of which some may be unknown."""
+"""Metrics of binary labels: one a row, or several a row of which some may be unknown."""
 
 from collections.abc import Callable
 from functools import cache
@@ -16,32 +16,32 @@ Gathering = tuple[Tensor, Tensor]
 
 @cache
 def binary_metrics() -> tuple[Metric, ...]:
-    """Metrics of one label: predictions are its probabilities (rows,), targets 0 or 1."""
+    """Return the metrics of one label: predictions are probabilities (rows,), targets 0 or 1."""
 
     def confusion() -> State:
         from torchmetrics.classification import BinaryConfusionMatrix
 
         return BinaryConfusionMatrix()
 
-    def calibration(found: Gathering) -> float:
+    def calibration(rows: Gathering) -> float:
         from torchmetrics.functional.classification import binary_calibration_error
 
-        return 100 * float(binary_calibration_error(*found, n_bins=BINS, norm="l1"))
+        return 100 * float(binary_calibration_error(*rows, n_bins=BINS, norm="l1"))
 
     return (
         Metric("error", "error %", confusion, lambda m: 100 - accuracy(m), "confusion"),
         Metric("accuracy", "accuracy %", confusion, accuracy, "confusion", 100.0),
         Metric("balanced_accuracy", "balanced accuracy %", confusion, balanced, "confusion", 100.0),
         Metric("f1", "F1 %", confusion, _f1, "confusion", 100.0),
-        Metric("auroc", "AUROC %", Gathered, lambda found: _auroc(*found), "all", 100.0),
-        Metric("average_precision", "AP %", Gathered, lambda found: _ap(*found), "all", 100.0),
+        Metric("auroc", "AUROC %", Gathered, lambda rows: _auroc(*rows), "all", 100.0),
+        Metric("average_precision", "AP %", Gathered, lambda rows: _ap(*rows), "all", 100.0),
         Metric("calibration_error", "calibration error %", Gathered, calibration, "all"),
     )
 
 
 @cache
 def multi_label_metrics() -> tuple[Metric, ...]:
-    """Metrics of several labels a row: predictions and targets are (rows, labels).
+    """Return the metrics of several labels a row: predictions and targets are (rows, labels).
 
     Targets are 0, 1, or -1 where nothing is known; those entries do not count.
     """
@@ -56,7 +56,7 @@ def multi_label_metrics() -> tuple[Metric, ...]:
 
 
 def _f1(confusion: Tensor) -> float | None:
-    """F1 of the label, in percent; undefined where it neither occurs nor is predicted."""
+    """F1 in percent; ``None`` where the label neither occurs nor is predicted."""
     wrong, right = int(confusion[0, 1] + confusion[1, 0]), int(confusion[1, 1])
     return 200 * right / (2 * right + wrong) if right + wrong else None
 
@@ -86,9 +86,9 @@ def _each(
 ) -> Callable[[Gathering], float | None]:
     """Mean of a metric over the labels for which it is defined."""
 
-    def mean(found: Gathering) -> float | None:
+    def mean(rows: Gathering) -> float | None:
         values = []
-        for predictions, targets in zip(found[0].T, found[1].T, strict=True):
+        for predictions, targets in zip(rows[0].T, rows[1].T, strict=True):
             known = targets != UNKNOWN
             values.append(metric(predictions[known], targets[known]) if known.any() else None)
         return mean_of_defined(values)
@@ -96,22 +96,22 @@ def _each(
     return mean
 
 
-def _label_accuracy(found: Gathering) -> float:
-    known = found[1] != UNKNOWN
-    return percent(((found[0] > 0.5) == (found[1] > 0))[known].double().mean())
+def _label_accuracy(rows: Gathering) -> float:
+    known = rows[1] != UNKNOWN
+    return percent(((rows[0] > 0.5) == (rows[1] > 0))[known].double().mean())
 
 
-def _exact(found: Gathering) -> float:
-    """Rows with a known label all of whose known labels are right, in percent."""
-    known = found[1] != UNKNOWN
-    right = (((found[0] > 0.5) == (found[1] > 0)) | ~known).all(1)
+def _exact(rows: Gathering) -> float:
+    """Percentage of rows all of whose known labels are right, among rows with a known label."""
+    known = rows[1] != UNKNOWN
+    right = (((rows[0] > 0.5) == (rows[1] > 0)) | ~known).all(1)
     return percent(right[known.any(1)].double().mean())
 
 
-def label_confusion(found: Gathering) -> list[list[int]]:
-    """For every label the counts of (true, predicted) 00, 01, 10 and 11."""
+def label_confusion(rows: Gathering) -> list[list[int]]:
+    """Count, for every label, the rows with (true, predicted) 00, 01, 10 and 11."""
     counts = []
-    for predictions, targets in zip(found[0].T, found[1].T, strict=True):
+    for predictions, targets in zip(rows[0].T, rows[1].T, strict=True):
         known = targets != UNKNOWN
         pairs = 2 * (targets[known] > 0).long() + (predictions[known] > 0.5).long()
         counts.append(torch.bincount(pairs, minlength=4).tolist())

@@ -12,7 +12,7 @@ from torch import Tensor
 from .classes import accuracy, balanced
 from .metric import Metric, State, mean_of_defined
 
-THRESHOLDS = 255  # of probabilities, at which F is looked for
+THRESHOLDS = 255  # number of thresholds of the probability at which F is computed
 
 
 @cache
@@ -44,7 +44,7 @@ def unions(confusion: Int64[Tensor, "classes classes"]) -> list[float | None]:
 
 @dataclass
 class Errors:
-    """Sums over all pixels of what is made of predictions and targets, in double precision."""
+    """Running sums of absolute, squared and relative errors over pixels, in double precision."""
 
     pixels: int = 0
     sums: Float64[Tensor, " sums"] = field(
@@ -54,7 +54,7 @@ class Errors:
     def update(
         self, predictions: Shaped[Tensor, "pixels ..."], targets: Shaped[Tensor, "pixels ..."]
     ) -> None:
-        """Add some pixels."""
+        """Add the errors of some pixels."""
         given, wanted = predictions.double(), targets.double()
         error = given - wanted
         parts = [error.abs().sum(), error.square().sum(), (error.abs() / wanted.abs()).sum()]
@@ -65,13 +65,13 @@ class Errors:
         self.sums = self.sums + torch.stack(parts).cpu()
 
     def compute(self) -> list[float]:
-        """Means of absolute, squared and relative errors, and shares with ratios near 1."""
+        """Return mean absolute, squared and relative error, and shares with ratio below 1.25ⁿ."""
         return (self.sums / max(self.pixels, 1)).tolist() if self.pixels else [math.nan] * 6
 
 
 @cache
 def depth_metrics() -> tuple[Metric, ...]:
-    """Metrics of distances: errors in their unit, shares with max(a / b, b / a) < 1.25ⁿ."""
+    """Metrics of depth: errors in its unit, and shares of pixels with max(a / b, b / a) < 1.25ⁿ."""
     return (
         Metric("rmse", "RMSE", Errors, lambda means: math.sqrt(means[1]), "errors"),
         Metric("abs_error", "abs error", Errors, lambda means: means[0], "errors"),
@@ -100,29 +100,29 @@ class Angles:
     def update(
         self, predictions: Float64[Tensor, "pixels 3"], targets: Float64[Tensor, "pixels 3"]
     ) -> None:
-        """Take note of some pixels' unit vectors."""
+        """Add the angles between predicted and true unit vectors of some pixels."""
         across = torch.linalg.cross(predictions, targets).norm(dim=1)
-        found = torch.atan2(across, (predictions * targets).sum(1)).rad2deg()
-        self._parts.append(found.cpu().numpy().astype(np.float32))
+        degrees = torch.atan2(across, (predictions * targets).sum(1)).rad2deg()
+        self._parts.append(degrees.cpu().numpy().astype(np.float32))
 
     def compute(self) -> np.ndarray:
-        """All angles."""
+        """Return the angles of all pixels, in degrees."""
         return np.concatenate(self._parts) if self._parts else np.empty(0, np.float32)
 
 
 @cache
 def normal_metrics() -> tuple[Metric, ...]:
-    """Metrics of directions: mean and median angle, shares of pixels within three angles."""
+    """Metrics of directions: mean and median angle, shares within 11.25°, 22.5° and 30°."""
 
-    def mean(found: np.ndarray) -> float | None:
-        return float(found.mean(dtype=np.float64)) if len(found) else None
+    def mean(degrees: np.ndarray) -> float | None:
+        return float(degrees.mean(dtype=np.float64)) if len(degrees) else None
 
-    def median(found: np.ndarray) -> float | None:
-        return float(np.median(found)) if len(found) else None
+    def median(degrees: np.ndarray) -> float | None:
+        return float(np.median(degrees)) if len(degrees) else None
 
     def within(limit: float) -> Metric:
-        def share(found: np.ndarray) -> float | None:
-            return 100 * float((found < limit).mean()) if len(found) else None
+        def share(degrees: np.ndarray) -> float | None:
+            return 100 * float((degrees < limit).mean()) if len(degrees) else None
 
         name = f"within_{limit:g}".replace(".", "_")
         return Metric(name, f"within {limit:g}° %", Angles, share, "angles", 100.0)

@@ -1,4 +1,4 @@
-"""What a metric is: a name, a unit, a direction, and how it comes from all rows of a split."""
+"""A metric: a name, a unit, a direction, and how it is computed from all rows of a split."""
 
 import math
 import warnings
@@ -13,15 +13,15 @@ from torch import Tensor
 
 @runtime_checkable
 class State(Protocol):
-    """What a metric remembers of the batches so far; every metric of torchmetrics is one."""
+    """What a metric accumulates over batches; every metric of torchmetrics fits this protocol."""
 
     def update(
         self, predictions: Shaped[Tensor, "rows *outputs"], targets: Shaped[Tensor, "rows *dims"]
     ) -> None:
-        """Take note of some rows: what :meth:`Objective.judged` made of them."""
+        """Add some rows, as :meth:`Objective.judged` returns them."""
 
     def compute(self) -> Any:
-        """What all rows together amount to, as the metric's ``read`` wants it."""
+        """Return the result over all rows, in the form that the metric's ``read`` takes."""
 
 
 @dataclass(frozen=True)
@@ -31,11 +31,10 @@ class Metric:
     Args:
         name: what a config calls it, e.g. ``balanced_accuracy``.
         label: what tables and files call it, with its unit, e.g. ``balanced accuracy %``.
-        make: gives a fresh state. Metrics of one objective whose ``state`` is the same share one.
-        read: from what the state computes to the number, ``None`` where it is not defined.
+        make: returns a fresh state; metrics of an objective with the same ``state`` share one.
+        read: turns what the state computes into the number, ``None`` where it is not defined.
         state: name of the state.
-        ideal: the value that cannot be surpassed, where larger is better; ``None`` where smaller
-            is.
+        ideal: the best possible value where larger is better; ``None`` where smaller is better.
     """
 
     name: str
@@ -52,7 +51,7 @@ class Metric:
 
 
 class Gathered:
-    """A state that keeps all rows, on the CPU, for metrics that need them all at once."""
+    """Gathered keeps all rows, on the CPU, for metrics that need them all at once."""
 
     def __init__(self) -> None:
         self._parts: list[tuple[Tensor, Tensor]] = []
@@ -64,17 +63,17 @@ class Gathered:
         self._parts.append((predictions.cpu(), targets.cpu()))
 
     def compute(self) -> tuple[Tensor, Tensor]:
-        """All predictions and all targets."""
+        """Return all predictions and all targets, concatenated along the rows."""
         predictions, targets = zip(*self._parts, strict=True)
         return torch.cat(predictions), torch.cat(targets)
 
 
 class Meter:
-    """Measures the rows of a split, batch by batch.
+    """A meter computes several metrics over the rows of a split, given batch by batch.
 
     Args:
-        metrics: to be computed.
-        details: states that :meth:`computed` should have as well, by name.
+        metrics: the metrics to compute.
+        details: makers of further states that :meth:`computed` should contain, by name.
     """
 
     def __init__(
@@ -92,23 +91,23 @@ class Meter:
     def update(
         self, predictions: Shaped[Tensor, "rows *outputs"], targets: Shaped[Tensor, "rows *dims"]
     ) -> None:
-        """Take note of some rows, as :meth:`Objective.judged` gives them."""
+        """Add some rows, as :meth:`Objective.judged` returns them."""
         for state in self._states.values():
             if isinstance(state, torch.nn.Module):
                 state.to(predictions.device)
             state.update(predictions, targets)
 
     def computed(self) -> dict[str, Any]:
-        """What every state computes, by its name."""
+        """Return what every state computes, by the state's name."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of undefined values, which are None here
             return {name: state.compute() for name, state in self._states.items()}
 
     def values(self, computed: Mapping[str, Any]) -> dict[str, float | None]:
-        """Every metric by its label; ``None`` where it is not defined for these rows.
+        """Return every metric by its label; ``None`` where it is not defined for these rows.
 
         Args:
-            computed: what :meth:`computed` gave.
+            computed: what :meth:`computed` returned.
         """
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -1,4 +1,4 @@
-"""Metrics of numbers (rows, numbers) in the units of the targets, of levels, and of words."""
+"""Metrics of regressions in the units of the targets, of ordered levels, and of words."""
 
 from collections.abc import Callable
 from functools import cache
@@ -14,20 +14,21 @@ Gathering = tuple[Tensor, Tensor]
 
 @cache
 def number_metrics() -> tuple[Metric, ...]:
-    """Metrics of a regression: root of the mean squared error over all numbers of all rows first.
+    """Return the metrics of a regression; predictions and targets are (rows, numbers).
 
-    R² and Spearman's ρ are means over the numbers, each over all rows.
+    The first is the root of the mean squared error over all numbers of all rows. R² and Spearman's
+    ρ are means over the numbers, each over all rows.
     """
 
-    def rmse(found: Gathering) -> float:
+    def rmse(rows: Gathering) -> float:
         from torchmetrics.functional import mean_squared_error
 
-        return float(mean_squared_error(*found, squared=False))
+        return float(mean_squared_error(*rows, squared=False))
 
-    def mae(found: Gathering) -> float:
+    def mae(rows: Gathering) -> float:
         from torchmetrics.functional import mean_absolute_error
 
-        return float(mean_absolute_error(*found))
+        return float(mean_absolute_error(*rows))
 
     return (
         Metric("rmse", "RMSE", Gathered, rmse, "all"),
@@ -39,20 +40,20 @@ def number_metrics() -> tuple[Metric, ...]:
 
 @cache
 def level_metrics(levels: int) -> tuple[Metric, ...]:
-    """Metrics of ordered levels: predictions and targets are (rows,), whole numbers."""
+    """Return the metrics of ordered levels: predictions and targets are whole numbers (rows,)."""
 
-    def mae(found: Gathering) -> float:
+    def mae(rows: Gathering) -> float:
         from torchmetrics.functional import mean_absolute_error
 
-        return float(mean_absolute_error(found[0].double(), found[1].double()))
+        return float(mean_absolute_error(rows[0].double(), rows[1].double()))
 
-    def right(found: Gathering) -> float:
-        return 100 * float((found[0] == found[1]).double().mean())
+    def right(rows: Gathering) -> float:
+        return 100 * float((rows[0] == rows[1]).double().mean())
 
-    def kappa(found: Gathering) -> float:
+    def kappa(rows: Gathering) -> float:
         from torchmetrics.functional.classification import multiclass_cohen_kappa
 
-        return float(multiclass_cohen_kappa(*found, levels, weights="quadratic"))
+        return float(multiclass_cohen_kappa(*rows, levels, weights="quadratic"))
 
     return (
         Metric("mae", "MAE levels", Gathered, mae, "all"),
@@ -62,7 +63,7 @@ def level_metrics(levels: int) -> tuple[Metric, ...]:
             "spearman",
             "Spearman ρ",
             Gathered,
-            lambda found: _spearman(found[0].double(), found[1].double()),
+            lambda rows: _spearman(rows[0].double(), rows[1].double()),
             "all",
             1.0,
         ),
@@ -77,7 +78,7 @@ class _Words(nn.Module):
         self.inner, self.largest = inner, largest
 
     def update(self, predictions: Tensor, targets: Tensor) -> None:
-        """Outputs (rows, positions, words) and words (rows, positions)."""
+        """Add outputs (rows, positions, words) and target words (rows, positions)."""
         if self.largest:
             predictions, targets = predictions.argmax(-1).flatten(), targets.flatten()
         self.inner.update(predictions, targets)
@@ -90,7 +91,7 @@ class _Words(nn.Module):
 
 @cache
 def word_metrics(words: int) -> tuple[Metric, ...]:
-    """Metrics of a language model; the state counts, so that no output has to be kept."""
+    """Return the metrics of a language model; their states are sums, so no output is kept."""
 
     def perplexity() -> State:
         from torchmetrics.text import Perplexity
@@ -109,8 +110,8 @@ def word_metrics(words: int) -> tuple[Metric, ...]:
 
 
 def _each(metric: Callable[[Tensor, Tensor], float | None]) -> Callable[[Gathering], float | None]:
-    def mean(found: Gathering) -> float | None:
-        columns = zip(found[0].T, found[1].T, strict=True)
+    def mean(rows: Gathering) -> float | None:
+        columns = zip(rows[0].T, rows[1].T, strict=True)
         return mean_of_defined([metric(predictions, targets) for predictions, targets in columns])
 
     return mean

@@ -1,4 +1,4 @@
-"""Objectives: what a task is trained with and judged by."""
+"""Objectives: the loss that trains a task and the metrics that judge it."""
 
 from .base import Objective, first_row
 from .binary import Binary

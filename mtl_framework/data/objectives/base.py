@@ -1,4 +1,4 @@
-"""What an objective is: what a task is trained with and judged by."""
+"""The base class of objectives: the loss that trains a task and the metrics that judge it."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
@@ -13,7 +13,7 @@ from ..metrics.metric import Metric, State
 
 
 class Objective(ABC):
-    """A loss to train with, row by row, and the metrics to report, over sets of rows.
+    """An objective holds a task's loss, row by row, and its metrics, over sets of rows.
 
     ``metric`` is the label of the main metric where the user chooses none; lower is better.
     ``num_outputs`` is the width of the task's head: its outputs have shape (rows, ...,
@@ -21,15 +21,16 @@ class Objective(ABC):
     targets may be unknown, where an objective says so: only :meth:`losses`, :meth:`scores`,
     :meth:`judged` and :meth:`check` look into them.
 
-    It has more than a dozen public names because training, measuring and predicting each ask their
-    own questions; most have an answer here that authors need not replace.
+    It has more than a dozen public methods because training, measuring and predicting each need
+    their own; most have a default here that authors need not override.
 
     Attributes:
-        kind: what a config calls objectives of this class.
-        of_training: fields that say how targets are learned, not what they mean.
+        kind: name of the class in a config.
+        of_training: names of fields that change how targets are learned, not what they mean.
         is_map: whether outputs are maps (rows, num_outputs, height, width), which a decoder makes
             of a backbone's feature maps.
-        main: name of the main metric where it is no mean over rows; ``None``: that of the scores.
+        main: name of the main metric where it is no mean over rows; ``None``: the mean score is the
+            main metric.
     """
 
     metric: str
@@ -43,43 +44,43 @@ class Objective(ABC):
     def losses(
         self, outputs: Float[Tensor, "rows *outputs"], targets: Shaped[Tensor, "rows *dims"]
     ) -> Float[Tensor, " rows"]:
-        """Differentiable loss of every row."""
+        """Return the differentiable loss of every row."""
 
     @abstractmethod
     def scores(
         self, outputs: Float[Tensor, "rows *outputs"], targets: Shaped[Tensor, "rows *dims"]
     ) -> Float[Tensor, " rows"]:
-        """Every row's contribution to ``metric``; their mean goes into :meth:`summarize`."""
+        """Return every row's contribution to ``metric``; :meth:`summarize` is given their mean."""
 
     def summarize(self, mean_score: float) -> float:
-        """``metric`` of a set of rows whose mean score is given."""
+        """Turn the mean score of a set of rows into ``metric``."""
         return mean_score
 
     def metrics(self) -> tuple[Metric, ...]:
-        """All metrics that there are for such a task; the first is ``metric``.
+        """Return all metrics that such a task can report; the first is ``metric``.
 
-        An objective without any reports ``metric`` alone.
+        An objective that returns none reports ``metric`` alone.
         """
         return ()
 
     def judged(
         self, outputs: Float[Tensor, "rows *outputs"], targets: Shaped[Tensor, "rows *dims"]
     ) -> tuple[Shaped[Tensor, "parts *outputs"], Shaped[Tensor, "parts *dims"]]:
-        """What metrics compare: predictions and targets, without entries that do not count.
+        """Return what metrics compare: predictions and targets, without unknown entries.
 
         A part is a row, or whatever the metrics count, e.g. a pixel.
         """
         return self.decode(outputs), targets
 
     def details(self) -> Mapping[str, Callable[[], State]]:
-        """States that :meth:`detail` needs beyond those of the metrics, by name."""
+        """Return makers of states, by name, that :meth:`detail` needs beyond the metrics' own."""
         return {}
 
     def detail(self, computed: Mapping[str, Any]) -> dict[str, Any]:
-        """What a report draws beside numbers, as plain values, e.g. a confusion matrix.
+        """Return what a report draws beside numbers, as plain values, e.g. a confusion matrix.
 
         Args:
-            computed: what states have computed, by name.
+            computed: what the states have computed, by name.
         """
         return {}
 
@@ -89,26 +90,26 @@ class Objective(ABC):
         return False
 
     def decode(self, outputs: Float[Tensor, "rows *outputs"]) -> Float[Tensor, "rows *decoded"]:
-        """Outputs as predictions give them, in the units of the targets; here they are as they are.
+        """Convert outputs to predictions in the units of the targets; by default they are the same.
 
         Predictions and exported networks apply this; :meth:`losses` and :meth:`scores` are given
-        outputs as the networks have them. Logits stay logits: see :meth:`probabilities`.
+        the raw outputs of the networks. Logits stay logits: see :meth:`probabilities`.
         """
         return outputs
 
     def probabilities(
         self, outputs: Float[Tensor, "rows *outputs"]
     ) -> Float[Tensor, "rows *outputs"] | None:
-        """Probabilities, where outputs are logits; ``None`` where they are none."""
+        """Return probabilities where outputs are logits; ``None`` where they are not."""
         return None
 
     def describe(self, outputs: Float[Tensor, "rows *outputs"]) -> list[dict[str, Any]]:
-        """A row of plain values for every row of outputs, as ``mtl predict`` prints them."""
+        """Describe every row of outputs by plain values, as ``mtl predict`` prints them."""
         decoded = self.decode(outputs).flatten(1).double().cpu()
         return [{f"output {n}": x for n, x in enumerate(row)} for row in decoded.tolist()]
 
     def same_task(self, other: "Objective") -> bool:
-        """Whether targets of the other objective mean the same, however they are learned."""
+        """Whether targets mean the same under both objectives, however they are learned."""
         if type(self) is not type(other) or not is_dataclass(self):
             return self == other
         names = {field.name for field in fields(self)} - self.of_training
@@ -116,7 +117,7 @@ class Objective(ABC):
 
     @abstractmethod
     def check(self, targets: Tensor) -> None:
-        """Refuse targets that the loss cannot take.
+        """Raise an error on targets that the loss cannot take.
 
         Raises:
             MtlError: naming the values found and those allowed.
@@ -124,25 +125,25 @@ class Objective(ABC):
 
 
 def check_share(name: str, value: float) -> None:
-    """Refuse what is no number from 0 to below 1.
+    """Raise an error unless an option's value is at least 0 and below 1.
 
     Raises:
-        MtlError: naming it.
+        MtlError: naming the option and its value.
     """
     if not 0 <= value < 1:
         raise MtlError(f"{name} should be at least 0 and below 1, found {value:g}")
 
 
 def check_not_negative(name: str, value: float) -> None:
-    """Refuse a negative or infinite number.
+    """Raise an error on a negative or infinite value of an option.
 
     Raises:
-        MtlError: naming it.
+        MtlError: naming the option and its value.
     """
     if not 0 <= value < float("inf"):
         raise MtlError(f"{name} should be a number of at least 0, found {value:g}")
 
 
 def first_row(marked: Bool[Tensor, " rows"]) -> int:
-    """The first marked row."""
+    """Return the number of the first marked row."""
     return int(marked.nonzero()[0])

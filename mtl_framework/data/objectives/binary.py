@@ -1,4 +1,4 @@
-"""Binary: a label that is there or not."""
+"""Binary: one label a row, 0 or 1."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -21,7 +21,7 @@ class Binary(Objective):
     """Binary cross-entropy on one logit; targets 0 or 1; the metric is the error in percent.
 
     Args:
-        positive_weight: factor of the loss of rows whose target is 1.
+        positive_weight: factor by which the loss of rows whose target is 1 is multiplied.
         focal_gamma: power of 1 - p by which losses are multiplied, p the probability of the right
             answer (Lin et al., ICCV 2017, equation 4); 0: plain cross-entropy.
 
@@ -59,15 +59,15 @@ class Binary(Objective):
     def judged(
         self, outputs: Float[Tensor, "rows outputs"], targets: Shaped[Tensor, "rows *dims"]
     ) -> tuple[Float[Tensor, " rows"], Shaped[Tensor, " rows"]]:
-        """Probabilities of 1, and targets as whole numbers."""
+        """Return probabilities of 1, and targets as whole numbers."""
         return outputs[:, 0].double().sigmoid(), (targets > 0.5).long()
 
     def details(self) -> Mapping[str, Callable[[], State]]:
-        """The confusion matrix, and all rows for the reliability diagram."""
+        """The detail needs the confusion matrix, and all rows for the reliability diagram."""
         return {"confusion": self.metrics()[0].make, "all": Gathered}
 
     def detail(self, computed: Mapping[str, Any]) -> dict[str, Any]:
-        """How often each answer is right, and how reliable the probability of 1 is."""
+        """Return recalls, the confusion matrix, and how reliable the probability of 1 is."""
         probability, targets = computed["all"]
         return {
             "classes": ["0", "1"],
@@ -88,7 +88,7 @@ class Binary(Objective):
         return [{"class": int(p > 0.5), "probability": max(p, 1 - p)} for p in values]
 
     def check(self, targets: Tensor) -> None:
-        """Targets are 0 or 1, one a row."""
+        """Raise an error unless targets are 0 or 1, one a row."""
         if targets.ndim != 1:
             raise MtlError(f"binary targets should have shape (N,), found {tuple(targets.shape)}")
         wrong = (targets != 0) & (targets != 1)
@@ -108,10 +108,11 @@ def binary_losses(
     """Binary cross-entropy of every entry, in nats.
 
     Args:
-        logits: of 1.
+        logits: logits of target 1.
         targets: 0 or 1.
-        positive_weight: factor where the target is 1.
-        focal_gamma: power of 1 - p by which losses are multiplied.
+        positive_weight: factor of the loss where the target is 1, one number or one a label.
+        focal_gamma: power of 1 - p by which losses are multiplied, p the probability of the right
+            answer; 0: plain cross-entropy.
     """
     wanted = targets.to(logits.dtype)
     # nothing here looks at a tensor's values, which would wait for a GPU

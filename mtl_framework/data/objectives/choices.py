@@ -1,6 +1,6 @@
 """Objectives by name, as the section ``objectives`` of a run's config chooses them.
 
-Each function takes a task as its suite made it, and gives the objective that it shall have; its
+Each function takes a task as its suite made it and returns the task's new objective; its
 keyword arguments are the options. A plugin adds its own by the hook ``mtl_objectives``.
 """
 
@@ -42,7 +42,7 @@ def classification(
     """Cross-entropy over classes.
 
     Args:
-        task: its classes stay as they are.
+        task: a task of classes, which stay as they are.
         label_smoothing: share of every target that is spread over all classes.
         class_weights: factor of the loss of each class's rows; balanced: so that all classes of the
             training split weigh the same, rows / (classes * rows of the class).
@@ -75,7 +75,7 @@ def binary(
     """Binary cross-entropy on one logit.
 
     Args:
-        task: its labels are 0 and 1.
+        task: a task whose labels are 0 and 1.
         positive_weight: factor of the loss of rows whose target is 1; balanced: rows of 0 divided
             by rows of 1 in the training split.
         focal_gamma: power of 1 - p by which losses are multiplied, p the probability of the right
@@ -101,8 +101,8 @@ def multi_label(
     """Binary cross-entropy on one logit a label.
 
     Args:
-        task: its targets are several numbers a row: 1, 0, or -1 where a label is not known.
-        label_names: what the labels are called.
+        task: a task whose targets are several numbers a row: 1, 0, or -1 where a label is unknown.
+        label_names: names of the labels, one each; default: those of the suite.
         positive_weights: factor of the loss where a label is there, one each; balanced: known rows
             without it divided by those with it in the training split.
         focal_gamma: power of 1 - p by which losses are multiplied; 0: plain cross-entropy.
@@ -128,9 +128,10 @@ def regression(
     """Squared, absolute or smooth absolute error.
 
     Args:
-        task: its targets are numbers.
+        task: a task whose targets are numbers.
         loss: mse: squared error; l1: absolute error; smooth_l1: squared below beta, absolute above.
-        beta: where smooth_l1 changes over, in the units of what is learned.
+        beta: error at which smooth_l1 changes from squared to absolute, in the units of what is
+            learned (standardised targets, where they are standardised).
         standardize: learn (target - mean) / deviation of the training split, and undo it in
             predictions and metrics; default: as the suite has it.
     """
@@ -138,10 +139,11 @@ def regression(
 
 
 def poisson(task: Task, /) -> PoissonRegression:
-    """Likelihood of counts; outputs are logarithms of their expectations.
+    """Poisson likelihood of counts; outputs are logarithms of their expectations.
 
     Args:
-        task: its targets are numbers of at least 0; a standardisation of the suite's is left out.
+        task: a task whose targets are numbers of at least 0; if the suite standardises them, that
+            is undone.
     """
     present = task.objective
     if not isinstance(present, Regression):
@@ -150,10 +152,10 @@ def poisson(task: Task, /) -> PoissonRegression:
 
 
 def gaussian(task: Task, /, *, standardize: bool | None = None) -> GaussianRegression:
-    """Likelihood of numbers whose variance is predicted as well.
+    """Gaussian likelihood of numbers whose variance is predicted as well.
 
     Args:
-        task: its targets are numbers.
+        task: a task whose targets are numbers.
         standardize: learn (target - mean) / deviation of the training split, and undo it in
             predictions and metrics; default: as the suite has it.
     """
@@ -161,10 +163,10 @@ def gaussian(task: Task, /, *, standardize: bool | None = None) -> GaussianRegre
 
 
 def ordinal(task: Task, /) -> Ordinal:
-    """Levels in order, by one threshold between each two.
+    """Ordered levels, with one threshold between each two neighbours.
 
     Args:
-        task: its classes are the levels, the lowest first.
+        task: a task whose classes are the levels, the lowest first.
     """
     present = task.objective
     if isinstance(present, Ordinal):
@@ -178,7 +180,7 @@ def language_model(task: Task, /) -> LanguageModel:
     """Cross-entropy of the next word.
 
     Args:
-        task: its targets are words.
+        task: a task whose targets are words.
     """
     if not isinstance(task.objective, LanguageModel):
         raise _unfit(task, "language_model")
@@ -191,7 +193,7 @@ def segmentation(
     """Cross-entropy over classes at every pixel of maps.
 
     Args:
-        task: its targets are maps of classes, which stay as they are.
+        task: a task whose targets are maps of classes, which stay as they are.
         class_weights: factor of the loss of each class's pixels; balanced: pixels / (classes *
             pixels of the class) in the training split.
     """
@@ -211,7 +213,7 @@ def depth(task: Task, /, *, loss: DepthLoss = "l1") -> Depth:
     """Errors of a distance at every pixel of maps.
 
     Args:
-        task: its targets are maps of distances.
+        task: a task whose targets are maps of distances.
         loss: l1: absolute error; berhu: absolute where small, squared above; inverse: the network
             gives 1 / depth, whose absolute error is the loss.
     """
@@ -224,7 +226,7 @@ def normals(task: Task, /, *, loss: NormalLoss = "cosine") -> Normals:
     """Angles between directions at every pixel of maps.
 
     Args:
-        task: its targets are maps of directions.
+        task: a task whose targets are maps of directions.
         loss: cosine: 1 - cosine of the angle; l1: absolute differences of the unit vectors.
     """
     if not isinstance(task.objective, Normals):
@@ -233,10 +235,10 @@ def normals(task: Task, /, *, loss: NormalLoss = "cosine") -> Normals:
 
 
 def binary_map(task: Task, /, *, positive_weight: Literal["balanced"] | Factor = 1.0) -> BinaryMap:
-    """Binary cross-entropy at every pixel of maps, as of edges and saliency.
+    """Binary cross-entropy at every pixel of maps, e.g. of edges or saliency.
 
     Args:
-        task: its targets are maps of 0 and 1.
+        task: a task whose targets are maps of 0 and 1.
         positive_weight: factor of the loss of pixels whose target is 1; balanced: pixels of 0
             divided by pixels of 1 in the training split.
     """
@@ -254,7 +256,7 @@ def map_regression(task: Task, /, *, loss: LossOfNumbers = "mse") -> MapRegressi
     """Errors of numbers at every pixel of maps.
 
     Args:
-        task: its targets are maps of numbers.
+        task: a task whose targets are maps of numbers.
         loss: mse: squared error; l1: absolute error; smooth_l1: squared below 1, absolute above.
     """
     if not isinstance(task.objective, MapRegression):
@@ -269,13 +271,13 @@ def training_targets(task: Task) -> Tensor:
 
 
 def balanced_weights(targets: Tensor, classes: int) -> tuple[float, ...]:
-    """Rows / (classes * rows of the class), as scikit-learn has it; 1 for classes without rows."""
+    """Return rows / (classes * rows of the class), as scikit-learn does; 1 for absent classes."""
     rows = torch.bincount(targets, minlength=classes).tolist()
     return tuple(sum(rows) / (classes * count) if count else 1.0 for count in rows)
 
 
 def _positive_weight(targets: Tensor) -> float:
-    """Rows of 0 divided by rows of 1; 1 where one of them does not occur."""
+    """Return rows of 0 divided by rows of 1; 1 where one of them does not occur."""
     ones = int((targets > 0.5).sum())
     return (len(targets) - ones) / ones if 0 < ones < len(targets) else 1.0
 
@@ -295,4 +297,4 @@ def _numbers(
 
 def _unfit(task: Task, name: str) -> MtlError:
     kind = task.objective.kind or type(task.objective).__name__
-    return MtlError(f"objective {name!r} does not fit task {task.name!r}, which is {kind}")
+    return MtlError(f"objective {name!r} does not fit task {task.name!r}, whose kind is {kind}")

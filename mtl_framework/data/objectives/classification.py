@@ -24,18 +24,18 @@ class Classification(Objective):
 
     Args:
         num_classes: number of classes.
-        class_names: what predictions are called, one a class, all different; where there are none,
-            numbers are.
+        class_names: names of the classes, one each, all different; empty: predictions name class
+            indices.
         label_smoothing: share of every target that is spread over all classes (Szegedy et al.,
             CVPR 2016, section 7).
-        class_weights: factor of the loss of each class's rows, none: 1. A batch's loss is the plain
-            mean over its rows, not divided by their weights.
+        class_weights: factor of the loss of each class's rows; empty: 1. A batch's loss is the
+            plain mean over its rows, not divided by their weights.
         focal_gamma: power of 1 - p by which losses are multiplied, p the probability of the right
             class (Lin et al., ICCV 2017, equation 4); 0: plain cross-entropy.
 
     Raises:
-        MtlError: on fewer than two classes, names that are not one a class or alike, or options out
-            of range.
+        MtlError: on fewer than two classes, on names that are too many, too few or alike, and on
+            options out of range.
     """
 
     num_classes: int
@@ -66,7 +66,10 @@ class Classification(Objective):
                 f"class_weights should be {self.num_classes} numbers, found {len(weights)}"
             )
         if weights and not (min(weights) >= 0 and 0 < sum(weights) < math.inf):
-            raise MtlError("class_weights should be numbers of at least 0, not all of them 0")
+            raise MtlError(
+                "class_weights should be numbers of at least 0, not all of them 0, found "
+                f"{list(weights)}"
+            )
 
     @property
     def num_outputs(self) -> int:  # type: ignore[override]
@@ -103,16 +106,16 @@ class Classification(Objective):
     def judged(
         self, outputs: Float[Tensor, "rows outputs"], targets: Shaped[Tensor, "rows *dims"]
     ) -> tuple[Float[Tensor, "rows outputs"], Shaped[Tensor, "rows *dims"]]:
-        """Probabilities and classes."""
+        """Return probabilities of the classes, and the true class indices."""
         return outputs.double().softmax(1), targets
 
     def details(self) -> Mapping[str, Callable[[], State]]:
-        """The confusion matrix, and all rows for the reliability diagram."""
+        """The detail needs the confusion matrix, and all rows for the reliability diagram."""
         metrics = {metric.name: metric for metric in self.metrics()}
         return {"confusion": metrics["error"].make, "all": Gathered}
 
     def detail(self, computed: Mapping[str, Any]) -> dict[str, Any]:
-        """Names of the classes, how often each is right, who is taken for whom, reliability."""
+        """Return names and recalls of the classes, the confusion matrix, and the reliability."""
         confidence, best = computed["all"][0].max(1)
         right = (best == computed["all"][1]).double()
         names = self.class_names or tuple(map(str, range(self.num_classes)))
@@ -139,12 +142,12 @@ class Classification(Objective):
         return [{"class": names[number], "probability": value} for number, value in pairs]
 
     def check(self, targets: Tensor) -> None:
-        """Labels are whole numbers from 0 to ``num_classes - 1``, one a row."""
+        """Raise an error unless labels are one whole number a row, 0 to ``num_classes - 1``."""
         check_classes(targets, self.num_classes)
 
 
 def check_classes(targets: Tensor, classes: int) -> None:
-    """Refuse what are no numbers of classes, (rows,) int64 from 0.
+    """Raise an error unless targets are class indices, int64 of shape (rows,).
 
     Raises:
         MtlError: naming shape and type, or the first label out of range.

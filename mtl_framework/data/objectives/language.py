@@ -24,6 +24,12 @@ class LanguageModel(Objective):
 
     Outputs have shape (rows, positions, ``vocabulary_size``), targets (rows, positions), int64. A
     row's loss is its mean over positions, in nats; the perplexity is exp of the mean over rows.
+
+    Args:
+        vocabulary_size: number of words, at least 2.
+
+    Raises:
+        MtlError: on fewer than two words.
     """
 
     vocabulary_size: int
@@ -69,7 +75,7 @@ class LanguageModel(Objective):
         outputs: Float[Tensor, "rows positions words"],
         targets: Shaped[Tensor, "rows positions"],
     ) -> tuple[Float[Tensor, "rows positions words"], Shaped[Tensor, "rows positions"]]:
-        """Logits and words."""
+        """Return logits and true words."""
         return outputs.double(), targets
 
     def probabilities(
@@ -79,7 +85,7 @@ class LanguageModel(Objective):
         return outputs.softmax(2)
 
     def check(self, targets: Tensor) -> None:
-        """Words are whole numbers from 0 to ``vocabulary_size - 1``, (N, positions)."""
+        """Raise an error unless words are int64 (N, positions), 0 to ``vocabulary_size - 1``."""
         if targets.dtype != torch.int64 or targets.ndim != 2 or not targets.shape[1]:
             raise MtlError(
                 f"words should be int64 of shape (N, positions), found {targets.dtype} "

@@ -26,9 +26,9 @@ class MultiLabel(Objective):
 
     Args:
         num_labels: number of labels.
-        label_names: what they are called, all different; where there are none, numbers are.
-        positive_weights: factor of the loss where a label is there, one each, none: 1.
-        focal_gamma: power of 1 - p by which losses are multiplied, as of :class:`Binary`.
+        label_names: names of the labels, one each; empty: predictions name label indices.
+        positive_weights: factor of the loss where a label is 1, one for each label; empty: 1.
+        focal_gamma: power of 1 - p by which losses are multiplied, as in :class:`Binary`.
 
     Raises:
         MtlError: on options that are out of range or not one a label.
@@ -48,7 +48,9 @@ class MultiLabel(Objective):
         for name in ("label_names", "positive_weights"):
             given = getattr(self, name)
             if given and len(given) != self.num_labels:
-                raise MtlError(f"{name} should be {self.num_labels}, found {len(given)}")
+                raise MtlError(
+                    f"{name} should have {self.num_labels} entries, one a label, found {len(given)}"
+                )
         for weight in self.positive_weights:
             check_not_negative("positive_weights", weight)
         check_not_negative("focal_gamma", self.focal_gamma)
@@ -89,15 +91,15 @@ class MultiLabel(Objective):
     def judged(
         self, outputs: Float[Tensor, "rows labels"], targets: Shaped[Tensor, "rows labels"]
     ) -> tuple[Float[Tensor, "rows labels"], Shaped[Tensor, "rows labels"]]:
-        """Probabilities and whole numbers."""
+        """Return probabilities, and targets as whole numbers."""
         return outputs.double().sigmoid(), targets.long()
 
     def details(self) -> Mapping[str, Callable[[], State]]:
-        """All rows."""
+        """The detail needs all rows."""
         return {"all": Gathered}
 
     def detail(self, computed: Mapping[str, Any]) -> dict[str, Any]:
-        """How often each label is right, and how reliable probabilities are, of all together."""
+        """Return names, accuracies and counts of the labels, and one reliability over them all."""
         probabilities, targets = computed["all"]
         known = targets != UNKNOWN
         counts = label_confusion(computed["all"])
@@ -118,7 +120,7 @@ class MultiLabel(Objective):
         return [dict(zip(self.names, row, strict=True)) for row in rows]
 
     def check(self, targets: Tensor) -> None:
-        """Targets are (N, ``num_labels``) of 1, 0 and -1."""
+        """Raise an error unless targets are (N, ``num_labels``) of 1, 0 and -1."""
         if targets.ndim != 2 or targets.shape[1] != self.num_labels:
             raise MtlError(
                 f"labels should have shape (N, {self.num_labels}), found {tuple(targets.shape)}"

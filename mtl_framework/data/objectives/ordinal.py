@@ -1,4 +1,4 @@
-"""Ordinal: one of several levels that have an order."""
+"""Ordinal: one of several ordered levels a row."""
 
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -19,14 +19,13 @@ from .classification import check_classes
 class Ordinal(Objective):
     """One of ``num_levels`` levels in order; the metric is the mean distance in levels.
 
-    There is one logit for each "above level k", trained by binary cross-entropies, of which a
-    row's loss is the mean; the level is the number of them that are positive (Niu et al., CVPR
-    2016, section 3.2, with all tasks alike).
+    Logit k says whether the level is above k; a row's loss is the mean of the binary
+    cross-entropies of its logits, and the predicted level is the number of positive logits (Niu et
+    al., CVPR 2016, section 3.2, with equal weights for all thresholds).
 
     Args:
-        num_levels: number of levels.
-        level_names: what predictions are called, from the lowest level on; where there are none,
-            numbers are.
+        num_levels: number of levels, at least 2.
+        level_names: names of the levels, the lowest first; empty: predictions name level indices.
 
     Raises:
         MtlError: on fewer than two levels, or names that are not one a level.
@@ -53,7 +52,7 @@ class Ordinal(Objective):
     def losses(
         self, outputs: Float[Tensor, "rows outputs"], targets: Shaped[Tensor, "rows *dims"]
     ) -> Float[Tensor, " rows"]:
-        """Mean over the thresholds of the binary cross-entropy, in nats."""
+        """Binary cross-entropy of every row, averaged over its thresholds, in nats."""
         thresholds = torch.arange(self.num_outputs, device=targets.device)
         above = targets[:, None] > thresholds  # level 2 of 4: above 0 and 1, not above 2
         return binary_losses(outputs, above).mean(1)
@@ -61,7 +60,7 @@ class Ordinal(Objective):
     def scores(
         self, outputs: Float[Tensor, "rows outputs"], targets: Shaped[Tensor, "rows *dims"]
     ) -> Float[Tensor, " rows"]:
-        """Distance between levels."""
+        """Return the distance between predicted and true level."""
         return ((outputs > 0).sum(1) - targets).abs().float()
 
     def metrics(self) -> tuple[Metric, ...]:
@@ -71,16 +70,16 @@ class Ordinal(Objective):
     def judged(
         self, outputs: Float[Tensor, "rows outputs"], targets: Shaped[Tensor, "rows *dims"]
     ) -> tuple[Shaped[Tensor, " rows"], Shaped[Tensor, " rows"]]:
-        """Levels predicted and true."""
+        """Return predicted and true levels."""
         return (outputs > 0).sum(1), targets
 
     @property
     def decodes(self) -> bool:
-        """Predictions are levels."""
+        """Whether predictions differ from outputs: they do, they are levels."""
         return True
 
     def decode(self, outputs: Float[Tensor, "rows outputs"]) -> Float[Tensor, "rows one"]:
-        """The level, from 0, as a number."""
+        """Convert outputs to the predicted level, from 0."""
         return (outputs > 0).sum(1, keepdim=True).to(outputs.dtype)
 
     def describe(self, outputs: Float[Tensor, "rows outputs"]) -> list[dict[str, Any]]:
@@ -90,5 +89,5 @@ class Ordinal(Objective):
         return [{"level": level, "class": names[level]} for level in levels]
 
     def check(self, targets: Tensor) -> None:
-        """Levels are whole numbers from 0 to ``num_levels - 1``, one a row."""
+        """Raise an error unless levels are one whole number a row, 0 to ``num_levels - 1``."""
         check_classes(targets, self.num_levels)

@@ -1,4 +1,4 @@
-"""Regression: numbers, learned by squares, absolute values, counts or likelihoods."""
+"""Regressions: numbers, learned by squared or absolute errors or by likelihoods."""
 
 import math
 from dataclasses import dataclass, field
@@ -26,13 +26,14 @@ class Regression(Objective):
     units of the targets all the same. :meth:`standardized` takes both from training targets.
 
     Args:
-        num_targets: numbers a row.
-        means: subtracted from the targets before the loss, none: 0.
-        deviations: targets are divided by them before the loss, none: 1.
+        num_targets: how many numbers a row has, at least 1.
+        means: means that are subtracted from the targets before the loss; empty: 0.
+        deviations: standard deviations by which targets are then divided; empty: 1.
         loss: ``mse``: squared error; ``l1``: absolute error; ``smooth_l1``: half the square divided
             by ``beta`` below ``beta``, the absolute error minus ``beta / 2`` above (Girshick, ICCV
             2015, equation 3, for ``beta`` 1).
-        beta: of ``smooth_l1``, in the units of what is learned.
+        beta: error at which ``smooth_l1`` changes from squared to absolute, in the units of what
+            is learned; above 0.
 
     Raises:
         MtlError: on another number of means or deviations, or a deviation or ``beta`` that is not
@@ -65,7 +66,11 @@ class Regression(Objective):
 
     @classmethod
     def standardized(cls, targets: Shaped[Tensor, "rows *dims"]) -> "Regression":
-        """With the means and deviations of training targets; a constant number has deviation 1."""
+        """Make a regression with the means and deviations of training targets.
+
+        Args:
+            targets: (rows,) or (rows, numbers). A number that is constant gets deviation 1.
+        """
         rows = targets.reshape(len(targets), -1).double()
         deviations = rows.std(0, correction=0)
         deviations = torch.where(deviations > 1e-12 * rows.abs().amax(0), deviations, 1.0)
@@ -79,7 +84,7 @@ class Regression(Objective):
     def losses(
         self, outputs: Float[Tensor, "rows outputs"], targets: Shaped[Tensor, "rows *dims"]
     ) -> Float[Tensor, " rows"]:
-        """Error of every row, averaged over its numbers; of standardised targets, if so."""
+        """Error of every row, averaged over its numbers, of standardised targets where they are."""
         wanted = self._learned(targets, outputs)
         if self.loss == "mse":
             return (outputs - wanted).square().mean(1)
@@ -90,7 +95,7 @@ class Regression(Objective):
     def scores(
         self, outputs: Float[Tensor, "rows outputs"], targets: Shaped[Tensor, "rows *dims"]
     ) -> Float[Tensor, " rows"]:
-        """Squared errors in the units of the targets; :meth:`summarize` takes their root mean."""
+        """Squared error of every row, in the squared units of the targets."""
         predictions = self.decode(outputs.float())
         wanted = targets.reshape(predictions.shape).to(predictions.dtype)
         return (predictions - wanted).square().mean(1)
@@ -102,17 +107,17 @@ class Regression(Objective):
     def judged(
         self, outputs: Float[Tensor, "rows outputs"], targets: Shaped[Tensor, "rows *dims"]
     ) -> tuple[Float[Tensor, "rows numbers"], Float[Tensor, "rows numbers"]]:
-        """Numbers predicted and true, in the units of the targets."""
+        """Return predicted and true numbers, in the units of the targets."""
         predictions = self.decode(outputs.double())
         return predictions, targets.reshape(predictions.shape).double()
 
     @property
     def decodes(self) -> bool:
-        """Whether targets are standardised."""
+        """Whether predictions differ from outputs: they do where targets are standardised."""
         return bool(self.means)
 
     def decode(self, outputs: Float[Tensor, "rows *outputs"]) -> Float[Tensor, "rows *outputs"]:
-        """Outputs in the units of the targets."""
+        """Convert outputs to the units of the targets."""
         if not self.means:
             return outputs
         mean, deviation = self._scale(outputs)
@@ -125,7 +130,7 @@ class Regression(Objective):
     def _learned(
         self, targets: Shaped[Tensor, "rows *dims"], like: Float[Tensor, "rows _"]
     ) -> Float[Tensor, "rows numbers"]:
-        """Targets as networks learn them, standardised if so, (rows, ``num_targets``)."""
+        """Return targets (rows, ``num_targets``) as networks learn them, perhaps standardised."""
         wanted = targets.reshape(len(targets), self.num_targets)
         if self.means:
             mean, deviation = self._scale(wanted)
@@ -141,7 +146,7 @@ class Regression(Objective):
         return mean, deviation
 
     def check(self, targets: Tensor) -> None:
-        """Targets are finite numbers of shape (N,) or (N, ``num_targets``)."""
+        """Raise an error unless targets are finite, of shape (N,) or (N, ``num_targets``)."""
         shapes: list[tuple[int, ...]] = [(len(targets), self.num_targets)]
         if self.num_targets == 1:
             shapes.append((len(targets),))
@@ -157,7 +162,7 @@ class Regression(Objective):
 
 @dataclass(frozen=True)
 class PoissonRegression(Regression):
-    """Counts; outputs are logarithms of their expectations, the loss is that of Poisson's law.
+    """Regression of counts by a Poisson likelihood; outputs are logarithms of expected counts.
 
     A row's loss is the mean over its numbers of exp(output) - target * output: the negative
     logarithm of the probability, but for what does not depend on the output (Cameron and Trivedi,
@@ -180,15 +185,15 @@ class PoissonRegression(Regression):
 
     @property
     def decodes(self) -> bool:
-        """Outputs are logarithms."""
+        """Whether predictions differ from outputs: they do, outputs are logarithms."""
         return True
 
     def decode(self, outputs: Float[Tensor, "rows *outputs"]) -> Float[Tensor, "rows *outputs"]:
-        """Expected counts."""
+        """Convert outputs to expected counts."""
         return outputs.exp()
 
     def check(self, targets: Tensor) -> None:
-        """Targets are finite numbers of at least 0, (N,) or (N, ``num_targets``)."""
+        """Raise an error unless targets are finite and at least 0, (N,) or (N, ``num_targets``)."""
         super().check(targets)
         wrong = (targets.reshape(len(targets), -1) < 0).any(1)
         if bool(wrong.any()):
@@ -198,11 +203,12 @@ class PoissonRegression(Regression):
 
 @dataclass(frozen=True)
 class GaussianRegression(Regression):
-    """Numbers with a variance that depends on the input; the loss is a normal law's likelihood.
+    """Regression with a predicted variance, by a Gaussian likelihood.
 
-    Outputs are the means of all numbers, then the logarithms of their variances, of standardised
-    targets, if so. A row's loss is the mean over its numbers of (log v + (target - mean)² / v) / 2
-    (Nix and Weigend, ICNN 1994, equation 4; Kendall and Gal, NeurIPS 2017, equation 8).
+    Outputs are the means of all numbers, then the logarithms of their variances, in standardised
+    units where targets are standardised. A row's loss is the mean over its numbers of (log v +
+    (target - mean)² / v) / 2 (Nix and Weigend, ICNN 1994, equation 4; Kendall and Gal, NeurIPS
+    2017, equation 8).
     """
 
     kind: ClassVar[str] = "gaussian"
@@ -222,15 +228,15 @@ class GaussianRegression(Regression):
 
     @property
     def decodes(self) -> bool:
-        """Predictions are the means alone."""
+        """Whether predictions differ from outputs: they do, they are the means alone."""
         return True
 
     def decode(self, outputs: Float[Tensor, "rows *outputs"]) -> Float[Tensor, "rows *numbers"]:
-        """Means, in the units of the targets."""
+        """Return the means, in the units of the targets."""
         return super().decode(outputs.chunk(2, 1)[0])
 
     def describe(self, outputs: Float[Tensor, "rows outputs"]) -> list[dict[str, Any]]:
-        """Every number's mean and standard deviation, in the units of the targets."""
+        """Return every number's mean and standard deviation, in the units of the targets."""
         log_variance = outputs.double().chunk(2, 1)[1]
         scale = torch.tensor(self.deviations or (1.0,), dtype=torch.float64, device=outputs.device)
         deviations = (torch.exp(log_variance / 2) * scale).cpu().tolist()

@@ -1,4 +1,4 @@
-"""What objectives of maps have in common: pixels that are known, and those that are not."""
+"""The base class of objectives of maps, some of whose pixels may be unknown."""
 
 from abc import abstractmethod
 from typing import Any, ClassVar, Literal
@@ -17,15 +17,15 @@ Pixels = Float[Tensor, "rows height width"]
 
 
 class MapObjective(Objective):
-    """A loss and metrics over the pixels of maps, some of which may be unknown.
+    """An objective over the pixels of maps, some of which may be unknown.
 
-    Outputs are (rows, num_outputs, height, width). Where they are not as large as the targets, they
-    are made so, bilinear. A row's loss is the mean over its known pixels, and 0 where it has none;
-    metrics are over the known pixels of all rows together, never means over images.
+    Outputs are (rows, num_outputs, height, width). Where their size is not that of the targets,
+    they are resized to it, bilinear. A row's loss is the mean over its known pixels, and 0 where it
+    has none; metrics are over the known pixels of all rows together, never means over images.
 
     Attributes:
-        unknown: what stands in targets at pixels without a label.
-        smooth: whether targets are numbers, of which means can be taken where maps are resized.
+        unknown: the value of targets at pixels without a label.
+        smooth: whether targets are numbers that can be averaged where maps are resized.
     """
 
     is_map: ClassVar[bool] = True
@@ -34,25 +34,28 @@ class MapObjective(Objective):
 
     @abstractmethod
     def known(self, targets: Targets) -> Bool[Tensor, "rows height width"]:
-        """Which pixels have a label."""
+        """Return True for the pixels that have a label."""
 
     @abstractmethod
     def pixel_losses(self, outputs: Outputs, targets: Targets) -> Pixels:
-        """Loss of every pixel, finite also where it is unknown; outputs are as large as targets."""
+        """Return the loss of every pixel, finite at unknown ones, too.
+
+        Outputs have the height and width of the targets here.
+        """
 
     @abstractmethod
     def pixel_scores(self, outputs: Outputs, targets: Targets) -> Pixels:
-        """Every pixel's contribution to ``metric``, as far as it is a mean over pixels."""
+        """Return every pixel's contribution to ``metric``, where that is a mean over pixels."""
 
     @abstractmethod
     def pixels(
         self, outputs: Outputs, targets: Targets, known: Bool[Tensor, "rows height width"]
     ) -> tuple[Shaped[Tensor, "pixels ..."], Shaped[Tensor, "pixels ..."]]:
-        """What metrics compare: predictions and targets of the known pixels."""
+        """Return what metrics compare: predictions and targets of the known pixels."""
 
     @abstractmethod
     def pictures(self, decoded: Outputs) -> Shaped[Tensor, "rows ..."]:
-        """What a person looks at: numbers of classes, values, or directions, pixel by pixel."""
+        """Return what is drawn: class indices, values or directions, pixel by pixel."""
 
     def moved(
         self,
@@ -61,37 +64,37 @@ class MapObjective(Objective):
         upside_down: bool = False,
         zoom: float = 1.0,
     ) -> Shaped[Tensor, "..."]:
-        """What values become where their image is moved; pixels are in their new places already.
+        """Adapt the values of maps to a transform of their image that has already moved the pixels.
 
         Args:
-            targets: of one image or several.
-            mirrored: left and right have changed places.
-            upside_down: above and below have.
-            zoom: how much larger everything is.
+            targets: maps of one image or of several.
+            mirrored: whether left and right have changed places.
+            upside_down: whether top and bottom have changed places.
+            zoom: factor by which everything in the image has become larger.
         """
         return targets
 
     def on_scale(self, targets: Targets) -> Targets:
-        """Numbers as they are averaged where maps are resized, and as means should be.
+        """Bring numbers to the scale on which they are averaged when maps are resized.
 
-        Directions override it: they get length 1.
+        It is applied before and after averaging. Directions are brought to length 1.
         """
         return targets
 
     def losses(self, outputs: Outputs, targets: Targets) -> Float[Tensor, " rows"]:
-        """Mean loss of every row's known pixels; 0 where there is none."""
+        """Return the mean loss of every row's known pixels; 0 where there is none."""
         outputs = fitted(outputs, targets)
         return mean_of_known(self.pixel_losses(outputs, targets), self.known(targets))
 
     def scores(self, outputs: Outputs, targets: Targets) -> Float[Tensor, " rows"]:
-        """Mean score of every row's known pixels; 0 where there is none."""
+        """Return the mean score of every row's known pixels; 0 where there is none."""
         outputs = fitted(outputs, targets)
         return mean_of_known(self.pixel_scores(outputs, targets), self.known(targets)).float()
 
     def judged(
         self, outputs: Outputs, targets: Targets
     ) -> tuple[Shaped[Tensor, "pixels ..."], Shaped[Tensor, "pixels ..."]]:
-        """Predictions and targets of the known pixels of all rows."""
+        """Return predictions and targets of the known pixels of all rows."""
         return self.pixels(fitted(outputs, targets), targets, self.known(targets))
 
     def describe(self, outputs: Outputs) -> list[dict[str, Any]]:
@@ -103,22 +106,22 @@ class MapObjective(Objective):
         ]
 
     def check_some_known(self, targets: Targets) -> None:
-        """Refuse targets of which no pixel has a label.
+        """Raise an error on targets of which no pixel has a label.
 
         Raises:
-            MtlError: if so.
+            MtlError: if no pixel of any map has a label.
         """
         if len(targets) and not any(bool(self.known(row[None]).any()) for row in targets):
             raise MtlError("no pixel of any map has a label")
 
 
 def fitted(outputs: Outputs, targets: Targets) -> Float[Tensor, "rows outputs height width"]:
-    """Outputs as large as the targets."""
+    """Resize outputs to the height and width of the targets."""
     return resized(outputs, (targets.shape[-2], targets.shape[-1]))
 
 
 def resized(x: Float[Tensor, "_ _ _ _"], size: tuple[int, int]) -> Float[Tensor, "_ _ _ _"]:
-    """Maps of another height and width, bilinear between pixels' centres."""
+    """Resize maps to (height, width), bilinear between the centres of pixels."""
     if x.shape[2:] == size:
         return x
     return F.interpolate(x, size=size, mode="bilinear", align_corners=False)
@@ -131,10 +134,10 @@ def mean_of_known(values: Pixels, known: Bool[Tensor, "rows height width"]) -> T
 
 
 def check_shape(targets: Tensor, channels: int | None, what: str) -> None:
-    """Refuse targets that are no maps with so many channels.
+    """Raise an error on targets that are no maps with the given number of channels.
 
     Args:
-        targets: of a split.
+        targets: the targets of a split.
         channels: number of channels; ``None``: maps without a dimension of channels.
         what: the kind of map, for errors.
 
@@ -148,7 +151,7 @@ def check_shape(targets: Tensor, channels: int | None, what: str) -> None:
 
 
 def check_whole(targets: Tensor, allowed: int, unknown: int, what: str) -> None:
-    """Refuse maps of other than whole numbers below ``allowed``, or ``unknown``.
+    """Raise an error on maps with values other than 0 to ``allowed - 1`` and ``unknown``.
 
     Raises:
         MtlError: naming type, or example and value.

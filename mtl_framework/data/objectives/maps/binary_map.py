@@ -1,4 +1,4 @@
-"""BinaryMap: there or not at every pixel, as edges and saliency."""
+"""BinaryMap: 0 or 1 at every pixel, e.g. of edges or saliency."""
 
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -21,11 +21,12 @@ class BinaryMap(MapObjective):
     Targets are whole numbers (N, H, W): 1, 0, or ``ignored``.
 
     Args:
-        positive_weight: factor of the loss of pixels whose target is 1, as edges are rare.
-        ignored: what stands at pixels that do not count.
+        positive_weight: factor of the loss of pixels whose target is 1, e.g. above 1 for rare
+            edges.
+        ignored: the value of targets at pixels that do not count.
 
     Raises:
-        MtlError: on a weight out of range.
+        MtlError: on a weight below 0 or infinite.
     """
 
     positive_weight: float = 1.0
@@ -41,7 +42,7 @@ class BinaryMap(MapObjective):
 
     @property
     def unknown(self) -> float:  # type: ignore[override]
-        """What stands at pixels that do not count."""
+        """The value of targets at pixels that do not count."""
         return float(self.ignored)
 
     def known(self, targets: Targets) -> Bool[Tensor, "rows height width"]:
@@ -58,13 +59,13 @@ class BinaryMap(MapObjective):
         return ((outputs[:, 0] > 0) != (targets > 0)).to(torch.float32) * 100
 
     def metrics(self) -> tuple[Metric, ...]:
-        """Metrics of one table of counts by threshold over all pixels."""
+        """Metrics of binary maps, over all known pixels."""
         return binary_map_metrics()
 
     def pixels(
         self, outputs: Outputs, targets: Targets, known: Bool[Tensor, "rows height width"]
     ) -> tuple[Float[Tensor, " pixels"], Int64[Tensor, " pixels"]]:
-        """Probabilities of 1, and targets."""
+        """Return probabilities of 1, and targets."""
         return outputs[:, 0].double().sigmoid()[known], targets[known].long()
 
     def probabilities(self, outputs: Outputs) -> Outputs:
@@ -81,7 +82,7 @@ class BinaryMap(MapObjective):
         return [{"share of 1": value} for value in share]
 
     def check(self, targets: Tensor) -> None:
-        """Maps of 0, 1 and what is ignored, some pixel known."""
+        """Raise an error unless maps hold 0, 1 and ``ignored``, with some pixel known."""
         check_shape(targets, None, "binary maps")
         check_whole(targets, 2, self.ignored, "binary maps")
         self.check_some_known(targets)

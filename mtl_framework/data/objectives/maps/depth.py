@@ -13,7 +13,7 @@ from ...metrics.metric import Metric
 from .base import MapObjective, Outputs, Pixels, Targets, check_shape
 
 DepthLoss = Literal["l1", "berhu", "inverse"]
-SMALLEST = 1e-3  # of an inverse depth, before it is inverted
+SMALLEST = 1e-3  # inverse depths are clamped to it before they are inverted
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Depth(MapObjective):
         return (targets > 0) & torch.isfinite(targets)
 
     def pixel_losses(self, outputs: Outputs, targets: Targets) -> Pixels:
-        """The chosen loss of every pixel; 0 where it is unknown."""
+        """Return the chosen loss of every pixel; 0 where the depth is unknown."""
         known = self.known(targets)
         wanted = torch.where(known, targets, 1).to(outputs.dtype)
         given = outputs[:, 0]
@@ -78,7 +78,7 @@ class Depth(MapObjective):
     def pixels(
         self, outputs: Outputs, targets: Targets, known: Bool[Tensor, "rows height width"]
     ) -> tuple[Float[Tensor, " pixels"], Float[Tensor, " pixels"]]:
-        """Distances, given and true."""
+        """Return predicted and true distances of the known pixels."""
         return self.decode(outputs)[:, 0][known].double(), targets[known].double()
 
     def pictures(self, decoded: Outputs) -> Pixels:
@@ -92,10 +92,10 @@ class Depth(MapObjective):
         upside_down: bool = False,
         zoom: float = 1.0,
     ) -> Shaped[Tensor, "..."]:
-        """Distances divided by the zoom: what is twice as large is half as far away."""
+        """Divide distances by the zoom: what looks twice as large is half as far away."""
         return targets / zoom
 
     def check(self, targets: Tensor) -> None:
-        """Maps of floats, some pixel known."""
+        """Raise an error unless maps have shape (N, H, W), with some pixel known."""
         check_shape(targets, None, "maps of depth")
         self.check_some_known(targets)

@@ -22,7 +22,7 @@ class MapRegression(MapObjective):
     Targets are floats (N, num_targets, H, W). A pixel with a number that is not finite is unknown.
 
     Args:
-        num_targets: numbers a pixel.
+        num_targets: how many numbers a pixel has, at least 1.
         loss: ``mse``, ``l1`` or ``smooth_l1`` (quadratic below 1), the mean over the numbers.
 
     Raises:
@@ -52,13 +52,13 @@ class MapRegression(MapObjective):
         return torch.isfinite(targets).all(1)
 
     def pixel_losses(self, outputs: Outputs, targets: Targets) -> Pixels:
-        """The chosen loss, the mean over a pixel's numbers."""
+        """Return the chosen loss of every pixel, averaged over its numbers."""
         wanted = torch.where(torch.isfinite(targets), targets, 0).to(outputs.dtype)
         kinds = {"mse": F.mse_loss, "l1": F.l1_loss, "smooth_l1": F.smooth_l1_loss}
         return kinds[self.loss](outputs, wanted, reduction="none").mean(1)
 
     def pixel_scores(self, outputs: Outputs, targets: Targets) -> Pixels:
-        """Squared error, the mean over a pixel's numbers."""
+        """Return the squared error of every pixel, averaged over its numbers."""
         return ((outputs - targets.nan_to_num(0, 0, 0)) ** 2).mean(1)
 
     def summarize(self, mean_score: float) -> float:
@@ -72,15 +72,15 @@ class MapRegression(MapObjective):
     def pixels(
         self, outputs: Outputs, targets: Targets, known: Bool[Tensor, "rows height width"]
     ) -> tuple[Float[Tensor, "pixels numbers"], Float[Tensor, "pixels numbers"]]:
-        """Numbers, given and true."""
+        """Return predicted and true numbers of the known pixels."""
         given, wanted = outputs.double().movedim(1, -1), targets.double().movedim(1, -1)
         return given[known], wanted[known]
 
     def pictures(self, decoded: Outputs) -> Outputs:
-        """The numbers."""
+        """Return the numbers as they are."""
         return decoded
 
     def check(self, targets: Tensor) -> None:
-        """Maps of floats, some pixel known."""
+        """Raise an error unless maps have shape (N, num_targets, H, W), with some pixel known."""
         check_shape(targets, self.num_targets, "maps of numbers")
         self.check_some_known(targets)

@@ -19,8 +19,9 @@ NormalLoss = Literal["cosine", "l1"]
 class Normals(MapObjective):
     """Angles between directions at every pixel; the main metric is their mean.
 
-    Targets are floats (N, 3, H, W) of any positive length: x to the right, y, z. Vectors of length
-    0 and what is not finite are no label. Outputs get length 1 in predictions.
+    Targets are vectors, floats (N, 3, H, W), of any positive length; x points to the right, and y
+    changes its sign where an image is turned upside down. Vectors of length 0 and those that are
+    not finite are no label. In predictions outputs are normalised to length 1.
 
     Args:
         loss: ``cosine``: 1 - cosine of the angle; ``l1``: sum of absolute differences of the unit
@@ -36,7 +37,7 @@ class Normals(MapObjective):
     of_training: ClassVar[frozenset[str]] = frozenset({"loss"})
 
     def known(self, targets: Targets) -> Bool[Tensor, "rows height width"]:
-        """Pixels whose vector has a length."""
+        """Return True for pixels whose vector is finite and longer than 0."""
         return torch.isfinite(targets).all(1) & (targets != 0).any(1)
 
     def pixel_losses(self, outputs: Outputs, targets: Targets) -> Pixels:
@@ -47,21 +48,21 @@ class Normals(MapObjective):
         return 1 - (given * wanted).sum(1)
 
     def pixel_scores(self, outputs: Outputs, targets: Targets) -> Pixels:
-        """Angle at every pixel, in degrees."""
+        """Return the angle between prediction and target at every pixel, in degrees."""
         return angles(unit(outputs), self._wanted(targets, outputs.dtype))
 
     def _wanted(self, targets: Targets, dtype: torch.dtype) -> Tensor:
-        """Unit vectors, and 0 where nothing is known."""
+        """Normalise targets to length 1; unknown ones become 0."""
         known = self.known(targets)[:, None]
         return unit(torch.where(known, targets, 0).to(dtype))
 
     @property
     def decodes(self) -> bool:
-        """Outputs become unit vectors."""
+        """Whether predictions differ from outputs: they do, they have length 1."""
         return True
 
     def decode(self, outputs: Outputs) -> Outputs:
-        """Unit vectors."""
+        """Normalise vectors to length 1."""
         return unit(outputs)
 
     def metrics(self) -> tuple[Metric, ...]:
@@ -71,12 +72,12 @@ class Normals(MapObjective):
     def pixels(
         self, outputs: Outputs, targets: Targets, known: Bool[Tensor, "rows height width"]
     ) -> tuple[Float[Tensor, "pixels 3"], Float[Tensor, "pixels 3"]]:
-        """Unit vectors, given and true."""
+        """Return predicted and true unit vectors of the known pixels."""
         wanted = self._wanted(targets, torch.float64)
         return unit(outputs.double()).movedim(1, -1)[known], wanted.movedim(1, -1)[known]
 
     def pictures(self, decoded: Outputs) -> Outputs:
-        """Unit vectors."""
+        """Normalise vectors to length 1."""
         return decoded
 
     def moved(
@@ -86,23 +87,23 @@ class Normals(MapObjective):
         upside_down: bool = False,
         zoom: float = 1.0,
     ) -> Shaped[Tensor, "..."]:
-        """Directions whose x, or y, points to the other side."""
+        """Negate x where the image is mirrored, y where it is turned upside down."""
         signs = [-1 if mirrored else 1, -1 if upside_down else 1, 1]
         sign = torch.tensor(signs, dtype=targets.dtype, device=targets.device)
         return targets * sign.view(3, 1, 1)
 
     def on_scale(self, targets: Targets) -> Targets:
-        """Unit vectors."""
+        """Normalise vectors to length 1."""
         return unit(targets)
 
     def check(self, targets: Tensor) -> None:
-        """Maps of vectors, some pixel known."""
+        """Raise an error unless maps have shape (N, 3, H, W), with some pixel known."""
         check_shape(targets, 3, "maps of normals")
         self.check_some_known(targets)
 
 
 def unit(vectors: Float[Tensor, "rows 3 height width"]) -> Float[Tensor, "rows 3 height width"]:
-    """Vectors of length 1; those of length 0 stay."""
+    """Normalise vectors to length 1; those of length 0 stay."""
     return F.normalize(vectors, dim=1, eps=1e-8)
 
 

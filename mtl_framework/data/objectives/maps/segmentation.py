@@ -21,15 +21,16 @@ from .base import MapObjective, Outputs, Pixels, Targets, check_shape, check_who
 class Segmentation(MapObjective):
     """Cross-entropy over classes at every pixel; the main metric is the mean IoU.
 
-    Targets are whole numbers (N, H, W). It has more than a dozen public methods, as an objective
-    answers the questions of training, measuring, predicting and drawing.
+    Targets are whole numbers (N, H, W). It has more than a dozen public methods, as training,
+    measuring, predicting and drawing each need their own.
 
     Args:
-        num_classes: number of classes.
-        class_names: what they are called, one each, all different; where there are none, numbers.
-        ignored: what stands at pixels that do not count.
-        class_weights: factor of the loss of each class's pixels, none: 1. A row's loss is the plain
-            mean over its pixels, not divided by their weights.
+        num_classes: number of classes, at least 2.
+        class_names: names of the classes, one each, all different; empty: predictions name class
+            indices.
+        ignored: the value of targets at pixels that do not count; not one of the classes.
+        class_weights: factor of the loss of each class's pixels; empty: 1. A row's loss is the
+            plain mean over its pixels, not divided by their weights.
 
     Raises:
         MtlError: on fewer than two classes, or names or weights that are not one a class.
@@ -47,18 +48,24 @@ class Segmentation(MapObjective):
     def __post_init__(self) -> None:
         if self.num_classes < 2:
             raise MtlError(f"num_classes should be at least 2, found {self.num_classes}")
-        for what, given in (("class_names", self.class_names), ("weights", self.class_weights)):
+        for what, given in (
+            ("class_names", self.class_names),
+            ("class_weights", self.class_weights),
+        ):
             if given and len(given) != self.num_classes:
-                raise MtlError(f"{what} should be {self.num_classes}, found {len(given)}")
+                raise MtlError(
+                    f"{what} should have {self.num_classes} entries, one a class, found "
+                    f"{len(given)}"
+                )
         if len(set(self.class_names)) != len(self.class_names):
-            raise MtlError("class_names should be different, some are alike")
+            raise MtlError(f"class_names should all be different, found {list(self.class_names)}")
         if 0 <= self.ignored < self.num_classes:
             raise MtlError(
                 f"ignored should not be the number of a class, found {self.ignored} of "
                 f"{self.num_classes} classes"
             )
         if self.class_weights and min(self.class_weights) < 0:
-            raise MtlError("class_weights should be at least 0")
+            raise MtlError(f"class_weights should be at least 0, found {min(self.class_weights):g}")
 
     @property
     def num_outputs(self) -> int:  # type: ignore[override]
@@ -67,7 +74,7 @@ class Segmentation(MapObjective):
 
     @property
     def unknown(self) -> float:  # type: ignore[override]
-        """What stands at pixels that do not count."""
+        """The value of targets at pixels that do not count."""
         return float(self.ignored)
 
     def known(self, targets: Targets) -> Bool[Tensor, "rows height width"]:
@@ -93,15 +100,15 @@ class Segmentation(MapObjective):
     def pixels(
         self, outputs: Outputs, targets: Targets, known: Bool[Tensor, "rows height width"]
     ) -> tuple[Int64[Tensor, " pixels"], Int64[Tensor, " pixels"]]:
-        """Most probable classes and true ones."""
+        """Return the most probable and the true class of every known pixel."""
         return outputs.argmax(1)[known], targets[known].long()
 
     def details(self) -> Mapping[str, Callable[[], State]]:
-        """The confusion matrix."""
+        """The detail needs the confusion matrix."""
         return {"confusion": self.metrics()[0].make}
 
     def detail(self, computed: Mapping[str, Any]) -> dict[str, Any]:
-        """Names of the classes, how many of their pixels are right, which are taken for which."""
+        """Return names and recalls of the classes, and the confusion matrix of pixels."""
         names = self.class_names or tuple(map(str, range(self.num_classes)))
         detail = {"classes": list(names), "accuracy": recalls(computed["confusion"])}
         if self.num_classes <= MOST_DRAWN:
@@ -128,7 +135,7 @@ class Segmentation(MapObjective):
         return rows
 
     def check(self, targets: Tensor) -> None:
-        """Maps of whole numbers of classes, some pixel known."""
+        """Raise an error unless maps hold class indices or ``ignored``, with some pixel known."""
         check_shape(targets, None, "maps of classes")
         check_whole(targets, self.num_classes, self.ignored, "maps of classes")
         self.check_some_known(targets)
