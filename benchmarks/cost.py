@@ -51,11 +51,12 @@ def main() -> None:
     parser.add_argument("strategies", nargs="+", help="names, with options: nddr,norm=false")
     parser.add_argument("--suite", default="digits")
     parser.add_argument("--backbone", default="resnet10t")
+    parser.add_argument("--size", type=int, help="height and width of the suite's images")
     parser.add_argument("--batch-size", type=int, default=16)
     args = parser.parse_args()
     torch.set_num_threads(1)
-    given = {
-        "suite": {"name": args.suite},
+    given: dict[str, Any] = {
+        "suite": {"name": args.suite, **({"size": args.size} if args.size else {})},
         "backbone": {"name": args.backbone},
         "batch_size": args.batch_size,
         "device": "cpu",

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .networks.columns import ColumnNetwork as ColumnNetwork
     from .networks.evaluation import Evaluation as Evaluation
     from .networks.features import Features as Features
+    from .networks.mixture_networks import MixtureNetworks as MixtureNetworks
     from .networks.model import MultiTaskModel as MultiTaskModel
     from .networks.model import ParameterCounts as ParameterCounts
     from .networks.model import Sharing as Sharing
@@ -80,6 +81,7 @@ _HOMES = {
     "GradientWeighting": "networks.weighting",
     "InitialWeights": "strategies.initialization",
     "LoadedRun": "runs.load",
+    "MixtureNetworks": "networks.mixture_networks",
     "ModuleBackbone": "backbones.module_backbone",
     "MtlError": "support.errors",
     "MultiTaskModel": "networks.model",

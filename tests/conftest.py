@@ -15,6 +15,7 @@ enforce_shapes(
         "mtl_backbones",
         "mtl_muir",
         "mtl_pta",
+        "mtl_soft_ordering",
         "mtl_soft_sharing",
         "mtl_suites",
         "mtl_tensorboard",

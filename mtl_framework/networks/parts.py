@@ -31,7 +31,7 @@ class NetworkParts:
 
     def of_bank(self, unit: int, weight: int) -> list[nn.Parameter]:
         """Parameters of one weight of a unit, over all its places."""
-        return [p for bank in self.banks[unit] for p in bank.copies[weight].parameters()]
+        return [p for bank in self.banks[unit] for p in bank.parameters_of(weight)]
 
     def shared(self) -> list[nn.Parameter]:
         """Parameters that every task uses: those outside banks and heads."""

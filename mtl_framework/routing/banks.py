@@ -74,6 +74,10 @@ class WeightBank(nn.Module):
         self.checkpoint = checkpoint
         self._then: tuple[Callable[[Any], Any], ...] = ()
 
+    def parameters_of(self, weight: int) -> list[nn.Parameter]:
+        """Give the parameters that a path with this weight uses."""
+        return list(self.copies[weight].parameters())
+
     def followed_by(self, function: Callable[[Any], Any]) -> None:
         """Let what the bank returns pass a function of the rows of the next level."""
         self._then = (function,)

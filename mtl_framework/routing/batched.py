@@ -22,6 +22,19 @@ def is_batched(tensor: Tensor | None) -> bool:
     )
 
 
+def each_of(tensor: Tensor, count: int) -> list[Tensor]:
+    """What a tensor stands for inside ``torch.vmap``, as plain tensors that may leave it.
+
+    Args:
+        tensor: batched, or the same for all.
+        count: how many it stands for.
+    """
+    if not is_batched(tensor):
+        return [tensor] * count
+    kinds = torch._C._functorch
+    return list(kinds.get_unwrapped(tensor).movedim(kinds.maybe_get_bdim(tensor), 0))
+
+
 def blocks_of(rows: Tensor, examples: int, groups: int, group_major: bool) -> tuple[Tensor, int]:
     """Rows with a dimension of their own for groups, and which one that is.
 

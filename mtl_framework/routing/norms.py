@@ -22,6 +22,8 @@ from torch import Tensor, nn
 from torchvision.ops import FrozenBatchNorm2d
 
 from ..support.errors import MtlError
+from .batched import each_of, is_batched
+from .batched_norm import normalised_by_group
 from .cpu.path_norm import path_batch_norm
 from .cpu.pooled_norm import Pooling, keeps_order, pooled_path_norm
 from .forward_pass import ForwardPass
@@ -86,6 +88,7 @@ class RoutedBatchNorm(nn.Module):
     Attributes:
         pooling: activation and max-pooling that the layer has taken over from those behind it,
             see :func:`~mtl_framework.routing.cpu.take_over.take_over_poolings`.
+        stands_for: the layers that get what this one gathers under ``torch.vmap`` over them.
     """
 
     weight: nn.Parameter | None
@@ -116,6 +119,7 @@ class RoutedBatchNorm(nn.Module):
             self.add_module(name, child)
         self.train(plain.training)
         self.pooling: Pooling | None = None
+        self.stands_for: tuple[RoutedBatchNorm, ...] = (self,)
         self._kind: type[nn.Module] = type(plain)
         self._seen: list[_Seen] = []
 
@@ -133,10 +137,11 @@ class RoutedBatchNorm(nn.Module):
         rows = self.forward_pass.rows
         if rows is None:
             raise RouteError("a routed batch norm was called outside a pass of its networks")
-        pooling = self.pooling
+        pooling, batched = self.pooling, self._is_batched(x)
         if self.training or self.running_mean is None:
             self._check_values(x, rows)
-        first = pooling is not None and keeps_order(x, self.weight)  # pool, then normalise
+        # pool, then normalise
+        first = pooling is not None and not batched and keeps_order(x, self.weight)
         if not self.training and self.running_mean is not None:
             if pooling is not None and first:
                 return pooling.activate(self._by_running_averages(pooling.pool(x), rows))
@@ -150,6 +155,10 @@ class RoutedBatchNorm(nn.Module):
         for child in self.children():
             y = child(y)
         return y if pooling is None else pooling.activate(pooling.pool(y))
+
+    def _is_batched(self, x: Tensor) -> bool:
+        """Whether a call under ``torch.vmap`` stands for several layers."""
+        return any(is_batched(tensor) for tensor in (x, self.weight, self.running_mean))
 
     def _check_values(self, x: Tensor, rows: RowGroups) -> None:
         """Refuse a statistic of one value, whose variance is not defined."""
@@ -187,6 +196,11 @@ class RoutedBatchNorm(nn.Module):
 
     def _by_path(self, x: Tensor, rows: RowGroups, pooling: Pooling | None = None) -> Tensor:
         layout = self._layout(x, rows)
+        if self._is_batched(x):
+            y, statistics = normalised_by_group(x, layout, self.weight, self.bias, self.eps)
+            if self.running_mean is not None and self.forward_pass.gather_statistics:
+                self._gather(statistics, rows)
+            return y
         groups = layout.groups
         like = x if self.running_mean is None else self.running_mean
         statistics = like.new_zeros(2, groups, self.num_features)
@@ -267,7 +281,9 @@ class RoutedBatchNorm(nn.Module):
         return layout.join_first(y).reshape(x.shape).to(x.dtype)
 
     def _gather(self, statistics: Float[Tensor, "2 groups channels"], rows: RowGroups) -> None:
-        self._seen.append(_Seen(statistics, rows))
+        every = each_of(statistics, len(self.stands_for))
+        for norm, own in zip(self.stands_for, every, strict=True):
+            norm._seen.append(_Seen(own, rows))
 
     def take_gathered(self) -> tuple[Float[Tensor, "2 slots channels"], Ints] | None:
         """Take what the calls of a step add to the running averages, and their visits."""

@@ -42,8 +42,8 @@ def parameter_groups(
 
     Args:
         network: the network that the parameters belong to.
-        groups: groups of the strategy: ``params``, and maybe options of its own such as ``lr`` or
-            ``lr_scale``, which is multiplied with the recipe's factors.
+        groups: groups of the strategy: ``params``, and maybe options of its own such as ``lr``,
+            ``weight_decay``, or ``lr_scale``, which is multiplied with the recipe's factors.
         training: the recipe.
         weight_decay: the strategy's, used for all parameters where the recipe has none.
 
@@ -64,6 +64,7 @@ def parameter_groups(
             if not parameter.requires_grad:
                 continue
             decay = weight_decay if own is None else 0.0 if parameter in excepted else own
+            decay = float(group.get("weight_decay", decay))
             scale = float(group.get("lr_scale", 1.0)) * scales.get(parameter, 1.0)
             key = (number, decay, scale)
             if key not in split:

@@ -15,8 +15,8 @@ ROOT = Path(__file__).parents[2]
 PUBLIC = {
     "mtl_framework": """
         Backbone ColumnMixer ColumnNetwork Comparison Evaluation Features FinishedRun FusedAdam
-        GivenAssignment GradientWeighting InitialWeights LoadedRun ModuleBackbone MtlError
-        MultiTaskModel ParameterCounts
+        GivenAssignment GradientWeighting InitialWeights LoadedRun MixtureNetworks ModuleBackbone
+        MtlError MultiTaskModel ParameterCounts
         PlainBackbone Preview ProblemsError RecipeOptimizer Recurrent Result Run RunConfig RunRecord
         ScalarObserver SeparateNetworks Sharing Step Strategy StrategyConfig TaskNetworks TrainedRun
         TrainingConfig TrainingRun UnknownNameError __version__ all_reduce_mean compare csv_cell

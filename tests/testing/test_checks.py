@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from support.equal import EqualNet
 from torch import Tensor, nn
 
 from mtl_framework import Backbone, Step, Strategy, TaskNetworks, TrainingRun
@@ -37,6 +38,7 @@ TRIALS = {
     "muir": Trial("muir", BLOCKS),
     "no_sharing": Trial("no_sharing"),
     "roaming": Trial("roaming"),
+    "soft_ordering": Trial("soft_ordering", make_backbone=EqualNet),
     "pta": Trial("pta", {"variant": "IFPDHG", "decoders": 2, "meta_iteration": 2}),
 }
 
