@@ -72,7 +72,7 @@ class ColumnNetwork(nn.Module):
                 for name in place.names:
                     columns[kept].set_submodule(name, module)
         if isinstance(self.model, DenseNetwork):
-            self.model.mixed = len(columns), kept, last
+            self.model.mixed = len(columns), kept
 
     def extra_repr(self) -> str:
         """``repr`` shows what one task's output costs."""

@@ -43,15 +43,15 @@ class DenseNetwork(nn.Module):
         maps: which of the backbone's maps it reads.
 
     Attributes:
-        mixed: where the model holds several columns: how many, the kept one, and the number of the
-            last unit behind which they are mixed; a map before it has the rows of all columns.
+        mixed: where the model holds several columns: how many, and the kept one. A map from where
+            they are not yet mixed for the last time has the rows of all columns.
     """
 
     def __init__(self, model: nn.Module, head: MapHead, maps: Sequence[FeatureMap]) -> None:
         super().__init__()
         self.model, self.head = model, head
         self.maps = tuple(maps)
-        self.mixed: tuple[int, int, int] | None = None
+        self.mixed: tuple[int, int] | None = None
 
     def forward(
         self, inputs: Float[Tensor, "rows _ height width"]
@@ -61,11 +61,11 @@ class DenseNetwork(nn.Module):
             asked = [replace(each, tokens=False) for each in self.maps]
             _, maps = forward_maps(self.model, inputs, asked, False)
         else:
-            columns, kept, last = self.mixed
+            columns, kept = self.mixed
             _, maps = forward_maps(self.model, inputs, self.maps, False)
             maps = [
-                torch.unflatten(x, 0, (columns, -1))[kept] if 0 < each.level <= last else x
-                for each, x in zip(self.maps, maps, strict=True)
+                torch.unflatten(x, 0, (columns, -1))[kept] if len(x) != len(inputs) else x
+                for x in maps
             ]
         outputs: Tensor = self.head(maps, (inputs.shape[2], inputs.shape[3]))
         return outputs

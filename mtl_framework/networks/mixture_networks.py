@@ -152,8 +152,8 @@ class MixtureNetworks(TaskNetworks):
                 names = self._main_names(unit)
                 layers = [model.get_submodule(names[0]) for model in models[: len(pool)]]
                 first = first or layers
-                for layer, original in zip(layers, first, strict=True):
-                    _tie(layer, original)
+                for module, original in zip(layers, first, strict=True):
+                    _tie(module, original)
                 own = shares(depth)[task].detach().cpu()
                 for name in names:
                     models[0].set_submodule(name, MixedLayers(layers, own))

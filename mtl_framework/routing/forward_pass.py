@@ -56,6 +56,7 @@ class ForwardPass:
         gather_statistics: whether that layer's batch statistics move its running averages.
         calls: by the id of a bank, its calls so far in the pass.
         kept: by unit, the rows behind it that a later mixer reads.
+        stacked: by pool of layers, their parameters as one call of all of them reads them.
     """
 
     def __init__(self) -> None:
@@ -65,6 +66,7 @@ class ForwardPass:
         self.gather_statistics = False
         self.calls: dict[int, int] = {}
         self.kept: dict[int, Tensor] = {}
+        self.stacked: dict[tuple[int, ...], dict[str, Tensor]] = {}
 
     @contextmanager
     def running(self, plan: RoutePlan, gather_statistics: bool) -> Iterator[None]:
@@ -82,7 +84,7 @@ class ForwardPass:
             yield
         finally:
             self.plan = self.rows = None
-            self.kept = {}
+            self.kept, self.stacked = {}, {}
             self.gather_statistics = False
 
     @contextmanager

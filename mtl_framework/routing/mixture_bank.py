@@ -34,7 +34,8 @@ class MixtureBank(WeightBank):
         forward_pass: the pass that the bank takes part in.
         shares: gives how much of each layer every mixture has.
         key: equal for banks whose layers have the same parameters.
-        batched: run all layers in one call, under ``torch.vmap``; else one after the other.
+        batched: run all layers in one call, under ``torch.vmap``; else, and in reduced precision,
+            which that leaves out, one after the other.
         dropout: share of the values of every layer's results that are left out in training.
         checkpoint: recompute activations, which needs one call after the other.
     """
@@ -47,7 +48,7 @@ class MixtureBank(WeightBank):
         forward_pass: ForwardPass,
         *,
         shares: Shares,
-        key: object,
+        key: tuple[int, ...],
         batched: bool = True,
         dropout: float = 0.0,
         checkpoint: bool = False,
@@ -78,7 +79,9 @@ class MixtureBank(WeightBank):
                 raise RouteError(
                     f"unit {self.unit} got {leaf.shape[0]} rows, its paths have {rows}"
                 )
-        run = self._in_one_call if self._batched else self._one_by_one
+        device = next(self.copies[0].parameters()).device.type
+        batched = self._batched and not torch.is_autocast_enabled(device)
+        run = self._in_one_call if batched else self._one_by_one
         returned = run(args, kwargs)
         if returned.shape[1] != plan.examples * route.groups_in:
             raise RouteError(f"unit {self.unit} returned {returned.shape[1]} rows")
@@ -109,7 +112,7 @@ class MixtureBank(WeightBank):
         Convolutions of equal images become one of as many channels more, matrix products a batch.
         """
         first = self.copies[0]
-        kept = self.forward_pass.kept
+        kept = self.forward_pass.stacked
         if self._key not in kept:  # banks further down have the same parameters
             kept[self._key] = _stacked([dict(layer.named_parameters()) for layer in self.copies])
         buffers = _stacked([dict(layer.named_buffers()) for layer in self.copies])

@@ -281,8 +281,8 @@ class RoutedBatchNorm(nn.Module):
         return layout.join_first(y).reshape(x.shape).to(x.dtype)
 
     def _gather(self, statistics: Float[Tensor, "2 groups channels"], rows: RowGroups) -> None:
-        every = each_of(statistics, len(self.stands_for))
-        for norm, own in zip(self.stands_for, every, strict=True):
+        norms = self.stands_for if self._is_batched(statistics) else (self,)
+        for norm, own in zip(norms, each_of(statistics, len(norms)), strict=True):
             norm._seen.append(_Seen(own, rows))
 
     def take_gathered(self) -> tuple[Float[Tensor, "2 slots channels"], Ints] | None:

@@ -108,7 +108,7 @@ class Mean(nn.Module):
         self.layers, self.shares = nn.ModuleList(layers), shares
 
     def forward(self, *args: Any, **kwargs: Any) -> Tensor:
-        total: Tensor = sum(  # type: ignore[assignment]
+        total: Tensor = sum(
             share * layer(*args, **kwargs)
             for share, layer in zip(self.shares, self.layers, strict=True)
         )
