@@ -19,8 +19,8 @@ def environment() -> dict[str, str]:
 @pytest.mark.parametrize(
     ("strategy", "stride"),
     [
-        ("soft", "31"),
-        ("learned", "97"),
+        ("soft", "97"),
+        *(pytest.param(*p, marks=pytest.mark.long) for p in (("soft", "31"), ("learned", "97"))),
         *(pytest.param(*p, marks=pytest.mark.slow) for p in (("soft", "1"), ("learned", "9"))),
     ],
 )
@@ -60,7 +60,9 @@ except Interrupted as error:
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize(
+    "number", [pytest.param(signal.SIGINT, marks=pytest.mark.long), signal.SIGTERM, signal.SIGKILL]
+)
 def test_a_process_that_gets_a_signal_goes_on_later(tmp_path: Path, number: int) -> None:
     command = [sys.executable, "-c", SLOW_RUN, str(tmp_path / "r")]
     with subprocess.Popen(command, env=environment(), stdout=subprocess.PIPE, text=True) as process:
