@@ -283,10 +283,10 @@ def _notes(
                 if row.done
                 else "no run is left"
             )
-            notes.append(f"{row.strategy}: {_runs(row.failed)} failed, {rest}.")
+            notes.append(f"{row.strategy}: {run_count(row.failed)} failed, {rest}.")
         waiting = row.runs - row.done - row.failed
         if waiting:
-            notes.append(f"{row.strategy}: {_runs(waiting)} not finished yet.")
+            notes.append(f"{row.strategy}: {run_count(waiting)} not finished yet.")
         if row.done == 1:
             notes.append(f"{row.strategy}: one seed says nothing about the spread over seeds.")
     counts = {row.strategy: row.done for row in rows if row.done}
@@ -332,5 +332,6 @@ def seeds_needed(strategies: int, significance: float) -> int:
     return seeds
 
 
-def _runs(number: int) -> str:
+def run_count(number: int) -> str:
+    """A number of runs in words for people: 1 run, 2 runs."""
     return f"{number} run" if number == 1 else f"{number} runs"

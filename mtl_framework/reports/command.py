@@ -6,7 +6,7 @@ from pathlib import Path
 from ..plugins.manager import Plugins
 from ..plugins.report_figure import ReportFigure
 from ..runs.records import RunRecord
-from .analysis import Analysis
+from .analysis import Analysis, run_count
 from .build import write_report
 
 
@@ -55,4 +55,5 @@ def subtitle(analyses: Sequence[Analysis]) -> str:
     framework = versions[0].get("framework", "") if versions else ""
     made = f", mtl-framework {framework}" if framework else ""
     settings = "one strategy" if strategies == 1 else f"{strategies} strategies"
-    return f"{done} finished runs of {len(records)}, {settings}{made}"
+    found = f"{done} of {run_count(len(records))} finished"
+    return f"{found}, {settings}{made}"

@@ -5,6 +5,7 @@ import numpy as np
 from scipy.cluster import hierarchy
 
 from ..plugins.report_figure import ReportFigure
+from .analysis import run_count
 from .assignments import Assignments, cluster, clustered_order, pair_frequencies
 from .figure import MUTED, SEQUENTIAL, new_figure, shortened, style, tick_rotation
 
@@ -61,8 +62,9 @@ def pair_map(found: Assignments, name: str) -> ReportFigure | None:
         name,
         f"Which tasks belong together, by {found.strategy}",
         f"Clustered heat map of {count} tasks. The pairs that share most often: {most}.",
-        f"How often two tasks use the same weight, over all units of {len(found.records)} runs. "
-        "The tree joins tasks that share often (average linkage).",
+        "How often two tasks use the same weight, over all units of "
+        f"{run_count(len(found.records))}. The tree joins tasks that share often (average "
+        "linkage).",
         figure,
         wide=count > 25,
     )

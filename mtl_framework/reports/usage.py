@@ -5,6 +5,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 
 from ..plugins.report_figure import ReportFigure
+from .analysis import run_count
 from .assignments import Assignments, usage_shares
 from .figure import PAPER, SEQUENTIAL, new_figure, shortened, style, tick_rotation
 
@@ -52,6 +53,6 @@ def usage_bars(found: Assignments, name: str) -> ReportFigure:
         f"How many tasks share, with {found.strategy}",
         f"Stacked bars for {units} units. Share of the tasks with a weight of their own: {alone}.",
         f"Of all tasks, the share whose weight is used by exactly so many tasks, over "
-        f"{len(found.records)} runs. Dark: a weight of its own; bright: shared by many.",
+        f"{run_count(len(found.records))}. Dark: a weight of its own; bright: shared by many.",
         figure,
     )
