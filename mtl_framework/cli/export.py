@@ -96,6 +96,8 @@ def export(
             programs = {Format.program: exports.export_program, Format.onnx: exports.export_onnx}
             about = programs[form](loaded, number, folder, probabilities)
             stdout().print(f"{about.parameters:,} parameters")
+            if isinstance(about.size, str):
+                stdout().print(f"note: {about.size}", markup=False, soft_wrap=True)
     for file in sorted(folder.iterdir()):
         if file.is_file():
             stdout().print(f"{file}  {file.stat().st_size:,} bytes", markup=False, soft_wrap=True)

@@ -22,8 +22,9 @@ from .about import (
     task_about,
     write_export,
 )
-from .network_file import plain_network
-from .weights import content_key, fill, read_weights, write_weights
+from .dense import HeadAbout, head_about
+from .network_file import plain_network, rebuilt
+from .weights import content_key, read_weights, write_weights
 
 FORMAT: Literal["mtl-framework networks 1"] = "mtl-framework networks 1"
 WEIGHTS, ABOUT = "networks.safetensors", "networks.json"
@@ -38,6 +39,7 @@ class MemberAbout(BaseModel):
     backbone: BackboneAbout
     preprocessing: dict[str, Any]
     tensors: dict[str, str]
+    head: HeadAbout | None = None
 
 
 class BundleAbout(BaseModel):
@@ -87,8 +89,8 @@ class TaskBundle:
             raise damaged(self.file, f"there is no tensor {missing[0]!r}")
         state = {name: self.tensors[stored] for name, stored in member.tensors.items()}
         recipe = recipe_of(member.backbone, self.file, self.plugins, self.backbone)
-        model = recipe.create(member.task.num_outputs)
-        return fill(model, state, self.file, given=self.backbone is not None)
+        outputs, given = member.task.num_outputs, self.backbone is not None
+        return rebuilt(recipe, outputs, member.head, state, self.file, self.plugins, given)
 
 
 def export_all(run: LoadedRun, folder: Path) -> BundleAbout:
@@ -116,6 +118,7 @@ def export_all(run: LoadedRun, folder: Path) -> BundleAbout:
                 backbone=backbone_about(run, number),
                 preprocessing=run.preprocessings[number].to_plain(),
                 tensors=names,
+                head=head_about(run, number),
             )
         )
     make_folder(folder)

@@ -1,11 +1,13 @@
 """One task's network as weights and a description: what timm and safetensors alone can load."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
+from ..backbones.backbone import Recipe
 from ..networks.decoding import Decoded
 from ..plugins.manager import Plugins
 from ..runs.load import LoadedRun
@@ -22,6 +24,7 @@ from .about import (
     task_about,
     write_export,
 )
+from .dense import CLASSES, HeadAbout, blank_dense, dense_network, head_about, with_outputs
 from .weights import fill, read_weights, write_weights
 
 FORMAT: Literal["mtl-framework network 1"] = "mtl-framework network 1"
@@ -40,7 +43,7 @@ class WeightsAbout(BaseModel):
 
 
 class NetworkAbout(BaseModel):
-    """What ``model.json`` says."""
+    """What ``model.json`` says; ``head`` where outputs are maps."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -49,6 +52,7 @@ class NetworkAbout(BaseModel):
     backbone: BackboneAbout
     preprocessing: dict[str, Any]
     weights: WeightsAbout
+    head: HeadAbout | None = None
 
 
 def export_network(run: LoadedRun, task: int | str, folder: Path) -> NetworkAbout:
@@ -66,7 +70,8 @@ def export_network(run: LoadedRun, task: int | str, folder: Path) -> NetworkAbou
     """
     number = run.suite.index(task)
     model = plain_network(run, number)
-    backbone = backbone_about(run, number)
+    backbone, head = backbone_about(run, number), head_about(run, number)
+    classes = _outputs(run, number) if head is None else CLASSES
     own, tied = untied(model.state_dict())
     make_folder(folder)
 
@@ -75,10 +80,11 @@ def export_network(run: LoadedRun, task: int | str, folder: Path) -> NetworkAbou
             format=FORMAT,
             task=task_about(run, number),
             backbone=backbone.model_copy(
-                update={"args": {**backbone.args, "num_classes": _outputs(run, number)}}
+                update={"args": {**backbone.args, "num_classes": classes}}
             ),
             preprocessing=run.preprocessings[number].to_plain(),
             weights=WeightsAbout(file=WEIGHTS, sha256=digest, tied=tied),
+            head=head,
         )
 
     return write_export(
@@ -105,8 +111,9 @@ def load_network(
     file = folder / ABOUT
     about = read_about(file, NetworkAbout)
     num_classes = about.backbone.args.get("num_classes")
-    if num_classes != about.task.num_outputs:
-        raise damaged(file, f"num_classes is {num_classes}, outputs {about.task.num_outputs}")
+    wanted = about.task.num_outputs if about.head is None else CLASSES
+    if num_classes != wanted:
+        raise damaged(file, f"num_classes is {num_classes}, should be {wanted}")
     state = read_weights(folder / about.weights.file, about.weights.sha256)
     for name, source in about.weights.tied.items():
         if source not in state:
@@ -114,26 +121,54 @@ def load_network(
         state[name] = state[source]
     args = {key: value for key, value in about.backbone.args.items() if key != "num_classes"}
     recipe = recipe_of(about.backbone.model_copy(update={"args": args}), file, plugins, backbone)
-    return fill(recipe.create(about.task.num_outputs), state, file, backbone is not None)
+    outputs, given = about.task.num_outputs, backbone is not None
+    return rebuilt(recipe, outputs, about.head, state, file, plugins, given)
+
+
+def rebuilt(
+    recipe: Recipe,
+    outputs: int,
+    head: HeadAbout | None,
+    state: Mapping[str, Tensor],
+    file: Path,
+    plugins: Plugins | None,
+    given: bool,
+) -> nn.Module:
+    """The network that a file describes, with its weights.
+
+    Args:
+        recipe: of its backbone.
+        outputs: width of its last layer.
+        head: of maps, where outputs are such.
+        state: every tensor.
+        file: for errors.
+        plugins: where a plugin's head is looked up; default: all installed ones.
+        given: whether the backbone is a module that the caller has given.
+
+    Raises:
+        MtlError: if the weights do not fit what is described.
+    """
+    if head is None:
+        return fill(recipe.create(outputs), state, file, given)
+    blank = blank_dense(recipe, head, outputs, file, plugins)
+    return with_outputs(fill(blank, state, file, given), head, file)
 
 
 def plain_network(run: LoadedRun, task: int) -> nn.Module:
-    """One task's network, which has to be what the backbone's recipe makes.
+    """One task's network, which has to be what the backbone's recipe makes, with a head for maps.
+
+    Outputs of maps are as the head gives them.
 
     Raises:
         MtlError: if the strategy's networks are more than that.
     """
+    objective = run.suite.tasks[task].objective
+    if objective.is_map:
+        return dense_network(run, task)
     model = run.extract(task)
     outputs = _outputs(run, task)
     plain = run.backbones[task].recipe.create(outputs, pretrained=False)
     shapes, wanted = _shapes(model), _shapes(plain)
-    objective = run.suite.tasks[task].objective
-    if objective.is_map:
-        raise MtlError(
-            f"the network of task {run.suite.tasks[task].name!r} is a "
-            f"{run.backbones[task].name} with a head for maps, which is more than a plain one; "
-            "export it as torch-export or onnx"
-        )
     if isinstance(model, Decoded):
         raise MtlError(
             f"predictions of task {run.suite.tasks[task].name!r} need more than the weights of a "

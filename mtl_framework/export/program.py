@@ -3,6 +3,7 @@
 import math
 import warnings
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,13 +20,16 @@ from .about import TaskAbout, task_about, write_export
 
 PROGRAM = "model.pt2"
 BATCH = 2  # a batch of one would be taken for a constant
+SMALLEST, LARGEST = 64, 8192  # height and width of images where they are free
+MORE, OTHER = (32, 64), (37, 15)  # pixels beyond the usual size: traced, and tried
 
 
 class ProgramAbout(BaseModel):
     """What the JSON beside a program says.
 
     ``batch`` is ``"any"``, or the size it was fixed to; ``parameters`` their number, for mixed
-    columns that of all of them.
+    columns that of all of them. ``size`` is, where outputs are maps, the smallest and the largest
+    height and width of images, or why they have to be those of ``preprocessing``.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -38,6 +42,7 @@ class ProgramAbout(BaseModel):
     parameters: int
     file: str
     file_sha256: str
+    size: tuple[int, int] | str | None = None
 
 
 def export_program(
@@ -95,7 +100,8 @@ def write_checked(
     number = run.suite.index(task)
     model = task_network(run, number, probabilities)
     name, preprocessing = run.backbones[number].name, run.preprocessings[number]
-    program, batch = trace(model, preprocessing, name)
+    sizes = run.suite.tasks[number].objective.is_map
+    traced = trace(model, preprocessing, name, sizes)
     make_folder(folder)
 
     def describe(digest: str) -> ProgramAbout:
@@ -103,33 +109,81 @@ def write_checked(
             kind=kind,
             task=task_about(run, number, probabilities),
             preprocessing=preprocessing.to_plain(),
-            batch=batch,
+            batch=traced.batch,
             parameters=sum(p.numel() for p in model.parameters()),
             file=file,
             file_sha256=digest,
+            size=traced.size,
         )
 
     def checked(temp: Path) -> None:
-        check_outputs(write(program, temp), model, preprocessing, name, batch)
+        check_outputs(write(traced.program, temp), model, preprocessing, name, traced)
 
     return write_export(folder / file, folder / f"{file}.json", checked, describe)
 
 
-def trace(
-    model: nn.Module, preprocessing: Preprocessing, name: str
-) -> tuple[torch.export.ExportedProgram, int | Literal["any"]]:
+@dataclass(frozen=True)
+class Traced:
+    """A traced network.
+
+    Args:
+        program: the program.
+        batch: number of inputs, or ``"any"``.
+        size: smallest and largest height and width of images; why they are fixed; or ``None``
+            where nobody has asked.
+    """
+
+    program: torch.export.ExportedProgram
+    batch: int | Literal["any"]
+    size: tuple[int, int] | str | None = None
+
+
+def trace(model: nn.Module, preprocessing: Preprocessing, name: str, sizes: bool = False) -> Traced:
     """Trace a network as a program for any number of inputs, else for a single one.
 
+    Args:
+        model: the network.
+        preprocessing: of its inputs.
+        name: of its backbone.
+        sizes: whether height and width of images should be free, too, if the network can do that.
+
     Raises:
-        MtlError: with torch's reason if neither works.
+        MtlError: with torch's reason if it cannot be traced.
     """
+    reason = None
+    if sizes:
+        try:
+            return _any_size(model, preprocessing)
+        except Exception as error:  # torch and models raise many kinds
+            height, width = preprocessing.input_shape[1:]
+            why = " ".join(str(error).split())[:160] or type(error).__name__
+            reason = f"images have to be {height}x{width}: {name} takes no others ({why})"
 
     def export(count: int, free: bool) -> torch.export.ExportedProgram:
         dynamic = ({0: torch.export.Dim("batch")},) if free else None
         inputs = example(model, preprocessing, count)
         return torch.export.export(model, (inputs,), dynamic_shapes=dynamic)
 
-    return any_or_one(export, f"backbone {name!r}")
+    return Traced(*any_or_one(export, f"backbone {name!r}"), reason)
+
+
+def _any_size(model: nn.Module, preprocessing: Preprocessing) -> Traced:
+    """A program for any number of images of any size.
+
+    Raises:
+        Exception: of many kinds, if the network takes one size only.
+    """
+    smallest = min(SMALLEST, *preprocessing.input_shape[1:])
+    free = {
+        0: torch.export.Dim("batch"),
+        2: torch.export.Dim("height", min=smallest, max=LARGEST),
+        3: torch.export.Dim("width", min=smallest, max=LARGEST),
+    }
+    inputs = example(model, preprocessing, BATCH, MORE)
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        program = torch.export.export(model, (inputs,), dynamic_shapes=(free,))
+    return Traced(program, "any", (smallest, LARGEST))
 
 
 def any_or_one(
@@ -177,7 +231,7 @@ def check_outputs(
     model: nn.Module,
     preprocessing: Preprocessing,
     name: str,
-    batch: int | Literal["any"],
+    traced: Traced,
 ) -> None:
     """Refuse a program whose outputs are not the network's to rounding.
 
@@ -186,10 +240,13 @@ def check_outputs(
         model: the network.
         preprocessing: of its inputs.
         name: of its backbone.
-        batch: number of inputs, or ``"any"``.
+        traced: says which numbers and sizes of inputs it takes.
     """
-    for count in counts_to_check(batch):
-        inputs = example(model, preprocessing, count)
+    cases = [(count, (0, 0)) for count in counts_to_check(traced.batch)]
+    if isinstance(traced.size, tuple):
+        cases.append((1, OTHER))
+    for count, more in cases:
+        inputs = example(model, preprocessing, count, more)
         with torch.no_grad():
             expected: Tensor = model(inputs)
             outputs = found(inputs)
@@ -207,9 +264,20 @@ def agree(outputs: Tensor, expected: Tensor) -> bool:
     )
 
 
-def example(model: nn.Module, preprocessing: Preprocessing, count: int) -> Tensor:
-    """Inputs as the network reads them: random, or zeros and ones in turn."""
+def example(
+    model: nn.Module, preprocessing: Preprocessing, count: int, more: tuple[int, int] = (0, 0)
+) -> Tensor:
+    """Inputs as the network reads them: random, or zeros and ones in turn.
+
+    Args:
+        model: the network.
+        preprocessing: of its inputs.
+        count: how many.
+        more: pixels by which images are higher and wider than usual.
+    """
     shape = count, *preprocessing.input_shape
+    if any(more):
+        shape = *shape[:2], shape[2] + more[0], shape[3] + more[1]
     if not preprocessing.dtype.is_floating_point:
         return torch.arange(count * math.prod(shape[1:])).view(shape) % 2
     generator = torch.Generator().manual_seed(count)

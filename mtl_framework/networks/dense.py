@@ -7,9 +7,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ..backbones.backbone import Backbone, PlainBackbone
+from ..backbones.backbone import Backbone, PlainBackbone, Recipe
 from ..backbones.maps import FeatureMap, feature_maps, forward_maps, pyramid
-from ..data.objectives.maps.base import resized
+from ..data.objectives.maps.base import Size, resized
 from ..data.tasks import Task
 from ..support.errors import MtlError
 from .decoders.choices import DEFAULT
@@ -28,7 +28,7 @@ class MapHead(nn.Module):
         self.decoder, self.size = decoder, size
 
     def forward(
-        self, maps: Sequence[Float[Tensor, "_ _ _ _"]], size: tuple[int, int] | None = None
+        self, maps: Sequence[Float[Tensor, "_ _ _ _"]], size: Size | None = None
     ) -> Float[Tensor, "_ outputs height width"]:
         """Compute outputs of height and width ``size``."""
         return resized(self.decoder(list(maps)), size or self.size)
@@ -75,12 +75,23 @@ def blank_network(
     backbone: PlainBackbone, head: MapHead, maps: Sequence[FeatureMap]
 ) -> DenseNetwork:
     """A plain model without a class layer and a head, on the CPU, its weights freshly drawn."""
-    with torch.random.fork_rng(devices=[]):
-        model = backbone.recipe.create(2, pretrained=False)
     names = backbone.class_layers if isinstance(backbone, Backbone) else ()
+    return DenseNetwork(plain_without_class_layers(backbone.recipe, 2, names), head, maps)
+
+
+def plain_without_class_layers(recipe: Recipe, classes: int, names: Sequence[str]) -> nn.Module:
+    """A fresh plain model that has the identity in the places of its class layers.
+
+    Args:
+        recipe: makes the model.
+        classes: with how many classes it is made.
+        names: of the class layers.
+    """
+    with torch.random.fork_rng(devices=[]):
+        model = recipe.create(classes, pretrained=False)
     for name in names:
         model.set_submodule(name, nn.Identity())
-    return DenseNetwork(model, head, maps)
+    return model
 
 
 def maps_of_tasks(backbone: Backbone, tasks: Sequence[Task]) -> list[tuple[FeatureMap, ...]]:

@@ -143,7 +143,7 @@ def _task(task: Task) -> dict[str, Any]:
     transform = task.image_transform
     return {
         "name": task.name,
-        "objective": _plain_objective(task.objective),
+        "objective": objective_to_plain(task.objective),
         "input_shape": list(task.train.input_shape),
         "input_dtype": str(task.train.inputs.dtype).removeprefix("torch."),
         "from_files": in_unit_range(task.train.inputs),
@@ -172,7 +172,12 @@ def _split(examples: Examples) -> dict[str, Any]:
     return plain
 
 
-def _plain_objective(objective: Objective) -> dict[str, Any]:
+def objective_to_plain(objective: Objective) -> dict[str, Any]:
+    """An objective of the framework's as plain values.
+
+    Raises:
+        MtlError: if it is a plugin's own.
+    """
     kind = type(objective)
     if getattr(objectives, kind.__name__, None) is not kind:
         raise MtlError(f"objective {kind.__name__} is not one of the framework's")
@@ -187,16 +192,30 @@ def _plain_objective(objective: Objective) -> dict[str, Any]:
     return {"kind": kind.__name__, **values}
 
 
+def objective_from_plain(plain: Mapping[str, Any]) -> Objective:
+    """The objective of which :func:`objective_to_plain` gave these values.
+
+    Raises:
+        MtlError: if a value is out of range.
+        Exception: AttributeError, KeyError or TypeError, if they are no such values.
+    """
+    values = {key: _hashable(value) for key, value in plain.items()}
+    name = str(values.pop("kind"))
+    kind = getattr(objectives, name, None)
+    if not isinstance(kind, type) or not issubclass(kind, Objective):
+        raise AttributeError(f"there is no objective {name!r}")
+    made: Objective = kind(**values)
+    return made
+
+
 def _blank_task(plain: Mapping[str, Any], shared: dict[str, Tensor] | None) -> Task:
-    values = {key: _hashable(value) for key, value in plain["objective"].items()}
-    kind = getattr(objectives, str(values.pop("kind")))
     splits = {
         split: _blank(plain, about, split, shared) for split, about in plain["splits"].items()
     }
     mean_std, entries = plain["normalization"], plain["image_transform"]
     return Task(
         plain["name"],
-        kind(**values),
+        objective_from_plain(plain["objective"]),
         splits["train"],
         splits["test"],
         splits.get("validation"),

@@ -12,11 +12,25 @@ import safetensors.torch
 import torch
 from PIL import Image
 from support.command import status
+from support.dense_tasks import dense_tasks
 
 import mtl_framework
 from mtl_framework import RunRecord
-from mtl_framework.export import export_onnx, export_program
+from mtl_framework.backbones.build import build_backbone
+from mtl_framework.backbones.config import BackboneConfig
+from mtl_framework.data.preprocessing import Preprocessing
+from mtl_framework.export import (
+    export_all,
+    export_network,
+    export_onnx,
+    export_program,
+    load_bundle,
+    load_network,
+)
+from mtl_framework.export.about import _digest
+from mtl_framework.export.program import trace
 from mtl_framework.networks.result import Result
+from mtl_framework.networks.task_networks import TaskNetworks
 from mtl_framework.plugins.manager import Plugins
 from mtl_framework.support.errors import MtlError
 
@@ -131,13 +145,65 @@ def test_networks_on_their_own_equal_predictions(folder: Path, tmp_path: Path) -
     for number, task in enumerate(loaded.suite.task_names):
         alone = loaded.extract(task)(loaded.preprocessings[number](images))
         torch.testing.assert_close(alone, loaded.predict(task, images), rtol=1e-4, atol=1e-4)
-    export_program(loaded, "normals", tmp_path)
-    program = torch.export.load(tmp_path / "model.pt2").module()
-    found = program(loaded.preprocessings[2](images))
-    torch.testing.assert_close(found, loaded.predict("normals", images), rtol=1e-4, atol=1e-4)
-    pytest.importorskip("onnxruntime")
+
+
+def test_exported_weights_and_programs_equal_predictions(folder: Path, tmp_path: Path) -> None:
+    loaded = mtl_framework.load_run(folder)
+    images = torch.randint(0, 256, (2, 3, 64, 64), dtype=torch.uint8)
+    export_all(loaded, tmp_path / "all")
+    bundle = load_bundle(tmp_path / "all")
+    with torch.no_grad():
+        for number, task in enumerate(loaded.suite.task_names):
+            export_network(loaded, task, tmp_path / task)
+            prepared = loaded.preprocessings[number](images)
+            wanted = loaded.predict(task, images)
+            for alone in (load_network(tmp_path / task), bundle.network(task)):
+                torch.testing.assert_close(alone(prepared), wanted, rtol=1e-4, atol=1e-4)
+        larger = torch.rand(1, 3, 101, 70)
+        wanted = loaded.extract("normals")(larger)
+        assert export_program(loaded, "normals", tmp_path).size == (64, 8192)
+        program = torch.export.load(tmp_path / "model.pt2").module()
+        torch.testing.assert_close(program(larger), wanted, rtol=1e-3, atol=1e-4)
+    about = json.loads((tmp_path / "depth" / "model.json").read_text())
+    assert about["head"]["name"] == "segformer"
+    assert len(about["head"]["maps"]) == 4
+    for change, reason in (
+        ({"name": "fpn"}, "is damaged or not an export"),
+        ({"options": {"width": 0}}, "is damaged or not an export"),
+        ({"objective": {"kind": "Dept"}}, "no objective 'Dept'"),
+    ):
+        plain = {key: value for key, value in about.items() if key != "sha256"}
+        plain["head"] = {**about["head"], **change}
+        digest = _digest(plain)
+        (tmp_path / "depth" / "model.json").write_text(json.dumps({**plain, "sha256": digest}))
+        with pytest.raises(MtlError, match=reason):
+            load_network(tmp_path / "depth")
+
+
+def test_onnx_takes_images_of_any_size(folder: Path, tmp_path: Path) -> None:
+    onnxruntime = pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
-    export_onnx(loaded, "depth", tmp_path)
+    loaded = mtl_framework.load_run(folder)
+    assert export_onnx(loaded, "depth", tmp_path).size == (64, 8192)
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
+    for height, width in ((64, 64), (96, 131)):
+        images = torch.rand(2, 3, height, width)
+        with torch.no_grad():
+            wanted = loaded.extract("depth")(images)
+        (found,) = session.run(None, {"inputs": images.numpy()})
+        torch.testing.assert_close(torch.from_numpy(found), wanted, rtol=1e-3, atol=1e-4)
+
+
+def test_networks_with_position_embeddings_say_why_they_take_one_size() -> None:
+    args = {"depth": 2, "embed_dim": 24, "num_heads": 2}
+    backbone = build_backbone(BackboneConfig(name="vit_tiny_patch16_224", args=args), 3, (64, 64))
+    tasks = dense_tasks(["segmentation"])
+    network = TaskNetworks(backbone, tasks, 1).extract(0)
+    traced = trace(network, Preprocessing((3, 64, 64)), "vit_tiny_patch16_224", sizes=True)
+    assert traced.batch == "any"
+    assert "images have to be 64x64: vit_tiny_patch16_224 takes no others (Input" in str(
+        traced.size
+    )
 
 
 def test_heads_that_do_not_fit_are_refused_in_a_line(tmp_path: Path) -> None:

@@ -1,7 +1,10 @@
 """Layers that decoders are made of."""
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+
+from ...data.objectives.maps.base import Size
 
 Map = Float[Tensor, "_ _ _ _"]
 _GROUPS = 32
@@ -33,7 +36,9 @@ def group_norm(channels: int) -> nn.GroupNorm:
     return nn.GroupNorm(groups, channels)
 
 
-def largest(maps: list[Tensor]) -> tuple[int, int]:
-    """Height and width of the largest map."""
+def largest(maps: list[Tensor]) -> Size:
+    """Height and width of the largest map; in a program that is being traced, of the first."""
+    if torch.compiler.is_exporting():
+        return maps[0].shape[2], maps[0].shape[3]
     height, width = max((x.shape[2:] for x in maps), key=lambda size: size[0] * size[1])
     return height, width

@@ -14,6 +14,7 @@ from ..base import Objective
 Outputs = Float[Tensor, "rows outputs out_height out_width"]
 Targets = Shaped[Tensor, "rows *channels height width"]
 Pixels = Float[Tensor, "rows height width"]
+Size = tuple[Any, Any]  # height and width: int, or torch.SymInt while a program is traced
 
 
 class MapObjective(Objective):
@@ -120,9 +121,12 @@ def fitted(outputs: Outputs, targets: Targets) -> Float[Tensor, "rows outputs he
     return resized(outputs, (targets.shape[-2], targets.shape[-1]))
 
 
-def resized(x: Float[Tensor, "_ _ _ _"], size: tuple[int, int]) -> Float[Tensor, "_ _ _ _"]:
-    """Resize maps to (height, width), bilinear between the centres of pixels."""
-    if x.shape[2:] == size:
+def resized(x: Float[Tensor, "_ _ _ _"], size: Size) -> Float[Tensor, "_ _ _ _"]:
+    """Resize maps to (height, width), bilinear between the centres of pixels.
+
+    A program that is being traced asks nothing of sizes, so that it is one for all of them.
+    """
+    if not torch.compiler.is_exporting() and x.shape[2:] == size:
         return x
     return F.interpolate(x, size=size, mode="bilinear", align_corners=False)
 
