@@ -1,4 +1,4 @@
-"""Maps are learned: far better than the mean of the training maps, on what training has not seen."""
+"""Maps are learned: far better than by the mean of the training maps, in rooms not seen before."""
 
 from pathlib import Path
 from typing import Any
