@@ -7,6 +7,10 @@ from typing import Any
 import pytest
 import torch
 import torch.distributed as dist
+from mtl_soft_ordering.order import SoftOrder
+from mtl_soft_sharing.nddr import NddrLayer
+from mtl_soft_sharing.network import ColumnNetworks
+from support.dense import Dense
 from support.makers import make_assignments, make_batch, make_tasks
 from torch import Tensor, nn
 from torch.multiprocessing.spawn import spawn
@@ -14,13 +18,15 @@ from torch.multiprocessing.spawn import spawn
 from mtl_framework.backbones.build import build_backbone, build_plain
 from mtl_framework.backbones.config import BackboneConfig, PlainBackboneConfig
 from mtl_framework.data.batches import Batch
+from mtl_framework.data.tasks import Suite, Task
+from mtl_framework.networks.mixture_networks import MixtureNetworks
 from mtl_framework.networks.separate import SeparateNetworks
 from mtl_framework.networks.task_gradients import accumulate_weighted, task_gradients
 from mtl_framework.networks.task_networks import TaskNetworks
 from mtl_framework.networks.weighting import GradientWeighting
 
 TASKS, WORLD = 3, 2
-CASES = ("shared", "task", "cumulative", "separate")
+CASES = ("shared", "task", "cumulative", "separate", "fused", "ordered")
 METHODS = ("upgrad", "pcgrad", "uncertainty") if find_spec("torchjd") else ()
 
 
@@ -54,6 +60,8 @@ def make(case: str) -> TaskNetworks | SeparateNetworks:
             for task in tasks
         ]
         return SeparateNetworks(plain, tasks).double()
+    if case in ("fused", "ordered"):
+        return _mixed(case, tasks)
     mode = "shared" if case == "cumulative" else case
     backbone = build_backbone(BackboneConfig(name="norms", normalization=mode), 6, None, Norms)
     network = TaskNetworks(backbone, tasks, 3).double()
@@ -61,6 +69,17 @@ def make(case: str) -> TaskNetworks | SeparateNetworks:
         if case == "cumulative" and hasattr(module, "momentum"):
             module.momentum = None  # type: ignore[assignment]
     return network
+
+
+def _mixed(case: str, tasks: list[Task]) -> TaskNetworks:
+    """Columns whose channels are fused, with norms behind; layers in orders of the tasks' own."""
+    dense = BackboneConfig(name="dense", args={"norm": True}, normalization="task")
+    backbone = build_backbone(dense, 6, None, Dense, input_shape=(6,))
+    if case == "ordered":
+        order = SoftOrder(TASKS, 2)
+        return MixtureNetworks(backbone, tasks, 1, pools=[[0, 1]], shares=[order]).double()
+    layers: dict[int, nn.Module] = {unit: NddrLayer(TASKS, 0.8, (8,), 0) for unit in (0, 1)}
+    return ColumnNetworks(backbone, Suite("drawn", tasks), layers).double()
 
 
 def part(rank: int, lacking: bool) -> Batch:
@@ -79,7 +98,11 @@ def outcome(case: str, rank: int, lacking: bool) -> dict[str, Any]:
     first = next(network.parameters())
     first.grad = torch.ones_like(first)  # is not this step's, and not averaged
     batch = part(rank, lacking)
-    if isinstance(network, TaskNetworks):
+    if isinstance(network, ColumnNetworks):
+        losses = network.step(batch)
+    elif isinstance(network, MixtureNetworks):
+        losses = network.accumulate_gradients(batch, network.assignment[None])
+    elif isinstance(network, TaskNetworks):
         assignments = make_assignments("random", 3, 2, TASKS, 3) % 2
         assignments[:, :, 1] = 2
         losses = network.accumulate_gradients(batch, assignments)

@@ -115,6 +115,7 @@ def unit_map(record: FinishedRun, state: Mapping[str, Any], count: int, name: st
         image = _draw(
             axes, "", matrix, tasks, TwoSlopeNorm(0, -most, most), 0.6 * most, across=units
         )
+        axes.set_aspect("auto")
         axes.set_xlabel("unit", fontsize=8)
         bar = figure.colorbar(image, ax=axes, pad=0.02)
         bar.set_label("weight of the unit", fontsize=8)
