@@ -52,9 +52,9 @@ app.command("compare", help="Compare strategies from one config: many runs, stat
 app.command("report", help="Show what runs found: tables and figures on one HTML page.")(
     report.report
 )
-app.command("predict", help="Say what one task's network sees in images.")(predict.predict)
-app.command("evaluate", help="Measure a run's networks again.")(evaluate.evaluate)
-app.command("export", help="Take tasks' networks out of a run, to be used on their own.")(
+app.command("predict", help="Predict with one task's network on image files.")(predict.predict)
+app.command("evaluate", help="Evaluate a run's networks again.")(evaluate.evaluate)
+app.command("export", help="Export trained networks of a run, to be used without this framework.")(
     export.export
 )
 app.command("check", help="Look at a suite's data without training.")(check.check)
@@ -62,9 +62,9 @@ app.add_typer(listing.app, name="list")
 app.command("describe", help="Show the parts of a backbone, or the options of a strategy.")(
     describe.describe
 )
-app.command(
-    "check-strategy", help="Try on a strategy what the framework relies on; for its author."
-)(check_strategy.check_strategy)
+app.command("check-strategy", help="Check that a strategy keeps its contract; for its author.")(
+    check_strategy.check_strategy
+)
 
 
 def print_version(wanted: bool) -> bool:
@@ -80,12 +80,14 @@ def options_of_all(
     version: Annotated[
         bool,
         typer.Option(
-            "--version", is_eager=True, callback=print_version, help="Say the version and stop."
+            "--version", is_eager=True, callback=print_version, help="Print the version and exit."
         ),
     ] = False,
     traceback: Annotated[
         bool,
-        typer.Option("--traceback", help="Show where a plugin's code failed, for its author."),
+        typer.Option(
+            "--traceback", help="Show the Python traceback of an error in a plugin's code."
+        ),
     ] = False,
 ) -> None:
     """Options that stand before the command."""

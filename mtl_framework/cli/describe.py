@@ -27,17 +27,25 @@ def describe(
     suite: options.Suite = None,
     observer: Annotated[
         str | None,
-        typer.Option("--observer", help="Name of what watches a run: `mtl list observers`."),
+        typer.Option("--observer", help="Name of an observer of runs: `mtl list observers`."),
     ] = None,
     objective: Annotated[
-        str | None, typer.Option("--objective", help="What a task learns: `mtl list objectives`.")
+        str | None,
+        typer.Option(
+            "--objective",
+            help="Name of an objective, a task's loss and metrics: `mtl list objectives`.",
+        ),
     ] = None,
     head: Annotated[
-        str | None, typer.Option("--head", help="Decoder of maps: `mtl list heads`.")
+        str | None, typer.Option("--head", help="Name of a decoder of maps: `mtl list heads`.")
     ] = None,
     inputs: Annotated[
         str | None,
-        typer.Option("--input", metavar="CxHxW", help="Shape of an input. [default: the suite's]"),
+        typer.Option(
+            "--input",
+            metavar="CxHxW",
+            help="Shape of one input, e.g. 3x224x224. [default: the suite's]",
+        ),
     ] = None,
     settings: options.Settings = None,
     config: options.ConfigFile = None,

@@ -45,7 +45,9 @@ Form = Annotated[
 ]
 Probabilities = Annotated[
     bool,
-    typer.Option("--probabilities", help="A program gives probabilities in the place of logits."),
+    typer.Option(
+        "--probabilities", help="Let an exported program return probabilities instead of logits."
+    ),
 ]
 Output = Annotated[
     Path | None,

@@ -21,7 +21,8 @@ Backbone = Annotated[
     str | None,
     typer.Option(
         "--backbone",
-        help="Name of the network that tasks share: `mtl list backbones`.",
+        help="Name of the network that tasks share, a timm model or a plugin's: `mtl list "
+        "backbones`.",
         autocompletion=completion.backbones,
     ),
 ]
@@ -29,7 +30,8 @@ Suite = Annotated[
     str | None,
     typer.Option(
         "--suite",
-        help="Name of the tasks to train together: `mtl list suites`; `mtl describe --suite NAME` "
+        help="Name of the suite, the tasks and their data: `mtl list suites`; `mtl describe "
+        "--suite NAME` "
         "shows its options.",
         autocompletion=completion.suites,
     ),
@@ -40,7 +42,10 @@ Preset = Annotated[
 ]
 ConfigFile = Annotated[
     Path | None,
-    typer.Option("--config", help="YAML file with keys of a config; other options win over it."),
+    typer.Option(
+        "--config",
+        help="YAML file with keys of a config; options on the command line take precedence.",
+    ),
 ]
 DataRoot = Annotated[
     str | None,
@@ -67,8 +72,8 @@ Settings = Annotated[
         "--set",
         metavar="KEY=VALUE",
         help="Any key of a config, e.g. backbone.small_images=true; a bare key is an option of "
-        "the strategy: `mtl describe --strategy NAME` lists them. A name with dots stands in "
-        "quotes. Repeatable.",
+        "the strategy: `mtl describe --strategy NAME` lists them. Put a name with dots in quotes. "
+        "Repeatable.",
         autocompletion=completion.keys,
     ),
 ]
@@ -105,10 +110,8 @@ RunOutput = Annotated[
         "that differ from the defaults.",
     ),
 ]
-Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run in --output.")]
-ShowTest = Annotated[
-    bool, typer.Option("--show-test", help="Show figures of test examples while training.")
-]
+Resume = Annotated[bool, typer.Option("--resume", help="Resume the run in --output.")]
+ShowTest = Annotated[bool, typer.Option("--show-test", help="Show test metrics while training.")]
 RunJson = Annotated[
     bool, typer.Option("--json", help="Print the result as JSON instead of tables.")
 ]
@@ -122,8 +125,8 @@ RunDryRun = Annotated[
     bool,
     typer.Option(
         "--dry-run",
-        help="Print the complete config, data, units, parameters, and time and memory as three "
-        "steps show them; write nothing.",
+        help="Print the complete config, data, units, parameters, and an estimate of time and "
+        "memory from three steps; write nothing.",
     ),
 ]
 
@@ -160,7 +163,7 @@ DryRun = Annotated[
     bool,
     typer.Option(
         "--dry-run",
-        help="Print the runs, which are done, and how long the rest may take; train nothing.",
+        help="Print all runs, their states, and an estimate of the time left; train nothing.",
     ),
 ]
 ComparisonLines = Annotated[

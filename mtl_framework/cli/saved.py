@@ -21,7 +21,8 @@ Checkpoint = Annotated[
     Which,
     typer.Option(
         "--checkpoint",
-        help="Networks to use; last: after the last step; best: those that validation preferred.",
+        help="Networks to use; last: after the last step; best: those with the best validation "
+        "metric.",
     ),
 ]
 Device = Annotated[

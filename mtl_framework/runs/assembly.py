@@ -1,4 +1,4 @@
-"""What a run is made of: from a configuration to the networks of a suite's tasks."""
+"""A run is assembled: from a configuration to the networks of a suite's tasks."""
 
 import copy
 import dataclasses
@@ -32,8 +32,8 @@ _FILES = {"checkpoint_path"}  # arguments by which timm reads weights whatever p
 class Assembly:
     """A suite, the backbones of its tasks, and the networks that a strategy built of them.
 
-    ``backbones`` has an entry a task. Where all tasks have one backbone, each entry is that one, a
-    :class:`Backbone`.
+    ``backbones`` has one entry for each task. Where all tasks share one backbone, each entry is
+    that :class:`Backbone`.
     """
 
     suite: Suite
@@ -43,7 +43,7 @@ class Assembly:
 
 
 def announcement(config: RunConfig, suite: Suite) -> str:
-    """Say what is built, for the user to read meanwhile."""
+    """Return the line that tells the user what is being built."""
     tasks = f"{len(suite)} task{'s' if len(suite) > 1 else ''} of {suite.name}"
     if not suite.common_backbone:
         own = [task.backbone["name"] for task in suite.tasks if task.backbone is not None]
@@ -55,11 +55,11 @@ def announcement(config: RunConfig, suite: Suite) -> str:
 
 
 def find_suite(config: RunConfig, plugins: Plugins) -> Suite:
-    """The suite of a configuration, its tasks with objectives, metrics and backbones as it says.
+    """Make a configuration's suite, with the objectives, metrics and backbones that it chooses.
 
     Raises:
-        MtlError: if the suite cannot be made, or a section names another task, or what does not
-            fit a task.
+        MtlError: if the suite cannot be made, or a section names a task that there is not, or a
+            choice that does not fit its task.
     """
     made = plugins.suite(config.suite.name)(**config.suite.options)
     chosen = with_heads(with_task_choices(made, config, plugins), config, plugins)
@@ -82,7 +82,7 @@ def find_suite(config: RunConfig, plugins: Plugins) -> Suite:
 
 
 def check_memory(config: RunConfig, suite: Suite) -> None:
-    """Refuse batches whose inputs alone are more than the machine's memory holds.
+    """Raise an error on batches whose inputs alone exceed the machine's memory.
 
     Raises:
         MtlError: naming ``batch_size``, what a batch needs and what there is.
@@ -105,12 +105,12 @@ def assemble(
     """Build the networks; parameters are drawn from torch's global generator.
 
     Args:
-        config: of the run.
+        config: configuration of the run.
         plugins: where backbones are looked up.
-        suite: of the configuration, by :func:`find_suite`.
-        strategy: has built nothing yet.
-        trained: the weights come from a checkpoint, so that those that training once started from
-            are not read, and may be gone.
+        suite: the configuration's suite, from :func:`find_suite`.
+        strategy: a strategy that has built nothing yet.
+        trained: whether the weights come from a checkpoint; pretrained weights from which training
+            once started are then not read, and may be gone.
 
     Raises:
         MtlError: if a backbone cannot be built, or the strategy cannot share among them.
@@ -133,7 +133,7 @@ def assemble(
 
 
 def suite_backbone(config: BackboneConfig, suite: Suite, plugins: Plugins) -> Backbone:
-    """The backbone that all tasks of a suite share, for inputs of the suite's kind.
+    """Build the backbone that all tasks of a suite share, for inputs of the suite's shape.
 
     Raises:
         MtlError: if there is no such model, or it cannot take the inputs.
@@ -152,17 +152,18 @@ def suite_backbone(config: BackboneConfig, suite: Suite, plugins: Plugins) -> Ba
 
 
 def own_backbones(config: RunConfig, plugins: Plugins, suite: Suite) -> list[PlainBackbone]:
-    """The backbone of every task, its own or the run's; tasks that agree in all get one object.
+    """Build a backbone for every task, its own or the run's; tasks that agree share one object.
 
     Raises:
-        MtlError: naming the task whose backbone is not one, or cannot take the task's inputs.
+        MtlError: naming the task whose backbone does not exist or cannot take the task's inputs.
     """
     made: dict[tuple[object, ...], PlainBackbone] = {}
-    found = []
+    backbones = []
     for task in suite.tasks:
         if task.objective.is_map:
             raise MtlError(
-                f"task {task.name!r} has maps, which networks of tasks' own do not give: leave out "
+                f"task {task.name!r} has maps, which backbones of tasks' own do not "
+                "support: leave out "
                 "task_backbones, and suites whose tasks name backbones"
             )
         values = _run_values(config) if task.backbone is None else task.backbone
@@ -174,16 +175,16 @@ def own_backbones(config: RunConfig, plugins: Plugins, suite: Suite) -> list[Pla
                 made[key] = build_plain(
                     plain, examples.input_shape, examples.inputs.dtype, outputs, factory
                 )
-        found.append(made[key])
-    return found
+        backbones.append(made[key])
+    return backbones
 
 
 def normalizations(
     suite: Suite, backbones: Sequence[PlainBackbone]
 ) -> tuple[ImageNormalization, ...]:
-    """What every task's images are normalized by: what the suite says, else its backbone.
+    """Return mean and std for every task's images: those of the suite, else of the backbone.
 
-    Images that are floats already are taken as they are.
+    Images that are floats already are not normalised.
     """
     return tuple(
         RAW
@@ -204,7 +205,7 @@ def common_backbone(backbones: tuple[PlainBackbone, ...]) -> Backbone | None:
 
 
 def _merged(task: Task, config: RunConfig, given: Mapping[str, Any]) -> dict[str, Any]:
-    """What the run says about a task's backbone, over what the suite says."""
+    """Merge what the run's config says of a task's backbone over what the suite says."""
     base = dict(_run_values(config) if task.backbone is None else task.backbone)
     if given.get("name", base["name"]) != base["name"]:
         base = {}  # arguments for another model
@@ -215,7 +216,7 @@ def _merged(task: Task, config: RunConfig, given: Mapping[str, Any]) -> dict[str
 
 
 def _run_values(config: RunConfig) -> dict[str, Any]:
-    """The run's own backbone, without what only shared ones have."""
+    """Return the keys of the run's backbone that apply to a backbone of one task."""
     return config.backbone.model_dump(include=set(PlainBackboneConfig.model_fields))
 
 

@@ -20,10 +20,10 @@ ALL = "all"
 
 
 def with_augmentation(suite: Suite, config: RunConfig) -> Suite:
-    """The suite with what the section ``augmentation`` does to its training images.
+    """Apply a config's section ``augmentation`` to the training images of a suite.
 
-    What stands at ``all`` is left out, with a line, of tasks that cannot take it: those whose
-    inputs are no images of bytes, and of mixup and cutmix those whose targets are no classes.
+    What stands at ``all`` is not applied to tasks that cannot take it, which a note says: those
+    whose inputs are no uint8 images and, for mixup and cutmix, those whose targets are no classes.
 
     Raises:
         MtlError: naming the key that names no task, does not fit its task, or fits none where it
@@ -47,7 +47,7 @@ def with_augmentation(suite: Suite, config: RunConfig) -> Suite:
 def _each(
     suite: Suite, section: dict[str, AugmentationConfig], batch_size: int
 ) -> tuple[list[Task], list[str]]:
-    """Tasks with images of their own."""
+    """Augment tasks that have images of their own."""
     everywhere = section.get(ALL)
     tasks, notes, done = [], [], 0
     for task in suite.tasks:
@@ -76,12 +76,12 @@ def _each(
 def _common(
     suite: Suite, section: dict[str, AugmentationConfig], batch_size: int
 ) -> tuple[list[Task], list[str]]:
-    """Tasks that read the same images, which are therefore augmented alike."""
+    """Augment tasks that read the same images, which need the same augmentation."""
     if set(section) != {ALL}:
         name = next(name for name in section if name != ALL)
         raise MtlError(
-            f"augmentation.{name}: tasks of suite {suite.name!r} read the same images; what is "
-            "done to them stands at augmentation.all"
+            f"augmentation.{name}: tasks of suite {suite.name!r} read the same images: set "
+            "their augmentation at augmentation.all"
         )
     wanted, key = section[ALL], f"augmentation.{ALL}"
     try:
@@ -106,7 +106,7 @@ def _common(
 
 
 class _DoesNotFitError(MtlError):
-    """What is asked for cannot be done to a task; ``rest``: the task with what can."""
+    """A part of the augmentation does not fit a task; ``rest`` is the task with what does."""
 
     def __init__(self, message: str, rest: Task | None = None) -> None:
         super().__init__(message)
@@ -118,7 +118,7 @@ def _augmented(task: Task, wanted: AugmentationConfig, key: str, batch_size: int
     transform = None
     if not images and _single(wanted):
         raise _DoesNotFitError(
-            f"its inputs are no images of bytes but {str(task.train.inputs.dtype)[6:]} of shape "
+            f"its inputs are no uint8 images but {str(task.train.inputs.dtype)[6:]} of shape "
             f"{task.train.input_shape}"
         )
     if images:
@@ -174,7 +174,7 @@ def _set_keys(wanted: AugmentationConfig) -> Sequence[str]:
 def _merged(
     everywhere: AugmentationConfig | None, own: AugmentationConfig | None
 ) -> AugmentationConfig | None:
-    """A task's own keys over those of all; those that it does not name are those of all."""
+    """Merge a task's own keys over those of ``all``."""
     if everywhere is None or own is None:
         return own if everywhere is None else everywhere
     values: dict[str, Any] = {**everywhere.model_dump(), **own.model_dump(exclude_unset=True)}

@@ -1,11 +1,11 @@
-"""Nested state on disk: tensors as safetensors, the rest as JSON; loading executes nothing.
+"""Nested state is saved as safetensors (tensors) and JSON (the rest); loading executes nothing.
 
 A checkpoint is a pair of files, ``<stem>.safetensors`` and ``<stem>.json``. The second is written
 last and carries the digests of both: it is the commit point, and without it there is no checkpoint.
 
-Two checkpoints of one moment hold what they have in common once: the second one names the tensor
-file of the first and its digest (``base``). Large tensors that hold nothing but zeros, such as
-moments of weights that have not moved yet, are written as their shape.
+Two checkpoints written at the same time store common tensors once: the second names the tensor
+file of the first and its digest (``base``). Large tensors of zeros, such as moments of weights that
+have had no gradient yet, are written as their shape.
 """
 
 import hashlib
@@ -40,9 +40,14 @@ _FILE = re.compile(r"\.?(?P<kind>[a-z]+)-(?P<iteration>\d{1,18})\.(json|safetens
 
 @dataclass(frozen=True)
 class Saved:
-    """A checkpoint that has just been written, for another one that holds some of its tensors.
+    """A checkpoint that has just been written, which the next one may refer to.
 
-    Valid for as long as none of its tensors has changed.
+    It is valid only while none of its tensors has changed.
+
+    Args:
+        stem: path of its files without suffix.
+        digest: SHA-256 of its tensor file.
+        names: name of every tensor in that file.
     """
 
     stem: Path
@@ -58,7 +63,7 @@ def save_state(stem: Path, state: Mapping[Any, Any], base: Saved | None = None) 
         state: dicts (keys str or int), lists and tuples of tensors, ints, floats, bools, strings
             and None. Other mappings are saved as dicts. A tensor that occurs several times is
             stored once and comes back as one tensor; views that only overlap come back apart.
-        base: what was written just before, beside this; tensors that are in it are not repeated.
+        base: the checkpoint written just before, in the same folder; its tensors are not repeated.
 
     Raises:
         MtlError: naming the entry that cannot be saved, before anything is written; or the file
@@ -99,7 +104,7 @@ def load_state(stem: Path) -> dict[Any, Any]:
             case {"stem": str(name), "tensors": str(digest)} if _STEM.fullmatch(name):
                 shared = _read_tensors(files_of(stem.with_name(name))[0], digest)
             case _:
-                raise _damaged(json_file, "its base is none")
+                raise _damaged(json_file, "its base is not the name of a checkpoint with a digest")
     try:
         state = unpack(body.get("state"), {"tensor": tensors, "shared": shared})
     except (ValueError, RecursionError) as error:
@@ -120,22 +125,22 @@ def _read_tensors(file: Path, digest: Any) -> dict[str, Tensor]:
 
 
 class Checkpoints:
-    """The checkpoints in a run's folder, named by kind and iteration.
+    """The checkpoints in a run's folder, each named by its kind and iteration.
 
     Args:
-        directory: holds pairs of files such as ``last-00000200.json`` and ``.safetensors``. It is
-            made with the first checkpoint.
+        directory: the folder of pairs of files such as ``last-00000200.json`` and
+            ``last-00000200.safetensors``; it is made with the first checkpoint.
     """
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
 
     def stem(self, kind: str, iteration: int) -> Path:
-        """Path of a checkpoint without its suffixes."""
+        """Return the path of a checkpoint without its suffixes."""
         return self.directory / f"{kind}-{iteration:08d}"
 
     def latest(self, kind: str) -> int | None:
-        """Iteration of the newest complete checkpoint of a kind, if there is one.
+        """Return the iteration of a kind's newest complete checkpoint; ``None``: there is none.
 
         Raises:
             MtlError: if the folder cannot be read.
@@ -154,7 +159,7 @@ class Checkpoints:
         """Write a checkpoint; older ones stay until :meth:`keep_only`.
 
         Raises:
-            MtlError: as :func:`save_state`.
+            MtlError: on the same problems as :func:`save_state`.
         """
         make_folder(self.directory)
         return save_state(self.stem(kind, iteration), state, base)
@@ -163,14 +168,14 @@ class Checkpoints:
         """Read a checkpoint.
 
         Raises:
-            MtlError: as :func:`load_state`.
+            MtlError: on the same problems as :func:`load_state`.
         """
         return load_state(self.stem(kind, iteration))
 
     def keep_only(self, kept: Collection[tuple[str, int]]) -> None:
-        """Remove all other checkpoints and what interrupted writes left; other files stay.
+        """Remove all checkpoints but those kept, and remains of interrupted writes.
 
-        What cannot be removed stays, too: nothing depends on its being gone.
+        Other files stay. A file that cannot be removed stays, too, which does no harm.
         """
         try:
             names = names_in(self.directory)
@@ -193,15 +198,15 @@ def _read_body(file: Path) -> dict[str, Any]:
         start = len(_HEAD) + 64 + len(_MIDDLE)
         digest, body = text[len(_HEAD) : start - len(_MIDDLE)], text[start : -len(_TAIL)]
         if text != f"{_HEAD}{digest}{_MIDDLE}{body}{_TAIL}":
-            raise _damaged(file, "it is not, or not all of, a checkpoint's file")
+            raise _damaged(file, "it is no checkpoint's file, or was cut short")
         if digest != _digest(body):
             raise _damaged(file, "its content does not match its digest")
-        found = json.loads(body)
+        content = json.loads(body)
     except (ValueError, RecursionError) as error:
         raise _damaged(file, str(error)) from error
-    if not isinstance(found, dict) or found.get("format") != FORMAT:
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise _damaged(file, f"its format is not {FORMAT!r}")
-    return found
+    return content
 
 
 def _read(file: Path) -> bytes:
@@ -225,5 +230,5 @@ def _digest(text: str) -> str:
 
 
 def files_of(stem: Path) -> tuple[Path, Path]:
-    """The two files of a checkpoint: tensors, and the rest."""
+    """Return the two files of a checkpoint: that of the tensors, and that of the rest."""
     return stem.with_name(f"{stem.name}.safetensors"), stem.with_name(f"{stem.name}.json")

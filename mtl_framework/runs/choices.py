@@ -1,4 +1,4 @@
-"""What validation decides about a run: when it ends early, and which networks it reports."""
+"""Choices by validation: when a run ends early, and which networks it reports."""
 
 from ..data.tasks import Suite
 from ..strategies.training import TrainingConfig
@@ -8,7 +8,7 @@ from .progress_state import ProgressState
 
 
 def check_validation(training: TrainingConfig, suite: Suite) -> None:
-    """Refuse choices by validation where a task has no validation examples.
+    """Raise an error on choices by validation where a task has no validation examples.
 
     Raises:
         MtlError: naming the key of the config and the task.
@@ -28,7 +28,10 @@ def check_validation(training: TrainingConfig, suite: Suite) -> None:
 
 
 def early_end(config: RunConfig, state: ProgressState) -> str | None:
-    """Why a run should end early: so many evaluations in a row were no better."""
+    """Return why a run should end early; ``None``: it should not.
+
+    It should once ``training.stop_after`` evaluations in a row have been no better than the best.
+    """
     patience, last, best = config.training.stop_after, state.measured.last, state.measured.best
     if patience is None or last is None or best is None or state.iteration >= config.iterations:
         return None

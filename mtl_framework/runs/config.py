@@ -1,4 +1,4 @@
-"""A run's complete configuration, validated."""
+"""The schema of a run's configuration."""
 
 import re
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from ..strategies.training import TrainingConfig
 from ..support.validation import validated
 from ..support.yamls import dump_yaml
 
-MOST = 2**31 - 1  # of what is counted
+MOST = 2**31 - 1  # largest value of options that count something
 
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
 
@@ -34,7 +34,7 @@ TaskHead = Annotated[dict[str, Any], BeforeValidator(_named)]
 
 
 class TaskMetrics(BaseModel):
-    """Metrics of a task, or of all."""
+    """The metrics that one task reports, or all tasks."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -44,12 +44,13 @@ class TaskMetrics(BaseModel):
         "perplexity or mae",
     )
     report: Annotated[tuple[str, ...] | None, BeforeValidator(_one_or_more)] = Field(
-        default=None, description="metrics that are reported beside it; default: all there are"
+        default=None,
+        description="metrics that are reported beside the main one; default: all that the task has",
     )
 
 
 class RunConfig(BaseModel):
-    """Everything that determines a run."""
+    """The configuration of a run: everything that determines it."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -63,9 +64,9 @@ class RunConfig(BaseModel):
     )
     task_backbones: dict[str, TaskBackbone] = Field(
         default_factory=dict,
-        description="networks of single tasks, by task: a name, or a mapping with name, "
-        "pretrained, small_images and args; they take precedence over those that "
-        "the suite names",
+        description="backbones of single tasks, by task name: a name, or a mapping with name, "
+        "pretrained, small_images and args; they take precedence over backbones that the suite "
+        "names",
     )
     suite: NamedOptions = Field(
         default=NamedOptions(name="alphabets"),
@@ -73,28 +74,36 @@ class RunConfig(BaseModel):
     )
     training: TrainingConfig = Field(
         default=TrainingConfig(),
-        description="how weights are trained: optimiser, schedule, averages, what is reported",
+        description="how weights are trained: optimiser, learning-rate schedule, weight averaging, "
+        "and "
+        "which networks are reported",
     )
     objectives: dict[str, dict[str, Any]] = Field(
         default_factory=dict,
-        description="losses by task, or for all: name and options of an objective, e.g. "
-        "objectives.all.label_smoothing; what stands at all holds for those tasks that can take it",
+        description="loss of single tasks, by task name, or of all tasks, by the key all: name and "
+        "options of an objective, e.g. objectives.all.label_smoothing=0.1; an option at all "
+        "applies to the tasks whose objective has it",
     )
     heads: dict[str, TaskHead] = Field(
         default_factory=dict,
-        description="heads of tasks whose outputs are maps, by task, or for all: a name, or a "
-        "mapping with name and options, e.g. heads.all=segformer; default: fpn",
+        description="decoder of tasks whose outputs are maps, by task name, or of all such tasks, "
+        "by "
+        "the key all: a name, or a mapping with name and options, e.g. heads.all=segformer; "
+        "default: fpn",
     )
     augmentation: dict[str, AugmentationConfig] = Field(
         default_factory=dict,
-        description="what is done to training images by task, or for all, e.g. "
-        "augmentation.all.policy=rand-m9-mstd0.5; what stands at all holds for those tasks that "
-        "can take it",
+        description="augmentation of training images, by task name, or of all tasks, by the key "
+        "all, "
+        "e.g. augmentation.all.policy=rand-m9-mstd0.5; what stands at all applies to the tasks "
+        "whose inputs and targets it fits",
     )
     metrics: dict[str, TaskMetrics] = Field(
         default_factory=dict,
-        description="metrics by task, or for all: main and report, e.g. metrics.all.main; what "
-        "stands at all holds for those tasks that can take it",
+        description="metrics of single tasks, by task name, or of all tasks, by the key all: main "
+        "and "
+        "report, e.g. metrics.all.main=accuracy; what stands at all applies to the tasks that have "
+        "such a metric",
     )
     iterations: int = Field(
         default=300, ge=1, le=MOST, description="number of steps of the strategy's training loop"
@@ -117,7 +126,7 @@ class RunConfig(BaseModel):
         default="auto", description="device that trains: auto, cpu, mps, cuda or cuda:N"
     )
     precision: Literal["fp32", "bf16"] = Field(
-        default="fp32", description="number format of forward passes"
+        default="fp32", description="number format of forward passes: fp32, or bf16 by autocast"
     )
     eval_every: int = Field(
         default=100, ge=1, le=MOST, description="number of iterations between evaluations"
@@ -140,13 +149,16 @@ class RunConfig(BaseModel):
     )
     observers: Annotated[tuple[Observer, ...], BeforeValidator(_one_or_more)] = Field(
         default=(),
-        description="what watches the run: names of observers, or mappings with name and options",
+        description="observers that are told of the run's progress, e.g. tensorboard: names, or "
+        "mappings "
+        "with name and options",
     )
     keep_on_device: Literal["auto", "always", "never"] = Field(
         default="auto",
-        description="where inputs are kept: always, in the device's memory, where batches are "
-        "made; never, read by worker processes when they are needed; auto, in the "
-        "device's memory up to 2 GiB; batches are the same either way",
+        description="where inputs are kept: always: in the device's memory; never: they are read "
+        "by "
+        "worker processes when they are needed; auto: in the device's memory up to 2 GiB, else "
+        "read when needed; batches are the same either way",
     )
     data_workers: int | None = Field(
         default=None,
@@ -157,21 +169,22 @@ class RunConfig(BaseModel):
     )
     keep: Literal["last", "best", "both", "none"] = Field(
         default="both",
-        description="checkpoints that stay when the run has ended: last, after the last step, from "
-        "which it can go on; best, the networks that validation prefers; both, or none; in a "
-        "comparison none unless it says otherwise",
+        description="checkpoints that stay when the run has ended: last: that of the last step, "
+        "from "
+        "which the run can be resumed; best: that of the best validation metric; both; none; "
+        "default in a comparison: none",
     )
     memory_budget: int | None = Field(
         default=None,
         ge=1,
         le=MOST,
-        description="memory for the activations of one pass in MiB; larger passes run in micro- "
-        "batches; default: no limit",
+        description="memory for the activations of one pass, in MiB; larger passes run in "
+        "micro-batches; default: no limit",
     )
 
 
 def check_config(values: Mapping[str, Any]) -> RunConfig:
-    """A run's configuration from plain values; the plugins' own options stay unchecked.
+    """Make a run's configuration of plain values; options of plugins are not checked here.
 
     Raises:
         MtlError: naming the first key that is wrong, its value and what is allowed.
@@ -180,5 +193,5 @@ def check_config(values: Mapping[str, Any]) -> RunConfig:
 
 
 def dump(config: RunConfig) -> str:
-    """The configuration as YAML; :func:`mtl_framework.runs.resolve.read_file` reads it back."""
+    """Write the configuration as YAML, which :func:`mtl_framework.runs.resolve.read_file` reads."""
     return dump_yaml(config.model_dump(mode="json"))

@@ -1,4 +1,4 @@
-"""What a run has written for reports to draw: figures of classes, and predicted maps."""
+"""Files that a run writes for reports: confusion matrices, reliability, and predicted maps."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,7 +22,7 @@ class Reliability(BaseModel):
 
 
 class TaskDetails(BaseModel):
-    """What a report draws of one task: all of it may be missing."""
+    """What a report draws of one task; each of the fields may be empty."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -39,7 +39,7 @@ class _Details(BaseModel):
 
 
 def read_details(file: Path) -> Mapping[str, TaskDetails]:
-    """What a report draws of a run's tasks; empty where there is no file.
+    """Read what a report draws of a run's tasks; empty where there is no file.
 
     Raises:
         MtlError: if the file is damaged.
@@ -55,7 +55,7 @@ def read_details(file: Path) -> Mapping[str, TaskDetails]:
 
 
 def read_maps(stem: Path) -> Mapping[str, MapSamples]:
-    """Test images with maps by task, from the two files of this name; empty where there are none.
+    """Read test images with maps, by task; empty where the two files do not exist.
 
     Raises:
         MtlError: if a file is damaged.

@@ -1,4 +1,4 @@
-"""Noticing that training has diverged, without waiting for the device at every step."""
+"""Divergence of training is noticed without waiting for the device at every step."""
 
 from collections.abc import Sequence
 
@@ -12,15 +12,17 @@ _MOST_PENDING = 256
 
 
 class NotFiniteError(MtlError):
-    """Training has diverged: a loss, a parameter or a figure is NaN or infinite."""
+    """Training has diverged: a loss, a parameter or a metric is NaN or infinite."""
 
 
 class LossWatch:
-    """Remembers losses on their device until :meth:`check` looks at them all.
+    """A watch on losses, which stay on their device until :meth:`check` looks at them.
 
     Args:
-        task_names: the last dimension of a loss numbers these, if it is as long.
-        deferred: look only in :meth:`check`; False where reading a loss costs nothing.
+        task_names: names of the tasks; the last dimension of a loss is over tasks if it has their
+            number.
+        deferred: whether losses are read only in :meth:`check`; False on a CPU, where reading
+            costs nothing.
     """
 
     def __init__(self, task_names: Sequence[str], deferred: bool) -> None:
@@ -60,10 +62,10 @@ class LossWatch:
 
 
 def check_parameters(network: nn.Module, iteration: int) -> None:
-    """Refuse networks that hold a parameter or a buffer (running averages) that is not finite.
+    """Raise an error on a parameter or buffer (running averages) that is not finite.
 
     Raises:
-        NotFiniteError: naming it.
+        NotFiniteError: naming the first such tensor and the iteration.
     """
     kinds = (("parameter", network.named_parameters()), ("buffer", network.named_buffers()))
     named = [
@@ -81,7 +83,7 @@ def check_parameters(network: nn.Module, iteration: int) -> None:
 
 
 def check_evaluation(evaluation: Evaluation) -> None:
-    """Refuse figures that are not finite.
+    """Raise an error on metrics or losses of an evaluation that are not finite.
 
     Raises:
         NotFiniteError: naming split and task.

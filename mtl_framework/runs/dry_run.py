@@ -1,4 +1,4 @@
-"""What a run would do, and how long it would take, without doing it."""
+"""A dry run shows what a run would do, and how long it would take, without doing it."""
 
 import html
 import statistics
@@ -30,17 +30,17 @@ class Preview:
     """What a run would do; see :func:`mtl_framework.dry_run`.
 
     Args:
-        config: complete, as the run's ``config.yaml`` would say it.
-        directory: that the run would have.
-        data: of every task.
-        backbone: that the tasks have in common; ``None`` where they have their own.
-        backbones: name of every task's.
-        parameters: held in training, and needed by the final networks as they are now.
+        config: the complete configuration in YAML, as the run's ``config.yaml`` would hold it.
+        directory: the folder that the run would have.
+        data: a summary of every task's data.
+        backbone: the backbone that all tasks share; ``None`` where they have their own.
+        backbones: name of every task's backbone.
+        parameters: numbers of parameters in training and in the final networks.
         notes: what the user should know of data and backbone.
-        iterations: steps that the run would do.
-        seconds: of each of the three steps; the first one is slower than the others.
-        memory: most that the process held after them, in MiB; on a GPU that of its tensors.
-        device: what computed them.
+        iterations: number of steps that the run would do.
+        seconds: wall time of each of the three steps; the first one is slower than the others.
+        memory: peak memory of the process in MiB, on a GPU that of its tensors; ``None``: unknown.
+        device: name of the device that did the steps.
     """
 
     config: str
@@ -57,7 +57,7 @@ class Preview:
 
     @property
     def seconds_per_iteration(self) -> float:
-        """The middle one of the steps behind the first."""
+        """The median of the steps after the first, in seconds."""
         return statistics.median(self.seconds[1:] or self.seconds)
 
     @property
@@ -67,11 +67,11 @@ class Preview:
 
     @property
     def checkpoint_bytes(self) -> int:
-        """Bytes of the trained parameters in a checkpoint, about, without the optimiser's state."""
+        """About how many bytes trained parameters take in a checkpoint, without optimiser state."""
         return 4 * self.parameters.trained
 
     def estimate(self) -> str:
-        """Time and memory in a sentence."""
+        """Return time and memory in one sentence."""
         each = self.seconds_per_iteration
         memory = "" if self.memory is None else f", {self.memory:,.0f} MiB held at most so far"
         return (
@@ -104,12 +104,12 @@ class Preview:
 def preview(complete: ResolvedConfig, directory: Path, plugins: Plugins) -> Preview:
     """Build what a run would build, and do three steps of it; nothing is written.
 
-    Random generators are afterwards as they were.
+    Random generators are restored afterwards.
 
     Args:
         complete: configuration of the run.
-        directory: that the run would have.
-        plugins: where names are looked up; none is told of the steps.
+        directory: the folder that the run would have.
+        plugins: where names are looked up; observers are not told of the steps.
 
     Raises:
         MtlError: on all that a run would refuse before its first step, or in the steps.
@@ -136,7 +136,7 @@ def preview(complete: ResolvedConfig, directory: Path, plugins: Plugins) -> Prev
 
 
 def rehearse(run: Run, count: int = STEPS) -> tuple[float, ...]:
-    """Seconds of the first steps of a run that is built only, and will not be used for more.
+    """Time the first steps, in seconds, of a run that is not used afterwards.
 
     Raises:
         MtlError: if the strategy does no step, or breaks its contract.

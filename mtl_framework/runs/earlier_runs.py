@@ -1,6 +1,6 @@
-"""Assignments of earlier runs that a run was built with: it keeps them, so that those may be gone.
+"""A run keeps the assignments of earlier runs that it was built with, so that those may be gone.
 
-``earlier.json`` in the run's folder has them by the path that the config gives.
+``earlier.json`` in the run's folder holds them, by the path that the config gives.
 """
 
 import json
@@ -16,12 +16,12 @@ _SCHEMA = TypeAdapter(Earlier)
 
 
 def remember(options: object, file: Path | None) -> Earlier:
-    """Let options take the assignments that a file has; gives these and what they read further.
+    """Let options take assignments of earlier runs from a file; return all that they took.
 
     Args:
-        options: of a strategy that builds its networks afterwards.
-        file: of the run; ``None`` where it begins, or if there is no such file: every assignment is
-            read from its own run.
+        options: options of a strategy, before it builds its networks.
+        file: the run's ``earlier.json``; ``None``, or no such file: every assignment is read from
+            its own run.
 
     Raises:
         MtlError: if the file cannot be read or is damaged.
@@ -37,7 +37,7 @@ def remember(options: object, file: Path | None) -> Earlier:
 
 
 def write_earlier(file: Path, earlier: Earlier) -> None:
-    """Keep the assignments that networks were built with, where there are any.
+    """Write the assignments of earlier runs that networks were built with, if there are any.
 
     Raises:
         MtlError: if the file cannot be written.

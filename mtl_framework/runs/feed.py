@@ -1,4 +1,4 @@
-"""What a run reads: training batches, and the held-out examples that it is measured on."""
+"""The data that a run reads: training batches, and the examples on which it is evaluated."""
 
 from collections.abc import Iterator, Mapping, MutableMapping
 from typing import Any
@@ -26,10 +26,10 @@ class Feed:
 
     Args:
         suite: the tasks.
-        backbones: one a task; they say how images are normalized where the suite does not.
-        config: of the run.
-        device: where batches come to.
-        guard: calls the code of the strategy's networks while they are measured.
+        backbones: one for each task; they say how images are normalised where the suite does not.
+        config: configuration of the run.
+        device: the device on which batches are made.
+        guard: calls the code of the strategy's networks while they are evaluated.
     """
 
     def __init__(
@@ -59,14 +59,14 @@ class Feed:
         self._masks: list[tuple[Tensor | None, ...]] = []  # of the batches of the newest step
 
     def next(self, source: BalancedBatches | None = None) -> Batch:
-        """The next training examples of every task, from one part of them or from all."""
+        """Return the next batch of all training examples, or of the part ``source``."""
         batch = (source or self._batches).next()
         if batch.labelled:
             self._masks.append(batch.labelled)
         return batch
 
     def split(self, share: float) -> tuple[BalancedBatches, BalancedBatches]:
-        """Batches of all training examples but a share, and of that share, each from its start.
+        """Divide the training examples: batches of all but a share, and batches of that share.
 
         Raises:
             MtlError: if a task has too few examples, or reads streams.
@@ -74,11 +74,11 @@ class Feed:
         return self._batches.split(share, self._seed_of_parts)
 
     def begin_step(self) -> None:
-        """Forget which labels the batches of the step before had."""
+        """Forget which labels the batches of the previous step had."""
         self._masks.clear()
 
     def coming(self, count: int) -> Iterator[Batch]:
-        """The next training batches, which training reads again."""
+        """Yield the next training batches without advancing: training reads them again."""
         state = self._batches.state_dict()
         try:
             for _ in range(count):
@@ -87,10 +87,10 @@ class Feed:
             self._batches.load_state_dict(state)
 
     def losses(self, step: Step) -> tuple[float | None, dict[str, float | None]]:
-        """The mean loss of the newest step, and each task's where the strategy tells them apart.
+        """Return the mean loss of a step, and each task's loss where the strategy reports it.
 
-        A task that a batch of the step had no label of, and whose loss is therefore 0, has none,
-        and the mean leaves it out. Waits for the device.
+        A task without a label in the step, whose loss is therefore 0, gets ``None``, and the mean
+        leaves it out. The call waits for the device.
         """
         loss, tasks = step.loss.detach().float().cpu(), self.suite.task_names
         if not loss.ndim or loss.shape[-1] != len(tasks):
@@ -111,7 +111,7 @@ class Feed:
         iteration: int,
         details: MutableMapping[str, Any] | None = None,
     ) -> Evaluation:
-        """Metrics of networks on the validation and test examples; see :func:`evaluate`."""
+        """Evaluate networks on the validation and test examples; see :func:`evaluate`."""
         with self._guard("predict"):
             return evaluate(
                 network,
@@ -125,14 +125,14 @@ class Feed:
             )
 
     def map_samples(self, network: MultiTaskModel) -> dict[str, MapSamples]:
-        """A few test images with their true and predicted maps; see :func:`map_samples`."""
+        """Return a few test images with true and predicted maps; see :func:`map_samples`."""
         with self._guard("predict"):
             return map_samples(network, self.suite, self.device, self._normalizations)
 
     def validate(
         self, network: MultiTaskModel, candidates: Candidates
     ) -> tuple[CandidateMetrics, ...]:
-        """Metrics of several candidates of every task; see :func:`validate`."""
+        """Measure several candidates of every task on validation examples; see :func:`validate`."""
         return validate(
             network,
             self.suite,
@@ -144,17 +144,17 @@ class Feed:
         )
 
     def state_dict(self) -> dict[str, Any]:
-        """The place in every task's order of training examples."""
+        """Return where every task's order of training examples stands."""
         return self._batches.state_dict()
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from a place that :meth:`state_dict` gave.
+        """Continue from where :meth:`state_dict` was taken.
 
         Raises:
-            MtlError: if it is one of other tasks.
+            MtlError: if the state belongs to other tasks.
         """
         self._batches.load_state_dict(state)
 
     def close(self) -> None:
-        """End worker processes."""
+        """End the worker processes."""
         self._batches.close()

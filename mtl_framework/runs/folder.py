@@ -1,4 +1,4 @@
-"""A run's folder: what lies where, and whether a run may start or go on in it."""
+"""A run's folder: the paths of its files, and whether a run may start or be resumed in it."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -23,17 +23,17 @@ CHANGEABLE = (
 
 
 def details_file(kind: str) -> str:
-    """Name of the file with what a report draws of the networks ``last`` or ``best``."""
+    """Return the name of the file with what reports draw of the ``last`` or ``best`` networks."""
     return f"details-{kind}.json"
 
 
 def maps_stem(kind: str) -> str:
-    """Name, without suffix, of the files with maps that ``last`` or ``best`` networks predict."""
+    """Return the name, without suffix, of the files with maps of ``last`` or ``best`` networks."""
     return f"maps-{kind}"
 
 
 class RunFolder:
-    """Paths of a run's files.
+    """The paths of a run's files.
 
     Args:
         path: the folder; it need not exist yet.
@@ -51,11 +51,11 @@ class RunFolder:
         self.checkpoints = Checkpoints(path / "checkpoint")
 
     def finished(self, iterations: int, ended: bool) -> Result | None:
-        """The result of a run that has nothing left to do.
+        """Return the result of a run that has nothing left to do; ``None`` if it has.
 
         Args:
-            iterations: that are asked for now.
-            ended: whether the run has ended before them.
+            iterations: number of iterations that are asked for.
+            ended: whether the run ended by itself before them.
 
         Raises:
             MtlError: if there is a result that cannot be read.
@@ -68,7 +68,7 @@ class RunFolder:
         return result if result.iterations == iterations else None
 
     def check_free(self) -> None:
-        """Refuse a folder that holds a run.
+        """Raise an error on a folder that holds a run.
 
         Raises:
             MtlError: naming what was found and what to do.
@@ -85,12 +85,12 @@ class RunFolder:
     def load(
         self, config: RunConfig, completed: Callable[[Mapping[str, Any]], Mapping[str, Any]]
     ) -> dict[str, Any] | None:
-        """The state to go on from; ``None`` where the run was stopped before its first checkpoint.
+        """Load the state from which a run is resumed; ``None``: it has no checkpoint yet.
 
         Args:
-            config: of the run that shall go on; it must be the folder's but for the keys in
+            config: configuration of the run; it must equal the folder's but for the keys in
                 ``CHANGEABLE``, and may ask for more iterations.
-            completed: gives a saved config the options that came later, at their defaults.
+            completed: adds to a saved config the options of later versions, at their defaults.
 
         Raises:
             MtlError: if there is no run, it has another config, or its checkpoint is damaged.
@@ -105,7 +105,7 @@ class RunFolder:
         if iteration is None and has_result:
             raise MtlError(
                 f"cannot resume: the run in {self.path} has ended and kept no checkpoint of its "
-                "last step (keep); run it anew in another folder"
+                "last step (keep); run it again in another folder"
             )
         if iteration is None:
             return None
@@ -120,10 +120,10 @@ class RunFolder:
         return state
 
     def check_data(self, record: Mapping[str, Any]) -> None:
-        """Refuse to go on with other data than the run began with.
+        """Raise an error if the data is not what the run began with.
 
         Args:
-            record: what the suite's data is now.
+            record: the suite's present :attr:`Suite.record`.
 
         Raises:
             MtlError: naming the first difference.
@@ -136,19 +136,19 @@ class RunFolder:
             raise MtlError(f"cannot read {self.data}: {error}") from error
         if not isinstance(saved, dict):
             raise MtlError(f"cannot read {self.data}: it is no record of a suite's data")
-        found = first_difference(saved, json.loads(json.dumps(record)))
-        if found is not None:
-            key, old, new = (text if len(text) <= 80 else f"{text[:77]}..." for text in found)
+        difference = first_difference(saved, json.loads(json.dumps(record)))
+        if difference is not None:
+            key, old, new = (text if len(text) <= 80 else f"{text[:77]}..." for text in difference)
             raise MtlError(
                 f"cannot resume: the data has changed since {self.data} was written: {key} was "
                 f"{old}, and is {new} now"
             )
 
     def check_there(self) -> None:
-        """Refuse to go on in what is no folder.
+        """Raise an error if the path is no folder.
 
         Raises:
-            MtlError: naming it.
+            MtlError: naming the path.
         """
         if kind_of(self.path) != "folder":
             raise MtlError(f"there is no run to resume in {self.path}")
@@ -160,16 +160,17 @@ class RunFolder:
         known: Mapping[str, Any] | None = None,
         new: bool = False,
     ) -> None:
-        """Make the folder, become its one writer, and write the complete config into it.
+        """Make the folder, lock it, and write the complete config into it.
 
         Args:
-            config: of the run.
-            record: what its data is, where the suite says so.
-            known: what the run should know of its tasks and examples.
-            new: the folder must not hold a run.
+            config: the complete configuration of the run.
+            record: the suite's :attr:`Suite.record`.
+            known: description of tasks and examples, for ``tasks.json``.
+            new: whether the run begins, so that the folder must not hold a run.
 
         Raises:
-            MtlError: if that cannot be done.
+            MtlError: if another process has the lock, the folder holds a run, or a file cannot be
+                written.
         """
         self.lock.take()
         if new:
@@ -182,15 +183,15 @@ class RunFolder:
 
 
 def check_same(saved: Mapping[str, Any], config: RunConfig, where: str) -> None:
-    """Refuse to go on with another config than the one saved.
+    """Raise an error if a config differs from the saved one in more than it may.
 
     Raises:
         MtlError: naming the first key that differs, and both values.
     """
     wanted = config.model_dump(mode="json")
-    found = first_difference(without(saved, CHANGEABLE), without(wanted, CHANGEABLE))
-    if found is not None:
-        key, old, new = found
+    difference = first_difference(without(saved, CHANGEABLE), without(wanted, CHANGEABLE))
+    if difference is not None:
+        key, old, new = difference
         raise MtlError(
             f"cannot resume: {key} is {old} in {where}, but {new} now (only "
             f"{', '.join(CHANGEABLE)} may change)"
@@ -204,25 +205,25 @@ def check_same(saved: Mapping[str, Any], config: RunConfig, where: str) -> None:
 
 
 def without(config: Mapping[str, Any], keys: Sequence[str]) -> dict[str, Any]:
-    """A config but for some keys, with a dot before those within a section."""
-    found = {key: value for key, value in config.items() if key not in keys}
+    """Return a config without some keys; ``section.key`` names one within a section."""
+    rest = {key: value for key, value in config.items() if key not in keys}
     for key in keys:
         section, dot, inner = key.partition(".")
-        if dot and isinstance(found.get(section), Mapping):
-            found[section] = {k: v for k, v in found[section].items() if k != inner}
-    return found
+        if dot and isinstance(rest.get(section), Mapping):
+            rest[section] = {k: v for k, v in rest[section].items() if k != inner}
+    return rest
 
 
 def first_difference(
     old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = ""
 ) -> tuple[str, str, str] | None:
-    """Dotted key and both values, as text, of the first entry in which two configs differ."""
+    """Return dotted key and both values, as text, where two configs first differ."""
     for key in [*new, *(key for key in old if key not in new)]:
         a, b = old.get(key), new.get(key)
         if isinstance(a, Mapping) and isinstance(b, Mapping):
-            found = first_difference(a, b, f"{prefix}{key}.")
-            if found is not None:
-                return found
+            difference = first_difference(a, b, f"{prefix}{key}.")
+            if difference is not None:
+                return difference
         elif a != b or (key in old) != (key in new):
             texts = (repr(x[key]) if key in x else "not set" for x in (old, new))
             return (f"{prefix}{key}", *texts)  # type: ignore[return-value]

@@ -46,13 +46,15 @@ def run(
     --iterations 100 --set nes_learning_rate=0.3``.
 
     Args:
-        strategy: a name, a mapping of name and options, or a class.
-        backbone: likewise; or a torch module, see :class:`ModuleBackbone`.
-        suite: likewise; or a :class:`Suite`.
+        strategy: a name, a mapping with name and options, or a subclass of :class:`Strategy`;
+            default: ``lws``.
+        backbone: a name, a mapping with name and options, or a torch module, see
+            :class:`ModuleBackbone`.
+        suite: a name, a mapping with name and options, or a :class:`Suite`.
         config: a config file, or its content; everything else wins over it.
         output: folder of the run; default: a new one below ``runs``.
-        resume: go on with the run in ``output``.
-        progress: show messages and progress, on stderr or below a notebook's cell.
+        resume: whether to resume the run in ``output``.
+        progress: whether to show messages and progress, on stderr or below a notebook's cell.
         plugins: where names are looked up; default: all installed plugins.
         settings: keys of a config (``iterations``, ``training={...}``), ``preset``, ``data_root``,
             and options of the strategy; keys with dots go by ``**{"suite.path": "data"}``.
@@ -88,15 +90,15 @@ def dry_run(
     plugins: Plugins | None = None,
     **settings: Any,
 ) -> Preview:
-    """What :func:`run` would do, with time and memory as three steps show them; writes nothing.
+    """Show what :func:`run` would do; time and memory come from three steps; nothing is written.
 
     Args:
-        strategy: as in :func:`run`, and so are the others.
-        backbone: likewise.
-        suite: likewise.
-        config: likewise.
-        plugins: likewise.
-        settings: likewise.
+        strategy: as in :func:`run`.
+        backbone: as in :func:`run`.
+        suite: as in :func:`run`.
+        config: as in :func:`run`.
+        plugins: as in :func:`run`.
+        settings: as in :func:`run`.
 
     Raises:
         MtlError: on anything wrong, with the command's own message.
@@ -116,7 +118,7 @@ def make_request(
     settings: Mapping[str, Any],
     plugins: Plugins,
 ) -> Request:
-    """What a program wants, its objects among the plugins under names of their own."""
+    """Make a request of a program's arguments; Python objects are registered as plugins."""
     flags: dict[str, Any] = {
         "strategy": named("strategy", strategy, plugins),
         "backbone": named("backbone", backbone, plugins),
@@ -141,10 +143,10 @@ def make_request(
 
 
 def named(kind: Kind, value: Any, plugins: Plugins) -> Any:
-    """What a config says of a choice: a name, or name and options, or an object's own name.
+    """Return what a config says for a choice: a name, a mapping, or the name given to an object.
 
     Raises:
-        MtlError: if it is nothing that can be one.
+        MtlError: naming the kind, the type found and the types allowed.
     """
     if value is None or isinstance(value, str):
         return value
@@ -170,7 +172,7 @@ def _same(suite: Suite) -> Suite:
 
 
 _ALLOWED = {
-    "strategy": "a name, a mapping with a name, or a class of strategies",
+    "strategy": "a name, a mapping with a name, or a subclass of Strategy",
     "backbone": "a name, a mapping with a name, a torch module or a ModuleBackbone",
     "suite": "a name, a mapping with a name, or a Suite",
 }

@@ -1,4 +1,4 @@
-"""A strategy whose every call by the host is guarded: what goes wrong in it names it."""
+"""The host calls a strategy under a guard, so that errors in it name its plugin."""
 
 import functools
 from collections.abc import Callable, Generator, Mapping
@@ -15,15 +15,15 @@ _DEEPEST = 200
 def guarded_strategy(
     make: type[Strategy], options: StrategyConfig, seed: int, guard: Guard
 ) -> Strategy:
-    """A strategy, made and to be called under a guard.
+    """Make a strategy all of whose methods are called under a guard.
 
-    Its hooks are replaced on the object, so that its class stays what the plugin says.
+    The methods are replaced on the object; its class stays as it is.
 
     Args:
         make: the plugin's class.
-        options: of the strategy.
-        seed: of its generators.
-        guard: notes plugin and hook on what is raised, and puts torch's settings back.
+        options: options of the strategy.
+        seed: seed of the strategy's generators.
+        guard: adds plugin and hook to exceptions, and restores torch's global settings.
     """
     with guard("__init__"):
         strategy = make(options, seed=seed)
@@ -75,7 +75,7 @@ def _steps(loop: Generator[Any, None, None], guard: Guard) -> Generator[Any, Non
 
 
 def _check_finite_depth(state: object, who: str) -> None:
-    """Refuse a state that contains itself, which no file could hold.
+    """Raise an error on a state that contains itself, which no file could hold.
 
     Raises:
         MtlError: naming the strategy and where in its state that begins.

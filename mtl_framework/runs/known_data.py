@@ -1,4 +1,4 @@
-"""What a run knows of its data: enough to predict without it, and to notice that it has changed.
+"""A run's record of its data: enough to predict without it, and to notice that it has changed.
 
 The file ``tasks.json`` in a run's folder says of every task what its outputs mean and what its
 network reads, and of every split which examples it has and, as digests, which labels they have.
@@ -31,9 +31,9 @@ _LATER = {
 
 
 def describe(suite: Suite) -> dict[str, Any] | None:
-    """What a run should know of a suite, as JSON holds it.
+    """Describe a suite by values that JSON can hold.
 
-    ``None`` where a task cannot be described: it has an objective of a plugin's own.
+    The description is ``None`` where a task has an objective of a plugin's own.
     """
     try:
         known: dict[str, Any] = {
@@ -59,10 +59,10 @@ def describe(suite: Suite) -> dict[str, Any] | None:
 
 @dataclass(frozen=True)
 class StandIn:
-    """A suite of the same tasks without their data: every example is the same blank one.
+    """A suite of the same tasks without their data: all examples are one blank example.
 
     Attributes:
-        suite: what networks are built for.
+        suite: the suite for which networks can be built.
         from_files: for every task, whether image files can be its inputs.
     """
 
@@ -74,7 +74,7 @@ class StandIn:
         """Make the stand-in of what :func:`describe` gave.
 
         Raises:
-            MtlError: if it is nothing that it gave.
+            MtlError: if ``known`` is no such description.
         """
         try:
             if known["format"] != _FORMAT:
@@ -93,7 +93,7 @@ class StandIn:
 
 
 def read_known(file: Path) -> dict[str, Any] | None:
-    """What a run wrote; ``None`` where it wrote nothing.
+    """Read a run's ``tasks.json``; ``None`` where there is no such file.
 
     Raises:
         MtlError: if the file cannot be read.
@@ -112,13 +112,13 @@ def read_known(file: Path) -> dict[str, Any] | None:
 def check_known(
     known: Mapping[str, Any], suite: Suite, splits: Sequence[str] = SPLITS, todo: str = ""
 ) -> None:
-    """Refuse data that is not what the run knew.
+    """Raise an error if the data has changed since the run began.
 
     Args:
-        known: from :func:`describe`, when the run began.
-        suite: as its data are now.
-        splits: whose examples and labels should be the same.
-        todo: what to do about it, at the end of the message.
+        known: what :func:`describe` returned when the run began.
+        suite: the suite with its present data.
+        splits: names of the splits whose examples and labels should be the same.
+        todo: advice that is added to the message.
 
     Raises:
         MtlError: naming what differs: tasks, classes, examples that are gone, added or have other
@@ -230,7 +230,7 @@ def _blank_task(plain: Mapping[str, Any], shared: dict[str, Tensor] | None) -> T
 def _blank(
     task: Mapping[str, Any], about: Mapping[str, Any], split: str, shared: dict[str, Tensor] | None
 ) -> Examples:
-    """As many blank examples as there were, in the memory of one."""
+    """Make as many blank examples as there were, in the memory of one."""
     rows = int(about["examples"])
     inputs = _filled(rows, task["input_shape"], task["input_dtype"], 0)
     if shared is not None:
@@ -251,7 +251,7 @@ def _hashable(value: Any) -> Any:
 
 
 def _unscaled(objective: Mapping[str, Any]) -> dict[str, Any]:
-    """Without the scale of numbers, which follows from the examples of the training split."""
+    """Leave out means and deviations, which follow from the training examples."""
     return {key: value for key, value in objective.items() if key not in ("means", "deviations")}
 
 

@@ -1,4 +1,4 @@
-"""Which examples a suite has and which labels they have, and how two such lists differ."""
+"""Names and labels of a suite's examples, and how two such records differ."""
 
 import hashlib
 from collections import Counter
@@ -17,7 +17,7 @@ _FEW = 3  # examples that are named in a message
 
 
 def task_groups(suite: Suite) -> list[list[Task]]:
-    """The tasks, those together that read the same examples."""
+    """Group the tasks that read the same examples."""
     groups: dict[tuple[int, ...], list[Task]] = {}
     for task in suite.tasks:
         key = tuple(id(examples.inputs) for examples in task.splits().values())
@@ -26,7 +26,7 @@ def task_groups(suite: Suite) -> list[list[Task]]:
 
 
 def describe_examples(suite: Suite) -> list[dict[str, Any]]:
-    """By tasks that read the same examples, and by split, the examples and digests of labels."""
+    """Describe, for each group of tasks and each split, the examples and digests of labels."""
     return [
         {
             "tasks": [task.name for task in tasks],
@@ -44,7 +44,7 @@ def describe_examples(suite: Suite) -> list[dict[str, Any]]:
 
 
 def example_names(examples: Examples) -> list[str]:
-    """What the examples are called, wherever the data lies; without names digests of them."""
+    """Return names of the examples that do not depend on where data lies, or digests of them."""
     inputs = examples.inputs
     if examples.names is not None:
         return list(examples.names)
@@ -59,7 +59,7 @@ def example_names(examples: Examples) -> list[str]:
 
 
 def _labels(splits: Sequence[Examples]) -> str:
-    """Eight hexadecimal digits an example, of its labels for all tasks."""
+    """Return eight hexadecimal digits for each example: a digest of its labels for all tasks."""
     columns = []
     for examples in splits:
         values = examples.targets.reshape(len(examples), -1).double()
@@ -70,7 +70,7 @@ def _labels(splits: Sequence[Examples]) -> str:
 
 
 def _contents(examples: Examples) -> dict[str, str]:
-    """Eight hexadecimal digits an example, of what it holds; nothing where that is not known."""
+    """Return a digest of every example's contents, of eight digits; empty where unknown."""
     if examples.contents is not None:
         texts = [text.encode() for text in examples.contents]
         digests = [hashlib.blake2b(text, digest_size=4).hexdigest() for text in texts]
@@ -88,7 +88,7 @@ def _digests(rows: Tensor, size: int = 8) -> list[str]:
 
 
 def examples_differ(old: Sequence[Any], new: Sequence[Any], splits: Sequence[str]) -> str | None:
-    """The first difference between two descriptions, in words; ``None`` where there is none."""
+    """Say the first difference between two descriptions; ``None``: there is none."""
     if [group["tasks"] for group in old] != [group["tasks"] for group in new]:
         return "other tasks read the same examples"
     for was, now in zip(old, new, strict=True):
@@ -111,7 +111,7 @@ def _all_names(group: Mapping[str, Any]) -> set[str]:
 def _split_differs(
     before: Mapping[str, Any], after: Mapping[str, Any], ever: set[str], still: set[str]
 ) -> str | None:
-    """What differs in a split, where ``ever`` were and ``still`` are in any of them."""
+    """Say what differs in a split; ``ever`` and ``still`` are all names then and now."""
     gone, added = (
         Counter(a["names"]) - Counter(b["names"]) for a, b in ((before, after), (after, before))
     )
@@ -161,6 +161,6 @@ def _by_name(names: Sequence[str], text: str) -> dict[str, str]:
 
 
 def shortened(names: Sequence[str]) -> str:
-    """Names with commas, only ten of many."""
+    """Join names by commas, at most ten of them."""
     more = f" and {len(names) - 10} more" if len(names) > 10 else ""
     return ", ".join(map(str, names[:10])) + more

@@ -1,4 +1,4 @@
-"""How a layer of a config goes over those below it, and a setting over all of them."""
+"""Layers of a config are merged, later ones over earlier ones, and settings over all."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,7 +13,7 @@ _NAMED_TRAINING = ("optimizer", "schedule", "average", "weighting")
 
 
 def training_with_options(training: Mapping[str, Any]) -> dict[str, Any]:
-    """The section ``training`` with mappings where it has names alone."""
+    """Turn names in the section ``training`` into mappings with ``name``."""
     return {
         key: _with_options(value) if key in _NAMED_TRAINING else value
         for key, value in training.items()
@@ -21,20 +21,20 @@ def training_with_options(training: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _with_options(value: Any) -> Any:
-    """A name in the form that has options beside it."""
+    """Turn a name into a mapping with ``name``, which can hold options, too."""
     return {"name": value} if isinstance(value, str) else value
 
 
 def merge(
     values: dict[str, Any], layer: Mapping[str, Any], names: Mapping[str, str], named: Sequence[str]
 ) -> None:
-    """Put a layer's keys over those that are there.
+    """Merge a layer over the values of lower layers.
 
     Args:
-        values: of the lower layers; changed.
-        layer: what goes over them.
-        names: of strategy, backbone and suite, once all layers are there.
-        named: the keys of ``names``, whose options go where another name comes.
+        values: the merged values of the lower layers; they are changed.
+        layer: the layer to merge over them.
+        names: names of strategy, backbone and suite that hold after all layers.
+        named: keys of ``names``; their options are dropped where a layer names another plugin.
     """
     for key, value in layer.items():
         if key == "preset":
@@ -56,9 +56,9 @@ def merge(
 
 
 def _merged(below: Any, above: Any) -> Any:
-    """A section's keys over those of a lower layer, section by section.
+    """Merge a section over that of a lower layer, section by section.
 
-    Where a section names something else than below, nothing of its options below holds any more.
+    Where its ``name`` differs, the options of the lower layer are dropped.
     """
     if not isinstance(below, Mapping) or not isinstance(above, Mapping):
         return above
@@ -68,7 +68,7 @@ def _merged(below: Any, above: Any) -> Any:
 
 
 def apply(values: dict[str, Any], setting: Setting) -> None:
-    """Put a setting over what is there.
+    """Set one key in a config's values.
 
     Raises:
         MtlError: if a part of its key is no section.
@@ -87,7 +87,7 @@ def apply(values: dict[str, Any], setting: Setting) -> None:
 
 
 def _of_training(training: Any, setting: Setting) -> Setting:
-    """A setting of an optimiser, schedule and so on, which may stand there as a name alone."""
+    """Place a setting of an optimiser, schedule etc. that may be given as a name alone."""
     name = setting.key[1]
     below = _with_options(training.get(name)) if isinstance(training, dict) else None
     if below is None:
@@ -101,7 +101,7 @@ def _of_training(training: Any, setting: Setting) -> Setting:
 
 
 def holds(values: Any, key: KeyPath) -> bool:
-    """Whether there is something at a path of keys."""
+    """Whether a path of keys exists in nested values."""
     for part in key:
         if isinstance(values, Mapping):
             if part not in values:

@@ -1,4 +1,4 @@
-"""A saved run, ready to be used."""
+"""Saved runs are loaded, ready to predict, evaluate and extract."""
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
@@ -48,18 +48,18 @@ Which = Literal["last", "best"]
 
 @dataclass(frozen=True)
 class LoadedRun:
-    """The networks of a run as it saved them, in evaluation mode. Made by :func:`load_run`.
+    """The saved networks of a run, in evaluation mode; :func:`load_run` makes it.
 
     Args:
         directory: the run's folder.
-        config: of the run.
-        iteration: after which the networks were saved.
-        suite: the tasks; where the run knows them, without their data: examples are blank.
-        backbones: one a task; where all share one, each entry is that one.
-        strategy: which the networks belong to.
-        network: the networks.
-        preprocessings: of the inputs, a task each.
-        device: where the networks are.
+        config: configuration of the run.
+        iteration: number of the step after which the networks were saved.
+        suite: the tasks; without their data where the run recorded them: examples are blank.
+        backbones: one for each task; where all tasks share one, each entry is that one.
+        strategy: the strategy that built the networks.
+        network: the networks of all tasks.
+        preprocessings: for each task how its inputs are preprocessed.
+        device: device of the networks.
         read_suite: builds the suite with its data, and checks that these are the run's.
         adapt: gives another suite the objectives and metrics that the run's config chose.
     """
@@ -83,17 +83,17 @@ class LoadedRun:
         Raises:
             MtlError: if tasks have their own: see ``backbones``.
         """
-        found = common_backbone(self.backbones)
-        if found is None:
+        common = common_backbone(self.backbones)
+        if common is None:
             raise MtlError(f"tasks of suite {self.suite.name!r} have backbones of their own")
-        return found
+        return common
 
     @property
     def preprocessing(self) -> Preprocessing:
-        """How inputs become what the networks read, where that is the same for all tasks.
+        """The preprocessing of inputs that all tasks have in common.
 
         Raises:
-            MtlError: if tasks differ in it: see ``preprocessings``.
+            MtlError: if tasks have different ones: see ``preprocessings``.
         """
         if any(other != self.preprocessings[0] for other in self.preprocessings):
             raise MtlError(f"tasks of suite {self.suite.name!r} have different inputs")
@@ -102,11 +102,11 @@ class LoadedRun:
     def predict(
         self, task: int | str, inputs: Shaped[Tensor, "rows *dims"]
     ) -> Float[Tensor, "rows *outputs"]:
-        """Logits, numbers or levels of one task's network for inputs as the suite has them.
+        """Predict for one task: logits, numbers or levels for inputs as the suite has them.
 
         Logits become probabilities by ``run.suite.tasks[n].objective.probabilities``.
 
-        A recurrent network begins anew: rows are the beginnings of streams.
+        A recurrent network starts from its initial state: rows are the beginnings of streams.
 
         Args:
             task: name or position.
@@ -121,7 +121,7 @@ class LoadedRun:
     def outputs(
         self, task: int | str, inputs: Shaped[Tensor, "rows *dims"]
     ) -> Float[Tensor, "rows *outputs"]:
-        """What one task's head gives, before :meth:`Objective.decode`; else as :meth:`predict`.
+        """Return the raw outputs of one task's head; :meth:`predict` decodes them.
 
         Raises:
             MtlError: if there is no such task, or inputs have another shape.
@@ -132,7 +132,7 @@ class LoadedRun:
             return self.network.predict(number, prepared)
 
     def extract(self, task: int | str) -> nn.Module:
-        """One task's network on its own, on the CPU, in evaluation mode.
+        """Extract one task's network as a module of its own, on the CPU, in evaluation mode.
 
         It reads preprocessed inputs: ``run.extract(0)(run.preprocessings[0](inputs))``. Its outputs
         are in the units of the targets, as those of :meth:`predict` are.
@@ -146,7 +146,7 @@ class LoadedRun:
         )
 
     def evaluate(self, suite: Suite | None = None) -> Evaluation:
-        """Metrics on the validation and test examples of a suite; default: the run's own.
+        """Evaluate on the validation and test examples of a suite; default: the run's own.
 
         Raises:
             MtlError: if the suite's tasks are not those of the networks, or the run's own
@@ -181,10 +181,9 @@ def load_run(
 ) -> LoadedRun:
     """Load the networks of a run.
 
-    The data is not needed: a run knows its tasks. Only :meth:`LoadedRun.evaluate` reads it, from
-    where it was, or from ``data_root``; and so do runs of earlier versions, and of tasks with
-    objectives of a plugin's own. The run's strategy has to be installed. Nothing in the folder is
-    changed, and nothing from it is executed.
+    The data is read only by :meth:`LoadedRun.evaluate`, and for runs that recorded no tasks: those
+    of earlier versions, and with objectives of plugins. The run's strategy has to be installed.
+    Nothing in the folder is changed, and nothing from it is executed.
 
     Args:
         path: the run's folder.
@@ -192,10 +191,10 @@ def load_run(
             ``"best"``: those that validation preferred.
         device: where to put the networks.
         plugins: where names are looked up; default: all installed ones.
-        data_root: where the suite's files lie now; default: where they were.
-        strategy: the class, where the run was given one as a Python object.
-        backbone: likewise the module.
-        suite: likewise the suite; only :meth:`LoadedRun.evaluate` needs it.
+        data_root: folder of the suite's files; default: where they were.
+        strategy: the class, where the run was made with a class from Python.
+        backbone: the module, where the run was made with a module.
+        suite: the suite, where it was made with one; only :meth:`LoadedRun.evaluate` needs it.
 
     Raises:
         MtlError: if there is no run, a file is damaged, or names or options do not fit.
@@ -232,7 +231,7 @@ def load_run(
 
 
 def _give(saved: Layer, plugins: Plugins, **objects: Any) -> None:
-    """Put Python objects in the places that a run's config has for such."""
+    """Register Python objects under the names that the run's config has for them."""
     for kind, value in objects.items():
         if value is None:
             continue
@@ -253,7 +252,7 @@ def _same(suite: Suite) -> Suite:
 def _tasks(
     folder: RunFolder, config: RunConfig, plugins: Plugins
 ) -> tuple[Mapping[str, Any] | None, Suite, Sequence[bool]]:
-    """What the run knows of its tasks, the suite of these, and whose inputs files can be."""
+    """Return the run's record of its tasks, their suite, and which tasks image files fit."""
     known = read_known(folder.tasks)
     if known is None:
         suite = find_suite(config, plugins)
@@ -303,7 +302,7 @@ def _read_suite(config: RunConfig, plugins: Plugins, known: Mapping[str, Any] | 
 
 
 def _state(folder: RunFolder, which: Which) -> dict[str, Any]:
-    """A checkpoint's content, with ``iteration``."""
+    """Read a checkpoint of the run, with ``iteration``."""
     if kind_of(folder.config) != "file":
         raise MtlError(f"there is no run in {folder.path} (no config.yaml)")
     iteration = folder.checkpoints.latest(which)
@@ -318,9 +317,9 @@ def _state(folder: RunFolder, which: Which) -> dict[str, Any]:
     if not isinstance(saved, dict):
         raise MtlError(f"checkpoint {where} is not that of a run")
     old, new = (without(config, CHANGEABLE) for config in (saved, here))
-    found = first_difference(old, new)
-    if found is not None:
-        key, was, now = found
+    difference = first_difference(old, new)
+    if difference is not None:
+        key, was, now = difference
         raise MtlError(
             f"{folder.config} does not belong to checkpoint {where}: {key} is {now}, it was {was}"
         )

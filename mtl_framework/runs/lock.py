@@ -1,4 +1,4 @@
-"""One writer in a run's folder at a time."""
+"""A run's folder is locked, so that one process writes into it at a time."""
 
 import os
 import socket
@@ -18,7 +18,7 @@ class FolderLock:
     """A lock on a folder, which the system releases when the process dies.
 
     Args:
-        folder: it is made by :meth:`take` where it is not there.
+        folder: the folder to lock; :meth:`take` makes it if need be.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -26,10 +26,10 @@ class FolderLock:
         self._lock: FileLock | None = None
 
     def take(self) -> None:
-        """Become the one writer.
+        """Take the lock.
 
         Raises:
-            MtlError: naming the process that is, or why there can be no lock.
+            MtlError: naming the process that holds it, or why the folder cannot be locked.
         """
         if self._lock is not None:
             return
@@ -53,7 +53,7 @@ class FolderLock:
             raise
 
     def release(self) -> None:
-        """Let others write; nothing happens where this is not the writer."""
+        """Release the lock, if this object holds it."""
         lock, self._lock = self._lock, None
         if lock is not None:
             remove_quietly(self._folder / HOLDER)

@@ -1,4 +1,4 @@
-"""Predicted maps as files: values for programs as NPY, colours for people as PNG."""
+"""Predicted maps are written as files: values as NPY, colours as PNG."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +16,7 @@ SUFFIXES = (".npy", ".png")
 
 
 def check_free(images: Sequence[Path], folder: Path) -> None:
-    """Refuse a folder in which a file of these images' maps would take another's place.
+    """Raise an error if maps of these images would overwrite a file or each other.
 
     Raises:
         MtlError: naming the file that is there, or two images of one name.
@@ -45,10 +45,10 @@ def write_maps(
     directions and other numbers (C, H, W) as float32.
 
     Args:
-        objective: of the task.
+        objective: the objective of the task.
         decoded: predictions (rows, outputs, height, width), in the units of the targets.
-        images: of which these are, one a row.
-        folder: made where it does not exist.
+        images: paths of the images, one for each row.
+        folder: the folder to write into; it is made if need be.
 
     Raises:
         MtlError: if a file cannot be written.

@@ -1,4 +1,4 @@
-"""Where a run is measured and saved, and how it goes on from there."""
+"""Milestones of a run: its evaluations and checkpoints, and how it is resumed."""
 
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -22,21 +22,21 @@ from .store import RunStore
 
 
 class Milestones:
-    """Evaluations and checkpoints of one run.
+    """The evaluations and checkpoints of one run.
 
     Args:
-        config: of the run.
-        strategy: whose networks are measured and whose state is saved.
-        device: of the run.
-        feed: gives the held-out examples.
-        store: takes the files.
+        config: configuration of the run.
+        strategy: the strategy whose networks are evaluated and whose state is saved.
+        device: device of the run.
+        feed: reads the examples.
+        store: writes the files.
         observers: are told of evaluations.
 
     Attributes:
         state: how far the run has come.
-        watch: looks at its losses.
-        metrics: its metrics file, while it trains.
-        resumed: whether it goes on from a checkpoint.
+        watch: notices losses that are not finite.
+        metrics: the metrics file, while the run trains.
+        resumed: whether the run was resumed from a checkpoint.
     """
 
     def __init__(
@@ -119,7 +119,7 @@ class Milestones:
         self.save()
 
     def save(self) -> None:
-        """Write all that the run needs to go on; never from networks that have diverged.
+        """Write all that resuming needs; networks that have diverged are never saved.
 
         Raises:
             MtlError: if something is not finite, or a file cannot be written.
@@ -142,7 +142,7 @@ class Milestones:
         self.tidy()
 
     def restore(self, saved: Mapping[str, Any]) -> None:
-        """Go on from what :meth:`save` wrote.
+        """Resume from what :meth:`save` wrote.
 
         Raises:
             MtlError: if it does not fit this run.

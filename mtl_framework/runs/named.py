@@ -1,4 +1,4 @@
-"""Suites and backbones by the names that the command line knows, for programs of one's own."""
+"""Suites and backbones are made by their names, for programs of one's own."""
 
 from typing import Any
 
@@ -19,11 +19,12 @@ def load_suite(name: str, **options: Any) -> Suite:
     """Make a suite of an installed plugin.
 
     Args:
-        name: as ``mtl list suites`` shows it, e.g. ``"alphabets"``.
-        options: those of the suite, e.g. ``path="photos"`` of ``"folders"``.
+        name: name of the suite, as ``mtl list suites`` shows it, e.g. ``"alphabets"``.
+        options: options of the suite, e.g. ``path="photos"`` for ``"folders"``.
 
     Raises:
-        MtlError: if no plugin has such a suite, an option is unknown or wrong, or its data is.
+        MtlError: if no plugin has such a suite, an option is unknown or wrong, or its data cannot
+            be read.
     """
     return Plugins.load().suite(name)(**options)
 
@@ -35,7 +36,7 @@ def load_backbone(name: str | nn.Module | ModuleBackbone, suite: Suite, **option
         name: a timm model or a plugin's backbone, as ``mtl list backbones`` shows it; or a torch
             module, see :class:`ModuleBackbone`.
         suite: the tasks that will share it.
-        options: of the config section ``backbone``, e.g. ``pretrained=True``,
+        options: keys of the config section ``backbone``, e.g. ``pretrained=True``,
             ``granularity="stage"``, ``args={"drop_rate": 0.1}``.
 
     Raises:

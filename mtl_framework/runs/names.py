@@ -1,4 +1,4 @@
-"""The default name of a run's folder: what the run is, and how it differs from the defaults."""
+"""The default name of a run's folder, of its choices and what differs from the defaults."""
 
 import hashlib
 import json
@@ -18,15 +18,15 @@ _NAMED = ("strategy", "suite", "backbone")
 
 
 def run_name(config: RunConfig, plugins: Plugins) -> str:
-    """``SUITE-STRATEGY-BACKBONE-sSEED``, then the options that differ from the defaults.
+    """Return ``SUITE-STRATEGY-BACKBONE-sSEED`` and the options that differ from the defaults.
 
     Options stand as ``samples=4``, at most three of them; where there are more, or one is long,
     the beginning of a digest of all stands at the end, so that different options never have one
     name. What may change when a run goes on is not in it.
 
     Args:
-        config: complete.
-        plugins: know the defaults.
+        config: the complete configuration.
+        plugins: where the defaults are looked up.
     """
     names = [config.suite.name, config.strategy.name, config.backbone.name, f"s{config.seed}"]
     changed = dict(_changed(config, plugins))
@@ -42,7 +42,7 @@ def run_name(config: RunConfig, plugins: Plugins) -> str:
 
 
 def _changed(config: RunConfig, plugins: Plugins) -> Iterator[tuple[str, Any]]:
-    """Options that are not at their defaults: the strategy's, then the others'."""
+    """Yield the options that differ from their defaults: the strategy's, then the others'."""
     mine = without(config.model_dump(mode="json"), CHANGEABLE)
     given = config.suite.options
     needed = {key: given[key] for key in _needed(config, plugins) if key in given}
@@ -68,7 +68,7 @@ def _changed(config: RunConfig, plugins: Plugins) -> Iterator[tuple[str, Any]]:
 
 
 def _needed(config: RunConfig, plugins: Plugins) -> list[str]:
-    """Options without which the suite cannot be: they have no default."""
+    """Return the options of the suite that have no default."""
     from ..support.option_types import MISSING, function_types
 
     types = function_types(plugins.suite(config.suite.name))
@@ -86,5 +86,5 @@ def _value(value: Any) -> str:
 
 
 def _plain(text: str) -> str:
-    """A text as part of a file's name on every system."""
+    """Turn a text into a part of a file's name that every system allows."""
     return re.sub(r"[^\w.=+-]", "_", text)[:_MOST_CHARACTERS]

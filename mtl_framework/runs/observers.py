@@ -29,7 +29,7 @@ from .progress_line import ProgressLine
 
 
 class MetricsFile:
-    """One line of JSON every ``log_every`` steps, and one for every evaluation.
+    """The metrics file: one line of JSON every ``log_every`` steps, and one for every evaluation.
 
     Lines of steps hold ``iteration``, ``loss``, ``loss_per_task`` (where the strategy reports it;
     null for a task without a label in the step, which the mean leaves out), ``metrics`` and
@@ -37,8 +37,8 @@ class MetricsFile:
     split) and ``seconds``.
 
     Args:
-        path: of the file; it is made if it does not exist.
-        keep: bytes to keep of an earlier part of the run, cut back to whole lines.
+        path: path of the file; it is made if it does not exist.
+        keep: number of bytes of an earlier part of the run to keep, cut back to whole lines.
 
     Raises:
         MtlError: if the file cannot be opened.
@@ -57,25 +57,25 @@ class MetricsFile:
 
     @hookimpl
     def mtl_step(self, run: TrainingRun, step: Step) -> None:
-        """Write a line if it is time."""
+        """Write a line every ``log_every`` steps."""
         if run.iteration % run.log_every:
             return
         self._write(step_line(run, step))
 
     @hookimpl
     def mtl_evaluated(self, run: TrainingRun, evaluation: Evaluation) -> None:
-        """Write a line."""
+        """Write a line for an evaluation."""
         self._write(evaluation_line(run, evaluation))
 
     def length(self) -> int:
-        """Bytes of the file."""
+        """Return the length of the file in bytes."""
         try:
             return os.fstat(self._handle).st_size
         except OSError as error:
             raise self._error(error) from error
 
     def sync(self) -> int:
-        """Bring everything written to the disk; returns the length of the file in bytes."""
+        """Flush the file to the disk, and return its length in bytes."""
         try:
             os.fsync(self._handle)
             return os.fstat(self._handle).st_size
@@ -102,7 +102,7 @@ class MetricsFile:
 
 
 def step_line(run: TrainingRun, step: Step) -> dict[str, Any]:
-    """What a metrics file says of a step."""
+    """Return the line of the metrics file for a step."""
     loss, per_task = run.losses(step)
     line: dict[str, Any] = {"iteration": run.iteration, "loss": loss}
     if per_task:
@@ -112,7 +112,7 @@ def step_line(run: TrainingRun, step: Step) -> dict[str, Any]:
 
 
 def evaluation_line(run: TrainingRun, evaluation: Evaluation) -> dict[str, Any]:
-    """What a metrics file says of an evaluation."""
+    """Return the line of the metrics file for an evaluation."""
     splits = {name: asdict(metrics) for name, metrics in evaluation.splits.items()}
     seconds = round(run.seconds, 3)
     return {"iteration": evaluation.iteration, "evaluation": splits, "seconds": seconds}
@@ -121,9 +121,9 @@ def evaluation_line(run: TrainingRun, evaluation: Evaluation) -> dict[str, Any]:
 class Progress:
     """A progress bar with loss, entropy, rate and time left; a line for every evaluation.
 
-    Where the console is no terminal there are only the lines. Figures of test examples are not in
-    them unless they are asked for (``show_test`` of the console): who sees them while training is
-    tempted to choose by them.
+    Where the console is no terminal, there are only the lines. They hold no test metrics unless the
+    console's ``show_test`` asks for them: whoever sees them during training is tempted to choose
+    by them.
     """
 
     def __init__(self, console: Console) -> None:
@@ -157,13 +157,13 @@ class Progress:
 
     @hookimpl
     def mtl_evaluated(self, run: TrainingRun, evaluation: Evaluation) -> None:
-        """Say what was found."""
+        """Print a line for an evaluation."""
         text = evaluation_text(run, evaluation, self._show_test)
         if text:
             self.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def close(self) -> None:
-        """Take the bar away from further updates."""
+        """Stop updating the bar."""
         self._bar.stop()
 
 
@@ -191,7 +191,7 @@ class NotebookProgress:
 
     @hookimpl
     def mtl_evaluated(self, run: TrainingRun, evaluation: Evaluation) -> None:
-        """Say what was found."""
+        """Print a line for an evaluation."""
         text = evaluation_text(run, evaluation, show_test=False)
         if text and self._bar is not None:
             self._bar.add(text)
@@ -203,11 +203,11 @@ class NotebookProgress:
 
 
 def step_figures(run: TrainingRun, step: Step, first: tuple[int, float]) -> list[str]:
-    """Loss, rate and entropy, by importance; none where the device would have to be waited for.
+    """Return loss, rate and entropy as texts, or none if reading them would wait for the device.
 
     Args:
-        run: that did the step.
-        step: the newest.
+        run: the run that did the step.
+        step: the newest step.
         first: iteration and seconds at which this part of the run began.
     """
     new = run.iteration == first[0] + 1
@@ -224,7 +224,7 @@ def step_figures(run: TrainingRun, step: Step, first: tuple[int, float]) -> list
 
 
 def evaluation_text(run: TrainingRun, evaluation: Evaluation, show_test: bool) -> str:
-    """What was found, without figures of test examples unless they may be shown."""
+    """Describe an evaluation in one line; test metrics only with ``show_test``."""
     metrics = {task.name: task.metric for task in run.suite.tasks}
     figures = [
         f"{name} {split_text(split, metrics)}"
@@ -238,11 +238,11 @@ def evaluation_text(run: TrainingRun, evaluation: Evaluation, show_test: bool) -
 
 
 class Observers:
-    """Whoever is told of a run: the host's own observers, then the plugins and those of the config.
+    """All observers of a run: the host's own, those of plugins, and those of the config.
 
     Args:
-        plugins: hold the observing hooks.
-        console: gets messages and the progress bar; ``None``: silent.
+        plugins: the plugins, with their observing hooks.
+        console: shows messages and the progress bar; ``None``: nothing is shown.
     """
 
     def __init__(self, plugins: Plugins, console: Console | None) -> None:
@@ -278,7 +278,7 @@ class Observers:
 
 
 def _number(value: Any) -> Any:
-    """A metric as JSON has it: a number or nested lists; what is not finite becomes null.
+    """Convert a metric for JSON: a number or nested lists; what is not finite becomes null.
 
     Tensors, and numpy's arrays and numbers, become plain ones.
     """

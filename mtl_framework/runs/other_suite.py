@@ -1,4 +1,4 @@
-"""Measuring a run's networks on another suite than the run's own."""
+"""A run's networks are evaluated on another suite than the run's own."""
 
 import copy
 import dataclasses
@@ -8,7 +8,7 @@ from ..support.errors import MtlError
 
 
 def as_learned(suite: Suite, run: Suite) -> Suite:
-    """Another suite, learned as the run was where its targets mean the same."""
+    """Give another suite's tasks the run's objectives where their targets mean the same."""
     if suite.task_names != run.task_names:
         return suite
     changed = copy.copy(suite)
@@ -21,24 +21,24 @@ def as_learned(suite: Suite, run: Suite) -> Suite:
     return changed
 
 
-def check_tasks(found: Suite, wanted: Suite) -> None:
-    """Refuse a suite whose tasks the networks of another one cannot be measured on.
+def check_tasks(given: Suite, wanted: Suite) -> None:
+    """Raise an error on a suite that does not fit the networks of the run's suite ``wanted``.
 
     Raises:
         MtlError: naming the first difference.
     """
-    if found.task_names != wanted.task_names:
+    if given.task_names != wanted.task_names:
         raise MtlError(
-            f"suite {found.name!r} has the tasks {', '.join(found.task_names)}, the run "
+            f"suite {given.name!r} has the tasks {', '.join(given.task_names)}, the run "
             f"{', '.join(wanted.task_names)}"
         )
-    if found.input_shapes != wanted.input_shapes:
-        shapes = zip(found.input_shapes, wanted.input_shapes, strict=True)
+    if given.input_shapes != wanted.input_shapes:
+        shapes = zip(given.input_shapes, wanted.input_shapes, strict=True)
         here, there = next(pair for pair in shapes if pair[0] != pair[1])
-        raise MtlError(f"suite {found.name!r} has inputs of shape {here}, the run of {there}")
-    for mine, theirs in zip(found.tasks, wanted.tasks, strict=True):
+        raise MtlError(f"suite {given.name!r} has inputs of shape {here}, the run of {there}")
+    for mine, theirs in zip(given.tasks, wanted.tasks, strict=True):
         if mine.objective != theirs.objective:
             raise MtlError(
-                f"task {mine.name!r} of suite {found.name!r} is {mine.objective}, that of the run "
+                f"task {mine.name!r} of suite {given.name!r} is {mine.objective}, that of the run "
                 f"{theirs.objective}"
             )

@@ -1,4 +1,4 @@
-"""From a run that has ended to its result."""
+"""The result of a run that has ended."""
 
 import platform
 from importlib.metadata import PackageNotFoundError, version
@@ -20,7 +20,7 @@ from .progress_state import ProgressState
 def result_of(
     run: TrainingRun, config: RunConfig, strategy: Strategy, state: ProgressState
 ) -> Result:
-    """What a run with this config has shown, evaluated after its last step."""
+    """Make the result of a run, from the evaluation after its last step."""
     evaluation, suite = state.measured.last, run.suite
     assert evaluation is not None
     sharing: object = run.network.sharing()
@@ -69,15 +69,15 @@ def _odd(config: RunConfig, method: str, wanted: str, given: object) -> MtlError
 
 
 def versions() -> dict[str, str]:
-    """Versions of what a result depends on."""
-    found = {"python": platform.python_version()}
+    """Return the versions of Python and of the libraries on which a result depends."""
+    by_name = {"python": platform.python_version()}
     for name, distribution in (
         ("framework", "mtl-framework"),
         ("torch", "torch"),
         ("timm", "timm"),
     ):
         try:
-            found[name] = version(distribution)
+            by_name[name] = version(distribution)
         except PackageNotFoundError:  # imported from a source folder without installation
-            found[name] = "unknown"
-    return found
+            by_name[name] = "unknown"
+    return by_name

@@ -1,4 +1,4 @@
-"""Nested state as a tree that JSON can hold and a flat dictionary of tensors, and back.
+"""Nested state is packed into a tree for JSON and a flat dictionary of tensors, and unpacked.
 
 JSON's own numbers, strings, booleans, null and lists stand for themselves; an object with one key
 stands for anything else: dict (as pairs, so that keys may be ints), tuple, float, and three kinds
@@ -22,10 +22,10 @@ _MOST_ZEROS = 2**40
 
 
 class Packer:
-    """Turns nested state into a tree and tensors.
+    """A packer turns nested state into a tree and tensors.
 
     Args:
-        shared: names of tensors that are written elsewhere already.
+        shared: names of tensors that another file holds already.
     """
 
     def __init__(self, shared: Mapping[TensorKey, str]) -> None:
@@ -37,7 +37,7 @@ class Packer:
         self._storages: set[int] = set()
 
     def pack(self, value: Any, where: str) -> Any:
-        """The tree of a value.
+        """Return the tree of a value; its tensors go to ``tensors``.
 
         Raises:
             MtlError: naming the entry that cannot be saved.
@@ -98,11 +98,11 @@ class Packer:
 
 
 def unpack(node: Any, tensors: Mapping[str, Mapping[str, Tensor]]) -> Any:
-    """The value of a tree.
+    """Return the value of a tree.
 
     Args:
-        node: of the tree.
-        tensors: by ``"tensor"`` and ``"shared"``, the tensors of the two files.
+        node: a node of the tree.
+        tensors: the tensors of the two files, under ``"tensor"`` and ``"shared"``.
 
     Raises:
         ValueError: if the tree holds something that :class:`Packer` does not write.
@@ -154,7 +154,7 @@ class _Unpacker:
 
 
 def _all_zero(tensor: Tensor) -> bool:
-    """Whether every number is zero, none of them a negative one."""
+    """Whether every number is zero, and none is a negative zero."""
     if bool(tensor[(0,) * tensor.ndim]) or bool(tensor.any()):
         return False
     return not (tensor.is_floating_point() and bool(torch.signbit(tensor).any()))

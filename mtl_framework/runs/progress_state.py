@@ -1,4 +1,4 @@
-"""How far a run has come, as a checkpoint holds it."""
+"""The progress of a run, as a checkpoint holds it."""
 
 import time
 from collections.abc import Mapping
@@ -16,12 +16,12 @@ from ..support.errors import MtlError
 
 @dataclass(frozen=True)
 class Measured:
-    """What the evaluations of a run have shown.
+    """The evaluations that a run keeps: the newest and the best.
 
     Args:
         last: the newest evaluation.
-        best: the one that validation prefers so far, where there is validation.
-        metrics_length: bytes of the metrics file at that time.
+        best: the evaluation with the best validation metric; ``None``: no validation split.
+        metrics_length: length of the metrics file at that time, in bytes.
     """
 
     last: Evaluation | None = None
@@ -31,19 +31,19 @@ class Measured:
 
 @dataclass
 class ProgressState:
-    """How far a run has come.
+    """The progress of a run.
 
     Args:
-        iteration: steps done.
-        measured: by its evaluations.
-        before_end: the same as it was before the run ended, where its last evaluation is one that
-            a longer run would not have made: what a run that is extended goes back to.
+        iteration: number of steps done.
+        measured: its newest and best evaluation.
+        before_end: ``measured`` before the last evaluation, where that is one that a longer run
+            would not have made; an extended run goes back to it.
         seconds: wall time of the earlier parts of the run.
         training_seconds: wall time of steps alone.
-        ended: why the run ended before its last iteration.
-        statistics: running averages that the newest evaluation was made with, where they were
-            measured anew for it; by name of the buffer.
-        threads: of torch, on the CPU.
+        ended: why the run ended before its last iteration; ``None``: it did not.
+        statistics: running averages that were measured anew for the newest evaluation, by name of
+            the buffer.
+        threads: number of torch's threads on the CPU.
         begin: when this part of the run began, by :func:`time.perf_counter`; not saved.
     """
 
@@ -62,7 +62,7 @@ class ProgressState:
         return self.seconds + (0.0 if self.begin is None else time.perf_counter() - self.begin)
 
     def to_plain(self) -> dict[str, Any]:
-        """Entries of a checkpoint."""
+        """Return the entries of a checkpoint."""
         plain: dict[str, Any] = {
             "iteration": self.iteration,
             "evaluation": _plain(self.measured.last),

@@ -1,4 +1,4 @@
-"""What can be reached from a strategy: nothing of it may be forgotten by the host.
+"""The host finds all modules and optimisers that a strategy holds, so that none is forgotten.
 
 A strategy may hold more than its networks: a critic, a list of optimisers, a model within a model
 of its own. All modules go to the run's device, all networks get its precision and memory budget,
@@ -74,10 +74,10 @@ class Reach:
 
 
 def prepare_strategy(strategy: Strategy, config: RunConfig, device: torch.device) -> None:
-    """Bring all that a strategy holds to the device, and tell every network its precision.
+    """Move all that a strategy holds to the device, and set every network's precision.
 
     Raises:
-        MtlError: naming what would be left out of checkpoints.
+        MtlError: naming a tensor or optimiser that would be missing in checkpoints.
     """
     reach = Reach.of(strategy)
     check_saved(strategy, reach, config.strategy.name)
@@ -95,7 +95,7 @@ def prepare_strategy(strategy: Strategy, config: RunConfig, device: torch.device
 
 
 def _set_weighting(reach: Reach, config: RunConfig) -> None:
-    """Give networks over banks what makes one gradient of those of several tasks."""
+    """Set the config's ``training.weighting`` on all networks that can use it."""
     chosen = config.training.weighting
     if chosen is None:
         return
@@ -114,13 +114,13 @@ def _set_weighting(reach: Reach, config: RunConfig) -> None:
 
 
 def weightings(strategy: Strategy) -> list[GradientWeighting]:
-    """What makes one gradient of several tasks' in a strategy's networks, in a fixed order."""
+    """Return the gradient weightings of a strategy's networks, in a fixed order."""
     networks = _weightable(Reach.of(strategy))
     return [network.weighting for network in networks if network.weighting is not None]
 
 
 def _weightable(reach: Reach) -> list[TaskNetworks | SeparateNetworks]:
-    """Networks whose own ``accumulate_gradients`` asks a weighting."""
+    """Return the networks whose ``accumulate_gradients`` uses a weighting."""
     return [
         module
         for _, module in reach.all_modules()
@@ -148,7 +148,7 @@ def weighting_notes(strategy: Strategy, config: RunConfig) -> list[str]:
 
 
 def check_weighting_used(strategy: Strategy, config: RunConfig) -> None:
-    """Refuse a weighting that the strategy's first step has not asked.
+    """Raise an error if the strategy's first step did not use the weighting.
 
     Raises:
         MtlError: naming the method and the strategy.
@@ -163,12 +163,12 @@ def check_weighting_used(strategy: Strategy, config: RunConfig) -> None:
 
 
 def check_saved(strategy: Strategy, reach: Reach, name: str) -> None:
-    """Refuse a strategy whose state leaves out something that trains.
+    """Raise an error if a strategy's state leaves out something that trains.
 
     Args:
-        strategy: after ``build``.
-        reach: of it.
-        name: what the user calls the strategy.
+        strategy: the strategy, after ``build``.
+        reach: all that the strategy holds.
+        name: name of the strategy, for messages.
 
     Raises:
         MtlError: naming the first network, optimiser or parameter that is not saved.
@@ -200,7 +200,7 @@ def check_saved(strategy: Strategy, reach: Reach, name: str) -> None:
 
 
 def _parts(path: str, value: Any) -> Iterator[tuple[str, Any]]:
-    """What a value holds, and how it is reached."""
+    """Yield what a value holds, each with how it is reached."""
     if isinstance(value, Mapping):
         yield from ((f"{path}[{key!r}]", item) for key, item in value.items())
     elif isinstance(value, list | tuple | set | frozenset):

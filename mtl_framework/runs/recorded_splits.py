@@ -1,4 +1,4 @@
-"""The examples of a run's own splits, wherever a suite puts them now."""
+"""A run's recorded splits are restored, wherever a suite puts their examples later."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -33,13 +33,13 @@ def transformed_alike(config: RunConfig) -> RunConfig:
 
 
 def with_recorded_tasks(suite: Suite, known: Mapping[str, Any]) -> Suite:
-    """The tasks that a run knew, in its order, with the scale that numbers were learned in.
+    """Restore a run's tasks, in its order, with the scale in which numbers were learned.
 
     A suite that has other tasks now, or lacks one, stays as it is.
 
     Args:
-        suite: as its data are now.
-        known: what :func:`mtl_framework.runs.known_data.describe` gave when the run began.
+        suite: the suite with its present data.
+        known: what :func:`mtl_framework.runs.known_data.describe` returned when the run began.
     """
     now = {task.name: task for task in suite.tasks}
     saved = StandIn.of(known).suite.tasks
@@ -60,7 +60,7 @@ def _scaled_as(saved: Objective, now: Objective) -> Objective:
 def with_recorded_splits(
     suite: Suite, recorded: Sequence[Mapping[str, Any]], splits: Sequence[str]
 ) -> Suite:
-    """A suite whose validation and test splits have the examples that a run's had, in their order.
+    """Restore the examples of a run's validation and test splits, in their order.
 
     Splits that are the same already stay as they are; of others, examples that are gone are left
     out.
@@ -68,7 +68,7 @@ def with_recorded_splits(
     Args:
         suite: as its data are now; what is done to an image must be the same for every split.
         recorded: what :func:`describe_examples` gave when the run began.
-        splits: which to put together again; not the one that is trained on.
+        splits: names of the splits to restore; never the training split.
     """
     tasks: dict[str, Task] = {task.name: task for task in suite.tasks}
     for known, group in zip(recorded, task_groups(suite), strict=False):

@@ -1,4 +1,4 @@
-"""Runs as comparisons and reports see them: figures of each, read from their folders."""
+"""Records of runs for comparisons and reports, read from the runs' folders."""
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -26,12 +26,12 @@ ControlKind = Literal["retrained", "permuted", "roaming"]
 
 @dataclass(frozen=True)
 class Control:
-    """What a control run is for.
+    """A control run belongs to a run of a comparison, with the same seed.
 
     Args:
-        kind: which control.
-        of: what the comparison calls the strategy whose run it belongs to, the one of its seed.
-        number: tells the permutations of one run apart; 0 where there is only one control.
+        kind: kind of the control.
+        of: label of the strategy whose run it belongs to.
+        number: number of the permutation, from 1; 0 where there is only one control.
     """
 
     kind: ControlKind
@@ -40,7 +40,7 @@ class Control:
 
     @property
     def label(self) -> str:
-        """What the comparison calls the run's setting."""
+        """Label of the control in a comparison, e.g. ``lws: permuted 2``."""
         return f"{self.of}: {self.kind}" + (f" {self.number}" if self.number else "")
 
 
@@ -49,16 +49,16 @@ class RunRecord:
     """One run of a comparison.
 
     Args:
-        strategy: what the comparison or report calls the run's setting.
-        suite: what it calls the suite.
-        backbone: what it calls the backbone.
-        seed: of the run.
-        directory: of the run.
-        iterations: that it was asked for.
-        state: ``done`` where there is a result.
-        result: of a finished run.
-        error: why a run failed, in one line.
-        control: of which strategy's runs it is a control; ``None`` of those compared themselves.
+        strategy: label of the strategy in the comparison.
+        suite: label of the suite.
+        backbone: label of the backbone.
+        seed: seed of the run.
+        directory: folder of the run.
+        iterations: number of iterations that was asked for.
+        state: state of the run; ``done`` where there is a result.
+        result: result of a finished run; ``None``: it is not finished.
+        error: why the run failed, in one line.
+        control: what the run is a control of; ``None``: it is itself compared.
     """
 
     strategy: str
@@ -73,10 +73,10 @@ class RunRecord:
     control: Control | None = None
 
     def figures(self, select: Select = "last") -> SplitMetrics | None:
-        """Test figures of the networks that count; ``None`` where there are none.
+        """Return the test metrics of a finished run; ``None``: it is not finished.
 
-        ``last`` are those that the run itself reports; ``best`` falls back to them where there is
-        no validation split.
+        ``last``: of the networks that the run itself reports; ``best``: of the best by validation,
+        or as ``last`` where there is no validation split.
         """
         if self.result is None:
             return None
@@ -85,7 +85,7 @@ class RunRecord:
         return self.result.figures
 
     def details(self, select: Select = "last") -> Mapping[str, TaskDetails]:
-        """What a report draws of the networks that count, by task; empty where there is nothing.
+        """Read what a report draws of every task; empty where there is nothing.
 
         Raises:
             MtlError: if the file is damaged.
@@ -93,7 +93,7 @@ class RunRecord:
         return read_details(self.directory / details_file(self._counted(select)))
 
     def maps(self, select: Select = "last") -> Mapping[str, MapSamples]:
-        """A few test images with maps of the networks that count, by task; empty where none are.
+        """Read a few test images with maps for every task; empty where there are none.
 
         Raises:
             MtlError: if a file is damaged.
@@ -109,7 +109,7 @@ class RunRecord:
 
     @cached_property
     def history(self) -> History:
-        """Read from the run's metrics file; empty where there is none."""
+        """The evaluations and metrics in the run's metrics file; empty where there is none."""
         return read_history(self.directory / "metrics.jsonl")
 
     @cached_property
@@ -122,7 +122,7 @@ class RunRecord:
         return read_file(self.directory / "config.yaml").values
 
     def checkpoint(self) -> dict[str, Any]:
-        """The strategy's saved state: what its ``state_dict`` returned after the last step.
+        """Read the strategy's saved state: what its ``state_dict`` returned after the last step.
 
         Raises:
             MtlError: if there is no checkpoint, or it is damaged.
@@ -214,17 +214,17 @@ class Group:
 
     @property
     def strategies(self) -> tuple[str, ...]:
-        """Labels that occur, in order."""
+        """Labels of the strategies, in the order of the comparison."""
         return tuple(dict.fromkeys(record.strategy for record in self.records))
 
     def of(self, strategy: str) -> list[RunRecord]:
-        """All runs of one strategy."""
+        """Return all runs of one strategy."""
         return [record for record in self.records if record.strategy == strategy]
 
     def done(self, strategy: str) -> list[RunRecord]:
-        """Its finished runs, by seed."""
-        found = [record for record in self.of(strategy) if record.result is not None]
-        return sorted(found, key=lambda record: record.seed)
+        """Return the finished runs of one strategy, by seed."""
+        finished = [record for record in self.of(strategy) if record.result is not None]
+        return sorted(finished, key=lambda record: record.seed)
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -265,7 +265,7 @@ class Group:
 
     @property
     def unit(self) -> str:
-        """What the errors are measured in, e.g. ``error %``; ``mixed`` where tasks differ."""
+        """Label of the tasks' common metric, e.g. ``error %``; ``mixed`` where tasks differ."""
         return "mixed" if self.mixed else next(iter(self.metrics.values()), "error")
 
     @property
@@ -277,14 +277,14 @@ class Group:
 
 
 def make_groups(records: Iterable[RunRecord]) -> list[Group]:
-    """Runs by suite and backbone, in the order of their first occurrence.
+    """Group runs by suite and backbone, in the order of their first occurrence.
 
     Raises:
         MtlError: if runs of one group do not have the same tasks.
     """
-    found: dict[tuple[str, str], list[RunRecord]] = {}
+    by_names: dict[tuple[str, str], list[RunRecord]] = {}
     for record in records:
-        found.setdefault((record.suite, record.backbone), []).append(record)
+        by_names.setdefault((record.suite, record.backbone), []).append(record)
     groups = [
         Group(
             suite,
@@ -292,7 +292,7 @@ def make_groups(records: Iterable[RunRecord]) -> list[Group]:
             tuple(run for run in runs if run.control is None),
             tuple(run for run in runs if run.control is not None),
         )
-        for (suite, backbone), runs in found.items()
+        for (suite, backbone), runs in by_names.items()
     ]
     for group in groups:
         _check_tasks(group)

@@ -1,4 +1,4 @@
-"""What a run was asked for, by the command line or by Python, and the run that begins with it."""
+"""A request for a run, from the command line or from Python."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,14 +23,14 @@ RUNS = Path("runs")
 
 @dataclass(frozen=True)
 class Request:
-    """A run that someone wants.
+    """A request for a run, before anything is checked.
 
     Args:
-        flags: top-level keys of a config; they win over the file.
-        settings: single keys, which win over both.
+        flags: top-level keys of a config; they take precedence over the file.
+        settings: single keys, which take precedence over both.
         config: a config file, or its content.
-        output: folder of the run; ``None``: below ``runs``, named after what the run is.
-        resume: go on with the run in ``output``.
+        output: folder of the run; ``None``: a folder below ``runs``, see :func:`run_name`.
+        resume: whether to resume the run in ``output``.
     """
 
     flags: Mapping[str, Any] = field(default_factory=dict)
@@ -40,7 +40,7 @@ class Request:
     resume: bool = False
 
     def resolved(self, plugins: Plugins) -> tuple[ResolvedConfig, Path]:
-        """The complete configuration, and the folder that the run belongs in.
+        """Return the complete configuration and the folder of the run.
 
         Raises:
             MtlError: naming what is wrong in the configuration, or the run that is not there.
@@ -67,11 +67,11 @@ class Request:
         return complete, folder
 
     def start(self, plugins: Plugins, console: Console | None = None) -> "Run":
-        """The run, ready to be executed.
+        """Build the run, ready to be executed.
 
         Args:
             plugins: where names are looked up.
-            console: gets messages and progress; ``None``: silent.
+            console: shows messages and progress; ``None``: nothing is shown.
 
         Raises:
             MtlError: on anything wrong; nothing was written then.
@@ -84,7 +84,7 @@ class Request:
 
 
 def free_folder(first: Path) -> Path:
-    """The default folder of a new run, numbered where that is taken."""
+    """Return the default folder of a new run, with a number where that exists already."""
     folder, number = first, 1
     while kind_of(folder):
         number += 1
@@ -93,7 +93,7 @@ def free_folder(first: Path) -> Path:
 
 
 def existing_folder(first: Path) -> Path:
-    """The default folder of a run that goes on.
+    """Return the default folder of a run to be resumed.
 
     Raises:
         MtlError: if there is no such run, or there are several.

@@ -35,12 +35,12 @@ _PRESET = ("strategy", "preset")
 
 @dataclass(frozen=True)
 class Layer:
-    """Some of a config's keys.
+    """A layer holds some of a config's keys.
 
     Args:
         values: nested as in a config file; ``strategy: lws`` may stand for a name alone.
         source: file or preset that they come from; empty: the command line.
-        lines: of the keys in the file, by path.
+        lines: line numbers of the keys in the file, by path.
     """
 
     values: Mapping[str, Any]
@@ -63,9 +63,9 @@ class ResolvedConfig:
     """A complete configuration, and what the strategy's name in it stands for.
 
     Args:
-        config: complete, as ``config.yaml`` says it.
+        config: the complete configuration, as in ``config.yaml``.
         strategy_class: the class that the config names.
-        options: the strategy's own, as its ``Config`` has them.
+        options: options of the strategy, an instance of its ``Config``.
         guard: calls the code of the strategy's plugin.
     """
 
@@ -75,11 +75,11 @@ class ResolvedConfig:
     guard: Guard = field(compare=False)
 
     def strategy(self, options: "StrategyConfig", seed: int) -> "Strategy":
-        """A strategy that has built nothing yet; what goes wrong in its code names its plugin.
+        """Make a strategy, which has built nothing yet; errors in its code name its plugin.
 
         Args:
-            options: of the strategy.
-            seed: of its generators.
+            options: options of the strategy.
+            seed: seed of its generators.
         """
         from .guarded import guarded_strategy
 
@@ -89,7 +89,7 @@ class ResolvedConfig:
 def resolve(
     plugins: "Plugins", layers: Sequence[Layer] = (), settings: Sequence[Setting] = ()
 ) -> ResolvedConfig:
-    """The complete configuration of a run.
+    """Complete the configuration of a run.
 
     A layer's options for a strategy or suite are dropped where a later layer names another one.
     A setting whose first key is no top-level key is an option of the strategy. A preset may stand
@@ -140,10 +140,10 @@ def resolve(
 
 
 def resolved(config: RunConfig | ResolvedConfig, plugins: "Plugins") -> ResolvedConfig:
-    """A configuration that Python code has made, completed unless it is complete already.
+    """Complete a configuration that Python code has made, unless it is complete already.
 
     Raises:
-        MtlError: as :func:`resolve`.
+        MtlError: on the same problems as :func:`resolve`.
     """
     if isinstance(config, ResolvedConfig):
         return config
@@ -151,9 +151,9 @@ def resolved(config: RunConfig | ResolvedConfig, plugins: "Plugins") -> Resolved
 
 
 def completed(saved: Mapping[str, Any], plugins: "Plugins") -> Mapping[str, Any]:
-    """A saved config with the options that did not exist yet when it was saved, at their defaults.
+    """Add to a saved config the options of later versions, at their defaults.
 
-    What is no config of the installed plugins any more comes back as it is.
+    A config that does not fit the installed plugins is returned unchanged.
     """
     try:
         return resolve(plugins, [former(Layer(saved), plugins)]).config.model_dump(mode="json")
@@ -162,7 +162,7 @@ def completed(saved: Mapping[str, Any], plugins: "Plugins") -> Mapping[str, Any]
 
 
 def former(layer: Layer, plugins: "Plugins") -> Layer:
-    """A saved config with what a suite did before some of its options existed.
+    """Add to a saved config what its suite did before some of its options existed.
 
     A suite whose new option changes what it does by default says what it did before in its
     attribute ``options_before``: a mapping of options to values.
@@ -178,7 +178,7 @@ def former(layer: Layer, plugins: "Plugins") -> Layer:
 
 
 def plain_values(values: Any, where: str) -> Any:
-    """Values as a config file holds them: text, numbers, lists and mappings.
+    """Convert values to what a config file can hold: text, numbers, lists and mappings.
 
     Raises:
         MtlError: if one of them is something else, or contains itself.
@@ -199,7 +199,7 @@ def _completed(
 
 
 def _normalized(layer: Layer) -> Layer:
-    """With ``name`` spelled out for plugins, and a strategy's ``preset`` at the top."""
+    """Spell out ``name`` for plugins, and move a strategy's ``preset`` to the top."""
     values = dict(layer.values)
     for key in NAMED:
         if isinstance(values.get(key), str):
@@ -226,7 +226,7 @@ def _with_name(setting: Setting) -> Setting:
 
 
 def _name(key: str, layers: Sequence[Layer], settings: Sequence[Setting]) -> str:
-    """What the topmost layer or setting calls a plugin."""
+    """Return the plugin's name in the topmost layer or setting that has one."""
     named = [layer.values[key]["name"] for layer in layers if "name" in layer.values.get(key, {})]
     named += [setting.value for setting in settings if setting.key == (key, "name")]
     if not isinstance(named[-1], str):
@@ -270,7 +270,7 @@ def _placed(setting: Setting, strategy: "type[Strategy]") -> Setting:
 
 
 def _locator(layers: Sequence[Layer], overridden: Collection[KeyPath]) -> Locate:
-    """Says file and line that a key comes from; nothing for what stood on the command line."""
+    """Return a function that names the file and line of a key; empty for the command line."""
 
     def locate(key: KeyPath) -> str:
         if any(key[: len(path)] == path for path in overridden):

@@ -1,4 +1,4 @@
-"""One run: drives a strategy's loop, evaluates, saves, and goes on where it was stopped.
+"""A run drives a strategy's loop, evaluates, saves, and resumes where it was stopped.
 
 A run's state is saved before the first step (so that what cannot be saved shows at once), after
 every evaluation, and when a signal asks to stop. Its random numbers come from ``config.seed``: one
@@ -54,17 +54,17 @@ class Run:
     strategies.
 
     Attributes:
-        config: complete, with every option of the strategy.
+        config: the complete configuration, with every option of the strategy.
         directory: the run's folder.
-        device: where the network is and batches come to.
+        device: device of networks and batches.
         suite: the tasks.
-        backbones: one a task; where all share one, each entry is that one.
-        strategy: drives the training.
-        strategy_name: what the configuration calls the strategy.
-        iterations: steps that the run will do.
-        batch_size: training examples a task in every batch, where the task does not set its own.
-        eval_every: iterations between evaluations.
-        log_every: iterations between lines of ``metrics.jsonl``.
+        backbones: one for each task; where all tasks share one, each entry is that one.
+        strategy: the strategy, which drives the training.
+        strategy_name: name of the strategy in the configuration.
+        iterations: number of steps that the run will do.
+        batch_size: training examples of a task in a batch, where the task has no number of its own.
+        eval_every: number of iterations between evaluations.
+        log_every: number of iterations between lines of ``metrics.jsonl``.
     """
 
     def __init__(
@@ -105,15 +105,16 @@ class Run:
         """Check everything, build everything, then claim the folder.
 
         Args:
-            config: what to run; completed here unless :func:`resolve` has done so.
-            plugins: where its names are looked up; they see the run through their hooks.
-            directory: for the run's files; new, or without a run unless ``resume``.
-            resume: go on with the run in ``directory``. Its config must be this one, but
-                ``iterations`` may grow and ``device`` and ``log_every`` may change. A run that
+            config: configuration of the run; it is completed here unless :func:`resolve` has done
+                so.
+            plugins: where names are looked up; their hooks are told of the run.
+            directory: folder for the run's files; it may not hold a run unless ``resume``.
+            resume: whether to resume the run in ``directory``. Its config must be this one, but
+                ``iterations`` may grow and the keys in ``CHANGEABLE`` may change. A run that
                 was stopped before its first checkpoint starts again. Weights that the run once
                 started from are not read again.
-            console: gets messages and the progress bar; ``None``: silent.
-            claim: write into the folder; False: for who only looks, and calls :meth:`close`.
+            console: shows messages and the progress bar; ``None``: nothing is shown.
+            claim: whether to write into the folder; callers that pass False call :meth:`close`.
 
         Raises:
             MtlError: on anything wrong with names, options, device, folder or checkpoint, or if
@@ -160,17 +161,17 @@ class Run:
 
     @property
     def iteration(self) -> int:
-        """Steps done so far."""
+        """Number of steps done so far."""
         return self._milestones.state.iteration
 
     @property
     def last_evaluation(self) -> Evaluation | None:
-        """The newest evaluation, if there was one."""
+        """The newest evaluation; ``None`` before the first."""
         return self._milestones.state.measured.last
 
     @property
     def best(self) -> Best | None:
-        """The evaluation that validation prefers so far, where there is validation."""
+        """The evaluation with the best validation metric so far; ``None``: there is none."""
         return self._milestones.state.measured.best
 
     @property
@@ -179,15 +180,15 @@ class Run:
         return self._milestones.state.elapsed()
 
     def next_batch(self, source: BalancedBatches | None = None) -> Batch:
-        """The next training examples of every task, on the device, inputs as floats.
+        """Return the next training batch of all tasks, on the device, inputs as floats.
 
         Args:
-            source: what :meth:`split_batches` gave; default: all training examples.
+            source: a part from :meth:`split_batches`; default: all training examples.
         """
         return self._feed.next(source)
 
     def split_batches(self, share: float) -> tuple[BalancedBatches, BalancedBatches]:
-        """Batches of all training examples but a share, and of that share.
+        """Divide the training examples: batches of all but a share, and batches of that share.
 
         Every call in a run gives the same parts, from their beginning; their ``state_dict`` is the
         strategy's to keep.
@@ -201,17 +202,17 @@ class Run:
         return self._feed.split(share)
 
     def losses(self, step: Step) -> tuple[float | None, dict[str, float | None]]:
-        """The mean loss of the newest step, and each task's; see :meth:`Feed.losses`."""
+        """Return the mean loss of the newest step, and each task's; see :meth:`Feed.losses`."""
         return self._feed.losses(step)
 
     def validate(self, candidates: Candidates) -> tuple[CandidateMetrics, ...]:
         """Measure several candidates of every task on its validation examples.
 
-        For strategies that choose while they train. Nothing of the run changes: neither modes,
+        Strategies that choose while they train use it. Nothing of the run changes: neither modes,
         nor random generators, nor the order of the training examples.
 
         Args:
-            candidates: gives for a task and inputs the outputs (candidates, rows, ...) of all.
+            candidates: a function of task and inputs that returns outputs (candidates, rows, ...).
 
         Raises:
             MtlError: if a task has no validation examples.
@@ -219,7 +220,7 @@ class Run:
         return self._feed.validate(self.network, candidates)
 
     def hint(self, text: str) -> None:
-        """Tell the user something that helps, in one line that names what to set."""
+        """Show the user a hint, in one line that names what to set."""
         self._observers.say(f"hint: {text}")
 
     def stop(self, reason: str) -> None:

@@ -1,4 +1,4 @@
-"""Single keys of a config, as ``--set`` gives them."""
+"""Settings: single keys of a config, as given by ``--set``."""
 
 import re
 from dataclasses import dataclass
@@ -20,9 +20,9 @@ class Setting:
 
 
 def parse_setting(text: str) -> Setting:
-    """``key=value``, the value in YAML: ``samples=4``, ``backbone.shared=[stem,layer1.0]``.
+    """Parse ``key=value``, the value in YAML: ``samples=4``, ``backbone.shared=[stem,layer1.0]``.
 
-    A part of the key stands in quotes where it has a dot or an equals sign itself:
+    A part of the key that has a dot or an equals sign itself is put in quotes:
     ``suite.kinds."height.cm"=number``; within double quotes, ``\\"`` is a quote.
 
     Raises:
@@ -31,27 +31,27 @@ def parse_setting(text: str) -> Setting:
     parts: list[str] = []
     position = 0
     while True:
-        found = _PART.match(text, position)
-        if found is None:
+        match = _PART.match(text, position)
+        if match is None:
             raise MtlError(
-                f"--set should be key=value, found {shortened(text)!r}; a name with dots stands in "
+                f"--set should be key=value, found {shortened(text)!r}; put a name with dots in "
                 "quotes: 'suite.kinds.\"a.b\"=number'"
             )
-        double, single, plain, end = found.groups()
+        double, single, plain, end = match.groups()
         if double is not None:
             parts.append(re.sub(r"\\(.)", r"\1", double))
         else:
             parts.append(single if single is not None else plain.strip())
-        position = found.end()
+        position = match.end()
         if end == "=":
             break
     return Setting(tuple(parts), parse_scalar(text[position:], f"--set {dotted(parts)}"))
 
 
 def key_of(text: str) -> KeyPath:
-    """The key of a setting alone, split at its dots: ``backbone.shared``.
+    """Split a key at its dots: ``backbone.shared``.
 
     Raises:
-        MtlError: if it is none.
+        MtlError: if the text is no key.
     """
     return parse_setting(f"{text}=null").key

@@ -1,4 +1,4 @@
-"""What a run is made of, checked and built before anything is written."""
+"""A run is checked and built before anything is written."""
 
 import functools
 from collections.abc import Mapping, Sequence
@@ -32,11 +32,11 @@ class Start:
 
     Args:
         parts: suite, backbones, strategy and networks.
-        state: of the checkpoint that the run goes on from; ``None``: it begins.
-        known: what the run's folder is to say of its tasks; ``None``: it says so already, or
-            nothing can be said.
+        state: the checkpoint from which the run is resumed; ``None``: it begins.
+        known: description of tasks and examples to write into the folder; ``None``: it is there
+            already, or the tasks cannot be described.
         earlier: assignments of earlier runs that the networks were built with.
-        recipe_notes: what the section ``training`` does otherwise than one might think.
+        recipe_notes: hints where the section ``training`` does other than one might expect.
     """
 
     parts: Assembly
@@ -46,7 +46,7 @@ class Start:
     recipe_notes: Sequence[str] = ()
 
     def hints(self) -> list[str]:
-        """What may help the user, of data, backbones and recipe."""
+        """Return hints for the user on data, backbones and recipe."""
         backbones = [hint for backbone in self.parts.backbones for hint in backbone.hints]
         return list(dict.fromkeys([*self.parts.suite.notes, *backbones, *self.recipe_notes]))
 
@@ -54,7 +54,7 @@ class Start:
 def read_state(
     folder: RunFolder, complete: ResolvedConfig, plugins: Plugins, resume: bool
 ) -> Mapping[str, Any] | None:
-    """The state to go on from, with the folder locked; ``None`` where there is no checkpoint yet.
+    """Lock the folder and read the state to resume from; ``None``: there is no checkpoint yet.
 
     Raises:
         MtlError: if the folder holds a run and ``resume`` is not asked for, or the other way round;

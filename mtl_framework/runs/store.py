@@ -1,4 +1,4 @@
-"""What a run keeps in its folder while it trains, and what it leaves there."""
+"""The store writes a run's checkpoints and result into its folder."""
 
 import json
 from collections.abc import Mapping
@@ -28,8 +28,8 @@ class RunStore:
     validation prefers. What both hold is written once. ``keep`` says which stay when it has ended.
 
     Args:
-        folder: of the run.
-        config: complete.
+        folder: the run's folder.
+        config: the complete configuration.
     """
 
     def __init__(self, folder: RunFolder, config: RunConfig) -> None:
@@ -110,7 +110,7 @@ class RunStore:
         restore_states(strategy.network, state["recurrent"])
 
     def misfit(self, iteration: object, error: Exception) -> MtlError:
-        """What is said of a checkpoint that does not fit the run."""
+        """Make the error of a checkpoint that does not fit the run."""
         reason = " ".join(str(error).split())[:300] or type(error).__name__
         where = self.folder.checkpoints.stem("last", iteration if isinstance(iteration, int) else 0)
         return MtlError(f"checkpoint {where} does not fit this run: {reason}")
@@ -144,7 +144,7 @@ class RunStore:
             self.tidy(result.iterations)
 
     def summary(self) -> str:
-        """What the folder holds and how large it is, in one line."""
+        """Return one line on what the folder holds and how large it is."""
         kinds = [
             kind for kind in ("last", "best") if self.folder.checkpoints.latest(kind) is not None
         ]
@@ -152,7 +152,7 @@ class RunStore:
         return f"{self.folder.path}: {_megabytes(size_of(self.folder.path))}, with {kept}"
 
     def describe_kept(self) -> str:
-        """What a run that ends badly has saved."""
+        """Say what a run that fails has saved."""
         iteration = self.folder.checkpoints.latest("last")
         if iteration is None:
             return "nothing was saved yet"
@@ -160,7 +160,7 @@ class RunStore:
 
 
 def figure_state(state: Any) -> Any:
-    """A strategy's state without optimisers and large tensors."""
+    """Leave optimisers and large tensors out of a strategy's state."""
     if isinstance(state, Mapping):
         return {
             key: figure_state(value)

@@ -1,4 +1,4 @@
-"""What the host holds a strategy to, with messages that name it."""
+"""Checks that a strategy keeps its contract, with messages that name it."""
 
 from collections.abc import Generator, Mapping, Sequence
 
@@ -18,10 +18,10 @@ _ENDED = object()
 def build_network(
     name: str, strategy: Strategy, backbone: Backbone, suite: Suite
 ) -> MultiTaskModel:
-    """What the strategy builds around one backbone for all tasks.
+    """Let the strategy build its networks of one backbone for all tasks.
 
     Raises:
-        MtlError: if that is not a :class:`MultiTaskModel`.
+        MtlError: if it returns no :class:`MultiTaskModel`.
     """
     return _checked(name, strategy, "build", strategy.build(backbone, suite))
 
@@ -29,7 +29,7 @@ def build_network(
 def build_own_networks(
     name: str, strategy: Strategy, backbones: Sequence[PlainBackbone], suite: Suite
 ) -> MultiTaskModel:
-    """What the strategy builds of backbones that are the tasks' own.
+    """Let the strategy build its networks of the tasks' own backbones.
 
     Raises:
         MtlError: if the strategy needs one backbone for all tasks, or builds something else.
@@ -53,7 +53,7 @@ class Steps:
     """A strategy's loop, one step at a time.
 
     Args:
-        name: of the strategy.
+        name: name of the strategy.
         loop: what its ``optimize`` returned.
 
     Raises:
@@ -81,9 +81,9 @@ class Steps:
         if isinstance(step, Step) and isinstance(step.loss, torch.Tensor) and step.loss.numel():
             self._check_metrics(step.metrics)
             return step
-        found = f"Step(loss={step.loss!r})" if isinstance(step, Step) else repr(step)
+        shown = f"Step(loss={step.loss!r})" if isinstance(step, Step) else repr(step)
         raise MtlError(
-            f"strategy {self._name!r} yielded {found[:80]}; optimize should yield Step(loss=...) "
+            f"strategy {self._name!r} yielded {shown[:80]}; optimize should yield Step(loss=...) "
             "with a tensor of at least one number"
         )
 
@@ -117,12 +117,12 @@ def _is_number(value: object) -> bool:
 
 
 def check_replacement(name: str, old: MultiTaskModel, new: MultiTaskModel) -> None:
-    """Refuse networks that no checkpoint could be loaded into.
+    """Raise an error if a strategy replaces its networks by some with other tensors.
 
     Args:
-        name: of the strategy that replaces its networks.
-        old: what it has built.
-        new: what it has put in their place.
+        name: name of the strategy.
+        old: the networks that it has built.
+        new: the networks that it has put in their place.
 
     Raises:
         MtlError: if their tensors differ in name, shape or dtype.

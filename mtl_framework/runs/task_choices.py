@@ -1,4 +1,4 @@
-"""Objectives and metrics of tasks, as a run's config chooses them for single tasks or for all."""
+"""A run's config chooses objectives and metrics for single tasks or for all."""
 
 import copy
 import dataclasses
@@ -18,7 +18,7 @@ ALL = "all"
 
 
 def with_task_choices(suite: Suite, config: RunConfig, plugins: Plugins) -> Suite:
-    """The suite with what the sections ``objectives`` and ``metrics`` say.
+    """Apply a config's sections ``objectives`` and ``metrics`` to a suite.
 
     Raises:
         MtlError: naming the key that names no task, or does not fit its task; or fits none, where
@@ -37,12 +37,12 @@ def with_task_choices(suite: Suite, config: RunConfig, plugins: Plugins) -> Suit
 
 
 def with_metrics(suite: Suite, config: RunConfig, tasks: Sequence[Task] | None = None) -> Suite:
-    """The suite with what the section ``metrics`` says.
+    """Apply a config's section ``metrics`` to a suite.
 
     Args:
-        suite: as it is.
-        config: of the run.
-        tasks: to be taken in the place of the suite's.
+        suite: the suite, which is not changed.
+        config: configuration of the run.
+        tasks: tasks that replace the suite's; ``None``: its own.
 
     Raises:
         MtlError: naming the task that has no such metric.
@@ -77,7 +77,7 @@ def with_metrics(suite: Suite, config: RunConfig, tasks: Sequence[Task] | None =
 def _with_objectives(
     tasks: Sequence[Task], section: Mapping[str, Mapping[str, Any]], plugins: Plugins
 ) -> tuple[list[Task], list[str]]:
-    """Tasks with objectives as chosen, and a line for what at ``all`` some tasks cannot take."""
+    """Return tasks with the chosen objectives, and notes on options that some cannot take."""
     everywhere = dict(section.get(ALL, {}))
     lacking: dict[str, list[str]] = {option: [] for option in everywhere if option != "name"}
     changed = []

@@ -1,4 +1,4 @@
-"""Heads of tasks, as a run's config chooses them for single tasks or for all."""
+"""A run's config chooses heads for single tasks or for all."""
 
 import copy
 import dataclasses
@@ -18,13 +18,12 @@ LINEAR = "linear"
 
 
 def with_heads(suite: Suite, config: RunConfig, plugins: Plugins) -> Suite:
-    """The suite with what the section ``heads`` says.
+    """Apply a config's section ``heads`` to a suite.
 
     What stands at ``all`` holds for the tasks whose outputs are maps; others have a linear layer.
 
     Raises:
-        MtlError: naming the key that names no task, a head that there is not, or an option that it
-            does not have.
+        MtlError: naming the key with an unknown task, head or option.
     """
     section = config.heads
     for name in section:

@@ -224,7 +224,7 @@ def test_an_odd_batch_cannot_be_mixed_and_features_have_no_flips() -> None:
         augmented({"all": {"mixup": 1}}, batch=7)
     rows = Examples(torch.rand(6, 5), torch.arange(6) % 3)
     features = Suite("features", [Task("x", Classification(3), rows, rows)])
-    with pytest.raises(MtlError, match=r"no images of bytes but float32 of shape \(5,\)"):
+    with pytest.raises(MtlError, match=r"no uint8 images but float32 of shape \(5,\)"):
         augmented({"all": {"hflip": 1}}, features)
     with pytest.raises(MtlError, match="mixup and cutmix need images"):
         augmented({"all": {"mixup": 1}}, features)

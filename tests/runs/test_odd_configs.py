@@ -182,7 +182,7 @@ def test_every_key_can_be_said_on_the_command_line(key: list[str]) -> None:
 
 @pytest.mark.parametrize("text", ['"a=1', 'a."b"c=1', "a.'b=1", '"a"', ".=1", 'a.""b=1'])
 def test_broken_quotes_are_refused(text: str) -> None:
-    with pytest.raises(MtlError, match="a name with dots stands in quotes"):
+    with pytest.raises(MtlError, match="put a name with dots in quotes"):
         parse_setting(text)
 
 
