@@ -1,6 +1,7 @@
 """``mtl compare``."""
 
 from pathlib import Path
+from typing import Any
 
 import typer
 
@@ -46,12 +47,8 @@ def compare(
 
     directory = output or COMPARISONS / config.stem
     lines = ComparisonLines(directory, typer.echo) if json_lines else None
-    overrides = {
-        "seeds": seeds,
-        "iterations": iterations,
-        "device": device,
-        "suite.data_root": data_root,
-    }
+    overrides: dict[str, Any] = {"seeds": seeds, "iterations": iterations, "device": device}
+    overrides["suite.data_root"] = data_root
     outcome = compare(
         config,
         directory,

@@ -31,21 +31,14 @@ def describe(
     ] = None,
     objective: Annotated[
         str | None,
-        typer.Option(
-            "--objective",
-            help="Name of an objective, a task's loss and metrics: `mtl list objectives`.",
-        ),
+        typer.Option("--objective", help="Name of an objective: `mtl list objectives`."),
     ] = None,
     head: Annotated[
         str | None, typer.Option("--head", help="Name of a decoder of maps: `mtl list heads`.")
     ] = None,
     inputs: Annotated[
         str | None,
-        typer.Option(
-            "--input",
-            metavar="CxHxW",
-            help="Shape of one input, e.g. 3x224x224. [default: the suite's]",
-        ),
+        typer.Option("--input", metavar="CxHxW", help="Shape of an input. [default: the suite's]"),
     ] = None,
     settings: options.Settings = None,
     config: options.ConfigFile = None,
