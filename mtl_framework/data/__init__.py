@@ -40,6 +40,12 @@ if TYPE_CHECKING:
     from .pictures import picture_suffixes as picture_suffixes
     from .readers import batches_per_epoch as batches_per_epoch
     from .resizing import resize_map as resize_map
+    from .splits import SPLIT_NAMES as SPLIT_NAMES
+    from .splits import SplitSizes as SplitSizes
+    from .splits import known_split as known_split
+    from .splits import make_splits as make_splits
+    from .splits import split_name as split_name
+    from .stratify import class_codes as class_codes
     from .streaming import LazyInputs as LazyInputs
     from .tasks import SPLITS as SPLITS
     from .tasks import Examples as Examples
@@ -75,6 +81,12 @@ _HOMES = {
     "PictureOptions": "pictures",
     "PoissonRegression": "objectives",
     "SPLITS": "tasks",
+    "SPLIT_NAMES": "splits",
+    "SplitSizes": "splits",
+    "class_codes": "stratify",
+    "known_split": "splits",
+    "make_splits": "splits",
+    "split_name": "splits",
     "Suite": "tasks",
     "Task": "tasks",
     "Transforms": "transforms",

@@ -81,10 +81,15 @@ def decode_image(
     try:
         if size is not None:
             picture = picture.resize(size, Image.Resampling.BILINEAR)
-        array = np.array(picture, dtype=np.uint8)
+        return channels_first(picture)
     except MemoryError as error:
         shown = "x".join(map(str, picture.size))
         raise MtlError(f"{path} has {shown} pixels, for which there is no memory") from error
+
+
+def channels_first(picture: Image.Image) -> UInt8[Tensor, "channels height width"]:
+    """A picture of 8 bits a channel as a tensor."""
+    array = np.array(picture, dtype=np.uint8)
     return torch.from_numpy(array.reshape(*array.shape[:2], -1)).permute(2, 0, 1).contiguous()
 
 

@@ -102,10 +102,7 @@ def read_picture(path: Path, mode: Mode, options: PictureOptions = DEFAULT) -> I
         with path.open("rb") as file:
             image = Image.open(file, formats=readable_formats())
             check_picture_size(image.width, image.height)
-            _check_frames(image, options)
-            image.load()
-            upright = ImageOps.exif_transpose(image)
-            return _in_mode(_plain_levels(upright, image, options), mode, options)
+            return plain_picture(image, mode, options)
     except FileNotFoundError:
         raise MtlError(f"there is no image {path}") from None
     except Image.DecompressionBombError as error:
@@ -117,6 +114,29 @@ def read_picture(path: Path, mode: Mode, options: PictureOptions = DEFAULT) -> I
     except Exception as error:  # whatever a damaged file makes a parser raise
         reason = " ".join(str(error).split()) or type(error).__name__
         raise MtlError(f"{path} cannot be read as an image: {reason}") from error
+
+
+def plain_picture(
+    image: Image.Image, mode: Mode | None, options: PictureOptions = DEFAULT
+) -> Image.Image:
+    """A picture that a program holds, as :func:`read_picture` gives it of a file.
+
+    Args:
+        image: of Pillow, in any mode.
+        mode: ``L`` (grey), ``RGB`` or ``RGBA``; ``None``: ``L`` where the picture is grey, else
+            ``RGB``.
+        options: of the reading.
+
+    Raises:
+        MtlError: if it cannot be read faithfully; what to call it is to be put in front.
+    """
+    _check_frames(image, options)
+    image.load()
+    upright = ImageOps.exif_transpose(image)
+    plain = _plain_levels(upright, image, options)
+    if mode is None:
+        mode = "L" if plain.mode in ("L", "LA") else "RGB"
+    return _in_mode(plain, mode, options)
 
 
 def _instead(path: Path) -> str:

@@ -6,7 +6,9 @@ from typing import Any
 
 from ..support.errors import MtlError, UnknownNameError
 from .examples import SPLITS, Examples, check_labels, check_rows
-from .given import GivenSuite, suite_from_arrays, suite_from_datasets, suite_from_frame
+from .given import GivenSuite, suite_from_arrays
+from .given_datasets import suite_from_datasets
+from .given_frame import suite_from_frame
 from .head_choice import HeadChoice
 from .images import ImageNormalization
 from .map_checks import check_maps
@@ -191,12 +193,13 @@ class Suite:
         tasks: Mapping[str, Sequence[Any]],
         name: str = "datasets",
         kinds: Mapping[str, Any] | None = None,
+        pictures: PictureOptions = DEFAULT,
     ) -> "Suite":
         """Make a suite of torch data sets, whose items are pairs of input and label.
 
-        Inputs are Pillow images, uint8 images (C, H, W), or floats of one shape. Every item
-        is read once here; random transforms are refused, as they belong into the option
-        ``augmentation``.
+        Inputs are Pillow images of any mode, which are read as image files are, uint8 images
+        (C, H, W), or floats of one shape. Every item is read once here; random transforms are
+        refused, as they belong into the option ``augmentation``.
 
         Args:
             tasks: for each task's name ``(train, validation, test)``, or ``(train, test)``.
@@ -205,11 +208,13 @@ class Suite:
                 default: numbers where they are floats or several a row, or integers of which most
                 are different, else classes. A data set's attribute ``classes`` names the classes.
                 Numbers are learned standardised.
+            pictures: how transparency, ranges of values and animations of Pillow images are
+                handled.
 
         Raises:
             MtlError: naming task, split and item, what was found and what is allowed.
         """
-        return cls._of(name, suite_from_datasets(tasks, kinds or {}))
+        return cls._of(name, suite_from_datasets(tasks, kinds or {}, pictures))
 
     @classmethod
     def from_arrays(
@@ -252,8 +257,9 @@ class Suite:
             tasks: names of the columns with labels.
             inputs: names of the columns with features; or an array (N, ...) with the inputs of
                 all rows.
-            split: name of the column that holds ``train``, ``validation`` or ``test``; default: a
-                random fifth of the rows each for validation and test.
+            split: name of the column that holds ``train``, ``validation`` or ``test``, or usual
+                other names of them; default: a fifth of the rows each for validation and test,
+                drawn as the suite ``table`` draws them: stratified over all tasks.
             name: name of the suite.
             kinds: as in :meth:`from_datasets`.
             seed: decides the random splits.
@@ -267,7 +273,12 @@ class Suite:
     def _of(cls, name: str, given: GivenSuite) -> "Suite":
         tasks = [
             Task(
-                t.name, t.objective, t.splits["train"], t.splits["test"], t.splits.get("validation")
+                t.name,
+                t.objective,
+                t.splits["train"],
+                t.splits["test"],
+                t.splits.get("validation"),
+                pictures=t.pictures,
             )
             for t in given.tasks
         ]

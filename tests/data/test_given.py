@@ -1,5 +1,6 @@
 """Suites of torch data sets, arrays and data frames."""
 
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,16 @@ from mtl_suites.kinds import guess_array
 from PIL import Image
 from torch.utils.data import Dataset, TensorDataset
 
-from mtl_framework.data import Binary, Classification, Regression, Suite
-from mtl_framework.data import given as given_suites
+from mtl_framework.data import (
+    Binary,
+    Classification,
+    Examples,
+    PictureOptions,
+    Regression,
+    Suite,
+    given_datasets,
+    read_image,
+)
 from mtl_framework.data.given import guess_kind
 from mtl_framework.data.streaming import LazyInputs
 from mtl_framework.support.errors import MtlError
@@ -64,7 +73,7 @@ def test_data_sets_become_tasks_by_stated_rules(monkeypatch: pytest.MonkeyPatch)
     assert digit.objective == Classification(3, ("4", "5", "6"))
     assert digit.train.targets.tolist() == (ROWS % 3).tolist()
     assert isinstance(flag.objective, Binary)
-    monkeypatch.setattr(given_suites, "MOST_READ", 10)
+    monkeypatch.setattr(given_datasets, "MOST_READ", 10)
     lazy = Suite.from_datasets({"animal": (Pictures("RGB"), Pictures("RGB"))}).tasks[0].train
     assert isinstance(lazy.inputs, LazyInputs)
     assert lazy.inputs.shape == (24, 3, 5, 4)
@@ -123,12 +132,86 @@ def test_a_frame_has_a_column_a_task() -> None:
     assert [len(e) for e in made[0].tasks[0].splits().values()] == [14, 5, 5]
 
 
+def test_splits_of_a_frame_keep_rare_classes_of_every_task_and_take_usual_names() -> None:
+    pandas = pytest.importorskip("pandas")
+    kind = np.array(["common"] * 57 + ["rare"] * 3)
+    flag = np.array([1, 0, 1] + [0] * 57)
+    weight = np.where(np.arange(60) < 6, np.arange(60) * 0.5, np.nan)
+    frame = pandas.DataFrame({"kind": kind, "flag": flag, "weight": weight, "x": weight * 0 + 1})
+    inputs = np.zeros((60, 3), np.float32)
+    for seed in range(6):
+        suite = Suite.from_frame(frame, ["kind", "flag", "weight"], inputs, seed=seed)
+        rare, some, known = suite.tasks
+        assert [int((e.targets == 1).sum()) for e in rare.splits().values()] == [1, 1, 1]
+        assert int((some.train.targets == 1).sum()) == int((some.test.targets == 1).sum()) == 1
+        counts = [e.num_labelled for e in known.splits().values()]
+        assert sum(counts) == 6
+        assert min(counts) >= 1
+    frame["set"] = ["Training", "val", "TEST"] * 20
+    given = Suite.from_frame(frame, ["flag"], inputs, "set", kinds={"flag": "binary"})
+    assert [len(e) for e in given.tasks[0].splits().values()] == [20, 20, 20]
+    frame["set"] = ["train", "tset"] * 30
+    with pytest.raises(MtlError, match=r"split in column 'set' 'tset'; did you mean 'tst'"):
+        Suite.from_frame(frame, ["flag"], inputs, "set")
+
+
+class Shown(Dataset[Any]):
+    """Pictures in a row, of two classes in turn."""
+
+    def __init__(self, *pictures: Image.Image) -> None:
+        self.shown = pictures
+
+    def __len__(self) -> int:
+        return len(self.shown)
+
+    def __getitem__(self, row: int) -> tuple[Image.Image, int]:
+        return self.shown[row], row % 2
+
+
+def animation() -> Image.Image:
+    file = BytesIO()
+    first, second = (Image.new("L", (4, 4), level) for level in (0, 200))
+    first.save(file, "GIF", save_all=True, append_images=[second])
+    return Image.open(file)
+
+
+def test_pictures_of_every_mode_are_read_as_those_in_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deep = Image.fromarray(np.full((4, 4), 0x8000, np.uint16))
+    ghost = Image.new("RGBA", (4, 4), (255, 0, 0, 0))
+    bits, palette = Image.new("1", (4, 4), 1), Image.new("RGB", (4, 4), (0, 0, 250)).convert("P")
+    grey = Suite.from_datasets({"a": (Shown(deep, bits),) * 2}).tasks[0]
+    assert stored_images(grey.train).unique().tolist() == [128, 255]
+    assert grey.train.input_shape == (1, 4, 4)
+    black = PictureOptions(ground="black")
+    for most in (2**30, 10):
+        monkeypatch.setattr(given_datasets, "MOST_READ", most)  # kept, or read when needed
+        mixed = Suite.from_datasets(
+            {"a": (Shown(deep, bits), Shown(ghost, palette))}, pictures=black
+        ).tasks[0]
+        assert mixed.train.input_shape == mixed.test.input_shape == (3, 4, 4)
+        assert mixed.pictures == black
+        inputs = stored_images(mixed.test)
+        assert inputs[0].unique().tolist() == [0]
+        file = tmp_path / "palette.png"
+        palette.save(file)
+        assert torch.equal(inputs[1], read_image(file))
+        assert stored_images(mixed.train)[0].unique().tolist() == [128]
+
+
+def stored_images(examples: Examples) -> torch.Tensor:
+    held = examples.inputs
+    return held if isinstance(held, torch.Tensor) else torch.stack([held.read(r) for r in (0, 1)])
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
         (lambda: Suite.from_datasets({"a": (Pictures(noise=True),) * 2}), "different inputs each"),
         (lambda: Suite.from_datasets({"a": (Pictures(),)}), "should have .train, validation, test"),
-        (lambda: Suite.from_datasets({"a": (Pictures("P"),) * 2}), "picture 0 has mode P"),
+        (lambda: Suite.from_datasets({"a": (Shown(animation()),) * 2}),
+         "train split: picture 0 holds 2 pictures .an animation or pages.: save the one"),
         (lambda: Suite.from_datasets({"a": (Pictures(count=0),) * 2}), "the data set has no item"),
         (lambda: Suite.from_datasets({"a": ([3], [3])}), "item 0 should be a pair"),
         (lambda: Suite.from_datasets({"a": (Pictures(),) * 2}, kinds={"b": "classes"}), "unkn"),

@@ -27,10 +27,10 @@ PUBLIC = {
         BalancedBatches Batch Binary BinaryMap Classification Depth Examples Gathered
         GaussianRegression HeadChoice ImageNormalization ImageTransform LanguageModel LazyInputs
         MapObjective MapRegression Metric MultiLabel Normals Objective
-        Ordinal PictureOptions PoissonRegression Regression SPLITS Segmentation Suite Task
-        Transforms
-        batches_per_epoch byte_levels check_picture_size guess_kind is_litter picture_suffixes
-        pictures_below read_image resize_map
+        Ordinal PictureOptions PoissonRegression Regression SPLITS SPLIT_NAMES Segmentation
+        SplitSizes Suite Task Transforms
+        batches_per_epoch byte_levels check_picture_size class_codes guess_kind is_litter
+        known_split make_splits picture_suffixes pictures_below read_image resize_map split_name
     """,
     "mtl_framework.plotting": """
         INK MARKERS MUTED PALETTE PAPER ReportFigure SEQUENTIAL colour_of new_figure png shortened

@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mtl_suites.faults import Faults
 from mtl_suites.folders import folders
-from mtl_suites.splits import is_split_name, split_name
 from PIL import Image
 from support.typed import stored
 
+from mtl_framework.data import known_split, split_name
 from mtl_framework.data.tasks import Classification, Suite
 from mtl_framework.support.errors import MtlError, ProblemsError
 
@@ -114,7 +114,7 @@ def test_what_is_left_out_is_counted_by_reason(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["trainer", "tests", "", "testing2", "evaluation"])
 def test_other_names_are_no_splits(name: str) -> None:
-    assert not is_split_name(name)
+    assert known_split(name) is None
     with pytest.raises(MtlError, match="split"):
         split_name(name)
 

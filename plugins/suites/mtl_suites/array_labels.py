@@ -7,8 +7,9 @@ from typing import Literal, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Int64, Shaped
 
+from mtl_framework.data import class_codes
+
 from .options import Kind, option
-from .stratify import codes
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Labels:
     @property
     def strata(self) -> Int64[np.ndarray, " rows"]:
         """Number of every row's class, -1 where there is none."""
-        return codes(self.values, self.present)
+        return class_codes(self.values, self.present)
 
     def of(self, rows: Int64[np.ndarray, " _"]) -> Int64[np.ndarray, " _"]:
         """Those of some rows that have a label."""

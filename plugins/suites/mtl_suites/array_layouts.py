@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Shaped
 
 from mtl_framework import MtlError, UnknownNameError
-from mtl_framework.data import Task
+from mtl_framework.data import Task, make_splits
 
 from .array_duplicates import without_copies
 from .array_labels import Labels, columns_of
@@ -16,7 +16,6 @@ from .array_tables import Form, Table, class_names
 from .faults import Faults, listed
 from .labels import called_by
 from .npz import ArrayFile
-from .splits import make_splits
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .splits import ALIASES, known_split
+from mtl_framework.data import SPLIT_NAMES, known_split
 
 #: What inputs are called in files that others distribute, in small letters.
 INPUT_WORDS = frozenset(
@@ -27,7 +27,7 @@ _ABOUT = frozenset(
     ]
 )
 _BETWEEN = re.compile(r"[_\-. ]+")
-_SPLITS = "|".join(sorted(ALIASES, key=len, reverse=True))
+_SPLITS = "|".join(sorted(SPLIT_NAMES, key=len, reverse=True))
 # xtrain, Xtr and trainX, with nothing between
 _GLUED = re.compile(rf"([xy])({_SPLITS})|({_SPLITS})([xy])")
 

@@ -11,12 +11,21 @@ from jaxtyping import Int64, Shaped
 from torch import Tensor
 
 from mtl_framework import MtlError
-from mtl_framework.data import Examples, Objective, PictureOptions, Regression, Task
+from mtl_framework.data import (
+    Examples,
+    Objective,
+    PictureOptions,
+    Regression,
+    SplitSizes,
+    Task,
+    make_splits,
+    split_name,
+)
 
 from .array_duplicates import without_copies
 from .array_inputs import flat_hints, image_hints, resized, to_features, to_images
 from .array_labels import Columns, Labels, as_whole
-from .class_checks import common_classes, frequent_classes, rare_classes
+from .class_checks import check_classes, common_classes, frequent_classes, rare_classes
 from .class_hints import class_hints
 from .duplicates import Policy
 from .faults import Faults
@@ -25,7 +34,6 @@ from .labels import make_targets, scale_hints, summary
 from .missing import Missing, told
 from .npz import ArrayFile, Found
 from .options import Kind, Kinds
-from .splits import SplitSizes, check_classes, make_splits, split_name
 
 _AS_THEY_ARE = PictureOptions()
 _DTYPES = {"M": "dates, ", "m": "times, ", "c": "complex numbers, ", "V": "records, ", "O": ""}
@@ -90,11 +98,7 @@ class Table:
             raise MtlError(
                 f"{found.what} should have one entry for every one of {self.what}, found "
                 f"{_listed(lengths)} for {_listed(self.lengths)}"
-                + (
-                    "; examples seem to be its last axis: numpy.moveaxis(..., -1, 0)"
-                    if last
-                    else ""
-                )
+                + ("; examples seem to be its last axis: numpy.moveaxis(..., -1, 0)" * last)
             )
         values: np.ndarray = _joined(found)
         if values.dtype.kind == "S":

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mtl_framework import MtlError, UnknownNameError
-from mtl_framework.data import PictureOptions, Suite, Transforms
+from mtl_framework.data import PictureOptions, SplitSizes, Suite, Transforms
 
 from .array_layouts import Wanted
 from .array_names import INPUTS
@@ -16,7 +16,6 @@ from .labels import standardized
 from .missing import Missing
 from .npz import ArrayFile
 from .options import Kinds, Names, NamesByTask, options_before
-from .splits import SplitSizes
 from .transformed import transformed
 
 

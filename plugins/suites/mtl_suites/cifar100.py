@@ -11,11 +11,18 @@ from torch import Tensor
 from torchvision.datasets import CIFAR100
 
 from mtl_framework import MtlError
-from mtl_framework.data import Classification, Examples, Suite, Task, Transforms
+from mtl_framework.data import (
+    Classification,
+    Examples,
+    SplitSizes,
+    Suite,
+    Task,
+    Transforms,
+    make_splits,
+)
 
 from .published import obtain
 from .published_pickle import published
-from .splits import SplitSizes, make_splits
 from .transformed import transformed
 
 _COARSE, _FINE = 20, 5

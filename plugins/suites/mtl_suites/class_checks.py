@@ -4,10 +4,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int64
+from jaxtyping import Int64, Shaped
+
+from mtl_framework import MtlError
+from mtl_framework.data import SplitSizes
 
 from .faults import Faults, listed
-from .splits import SplitSizes
 
 #: Examples below which a class is named before training.
 RARE = 10
@@ -100,3 +102,23 @@ def rare_classes(
 
 def _examples(count: int) -> str:
     return f"{count} example" if count == 1 else f"{count} examples"
+
+
+def check_classes(labels: Mapping[str, Shaped[np.ndarray, " _"]]) -> None:
+    """Every class should be in the training split and in the test split.
+
+    Args:
+        labels: by split.
+
+    Raises:
+        MtlError: naming the classes and the split that lacks them.
+    """
+    classes = {split: set(np.unique(found).tolist()) for split, found in labels.items()}
+    everything = sorted(set().union(*classes.values()))
+    lacking = {
+        split: [str(name) for name in everything if name not in classes[split]]
+        for split in ("train", "test")
+    }
+    texts = [f"{', '.join(names)} not in {split}" for split, names in lacking.items() if names]
+    if texts:
+        raise MtlError(f"every class should be in train and test, but {'; '.join(texts)}")

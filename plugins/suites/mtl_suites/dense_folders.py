@@ -5,12 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from mtl_framework import MtlError
-from mtl_framework.data import Suite
+from mtl_framework.data import Suite, known_split
 
 from .dense_files import MapKind
 from .dense_layout import MapTask, SplitFiles, dense_suite, find_files, random_parts
 from .options import Names
-from .splits import known_split
 
 _KINDS: dict[str, MapKind] = {
     **dict.fromkeys(("label", "labels", "seg", "semantic", "segmentation"), "segmentation"),

@@ -8,10 +8,18 @@ from torch import Tensor
 from torchvision.datasets import EMNIST, KMNIST
 
 from mtl_framework import MtlError
-from mtl_framework.data import Classification, Examples, Suite, Task, Transforms
+from mtl_framework.data import (
+    Classification,
+    Examples,
+    SplitSizes,
+    Suite,
+    Task,
+    Transforms,
+    make_splits,
+)
 
+from .class_checks import check_classes
 from .published import obtain
-from .splits import SplitSizes, check_classes, make_splits
 from .transformed import transformed
 
 

@@ -10,12 +10,11 @@ import numpy as np
 from jaxtyping import Int64
 
 from mtl_framework import MtlError, UnknownNameError
-from mtl_framework.data import is_litter, picture_suffixes, pictures_below
+from mtl_framework.data import is_litter, known_split, picture_suffixes, pictures_below, split_name
 
 from .faults import Faults, listed
 from .foreign import REMEDIES
 from .options import counted
-from .splits import is_split_name, split_name
 
 _DEEPEST, _MOST_FILES = 8, 10_000  # levels and files that are looked at to say what lies there
 
@@ -122,7 +121,7 @@ def _unwrapped(root: Path, wanted: Sequence[str] | None) -> tuple[Path, str]:
 def _split_folders(folder: Path) -> list[str]:
     """Names of the folders that are splits; none where they are classes that are called so."""
     names = subfolders(folder)
-    splits = [name for name in names if is_split_name(name)]
+    splits = [name for name in names if known_split(name)]
     if len(splits) < len(names) and all(_holds_classes_images(folder / name) for name in names):
         return []
     return splits

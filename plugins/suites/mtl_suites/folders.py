@@ -18,8 +18,10 @@ from mtl_framework.data import (
     LazyInputs,
     Objective,
     PictureOptions,
+    SplitSizes,
     Suite,
     Task,
+    make_splits,
 )
 
 from .class_checks import common_classes, frequent_classes, rare_classes
@@ -30,7 +32,6 @@ from .file_contents import FileContents
 from .folder_layout import Images, scan, task_folders, told
 from .image_files import ImageForm, picture_kinds
 from .options import Animated, Names
-from .splits import SplitSizes, make_splits
 
 Rows = dict[str | None, Int64[np.ndarray, " _"]]
 

@@ -9,11 +9,10 @@ from types import TracebackType
 import numpy as np
 
 from mtl_framework import MtlError
-from mtl_framework.data import SPLITS
+from mtl_framework.data import SPLIT_NAMES, SPLITS
 
 from .array_names import INPUTS, LABELS, Meaning, is_about, meaning, without_split
 from .array_sources import open_source
-from .splits import ALIASES
 
 #: Where an array called NAME is looked for; ``{split}`` stands for train, validation and test, by
 #: whatever name.
@@ -244,7 +243,7 @@ def _spellings(text: str, split: str | None) -> list[str]:
     """A pattern with all that a split may be called, in small letters, capitals, or one of them."""
     if split is None:
         return [text]
-    words = [word for word, meant in ALIASES.items() if meant == split]
+    words = [word for word, meant in SPLIT_NAMES.items() if meant == split]
     spelled = [form for word in words for form in (word, word.upper(), word.capitalize())]
     return [text.replace("{split}", form) for form in spelled]
 

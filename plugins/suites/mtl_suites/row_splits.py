@@ -7,13 +7,12 @@ import numpy as np
 from jaxtyping import Int64
 
 from mtl_framework import MtlError, UnknownNameError
+from mtl_framework.data import SplitSizes, class_codes, known_split, make_splits, split_name
 
 from .column_tasks import Label
 from .columns import TextTable
 from .faults import Faults
 from .options import option
-from .splits import SplitSizes, known_split, make_splits, split_name
-from .stratify import codes
 
 #: The column that names splits where nobody says which, and what else it is called.
 SPLIT = "split"
@@ -111,7 +110,7 @@ def rows_by_split(
     if stratify_by:
         if stratify_by not in text.columns:
             raise UnknownNameError(f"column of {file} in stratify_by", stratify_by, text.names)
-        strata = [codes(np.array(text.columns[stratify_by], dtype=str))]
+        strata = [class_codes(np.array(text.columns[stratify_by], dtype=str))]
     elif stratify_by is not None:
         strata = []
     if "validation" not in rows:

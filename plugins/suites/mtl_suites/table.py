@@ -3,14 +3,13 @@
 from pathlib import Path
 from typing import Any
 
-from mtl_framework.data import PictureOptions, Suite
+from mtl_framework.data import PictureOptions, SplitSizes, Suite
 
 from .duplicates import Policy
 from .faults import Faults
 from .image_files import ImageForm
 from .missing import Missing
 from .options import Animated, Kinds, Names, NamesByTask, options_before
-from .splits import SplitSizes
 from .table_plan import TablePlan
 
 

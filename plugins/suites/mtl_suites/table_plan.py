@@ -10,7 +10,7 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from mtl_framework import MtlError
-from mtl_framework.data import Examples, LazyInputs, Suite, Task
+from mtl_framework.data import Examples, LazyInputs, SplitSizes, Suite, Task
 
 from .column_tasks import Label, read_labels
 from .columns import TextTable, read_table
@@ -22,7 +22,6 @@ from .missing import Missing
 from .options import Kinds
 from .row_inputs import RowInputs
 from .row_splits import given_splits, once, rows_by_split, split_column, split_columns
-from .splits import SplitSizes
 
 #: By split the inputs that can be read, and their rows.
 Read = Mapping[str, tuple[Tensor | LazyInputs, Int64[np.ndarray, " _"]]]

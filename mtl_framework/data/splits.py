@@ -5,15 +5,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Int64, Shaped
-from sklearn.model_selection import train_test_split
 
-from mtl_framework import MtlError, UnknownNameError
-from mtl_framework.data import SPLITS
-
-from .stratify import codes, draw
+from ..support.errors import MtlError, UnknownNameError
+from .examples import SPLITS
+from .stratify import class_codes, draw
 
 #: What else the splits are called in files, folders and arrays; see :func:`split_name`.
-ALIASES = {
+SPLIT_NAMES = {
     "train": "train",
     "training": "train",
     "trn": "train",
@@ -138,20 +136,15 @@ def split_name(name: str) -> str:
     """
     found = known_split(name)
     if found is None:
-        raise UnknownNameError("split", name, ALIASES)
+        raise UnknownNameError("split", name, SPLIT_NAMES)
     return found
-
-
-def is_split_name(name: str) -> bool:
-    """Whether it names a split."""
-    return known_split(name) is not None
 
 
 def known_split(name: str) -> str | None:
     """The split that a text is a name of, as :func:`split_name` has it; ``None``: no split."""
     plain = name.strip().lower().replace("-", "_").replace(" ", "_")
     forms = [plain, *(plain.removesuffix(ending) for ending in _ENDINGS)]
-    return next((ALIASES[form] for form in forms if form in ALIASES), None)
+    return next((SPLIT_NAMES[form] for form in forms if form in SPLIT_NAMES), None)
 
 
 def make_splits(
@@ -181,7 +174,7 @@ def make_splits(
         MtlError: if there are too few rows, or fewer than classes.
     """
     if isinstance(labels, np.ndarray):
-        labels = [codes(labels)]
+        labels = [class_codes(labels)]
     if set(given) == {None}:
         rows = given[None]
         counts = sizes.counts(len(rows), least=_least(labels, rows))
@@ -262,6 +255,8 @@ def _draw(
     """``count`` rows and the others, which will be divided into ``parts``."""
     if count == len(rows):
         return rows, rows[:0]
+    from sklearn.model_selection import train_test_split  # which takes a while to import
+
     strata = [column[rows] for column in labels or ()]
     if len(strata) <= 1:
         stratum = strata[0] if strata else None
@@ -288,23 +283,3 @@ def _covers(
     needed = np.minimum(members - (members >= 2), parts)
     fine = (here >= (members >= 2)) & (members - here >= needed) | (classes < 0)
     return bool(fine.all())
-
-
-def check_classes(labels: Mapping[str, Shaped[np.ndarray, " _"]]) -> None:
-    """Every class should be in the training split and in the test split.
-
-    Args:
-        labels: by split.
-
-    Raises:
-        MtlError: naming the classes and the split that lacks them.
-    """
-    classes = {split: set(np.unique(found).tolist()) for split, found in labels.items()}
-    everything = sorted(set().union(*classes.values()))
-    lacking = {
-        split: [str(name) for name in everything if name not in classes[split]]
-        for split in ("train", "test")
-    }
-    texts = [f"{', '.join(names)} not in {split}" for split, names in lacking.items() if names]
-    if texts:
-        raise MtlError(f"every class should be in train and test, but {'; '.join(texts)}")

@@ -4,10 +4,9 @@ import hashlib
 
 import hypothesis.strategies as st
 import numpy as np
-import pytest
 from hypothesis import given, settings
-from mtl_suites.splits import SplitSizes, check_classes, make_splits, split_name
 
+from mtl_framework.data import SplitSizes, make_splits, split_name
 from mtl_framework.support.errors import MtlError
 
 AMOUNT = st.one_of(st.none(), st.integers(1, 60), st.floats(0.05, 0.9))
@@ -93,14 +92,6 @@ def test_shares_that_make_one_use_every_row() -> None:
         labels = np.arange(rows) % 2
         found = make_splits({None: np.arange(rows)}, labels, SplitSizes(0.5, 0.2, 0.3))
         assert sum(map(len, found.values())) == rows
-
-
-def test_a_class_that_is_not_everywhere_is_named() -> None:
-    with pytest.raises(MtlError, match="c not in train; b not in test"):
-        check_classes({"train": np.array(["a", "b"]), "test": np.array(["a", "c"])})
-    check_classes(
-        {"train": np.array([1, 2]), "test": np.array([2, 1]), "validation": np.array([1])}
-    )
 
 
 def test_splits_have_several_names() -> None:

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 import numpy as np
-from iterstrat.ml_stratifiers import IterativeStratification
 from jaxtyping import Bool, Int64, Shaped
 
 #: Above so many classes of all tasks together, only those of the first task are kept in their
@@ -14,7 +13,7 @@ _CANDIDATES = 64  # rows of a class that are compared, so that large classes cos
 _OPEN, _DRAWN, _REST = -1, 0, 1
 
 
-def codes(
+def class_codes(
     values: Shaped[np.ndarray, " rows"], present: Bool[np.ndarray, " rows"] | None = None
 ) -> Int64[np.ndarray, " rows"]:
     """Classes of rows as numbers, in the order of their values; -1 where there is none."""
@@ -107,6 +106,8 @@ def _shared(
     marks = np.concatenate([column[:, None] == np.unique(column) for column in columns], 1)
     if marks.shape[1] > MOST_CLASSES:
         marks = columns[0][:, None] == np.unique(columns[0])
+    from iterstrat.ml_stratifiers import IterativeStratification  # imports scikit-learn
+
     shares = np.array([room[_DRAWN], room[_REST]]) / len(rows)
     return np.asarray(IterativeStratification(marks, shares, random), np.int64)
 

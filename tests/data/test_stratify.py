@@ -4,8 +4,9 @@ import hypothesis.strategies as st
 import numpy as np
 import pytest
 from hypothesis import given, settings
-from mtl_suites.splits import SplitSizes, make_splits
-from mtl_suites.stratify import codes, draw
+
+from mtl_framework.data import SplitSizes, class_codes, make_splits
+from mtl_framework.data.stratify import draw
 
 
 def strata_of(seed: int, rows: int, tasks: int) -> list[np.ndarray]:
@@ -72,5 +73,5 @@ def test_the_test_split_does_not_depend_on_the_others() -> None:
 
 def test_numbers_of_classes_follow_their_values() -> None:
     values = np.array(["b", "a", "?", "c", "a"])
-    assert codes(values, values != "?").tolist() == [1, 0, -1, 2, 0]
-    assert codes(values[:2]).tolist() == [1, 0]
+    assert class_codes(values, values != "?").tolist() == [1, 0, -1, 2, 0]
+    assert class_codes(values[:2]).tolist() == [1, 0]

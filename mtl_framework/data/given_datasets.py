@@ -1,0 +1,133 @@
+"""Suites are made from torch data sets that a program holds."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from ..support.errors import MtlError
+from .given import GivenSuite, Part, as_labels, check_kinds, make_task, three_splits
+from .images import channels_first
+from .pictures import PictureOptions, plain_picture
+from .streaming import LazyInputs
+
+#: Images of data sets are read into memory up to so many bytes together, beyond that when needed.
+MOST_READ = 2**30
+_PEEKED = 4  # items that are read twice, to see whether they are the same
+_COLOURS = 3
+
+
+def suite_from_datasets(
+    tasks: Mapping[str, Sequence[Any]], kinds: Mapping[str, Any], options: PictureOptions
+) -> GivenSuite:
+    """Make a suite of torch data sets, see :meth:`Suite.from_datasets`."""
+    check_kinds(kinds, tasks)
+    made = []
+    for task, datasets in tasks.items():
+        splits = {
+            split: _scan(_Reading(dataset, f"task {task!r}, {split} split", options))
+            for split, dataset in three_splits(task, datasets).items()
+        }
+        colours = any(scanned.reading.colours for scanned in splits.values())
+        parts = {split: _part(scanned, colours) for split, scanned in splits.items()}
+        task_made = make_task(task, parts, kinds.get(task), f"task {task!r}")
+        made.append(replace(task_made, pictures=options))
+    return GivenSuite(made)
+
+
+@dataclass(frozen=True)
+class _Scanned:
+    """A data set that was read once: its first image, all images if they are kept, all labels."""
+
+    reading: "_Reading"
+    first: Tensor
+    inputs: list[Tensor] | None
+    labels: list[Any]
+
+
+def _scan(reading: "_Reading") -> _Scanned:
+    where, count = reading.where, len(reading.dataset)
+    if not count:
+        raise MtlError(f"{where}: the data set has no item")
+    for row in range(min(_PEEKED, count)):
+        first, second = (reading.item(row)[0] for _ in range(2))
+        if first.shape != second.shape or not torch.equal(first, second):
+            raise MtlError(
+                f"{where}: item {row} has different inputs each time that it is read, as with "
+                "random transforms: leave them out of the data set and set them at augmentation.all"
+            )
+    image = reading.item(0)[0]
+    kept = image.dtype != torch.uint8 or count * image.numel() <= MOST_READ
+    inputs: list[Tensor] = []
+    labels: list[Any] = []
+    for row in range(count):
+        tensor, label = reading.item(row)
+        if (reading.plain_shape(tensor), tensor.dtype) != (reading.plain_shape(image), image.dtype):
+            raise MtlError(
+                f"{where}: item {row} has inputs {tensor.dtype} of shape {tuple(tensor.shape)}, "
+                f"the first one {image.dtype} of {tuple(image.shape)}"
+            )
+        if kept:
+            inputs.append(tensor)
+        labels.append(label)
+    return _Scanned(reading, image, inputs if kept else None, labels)
+
+
+def _part(scanned: _Scanned, colours: bool) -> Part:
+    """A split; ``colours``: grey pictures get three channels, as others of the task have them."""
+    reading = scanned.reading
+    reading.colours = colours
+    count = len(scanned.labels)
+    held: Tensor | LazyInputs
+    if scanned.inputs is None:
+        held = LazyInputs(range(count), tuple(reading.widened(scanned.first).shape), reading)
+    else:
+        held = torch.stack([reading.widened(tensor) for tensor in scanned.inputs])
+    names = tuple(map(str, getattr(reading.dataset, "classes", None) or ()))
+    return Part(held, as_labels(np.asarray(scanned.labels)), classes=names)
+
+
+class _Reading:
+    """Reads items of a data set; worker processes hold a copy.
+
+    Pictures of Pillow's become (C, H, W) bytes by the one reader of pictures. They are grey where
+    all of them are, and of three colours where one is.
+    """
+
+    def __init__(self, dataset: Any, where: str, options: PictureOptions) -> None:
+        self.dataset, self.where, self._options = dataset, where, options
+        self.pictures = self.colours = False
+
+    def __call__(self, row: int) -> Tensor:
+        return self.widened(self.item(row)[0])
+
+    def item(self, row: int) -> tuple[Tensor, Any]:
+        """Return input and label of an item; a grey picture has one channel."""
+        item = self.dataset[row]
+        if not isinstance(item, Sequence) or len(item) != 2:
+            raise MtlError(f"{self.where}: item {row} should be a pair of input and label")
+        value, label = item
+        if isinstance(value, Image.Image):
+            try:
+                tensor = channels_first(plain_picture(value, None, self._options))
+            except MtlError as error:
+                raise MtlError(f"{self.where}: picture {row} {error}") from error
+            self.pictures = True
+            self.colours = self.colours or len(tensor) == _COLOURS
+        else:
+            tensor = torch.as_tensor(value)
+            tensor = tensor.float() if tensor.dtype == torch.float64 else tensor
+        return tensor, label.detach().cpu().numpy() if isinstance(label, Tensor) else label
+
+    def plain_shape(self, inputs: Tensor) -> tuple[int, ...]:
+        """The shape that all items have in common: without the channels of pictures."""
+        return tuple(inputs.shape[1:] if self.pictures else inputs.shape)
+
+    def widened(self, inputs: Tensor) -> Tensor:
+        """A grey picture with three channels, where others have colours."""
+        narrow = self.pictures and self.colours and len(inputs) == 1
+        return inputs.expand(_COLOURS, -1, -1) if narrow else inputs

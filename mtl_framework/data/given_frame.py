@@ -1,0 +1,98 @@
+"""Suites are made from pandas data frames that a program holds, a column a task."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Int64, Shaped
+
+from ..support.errors import MtlError, UnknownNameError
+from .examples import SPLITS
+from .given import GivenSuite, Kind, Part, as_inputs, check_kinds, guess_kind, make_task
+from .splits import SPLIT_NAMES, SplitSizes, known_split, make_splits
+from .stratify import class_codes
+
+
+def suite_from_frame(
+    frame: Any,
+    tasks: Sequence[str],
+    inputs: Any,
+    split: str | None,
+    kinds: Mapping[str, Any],
+    seed: int,
+) -> GivenSuite:
+    """Make a suite of a data frame, see :meth:`Suite.from_frame`."""
+    columns = [str(column) for column in frame.columns]
+    named = isinstance(inputs, Sequence)
+    for column in (*tasks, *(inputs if named else ()), *((split,) if split else ())):
+        if column not in columns:
+            raise UnknownNameError("column of the frame", column, columns)
+    check_kinds(kinds, tasks)
+    rows = as_inputs(frame[list(inputs)].to_numpy(np.float32) if named else inputs, "inputs")
+    if len(rows) != len(frame):
+        raise MtlError(
+            f"inputs should have a row for each of the frame's {len(frame)}, found {len(rows)}"
+        )
+    columns_of = {task: _column(frame[task], kinds.get(task)) for task in tasks}
+    members = _members(frame, split, list(columns_of.values()), seed)
+    parts = {part: rows[torch.from_numpy(numbers)] for part, numbers in members.items()}
+    made = []
+    for task, column in columns_of.items():
+        of = {
+            part: Part(
+                parts[part],
+                column.labels[numbers],
+                None if column.present[numbers].all() else column.present[numbers],
+            )
+            for part, numbers in members.items()
+        }
+        made.append(make_task(task, of, kinds.get(task), f"column {task!r}"))
+    return GivenSuite(made, True)
+
+
+@dataclass(frozen=True)
+class _Column:
+    """A frame's column as labels: which rows have one, and the class of each for stratifying."""
+
+    labels: Shaped[np.ndarray, " rows"]
+    present: Bool[np.ndarray, " rows"]
+    strata: Int64[np.ndarray, " rows"] | None
+
+
+def _column(column: Any, kind: Kind | None) -> _Column:
+    present = column.notna().to_numpy(bool)
+    values = column[present].to_numpy()
+    if values.dtype.kind not in "fiub":
+        values = values.astype(str)
+    elif values.dtype.kind == "f" and not present.all() and (values == np.round(values)).all():
+        values = values.astype(np.int64)  # pandas makes floats of whole numbers with gaps
+    labels: np.ndarray = np.zeros(len(column), values.dtype)
+    labels[present] = values
+    if (kind or guess_kind(values)) != "numbers":
+        return _Column(labels, present, class_codes(labels, present))
+    # numbers have no classes, but which rows have one should be alike in all splits
+    known = None if present.all() else np.where(present, 0, -1)
+    return _Column(labels, present, known)
+
+
+def _members(
+    frame: Any, split: str | None, columns: Sequence[_Column], seed: int
+) -> dict[str, np.ndarray]:
+    """Return the row numbers of every split, as a column names them or as tables draw them."""
+    if split is None:
+        strata = [column.strata for column in columns if column.strata is not None]
+        sizes = SplitSizes(seed=seed).with_validation()
+        return make_splits({None: np.arange(len(frame))}, strata or None, sizes)
+    names = frame[split].astype(str).to_numpy()
+    meant = {str(name): known_split(str(name)) for name in np.unique(names)}
+    for name, known in meant.items():
+        if known is None:
+            raise UnknownNameError(f"split in column {split!r}", name, SPLIT_NAMES)
+    splits = np.array([meant[str(name)] for name in names])
+    found = {name: np.flatnonzero(splits == name) for name in SPLITS if (splits == name).any()}
+    for name in ("train", "test"):
+        if name not in found:
+            raise MtlError(f"column {split!r} names no row {name!r}")
+    return found
