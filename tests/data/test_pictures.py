@@ -273,6 +273,10 @@ def test_every_mode_is_seen_as_it_looks(tmp_path: Path, mode: str, suffix: str) 
     file = tmp_path / f"a{suffix}"
     options: dict[str, Any] = {"sizes": [(16, 16)]} if suffix == ".ico" else {}
     stored.save(file, **options)
+    try:
+        Image.open(file).load()
+    except OSError as error:
+        pytest.skip(f"this Pillow cannot read what it wrote: {error}")
     found = read_image(file)
     assert found.shape == (3, 16, 16)
     assert found[:, :, :7].max() < 30

@@ -89,7 +89,7 @@ def test_early_stopping_and_what_is_reported(tmp_path: Path) -> None:
     assert result.best is not None
     assert result.ended is not None
     assert "training.stop_after=2" in result.ended
-    assert result.iterations == result.best.iteration + 4 < 20
+    assert result.iterations == result.best.iteration + 2 * chosen["eval_every"] < 20
     assert result.reported == "best"
     assert result.figures == result.best.test
     directory = tmp_path / "r"
