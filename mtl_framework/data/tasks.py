@@ -1,7 +1,7 @@
 """Tasks and suites: the data, losses and metrics of what is trained together."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..support.errors import MtlError, UnknownNameError
@@ -271,17 +271,11 @@ class Suite:
 
     @classmethod
     def _of(cls, name: str, given: GivenSuite) -> "Suite":
-        tasks = [
-            Task(
-                t.name,
-                t.objective,
-                t.splits["train"],
-                t.splits["test"],
-                t.splits.get("validation"),
-                pictures=t.pictures,
-            )
-            for t in given.tasks
-        ]
+        tasks = []
+        for made in given.tasks:
+            train, test = made.splits["train"], made.splits["test"]
+            task = Task(made.name, made.objective, train, test, made.splits.get("validation"))
+            tasks.append(replace(task, pictures=made.pictures))
         return cls(name, tasks, given.common_input)
 
     def _check_inputs(self, first: Task, task: Task) -> None:
