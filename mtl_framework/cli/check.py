@@ -82,7 +82,8 @@ def _print(data: "Suite") -> None:
     console.print(fitted_table(columns, rows, console.width))
     for task in tasks:
         if task.copies:
-            _say(f"{task.name}: {task.copies} inputs are in two splits")
+            inputs = "1 input is" if task.copies == 1 else f"{task.copies} inputs are"
+            _say(f"{task.name}: {inputs} in two splits")
     files = data.record.get("pictures")
     if isinstance(files, dict) and files.get("from_to"):
         modes = ", ".join(f"{count} {mode}" for mode, count in files["modes"].items())

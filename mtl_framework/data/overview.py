@@ -1,13 +1,16 @@
 """A suite's data in numbers: kinds, counts, classes, missing labels, copies between splits."""
 
 import hashlib
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from jaxtyping import Shaped
 from torch import Tensor
 
-from .objectives import Binary, Classification
+from .objectives import Binary, Classification, MapObjective, Objective
 from .tasks import Examples, Suite, Task
 
 _MOST_CLASSES = 12  # classes that are listed one by one
@@ -54,27 +57,19 @@ def overview(suite: Suite, copies: bool = False) -> list[TaskOverview]:
 def in_short(suite: Suite, most: int = 5) -> str:
     """Describe the data of the first ``most`` tasks in one line."""
     lines = [str(task) for task in overview(suite)]
-    more = f"; and {len(lines) - most} more tasks" if len(lines) > most else ""
+    more = f"; and {_counted(len(lines) - most, 'more task')}" if len(lines) > most else ""
     return "data: " + "; ".join(lines[:most]) + more
 
 
 def _of(task: Task, copies: bool) -> TaskOverview:
     splits = task.splits()
-    labels = torch.cat([_labelled(examples) for examples in splits.values()])
     objective = task.objective
-    if isinstance(objective, Classification):
-        kind = f"{objective.num_classes} classes"
-        names = objective.class_names or tuple(map(str, range(objective.num_classes)))
-        counts = torch.bincount(labels, minlength=len(names)).tolist()
-        text = _balance(dict(zip(names, counts, strict=True)))
-    elif isinstance(objective, Binary):
-        kind = "0 or 1"
-        text = _balance({"0": int((labels == 0).sum()), "1": int((labels == 1).sum())})
+    if isinstance(objective, MapObjective):
+        kind, text = objective.kind, _of_maps(objective, splits)
     else:
-        kind = type(objective).__name__.lower()
-        text = f"from {float(labels.min()):g} to {float(labels.max()):g}"
-        if labels.is_floating_point():
-            text += f", mean {float(labels.mean()):g}"
+        kind, text = _of_labels(
+            objective, torch.cat([_labelled(examples) for examples in splits.values()])
+        )
     dtype = str(task.train.inputs.dtype).removeprefix("torch.")
     shape = "x".join(map(str, task.train.input_shape))
     return TaskOverview(
@@ -86,6 +81,39 @@ def _of(task: Task, copies: bool) -> TaskOverview:
         f"{shape} {dtype}",
         _copies(splits) if copies else 0,
     )
+
+
+def _of_labels(objective: Objective, labels: Shaped[Tensor, "rows *dims"]) -> tuple[str, str]:
+    """Kind of labels, and how often each class occurs or the range of the numbers."""
+    if isinstance(objective, Classification):
+        names = objective.class_names or tuple(map(str, range(objective.num_classes)))
+        counts = torch.bincount(labels, minlength=len(names)).tolist()
+        balance = _balance(dict(zip(names, counts, strict=True)))
+        return f"{objective.num_classes} classes", balance
+    if isinstance(objective, Binary):
+        return "0 or 1", _balance({str(n): int((labels == n).sum()) for n in (0, 1)})
+    text = f"from {float(labels.min()):g} to {float(labels.max()):g}"
+    if labels.is_floating_point():
+        text += f", mean {float(labels.mean()):g}"
+    return type(objective).__name__.lower(), text
+
+
+def _of_maps(objective: MapObjective, splits: Mapping[str, Examples]) -> str:
+    """Range of the numbers in maps, and how many of their pixels have a label."""
+    pixels, known, low, high = 0, 0, math.inf, -math.inf
+    for examples in splits.values():
+        targets = _labelled(examples)
+        mask = objective.known(targets)
+        pixels, known = pixels + mask.numel(), known + int(mask.sum())
+        if mask.shape == targets.shape and mask.any():  # directions have no range
+            values = targets[mask]
+            low, high = min(low, float(values.min())), max(high, float(values.max()))
+    share = f"{100 * known / max(pixels, 1):.4g} % of the pixels known"
+    return f"from {low:g} to {high:g}, {share}" if low <= high else share
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _labelled(examples: Examples) -> Tensor:

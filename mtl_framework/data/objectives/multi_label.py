@@ -51,6 +51,8 @@ class MultiLabel(Objective):
                 raise MtlError(
                     f"{name} should have {self.num_labels} entries, one a label, found {len(given)}"
                 )
+        if len(set(self.label_names)) != len(self.label_names):
+            raise MtlError(f"label_names should all be different, found {list(self.label_names)}")
         for weight in self.positive_weights:
             check_not_negative("positive_weights", weight)
         check_not_negative("focal_gamma", self.focal_gamma)

@@ -13,6 +13,7 @@ from ....support.errors import MtlError
 from ...metrics.classes import recalls
 from ...metrics.maps import segmentation_metrics
 from ...metrics.metric import Metric, State
+from ..base import check_not_negative
 from ..classification import MOST_DRAWN
 from .base import MapObjective, Outputs, Pixels, Targets, check_shape, check_whole
 
@@ -64,8 +65,10 @@ class Segmentation(MapObjective):
                 f"ignored should not be the number of a class, found {self.ignored} of "
                 f"{self.num_classes} classes"
             )
-        if self.class_weights and min(self.class_weights) < 0:
-            raise MtlError(f"class_weights should be at least 0, found {min(self.class_weights):g}")
+        for weight in self.class_weights:
+            check_not_negative("class_weights", weight)
+        if self.class_weights and not any(self.class_weights):
+            raise MtlError("class_weights should not all be 0")
 
     @property
     def num_outputs(self) -> int:  # type: ignore[override]
