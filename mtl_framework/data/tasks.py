@@ -1,7 +1,7 @@
 """Tasks and suites: the data, losses and metrics of what is trained together."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from ..support.errors import MtlError, UnknownNameError
@@ -272,10 +272,9 @@ class Suite:
     @classmethod
     def _of(cls, name: str, given: GivenSuite) -> "Suite":
         tasks = []
-        for made in given.tasks:
-            train, test = made.splits["train"], made.splits["test"]
-            task = Task(made.name, made.objective, train, test, made.splits.get("validation"))
-            tasks.append(replace(task, pictures=made.pictures))
+        for t in given.tasks:
+            splits = (t.splits["train"], t.splits["test"], t.splits.get("validation"))
+            tasks.append(Task(t.name, t.objective, *splits, pictures=t.pictures))
         return cls(name, tasks, given.common_input)
 
     def _check_inputs(self, first: Task, task: Task) -> None:
