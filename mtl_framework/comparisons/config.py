@@ -25,6 +25,7 @@ from ..runs.config import RunConfig
 from ..runs.resolve import Layer, resolve
 from ..support.arguments import argument_faults, takes
 from ..support.errors import MtlError, UnknownNameError
+from ..support.names import can_be_shown
 from ..support.validation import KeyPath, model_faults, shown, unknown_key
 from ..support.yamls import read_yaml
 from .choice import Choice
@@ -244,7 +245,7 @@ class _Reader:
             self.problems.add(MtlError(text), place)
             return None
         label = values.get("as", name)
-        if not isinstance(label, str) or not label.strip() or not label.isprintable():
+        if not isinstance(label, str) or not can_be_shown(label):
             text = f"{'.'.join(place)}.as should be a short text, found {shown(label)}"
             self.problems.add(MtlError(text), (*place, "as"))
             return None

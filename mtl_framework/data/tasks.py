@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..support.errors import MtlError, UnknownNameError
+from ..support.names import can_be_shown
 from .examples import SPLITS, Examples, check_labels, check_rows
 from .given import GivenSuite, suite_from_arrays
 from .given_datasets import suite_from_datasets
@@ -47,8 +48,7 @@ class Task:
         backbone: a network of the task's own: keys of a run's ``backbone`` section with at least
             ``name``, e.g. ``{"name": "lenet"}``; ``None``: the task uses the run's backbone.
         normalization: mean and std for uint8 images; ``None``: those of the backbone.
-        image_transform: is applied to image files before a prediction; ``None``: they are only
-            resized.
+        image_transform: is applied to image files before a prediction, else only resized.
         pictures: how images in files were read, so that a prediction reads them alike.
         main: name of the metric by which networks are chosen and compared; ``None``: the
             objective's own.
@@ -81,7 +81,7 @@ class Task:
     head: HeadChoice | None = None
 
     def __post_init__(self) -> None:
-        if not self.name.strip() or not self.name.isprintable():
+        if not can_be_shown(self.name):
             raise MtlError(f"a task's name should be printable text, found {self.name!r}")
         if self.batch_size is not None and self.batch_size < 1:
             raise MtlError(

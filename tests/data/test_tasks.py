@@ -200,10 +200,15 @@ def test_wrong_examples(wrong: Examples, parts: list[str], split: str) -> None:
         task(**changes)
 
 
-@pytest.mark.parametrize("name", ["", "  ", "two\nlines"])
+@pytest.mark.parametrize("name", ["", "  ", "two\nlines", "\u200d", "a\u202eb"])
 def test_task_name_is_printable(name: str) -> None:
     with refused("name", "printable"):
         task(name)
+
+
+@pytest.mark.parametrize("name", ["👨\u200d👩\u200d👧", "می\u200cخواهم"])
+def test_what_joins_letters_may_stand_in_a_name(name: str) -> None:
+    assert task(name).name == name
 
 
 def test_batch_size_is_positive() -> None:
