@@ -159,7 +159,7 @@ def _reliabilities(group: Group, details: Details) -> ReportFigure | None:
     if not shown:
         return None
     with style():
-        figure, panels = _grid(len(shown), 2.9, 2.9)
+        figure, panels = _grid(len(shown), 2.9, 3.1)
         for axes, task in zip(panels, shown, strict=True):
             axes.plot([0, 1], [0, 1], color=MUTED, linewidth=1)
             for position, (strategy, runs) in enumerate(details.items()):
