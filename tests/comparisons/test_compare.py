@@ -85,6 +85,7 @@ def test_three_strategies_and_seeds(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert content(out) == found
 
 
+@pytest.mark.long
 def test_a_failed_cell_keeps_its_traceback_and_the_others_go_on(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

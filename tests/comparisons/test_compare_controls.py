@@ -197,6 +197,7 @@ def test_permutations_of_a_seed_count_once() -> None:
     assert permuted.error.n == 5
 
 
+@pytest.mark.long
 def test_a_comparison_runs_its_controls_and_shows_them(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -96,6 +96,7 @@ def test_the_example_is_installed_listed_run_and_removed(tmp_path: Path) -> None
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.long
 def test_the_tests_of_the_example_pass(tmp_path: Path) -> None:
     project = copied(tmp_path / "project")
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(project)]
@@ -126,6 +127,7 @@ BROKEN = {
 }
 
 
+@pytest.mark.long
 def test_broken_variants_are_named_and_harm_nothing(tmp_path: Path) -> None:
     projects = []
     for plugin, ((old, new), _) in BROKEN.items():
