@@ -9,6 +9,8 @@ import sysconfig
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 EXAMPLE = Path(__file__).parents[2] / "examples" / "third_party_strategy"
 SMALL = ["--suite", "digits", "--backbone", "dkl_convnet", "--set", "suite.size=12"]
 RUN = ["run", "--iterations", "2", "--device", "cpu", *SMALL]
