@@ -1,6 +1,5 @@
 """A report from analysed groups: figure files, and the page that holds them all."""
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from .assignments import Assignments, assignments_of
 from .class_figures import class_figures
 from .curves import entropy_curves, error_curves
 from .failures import failures
-from .figure import data_uri, png, svg
+from .figure import data_uri, png, slug, svg
 from .gains import task_gains
 from .map_figures import map_figures
 from .pairs import pair_map
@@ -65,12 +64,16 @@ def write_report(
     folder = directory / FIGURES
     make_folder(folder)
     sections = []
+    taken: set[str] = set()
     for analysis in analyses:
         figures = list(draw_figures(analysis))
         if plugin_figures is not None:
             figures += plugin_figures(analysis.group.records)
         prefix = slug(f"{analysis.group.suite}-{analysis.group.backbone}")
-        written = [_write_figure(folder, prefix, figure) for figure in figures]
+        written = [
+            _write_figure(folder, _free(f"{prefix}-{figure.name}", taken), figure)
+            for figure in figures
+        ]
         failed = failures(analysis.group.records)
         sections.append(_Section(analysis, _shown_pairs(analysis), written, failed))
     page = _template().render(
@@ -110,13 +113,17 @@ def _sharing_figures(analysis: Analysis, found: Assignments) -> Iterator[ReportF
         yield pairs
 
 
-def slug(text: str) -> str:
-    """A text as part of a file name."""
-    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-") or "x"
+def _free(stem: str, taken: set[str]) -> str:
+    """A name that no figure has yet: names of other letters than a to z are alike as file names."""
+    free, number = stem, 1
+    while free in taken:
+        number += 1
+        free = f"{stem}-{number}"
+    taken.add(free)
+    return free
 
 
-def _write_figure(folder: Path, prefix: str, figure: ReportFigure) -> Mapping[str, Any]:
-    stem = f"{prefix}-{figure.name}"
+def _write_figure(folder: Path, stem: str, figure: ReportFigure) -> Mapping[str, Any]:
     text = svg(figure.figure)
     write_text(folder / f"{stem}.svg", text)
     with replacing(folder / f"{stem}.png") as temporary:

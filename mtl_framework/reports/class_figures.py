@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from ..plugins.report_figure import ReportFigure
 from ..runs.details import TaskDetails
 from ..runs.records import Group, Select
-from .figure import INK, MARKERS, MUTED, SEQUENTIAL, colour_of, new_figure, shortened, style
+from .figure import INK, MARKERS, MUTED, SEQUENTIAL, colour_of, new_figure, shortened, slug, style
 
 MOST_TASKS = 6  # that are drawn, the first ones
 _NUMBERS = 12  # classes up to which counts stand in the cells
@@ -75,7 +75,7 @@ def _confusions(group: Group, details: Details) -> Iterator[ReportFigure]:
                 counts = np.sum([np.array(d.confusion) for d in found], axis=0)
                 _draw_confusion(axes, counts, found[0].classes, task)
         yield ReportFigure(
-            f"confusion-{_slug(strategy)}",
+            f"confusion-{slug(strategy)}",
             f"What {strategy} takes for what",
             f"Confusion matrices of {strategy} for {', '.join(shown)}.",
             "Rows are the true classes of test examples, columns the classes that they are taken "
@@ -205,7 +205,3 @@ def _pooled(found: Sequence[Any]) -> list[tuple[int, float, float]]:
             right = sum(rows * share for rows, _, share in parts) / total
             pooled.append((total, confidence, right))
     return pooled
-
-
-def _slug(text: str) -> str:
-    return "".join(c if c.isalnum() else "-" for c in text.lower()).strip("-") or "x"

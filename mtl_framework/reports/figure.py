@@ -80,6 +80,11 @@ def colour_of(position: int) -> str:
     return PALETTE[position % len(PALETTE)]
 
 
+def slug(text: str) -> str:
+    """A text as part of a file name; different texts may have the same one."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-") or "x"
+
+
 def png(figure: Figure) -> bytes:
     """Draw a figure as PNG, on a light ground."""
     return _saved(figure, "png", {"Software": None})

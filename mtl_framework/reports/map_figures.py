@@ -21,7 +21,7 @@ from ..runs.records import Group, Select
 from .assignments import middle_run
 from .class_figures import MOST_TASKS
 from .contact_sheet import visible
-from .figure import MUTED, PALETTE, SEQUENTIAL, new_figure, shortened, style
+from .figure import MUTED, PALETTE, SEQUENTIAL, new_figure, shortened, slug, style
 
 #: From no error to the largest one.
 ERRORS = LinearSegmentedColormap.from_list("errors", ["#eef0f2", "#F0B27A", PALETTE[3], "#5c2400"])
@@ -119,7 +119,7 @@ def _figure(task: _Task, count: int) -> ReportFigure:
     ]
     rest = f" The first {MOST_TASKS} of {count} tasks." if count > MOST_TASKS else ""
     return ReportFigure(
-        f"maps-{_slug(task.name)}",
+        f"maps-{slug(task.name)}",
         f"Maps of {task.name}",
         f"Test images {', '.join(map(str, task.first.rows))} with their true maps of {task.name}, "
         f"and below them predictions and errors; mean error in them: {'; '.join(means)}.",
@@ -204,7 +204,3 @@ def _legend(
         )  # fmt: skip
         bar.set_label(label, fontsize=8)
         bar.outline.set_visible(False)
-
-
-def _slug(text: str) -> str:
-    return "".join(c if c.isalnum() else "-" for c in text.lower()).strip("-") or "x"

@@ -110,6 +110,13 @@ def test_every_figure_has_words_and_two_files(tmp_path: Path) -> None:
         assert "prefers-color-scheme:dark" in path.read_text()
 
 
+def test_figures_of_labels_that_are_alike_as_file_names_are_kept_apart(tmp_path: Path) -> None:
+    runs = [make_run(tmp_path / f"{n}", label, 0) for n, label in enumerate(("分享", "共享"))]
+    report(tmp_path, runs)
+    names = {path.stem for path in (tmp_path / "figures").glob("*sharing*.png")}
+    assert names == {"alphabets-synthetic-sharing-x", "alphabets-synthetic-sharing-x-2"}
+
+
 def test_bold_is_only_what_the_test_says(tmp_path: Path) -> None:
     many = report(tmp_path / "a", make_runs(tmp_path / "runs"))
     assert [row.get("class") for row in many.all("tr")].count("best") >= 1

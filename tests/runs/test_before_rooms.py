@@ -24,6 +24,7 @@ from mtl_framework.cli import main
 from mtl_framework.export import load_network
 from mtl_framework.runs.load import load_run
 
+ROUNDING = 1e-6 if tuple(map(int, torch.__version__.split(".")[:2])) >= (2, 14) else 1e-4
 FIXTURE = Path(__file__).parents[1] / "fixtures" / "before_rooms.tar.xz"
 RUNS = ["lws", "no_sharing", "cross_stitch", "pta"]
 MEASURED = {"seconds", "seconds_per_iteration", "peak_memory", "versions", "threads", "size"}
@@ -66,7 +67,7 @@ def said(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> str:
 def assert_same(value: Any, expected: Any, where: str = "") -> None:
     """Equal in everything that was there before; numbers to rounding, what is measured not.
 
-    The rounding of steps that were trained: another version of torch sums in another order.
+    Trained steps are rounded otherwise before torch 2.14, which wrote the fixture.
     """
     if isinstance(expected, dict):
         for key, item in expected.items():
@@ -77,7 +78,7 @@ def assert_same(value: Any, expected: Any, where: str = "") -> None:
         for number, (mine, item) in enumerate(zip(value, expected, strict=True)):
             assert_same(mine, item, f"{where}/{number}")
     elif isinstance(expected, float):
-        assert value == pytest.approx(expected, rel=1e-4), where
+        assert value == pytest.approx(expected, rel=ROUNDING), where
     else:
         assert value == expected, where
 
