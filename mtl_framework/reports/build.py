@@ -25,6 +25,7 @@ from .tables import mean_of, runs_text, with_sd
 from .usage import usage_bars
 
 REPORT, FIGURES = "report.html", "figures"
+_LONGEST = 180  # letters of a figure's file name, without suffix and number
 
 PluginFigures = Callable[[Sequence[RunRecord]], Iterable[ReportFigure]]
 
@@ -114,7 +115,11 @@ def _sharing_figures(analysis: Analysis, found: Assignments) -> Iterator[ReportF
 
 
 def _free(stem: str, taken: set[str]) -> str:
-    """A name that no figure has yet: names of other letters than a to z are alike as file names."""
+    """A name that no figure has yet, and no file system finds too long.
+
+    Labels of other letters than a to z are alike as file names, and so are long ones when cut.
+    """
+    stem = stem[:_LONGEST].rstrip("-")
     free, number = stem, 1
     while free in taken:
         number += 1

@@ -59,6 +59,12 @@ def _grid(count: int, width: float, height: float) -> tuple[Any, list[Axes]]:
     return figure, list(axes[:count])
 
 
+def _legend(figure: Any, handles: Sequence[Any], labels: Sequence[str], panels: int) -> None:
+    """Strategies above the panels, as many in a row as there is room for."""
+    short = shortened(list(labels), 28)
+    figure.legend(handles, short, loc="outside upper left", ncols=min(panels, 3))
+
+
 def _confusions(group: Group, details: Details) -> Iterator[ReportFigure]:
     """For every strategy a matrix a task: true classes by what they are taken for."""
     tasks = _tasks_with(group, details, "confusion")
@@ -137,7 +143,7 @@ def _class_accuracy(group: Group, details: Details) -> ReportFigure | None:
             axes.set_title(task)
             axes.set_xlabel("right (% of its examples)")
         handles, labels = panels[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside upper left", ncols=4)
+        _legend(figure, handles, labels, len(panels))
     return ReportFigure(
         "class-accuracy",
         "Class by class",
@@ -179,7 +185,7 @@ def _reliabilities(group: Group, details: Details) -> ReportFigure | None:
             axes.set_xlabel("probability said")
             axes.set_ylabel("share that is so")
         handles, labels = panels[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside upper left", ncols=4)
+        _legend(figure, handles, labels, len(panels))
     return ReportFigure(
         "reliability",
         "Whether probabilities can be trusted",

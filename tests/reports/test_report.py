@@ -117,6 +117,18 @@ def test_figures_of_labels_that_are_alike_as_file_names_are_kept_apart(tmp_path:
     assert names == {"alphabets-synthetic-sharing-x", "alphabets-synthetic-sharing-x-2"}
 
 
+def test_figures_of_labels_too_long_for_file_names_are_written(tmp_path: Path) -> None:
+    labels = "a" * 300, "a" * 299 + "b"
+    runs = [
+        dataclasses.replace(make_run(tmp_path / f"{n}", "found", 0), strategy=label)
+        for n, label in enumerate(labels)
+    ]
+    report(tmp_path, runs)
+    names = [path.stem for path in (tmp_path / "figures").glob("*sharing*.png")]
+    assert len(names) == 2
+    assert max(map(len, names)) < 200
+
+
 def test_bold_is_only_what_the_test_says(tmp_path: Path) -> None:
     many = report(tmp_path / "a", make_runs(tmp_path / "runs"))
     assert [row.get("class") for row in many.all("tr")].count("best") >= 1
