@@ -4,6 +4,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+#: The head of a task with maps for which nobody chooses one, with all its options.
+DEFAULT_NAME = "fpn"
+DEFAULT_OPTIONS: Mapping[str, Any] = {"width": 64, "dropout": 0.0}
+
 
 @dataclass(frozen=True)
 class HeadChoice:
@@ -14,6 +18,9 @@ class HeadChoice:
         factory: a callable ``(channels of the feature maps, number of outputs, **options)`` that
             returns a decoder.
         options: every option of the head, checked, defaults filled in.
+
+    A run's folder records name and options; :func:`mtl_framework.load_run` looks the name up among
+    the installed heads, and builds the suite where there is none of that name.
     """
 
     name: str

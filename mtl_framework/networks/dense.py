@@ -154,8 +154,13 @@ def _check(decoder: nn.Module, name: str, maps: Sequence[FeatureMap], outputs: i
                 "several paths together; use group or layer norm"
             )
     blank = [torch.zeros(1, each.channels, *each.size) for each in maps]
-    with torch.no_grad(), torch.random.fork_rng(devices=[]):
-        made = decoder(blank)
+    try:
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            made = decoder(blank)
+    except Exception as error:  # whatever a plugin's decoder raises
+        sizes = ", ".join(f"{x.shape[1]}x{x.shape[2]}x{x.shape[3]}" for x in blank)
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise MtlError(f"head {name!r} cannot read maps of {sizes}: {reason}") from error
     if not isinstance(made, Tensor) or made.ndim != 4 or made.shape[:2] != (1, outputs):
         shape = tuple(made.shape) if isinstance(made, Tensor) else type(made).__name__
         raise MtlError(

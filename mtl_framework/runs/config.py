@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from ..backbones.config import BackboneConfig, _one_or_more
 from ..data.augmentation import AugmentationConfig
+from ..data.head_choice import DEFAULT_NAME, DEFAULT_OPTIONS
 from ..plugins.options import NamedOptions
 from ..strategies.training import TrainingConfig
 from ..support.validation import validated
@@ -89,7 +90,12 @@ class RunConfig(BaseModel):
         description="decoder of tasks whose outputs are maps, by task name, or of all such tasks, "
         "by "
         "the key all: a name, or a mapping with name and options, e.g. heads.all=segformer; "
-        "default: fpn",
+        "default: that of the suite, else default_head",
+    )
+    default_head: TaskHead = Field(
+        default_factory=lambda: {"name": DEFAULT_NAME, **DEFAULT_OPTIONS},
+        description="decoder of tasks with maps for which neither heads nor the suite chooses one; "
+        "runs record it, so that they stay what they are when the default changes",
     )
     augmentation: dict[str, AugmentationConfig] = Field(
         default_factory=dict,

@@ -64,10 +64,13 @@ class StandIn:
     Attributes:
         suite: the suite for which networks can be built.
         from_files: for every task, whether image files can be its inputs.
+        heads: for every task its head's name and options; ``None`` where its outputs are no maps,
+            and in files from before heads were recorded.
     """
 
     suite: Suite
     from_files: tuple[bool, ...]
+    heads: tuple[Mapping[str, Any] | None, ...] = ()
 
     @classmethod
     def of(cls, known: Mapping[str, Any]) -> "StandIn":
@@ -82,7 +85,8 @@ class StandIn:
             shared: dict[str, Tensor] | None = {} if known["common_input"] else None
             tasks = [_blank_task(plain, shared) for plain in known["tasks"]]
             suite = Suite(str(known["suite"]), tasks, bool(known["common_input"]))
-            return cls(suite, tuple(bool(plain["from_files"]) for plain in known["tasks"]))
+            from_files = tuple(bool(plain["from_files"]) for plain in known["tasks"])
+            return cls(suite, from_files, tuple(_head(plain) for plain in known["tasks"]))
         except (
             KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError
         ) as error:  # fmt: skip
@@ -151,6 +155,7 @@ def _task(task: Task) -> dict[str, Any]:
         "image_transform": None if transform is None else [dict(e) for e in transform.entries],
         "pictures": task.pictures.to_plain(),
         "backbone": task.backbone and dict(task.backbone),
+        "head": task.head and {"name": task.head.name, **task.head.options},
         "batch_size": task.batch_size,
         "splits": {split: _split(examples) for split, examples in task.splits().items()},
     }
@@ -206,6 +211,13 @@ def objective_from_plain(plain: Mapping[str, Any]) -> Objective:
         raise AttributeError(f"there is no objective {name!r}")
     made: Objective = kind(**values)
     return made
+
+
+def _head(plain: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    head = plain.get("head")
+    if head is not None and not isinstance(head["name"], str):
+        raise TypeError(f"the head of {plain['name']!r} has no name")
+    return None if head is None else dict(head)
 
 
 def _blank_task(plain: Mapping[str, Any], shared: dict[str, Tensor] | None) -> Task:

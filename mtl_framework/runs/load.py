@@ -41,7 +41,7 @@ from .reach import prepare_strategy
 from .recorded_splits import transformed_alike, with_recorded_splits, with_recorded_tasks
 from .resolve import Layer, former, read_file, resolve
 from .task_choices import with_metrics, with_task_choices
-from .task_heads import with_heads
+from .task_heads import all_installed, with_heads, with_recorded_heads
 
 Which = Literal["last", "best"]
 
@@ -254,15 +254,15 @@ def _tasks(
 ) -> tuple[Mapping[str, Any] | None, Suite, Sequence[bool]]:
     """Return the run's record of its tasks, their suite, and which tasks image files fit."""
     known = read_known(folder.tasks)
-    if known is None:
-        suite = find_suite(config, plugins)
-        return None, suite, [in_unit_range(task.train.inputs) for task in suite.tasks]
     try:
-        stand_in = StandIn.of(known)
+        stand_in = None if known is None else StandIn.of(known)
     except MtlError as error:
         raise MtlError(f"{folder.tasks} is damaged: {error}") from error
-    suite = with_heads(with_metrics(stand_in.suite, config), config, plugins)
-    return known, suite, stand_in.from_files
+    if stand_in is None or not all_installed(stand_in.heads, plugins):
+        suite = find_suite(config, plugins)
+        return known, suite, [in_unit_range(task.train.inputs) for task in suite.tasks]
+    suite = with_recorded_heads(with_metrics(stand_in.suite, config), stand_in.heads, plugins)
+    return known, with_heads(suite, config, plugins), stand_in.from_files
 
 
 def _preprocessings(

@@ -19,7 +19,7 @@ from ..plugins.guard import Guard
 from ..plugins.options import NamedOptions
 from ..support.arguments import complete_arguments
 from ..support.errors import MtlError, UnknownNameError
-from ..support.validation import KeyPath, Locate, shortened, shown, unknown_key, validated
+from ..support.validation import KeyPath, Locate, dotted, shortened, shown, unknown_key, validated
 from ..support.yamls import read_yaml
 from .config import RunConfig
 from .layering import apply, holds, merge, training_with_options
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from ..strategies.strategy import Strategy, StrategyConfig
 
 NAMED = ("strategy", "backbone", "suite")
+# the head by default, and its options, of runs from before configs had it; never to be changed
+_FORMER_HEAD = {"name": "fpn", "width": 64, "dropout": 0.0}
 _PRESET = ("strategy", "preset")
 
 
@@ -129,6 +131,11 @@ def resolve(
     plugins.backbone(config.backbone.name)  # an unknown name should be told before any work
     complete = {
         **plain_values(config.model_dump(), "the config"),
+        "heads": {
+            task: _head(given, plugins, ("heads", task), locate)
+            for task, given in config.heads.items()
+        },
+        "default_head": _head(config.default_head, plugins, ("default_head",), locate),
         "strategy": {"name": strategy_name, **plain},
         "suite": _completed(config.suite, plugins.suite, ("suite",), locate),
         "observers": [
@@ -162,19 +169,31 @@ def completed(saved: Mapping[str, Any], plugins: "Plugins") -> Mapping[str, Any]
 
 
 def former(layer: Layer, plugins: "Plugins") -> Layer:
-    """Add to a saved config what its suite did before some of its options existed.
+    """Add to a saved config what a run did before some options existed.
 
     A suite whose new option changes what it does by default says what it did before in its
-    attribute ``options_before``: a mapping of options to values.
+    attribute ``options_before``: a mapping of options to values. So does a head whose default
+    changes.
 
     Raises:
-        MtlError: if the suite is not known.
+        MtlError: if the suite or a head is not known.
     """
-    suite = layer.values.get("suite")
-    if not isinstance(suite, Mapping) or not isinstance(suite.get("name"), str):
-        return layer
-    before = getattr(plugins.suite(suite["name"]), "options_before", {})
-    return dataclasses.replace(layer, values={**layer.values, "suite": {**before, **suite}})
+    values = {"default_head": _FORMER_HEAD, **layer.values}
+    heads = values.get("heads")
+    if isinstance(heads, Mapping):
+        values["heads"] = {task: _former_head(given, plugins) for task, given in heads.items()}
+    suite = values.get("suite")
+    if isinstance(suite, Mapping) and isinstance(suite.get("name"), str):
+        before = getattr(plugins.suite(suite["name"]), "options_before", {})
+        values["suite"] = {**before, **suite}
+    return dataclasses.replace(layer, values=values)
+
+
+def _former_head(given: Any, plugins: "Plugins") -> Any:
+    head = {"name": given} if isinstance(given, str) else given
+    if not isinstance(head, Mapping) or not isinstance(head.get("name"), str):
+        return given
+    return {**getattr(plugins.head(head["name"]), "options_before", {}), **head}
 
 
 def plain_values(values: Any, where: str) -> Any:
@@ -196,6 +215,18 @@ def _completed(
     """A plugin's name with all options that its factory takes."""
     factory = find(named.name)
     return {"name": named.name, **complete_arguments(factory, named.options, prefix, locate)}
+
+
+def _head(
+    given: Mapping[str, Any], plugins: "Plugins", prefix: KeyPath, locate: Locate
+) -> dict[str, Any]:
+    """A head's name with all its options."""
+    name = given.get("name")
+    if not isinstance(name, str):
+        raise MtlError(f"{locate(prefix)}{dotted(prefix)} should have a name, found {dict(given)}")
+    options = {option: value for option, value in given.items() if option != "name"}
+    complete = complete_arguments(plugins.head(name), options, prefix, locate)
+    return {"name": name, **plain_values(complete, dotted(prefix))}
 
 
 def _normalized(layer: Layer) -> Layer:

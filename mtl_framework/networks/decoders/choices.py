@@ -9,7 +9,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from ...data.head_choice import HeadChoice
+from ...data.head_choice import DEFAULT_NAME, DEFAULT_OPTIONS, HeadChoice
 from .kinds import ASPPDecoder, FCNDecoder, FPNDecoder, LinearDecoder, SegFormerDecoder
 
 Width = Annotated[int, Field(ge=1, le=8192)]
@@ -107,5 +107,5 @@ def segformer(
     return SegFormerDecoder(channels, num_outputs, width, dropout)
 
 
-#: What a task with maps has where nobody chooses.
-DEFAULT = HeadChoice("fpn", fpn)
+#: What a task with maps has where nobody chooses; a run's config has it as ``default_head``.
+DEFAULT = HeadChoice(DEFAULT_NAME, fpn, DEFAULT_OPTIONS)
