@@ -30,8 +30,9 @@ def check(
         bool, typer.Option("--sheets/--no-sheets", help="Write a contact sheet of every task.")
     ] = True,
 ) -> None:
-    """Look at a suite's data without training; exit status 1 where something is refused."""
-    from ..runs.assembly import find_suite
+    """Look at a suite's data without training; exit status 1 where a run would refuse it."""
+    from ..runs.assembly import check_memory, find_suite
+    from ..runs.choices import check_validation
     from ..runs.request import free_folder
     from ..runs.resolve import resolve
 
@@ -41,6 +42,8 @@ def check(
     try:
         with alive(stderr(), "reading the data"):
             data = find_suite(complete.config, plugins)
+            check_validation(complete.config.training, data)
+            check_memory(complete.config, data)
     except ProblemsError as error:
         for problem in error.problems:
             say_error(problem, label="refused")

@@ -26,6 +26,7 @@ def evaluate(
     as_json: saved.Json = False,
 ) -> None:
     """Measure a run's networks again, on its own examples or on those of another suite."""
+    from ..data.metrics.shown import shown_value
     from ..runs.load import load_run
     from ..support.errors import MtlError
 
@@ -53,12 +54,13 @@ def evaluate(
     for task in loaded.suite.tasks:
         row: list[str | Text] = [task.name, task.metric]
         for metrics in evaluation.splits.values():
-            row.append(f"{metrics.per_task[task.name]:.2f}")
+            row.append(shown_value(metrics.per_task[task.name], task.metric))
             row.append(f"{metrics.loss_per_task[task.name]:.4f}")
         rows.append(row)
     means = [metrics.error_mean for metrics in evaluation.splits.values()]
     if all(mean is not None for mean in means):
-        cells = [cell for mean in means for cell in (Text(f"{mean:.2f}", "bold"), "")]
+        unit = loaded.suite.tasks[0].metric  # that of all tasks, as they have a mean
+        cells = [cell for mean in means for cell in (Text(shown_value(mean, unit), "bold"), "")]
         rows.append([Text("mean", "bold"), "", *cells])
     console = stdout()
     console.print(fitted_table(columns, rows, console.width))

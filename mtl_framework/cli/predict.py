@@ -1,6 +1,7 @@
 """``mtl predict``."""
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -37,6 +38,7 @@ def predict(
     """Say what one task's network sees in images, and write the maps that it makes of them."""
     from ..data.preprocessing import image_files
     from ..runs.load import load_run
+    from ..runs.map_files import all_or_none
 
     files = image_files(images)
     found: list[dict[str, Any]] = []
@@ -46,8 +48,11 @@ def predict(
         )
         loaded.suite.index(task)
         _check_output(loaded, task, files, output)
-        for start in range(0, len(files), CHUNK):
-            found += _predict(loaded, task, files[start : start + CHUNK], output)
+        with nullcontext() if output is None else all_or_none(output) as folder:
+            for start in range(0, len(files), CHUNK):
+                found += _predict(loaded, task, files[start : start + CHUNK], folder)
+        for row in found if output is not None else ():
+            row["map"] = str(output / row["map"])
     if as_json:
         typer.echo(json.dumps(found, indent=2, allow_nan=False))
         return
@@ -74,7 +79,7 @@ def _check_output(loaded: "LoadedRun", task: str, files: list[Path], output: Pat
 
 
 def _predict(
-    loaded: "LoadedRun", task: str, files: list[Path], output: Path | None
+    loaded: "LoadedRun", task: str, files: list[Path], folder: Path | None
 ) -> list[dict[str, Any]]:
     from ..data.objectives import MapObjective
     from ..runs.map_files import write_maps
@@ -84,7 +89,7 @@ def _predict(
     objective = loaded.suite.tasks[number].objective
     described = objective.describe(outputs)
     rows = [{"image": str(file), **row} for file, row in zip(files, described, strict=True)]
-    if output is not None and isinstance(objective, MapObjective):
-        written = write_maps(objective, objective.decode(outputs), files, output)
-        rows = [{**row, "map": str(paths[0])} for row, paths in zip(rows, written, strict=True)]
+    if folder is not None and isinstance(objective, MapObjective):
+        written = write_maps(objective, objective.decode(outputs), files, folder)
+        rows = [{**row, "map": paths[0].name} for row, paths in zip(rows, written, strict=True)]
     return rows

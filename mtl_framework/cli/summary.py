@@ -8,6 +8,7 @@ from rich.console import Console, Group, RenderableType
 from rich.style import Style
 from rich.text import Text
 
+from ..data.metrics.shown import shown_value
 from ..networks.evaluation import SplitMetrics, _most, split_text
 from ..networks.result import Assignment, Result
 from ..networks.result_view import COLOURS, LETTERS, by_appearance
@@ -65,17 +66,17 @@ def task_table(result: Result, width: int) -> RenderableType:
         [
             str(number),
             task,
-            result.metrics[task],
-            *(f"{split.per_task[task]:.2f}" for split in splits.values()),
+            metric,
+            *(shown_value(split.per_task[task], metric) for split in splits.values()),
         ]
-        for number, task in enumerate(result.metrics, 1)
+        for number, (task, metric) in enumerate(result.metrics.items(), 1)
     ]
     for label, style, values in (
         ("mean over tasks", "bold", [split.error_mean for split in splits.values()]),
         ("pooled over examples", "", [split.error_pooled for split in splits.values()]),
     ):
         if all(value is not None for value in values):
-            figures = [Text(f"{value:.2f}", style) for value in values]
+            figures = [Text(shown_value(value, metrics[0]), style) for value in values]
             rows.append(["", Text(label, style), "", *figures])
     if len(metrics) == 1:
         del columns[2]
@@ -119,14 +120,11 @@ def metric_tables(split: SplitMetrics, main: Mapping[str, str], width: int) -> l
             for n, label in enumerate(labels)
         )]  # fmt: skip
         rows: list[list[str | Text]] = [
-            [task, *(_shown(split.metrics[task][label]) for label in labels)] for task in tasks
+            [task, *(shown_value(split.metrics[task][label], label) for label in labels)]
+            for task in tasks
         ]
         tables.append(fitted_table(columns, rows, width))
     return tables
-
-
-def _shown(value: float | None) -> str:
-    return "–" if value is None else f"{value:.2f}"
 
 
 def sharing_grid(assignment: Assignment, width: int) -> RenderableType:

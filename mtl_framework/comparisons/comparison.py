@@ -71,9 +71,9 @@ class Comparison:
             columns = [*(f"{task} ({group.metrics[task]})" for task in tasks)]
             rows = []
             for row in analysis.rows:
-                figures = [with_sd(row.per_task.get(task)) for task in tasks] or [
-                    with_sd(row.error_mean)
-                ]
+                figures = [
+                    with_sd(row.per_task.get(task), group.metrics[task]) for task in tasks
+                ] or [with_sd(row.error_mean, group.unit)]
                 name = f"{row.strategy} *" if row.best else row.strategy
                 delta = with_sd(row.delta_m, signed=True)
                 rows.append([name, runs_text(row), *figures, delta])

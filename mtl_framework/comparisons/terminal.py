@@ -7,7 +7,9 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from ..networks.evaluation import SplitMetrics, split_text
+from ..data.metrics.shown import shown_value
+from ..networks.evaluation import split_text
+from ..networks.result import Result
 from ..support.causes import find_causes
 from ..support.terminal import Column, duration, fitted_table
 from .execution import Tracked
@@ -97,7 +99,7 @@ def grid_table(tracked: Sequence[Tracked], width: int, most: int | None = None) 
                 Text(item.state, style=_STYLES.get(item.state, "dim")),
                 f"{item.status.iteration}/{total}",
                 _bar(item.status.iteration, total),
-                "" if result is None else short_figures(result.test),
+                "" if result is None else short_figures(result),
             ]
         )
     counts: Counter[str] = Counter(item.state for item in tracked)
@@ -145,11 +147,12 @@ def estimate(
     return (rest / workers if pace else None), unknown
 
 
-def short_figures(split: SplitMetrics) -> str:
+def short_figures(result: Result) -> str:
     """The mean test error as text; where tasks' metrics differ, those of the first three tasks."""
+    split, metrics = result.test, result.metrics
     if split.error_mean is not None:
-        return f"{split.error_mean:.2f}"
-    values = [f"{value:.2f}" for value in split.per_task.values()]
+        return shown_value(split.error_mean, next(iter(metrics.values())))
+    values = [shown_value(value, metrics[task]) for task, value in split.per_task.items()]
     return " / ".join([*values[:3], *(["…"] if len(values) > 3 else [])])
 
 

@@ -134,7 +134,9 @@ def suite_from_arrays(tasks: Mapping[str, Sequence[Any]], kinds: Mapping[str, An
             where = f"task {task!r}, {split} split"
             if not isinstance(pair, Sequence) or len(pair) != 2:
                 raise MtlError(f"{where} should be a pair of inputs and labels")
-            inputs = tensors.setdefault(id(pair[0]), as_inputs(pair[0], where))
+            if id(pair[0]) not in tensors:
+                tensors[id(pair[0])] = as_inputs(pair[0], where)
+            inputs = tensors[id(pair[0])]
             labels = as_labels(pair[1])
             present = (
                 ~np.isnan(labels.reshape(len(labels), -1)).any(1)

@@ -197,8 +197,8 @@ class Transforms:
         for name in config:
             if name not in ("train", "evaluation"):
                 raise UnknownNameError(f"key of {key}:", name, ("train", "evaluation"))
-        train, normalize_train = _parse(config.get("train") or [], f"{key}.train")
-        evaluation, normalize = _parse(config.get("evaluation") or [], f"{key}.evaluation")
+        train, normalize_train = _parse(config.get("train"), f"{key}.train")
+        evaluation, normalize = _parse(config.get("evaluation"), f"{key}.evaluation")
         if normalize_train != normalize:
             raise MtlError(
                 f"{key}: Normalize should be the same in train and evaluation, found "
@@ -220,6 +220,8 @@ def transform_names() -> list[str]:
 
 
 def _parse(entries: Any, key: str) -> tuple[ImageTransform, ImageNormalization | None]:
+    if entries is None:
+        entries = []
     if not isinstance(entries, Sequence) or isinstance(entries, str):
         raise MtlError(f"{key} should be a list of transforms, found {entries!r}")
     steps, plain, normalization = [], [], None

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from ..backbones.recurrent import fresh_state
 from ..data.batches import LabelledRows, input_batches
 from ..data.images import RAW, ImageNormalization
+from ..data.metrics.shown import shown_value
 from ..data.readers import labelled_rows
 from ..data.tasks import Suite, Task
 from ..support.seeding import untouched_generators
@@ -225,7 +226,10 @@ def _most(backbones: Mapping[str, str]) -> list[tuple[str, str]]:
 def split_text(split: SplitMetrics, metrics: Mapping[str, str]) -> str:
     """A split's figures in a few words: the mean, or where metrics differ the tasks one by one."""
     if split.error_mean is not None:
-        return f"{split.error_mean:.2f}"
-    shown = [f"{task} {value:.2f} {metrics[task]}" for task, value in split.per_task.items()]
+        return shown_value(split.error_mean, next(iter(metrics.values())))
+    shown = [
+        f"{task} {shown_value(value, metrics[task])} {metrics[task]}"
+        for task, value in split.per_task.items()
+    ]
     rest = [f"{len(shown) - _MOST_TASKS} more"] if len(shown) > _MOST_TASKS else []
     return "; ".join([*shown[:_MOST_TASKS], *rest])

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from ..data.metrics.shown import shown_value
 from ..support.frames import data_frame
 from .assignment import Assignment
 from .best import Best
@@ -75,9 +76,12 @@ class ShownResult:
 
     def __repr__(self) -> str:
         mean = self.test.error_mean
-        figures = [f"{task} {value:.2f}" for task, value in self.test.per_task.items()]
+        figures = [
+            f"{task} {shown_value(value, self.metrics[task])}"
+            for task, value in self.test.per_task.items()
+        ]
         short = ", ".join(figures[:3]) + (", ..." if len(figures) > 3 else "")
-        what = f"mean {mean:.2f}" if mean is not None else short
+        what = f"mean {shown_value(mean, self._unit)}" if mean is not None else short
         return (
             f"<Result: {self.strategy} on {self.suite}, {self.backbone}, seed {self.seed}, "
             f"{self.iterations} iterations, test {what}>"
@@ -89,13 +93,16 @@ class ShownResult:
             [
                 task,
                 self.metrics[task],
-                *(f"{split.per_task[task]:.2f}" for split in splits.values()),
+                *(
+                    shown_value(split.per_task[task], self.metrics[task])
+                    for split in splits.values()
+                ),
             ]
             for task in self.metrics
         ]
         means = [split.error_mean for split in splits.values()]
         if all(mean is not None for mean in means):
-            rows.append(["mean over tasks", "", *(f"{mean:.2f}" for mean in means)])
+            rows.append(["mean over tasks", "", *(shown_value(m, self._unit) for m in means)])
         head = (
             f"{self.strategy} on {self.suite}, {self.backbone}, seed {self.seed}, "
             f"{self.iterations} iterations"
@@ -106,6 +113,11 @@ class ShownResult:
         grid = "" if self.assignment is None else sharing_html(self.assignment)
         table = html_table(["task", "metric", *splits], rows, left=2)
         return f"<div><b>{html.escape(head)}</b></div>{table}{grid}{where}"
+
+    @property
+    def _unit(self) -> str:
+        """Label of the first task's metric, which is that of all where they have a mean."""
+        return next(iter(self.metrics.values()))
 
     def _splits(self, best: bool = False) -> dict[str, SplitMetrics]:
         found = {"validation": self.validation, "test": self.test}

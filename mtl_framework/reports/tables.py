@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from rich.console import Console, RenderableType
 from rich.text import Text
 
+from ..data.metrics.shown import decimals
 from ..support.terminal import Column, fitted_table
 from .analysis import Analysis, Row
 from .controls import Controls
@@ -48,13 +49,14 @@ def analysis_table(analysis: Analysis, width: int) -> RenderableType:
     ]
     rows: list[list[str | Text]] = []
     for row in analysis.rows:
-        mean, delta = with_sd(row.error_mean), with_sd(row.delta_m, signed=True)
+        mean, delta = with_sd(row.error_mean, group.unit), with_sd(row.delta_m, signed=True)
         style = "bold" if row.best else ""
         figures: list[str | Text]
         if group.mixed:
-            figures = [*(with_sd(row.per_task.get(task)) for task in shown), Text(delta, style)]
+            each = (with_sd(row.per_task.get(task), group.metrics[task]) for task in shown)
+            figures = [*each, Text(delta, style)]
         else:
-            figures = [Text(mean, style), with_sd(row.error_pooled), delta]
+            figures = [Text(mean, style), with_sd(row.error_pooled, group.unit), delta]
         if every:
             figures.append(with_sd(row.delta_m_all, signed=True))
         costs = (row.trained, row.deployed, row.seconds, row.memory)
@@ -79,15 +81,24 @@ def controls_table(analysis: Analysis, controls: Controls, width: int) -> Render
     for row in controls.rows:
         runs = str(row.runs) if row.done == row.runs else f"{row.done}/{row.runs}"
         asked = [f"{q.other}: {q.p_holm:.3g}" for q in controls.questions if q.better == row.kind]
-        rows.append([row.kind, runs, with_sd(row.error), ", ".join(asked) or "–"])
+        rows.append(
+            [row.kind, runs, with_sd(row.error, analysis.group.unit), ", ".join(asked) or "–"]
+        )
     title = Text(f"controls of {controls.strategy}")
     return fitted_table(columns, rows, width, title=title, title_justify="left")
 
 
-def with_sd(found: Spread | None, digits: int = 2, signed: bool = False) -> str:
-    """``12.80 ± 0.16``; a dash where nothing is known, no deviation where there is one number."""
+def with_sd(found: Spread | None, label: str = "%", signed: bool = False) -> str:
+    """``12.80 ± 0.16``; a dash where nothing is known, no deviation where there is one number.
+
+    Args:
+        found: mean and deviation.
+        label: the metric's label, which decides the decimals.
+        signed: whether positive means get a sign.
+    """
     if found is None:
         return "–"
+    digits = decimals(found.mean, label)
     mean = f"{found.mean:{'+' if signed else ''}z.{digits}f}"
     return mean if found.sd is None else f"{mean} ± {found.sd:.{digits}f}"
 

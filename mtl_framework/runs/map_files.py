@@ -1,6 +1,9 @@
 """Predicted maps are written as files: values as NPY, colours as PNG."""
 
-from collections.abc import Sequence
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +37,34 @@ def check_free(images: Sequence[Path], folder: Path) -> None:
                 raise MtlError(
                     f"{folder / f'{image.stem}{suffix}'} exists already: choose another --output"
                 )
+
+
+@contextmanager
+def all_or_none(folder: Path) -> Iterator[Path]:
+    """Give a folder to write into; its files move to ``folder`` if the block ends without error.
+
+    Else ``folder`` is left as it was.
+
+    Raises:
+        MtlError: if a file cannot be written.
+    """
+    made_here = kind_of(folder) is None
+    make_folder(folder)
+    try:
+        with tempfile.TemporaryDirectory(
+            prefix=".unfinished-", dir=folder, ignore_cleanup_errors=True
+        ) as unfinished:
+            yield Path(unfinished)
+            for file in sorted(Path(unfinished).iterdir()):
+                os.replace(file, folder / file.name)
+    except BaseException as error:
+        if made_here:
+            with suppress(OSError):
+                folder.rmdir()  # it is empty, unless files have moved already
+        if isinstance(error, OSError):
+            reason = error.strerror or type(error).__name__
+            raise MtlError(f"cannot write maps into {folder}: {reason}") from error
+        raise
 
 
 def write_maps(

@@ -63,6 +63,21 @@ def test_what_is_refused_is_said_whole_with_status_one(
     assert mtl("check", "--suite", "foldres") == 2
 
 
+@pytest.mark.parametrize(
+    ("settings", "problem"),
+    [
+        (("suite.validation_per_task=0", "training.report=best"), "training.report=best needs"),
+        (("batch_size=2000000000",), "batch_size 2000000000 is too large"),
+    ],
+)
+def test_what_a_run_would_refuse_of_data_and_config_together_is_refused(
+    pets: Path, settings: tuple[str, ...], problem: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sets = [part for setting in settings for part in ("--set", setting)]
+    assert mtl(*CHECK, "--no-sheets", *sets) == 1
+    assert f"refused: {problem}" in capsys.readouterr().err
+
+
 def test_a_run_prints_its_data_in_short(pets: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ("run", "--suite", "folders", "--set", "suite.path=pets", "--set", "suite.size=16")
     assert (

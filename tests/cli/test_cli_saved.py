@@ -9,6 +9,7 @@ from PIL import Image
 from support.exported_runs import run_shapes, shapes_plugins
 
 from mtl_framework.cli import evaluate, export, main, predict
+from mtl_framework.data.metrics.shown import shown_value
 from mtl_framework.export import load_bundle, load_network
 from mtl_framework.networks.result import Result
 from mtl_framework.runs.load import LoadedRun
@@ -60,7 +61,7 @@ def test_evaluate_repeats_the_result(run: LoadedRun, capsys: pytest.CaptureFixtu
     assert found["per_task"] == pytest.approx(expected.per_task, rel=1e-6)
     assert status("evaluate", run.directory, "--suite", "shapes", "--set", "examples=12") == 0
     table = capsys.readouterr().out
-    assert f"{expected.per_task['brightness']:.2f}" in table
+    assert shown_value(expected.per_task["brightness"], "RMSE") in table
     assert "RMSE" in table
 
 

@@ -106,6 +106,21 @@ def test_arrays_share_their_inputs_where_they_are_the_same() -> None:
     assert other.tasks[1].objective.means[0] == pytest.approx(np.nanmean(gaps))
 
 
+def test_an_array_that_tasks_share_is_converted_once() -> None:
+    conversions = []
+
+    class Counted:
+        def __array__(self, *_: Any, **__: Any) -> np.ndarray:
+            conversions.append(self)
+            return IMAGES.numpy()
+
+    shared = Counted()
+    labels = ROWS % 3, ROWS % 2
+    suite = Suite.from_arrays({str(n): ((shared, x), (shared, x)) for n, x in enumerate(labels)})
+    assert suite.common_input
+    assert len(conversions) == 1
+
+
 def test_a_frame_has_a_column_a_task() -> None:
     pandas = pytest.importorskip("pandas", reason="needs the extra [pandas]")
     kind = ["red", None, "blue"] * 8

@@ -22,6 +22,7 @@ from mtl_framework.data import (
     Regression,
 )
 from mtl_framework.data.metrics.metric import Meter
+from mtl_framework.data.metrics.shown import shown_value
 
 Row = dict[str, float | None]
 
@@ -43,6 +44,27 @@ def test_a_metric_of_rows_is_no_mean_of_batches() -> None:
         whole, parts = (values(objective, outputs, y, batch) for batch in (40, 3))
         assert whole.keys() == parts.keys()
         assert [whole[k] for k in whole] == pytest.approx([parts[k] for k in whole], nan_ok=True)
+
+
+@pytest.mark.parametrize(
+    ("value", "label", "text"),
+    [
+        (12.3456, "error %", "12.35"),
+        (0.0123, "error %", "0.01"),
+        (11.25, "mean angle °", "11.25"),
+        (0.98712, "R²", "0.9871"),
+        (-0.5, "Spearman ρ", "-0.5000"),
+        (0.00012344, "RMSE", "0.0001234"),
+        (114493.204, "MAE", "114493.20"),
+        (12.3456, "perplexity", "12.35"),
+        (0.0, "MAE", "0.00"),
+        (None, "R²", "–"),
+    ],
+)
+def test_figures_have_the_decimals_of_their_unit(
+    value: float | None, label: str, text: str
+) -> None:
+    assert shown_value(value, label) == text
 
 
 def test_classes_by_hand() -> None:

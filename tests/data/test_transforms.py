@@ -147,6 +147,7 @@ def test_normalization_stands_apart() -> None:
         ({"train": [{**NORMALIZE, "sdt": 1}]}, "did you mean 'std'"),
         ({"trian": []}, "key of transforms: 'trian'; did you mean 'train'"),
         ([], "transforms should map train and evaluation to lists, found"),
+        ({"train": 0}, "transforms.train should be a list of transforms, found 0"),
         ({"train": "Resize"}, "transforms.train should be a list of transforms, found 'Resize'"),
         ({"train": [3]}, r"transforms.train\[0\] should be a name.* found 3"),
         ({"train": [{"size": 3}]}, r"transforms.train\[0\] should be a name"),

@@ -18,6 +18,7 @@ import mtl_framework
 from mtl_framework import RunRecord
 from mtl_framework.backbones.build import build_backbone
 from mtl_framework.backbones.config import BackboneConfig
+from mtl_framework.cli import predict
 from mtl_framework.data.preprocessing import Preprocessing
 from mtl_framework.export import (
     export_all,
@@ -114,6 +115,26 @@ def test_predictions_are_written_and_equal_those_of_python(folder: Path, tmp_pat
             assert picture.size == (64, 64)
         assert status(*arguments) == 2  # the files are there already
     assert status("predict", folder, tmp_path / "in", "--task", "count", "--output", tmp_path) == 2
+
+
+@pytest.mark.parametrize("made_before", [False, True])
+def test_no_map_is_left_behind_where_a_later_image_cannot_be_read(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, made_before: bool
+) -> None:
+    monkeypatch.setattr(predict, "CHUNK", 1)
+    (tmp_path / "in").mkdir()
+    Image.new("RGB", (64, 64)).save(tmp_path / "in" / "0.png")
+    (tmp_path / "in" / "1.png").write_text("no image")
+    out = tmp_path / "out"
+    if made_before:
+        out.mkdir()
+    arguments = ("predict", folder, tmp_path / "in", "--task", "edges", "--output", out)
+    assert status(*arguments) == 2
+    assert out.is_dir() == made_before
+    assert not made_before or not list(out.iterdir())
+    Image.new("RGB", (64, 64)).save(tmp_path / "in" / "1.png")
+    assert status(*arguments) == 0
+    assert sorted(path.name for path in out.iterdir()) == ["0.npy", "0.png", "1.npy", "1.png"]
 
 
 def test_a_run_keeps_maps_of_a_few_test_images_for_reports(folder: Path) -> None:
