@@ -114,7 +114,11 @@ def read_known(file: Path) -> dict[str, Any] | None:
 
 
 def check_known(
-    known: Mapping[str, Any], suite: Suite, splits: Sequence[str] = SPLITS, todo: str = ""
+    known: Mapping[str, Any],
+    suite: Suite,
+    splits: Sequence[str] = SPLITS,
+    todo: str = "",
+    in_order: bool = False,
 ) -> None:
     """Raise an error if the data has changed since the run began.
 
@@ -123,17 +127,18 @@ def check_known(
         suite: the suite with its present data.
         splits: names of the splits whose examples and labels should be the same.
         todo: advice that is added to the message.
+        in_order: whether the examples should come in the same order, too.
 
     Raises:
-        MtlError: naming what differs: tasks, classes, examples that are gone, added or have other
-            labels.
+        MtlError: naming what differs: tasks, classes, examples that are gone, added, have other
+            labels or another order.
     """
     now = describe(suite)
     if now is None:
         return
     try:
         problem = _tasks_differ(known["tasks"], now["tasks"])
-        problem = problem or examples_differ(known["examples"], now["examples"], splits)
+        problem = problem or examples_differ(known["examples"], now["examples"], splits, in_order)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise MtlError(f"tasks.json of the run is damaged ({type(error).__name__})") from error
     if problem:

@@ -33,7 +33,7 @@ def describe_examples(suite: Suite) -> list[dict[str, Any]]:
             "splits": {
                 split: {
                     "names": example_names(examples),
-                    "labels": _labels([task.splits()[split] for task in tasks]),
+                    "labels": "".join(label_digests([task.splits()[split] for task in tasks])),
                     **_contents(examples),
                 }
                 for split, examples in tasks[0].splits().items()
@@ -58,15 +58,19 @@ def example_names(examples: Examples) -> list[str]:
     return _digests(inputs)
 
 
-def _labels(splits: Sequence[Examples]) -> str:
-    """Return eight hexadecimal digits for each example: a digest of its labels for all tasks."""
+def label_digests(splits: Sequence[Examples]) -> list[str]:
+    """Return eight hexadecimal digits for each example: a digest of its labels for all tasks.
+
+    Args:
+        splits: the same split of every task that reads the examples.
+    """
     columns = []
     for examples in splits:
         values = examples.targets.reshape(len(examples), -1).double()
         if examples.labelled is not None:
             values = values.masked_fill(~examples.labelled[:, None], float("nan"))
         columns.append(values)
-    return "".join(_digests(torch.cat(columns, 1), 4))
+    return _digests(torch.cat(columns, 1), 4)
 
 
 def _contents(examples: Examples) -> dict[str, str]:
@@ -87,8 +91,17 @@ def _digests(rows: Tensor, size: int = 8) -> list[str]:
     return [hashlib.blake2b(row.tobytes(), digest_size=size).hexdigest() for row in content]
 
 
-def examples_differ(old: Sequence[Any], new: Sequence[Any], splits: Sequence[str]) -> str | None:
-    """Say the first difference between two descriptions; ``None``: there is none."""
+def examples_differ(
+    old: Sequence[Any], new: Sequence[Any], splits: Sequence[str], in_order: bool = False
+) -> str | None:
+    """Say the first difference between two descriptions; ``None``: there is none.
+
+    Args:
+        old: the earlier description.
+        new: the later one.
+        splits: names of the splits that are compared.
+        in_order: whether another order of the same examples is a difference.
+    """
     if [group["tasks"] for group in old] != [group["tasks"] for group in new]:
         return "other tasks read the same examples"
     for was, now in zip(old, new, strict=True):
@@ -98,20 +111,25 @@ def examples_differ(old: Sequence[Any], new: Sequence[Any], splits: Sequence[str
                 continue
             if before is None or after is None:
                 return f"there {'is a' if before is None else 'is no'} {split} split now"
-            problem = _split_differs(before, after, _all_names(was), _all_names(now))
+            problem = _split_differs(
+                before, after, _names_beside(was, split), _names_beside(now, split)
+            )
+            if in_order and problem is None:
+                problem = _order_differs(before, after)
             if problem:
                 return f"{split} split of {shortened(was['tasks'])}: {problem}"
     return None
 
 
-def _all_names(group: Mapping[str, Any]) -> set[str]:
-    return {name for split in group["splits"].values() for name in split["names"]}
+def _names_beside(group: Mapping[str, Any], split: str) -> set[str]:
+    """Names of the examples in all other splits."""
+    return {n for other, about in group["splits"].items() if other != split for n in about["names"]}
 
 
 def _split_differs(
     before: Mapping[str, Any], after: Mapping[str, Any], ever: set[str], still: set[str]
 ) -> str | None:
-    """Say what differs in a split; ``ever`` and ``still`` are all names then and now."""
+    """Say what differs in a split; ``ever`` and ``still`` are names in others, then and now."""
     gone, added = (
         Counter(a["names"]) - Counter(b["names"]) for a, b in ((before, after), (after, before))
     )
@@ -140,6 +158,22 @@ def _split_differs(
     return "; ".join(parts) or None
 
 
+def _order_differs(before: Mapping[str, Any], after: Mapping[str, Any]) -> str | None:
+    """Say where the same examples begin to come in another order; ``None``: nowhere."""
+    kept = [what for what in ("labels", "contents") if what in before and what in after]
+    old, new = (
+        list(zip(split["names"], *(in_eights(split[what]) for what in kept), strict=True))
+        for split in (before, after)
+    )
+    for row, (was, now) in enumerate(zip(old, new, strict=True)):
+        if was != now:
+            return (
+                f"the same examples come in another order, e.g. {now[0]} where {was[0]} was "
+                f"(number {row + 1})"
+            )
+    return None
+
+
 def _few(names: Sequence[str]) -> str:
     return ", ".join(names[:_FEW]) + (", ..." if len(names) > _FEW else "")
 
@@ -152,12 +186,24 @@ def _changed(before: Mapping[str, Any], after: Mapping[str, Any], what: str) -> 
     if what not in before or what not in after:
         return []
     old, new = (_by_name(split["names"], split[what]) for split in (before, after))
-    return [name for name, digest in new.items() if old.get(name, digest) != digest]
+    return [
+        name
+        for name, digests in new.items()
+        if name in old and digests - old[name] and old[name] - digests
+    ]
 
 
-def _by_name(names: Sequence[str], text: str) -> dict[str, str]:
-    digests = [text[n : n + 8] for n in range(0, len(text), 8)]
-    return dict(zip(names, digests, strict=True))
+def _by_name(names: Sequence[str], text: str) -> dict[str, Counter[str]]:
+    """The digests of every name, which several examples may have."""
+    digests: dict[str, Counter[str]] = {}
+    for name, digest in zip(names, in_eights(text), strict=True):
+        digests.setdefault(name, Counter())[digest] += 1
+    return digests
+
+
+def in_eights(text: str) -> list[str]:
+    """Cut the digests of a split's examples, which are kept as one text, apart."""
+    return [text[n : n + 8] for n in range(0, len(text), 8)]
 
 
 def shortened(names: Sequence[str]) -> str:

@@ -13,7 +13,7 @@ from ..data.streaming import LazyInputs
 from ..data.tasks import Examples, Suite, Task
 from .config import RunConfig
 from .known_data import StandIn
-from .known_examples import example_names, task_groups
+from .known_examples import example_names, in_eights, label_digests, task_groups
 
 Place = tuple[str, int]
 
@@ -75,15 +75,20 @@ def with_recorded_splits(
         if known["tasks"] != [task.name for task in group]:
             return suite
         here = {split: example_names(x) for split, x in group[0].splits().items()}
-        places: dict[str, Place] = {}
-        for split, names in here.items():
-            places |= {name: (split, row) for row, name in enumerate(names)}
+        labels = {split: label_digests([task.splits()[split] for task in group]) for split in here}
         for split in splits:
-            wanted = known["splits"].get(split, {}).get("names")
-            present = [name for name in wanted or () if name in places]
-            if not present or wanted == here.get(split):
+            wanted = known["splits"].get(split, {})
+            if not wanted or wanted["names"] == here.get(split):
                 continue
-            rows = [places[name] for name in present]
+            places = _Places(here, labels, split)
+            taken = [
+                (name, place)
+                for name, digest in zip(wanted["names"], in_eights(wanted["labels"]), strict=True)
+                if (place := places.take(name, digest)) is not None
+            ]
+            if not taken:
+                continue
+            present, rows = [name for name, _ in taken], [place for _, place in taken]
             inputs = _gather([(group[0].splits()[s].inputs, row) for s, row in rows])
             for task in group:
                 examples = _examples(task, split, rows, inputs, present)
@@ -94,6 +99,32 @@ def with_recorded_splits(
                     else replace(held, validation=examples)
                 )
     return Suite(suite.name, list(tasks.values()), suite.common_input, suite.notes, suite.record)
+
+
+class _Places:
+    """Where examples of a name lie now; several may have one name, and each is taken once.
+
+    Args:
+        names: of all examples, by split.
+        labels: digests of their labels, by split.
+        first: the split that is looked at first.
+    """
+
+    def __init__(
+        self, names: Mapping[str, Sequence[str]], labels: Mapping[str, Sequence[str]], first: str
+    ) -> None:
+        self._by_name: dict[str, list[tuple[str, Place]]] = {}
+        for split in sorted(names, key=lambda split: split != first):
+            for row, (name, label) in enumerate(zip(names[split], labels[split], strict=True)):
+                self._by_name.setdefault(name, []).append((label, (split, row)))
+
+    def take(self, name: str, label: str) -> Place | None:
+        """Take an example of this name, one with these labels if there is one; ``None``: none."""
+        left = self._by_name.get(name)
+        if not left:
+            return None
+        alike = [n for n, (other, _) in enumerate(left) if other == label]
+        return left.pop(alike[0] if alike else 0)[1]
 
 
 def _examples(

@@ -108,6 +108,6 @@ def _known(
         return describe(suite)
     known = read_known(folder.tasks)
     if known is not None:
-        check_known(known, suite, todo=_DATA_STAY)  # first, since it names what differs
+        check_known(known, suite, todo=_DATA_STAY, in_order=True)  # first: it names what differs
     folder.check_data(suite.record)
     return None  # what was saved then is not written again
