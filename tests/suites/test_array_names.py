@@ -77,7 +77,9 @@ def test_arrays_called_in_many_ways_are_the_same_suite(
 ) -> None:
     folder = tmp_path_factory.mktemp("names")
     plain = {
-        f"{split}_{task}_{role}": images(count, first) if role == "images" else np.arange(count) % 3
+        f"{split}_{task}_{role}": images(count, first + len(split) % 4)
+        if role == "images"
+        else np.arange(count) % 3
         for first, task in enumerate(("greek", "old"))
         for split, count in SIZES.items()
         for role in ("images", "labels")
@@ -105,10 +107,12 @@ def test_arrays_called_in_many_ways_are_the_same_suite(
 )
 def test_files_as_collections_distribute_them_are_one_task(tmp_path: Path, names: str) -> None:
     contents: dict[str, np.ndarray] = {}
+    first = 0
     for (inputs, labels), count in zip(
         zip(*[iter(names.split())] * 2, strict=True), SIZES.values(), strict=True
     ):
-        contents |= {inputs: images(count), labels: (np.arange(count) % 3)[:, None]}
+        contents |= {inputs: images(count, first), labels: (np.arange(count) % 3)[:, None]}
+        first += count
     suite = arrays(**save(tmp_path / "a.npz", **contents))
     assert suite.task_names == ("labels",)
     assert {split: len(x) for split, x in suite.tasks[0].splits().items()} == SIZES
@@ -139,7 +143,7 @@ def test_images_and_labels_without_splits_by_usual_names(tmp_path: Path) -> None
 def test_one_picture_with_several_label_arrays(tmp_path: Path) -> None:
     contents = {
         "x_train": images(20),
-        "x_test": images(10),
+        "x_test": images(10, 7),
         "train_fine_labels": np.arange(20) % 4,
         "test_fine_labels": np.arange(10) % 4,
         "age_train": np.linspace(0, 1, 20),

@@ -64,8 +64,8 @@ def without_copies(
             for one, other in both:
                 faults.add(
                     f"{table.what}: {table.name(other)}",
-                    f"is the same picture as {table.name(one)} in train: remove one, or set "
-                    "suite.duplicates=warn",
+                    f"is the same picture in test as {table.name(one)} in train: remove one, or "
+                    "set suite.duplicates=warn",
                 )
             kept["train"] = kept["train"][~np.isin(kept["train"], copies.train)]
         else:

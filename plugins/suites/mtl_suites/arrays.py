@@ -19,7 +19,7 @@ from .options import Kinds, Names, NamesByTask, options_before
 from .transformed import transformed
 
 
-@options_before(standardize=False)
+@options_before(standardize=False, duplicates="warn")
 def arrays(  # longer than 60 lines: an option each, and what it means
     *,
     path: str,
@@ -43,7 +43,7 @@ def arrays(  # longer than 60 lines: an option each, and what it means
     test_per_task: int | float | None = None,
     split_seed: int = 0,
     skip_bad: bool = False,
-    duplicates: Policy = "warn",
+    duplicates: Policy = "refuse",
 ) -> Suite:
     """Tasks from the arrays of your own .npz or .mat file: images or features, and labels.
 
@@ -102,8 +102,8 @@ def arrays(  # longer than 60 lines: an option each, and what it means
         skip_bad: whether classes that are not in both training and test, and tasks that cannot be
             had, are left out and counted instead of refused.
         duplicates: what happens to a picture that is in two splits: refuse those in training and
-            test where the file names the splits and tell of others, warn of all, or allow. Many
-            published files have a few.
+            test where the file names the splits and tell of others, warn of all (many published
+            files have a few), or allow.
 
     Raises:
         ProblemsError: with what is wrong in every task.
