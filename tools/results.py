@@ -104,7 +104,23 @@ def _group(
         lines += ["", "Too few runs for a test."]
     elif group["tests"]:
         lines += ["", "No difference is significant (one-sided Mann–Whitney U, Holm-corrected)."]
+    for learned in group.get("controls") or []:
+        lines += ["", *_controls(learned)]
     return "\n".join(lines)
+
+
+def _controls(learned: dict[str, Any]) -> list[str]:
+    """A table of one strategy's controls, and what its tests say."""
+    lines = [f"Controls of {learned['strategy']}:", "", "| runs are | runs | mean of tasks |"]
+    lines.append("|---|---:|---:|")
+    lines += [
+        f"| {row['kind']} | {row['done']} | {_spread(row['error'])} |" for row in learned["rows"]
+    ]
+    answers = "; ".join(
+        f"{asked['better']} < {asked['other']}: p = {asked['p_holm']:.2g}"
+        for asked in learned["questions"]
+    )
+    return [*lines, "", f"One-sided Mann–Whitney U, Holm-corrected over these: {answers}."]
 
 
 def _spread(found: Any) -> str:
