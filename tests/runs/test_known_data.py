@@ -169,44 +169,6 @@ def test_order_does_not_matter_and_neither_do_splits_that_are_not_asked_for() ->
         check_known(known, moved)
 
 
-def test_another_order_is_no_other_data_but_nothing_goes_on_with_it() -> None:
-    known = describe(pets())
-    assert known is not None
-    check_known(known, pets(), in_order=True)
-    for split, rows in (("train", [1, 3, 2, 4]), ("test", [7, 9, 8])):
-        given = {"train": [1, 2, 3, 4], "validation": [5, 6], "test": [7, 8, 9]}
-        moved = pets({**given, split: rows})
-        check_known(known, moved)
-        where = rf"e\.g\. {rows[1]}\.png where {rows[2]}\.png was \(number 2"
-        with pytest.raises(MtlError, match=f"{split} split .*order, {where}"):
-            check_known(known, moved, in_order=True)
-
-
-def twins(labels: list[int], others: int = 2) -> Suite:
-    """A task whose test split has one picture several times, with labels that differ."""
-    same = torch.zeros(len(labels), 3, 4, 4, dtype=torch.uint8)
-    rest = torch.arange(1, others + 1, dtype=torch.uint8).view(-1, 1, 1, 1).expand(-1, 3, 4, 4)
-    inputs = torch.cat([same, rest]) if others else same
-    targets = torch.tensor([*labels, *(n % 2 for n in range(others))])
-    train = Examples(torch.full((2, 3, 4, 4), 9, dtype=torch.uint8), torch.tensor([0, 1]))
-    return Suite("twins", [Task("t", Classification(2), train, Examples(inputs, targets))])
-
-
-def test_examples_of_one_name_are_told_apart_by_their_labels() -> None:
-    known = describe(twins([0, 1, 1]))
-    assert known is not None
-    check_known(known, twins([1, 0, 1]))
-    with pytest.raises(MtlError, match="another order"):
-        check_known(known, twins([1, 0, 1]), in_order=True)
-    with pytest.raises(MtlError, match="1 has another label"):
-        check_known(known, twins([0, 0, 1]))
-    with pytest.raises(MtlError, match="1 example is gone"):
-        check_known(known, twins([0, 1]))
-    for now, targets in (([1, 0, 1], [0, 1, 1, 0]), ([1, 1], [1, 1, 0])):
-        restored = with_recorded_splits(twins(now, others=1), known["examples"], ("test",))
-        assert restored.tasks[0].test.targets.tolist() == targets
-
-
 def test_examples_that_lie_in_other_splits_now_are_put_together_again() -> None:
     suite = pets()
     known = describe(suite)
@@ -351,12 +313,6 @@ def test_the_recorded_examples_are_measured_whatever_became_of_the_table(
     assert mtl("run", "--resume", "--output", "run", "--iterations", 3) == 2
     assert "train split of kind, weight: " in (said := capsys.readouterr().err)
     assert "are in another split now (img/" in said
-    given = [[*row, ("train", "train", "val", "test")[n % 8 // 2]] for n, row in enumerate(rows)]
-    write_rows(tmp_path, [[*header, "split"], *given])
-    assert mtl("run", "--config", "c.json", "--output", "given") == 0
-    write_rows(tmp_path, [[*header, "split"], *given[::-1]])
-    assert mtl("run", "--resume", "--output", "given", "--iterations", 3) == 2
-    assert "the same examples come in another order" in capsys.readouterr().err
     names = json.loads(Path("run/tasks.json").read_text())["examples"][0]["splits"]["test"]["names"]
     gone = [row for row in rows if row[0] != names[0]]
     other = [[row[0], row[1], "1.5" if row[0] == names[1] else row[2]] for row in rows]

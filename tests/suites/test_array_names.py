@@ -77,9 +77,9 @@ def test_arrays_called_in_many_ways_are_the_same_suite(
 ) -> None:
     folder = tmp_path_factory.mktemp("names")
     plain = {
-        f"{split}_{task}_{role}": images(count, first + len(split) % 4)
-        if role == "images"
-        else np.arange(count) % 3
+        f"{split}_{task}_{role}": (
+            images(count, first + len(split) % 4) if role == "images" else np.arange(count) % 3
+        )
         for first, task in enumerate(("greek", "old"))
         for split, count in SIZES.items()
         for role in ("images", "labels")
