@@ -13,19 +13,29 @@ from mtl_framework import MtlError, UnknownNameError
 from mtl_framework.data import is_litter, known_split, picture_suffixes, pictures_below, split_name
 
 from .faults import Faults, listed
+from .flat_splits import classes_of, flat_pictures, labelled
+from .folder_contents import DEEPEST, holds_pictures, pictures_in, subfolders, with_pictures
 from .foreign import REMEDIES
 from .options import counted
 
-_DEEPEST, _MOST_FILES = 8, 10_000  # levels and files that are looked at to say what lies there
+_MOST_FILES = 10_000  # that are looked at to say what lies there
 
 
 @dataclass(frozen=True)
 class Images:
-    """Images of a task: files, their classes, and by split, under ``None`` those in none."""
+    """Images of a task.
+
+    Args:
+        paths: files of the images.
+        classes: names of their classes.
+        rows: numbers of the images by split, under ``None`` of those in none.
+        notes: what a user should know, one line each.
+    """
 
     paths: Sequence[Path]
     classes: Sequence[str]
     rows: Mapping[str | None, Int64[np.ndarray, " _"]]
+    notes: Sequence[str] = ()
 
     def name(self, row: int) -> str:
         """What an image is called in messages."""
@@ -46,7 +56,7 @@ def task_folders(root: Path, wanted: Sequence[str] | None) -> tuple[dict[str, Pa
         raise MtlError(_not_there(root))
     root, line = _unwrapped(root, wanted)
     present = subfolders(root)
-    empty = [name for name in present if not _holds_pictures(root / name)]
+    empty = [name for name in present if not holds_pictures(root / name)]
     if present and len(empty) == len(present):
         raise MtlError(f"{root} holds no picture that is read{_only_files(root)}")
     if not present:
@@ -68,21 +78,11 @@ def task_folders(root: Path, wanted: Sequence[str] | None) -> tuple[dict[str, Pa
     return {name: root / name for name in wanted or present}, "; ".join(lines) or None
 
 
-def _holds_pictures(folder: Path) -> bool:
-    """Whether a picture lies anywhere below; the first one ends the search."""
-    for place, folders, files in os.walk(folder, followlinks=True):
-        if place.count(os.sep) - str(folder).count(os.sep) > _DEEPEST:
-            folders.clear()
-        if any(Path(name).suffix.lower() in picture_suffixes() for name in files):
-            return True
-    return False
-
-
 def _only_files(folder: Path) -> str:
     """What a folder holds instead of pictures, most of all, and what to do about it."""
     count: Counter[str] = Counter()
     for place, folders, files in os.walk(folder):
-        if place.count(os.sep) - str(folder).count(os.sep) > _DEEPEST:
+        if place.count(os.sep) - str(folder).count(os.sep) > DEEPEST:
             folders.clear()
         count.update("".join(Path(n).suffixes[-2:]).lower() for n in files if not is_litter(n))
         if count.total() > _MOST_FILES:
@@ -105,17 +105,19 @@ def _not_there(root: Path) -> str:
 
 
 def _unwrapped(root: Path, wanted: Sequence[str] | None) -> tuple[Path, str]:
-    """The folder below ones that hold nothing but one folder, as archives do; and a line."""
-    place = root
+    """The folder below ones with pictures in nothing but one folder, as archives do; and a line."""
+    place, alone = root, True
     while True:
-        inside = subfolders(place)
-        deeper = subfolders(place / inside[0]) if len(inside) == 1 else []
+        inside = with_pictures(place)
+        deeper = with_pictures(place / inside[0]) if len(inside) == 1 else []
         if len(deeper) != 1 or set(wanted or ()) & set(inside) or _split_folders(place / inside[0]):
             break
-        if _count_images(place / inside[0]) or not subfolders(place / inside[0] / deeper[0]):
+        if pictures_in(place / inside[0]) or not subfolders(place / inside[0] / deeper[0]):
             break
+        alone = alone and len(subfolders(place)) == 1
         place = place / inside[0]
-    return place, f"{root} holds nothing but {place}" if place != root else ""
+    what = "nothing but" if alone else "pictures in nothing but"
+    return place, f"{root} holds {what} {place}" if place != root else ""
 
 
 def _split_folders(folder: Path) -> list[str]:
@@ -131,13 +133,8 @@ def _holds_classes_images(folder: Path) -> bool:
     return _holds_images(folder) and not subfolders(folder)
 
 
-def _count_images(folder: Path) -> int:
-    files = (path for path in folder.iterdir() if path.is_file() and not is_litter(path.name))
-    return sum(path.suffix.lower() in picture_suffixes() for path in files)
-
-
 def _pictures_in(folder: Path) -> str:
-    count = _count_images(folder)
+    count = len(pictures_in(folder))
     remedy = "put those of a class into a folder of its name, or list them with labels in a table"
     return f", but {counted(count, 'picture')}: {remedy} (suite table)" if count else ""
 
@@ -151,14 +148,11 @@ def scan(folder: Path, faults: Faults, left_out: Counter[str]) -> Images | None:
         left_out: gets files that are not read, and classes without any, counted by reason.
     """
     by_split = _splits(folder, faults)
+    found, notes = _samples_of(by_split, faults, left_out)
     paths: list[Path] = []
     classes: list[str] = []
     rows: dict[str | None, Int64[np.ndarray, " _"]] = {}
-    for split, place in by_split.items():
-        samples = _samples(place, left_out)
-        if not samples:
-            faults.add(str(place), f"holds no image in a folder of a class{_without_class(place)}")
-            continue
+    for split, samples in found.items():
         rows[split] = np.arange(len(paths), len(paths) + len(samples))
         paths += [file for file, _ in samples]
         classes += [label for _, label in samples]
@@ -171,12 +165,43 @@ def scan(folder: Path, faults: Faults, left_out: Counter[str]) -> Images | None:
     if None not in rows and "train" not in rows:
         faults.add(str(folder), "the task has no train split")
         return None
-    return Images(paths, classes, rows)
+    return Images(paths, classes, rows, notes)
 
 
-def subfolders(folder: Path) -> list[str]:
-    """Names of the folders in a folder that are no system's litter."""
-    return sorted(p.name for p in folder.iterdir() if p.is_dir() and not is_litter(p.name))
+def _samples_of(
+    by_split: Mapping[str | None, Path], faults: Faults, left_out: Counter[str]
+) -> tuple[dict[str | None, list[tuple[Path, str]]], list[str]]:
+    """Images and classes of every split that has some, and lines that say where classes are from.
+
+    Where a file names the classes of one split, a test split without such a file is one that nobody
+    has the classes of, and is left out.
+    """
+    found: dict[str | None, list[tuple[Path, str]]] = {}
+    unknown: dict[str | None, int] = {}
+    notes = []
+    for split, place in by_split.items():
+        flat = flat_pictures(place) if split is not None else []
+        classes = None
+        try:
+            classes = classes_of(place, flat) if flat else None
+        except MtlError as error:
+            faults.add(str(place), str(error))
+            continue
+        if classes is not None:
+            found[split] = labelled(flat, classes, place, faults, left_out)
+            notes.append(f"classes of the pictures in {place} are those in {classes.source}")
+        elif samples := [] if flat else _samples(place, left_out):
+            found[split] = samples
+        else:
+            unknown[split] = len(flat)
+    for split, count in unknown.items():
+        place = by_split[split]
+        if split == "test" and notes:
+            left_out[f"pictures in {place}, whose classes are not known"] += count
+        else:
+            what = f"holds no image in a folder of a class{_without_class(place, count)}"
+            faults.add(str(place), what)
+    return found, notes
 
 
 def told(left_out: Counter[str], root: Path) -> list[str]:
@@ -211,9 +236,8 @@ def _splits(folder: Path, faults: Faults) -> dict[str | None, Path]:
     return by_split
 
 
-def _without_class(split: Path) -> str:
-    """What to do about a split whose pictures are in no folder of a class."""
-    count = _count_images(split)
+def _without_class(split: Path, count: int) -> str:
+    """What to do about a split whose pictures, so many, are in no folder of a class."""
     if not count:
         return ""
     what = f", but {counted(count, 'picture')}"

@@ -133,6 +133,7 @@ class _Plan:
         places, layout = task_folders(root, tasks)
         for name, place in places.items():
             images = scan(place, self.faults, left_out)
+            self.lines.extend(images.notes if images else ())
             made = images and self.task(name, images, place)
             if made:
                 built.append(made[0])
