@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..routing.banks import WeightBank
+from ..routing.banks import make_bank
 from ..routing.forward_pass import ForwardPass
 from ..routing.heads import HeadBank, resized
 from ..routing.plan import PlanOptions, RoutePlan
@@ -69,7 +69,7 @@ def rewritten(backbone: Backbone, model: nn.Module, forward_pass: ForwardPass) -
         for number, places in enumerate(backbone.places):
             for place in places:
                 module = model.get_submodule(place.names[0])
-                bank = WeightBank(
+                bank = make_bank(
                     [module, module], number, backbone.ports[place.names[0]], forward_pass
                 )
                 bank.train(model.training)

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from .batches import BalancedBatches as BalancedBatches
     from .batches import Batch as Batch
     from .given import guess_kind as guess_kind
+    from .head_choice import AuxiliaryHead as AuxiliaryHead
     from .head_choice import HeadChoice as HeadChoice
     from .images import ImageNormalization as ImageNormalization
     from .images import read_image as read_image
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
     from .transforms import Transforms as Transforms
 
 _HOMES = {
+    "AuxiliaryHead": "head_choice",
     "HeadChoice": "head_choice",
     "BalancedBatches": "batches",
     "Batch": "batches",

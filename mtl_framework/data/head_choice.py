@@ -19,6 +19,8 @@ class HeadChoice:
             returns a decoder.
         options: every option of the head, checked, defaults filled in.
 
+        auxiliary: a further head of the task's, for training only; ``None``: there is none.
+
     A run's folder records name and options; :func:`mtl_framework.load_run` looks the name up among
     the installed heads, and builds the suite where there is none of that name.
     """
@@ -26,7 +28,25 @@ class HeadChoice:
     name: str
     factory: Callable[..., Any] = field(compare=False, repr=False)
     options: Mapping[str, Any] = field(default_factory=dict)
+    auxiliary: "AuxiliaryHead | None" = None
 
     def make(self, channels: Sequence[int], num_outputs: int) -> Any:
         """Make a decoder with freshly initialised weights."""
         return self.factory(list(channels), num_outputs, **self.options)
+
+
+@dataclass(frozen=True)
+class AuxiliaryHead:
+    """A further head of a task with maps, which learns the same from all maps but the deepest.
+
+    It is there in training only: predictions, extracted networks and exports are without it.
+
+    Args:
+        choice: which head.
+        loss_weight: factor, above 0, with which its loss is added to the task's.
+
+    Source: Zhao et al. 2017, Pyramid Scene Parsing Network, arXiv 1612.01105, section 3.3: 0.4.
+    """
+
+    choice: HeadChoice
+    loss_weight: float = 0.4

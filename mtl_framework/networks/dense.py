@@ -1,18 +1,25 @@
 """Heads that give maps, and one task's network with such a head on its own."""
 
-from collections.abc import Sequence
+import copy
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from ..backbones.backbone import Backbone, PlainBackbone, Recipe
 from ..backbones.maps import FeatureMap, feature_maps, forward_maps, pyramid
+from ..data.head_choice import HeadChoice
+from ..data.objectives import Objective
 from ..data.objectives.maps.base import Size, resized
 from ..data.tasks import Task
 from ..support.errors import MtlError
 from .decoders.choices import DEFAULT
+from .features import Features
+
+_Map = TypeVar("_Map")
 
 
 class MapHead(nn.Module):
@@ -21,17 +28,71 @@ class MapHead(nn.Module):
     Args:
         decoder: from maps, the finest first, to outputs of any resolution.
         size: height and width of the outputs, where nothing else is asked for.
+        auxiliary: a decoder that reads all maps but the deepest, for training only.
+        loss_weight: factor of the auxiliary decoder's loss.
     """
 
-    def __init__(self, decoder: nn.Module, size: tuple[int, int]) -> None:
+    def __init__(
+        self,
+        decoder: nn.Module,
+        size: tuple[int, int],
+        auxiliary: nn.Module | None = None,
+        loss_weight: float = 0.0,
+    ) -> None:
         super().__init__()
         self.decoder, self.size = decoder, size
+        self.auxiliary, self.loss_weight = auxiliary, loss_weight
 
     def forward(
         self, maps: Sequence[Float[Tensor, "_ _ _ _"]], size: Size | None = None
     ) -> Float[Tensor, "_ outputs height width"]:
         """Compute outputs of height and width ``size``."""
         return resized(self.decoder(list(maps)), size or self.size)
+
+    def auxiliary_outputs(
+        self, maps: Sequence[Float[Tensor, "_ _ _ _"]]
+    ) -> Float[Tensor, "_ outputs height width"]:
+        """Compute the outputs of the auxiliary decoder, where there is one."""
+        assert self.auxiliary is not None
+        return resized(self.auxiliary(shallower(maps)), self.size)
+
+    def deployed(self) -> "MapHead":
+        """A copy without the auxiliary decoder, on the CPU."""
+        return MapHead(copy.deepcopy(self.decoder).cpu(), self.size)
+
+
+def shallower(maps: Sequence[_Map]) -> list[_Map]:
+    """All maps but the deepest, or the only one: what an auxiliary head reads."""
+    return list(maps[:-1] or maps)
+
+
+def with_auxiliary(
+    losses: Float[Tensor, " rows"],
+    head: nn.Module,
+    features: Features,
+    targets: Shaped[Tensor, "rows *dims"],
+    objective: Objective,
+    run: Callable[..., Tensor],
+) -> Float[Tensor, " rows"]:
+    """Add the loss of a head's auxiliary decoder to its losses, in training, where it has one.
+
+    Args:
+        losses: of the head itself.
+        head: of the task.
+        features: what the head reads.
+        targets: of the rows.
+        objective: of the task.
+        run: calls a function of features in the networks' precision.
+    """
+    if not isinstance(head, MapHead) or head.auxiliary is None or not head.training:
+        return losses
+    outputs = run(head.auxiliary_outputs, features)
+    return losses + head.loss_weight * objective.losses(outputs, targets)
+
+
+def deployed_parameters(head: nn.Module) -> list[nn.Parameter]:
+    """Parameters of a head that its task's final network needs."""
+    return list((head.decoder if isinstance(head, MapHead) else head).parameters())
 
 
 class DenseNetwork(nn.Module):
@@ -113,14 +174,21 @@ def map_head(task: Task, maps: Sequence[FeatureMap], size: tuple[int, int]) -> M
     Raises:
         MtlError: if a plugin's decoder cannot be built, or keeps batch statistics.
     """
-    channels = [each.channels for each in maps]
-    outputs = task.objective.num_outputs
-    choice = task.head or DEFAULT
-    name, decoder = choice.name, choice.make(channels, outputs)
+    choice, outputs = task.head or DEFAULT, task.objective.num_outputs
+    decoder, extra = _decoder(choice, maps, outputs), choice.auxiliary
+    if extra is None:
+        return MapHead(decoder, size)
+    auxiliary = _decoder(extra.choice, shallower(maps), outputs)
+    return MapHead(decoder, size, auxiliary, extra.loss_weight)
+
+
+def _decoder(choice: HeadChoice, maps: Sequence[FeatureMap], outputs: int) -> nn.Module:
+    """A decoder, freshly drawn and checked."""
+    decoder = choice.make([each.channels for each in maps], outputs)
     if not isinstance(decoder, nn.Module):
-        raise MtlError(f"head {name!r} should make a torch module, found {decoder!r:.80}")
-    _check(decoder, name, maps, outputs)
-    return MapHead(decoder, size)
+        raise MtlError(f"head {choice.name!r} should make a torch module, found {decoder!r:.80}")
+    _check(decoder, choice.name, maps, outputs)
+    return decoder
 
 
 def head_bytes(head: nn.Module, maps: Sequence[FeatureMap]) -> int:
@@ -142,8 +210,11 @@ def head_bytes(head: nn.Module, maps: Sequence[FeatureMap]) -> int:
 
     kept = torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor)
     with torch.random.fork_rng(devices=[]), torch.enable_grad(), kept:
-        outputs: Tensor = head([x.requires_grad_() for x in rows])
-    return sum(sizes) + outputs.nbytes
+        rows = [x.requires_grad_() for x in rows]
+        made = [head(rows)]
+        if head.auxiliary is not None:
+            made.append(head.auxiliary_outputs(rows))
+    return sum(sizes) + sum(x.nbytes for x in made)
 
 
 def _check(decoder: nn.Module, name: str, maps: Sequence[FeatureMap], outputs: int) -> None:

@@ -1,6 +1,5 @@
 """Taking one task's network out of the rewritten backbone."""
 
-import copy
 from collections.abc import Iterator, Mapping, Sequence
 
 import torch
@@ -60,7 +59,7 @@ def _extract_dense(
     maps: Sequence[FeatureMap],
 ) -> nn.Module:
     """A fresh plain model without its class layer, and a copy of the head, as one network."""
-    network = blank_network(backbone, copy.deepcopy(head).cpu(), maps)
+    network = blank_network(backbone, head.deployed(), maps)
     state = dict(_plain_state(rewritten, weights, task))
     network.to(next(head.parameters()).dtype)
     network.model.load_state_dict({key: value.detach().cpu() for key, value in state.items()})
@@ -106,7 +105,8 @@ def insert_plain(
         if t == task or name.startswith(banked)
     ]
     if isinstance(head, MapHead):
-        targets += [(f"head.{key}", value) for key, value in head.state_dict().items()]
+        own = head.decoder.state_dict()
+        targets += [(f"head.decoder.{key}", value) for key, value in own.items()]
         head = None
     layers = list(head) if isinstance(head, nn.ModuleList) else [head] if head is not None else []
     for name, layer in zip(backbone.class_layers, layers, strict=bool(layers)):

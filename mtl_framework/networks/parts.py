@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from ..backbones.backbone import Backbone
 from ..routing.banks import WeightBank
 from ..support.errors import MtlError
+from .dense import deployed_parameters
 from .model import ParameterCounts
 
 
@@ -59,7 +60,7 @@ class NetworkParts:
         """Count the parameters that an assignment needs, beside all ``trained`` ones."""
         used = set(self.shared())
         for head, path in zip(heads, assignment.T.tolist(), strict=True):
-            used.update(head.parameters())
+            used.update(deployed_parameters(head))
             for unit, weight in enumerate(path):
                 used.update(self.of_bank(unit, weight))
         return ParameterCounts(trained, sum(p.numel() for p in used))

@@ -8,7 +8,7 @@ from torch import nn
 from ..backbones.backbone import Backbone
 from ..backbones.maps import FeatureMap
 from ..data.tasks import Task
-from ..routing.banks import WeightBank
+from ..routing.banks import WeightBank, make_bank
 from ..routing.cpu.take_over import take_over_poolings
 from ..routing.forward_pass import ForwardPass
 from ..routing.heads import HeadBank, resized
@@ -67,7 +67,7 @@ def rewrite(
         banks.append([])
         for place, modules in zip(places, copies[unit], strict=True):
             ports = backbone.ports[place.names[0]]
-            bank = WeightBank(modules, unit, ports, forward_pass, checkpoint)
+            bank = make_bank(modules, unit, ports, forward_pass, checkpoint)
             banks[unit].append(bank)
             for name in place.names:
                 model.set_submodule(name, bank)

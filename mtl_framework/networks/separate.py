@@ -10,6 +10,7 @@ from ..backbones.backbone import PlainBackbone
 from ..backbones.recurrent import fresh_state, reset_state, stateless
 from ..data.batches import Batch
 from ..data.tasks import Task
+from ..support.errors import MtlError
 from .model import MultiTaskModel, ParameterCounts, Sharing
 from .task_gradients import put_combined, reduced
 from .weighting import GradientWeighting
@@ -27,10 +28,20 @@ class SeparateNetworks(MultiTaskModel):
 
     Attributes:
         weighting: makes one gradient of the tasks', see :meth:`accumulate_gradients`.
+
+    Raises:
+        MtlError: if a task has maps: a plain network gives one vector an example.
     """
 
     def __init__(self, backbones: Sequence[PlainBackbone], tasks: Sequence[Task]) -> None:
         super().__init__(tasks)
+        for task in self.tasks:
+            if task.objective.is_map:
+                raise MtlError(
+                    f"task {task.name!r} has maps, and each task here has a whole network of its "
+                    "own, which gives numbers; no_sharing gives every task its own weights of one "
+                    "backbone, and a head for maps"
+                )
         self.weighting: GradientWeighting | None = None
         self.backbones = tuple(backbones)
         self.networks = nn.ModuleList(

@@ -16,7 +16,7 @@ from ..routing.layout import stack_groups
 from ..routing.micro_batches import MicroBatch
 from ..routing.plan import RoutePlan
 from .alike import AlikeTasks, by_maps
-from .dense import head_bytes, maps_of_tasks
+from .dense import head_bytes, maps_of_tasks, with_auxiliary
 from .extraction import extract_plain, insert_plain
 from .features import Features, each
 from .memory_format import set_format
@@ -230,7 +230,9 @@ class TaskNetworks(PathNetworks):
         self, task: int, features: Features, targets: Shaped[Tensor, "rows *dims"]
     ) -> Float[Tensor, " rows"]:
         """Training loss of every row, from its features; a subclass may define another one."""
-        return self.tasks[task].objective.losses(self.scores(task, features), targets)
+        objective, run = self.tasks[task].objective, self.in_full_precision
+        losses = objective.losses(self.scores(task, features), targets)
+        return with_auxiliary(losses, self.head(task), features, targets, objective, run)
 
     @torch.no_grad()
     def update_statistics(self, batch: Batch) -> None:
@@ -263,8 +265,6 @@ class TaskNetworks(PathNetworks):
         rows = stack_groups(roots, plan.group_major)
         by_task = self._runner.features(rows, plan, self.training, self.autocast(rows.device))
         return part_losses(batch, micro_batch, by_task, self.row_losses)
-
-    # -- parts ---------------------------------------------------------------------------------
 
     def head(self, task: int) -> nn.Module:
         """The head that a task predicts and is extracted with; a subclass may choose another."""

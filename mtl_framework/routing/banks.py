@@ -1,6 +1,6 @@
 """A weight bank holds the alternative weights of one place of a unit."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -199,3 +199,32 @@ class WeightBank(nn.Module):
                 raise RouteError(
                     f"unit {self.unit} returned {leaf.shape[0]} rows instead of {wanted}"
                 )
+
+
+class SequenceBank(WeightBank):
+    """A bank of sequences of one module each, which is a sequence of one, the bank itself.
+
+    A transformer of one block reads the number of its blocks, and calls one after the other.
+    """
+
+    def __len__(self) -> int:
+        return 1
+
+    def __iter__(self) -> Iterator[WeightBank]:
+        yield self
+
+    def __getitem__(self, place: int | slice) -> WeightBank | list[WeightBank]:
+        return [self][place]
+
+
+def make_bank(
+    copies: Sequence[nn.Module],
+    unit: int,
+    ports: Sequence[Ports],
+    forward_pass: ForwardPass,
+    checkpoint: bool = False,
+) -> WeightBank:
+    """The bank of one place, see :class:`WeightBank` for the arguments."""
+    first = copies[0]
+    kind = SequenceBank if isinstance(first, nn.Sequential) and len(first) == 1 else WeightBank
+    return kind(copies, unit, ports, forward_pass, checkpoint)

@@ -162,9 +162,9 @@ def own_backbones(config: RunConfig, plugins: Plugins, suite: Suite) -> list[Pla
     for task in suite.tasks:
         if task.objective.is_map:
             raise MtlError(
-                f"task {task.name!r} has maps, which backbones of tasks' own do not "
-                "support: leave out "
-                "task_backbones, and suites whose tasks name backbones"
+                f"task {task.name!r} has maps, whose heads read feature maps of the one backbone "
+                "that all tasks share: leave out task_backbones, and suites whose tasks name "
+                "backbones"
             )
         values = _run_values(config) if task.backbone is None else task.backbone
         plain = validated(PlainBackboneConfig, values, _path(task))

@@ -92,6 +92,12 @@ class RunConfig(BaseModel):
         "the key all: a name, or a mapping with name and options, e.g. heads.all=segformer; "
         "default: that of the suite, else default_head",
     )
+    auxiliary_heads: dict[str, TaskHead] = Field(
+        default_factory=dict,
+        description="further decoder in training of tasks whose outputs are maps, by task name, or "
+        "of all such tasks, by the key all: a name, or a mapping with name, loss_weight (default: "
+        "0.4) and options, e.g. auxiliary_heads.all=fcn; it reads all maps but the deepest",
+    )
     default_head: TaskHead = Field(
         default_factory=lambda: {"name": DEFAULT_NAME, **DEFAULT_OPTIONS},
         description="decoder of tasks with maps for which neither heads nor the suite chooses one; "

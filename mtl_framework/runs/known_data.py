@@ -24,6 +24,8 @@ from ..support.errors import MtlError
 from ..support.files import kind_of, read_bytes
 from .known_examples import describe_examples, examples_differ, shortened
 
+#: Name and options of a task's head, and of its auxiliary one.
+RecordedHeads = tuple[Mapping[str, Any] | None, Mapping[str, Any] | None]
 _FORMAT = 1
 _LATER = {
     "label_smoothing", "class_weights", "focal_gamma", "positive_weight", "loss", "beta",
@@ -64,13 +66,13 @@ class StandIn:
     Attributes:
         suite: the suite for which networks can be built.
         from_files: for every task, whether image files can be its inputs.
-        heads: for every task its head's name and options; ``None`` where its outputs are no maps,
-            and in files from before heads were recorded.
+        heads: for every task name and options of its head, and of its auxiliary head; ``None``
+            where it has none, and in files from before heads were recorded.
     """
 
     suite: Suite
     from_files: tuple[bool, ...]
-    heads: tuple[Mapping[str, Any] | None, ...] = ()
+    heads: tuple[RecordedHeads, ...] = ()
 
     @classmethod
     def of(cls, known: Mapping[str, Any]) -> "StandIn":
@@ -86,7 +88,7 @@ class StandIn:
             tasks = [_blank_task(plain, shared) for plain in known["tasks"]]
             suite = Suite(str(known["suite"]), tasks, bool(known["common_input"]))
             from_files = tuple(bool(plain["from_files"]) for plain in known["tasks"])
-            return cls(suite, from_files, tuple(_head(plain) for plain in known["tasks"]))
+            return cls(suite, from_files, tuple(map(_recorded_heads, known["tasks"])))
         except (
             KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError
         ) as error:  # fmt: skip
@@ -160,7 +162,7 @@ def _task(task: Task) -> dict[str, Any]:
         "image_transform": None if transform is None else [dict(e) for e in transform.entries],
         "pictures": task.pictures.to_plain(),
         "backbone": task.backbone and dict(task.backbone),
-        "head": task.head and {"name": task.head.name, **task.head.options},
+        **_heads(task),
         "batch_size": task.batch_size,
         "splits": {split: _split(examples) for split, examples in task.splits().items()},
     }
@@ -218,11 +220,23 @@ def objective_from_plain(plain: Mapping[str, Any]) -> Objective:
     return made
 
 
-def _head(plain: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    head = plain.get("head")
-    if head is not None and not isinstance(head["name"], str):
-        raise TypeError(f"the head of {plain['name']!r} has no name")
-    return None if head is None else dict(head)
+def _heads(task: Task) -> dict[str, Any]:
+    head = task.head
+    if head is None:
+        return {}
+    plain: dict[str, Any] = {"head": {"name": head.name, **head.options}}
+    if (extra := head.auxiliary) is not None:
+        own = {"name": extra.choice.name, **extra.choice.options, "loss_weight": extra.loss_weight}
+        plain["auxiliary_head"] = own
+    return plain
+
+
+def _recorded_heads(plain: Mapping[str, Any]) -> RecordedHeads:
+    heads = (plain.get("head"), plain.get("auxiliary_head"))
+    for head in heads:
+        if head is not None and not isinstance(head["name"], str):
+            raise TypeError(f"a head of {plain['name']!r} has no name")
+    return heads
 
 
 def _blank_task(plain: Mapping[str, Any], shared: dict[str, Tensor] | None) -> Task:

@@ -8,7 +8,15 @@ from ..support.validation import KeyPath, dotted, shown
 from .settings import Setting
 
 # merged key by key, layer over layer
-_SECTIONS = ("training", "objectives", "augmentation", "metrics", "heads", "default_head")
+_SECTIONS = (
+    "training",
+    "objectives",
+    "augmentation",
+    "metrics",
+    "heads",
+    "auxiliary_heads",
+    "default_head",
+)
 _NAMED_TRAINING = ("optimizer", "schedule", "average", "weighting")
 
 

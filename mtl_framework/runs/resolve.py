@@ -10,11 +10,13 @@ import copy
 import dataclasses
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic_core import PydanticSerializationError, to_jsonable_python
 
+from ..data.head_choice import AuxiliaryHead
 from ..plugins.guard import Guard
 from ..plugins.options import NamedOptions
 from ..support.arguments import complete_arguments
@@ -135,6 +137,10 @@ def resolve(
             task: _head(given, plugins, ("heads", task), locate)
             for task, given in config.heads.items()
         },
+        "auxiliary_heads": {
+            task: _auxiliary_head(given, plugins, ("auxiliary_heads", task), locate)
+            for task, given in config.auxiliary_heads.items()
+        },
         "default_head": _head(config.default_head, plugins, ("default_head",), locate),
         "strategy": {"name": strategy_name, **plain},
         "suite": _completed(config.suite, plugins.suite, ("suite",), locate),
@@ -227,6 +233,20 @@ def _head(
     options = {option: value for option, value in given.items() if option != "name"}
     complete = complete_arguments(plugins.head(name), options, prefix, locate)
     return {"name": name, **plain_values(complete, dotted(prefix))}
+
+
+def _auxiliary_head(
+    given: Mapping[str, Any], plugins: "Plugins", prefix: KeyPath, locate: Locate
+) -> dict[str, Any]:
+    """An auxiliary head's name with all its options, and the weight of its loss."""
+    rest = {option: value for option, value in given.items() if option != "loss_weight"}
+    weight = given.get("loss_weight", AuxiliaryHead.loss_weight)
+    if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 < weight < inf:
+        key = (*prefix, "loss_weight")
+        raise MtlError(
+            f"{locate(key)}{dotted(key)} should be a number above 0, found {shown(weight)}"
+        )
+    return {**_head(rest, plugins, prefix, locate), "loss_weight": float(weight)}
 
 
 def _normalized(layer: Layer) -> Layer:

@@ -7,6 +7,7 @@ import torch
 from ..backbones.backbone import Backbone, PlainBackbone
 from ..data.tasks import Suite
 from ..networks.model import MultiTaskModel
+from ..networks.task_networks import TaskNetworks
 from ..strategies.optimizers import keep_formats
 from ..strategies.step import Step
 from ..strategies.strategy import Strategy, needs_one_backbone
@@ -21,9 +22,17 @@ def build_network(
     """Let the strategy build its networks of one backbone for all tasks.
 
     Raises:
-        MtlError: if it returns no :class:`MultiTaskModel`.
+        MtlError: if it returns no :class:`MultiTaskModel`, or one without the auxiliary heads that
+            a task has.
     """
-    return _checked(name, strategy, "build", strategy.build(backbone, suite))
+    network = _checked(name, strategy, "build", strategy.build(backbone, suite))
+    wanted = next((task for task in suite.tasks if task.head and task.head.auxiliary), None)
+    if wanted is not None and not isinstance(network, TaskNetworks):
+        raise MtlError(
+            f"strategy {name!r} trains no auxiliary head, as task {wanted.name!r} has one: leave "
+            "out auxiliary_heads"
+        )
+    return network
 
 
 def build_own_networks(

@@ -5,13 +5,14 @@ import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from ..data.head_choice import HeadChoice
+from ..data.head_choice import AuxiliaryHead, HeadChoice
 from ..data.tasks import Suite, Task
 from ..plugins.manager import Plugins
 from ..support.arguments import check_arguments
 from ..support.errors import MtlError, UnknownNameError
 from ..support.validation import KeyPath
 from .config import RunConfig
+from .known_data import RecordedHeads
 from .task_choices import ALL
 
 LINEAR = "linear"
@@ -26,64 +27,98 @@ def with_heads(suite: Suite, config: RunConfig, plugins: Plugins) -> Suite:
     Raises:
         MtlError: naming the key with an unknown task, head or option.
     """
-    section = config.heads
-    for name in section:
-        if name != ALL and name not in suite.task_names:
-            raise UnknownNameError("task in heads", name, [*suite.task_names, ALL])
     some_maps = any(task.objective.is_map for task in suite.tasks)
-    if ALL in section and not some_maps:
-        raise MtlError("heads.all fits no task of this suite, as none has maps: leave it out")
-    if not section and not some_maps:
+    for key in ("heads", "auxiliary_heads"):
+        section = getattr(config, key)
+        for name in section:
+            if name != ALL and name not in suite.task_names:
+                raise UnknownNameError(f"task in {key}", name, [*suite.task_names, ALL])
+        if ALL in section and not some_maps:
+            raise MtlError(f"{key}.all fits no task of this suite, as none has maps: leave it out")
+    if not config.heads and not config.auxiliary_heads and not some_maps:
         return suite
+    changed = copy.copy(suite)
+    changed.tasks = tuple(
+        _dense(task, config, plugins) if task.objective.is_map else _plain(task, config)
+        for task in suite.tasks
+    )
+    return changed
+
+
+def _plain(task: Task, config: RunConfig) -> Task:
+    """A task without maps, whose head is linear."""
+    name = config.heads.get(task.name, {"name": LINEAR}).get("name")
+    if name != LINEAR:
+        raise MtlError(
+            f"heads.{task.name} is {name!r}, which gives maps; task {task.name!r} has none: leave "
+            "it out"
+        )
+    if task.name in config.auxiliary_heads:
+        raise MtlError(
+            f"auxiliary_heads.{task.name} gives maps, and task {task.name!r} has none: leave it out"
+        )
+    return task
+
+
+def _dense(task: Task, config: RunConfig, plugins: Plugins) -> Task:
+    """A task with maps and its heads."""
+    place = task.name if task.name in config.heads else ALL
+    if place in config.heads:
+        head = _choice(config.heads[place], ("heads", place), plugins)
+    elif task.head is None:
+        head = _choice(config.default_head, ("default_head",), plugins)
+    else:
+        head = task.head
+        _check_own(task.name, head, plugins)
+    place = task.name if task.name in config.auxiliary_heads else ALL
+    if place in config.auxiliary_heads:
+        given = config.auxiliary_heads[place]
+        head = dataclasses.replace(
+            head, auxiliary=_auxiliary(given, ("auxiliary_heads", place), plugins)
+        )
+    return dataclasses.replace(task, head=head)
+
+
+def with_recorded_heads(suite: Suite, heads: Sequence[RecordedHeads], plugins: Plugins) -> Suite:
+    """Give tasks the heads that a run's folder records, by name and options.
+
+    Raises:
+        MtlError: if a head is not installed, or has no such option.
+    """
     tasks = []
-    for task in suite.tasks:
-        place = task.name if task.name in section else ALL
-        if task.objective.is_map and place in section:
-            task = _with_head(task, section[place], ("heads", place), plugins)
-        elif task.objective.is_map and task.head is None:
-            task = _with_head(task, config.default_head, ("default_head",), plugins)
-        elif task.name in section and section[task.name].get("name") != LINEAR:
-            raise MtlError(
-                f"heads.{task.name} is {section[task.name].get('name')!r}, which gives maps; task "
-                f"{task.name!r} has none: leave it out"
-            )
-        elif task.head is not None:
-            _check_own(task.name, task.head, plugins)
+    for task, (head, extra) in zip(suite.tasks, heads, strict=True):
+        if head is not None:
+            key = ("tasks.json", task.name)
+            choice = _choice(head, (*key, "head"), plugins)
+            if extra is not None:
+                auxiliary = _auxiliary(extra, (*key, "auxiliary_head"), plugins)
+                choice = dataclasses.replace(choice, auxiliary=auxiliary)
+            task = dataclasses.replace(task, head=choice)
         tasks.append(task)
     changed = copy.copy(suite)
     changed.tasks = tuple(tasks)
     return changed
 
 
-def with_recorded_heads(
-    suite: Suite, heads: Sequence[Mapping[str, Any] | None], plugins: Plugins
-) -> Suite:
-    """Give tasks the heads that a run's folder records, by name and options.
-
-    Raises:
-        MtlError: if a head is not installed, or has no such option.
-    """
-    changed = copy.copy(suite)
-    changed.tasks = tuple(
-        task if head is None else _with_head(task, head, ("tasks.json", task.name, "head"), plugins)
-        for task, head in zip(suite.tasks, heads, strict=True)
-    )
-    return changed
-
-
-def all_installed(heads: Iterable[Mapping[str, Any] | None], plugins: Plugins) -> bool:
+def all_installed(heads: Iterable[RecordedHeads], plugins: Plugins) -> bool:
     """Whether all these heads are installed ones; a suite can make others of its own."""
-    return {head["name"] for head in heads if head is not None} <= set(plugins.names("head"))
+    names = {head["name"] for both in heads for head in both if head is not None}
+    return names <= set(plugins.names("head"))
 
 
-def _with_head(task: Task, given: Mapping[str, Any], key: KeyPath, plugins: Plugins) -> Task:
+def _choice(given: Mapping[str, Any], key: KeyPath, plugins: Plugins) -> HeadChoice:
     name = given.get("name")
     if not isinstance(name, str):
         raise MtlError(f"{'.'.join(key)} should have a name, found {dict(given)}")
     factory = plugins.head(name)
     options = {option: value for option, value in given.items() if option != "name"}
-    checked = check_arguments(factory, options, key)
-    return dataclasses.replace(task, head=HeadChoice(name, factory, checked))
+    return HeadChoice(name, factory, check_arguments(factory, options, key))
+
+
+def _auxiliary(given: Mapping[str, Any], key: KeyPath, plugins: Plugins) -> AuxiliaryHead:
+    rest = {option: value for option, value in given.items() if option != "loss_weight"}
+    weight = float(given.get("loss_weight", AuxiliaryHead.loss_weight))
+    return AuxiliaryHead(_choice(rest, key, plugins), weight)
 
 
 def _check_own(task: str, head: HeadChoice, plugins: Plugins) -> None:

@@ -113,6 +113,8 @@ class Oracle:
                 if (mask := labels(batch, t)) is not None:
                     outputs, targets = outputs[mask], targets[mask]
                 loss = objective.losses(outputs, targets).mean()
+                if training:
+                    loss = loss + self._auxiliary_loss(feature, t, mask, targets)
                 losses[s, t] = loss.detach()
                 if training:
                     torch.autograd.backward(loss * weights[s, t], retain_graph=pooled)
@@ -147,6 +149,23 @@ class Oracle:
             return outputs
         outputs = feature @ own["weight"].T + own["bias"]
         return outputs
+
+    def _auxiliary_loss(
+        self, feature: Any, task: int, mask: Tensor | None, targets: Tensor
+    ) -> Tensor | float:
+        """Weighted loss of a task's auxiliary head, 0 where it has none."""
+        head: Any = self.network.heads[task]
+        auxiliary = getattr(head, "auxiliary", None)
+        if auxiliary is None:
+            return 0.0
+        prefix = f"heads.{task}.auxiliary."
+        own = {n[len(prefix) :]: p for n, p in self.parameters.items() if n.startswith(prefix)}
+        outputs = functional_call(auxiliary, own, feature[:-1])
+        size = tuple(self.network.backbone.input_shape[-2:])
+        outputs = nn.functional.interpolate(outputs, size, mode="bilinear", align_corners=False)
+        outputs = outputs if mask is None else outputs[mask]
+        losses: Tensor = self.network.tasks[task].objective.losses(outputs, targets)
+        return losses.mean() * float(head.loss_weight)
 
     def _together(self, batch: Batch, assignment: Tensor) -> list[Any]:
         """Pooled statistics: all tasks of one sample move through the chain of stages together."""

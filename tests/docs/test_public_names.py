@@ -24,7 +24,7 @@ PUBLIC = {
         reset_state run stateless
     """,
     "mtl_framework.data": """
-        BalancedBatches Batch Binary BinaryMap Classification Depth Examples Gathered
+        AuxiliaryHead BalancedBatches Batch Binary BinaryMap Classification Depth Examples Gathered
         GaussianRegression HeadChoice ImageNormalization ImageTransform LanguageModel LazyInputs
         MapObjective MapRegression Metric MultiLabel Normals Objective
         Ordinal PictureOptions PoissonRegression Regression SPLITS SPLIT_NAMES Segmentation

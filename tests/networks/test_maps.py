@@ -14,7 +14,10 @@ from torch import Tensor
 
 from mtl_framework.backbones.maps import find_maps, pyramid
 from mtl_framework.data.batches import Batch
+from mtl_framework.data.head_choice import AuxiliaryHead, HeadChoice
 from mtl_framework.data.tasks import Suite
+from mtl_framework.networks.decoders.choices import fcn, fpn
+from mtl_framework.networks.dense import head_bytes
 from mtl_framework.networks.task_networks import TaskNetworks
 from mtl_framework.support.errors import MtlError
 
@@ -87,6 +90,43 @@ def test_missing_labels_of_tasks_and_of_pixels_agree_with_the_loops() -> None:
     compare(network, batch, assigned(network))
 
 
+def test_a_transformer_of_one_block_agrees_with_the_loops() -> None:
+    args = {"depth": 1, "embed_dim": 48}
+    backbone = make_backbone("vit_tiny_patch16_224", SIZE, args=args)
+    torch.manual_seed(1)
+    network = TaskNetworks(backbone, dense_tasks(KINDS, SIZE), 3).double()
+    compare(network, dense_batch(network.tasks), assigned(network, samples=2))
+    extracted, inputs = network.eval().extract(0), dense_batch(network.tasks).inputs[0]
+    torch.testing.assert_close(network.predict(0, inputs), extracted(inputs), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["resnet18", "vit_tiny_patch16_224"])
+def test_auxiliary_heads_agree_with_the_loops_and_are_not_deployed(name: str) -> None:
+    head = HeadChoice("fpn", fpn, {"width": 16})
+    extra = AuxiliaryHead(HeadChoice("fcn", fcn, {"width": 8, "depth": 1}), 0.3)
+    with_extra = dense_tasks(KINDS, SIZE, head=dataclasses.replace(head, auxiliary=extra))
+    backbone = make_backbone(name, SIZE, **BACKBONES[name])
+    torch.manual_seed(1)
+    network = TaskNetworks(backbone, with_extra, 2).double()
+    alone = TaskNetworks(backbone, dense_tasks(KINDS, SIZE), 2).double()
+    batch, given = dense_batch(network.tasks, common_input=True), assigned(network).clamp(max=1)
+    masks = torch.tensor([[1, 0, 1, 1], [0, 0, 1, 0], [1, 1, 1, 1]]).bool()
+    compare(network, dataclasses.replace(batch, labelled=tuple(masks)), given)
+    compare(network.eval(), batch, given, training=False)  # the loss of the task alone
+    counts, plain = network.parameter_counts(), alone.parameter_counts()
+    assert counts.deployed == plain.deployed
+    extra_numbers = sum(p.numel() for n, p in network.named_parameters() if "auxiliary" in n)
+    assert counts.trained == plain.trained + extra_numbers > plain.trained
+    extracted = network.extract(0)
+    assert not any("auxiliary" in key for key in extracted.state_dict())
+    inputs = batch.inputs[0]
+    torch.testing.assert_close(network.predict(0, inputs), extracted(inputs), rtol=0, atol=1e-12)
+    network.load_path(0, [0] * len(backbone.units), alone.extract(0).state_dict())
+    network.assignment.zero_()
+    torch.testing.assert_close(network.predict(0, inputs), alone.eval().predict(0, inputs))
+    assert head_bytes(network.heads[0], network.maps[0]) > head_bytes(alone.heads[0], alone.maps[0])
+
+
 def test_only_maps_agree_with_the_loops() -> None:
     network = networks("mobilenetv2_050", kinds=("segmentation", "depth"))
     compare(network, dense_batch(network.tasks), assigned(network))
@@ -130,6 +170,9 @@ def test_maps_and_pyramids() -> None:
     assert [m.level for m in plain] == list(range(1, 13))
     assert all(m.tokens for m in plain)
     assert [m.index for m in pyramid(plain)] == [2, 5, 8, 11]
+    args = {"depth": 1, "embed_dim": 48}
+    one = find_maps(make_backbone("vit_tiny_patch16_224", 64, args=args))
+    assert [(m.level, m.size) for m in one[0]] == [(1, (4, 4))], one[1]
 
 
 def test_a_map_inside_a_unit_belongs_to_its_paths() -> None:

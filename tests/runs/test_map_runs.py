@@ -34,6 +34,7 @@ from mtl_framework.networks.result import Result
 from mtl_framework.networks.task_networks import TaskNetworks
 from mtl_framework.plugins.manager import Plugins
 from mtl_framework.support.errors import MtlError
+from mtl_framework.support.yamls import dump_yaml
 
 SETTINGS: dict[str, Any] = {
     "strategy": {"name": "lws", "nes_samples": 2},
@@ -240,7 +241,49 @@ def test_heads_that_do_not_fit_are_refused_in_a_line(tmp_path: Path) -> None:
             mtl_framework.run(config=config, output=tmp_path / "run", progress=False)
 
 
-def test_networks_of_a_tasks_own_refuse_maps(tmp_path: Path) -> None:
-    config = {**SETTINGS, "strategy": "no_sharing", "task_backbones": {"count": "resnet18"}}
-    with pytest.raises(MtlError, match="task 'segmentation' has maps"):
-        mtl_framework.run(config=config, output=tmp_path / "run", progress=False)
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"strategy": "no_sharing", "task_backbones": {"count": "resnet18"}},
+         "'segmentation' has maps, whose heads read feature maps of the one backbone"),
+        ({"strategy": "pta"}, "'segmentation' has maps; several decoders of a task are linear"),
+        ({"strategy": "muir"}, "'segmentation' has maps, and each task here has a whole network"),
+    ],
+    ids=["task_backbones", "pta", "muir"],
+)  # fmt: skip
+def test_what_takes_no_maps_says_why(
+    change: dict[str, Any], reason: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text(dump_yaml({**SETTINGS, **change}))
+    assert status("run", "--config", file, "--output", tmp_path / "run") == 2
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert error.startswith("error: task ")
+    assert reason in error
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_with_an_auxiliary_head_is_saved_and_exported_without_it(tmp_path: Path) -> None:
+    extra = {"all": {"name": "fcn", "width": 4}, "depth": {"name": "linear", "loss_weight": 0.1}}
+    config = {**SETTINGS, "strategy": "full_sharing", "auxiliary_heads": extra, "iterations": 1}
+    result = mtl_framework.run(config=config, output=tmp_path / "run", progress=False, eval_every=1)
+    loaded: Any = mtl_framework.load_run(tmp_path / "run")
+    heads = loaded.network.heads
+    assert [head.loss_weight for head in list(heads)[:4]] == [0.4, 0.1, 0.4, 0.4]
+    extra_numbers = sum(p.numel() for head in list(heads)[:4] for p in head.auxiliary.parameters())
+    assert result.parameters.trained == result.parameters.deployed + extra_numbers
+    export_network(loaded, "normals", tmp_path / "normals")
+    images = torch.randint(0, 256, (1, 3, 64, 64), dtype=torch.uint8)
+    alone = load_network(tmp_path / "normals")
+    assert not any("auxiliary" in key for key in alone.state_dict())
+    prepared = loaded.preprocessings[2](images)
+    torch.testing.assert_close(alone(prepared), loaded.predict("normals", images))
+    for given, reason in (
+        ({"count": "fcn"}, "auxiliary_heads.count gives maps, and task 'count' has none"),
+        ({"all": {"name": "fcn", "loss_weight": 0}}, "loss_weight should be a number above 0"),
+        ({"detph": "fcn"}, "did you mean 'depth'"),
+    ):
+        with pytest.raises(MtlError, match=reason):
+            mtl_framework.run(
+                config={**config, "auxiliary_heads": given}, output=tmp_path / "no", progress=False
+            )

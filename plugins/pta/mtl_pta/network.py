@@ -29,7 +29,8 @@ class PseudoTaskNetworks(TaskNetworks):
         independent: whether each decoder has its own dropout masks.
 
     Raises:
-        MtlError: if heads are inside the backbone, where nothing can be computed once for several.
+        MtlError: if heads are inside the backbone, where nothing can be computed once for several;
+            or if a task has maps, whose heads are not linear.
     """
 
     prediction: Literal["best", "ensemble"] = "best"
@@ -51,6 +52,13 @@ class PseudoTaskNetworks(TaskNetworks):
                 "there are no features for several decoders; take one with a single linear "
                 "classifier at its end"
             )
+        for task in tasks:
+            if task.objective.is_map:
+                raise MtlError(
+                    f"task {task.name!r} has maps; several decoders of a task are linear layers on "
+                    "common features, whose dropout and mean the method defines, and heads of "
+                    "maps are not"
+                )
         super().__init__(backbone, tasks, weights_per_unit)
         self.heads = nn.ModuleList(
             Decoders(head, decoders, dropout, dropping, independent) for head in self.heads
