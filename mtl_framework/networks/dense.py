@@ -200,6 +200,7 @@ def head_bytes(head: nn.Module, maps: Sequence[FeatureMap]) -> int:
         return 0
     like = next(head.parameters())
     rows = [torch.zeros(1, each.channels, *each.size).to(like) for each in maps]
+    made: list[Tensor] = []
     sizes, seen = [x.nbytes for x in rows], {p.data_ptr() for p in head.parameters()}
 
     def pack(tensor: Tensor) -> Tensor:
@@ -211,7 +212,7 @@ def head_bytes(head: nn.Module, maps: Sequence[FeatureMap]) -> int:
     kept = torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor)
     with torch.random.fork_rng(devices=[]), torch.enable_grad(), kept:
         rows = [x.requires_grad_() for x in rows]
-        made = [head(rows)]
+        made.append(head(rows))
         if head.auxiliary is not None:
             made.append(head.auxiliary_outputs(rows))
     return sum(sizes) + sum(x.nbytes for x in made)

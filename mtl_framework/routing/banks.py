@@ -214,7 +214,8 @@ class SequenceBank(WeightBank):
         yield self
 
     def __getitem__(self, place: int | slice) -> WeightBank | list[WeightBank]:
-        return [self][place]
+        one: list[WeightBank] = [self]
+        return one[place]
 
 
 def make_bank(
