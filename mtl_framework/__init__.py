@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .backbones.recurrent import stateless as stateless
     from .comparisons.comparison import Comparison as Comparison
     from .comparisons.from_python import compare as compare
+    from .networks.adapted import AdaptedLayer as AdaptedLayer
     from .networks.columns import ColumnNetwork as ColumnNetwork
     from .networks.evaluation import Evaluation as Evaluation
     from .networks.features import Features as Features
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
     from .strategies.initialization import InitialWeights as InitialWeights
     from .strategies.optimizers import FusedAdam as FusedAdam
     from .strategies.recipe_optimizer import RecipeOptimizer as RecipeOptimizer
+    from .strategies.search_distribution import SearchDistribution as SearchDistribution
     from .strategies.step import Step as Step
     from .strategies.strategy import Strategy as Strategy
     from .strategies.strategy import StrategyConfig as StrategyConfig
@@ -69,6 +71,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "__version__": "support.version",
+    "AdaptedLayer": "networks.adapted",
     "Backbone": "backbones.backbone",
     "ColumnMixer": "routing.mixing",
     "ColumnNetwork": "networks.columns",
@@ -96,6 +99,7 @@ _HOMES = {
     "RunConfig": "runs.config",
     "RunRecord": "runs.records",
     "ScalarObserver": "plugins.scalar_observer",
+    "SearchDistribution": "strategies.search_distribution",
     "SeparateNetworks": "networks.separate",
     "Sharing": "networks.model",
     "Step": "strategies.step",

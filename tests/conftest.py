@@ -10,6 +10,7 @@ from support.shapes import enforce_shapes
 enforce_shapes(
     [
         "mtl_framework",
+        "mtl_adapters",
         "mtl_lws",
         "mtl_baselines",
         "mtl_backbones",

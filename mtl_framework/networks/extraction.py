@@ -10,6 +10,7 @@ from ..backbones.maps import FeatureMap
 from ..routing.banks import WeightBank
 from ..routing.norms import RoutedBatchNorm
 from ..support.errors import MtlError
+from .adapted import AdaptedLayer
 from .dense import MapHead, blank_network
 
 
@@ -101,7 +102,7 @@ def insert_plain(
     targets = [
         (name, target)
         for t in range(num_tasks)
-        for name, target in _plain_state(rewritten, weights, t)
+        for name, target in _plain_state(rewritten, weights, t, merging=False)
         if t == task or name.startswith(banked)
     ]
     if isinstance(head, MapHead):
@@ -126,11 +127,22 @@ def insert_plain(
 
 
 def _plain_state(
-    module: nn.Module, weights: Sequence[int], task: int, prefix: str = ""
+    module: nn.Module, weights: Sequence[int], task: int, prefix: str = "", merging: bool = True
 ) -> Iterator[tuple[str, Tensor]]:
-    """State of one path, under the names of the plain model."""
+    """State of one path, under the names of the plain model.
+
+    Where something stands beside a layer, it is merged into what is given; without ``merging`` the
+    layer's own tensors are given, for taking over those of a plain model.
+    """
     if isinstance(module, WeightBank):
-        yield from _plain_state(module.copies[weights[module.unit]], weights, task, prefix)
+        copy = module.copies[weights[module.unit]]
+        yield from _plain_state(copy, weights, task, prefix, merging)
+        return
+    if isinstance(module, AdaptedLayer):
+        if merging:
+            yield from ((prefix + name, value) for name, value in module.merged(task).items())
+        else:
+            yield from _plain_state(module.layer, weights, task, prefix, merging)
         return
     for name, parameter in module._parameters.items():
         if parameter is not None:
@@ -143,4 +155,4 @@ def _plain_state(
             yield prefix + name, plain
     for name, child in module._modules.items():
         if child is not None:
-            yield from _plain_state(child, weights, task, f"{prefix}{name}.")
+            yield from _plain_state(child, weights, task, f"{prefix}{name}.", merging)

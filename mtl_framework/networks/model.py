@@ -30,7 +30,7 @@ class Sharing:
 
 @dataclass(frozen=True)
 class ParameterCounts:
-    """How many parameters training holds, and how many of them the final networks need."""
+    """How many parameters training moves, and how many the final networks need."""
 
     trained: int
     deployed: int

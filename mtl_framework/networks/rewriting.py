@@ -1,6 +1,6 @@
 """Rewriting a model in place: banks where its units were, heads where its class layers were."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from torch import nn
@@ -15,6 +15,9 @@ from ..routing.heads import HeadBank, resized
 from ..routing.replace_norms import route_norms
 from ..support.errors import MtlError
 from .dense import map_head
+
+Prepare = Callable[[int, list[nn.Module]], Sequence[nn.Module]]
+"""Makes the copies of one place of a unit, by number, of those that the backbone has there."""
 
 
 def one_each(backbone: Backbone, weights_per_unit: int | Sequence[int]) -> tuple[int, ...]:
@@ -41,6 +44,7 @@ def rewrite(
     forward_pass: ForwardPass,
     num_tasks: int,
     checkpoint: bool,
+    prepare: Prepare | None = None,
 ) -> tuple[nn.Module, list[list[WeightBank]]]:
     """A fresh model with a bank in every place of every unit, and the banks by unit.
 
@@ -50,6 +54,7 @@ def rewrite(
         forward_pass: the pass that its parts take part in.
         num_tasks: T.
         checkpoint: recompute the activations of units in the backward pass.
+        prepare: makes other copies of the freshly made ones, place by place.
 
     Raises:
         MtlError: if a layer keeps running statistics of an unknown kind.
@@ -67,7 +72,8 @@ def rewrite(
         banks.append([])
         for place, modules in zip(places, copies[unit], strict=True):
             ports = backbone.ports[place.names[0]]
-            bank = make_bank(modules, unit, ports, forward_pass, checkpoint)
+            ready = modules if prepare is None else prepare(unit, modules)
+            bank = make_bank(ready, unit, ports, forward_pass, checkpoint)
             banks[unit].append(bank)
             for name in place.names:
                 model.set_submodule(name, bank)

@@ -25,7 +25,7 @@ from .model import ParameterCounts, Sharing
 from .parts import NetworkParts, draw_weights
 from .paths import PathNetworks
 from .planning import Planner, StepPlan
-from .rewriting import one_each, put_heads, rename_older_keys, rewrite
+from .rewriting import Prepare, one_each, put_heads, rename_older_keys, rewrite
 from .running import ModelRunner, assembled, part_losses
 from .task_gradients import accumulate_weighted
 from .weighting import GradientWeighting
@@ -40,8 +40,7 @@ class TaskNetworks(PathNetworks):
     stays as it is. One pass serves all tasks under all sampled assignments: columns (sample, task)
     that agree on their first units share the rows up to there.
 
-    It has more than a dozen public methods, as it is what strategies of any kind hold in their
-    hands: running, prediction, parts and extraction are each in a file of their own behind it.
+    It has more than a dozen public methods, as strategies of any kind hold it in their hands.
 
     Args:
         backbone: what is shared and where.
@@ -50,11 +49,12 @@ class TaskNetworks(PathNetworks):
             k-th freshly initialised model (all equal where the backbone is pretrained).
         branching: overrides what the backbone's probe found, for tests and measurements.
         checkpoint: recompute the activations of units in the backward pass.
-        group_major: order of the rows in memory; default: group-major on the CPU, where it goes
-            together with channels-last images, example-major elsewhere.
-        mixers: by unit, modules that mix what it returns, see :class:`ColumnMixer`. Inputs are
-            those of every task, or a single common one; the columns of an input are all (sample,
-            task) pairs that read it, sample by sample.
+        group_major: order of the rows in memory; default: group-major on the CPU only, where it
+            goes with channels-last images.
+        mixers: by unit, modules that mix what it returns, see :class:`ColumnMixer`; the columns of
+            an input (a task's, or a common one) are all (sample, task) pairs that read it.
+        prepare: makes the copies of a place of a unit, given its number and K fresh ones; they may
+            have weights in common, and an :class:`AdaptedLayer` in the place of a layer.
 
     Attributes:
         model: the backbone's model with banks in the places of its units.
@@ -78,6 +78,7 @@ class TaskNetworks(PathNetworks):
         checkpoint: bool = False,
         group_major: bool | None = None,
         mixers: Mapping[int, nn.Module] | None = None,
+        prepare: Prepare | None = None,
     ) -> None:
         super().__init__(tasks)
         self.weighting: GradientWeighting | None = None  # makes one gradient of the tasks'
@@ -87,7 +88,7 @@ class TaskNetworks(PathNetworks):
         forward_pass = ForwardPass()
         self.mixers = nn.ModuleDict({str(unit): mixer for unit, mixer in (mixers or {}).items()})
         self.model, banks = rewrite(
-            backbone, self.weights_per_unit, forward_pass, len(self.tasks), checkpoint
+            backbone, self.weights_per_unit, forward_pass, len(self.tasks), checkpoint, prepare
         )
         self.maps = maps = maps_of_tasks(backbone, self.tasks)
         self.heads = put_heads(backbone, self.model, forward_pass, self.tasks, maps)
@@ -288,10 +289,9 @@ class TaskNetworks(PathNetworks):
         return self._parts.shared()
 
     def scale_gradients_by_usage(self, users: Float[Tensor, "units weights"]) -> None:
-        """Divide gradients of the mean loss by users instead of by the number of tasks.
+        """Divide gradients of the mean loss by users, as the published code of LWS does.
 
-        What the published code of learned weight sharing does (the paper's equation 13 does not): a
-        weight's gradient is multiplied by T / users, a head's, which has one user, by T.
+        A weight's gradient is multiplied by T / users, a head's, which has one user, by T.
 
         Args:
             users: expected number of tasks that use each weight; 0 leaves its gradient alone.
@@ -317,8 +317,8 @@ class TaskNetworks(PathNetworks):
 
     def extract_path(self, task: int, weights: Sequence[int]) -> nn.Module:
         """Like :meth:`extract`, with any weights, one a unit."""
-        head, maps = self.head(task), self.maps[task]
-        return extract_plain(self.backbone, self.model, head, weights, task, maps)
+        head = self.head(task)
+        return extract_plain(self.backbone, self.model, head, weights, task, self.maps[task])
 
     def load_path(
         self, task: int, weights: Sequence[int], state: Mapping[str, Tensor], head: bool = True

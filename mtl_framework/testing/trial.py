@@ -68,22 +68,24 @@ def small_suite(
 
 
 class SmallNet(nn.Module):
-    """A convolutional network of three units with batch norm; its last layer is dense.
+    """A convolutional network of four units with batch norm; its last layer is dense.
 
     All its numbers of channels are multiples of four, so that methods that cut weights into blocks
-    find some.
+    find some; weights of two units that follow each other have equal shapes, for methods that
+    exchange units.
     """
 
     def __init__(self, num_classes: int, in_chans: int, img_size: tuple[int, int] | None) -> None:
         super().__init__()
         self.stem = _block(in_chans, 4)
         self.low = _block(4, 4)
+        self.mid = _block(4, 4)
         self.high = nn.Sequential(_block(4, 8), nn.AdaptiveAvgPool2d(1), nn.Flatten())
         self.fc = nn.Linear(8, num_classes)
 
     def units(self) -> dict[str, list[str]]:
         """Submodules of every unit, by the unit's name."""
-        return {"stem": ["stem"], "low": ["low"], "high": ["high"]}
+        return {name: [name] for name in ("stem", "low", "mid", "high")}
 
     def get_classifier(self) -> nn.Linear:
         """The last layer."""
@@ -91,7 +93,7 @@ class SmallNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Class scores (rows, classes) of images (rows, channels, height, width)."""
-        y: Tensor = self.fc(self.high(self.low(self.stem(x))))
+        y: Tensor = self.fc(self.high(self.mid(self.low(self.stem(x)))))
         return y
 
 

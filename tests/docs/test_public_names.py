@@ -14,11 +14,13 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PUBLIC = {
     "mtl_framework": """
-        Backbone ColumnMixer ColumnNetwork Comparison Evaluation Features FinishedRun FusedAdam
-        GivenAssignment GradientWeighting InitialWeights LoadedRun MixtureNetworks ModuleBackbone
+        AdaptedLayer Backbone ColumnMixer ColumnNetwork Comparison Evaluation Features
+        FinishedRun FusedAdam GivenAssignment GradientWeighting InitialWeights LoadedRun
+        MixtureNetworks ModuleBackbone
         MtlError MultiTaskModel ParameterCounts
         PlainBackbone Preview ProblemsError RecipeOptimizer Recurrent Result Run RunConfig RunRecord
-        ScalarObserver SeparateNetworks Sharing Step Strategy StrategyConfig TaskNetworks TrainedRun
+        ScalarObserver SearchDistribution SeparateNetworks Sharing Step Strategy StrategyConfig
+        TaskNetworks TrainedRun
         TrainingConfig TrainingRun UnknownNameError __version__ all_reduce_mean compare csv_cell
         dry_run fresh_state group_by_cause hookimpl load_backbone load_run load_suite renumber
         reset_state run stateless

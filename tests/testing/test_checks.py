@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 import torch
-from support.equal import EqualNet
 from torch import Tensor, nn
 
 from mtl_framework import Backbone, Step, Strategy, TaskNetworks, TrainingRun
@@ -29,6 +28,7 @@ from mtl_framework.testing import (
 
 BLOCKS = {"block_out": 4, "block_in": 4, "steps_per_generation": 2, "indivisible": "ordinary"}
 TRIALS = {
+    "adapters": Trial("adapters", {"assignment": "learned", "kind": "series"}),
     "cross_stitch": Trial("cross_stitch", {"after": "block"}),
     "nddr": Trial("nddr", {"after": "block"}),
     "sluice": Trial("sluice", {"after": "block"}),
@@ -38,7 +38,7 @@ TRIALS = {
     "muir": Trial("muir", BLOCKS),
     "no_sharing": Trial("no_sharing"),
     "roaming": Trial("roaming"),
-    "soft_ordering": Trial("soft_ordering", make_backbone=EqualNet),
+    "soft_ordering": Trial("soft_ordering"),
     "pta": Trial("pta", {"variant": "IFPDHG", "decoders": 2, "meta_iteration": 2}),
 }
 

@@ -9,7 +9,6 @@ from mtl_framework import InitialWeights
 from .beyond.credit import Credit
 from .beyond.hardening import Schedule
 from .beyond.sampling import Sampling
-from .distribution import Ties
 from .start import Start, check_room
 
 
@@ -56,7 +55,7 @@ class PaperOptions(InitialWeights):
         "loss; usage (published code): it is divided by the weight's expected share "
         "of the tasks",
     )
-    ties: Ties = Field(
+    ties: Literal["mean", "first"] = Field(
         "mean",
         description="ranks of samples with equal losses: the mean of their ranks, or first: in "
         "the order in which they were drawn",

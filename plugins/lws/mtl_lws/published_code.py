@@ -1,15 +1,13 @@
 """The published code does this otherwise than the paper, whose way is the default.
 
 Source: the authors' published code (2020). Its third difference, ranks of equal losses in the order
-of a sort, is ``ties: first``, see :func:`~mtl_lws.distribution.utilities`.
+of a sort, is ``ties: first``, see :meth:`SearchDistribution.step`.
 """
 
 import torch
 from torch.optim import Optimizer
 
-from mtl_framework import TaskNetworks
-
-from .distribution import SearchDistribution
+from mtl_framework import SearchDistribution, TaskNetworks
 
 
 def scale_by_usage(network: TaskNetworks, distribution: SearchDistribution) -> None:

@@ -18,6 +18,7 @@ from torch import Tensor
 from mtl_framework import (
     Backbone,
     InitialWeights,
+    SearchDistribution,
     Step,
     Strategy,
     StrategyConfig,
@@ -25,8 +26,6 @@ from mtl_framework import (
     TrainingRun,
 )
 from mtl_framework.data import Batch, Suite
-
-from .distribution import SearchDistribution
 
 
 class RoamingConfig(InitialWeights):

@@ -4,9 +4,7 @@ from typing import Literal
 
 import torch
 
-from mtl_framework import MtlError
-
-from .distribution import SearchDistribution
+from mtl_framework import MtlError, SearchDistribution
 
 Matrix = list[list[float]]
 Start = Literal["uniform"] | Matrix | list[Matrix]

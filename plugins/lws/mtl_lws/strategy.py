@@ -16,7 +16,7 @@ lambda_pi   samples of the search step                     ``nes_samples``
 lambda_th   samples of the weight step                     ``weight_samples``
 eta_pi      step size of the search                        ``nes_learning_rate``
 eta_theta   step size of the weights                       ``learning_rate``
-u           utilities of the ranked samples, equation 12   :func:`~mtl_lws.distribution.utilities`
+u           utilities of the ranked samples, equation 12   :meth:`SearchDistribution.step`
 ==========  =============================================  ======================================
 
 Where the published code does otherwise an option names both (``published_code.py``); what the

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from mtl_lws.beyond import credit, price, prior, sampling
 from mtl_lws.beyond.hardening import Hardening
 from mtl_lws.config import LwsConfig
-from mtl_lws.distribution import SearchDistribution, log_derivative
 from mtl_lws.strategy import LearnedWeightSharing
 from pydantic import ValidationError
 from support.dense import binary_suite, dense_backbone
@@ -23,6 +22,7 @@ from torch import Tensor
 
 from mtl_framework.data.batches import Batch
 from mtl_framework.runs.run import Interrupted, Run
+from mtl_framework.strategies.search_distribution import SearchDistribution, log_derivative
 
 GENERATOR = torch.Generator()
 

@@ -10,7 +10,6 @@ from mtl_soft_ordering.config import SoftOrderingConfig
 from mtl_soft_ordering.figures import order_figures, orders
 from mtl_soft_ordering.order import SoftOrder
 from mtl_soft_ordering.strategy import cores
-from support.equal import EqualNet
 from support.makers import make_backbone, make_batch
 from support.order_loops import CLOSE, MODELS, compare, gradients, ordered
 
@@ -195,7 +194,7 @@ def test_what_cannot_be_ordered_is_refused(chosen: Any, message: str) -> None:
 
 
 def test_the_figure_shows_the_saved_orders(tmp_path: Path) -> None:
-    trial = Trial("soft_ordering", {"order_rate": 30.0}, make_backbone=EqualNet)
+    trial = Trial("soft_ordering", {"order_rate": 30.0})
     run = trial.start(tmp_path / "run")
     run.execute()
     result = Result.load(tmp_path / "run")
@@ -215,7 +214,7 @@ def test_the_figure_shows_the_saved_orders(tmp_path: Path) -> None:
 
 @pytest.mark.long
 def test_a_task_s_network_is_exported(tmp_path: Path) -> None:
-    trial = Trial("soft_ordering", make_backbone=EqualNet)
+    trial = Trial("soft_ordering")
     trial.start(tmp_path / "run").execute()
     loaded = trial.load(tmp_path / "run")
     assert export_program(loaded, "rows", tmp_path / "program").batch == "any"
@@ -226,6 +225,6 @@ def test_a_task_s_network_is_exported(tmp_path: Path) -> None:
 
 def test_a_weighting_of_gradients_is_refused(tmp_path: Path) -> None:
     config = {"training": {"weighting": {"name": "upgrad"}}}
-    trial = Trial("soft_ordering", config=config, make_backbone=EqualNet)
+    trial = Trial("soft_ordering", config=config)
     with pytest.raises(MtlError, match="needs networks whose units are no mixtures"):
         trial.start(tmp_path / "run").execute()

@@ -15,7 +15,8 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from ..distribution import SearchDistribution
+from mtl_framework import SearchDistribution
+
 from .sampling import Sampling, draw
 
 Credit = Literal["joint", "task", "unit"]

@@ -8,7 +8,7 @@ routing networks need (Rosenbaum et al., arXiv 1904.12774).
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from ..distribution import SearchDistribution
+from mtl_framework import SearchDistribution
 
 Schedule = Literal["constant", "rise", "fall"]
 

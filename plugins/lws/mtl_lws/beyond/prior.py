@@ -17,10 +17,8 @@ import torch
 from jaxtyping import Float64, Int64
 from torch import Tensor
 
-from mtl_framework import TaskNetworks, renumber
+from mtl_framework import SearchDistribution, TaskNetworks, renumber
 from mtl_framework.data import Batch
-
-from ..distribution import SearchDistribution
 
 
 def gradient_cosines(

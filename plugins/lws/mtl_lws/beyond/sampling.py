@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float64, Int64
 from torch import Tensor
 
-from ..distribution import SearchDistribution
+from mtl_framework import SearchDistribution
 
 Sampling = Literal["independent", "stratified", "nested"]
 

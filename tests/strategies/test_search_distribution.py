@@ -6,11 +6,16 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from mtl_lws.distribution import SearchDistribution, log_derivative, natural_gradient, utilities
 from scipy.stats import chisquare
 from support.drawn import generator, many
 from torch import Tensor
 
+from mtl_framework.strategies.search_distribution import (
+    SearchDistribution,
+    log_derivative,
+    natural_gradient,
+    utilities,
+)
 from mtl_framework.support.errors import MtlError
 
 seeds = st.integers(0, 2**31 - 1)

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Float64, Int64
 from torch import Tensor
 
-from mtl_framework import MtlError
+from ..support.errors import MtlError
 
 Ties = Literal["mean", "first"]
 

@@ -8,9 +8,9 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from mtl_lws.distribution import utilities
 from support.drawn import generator, many
 
+from mtl_framework.strategies.search_distribution import utilities
 from mtl_framework.support.errors import MtlError
 
 

@@ -1,0 +1,127 @@
+"""How large adapters are, and how much they change, as a figure of the report."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from mtl_framework import FinishedRun
+from mtl_framework.plotting import (
+    MUTED,
+    PALETTE,
+    SEQUENTIAL,
+    ReportFigure,
+    new_figure,
+    shortened,
+    style,
+    tick_rotation,
+)
+
+_MOST_NUMBERED = 8  # tasks whose cells have room for numbers
+_MOST_DRAWN = 24  # tasks
+
+
+def adapter_figures(runs: Sequence[FinishedRun]) -> Iterator[ReportFigure]:
+    """One figure for each label of finished runs: that of the middle error."""
+    by_label: dict[str, list[FinishedRun]] = {}
+    for record in runs:
+        if record.result is not None and record.result.strategy == "adapters":
+            by_label.setdefault(record.strategy, []).append(record)
+    for number, (label, records) in enumerate(by_label.items()):
+        ranked = sorted(records, key=_error)
+        record = ranked[(len(ranked) - 1) // 2]
+        sizes = record.checkpoint()["sizes"]
+        yield size_figure(record, sizes, len(records), f"adapters-{number}", label)
+
+
+def _error(record: FinishedRun) -> tuple[float, int]:
+    assert record.result is not None
+    return record.result.test.overall, record.seed
+
+
+def changes(record: FinishedRun, sizes: Mapping[str, Any]) -> np.ndarray:
+    """What each task's adapters change, (units, tasks), relative to the weights beside them."""
+    assert record.result is not None
+    assert record.result.assignment is not None
+    rows = zip(sizes["change"], record.result.assignment.weights, strict=True)
+    return np.array([[own[weight] for weight in used] for own, used in rows])
+
+
+def size_figure(
+    record: FinishedRun, sizes: Mapping[str, Any], count: int, name: str, label: str
+) -> ReportFigure:
+    """A heat map of what adapters change, and beside it bars of their sizes, unit by unit.
+
+    Args:
+        record: the run that is drawn.
+        sizes: as :class:`AdapterSizes` saves them.
+        count: number of runs that it stands for.
+        name: name of the figure.
+        label: what the report calls its setting.
+    """
+    assert record.result is not None
+    change = changes(record, sizes)
+    tasks = list(record.result.test.per_task)[:_MOST_DRAWN]
+    share = 100 * np.array(sizes["beside"]) / np.maximum(np.array(sizes["trunk"]), 1)
+    units, more = list(sizes["units"]), change.shape[1] - len(tasks)
+    with style():
+        figure = new_figure(4.6 + 0.42 * len(tasks), 1.5 + 0.26 * len(units))
+        left, right = figure.subplots(1, 2, sharey=True, width_ratios=[1, 0.8])
+        _draw_changes(figure, left, change[:, : len(tasks)], shortened(tasks, 14), units)
+        _draw_shares(right, share)
+    total = f"{sum(sizes['beside']):,} parameters a set, {sum(sizes['trunk']):,} in the trunk"
+    return ReportFigure(
+        name,
+        f"How much the adapters of {label} change, and how large they are",
+        f"Heat map of units and {len(tasks)} tasks, and bars of sizes. "
+        + " ".join(_in_words(units, change, share)),
+        f"Run with the middle error of {count} (seed {record.seed}). Left: norm of what a task's "
+        "adapters add to a unit's weights, relative to the norm of those weights. Right: size of "
+        f"one adapter of the unit, its own norms included, relative to the unit of the trunk "
+        f"({total})." + (f" {more} more tasks are not drawn." if more else ""),
+        figure,
+        wide=len(tasks) > 12,
+    )
+
+
+def _draw_changes(
+    figure: Figure, axes: Axes, change: np.ndarray, tasks: Sequence[str], units: Sequence[str]
+) -> None:
+    """Draw what adapters change (units, tasks)."""
+    image = axes.imshow(change, cmap=SEQUENTIAL, vmin=0, aspect="auto")
+    axes.set_xticks(np.arange(len(tasks)), tasks, **tick_rotation(len(tasks)))
+    axes.set_yticks(np.arange(len(units)), shortened(units, 22))
+    axes.set_title("change of weights")
+    axes.grid(False)
+    axes.tick_params(length=0)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    middle = (change.min() + change.max()) / 2
+    if len(tasks) <= _MOST_NUMBERED:
+        for (unit, task), value in np.ndenumerate(change):
+            colour = "black" if value > middle else "white"
+            axes.text(int(task), int(unit), f"{value:.2f}", ha="center", va="center",
+                      fontsize=6.5, color=colour)  # fmt: skip
+    bar = figure.colorbar(image, ax=axes, pad=0.02, aspect=30)
+    bar.outline.set_visible(False)
+
+
+def _draw_shares(axes: Axes, share: np.ndarray) -> None:
+    """Draw the size of an adapter of every unit, in percent of the unit."""
+    places = np.arange(len(share))
+    axes.barh(places, share, color=PALETTE[0], height=0.7)
+    axes.set_title("size of an adapter")
+    axes.set_xlabel("% of the unit's parameters")
+    axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_color(MUTED)
+    axes.grid(False, axis="y")
+    axes.set_xlim(0, max(float(share.max()) * 1.25, 1e-9))
+    for place, value in zip(places, share, strict=True):
+        axes.text(float(value), int(place), f" {value:.3g}", va="center", fontsize=7)
+
+
+def _in_words(units: Sequence[str], change: np.ndarray, share: np.ndarray) -> Iterator[str]:
+    for unit, own, size in zip(units, change, share, strict=True):
+        yield f"{unit}: change from {own.min():.2g} to {own.max():.2g}, size {size:.3g} %."

@@ -1,0 +1,160 @@
+"""Networks of one trunk, and beside its layers adapters that tasks choose among."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from mtl_framework import (
+    AdaptedLayer,
+    Backbone,
+    MtlError,
+    ParameterCounts,
+    TaskNetworks,
+    TrainedRun,
+)
+from mtl_framework.data import Suite
+
+from .behind import norms_behind
+from .layers import Series
+from .preparing import Preparing, adapted_layers, is_norm
+
+Load = Callable[[str], TrainedRun]
+
+
+class AdapterNetworks(TaskNetworks):
+    """Banks whose weights are adapters: the layers that they stand beside are one for all.
+
+    The k-th copy of a unit is the trunk's unit with the k-th adapters, and with norms of its own
+    where ``config.own_norms`` says so. What is outside the units belongs to the trunk.
+
+    Args:
+        backbone: whose layers are the trunk.
+        suite: the tasks.
+        weights_per_unit: number of adapters of every unit.
+        preparing: makes the copies of a unit.
+        frozen: whether the trunk stays as it is, with the running averages that it has.
+
+    Raises:
+        MtlError: if an adapter does not fit its layer.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        suite: Suite,
+        weights_per_unit: Sequence[int],
+        preparing: Preparing,
+        frozen: bool,
+    ) -> None:
+        super().__init__(backbone, suite.tasks, weights_per_unit, prepare=preparing)
+        self.own_norms, self.frozen = preparing.config.own_norms, frozen
+        series = preparing.config.kind == "series"
+        layers = [name for own in preparing.chosen for name in sorted(own)]
+        self.behind = norms_behind(backbone, layers) if series else {}
+        self._held: list[nn.Module] = []
+        if frozen:
+            trunk = set(self.trunk_parameters())
+            for parameter in trunk:
+                parameter.requires_grad_(False)
+            self._held = [
+                module
+                for module in self.model.modules()
+                if hasattr(module, "running_mean") and not set(module.parameters()) - trunk
+            ]
+
+    def adapters(self) -> list[nn.Parameter]:
+        """Matrices of all adapters, whose norms are not among them."""
+        return [
+            parameter
+            for layer in adapted_layers(self.model).values()
+            for parameter in layer.parameters(recurse=False)
+        ]
+
+    def trunk_parameters(self) -> list[nn.Parameter]:
+        """Parameters that belong to no adapter, head or norm of a copy's own."""
+        own = {p for task in range(len(self.tasks)) for p in self.head_parameters(task)}
+        for layer in adapted_layers(self.model).values():
+            own |= set(layer.parameters()) - set(layer.layer.parameters())
+        if self.own_norms:
+            for bank in self.banks():
+                norms = [module for module in bank.modules() if is_norm(module)]
+                own |= {parameter for norm in norms for parameter in norm.parameters()}
+        return [parameter for parameter in self.model.parameters() if parameter not in own]
+
+    def train(self, mode: bool = True) -> "AdapterNetworks":
+        """As of :class:`TaskNetworks`; a frozen trunk's norms stay in evaluation mode."""
+        super().train(mode)
+        for module in self._held:
+            module.__dict__["training"] = False
+        return self
+
+    def extract_path(self, task: int, weights: Sequence[int]) -> nn.Module:
+        """A plain model into whose layers one task's adapters are merged."""
+        network = super().extract_path(task, weights)
+        model = network.get_submodule("model") if self.maps[task] else network
+        with torch.no_grad():
+            for name, layer in self._on_path(weights):
+                norm = self.behind.get(name)
+                if isinstance(layer, Series) and layer.layer.bias is None and norm is not None:
+                    model.get_buffer(f"{norm}.running_mean").sub_(layer.shift(task).cpu())
+        return network
+
+    def _on_path(self, weights: Sequence[int]) -> Iterator[tuple[str, AdaptedLayer]]:
+        """Adapted layers of a path, by the names that they have in the plain model."""
+        places = [place for places in self.backbone.places for place in places]
+        for bank, place in zip(self.banks(), places, strict=True):
+            start = place.names[0]
+            for name, layer in adapted_layers(bank.copies[weights[bank.unit]]).items():
+                yield (f"{start}.{name}" if name else start), layer
+
+    def parameter_counts(self) -> ParameterCounts:
+        """Count the parameters that learn, and those that the tasks' networks need."""
+        learn = sum(p.numel() for p in self.parameters() if p.requires_grad)
+        return ParameterCounts(learn, super().parameter_counts().deployed)
+
+    def load_trunk(self, folder: str, task: str | None, load: Load) -> None:
+        """Take the trunk, and the norms that adapters start with, from the network of a run.
+
+        Args:
+            folder: of the run.
+            task: whose network it is; ``None``: the first, if all agree but for norms and heads.
+            load: gives the run in a folder.
+
+        Raises:
+            MtlError: if the run has no such task, its networks are of another kind, or they differ
+                and no task is named; nothing has changed then.
+        """
+        run = load(folder)
+        names = run.suite.task_names
+        if task is not None and task not in names:
+            raise MtlError(
+                f"strategy.start_task: {folder} has no task {task!r}, it has {', '.join(names)}"
+            )
+        states = [run.extract(n).state_dict() for n in (names if task is None else [task])]
+        theirs, ours = run.backbone.recipe, self.backbone.recipe
+        if (theirs.name, theirs.surgery) != (ours.name, ours.surgery):
+            raise MtlError(
+                f"strategy.start_from: {folder} has networks of {theirs.name}, which are not like "
+                f"the trunk of this run ({ours.name})"
+            )
+        self._check_alike(states, folder)
+        for number in range(len(self.tasks)):
+            for weight in range(max(self.weights_per_unit)):
+                path = [min(weight, count - 1) for count in self.weights_per_unit]
+                self.load_path(number, path, states[0], head=False)
+
+    def _check_alike(self, states: Sequence[Mapping[str, Tensor]], folder: str) -> None:
+        """Refuse networks that would be different trunks."""
+        with torch.random.fork_rng(devices=[]):
+            model = self.backbone.recipe.create(2, pretrained=False)
+        norms = [f"{n}." for n, m in model.named_modules() if is_norm(m)]
+        own = tuple(norms + [f"{layer}." for layer in self.backbone.class_layers])
+        for name, tensor in states[0].items():
+            if name.startswith(own):
+                continue
+            if any(not torch.equal(state[name], tensor) for state in states[1:]):
+                raise MtlError(
+                    f"strategy.start_task should say whose network of {folder} becomes the trunk: "
+                    f"{name} differs between its tasks"
+                )
