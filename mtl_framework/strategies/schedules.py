@@ -68,18 +68,29 @@ class _ByStep(Schedule):
                 f"found {config.warmup}"
             )
         decay = config.decay_share if config.name in ("wsd", "rsqrt") else config.decay_every
-        self._schedule, _ = create_scheduler_v2(
-            optimizer,
-            sched=config.name,
-            num_epochs=length,
-            decay_epochs=decay,
-            # timm decays one step before each: at 3 of 0, 1, 2, 3, ... for a milestone of 4
-            decay_milestones=[step + 1 for step in config.decay_at],
-            decay_rate=config.decay_rate,
-            min_lr=config.min_learning_rate,
-            warmup_lr=config.warmup_learning_rate,
-            warmup_epochs=config.warmup,
-        )
+        try:
+            self._schedule, _ = create_scheduler_v2(
+                optimizer,
+                sched=config.name,
+                num_epochs=length,
+                decay_epochs=decay,
+                # timm decays one step before each: at 3 of 0, 1, 2, 3, ... for a milestone of 4
+                decay_milestones=[step + 1 for step in config.decay_at],
+                decay_rate=config.decay_rate,
+                min_lr=config.min_learning_rate,
+                warmup_lr=config.warmup_learning_rate,
+                warmup_epochs=config.warmup,
+            )
+        except ValueError as error:
+            reason = " ".join(str(error).split())
+            if config.name in ("wsd", "rsqrt"):
+                reason = (
+                    f"behind {config.warmup} of warm-up, a share of {config.decay_share:g} for the "
+                    "decay should be at least one step; raise decay_share or the iterations"
+                )
+            raise MtlError(
+                f"training.schedule {config.name!r} does not fit {length} steps: {reason}"
+            ) from error
         self.stepped(0)
 
     def stepped(self, steps: int) -> None:

@@ -43,7 +43,8 @@ class ScheduleConfig(_Section):
     warmup: int = Field(
         default=0,
         ge=0,
-        description="number of steps in which the learning rate rises linearly at the start",
+        description="number of steps in which the learning rate rises linearly at the start; "
+        "rsqrt needs one or more",
     )
     warmup_learning_rate: float = Field(
         default=1e-5, ge=0, description="learning rate at the beginning of the warm-up"
@@ -89,6 +90,8 @@ class ScheduleConfig(_Section):
             raise ValueError("should have decay_at exactly with name: multistep")
         if self.name == "plateau" and self.warmup:
             raise ValueError("should have warmup: 0 with name: plateau")
+        if self.name == "rsqrt" and not self.warmup:
+            raise ValueError("should have warmup of at least 1 with name: rsqrt, its unit of time")
         return self
 
 

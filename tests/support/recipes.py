@@ -13,6 +13,9 @@ STRATEGIES: dict[str, Any] = {
     "roaming": "mtl_lws.roaming:Roaming",
     "pta": "mtl_pta.strategy:PseudoTaskAugmentation",
     "cross_stitch": "mtl_soft_sharing.strategy:CrossStitch",
+    "nddr": "mtl_soft_sharing.nddr:Nddr",
+    "sluice": "mtl_soft_sharing.sluice:Sluice",
+    "soft_ordering": "mtl_soft_ordering.strategy:SoftOrdering",
     "muir": "mtl_muir.strategy:Muir",
 }
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -23,7 +26,9 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "lws": {"nes_samples": 2, "weight_samples": 2},
 }  # fmt: skip
 #: Strategies whose steps cannot be taken apart by task.
-WITHOUT_WEIGHTING = ("cross_stitch", "muir")
+WITHOUT_WEIGHTING = ("cross_stitch", "nddr", "sluice", "soft_ordering", "muir")
+#: Strategies that need units of equal shapes.
+EVEN = ("sluice", "soft_ordering")
 
 FULL: dict[str, Any] = {
     "optimizer": {"name": "adamw", "betas": [0.8, 0.9]},
@@ -85,7 +90,11 @@ def recipe_options(strategy: str, **training: Any) -> dict[str, Any]:
     """Config of a short run with a recipe."""
     named = {"name": strategy, **OPTIONS.get(strategy, {})}
     every = 2 if strategy == "muir" else 4  # once a generation
-    return {"strategy": named, "training": training, "iterations": 8, "eval_every": every}
+    backbone = {"name": "even" if strategy in EVEN else "tiny"}
+    return {
+        "strategy": named, "training": training, "backbone": backbone, "iterations": 8,
+        "eval_every": every,
+    }  # fmt: skip
 
 
 def weighted(strategy: str) -> dict[str, Any]:

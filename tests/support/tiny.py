@@ -71,6 +71,15 @@ class TinyNet(nn.Module):
         return y
 
 
+class EvenNet(TinyNet):
+    """The same with two units of equal shapes."""
+
+    def __init__(self, num_classes: int, in_chans: int, img_size: tuple[int, int]) -> None:
+        super().__init__(num_classes, in_chans, img_size)
+        self.high = nn.Sequential(nn.Linear(6, 6), nn.BatchNorm1d(6), nn.ReLU())
+        self.fc = nn.Linear(6, num_classes)
+
+
 class SoftModel(MultiTaskModel):
     """Every task mixes the features of two columns: nothing is shared as a whole."""
 
@@ -189,7 +198,7 @@ class TinyPlugin:
 
     @hookimpl
     def mtl_backbones(self) -> dict[str, Callable[..., nn.Module]]:
-        return {"tiny": TinyNet}
+        return {"tiny": TinyNet, "even": EvenNet}
 
 
 def tiny_config(strategy: str | dict[str, Any] = "soft", **changes: Any) -> RunConfig:
