@@ -91,6 +91,12 @@ class LwsConfig(PaperOptions):
         "each task's own choices that task's loss; unit, that task's loss in "
         "samples that differ at one unit only, another one each step",
     )
+    ranked_on: Literal["search_step", "weight_step"] = Field(
+        "search_step",
+        description="losses that rank samples: search_step, those of nes_samples assignments "
+        "evaluated on a batch of its own (paper); weight_step, those of the weight_samples "
+        "assignments that the weights are trained with, which needs no further pass",
+    )
     search_data: float = Field(
         0.0,
         ge=0,
@@ -148,5 +154,14 @@ class LwsConfig(PaperOptions):
             raise ValueError(
                 "should not have sampling 'nested' with credit 'unit', whose samples agree in all "
                 "units but one anyway: take 'independent' or 'stratified'"
+            )
+        if self.ranked_on == "weight_step" and self.weight_samples < 2:
+            raise ValueError(
+                "should have weight_samples of at least 2 with ranked_on 'weight_step', which "
+                f"ranks them; found {self.weight_samples}"
+            )
+        if self.ranked_on == "weight_step" and self.search_data:
+            raise ValueError(
+                "should have ranked_on 'search_step' with search_data, which weights never see"
             )
         return self

@@ -94,10 +94,11 @@ class LearnedWeightSharing(Strategy):
             self._lean_towards_prior(run)
         while True:
             metrics: dict[str, Tensor | float] = {}
-            if self._searches(run):
+            searches = self._searches(run)
+            if searches and self.config.ranked_on == "search_step":
                 nes_losses = self.search_step(self._search_batch(run), self._rate(run))
                 metrics["nes_loss"] = nes_losses.mean()
-            losses = self.weight_step(self._weight_batch(run))
+            losses = self.weight_step(self._weight_batch(run), self._rate(run) if searches else 0.0)
             metrics["entropy"] = self.distribution.entropy()
             if self._costs is not None:
                 metrics["size"] = price.expected_size(self.distribution.pi, self._costs)
@@ -119,29 +120,33 @@ class LearnedWeightSharing(Strategy):
             batch: the batch that all samples are ranked on.
             rate: step size; default: ``nes_learning_rate``.
         """
-        config, network = self.config, self.network
+        network = self.network
         network.eval()
-        assignments = self._search_samples()
+        assignments = self._ranked_samples(self.config.nes_samples)
         with torch.no_grad():
             # every process draws the same assignments and must rank them alike
             losses = network.averaged_losses(batch, network.losses(batch, assignments))
-        ranked = credit.ranked(self._with_price(losses.cpu(), assignments), config.credit)
-        correction = sampling.centring_correction(
-            len(self.distribution.pi), config.nes_samples, config.sampling
-        )
-        rate = config.nes_learning_rate if rate is None else rate
-        self.distribution.step(
-            assignments, ranked, rate * correction, config.p_min, config.ties, self._judged(batch)
-        )
-        network.assignment.copy_(self.distribution.mode())
+        self._move(batch, assignments, losses, rate)
         return losses
 
-    def weight_step(self, batch: Batch) -> Float[Tensor, "samples tasks"]:
-        """Move the weights along the mean gradient over sampled assignments (equation 13)."""
+    def weight_step(
+        self, batch: Batch, rate: float | None = None
+    ) -> Float[Tensor, "samples tasks"]:
+        """Move the weights along the mean gradient over sampled assignments (equation 13).
+
+        Args:
+            batch: the batch that the gradients are of.
+            rate: step size of the search where this step's own losses rank its samples
+                (``ranked_on: weight_step``); default: ``nes_learning_rate``.
+        """
         config, network = self.config, self.network
         network.train()
         samples = config.weight_samples if not self._frozen else 1  # all are the mode then
-        assignments = sampling.draw(self.distribution, samples, self.generator, config.sampling)
+        ranks = config.ranked_on == "weight_step" and not self._frozen
+        if ranks:
+            assignments = self._ranked_samples(samples)
+        else:
+            assignments = sampling.draw(self.distribution, samples, self.generator, config.sampling)
         self.optimizer.zero_grad()
         losses = network.accumulate_gradients(batch, assignments)
         if config.gradient_scaling == "usage":
@@ -149,7 +154,28 @@ class LearnedWeightSharing(Strategy):
         if config.unused_weights == "momentum":
             zero_missing_gradients(network, self.optimizer.inner)
         self.optimizer.step()
+        if ranks:
+            self._move(batch, assignments, losses, rate)
         return losses
+
+    def _move(
+        self,
+        batch: Batch,
+        assignments: Int64[Tensor, "samples units tasks"],
+        losses: Float[Tensor, "samples tasks"],
+        rate: float | None,
+    ) -> None:
+        """Move pi by the ranks of samples (steps 3 and 4 of a search step)."""
+        config = self.config
+        ranked = credit.ranked(self._with_price(losses.cpu(), assignments), config.credit)
+        correction = sampling.centring_correction(
+            len(self.distribution.pi), len(assignments), config.sampling
+        )
+        rate = config.nes_learning_rate if rate is None else rate
+        self.distribution.step(
+            assignments, ranked, rate * correction, config.p_min, config.ties, self._judged(batch)
+        )
+        self.network.assignment.copy_(self.distribution.mode())
 
     def _judged(self, batch: Batch) -> Bool[Tensor, " tasks"] | None:
         """Tasks that have a label in any process's batch, where tasks rank by their own loss."""
@@ -159,10 +185,10 @@ class LearnedWeightSharing(Strategy):
 
     # -- what goes beyond the paper: each line is the paper's where its option is off ------------
 
-    def _search_samples(self) -> Int64[Tensor, "samples units tasks"]:
+    def _ranked_samples(self, samples: int) -> Int64[Tensor, "samples units tasks"]:
         config = self.config
         way = credit.differ_at_one_unit if config.credit == "unit" else sampling.draw
-        return way(self.distribution, config.nes_samples, self.generator, config.sampling)
+        return way(self.distribution, samples, self.generator, config.sampling)
 
     def _with_price(
         self,
