@@ -271,7 +271,7 @@ EVERYTHING: list[dict[str, Any]] = [
     {"search_data": 0.25, "fold_back": 0.34, "credit": "task", "sampling": "nested", "price": 0.1},
     {"credit": "unit", "sampling": "stratified", "nes_schedule": "rise", "freeze_after": 0.67},
     {"prior": "conflict", "prior_iterations": 2, "search_data": 0.3, "freeze_after": 0.5},
-    {"prior": "shared", "credit": "task"},
+    {"prior": "shared", "credit": "task", "ranked_on": "weight_step", "weight_samples": 2},
 ]
 
 
