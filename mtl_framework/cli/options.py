@@ -150,7 +150,7 @@ Ray = Annotated[
     typer.Option(
         "--ray",
         metavar="auto|ADDRESS",
-        help="Address of a Ray cluster to run on, or auto (needs the extra [ray]).",
+        help="Address of a Ray cluster to run on, or auto (needs the extra: ray).",
     ),
 ]
 Seeds = Annotated[

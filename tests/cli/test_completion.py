@@ -9,8 +9,9 @@ import sys
 from pathlib import Path
 
 import pytest
+import typer
 
-from mtl_framework.cli import main
+from mtl_framework.cli import app, main
 
 
 @pytest.fixture(autouse=True)
@@ -67,3 +68,14 @@ def completed(shell: str, line: str) -> list[str]:
             main([])
     text = said.getvalue()
     return re.findall(r'"((?:[^":\\\\]|\\\\.)+)"(?::|\n|$)', text) + re.split(r"[\s]+", text)
+
+
+def test_no_help_text_has_brackets_which_would_be_read_as_markup() -> None:
+    commands = [typer.main.get_command(app)]
+    texts = []
+    for command in commands:
+        commands += getattr(command, "commands", {}).values()
+        texts += [(command.name, command.help)]
+        texts += [(option.name, getattr(option, "help", "")) for option in command.params]
+    assert len(texts) > 80
+    assert [text for text in texts if re.search(r"\[/?[a-z]", text[1] or "")] == []

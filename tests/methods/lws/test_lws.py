@@ -144,9 +144,9 @@ class Recording(LearnedWeightSharing):
         self.search_losses.append(float(losses.mean()))
         return losses
 
-    def weight_step(self, batch: Batch) -> Tensor:
+    def weight_step(self, batch: Batch, rate: float | None = None) -> Tensor:
         self.seen.append(("weights", batch))
-        return super().weight_step(batch)
+        return super().weight_step(batch, rate)
 
 
 def test_a_run_searches_then_trains_each_time_with_a_fresh_batch(tmp_path: Path) -> None:
