@@ -13,6 +13,7 @@ from ..support.errors import MtlError
 from .held_out import stratified_share
 from .images import RAW, ImageNormalization, prepare
 from .joint import apply_jointly, map_objectives
+from .placement import rows_of, targets_on
 from .readers import Reader, labelled_rows, readers, seed_of
 from .samplers import Draw
 from .streaming import Rows, Stream
@@ -142,7 +143,7 @@ class BalancedBatches:
                 empty = torch.zeros(1, *reader.data.input_shape, dtype=reader.data.inputs.dtype)
                 prepare(empty, *self._normalizations[task])
         self._num_classes = [task.objective.num_outputs for task in suite.tasks]
-        self._targets = [task.train.targets.to(device) for task in suite.tasks]
+        self._targets = targets_on(device, suite)
         self._labelled = [_mask(task, suite.common_input, device) for task in suite.tasks]
         self._masked = any(mask is not None for mask in self._labelled)
         self._orders = {reader.name: reader.order(seed) for reader in self._readers}
@@ -223,7 +224,7 @@ class BalancedBatches:
         starts: dict[int, bool] = {}
         for reader, x, draw in zip(self._readers, raw, draws, strict=True):
             rows = draw.rows.to(self._device, non_blocking=True)
-            own = {task: self._targets[task][rows] for task in reader.tasks}
+            own = {t: rows_of(self._targets[t], draw.rows, rows) for t in reader.tasks}
             if self._jointly(reader):
                 assert reader.data.transform is not None
                 maps = {t: (o, own[t]) for t, o in self._maps.items() if t in own}

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
-from jaxtyping import Bool
+from jaxtyping import Bool, Int64
 from torch import Tensor
 
 from ..support.errors import MtlError
@@ -13,6 +13,7 @@ from .streaming import LazyInputs
 from .transforms import ImageTransform
 
 SPLITS = ("train", "validation", "test")
+_MOST_COPIED = 2**24  # bytes of targets that are read together
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,12 @@ class Examples:
         """Shape of one input as it is in a batch, after the transform."""
         shape = tuple(self.inputs.shape[1:])
         return shape if self.transform is None else self.transform.output_shape(shape)
+
+
+def parts(examples: Examples, rows: Int64[Tensor, " rows"]) -> tuple[Int64[Tensor, " _"], ...]:
+    """Rows in parts whose targets are few enough to be copied: maps may be larger than memory."""
+    one = max(1, examples.targets[:1].nbytes)
+    return torch.split(rows, max(1, _MOST_COPIED // one))
 
 
 def check_rows(examples: Examples) -> None:

@@ -10,7 +10,9 @@ import torch
 from jaxtyping import Shaped
 from torch import Tensor
 
+from .examples import parts
 from .objectives import Binary, Classification, MapObjective, Objective
+from .readers import labelled_rows
 from .tasks import Examples, Suite, Task
 
 _MOST_CLASSES = 12  # classes that are listed one by one
@@ -102,12 +104,13 @@ def _of_maps(objective: MapObjective, splits: Mapping[str, Examples]) -> str:
     """Range of the numbers in maps, and how many of their pixels have a label."""
     pixels, known, low, high = 0, 0, math.inf, -math.inf
     for examples in splits.values():
-        targets = _labelled(examples)
-        mask = objective.known(targets)
-        pixels, known = pixels + mask.numel(), known + int(mask.sum())
-        if mask.shape == targets.shape and mask.any():  # directions have no range
-            values = targets[mask]
-            low, high = min(low, float(values.min())), max(high, float(values.max()))
+        for rows in parts(examples, labelled_rows([examples])):
+            targets = examples.targets[rows]
+            mask = objective.known(targets)
+            pixels, known = pixels + mask.numel(), known + int(mask.sum())
+            if mask.shape == targets.shape and mask.any():  # directions have no range
+                values = targets[mask]
+                low, high = min(low, float(values.min())), max(high, float(values.max()))
     share = f"{100 * known / max(pixels, 1):.4g} % of the pixels known"
     return f"from {low:g} to {high:g}, {share}" if low <= high else share
 

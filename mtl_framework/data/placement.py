@@ -3,6 +3,8 @@
 import os
 from typing import Literal
 
+import torch
+from jaxtyping import Int64, Shaped
 from torch import Tensor
 
 from .streaming import LazyInputs
@@ -47,6 +49,32 @@ def input_bytes(suite: Suite) -> int:
         for inputs in _different_inputs(suite)
         if id(inputs) in training or isinstance(inputs, LazyInputs)
     )
+
+
+def targets_on(device: torch.device, suite: Suite) -> list[Tensor]:
+    """Training targets of every task, on a device.
+
+    More than :data:`MOST_KEPT` bytes stay in the CPU's memory, or in the files that stand for it.
+    """
+    targets = [task.train.targets for task in suite.tasks]
+    if sum(x.nbytes for x in targets) > MOST_KEPT:
+        return targets
+    return [x.to(device) for x in targets]
+
+
+def rows_of(
+    held: Shaped[Tensor, "all *dims"], rows: Int64[Tensor, " rows"], there: Int64[Tensor, " rows"]
+) -> Shaped[Tensor, "rows *dims"]:
+    """Rows of what :func:`targets_on` gave, on the device.
+
+    Args:
+        held: the targets of a task.
+        rows: numbers of rows, on the CPU.
+        there: the same on the device.
+    """
+    if held.device == there.device:
+        return held[there]
+    return held[rows].to(there.device, non_blocking=True)
 
 
 def usable_workers(asked: int | None) -> int:

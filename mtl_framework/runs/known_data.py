@@ -7,6 +7,7 @@ network reads, and of every split which examples it has and, as digests, which l
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,12 @@ import torch
 from torch import Tensor
 
 from ..data import objectives
+from ..data.examples import parts
 from ..data.images import ImageNormalization
 from ..data.objectives import Objective
 from ..data.pictures import PictureOptions
 from ..data.preprocessing import in_unit_range
+from ..data.readers import labelled_rows
 from ..data.tasks import SPLITS, Examples, Suite, Task
 from ..data.transforms import ImageTransform
 from ..support.errors import MtlError
@@ -178,10 +181,19 @@ def _split(examples: Examples) -> dict[str, Any]:
         "streams": examples.streams,
     }
     if targets.is_floating_point():
-        seen = targets if examples.labelled is None else targets[examples.labelled]
-        seen = seen[torch.isfinite(seen)]
-        plain["range"] = [float(seen.min()), float(seen.max())]
+        plain["range"] = list(_finite_range(examples))
     return plain
+
+
+def _finite_range(examples: Examples) -> tuple[float, float]:
+    """Smallest and largest finite number among the labels."""
+    low, high = inf, -inf
+    for rows in parts(examples, labelled_rows([examples])):
+        seen = examples.targets[rows]
+        seen = seen[torch.isfinite(seen)]
+        if seen.numel():
+            low, high = min(low, float(seen.min())), max(high, float(seen.max()))
+    return low, high
 
 
 def objective_to_plain(objective: Objective) -> dict[str, Any]:

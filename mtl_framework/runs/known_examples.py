@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..data.examples import parts
 from ..data.streaming import LazyInputs
 from ..data.tasks import Examples, Suite, Task
 
@@ -64,13 +65,17 @@ def label_digests(splits: Sequence[Examples]) -> list[str]:
     Args:
         splits: the same split of every task that reads the examples.
     """
-    columns = []
-    for examples in splits:
-        values = examples.targets.reshape(len(examples), -1).double()
-        if examples.labelled is not None:
-            values = values.masked_fill(~examples.labelled[:, None], float("nan"))
-        columns.append(values)
-    return _digests(torch.cat(columns, 1), 4)
+    digests: list[str] = []
+    largest = max(splits, key=lambda examples: examples.targets.nbytes)
+    for rows in parts(largest, torch.arange(len(largest))):
+        columns = []
+        for examples in splits:
+            values = examples.targets[rows].reshape(len(rows), -1).double()
+            if examples.labelled is not None:
+                values = values.masked_fill(~examples.labelled[rows, None], float("nan"))
+            columns.append(values)
+        digests += _digests(torch.cat(columns, 1), 4)
+    return digests
 
 
 def _contents(examples: Examples) -> dict[str, str]:

@@ -9,6 +9,7 @@ import torch
 from hypothesis import given, settings
 from support.numbered import CPU, drawn, numbered
 
+from mtl_framework.data import placement
 from mtl_framework.data.batches import BalancedBatches, Batch
 from mtl_framework.data.tasks import Suite
 from mtl_framework.support.errors import MtlError
@@ -156,3 +157,17 @@ def test_a_batch_has_an_entry_a_task(wrong: dict[str, Any]) -> None:
     Batch(inputs, targets, True, (None, None), (False, True))
     with pytest.raises(ValueError, match="a batch"):
         Batch(**{"inputs": inputs, "targets": targets, **wrong})
+
+
+def test_targets_beyond_the_limit_stay_where_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On another device than the batches; the meta device stands for a GPU."""
+    suite = numbered([(5, None), (4, None)])
+    monkeypatch.setattr(placement, "MOST_KEPT", 8)
+    kept = placement.targets_on(torch.device("meta"), suite)
+    assert [x.device.type for x in kept] == ["cpu", "cpu"]
+    rows = torch.tensor([3, 1])
+    taken = placement.rows_of(kept[0], rows, rows.to("meta"))
+    assert (taken.device.type, taken.shape[0]) == ("meta", 2)
+    assert torch.equal(placement.rows_of(kept[0], rows, rows), suite.tasks[0].train.targets[rows])
+    monkeypatch.undo()
+    assert placement.targets_on(torch.device("meta"), suite)[0].device.type == "meta"

@@ -1,14 +1,22 @@
 """Suites of images and maps in files, in the formats in which they are found."""
 
+import errno
+import os
+import tempfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from mtl_suites import map_stack
+from mtl_suites.dense_files import MapKind
 from mtl_suites.dense_folders import cityscapes, dense_folders, nyuv2
 from PIL import Image
 
-from mtl_framework.data import Depth, Normals, Segmentation
+from mtl_framework.data import Depth, Normals, Segmentation, Suite
+from mtl_framework.data import examples as examples_module
+from mtl_framework.data.overview import overview
+from mtl_framework.runs import known_data
 from mtl_framework.support.errors import MtlError
 
 RNG = np.random.default_rng(0)
@@ -149,3 +157,59 @@ def test_folders_of_splits_go_by_any_of_their_usual_names(tmp_path: Path) -> Non
     (tmp_path / "val").mkdir()
     with pytest.raises(MtlError, match=r"val and .*valid are both the validation split"):
         dense_folders(data_root=str(tmp_path))
+
+
+def test_large_maps_lie_on_disk_and_are_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Labels, their missing rows and pixels, black and white maps, what a run records of them."""
+    nyu_like(tmp_path / "nyuv2")
+    for split, count in (("train", 10), ("val", 3)):
+        for n in range(count):
+            where = tmp_path / "own" / split
+            save(where / "images" / f"{n}.png", RNG.integers(0, 255, (8, 8, 3), dtype=np.uint8))
+            save(where / "edge" / f"{n}.png", RNG.integers(0, 2, (8, 8)).astype(np.uint8) * 255)
+            if n % 3:
+                save(where / "heat" / f"{n}.npy", RNG.normal(size=(8, 8)))
+    kinds: dict[str, MapKind] = {"heat": "numbers"}
+
+    def suites() -> list[Suite]:
+        own = dense_folders(data_root=str(tmp_path), path="own", kinds=kinds, test_share=0.2)
+        return [nyuv2(data_root=str(tmp_path)), own]
+
+    in_memory = suites()
+    monkeypatch.setattr(map_stack, "MOST_IN_MEMORY", 0)
+    monkeypatch.setattr(examples_module, "_MOST_COPIED", 4000)
+    sizes: list[int] = []
+    allocate = os.posix_fallocate
+
+    def allocated(file: int, start: int, size: int) -> None:
+        sizes.append(size)
+        allocate(file, start, size)
+
+    monkeypatch.setattr(os, "posix_fallocate", allocated)
+    on_disk = suites()
+    assert len(sizes) == 3 * 3 + 2 * 3  # tasks and splits
+    assert 9 * 12 * 16 in sizes  # labels, a byte a pixel
+    assert not list(Path(tempfile.gettempdir()).glob("mtl-maps-*"))
+    for before, after in zip(in_memory, on_disk, strict=True):
+        for a, b in zip(before.tasks, after.tasks, strict=True):
+            assert a.objective == b.objective
+            for split, examples in a.splits().items():
+                other = b.splits()[split]
+                torch.testing.assert_close(
+                    examples.targets, other.targets, rtol=0, atol=0, equal_nan=True
+                )
+                same = (examples.labelled is None) == (other.labelled is None)
+                assert same
+        assert known_data.describe(before) == known_data.describe(after)
+        assert str(overview(before)) == str(overview(after))
+    edges = on_disk[1].tasks[on_disk[1].index("edge")]
+    assert set(edges.train.targets.unique().tolist()) == {0, 1}
+    monkeypatch.setattr(os, "posix_fallocate", full_disk)
+    with pytest.raises(MtlError, match=r"has no room for .* GiB of maps \(No space left"):
+        suites()
+
+
+def full_disk(*arguments: object) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

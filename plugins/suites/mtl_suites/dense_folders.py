@@ -45,7 +45,7 @@ def dense_folders(  # longer than 60 lines: an option each, and what it means
     validation (or val) and test, each with a folder of images and one a task, are the splits;
     without a folder for validation or test, or without any, those are taken at random, the same for
     every seed of a run. An image without a map of a task has no label for it. Images are read when
-    they are needed; maps are held in memory.
+    they are needed; maps are held in memory, or in a temporary file where they are large.
 
     Args:
         path: path of the folder, within ``data_root``.

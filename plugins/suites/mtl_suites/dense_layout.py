@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -29,9 +28,8 @@ from mtl_framework.data import (
 )
 
 from .dense_files import SUFFIXES, MapKind, converted
+from .map_stack import IGNORED, MapStack
 from .options import counted
-
-IGNORED = 255  # in targets, whatever files have
 
 
 @dataclass(frozen=True)
@@ -137,7 +135,7 @@ def dense_suite(
     size: tuple[int, int] | None,
     notes: Sequence[str] = (),
 ) -> Suite:
-    """A suite of files; images are read when they are needed, maps are held in memory.
+    """A suite of files; images are read when they are needed, maps are held, see :class:`MapStack`.
 
     Args:
         name: of the suite.
@@ -154,24 +152,25 @@ def dense_suite(
     for task in tasks:
         read = task.read or converted(task.kind, task.scale, task.ignored)
         shape = tuple(images["train"].shape[2:])
-        arrays = {
-            split: [
-                None if path is None else _fitted(task.kind, read(path), path, shape, size)
-                for path in files.maps[task.name]
-            ]
-            for split, files in splits.items()
-        }
-        missing = sum(array is None for each in arrays.values() for array in each)
+        stacks = {}
+        for split, files in splits.items():
+            unknown = float("nan") if task.kind == "numbers" else 0.0
+            stacks[split] = stack = MapStack(len(files.images), task.kind, unknown)
+            for row, path in enumerate(files.maps[task.name]):
+                array = None if path is None else read(path)
+                if path is not None and array is not None:
+                    stack.put(row, _fitted(task.kind, array, path, shape, size))
+        missing = sum(int((~stack.labelled).sum()) for stack in stacks.values())
         if missing:
             told.append(f"task {task.name!r}: {counted(missing, 'image')} without a map")
-        for split, each in arrays.items():
-            if all(array is None for array in each):
+        for split, stack in stacks.items():
+            if not stack.labelled.any():
                 raise MtlError(
                     f"task {task.name!r} has no map of any image of the {split} split: choose "
                     "other splits, or leave the task out"
                 )
-        objective, arrays = _objective(task, arrays)
-        examples = {split: _examples(images[split], arrays[split], objective) for split in splits}
+        objective = _objective(task, stacks)
+        examples = {split: _examples(images[split], stacks[split]) for split in splits}
         made.append(
             Task(
                 task.name,
@@ -202,9 +201,6 @@ class _Resized:
         return resized
 
 
-Arrays = dict[str, list[NDArray[Any] | None]]
-
-
 _SMOOTH: Mapping[MapKind, MapObjective] = {
     "depth": Depth(),
     "normals": Normals(),
@@ -214,14 +210,12 @@ _SMOOTH: Mapping[MapKind, MapObjective] = {
 
 def _fitted(
     kind: MapKind,
-    array: NDArray[Any] | None,
+    array: NDArray[Any],
     path: Path,
     shape: Sequence[int],
     size: tuple[int, int] | None,
-) -> NDArray[Any] | None:
+) -> NDArray[Any]:
     """The map, as large as its image."""
-    if array is None:
-        return None
     if size is not None and array.shape[-2:] != size:
         target = torch.from_numpy(np.ascontiguousarray(array))
         given = target[None] if kind == "numbers" else target
@@ -235,49 +229,31 @@ def _fitted(
     return array
 
 
-def _objective(task: MapTask, arrays: Arrays) -> tuple[MapObjective, Arrays]:
-    """What a task is learned by, and its maps as the objective wants them."""
-    if task.kind in ("depth", "normals"):
-        return task.objective or _SMOOTH[task.kind], arrays
-    if task.kind == "numbers":
-        return task.objective or _SMOOTH["numbers"], _each(arrays, lambda array: array[None])
-    seen = sorted({int(v) for each in arrays.values() for a in each if a is not None
-                   for v in np.unique(a)} - {-1})  # fmt: skip
+def _objective(task: MapTask, stacks: Mapping[str, MapStack]) -> MapObjective:
+    """What a task is learned by; what white stands for in binary maps is settled."""
+    if task.kind not in ("segmentation", "binary"):
+        return task.objective or _SMOOTH[task.kind]
+    seen = sorted(set().union(*(stack.seen for stack in stacks.values())))
     if task.kind == "binary":
-        if set(seen) <= {0, 255}:  # black and white pictures
-            arrays = _each(arrays, lambda array: np.where(array == 255, 1, array))
-        elif not set(seen) <= {0, 1, 255}:
+        black_and_white = set(seen) <= {0, 255}
+        if not black_and_white and not set(seen) <= {0, 1, 255}:
             raise MtlError(
                 f"task {task.name!r} is binary, but its maps have the numbers "
                 f"{', '.join(map(str, seen[:6]))}: say what stands for no label in "
                 f"suite.ignored.{task.name}"
             )
-        return task.objective or BinaryMap(), _each(arrays, _bytes)
-    classes = task.classes or seen[-1] + 1
-    if seen[-1] >= classes or seen[0] < 0:
+        for stack in stacks.values():
+            stack.set_white(1 if black_and_white else IGNORED)
+        return task.objective or BinaryMap()
+    classes = task.classes or max(seen, default=0) + 1
+    if seen and (seen[-1] >= classes or seen[0] < 0):
         odd = seen[-1] if seen[-1] >= classes else seen[0]
         raise MtlError(f"task {task.name!r} has {classes} classes, but a map has number {odd}")
     if classes > IGNORED:
         raise MtlError(f"task {task.name!r}: at most {IGNORED} classes, found {classes}")
-    return Segmentation(classes, task.class_names, IGNORED), _each(arrays, _bytes)
+    return Segmentation(classes, task.class_names, IGNORED)
 
 
-def _bytes(array: NDArray[Any]) -> NDArray[Any]:
-    return np.where(array < 0, IGNORED, array).astype(np.uint8)
-
-
-def _each(arrays: Arrays, change: Callable[[NDArray[Any]], NDArray[Any]]) -> Arrays:
-    return {
-        split: [None if array is None else change(array) for array in each]
-        for split, each in arrays.items()
-    }
-
-
-def _examples(
-    images: LazyInputs, arrays: Sequence[NDArray[Any] | None], objective: MapObjective
-) -> Examples:
-    first = next(array for array in arrays if array is not None)
-    blank = np.full_like(first, objective.unknown)
-    targets = torch.from_numpy(np.stack([blank if a is None else a for a in arrays]))
-    labelled: Bool[Tensor, " rows"] = torch.tensor([a is not None for a in arrays])
-    return Examples(images, targets, None if bool(labelled.all()) else labelled)
+def _examples(images: LazyInputs, stack: MapStack) -> Examples:
+    labelled = stack.labelled
+    return Examples(images, stack.targets(), None if bool(labelled.all()) else labelled)
