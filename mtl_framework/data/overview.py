@@ -108,9 +108,10 @@ def _of_maps(objective: MapObjective, splits: Mapping[str, Examples]) -> str:
             targets = examples.targets[rows]
             mask = objective.known(targets)
             pixels, known = pixels + mask.numel(), known + int(mask.sum())
-            if mask.shape == targets.shape and mask.any():  # directions have no range
-                values = targets[mask]
-                low, high = min(low, float(values.min())), max(high, float(values.max()))
+            if mask.shape == targets.shape:  # directions have no range
+                values = targets.double()
+                low = min(low, float(values.masked_fill(~mask, math.inf).min()))
+                high = max(high, float(values.masked_fill(~mask, -math.inf).max()))
     share = f"{100 * known / max(pixels, 1):.4g} % of the pixels known"
     return f"from {low:g} to {high:g}, {share}" if low <= high else share
 

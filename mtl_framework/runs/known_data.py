@@ -190,9 +190,9 @@ def _finite_range(examples: Examples) -> tuple[float, float]:
     low, high = inf, -inf
     for rows in parts(examples, labelled_rows([examples])):
         seen = examples.targets[rows]
-        seen = seen[torch.isfinite(seen)]
-        if seen.numel():
-            low, high = min(low, float(seen.min())), max(high, float(seen.max()))
+        finite = torch.isfinite(seen)  # boolean indexing of whole maps takes much longer
+        low = min(low, float(seen.masked_fill(~finite, inf).min()))
+        high = max(high, float(seen.masked_fill(~finite, -inf).max()))
     return low, high
 
 
