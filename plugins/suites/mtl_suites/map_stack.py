@@ -3,6 +3,7 @@
 import math
 import os
 import tempfile
+from typing import Any
 
 import numpy as np
 import torch
@@ -40,9 +41,9 @@ class MapStack:
         self._kind = kind
         self._whole = kind in ("segmentation", "binary")
         self._unknown = IGNORED if self._whole else unknown
-        self._targets: NDArray[np.generic] | None = None
+        self._targets: NDArray[Any] | None = None
 
-    def put(self, row: int, array: NDArray[np.generic]) -> None:
+    def put(self, row: int, array: NDArray[Any]) -> None:
         """Put in the map of a row."""
         if self._whole:
             self.seen |= set(np.unique(array).astype(int).tolist()) - {-1}
@@ -73,12 +74,12 @@ class MapStack:
             row[...] = self._unknown
         return torch.from_numpy(self._targets)
 
-    def _rows(self, which: Tensor) -> list[NDArray[np.generic]]:
+    def _rows(self, which: Tensor) -> list[NDArray[Any]]:
         targets = self._targets
         return [] if targets is None else [targets[row] for row in which.nonzero().flatten()]
 
 
-def _empty(shape: tuple[int, ...], dtype: np.dtype[np.generic]) -> NDArray[np.generic]:
+def _empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
     """An array to be filled, in memory or in a file.
 
     Raises:
