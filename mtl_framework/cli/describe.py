@@ -38,7 +38,7 @@ def describe(
     ] = None,
     inputs: Annotated[
         str | None,
-        typer.Option("--input", metavar="CxHxW", help="Shape of an input. [default: the suite's]"),
+        typer.Option("--input", metavar="CxHxW", help="Shape of an input; default: the suite's."),
     ] = None,
     settings: options.Settings = None,
     config: options.ConfigFile = None,

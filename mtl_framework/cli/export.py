@@ -51,7 +51,7 @@ Probabilities = Annotated[
 ]
 Output = Annotated[
     Path | None,
-    typer.Option("--output", help="Folder of the files. [default: RUN/export/TASK or RUN/export]"),
+    typer.Option("--output", help="Folder of the files; default: RUN/export/TASK or RUN/export."),
 ]
 
 

@@ -135,7 +135,7 @@ ComparisonFile = Annotated[
 ]
 ComparisonOutput = Annotated[
     Path | None,
-    typer.Option("--output", help="Folder of the comparison. [default: comparisons/FILE]"),
+    typer.Option("--output", help="Folder of the comparison; default: comparisons/FILE."),
 ]
 Workers = Annotated[
     int | None,

@@ -16,7 +16,7 @@ def report(
     ],
     output: Annotated[
         Path | None,
-        typer.Option("--output", help="Folder for the report. [default: DIR, if there is one]"),
+        typer.Option("--output", help="Folder for the report; default: DIR, if there is one."),
     ] = None,
     baseline: Annotated[
         str | None, typer.Option("--baseline", help="Strategy that Δm is measured against.")
