@@ -36,8 +36,6 @@ def test_every_strategy_uses_the_recipe_and_goes_on_as_if_not_stopped(
         start(tmp_path / "r", plugins(3), **chosen).execute()
     start(tmp_path / "r", plugins(), resume=True, **chosen).execute()
     assert content(tmp_path / "r") == content(tmp_path / "whole")
-    start(tmp_path / "plain", plugins(), **recipe_options(strategy)).execute()
-    assert content(tmp_path / "plain")["result.json"] != content(tmp_path / "whole")["result.json"]
     result = Result.load(tmp_path / "whole")
     assert result.weights == "averaged"
     assert result.raw_test is not None
@@ -50,7 +48,7 @@ def test_every_strategy_uses_the_recipe_and_goes_on_as_if_not_stopped(
         assert best.splits["test"].loss_per_task == pytest.approx(result.best.test.loss_per_task)
 
 
-@pytest.mark.parametrize("name", ["sgd", "lamb", "muon", "lion", "rmsprop", "nadamw", "adopt"])
+@pytest.mark.parametrize("name", ["lamb", "lion", "rmsprop", "adopt"])  # and those of the recipes
 def test_other_optimisers_go_on_too(tmp_path: Path, name: str) -> None:
     chosen = recipe_options("no_sharing", optimizer=name, weight_decay=0.1, average="swa")
     start(tmp_path / "whole", plugins(), **chosen).execute()

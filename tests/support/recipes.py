@@ -16,11 +16,13 @@ STRATEGIES: dict[str, Any] = {
     "nddr": "mtl_soft_sharing.nddr:Nddr",
     "sluice": "mtl_soft_sharing.sluice:Sluice",
     "soft_ordering": "mtl_soft_ordering.strategy:SoftOrdering",
+    "adapters": "mtl_adapters.strategy:Adapters",
     "muir": "mtl_muir.strategy:Muir",
 }
 OPTIONS: dict[str, dict[str, Any]] = {
     "fixed_sharing": {"shared_first": 1},
     "pta": {"meta_iteration": 2},
+    "adapters": {"kind": "low_rank", "rank": 2, "trunk": "trained"},
     "muir": {"block_in": 2, "block_out": 2, "layers": ["low.*"], "steps_per_generation": 2,
              "indivisible": "ordinary", "search_generations": 2, "save_best": True},
     "lws": {"nes_samples": 2, "weight_samples": 2},
