@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from itertools import permutations
 
 from ..runs.records import Group, RunRecord, Select
+from ..runs.same_examples import other_examples
 from .all_metrics import MetricTable, gains_of_all, metric_spreads, metric_tables
 from .controls import Controls, analyse_controls
 from .stats import (
@@ -156,6 +157,10 @@ def analyse(
         for strategy in group.strategies
     ]
     notes = _notes(group, rows, pairs, baseline, significance, select)
+    if other := other_examples(group.records):
+        notes.append(
+            f"The runs do not have the same examples, so their figures tell little: {other}."
+        )
     return Analysis(
         group,
         baseline,

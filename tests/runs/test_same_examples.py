@@ -9,11 +9,15 @@ import pytest
 import torch
 from PIL import Image
 from support.command import status
+from support.synthetic_runs import make_run
 
 from mtl_framework.data.objectives import Classification
 from mtl_framework.data.tasks import Examples, Suite, Task
+from mtl_framework.reports.analysis import analyse
 from mtl_framework.runs.known_data import check_known, describe
 from mtl_framework.runs.recorded_splits import with_recorded_splits
+from mtl_framework.runs.records import make_groups
+from mtl_framework.runs.same_examples import other_examples
 from mtl_framework.support.errors import MtlError
 
 
@@ -89,3 +93,19 @@ def test_a_table_whose_rows_were_sorted_otherwise_is_measured_but_not_trained_on
     assert status("run", "--resume", "--output", "run", "--iterations", 2) == 2
     said = capsys.readouterr().err
     assert "train split of kind: the same examples come in another order, e.g. 11.png where" in said
+
+
+def test_runs_with_other_examples_are_named_in_what_compares_them(tmp_path: Path) -> None:
+    records = [make_run(tmp_path / name, "none", n) for n, name in enumerate("abcd")]
+    given = {"train": [1, 2, 3, 4], "test": [7, 8, 9]}
+    sorted_otherwise = {**given, "train": [4, 3, 2, 1]}
+    for name, rows in (("a", given), ("c", sorted_otherwise)):  # b is from before such records
+        (tmp_path / name / "tasks.json").write_text(json.dumps(describe(numbered(rows))))
+    assert other_examples(records) is None
+    other = describe(numbered({**given, "test": [7, 8]}))
+    (tmp_path / "d" / "tasks.json").write_text(json.dumps(other))
+    (group,) = make_groups(records)
+    (note,) = [note for note in analyse(group).notes if "same examples" in note]
+    assert "d, unlike a: test split of odd: 1 example is gone (9.png)." in note
+    (tmp_path / "d" / "tasks.json").write_text("[")
+    assert other_examples(records) == "d, unlike a: tasks.json cannot be read (MtlError)"

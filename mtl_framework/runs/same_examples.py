@@ -1,0 +1,42 @@
+"""Runs that are compared should have the same examples; by their records one can tell."""
+
+import hashlib
+from collections.abc import Iterable
+from typing import Any
+
+from ..data.examples import SPLITS
+from ..support.errors import MtlError
+from ..support.files import kind_of, read_bytes
+from .folder import RunFolder
+from .known_data import read_known
+from .known_examples import examples_differ
+from .records import RunRecord
+
+
+def other_examples(records: Iterable[RunRecord]) -> str | None:
+    """Say the first finished run that has other examples than the first one; ``None``: none has.
+
+    Their order does not count. Runs without a record of their data are passed over.
+    """
+    first: tuple[RunRecord, Any] | None = None
+    seen: set[bytes] = set()
+    for record in records:
+        file = RunFolder(record.directory).tasks
+        if record.result is None or kind_of(file) != "file":
+            continue
+        try:
+            digest = hashlib.blake2b(read_bytes(file)).digest()
+            if digest in seen:
+                continue
+            seen.add(digest)
+            known = (read_known(file) or {})["examples"]
+            if first is None:
+                first = record, known
+                continue
+            problem = examples_differ(first[1], known, SPLITS)
+        except (MtlError, KeyError, TypeError, ValueError, AttributeError) as error:
+            problem = f"tasks.json cannot be read ({type(error).__name__})"
+        if problem:
+            reference = "the first run" if first is None else f"{first[0].directory.name}"
+            return f"{record.directory.name}, unlike {reference}: {problem}"
+    return None
