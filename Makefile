@@ -12,11 +12,8 @@ FIND_PYTHON := for python in python3.13 python3.12 python3.11 python3; do \
 BRIEF := awk '/Downloading .*(MB|GB)|Using cached .*(MB|GB)/ {print; fflush()} \
 	/^Installing collected/ {print "unpacking " NF - 3 " packages"; fflush()}'
 
-# short on two CPU cores, where the paper's search, meant for thousands of iterations, is too slow: two
-# weights a unit, few samples, a fast search, and a start that leans towards sharing
-DEMO ?= --iterations 150 --eval-every 50 --set weights_per_unit=2 --set prior=shared \
-	--set prior_strength=0.75 --set nes_learning_rate=0.3 --set credit=task --set nes_samples=4 \
-	--set weight_samples=1
+# further options of the demo's run, e.g. DEMO="--iterations 600"
+DEMO ?=
 
 .PHONY: demo test test-long fuzz test-all test-lowest coverage lint format docs docs-serve bench results clean help
 

@@ -12,6 +12,8 @@ from .config import RunConfig
 from .folder import CHANGEABLE, without
 from .resolve import Layer, resolve
 
+QUICK = "quick"  # the preset that a run takes by itself where nothing says how it should train
+
 _MOST_OPTIONS = 3
 _MOST_CHARACTERS = 24  # of an option's value or a name
 _NAMED = ("strategy", "suite", "backbone")
@@ -20,9 +22,10 @@ _NAMED = ("strategy", "suite", "backbone")
 def run_name(config: RunConfig, plugins: Plugins) -> str:
     """Return ``SUITE-STRATEGY-BACKBONE-sSEED`` and the options that differ from the defaults.
 
-    Options stand as ``samples=4``, at most three of them; where there are more, or one is long,
-    the beginning of a digest of all stands at the end, so that different options never have one
-    name. What may change when a run goes on is not in it.
+    Those of the preset ``quick`` stand as ``preset=quick``, others as ``samples=4``, at most three
+    of them; where there are more, or one is long, the beginning of a digest of all stands at the
+    end, so that different options never have one name. What may change when a run goes on is not
+    in it.
 
     Args:
         config: the complete configuration.
@@ -52,7 +55,12 @@ def _changed(config: RunConfig, plugins: Plugins) -> Iterator[tuple[str, Any]]:
         "backbone": {"name": config.backbone.name},
         "seed": config.seed,
     }
-    default = without(resolve(plugins, [Layer(layer)]).config.model_dump(mode="json"), CHANGEABLE)
+    default = _complete(layer, plugins)
+    if QUICK in plugins.strategy(config.strategy.name).presets:
+        quick = _complete({**layer, "preset": QUICK}, plugins)
+        if mine["strategy"] == quick["strategy"]:
+            yield "preset", QUICK
+            default = quick
     for key in needed:
         default["suite"].pop(key)
     for section in (*_NAMED, *(key for key in mine if key not in _NAMED)):
@@ -65,6 +73,11 @@ def _changed(config: RunConfig, plugins: Plugins) -> Iterator[tuple[str, Any]]:
         for key, value in here.items():
             if key not in there or value != there[key]:
                 yield key, value
+
+
+def _complete(layer: Mapping[str, Any], plugins: Plugins) -> dict[str, Any]:
+    """Return a complete config without what may change when a run goes on."""
+    return without(resolve(plugins, [Layer(layer)]).config.model_dump(mode="json"), CHANGEABLE)
 
 
 def _needed(config: RunConfig, plugins: Plugins) -> list[str]:

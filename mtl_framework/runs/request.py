@@ -11,7 +11,7 @@ from ..plugins.manager import Plugins
 from ..support.allocator import keep_freed_memory
 from ..support.errors import MtlError
 from ..support.files import kind_of
-from .names import run_name
+from .names import QUICK, run_name
 from .resolve import Layer, ResolvedConfig, former, read_file, resolve
 from .settings import Setting
 
@@ -45,26 +45,42 @@ class Request:
         Raises:
             MtlError: naming what is wrong in the configuration, or the run that is not there.
         """
+        complete, folder, _ = self._resolved(plugins)
+        return complete, folder
+
+    def _resolved(self, plugins: Plugins) -> tuple[ResolvedConfig, Path, bool]:
+        """Do as :meth:`resolved`, and say whether the run is a :func:`first_look`."""
         given = Layer({key: value for key, value in self.flags.items() if value is not None})
-        folder, layers = self.output, [given]
+        folder, layers, first = self.output, [given], []
         if self.resume:
             if self.config is not None or "preset" in given.values:
                 raise MtlError(
                     "--resume reads the run's own config: leave out --config and --preset"
                 )
             if folder is None:
-                name = run_name(resolve(plugins, layers, self.settings).config, plugins)
-                folder = existing_folder(RUNS / name)
+                folder = self._default_folder(given, plugins)
             if kind_of(folder / "config.yaml") != "file":
                 raise MtlError(f"cannot resume: there is no run in {folder} (no config.yaml)")
             layers.insert(0, former(read_file(folder / "config.yaml"), plugins))
         elif self.config is not None:
             file = self.config
             layers.insert(0, read_file(file) if isinstance(file, Path) else Layer(file))
-        complete = resolve(plugins, layers, self.settings)
+        if not self.resume:
+            first = first_look(layers, self.settings, plugins)
+        complete = resolve(plugins, [*first, *layers], self.settings)
         if folder is None:
             folder = free_folder(RUNS / run_name(complete.config, plugins))
-        return complete, folder
+        return complete, folder, bool(first)
+
+    def _default_folder(self, given: Layer, plugins: Plugins) -> Path:
+        """Return the folder of the run to be resumed, which may have been a first look."""
+        complete = resolve(plugins, [given], self.settings)
+        folder = RUNS / run_name(complete.config, plugins)
+        if not kind_of(folder) and QUICK in complete.strategy_class.presets:
+            quick = resolve(plugins, [Layer({"preset": QUICK}), given], self.settings)
+            look = RUNS / run_name(quick.config, plugins)
+            folder = look if kind_of(look) else folder
+        return existing_folder(folder)
 
     def start(self, plugins: Plugins, console: Console | None = None) -> "Run":
         """Build the run, ready to be executed.
@@ -76,11 +92,47 @@ class Request:
         Raises:
             MtlError: on anything wrong; nothing was written then.
         """
-        complete, output = self.resolved(plugins)
+        complete, output, quick = self._resolved(plugins)
         from .run import Run  # which imports torch: what is wrong above is told at once
 
         keep_freed_memory()
+        if quick and console is not None:
+            config = complete.config
+            console.print(
+                f"a first look: preset {QUICK} of {config.strategy.name}, {config.iterations} "
+                "iterations; any option, or --iterations, asks for more",
+                markup=False,
+                soft_wrap=True,
+            )
         return Run.start(complete, plugins, output, resume=self.resume, console=console)
+
+
+def first_look(
+    layers: Sequence[Layer], settings: Sequence[Setting], plugins: Plugins
+) -> list[Layer]:
+    """Return the strategy's preset ``quick`` where nothing says how long, or how, it should train.
+
+    Args:
+        layers: the lowest first.
+        settings: applied after all layers.
+        plugins: where the strategy is looked up.
+
+    Returns:
+        a layer that asks for the preset, to be put below all others; none where a layer or setting
+        has ``iterations``, a preset or an option of the strategy, or the strategy has no such
+        preset.
+    """
+    complete = resolve(plugins, layers, settings)
+    keys = {key for layer in layers for key in layer.values} | {s.key[0] for s in settings}
+    options: set[str] = set()
+    for layer in layers:
+        strategy = layer.values.get("strategy")
+        options |= set(strategy) - {"name"} if isinstance(strategy, Mapping) else set()
+    options |= {s.key[1] for s in settings if s.key[0] == "strategy" and s.key[1:] != ("name",)}
+    chosen = keys & {"iterations", "preset", *complete.strategy_class.Config.model_fields}
+    if chosen or options or QUICK not in complete.strategy_class.presets:
+        return []
+    return [Layer({"preset": QUICK})]
 
 
 def free_folder(first: Path) -> Path:

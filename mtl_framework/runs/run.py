@@ -275,6 +275,9 @@ class Run:
             self._observers.tell("mtl_run_finished", result=result)
         ended = f"ended after {result.iterations} iterations: {result.ended}; "
         self._observers.say((ended if result.ended is not None else "") + self._store.summary())
+        # what another run could do better: no first line of a run that does as it was told
+        for hint in dict.fromkeys(hint for backbone in self.backbones for hint in backbone.hints):
+            self.hint(hint)
         return result
 
     def _train(self, interrupts: Interrupts) -> None:

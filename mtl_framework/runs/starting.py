@@ -46,9 +46,8 @@ class Start:
     recipe_notes: Sequence[str] = ()
 
     def hints(self) -> list[str]:
-        """Return hints for the user on data, backbones and recipe."""
-        backbones = [hint for backbone in self.parts.backbones for hint in backbone.hints]
-        return list(dict.fromkeys([*self.parts.suite.notes, *backbones, *self.recipe_notes]))
+        """Return hints for the user on data and recipe, to be read before the run."""
+        return list(dict.fromkeys([*self.parts.suite.notes, *self.recipe_notes]))
 
 
 def read_state(
