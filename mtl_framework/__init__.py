@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from .networks.model import Sharing as Sharing
     from .networks.result import Result as Result
     from .networks.separate import SeparateNetworks as SeparateNetworks
+    from .networks.task_gradients import task_gradients as task_gradients
     from .networks.task_networks import TaskNetworks as TaskNetworks
     from .networks.weighting import GradientWeighting as GradientWeighting
     from .plugins.hookspecs import hookimpl as hookimpl
@@ -124,6 +125,7 @@ _HOMES = {
     "reset_state": "backbones.recurrent",
     "run": "runs.from_python",
     "stateless": "backbones.recurrent",
+    "task_gradients": "networks.task_gradients",
 }
 
 # what version 0.1.0 exported from here

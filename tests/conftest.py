@@ -13,6 +13,7 @@ enforce_shapes(
         "mtl_adapters",
         "mtl_lws",
         "mtl_baselines",
+        "mtl_branching",
         "mtl_backbones",
         "mtl_muir",
         "mtl_pta",

@@ -37,8 +37,10 @@ TRIALS = {
     "lws": Trial("lws", {"weight_samples": 2, "nes_samples": 2}),
     "muir": Trial("muir", BLOCKS),
     "no_sharing": Trial("no_sharing"),
+    "recon": Trial("recon", {"measure": 0.5}),
     "roaming": Trial("roaming"),
     "soft_ordering": Trial("soft_ordering"),
+    "task_grouping": Trial("task_grouping", {"measure": 0.5, "every": 1}),
     "pta": Trial("pta", {"variant": "IFPDHG", "decoders": 2, "meta_iteration": 2}),
 }
 

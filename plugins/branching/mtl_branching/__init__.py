@@ -1,0 +1,27 @@
+"""Sharing that is found by measuring how tasks' gradients help or hinder each other."""
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from mtl_framework import hookimpl
+
+if TYPE_CHECKING:
+    from mtl_framework import FinishedRun
+    from mtl_framework.plotting import ReportFigure
+
+
+@hookimpl
+def mtl_strategies() -> dict[str, str]:
+    """Contribute task grouping (TAG, Fifty et al., 2021) and Recon (Shi et al., 2023)."""
+    return {
+        "task_grouping": "mtl_branching.grouping:TaskGrouping",
+        "recon": "mtl_branching.recon:Recon",
+    }
+
+
+@hookimpl
+def mtl_figures(runs: "Sequence[FinishedRun]") -> "Iterable[ReportFigure]":
+    """What the runs of these strategies among ``runs`` have measured."""
+    from .figures import measured_figures
+
+    return measured_figures(runs)

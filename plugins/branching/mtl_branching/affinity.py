@@ -1,0 +1,78 @@
+"""What a step for one task does to the loss of every task (TAG)."""
+
+import torch
+from jaxtyping import Float, Float64
+from torch import Tensor, nn
+
+from mtl_framework import RecipeOptimizer, TaskNetworks, task_gradients
+from mtl_framework.data import Batch
+
+from .measured import undisturbed
+
+
+def affinities(
+    network: TaskNetworks, batch: Batch, optimizer: RecipeOptimizer, rate: float | None
+) -> Float64[Tensor, "tasks tasks"]:
+    """Affinity Z_ij of task i to task j: by how much a virtual step for i lowers the loss of j.
+
+    Z_ij = (1 - L_j(after) / L_j(before)) / rate, where the weights that tasks share have made a
+    step of gradient descent along the gradient of task i alone, and heads stay. Both losses are
+    those of the same batch, with its own batch statistics and the same random numbers. Where the
+    optimiser
+    keeps momentum, the step has it. Weights, gradients, running averages and random numbers are as
+    they were afterwards.
+
+    Source: Fifty et al., NeurIPS 2021, arXiv 2109.04617; the division is that of the code.
+
+    Args:
+        network: all of whose tasks share every unit.
+        batch: examples of every task.
+        optimizer: the optimiser of the run.
+        rate: step size; ``None``: the optimiser's present learning rate.
+
+    Returns:
+        entry (i, j); NaN where one of the two has no labelled examples in the batch.
+    """
+    assignments = network.assignment.cpu()[None]
+    network.train()
+    with undisturbed(network):
+        seed = int(torch.randint(2**62, (1,)))
+        torch.manual_seed(seed)
+        gradients, before = task_gradients(network, batch, assignments)
+        own = {p for task in range(len(network.tasks)) for p in network.head_parameters(task)}
+        rows = []
+        for gradient in gradients:
+            shared = {p: g for p, g in gradient.items() if p not in own}
+            torch.manual_seed(seed)
+            rows.append(_after(network, batch, assignments, shared, optimizer, rate))
+    used = optimizer.param_groups[0]["lr"] if rate is None else rate
+    change = (1 - torch.stack(rows) / before[0].double().cpu()) / used
+    missing = torch.tensor([not gradient for gradient in gradients])
+    change[missing] = torch.nan
+    change[:, missing] = torch.nan
+    return change
+
+
+@torch.no_grad()
+def _after(
+    network: TaskNetworks,
+    batch: Batch,
+    assignments: Tensor,
+    gradient: dict[nn.Parameter, Tensor],
+    optimizer: RecipeOptimizer,
+    rate: float | None,
+) -> Float64[Tensor, " tasks"]:
+    """Losses of all tasks after a virtual step along one task's gradient."""
+    rates = {p: g["lr"] for g in optimizer.param_groups for p in g["params"]}
+    momenta = {p: g.get("momentum", 0.0) for g in optimizer.param_groups for p in g["params"]}
+    held = {p: p.detach().clone() for p in gradient}
+    for parameter, direction in gradient.items():
+        buffer = optimizer.state.get(parameter, {}).get("momentum_buffer")
+        if buffer is not None:
+            direction = direction + momenta[parameter] * buffer
+        step = rates[parameter] if rate is None else rate
+        parameter.sub_(direction, alpha=step)
+    losses: Float[Tensor, "samples tasks"] = network.losses(batch, assignments)
+    for parameter, value in held.items():
+        parameter.copy_(value)
+    return network.averaged_losses(batch, losses)[0].double().cpu()

@@ -1,0 +1,173 @@
+"""Strategies that measure full sharing first, decide who shares what, and then train that anew."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from typing import Literal
+
+import torch
+from jaxtyping import Float, Int64
+from pydantic import Field
+from torch import Tensor
+
+from mtl_framework import (
+    Backbone,
+    InitialWeights,
+    MtlError,
+    ParameterCounts,
+    RecipeOptimizer,
+    Step,
+    Strategy,
+    TaskNetworks,
+    TrainingRun,
+    renumber,
+)
+from mtl_framework.data import Batch, Suite
+
+
+class MeasuredConfig(InitialWeights):
+    """Options of every :class:`MeasuredSharing`."""
+
+    measure: float = Field(
+        0.25,
+        gt=0,
+        lt=1,
+        description="share of the run in which everything is shared and measured; the rest trains "
+        "the decided sharing from scratch",
+    )
+    every: int = Field(
+        10, ge=1, description="number of iterations from one measurement to the next"
+    )
+    optimizer: Literal["adam", "sgd"] = Field(
+        "adam", description="optimiser of all weights; sgd has a momentum of 0.9"
+    )
+    learning_rate: float = Field(1e-3, gt=0, description="learning rate of weights and heads")
+
+
+class CandidateNetworks(TaskNetworks):
+    """Task networks of whose banks an assignment uses a part; the rest does not count."""
+
+    def parameter_counts(self) -> ParameterCounts:
+        """Count the parameters that the assignment uses: no others are trained."""
+        needed = super().parameter_counts().deployed
+        return ParameterCounts(needed, needed)
+
+
+class MeasuredSharing(Strategy, ABC):
+    """Trains full sharing, measures meanwhile, then trains the sharing that follows from scratch.
+
+    The first phase uses weight 0 of every unit. Between the phases all weights, norms and heads are
+    drawn anew and the optimiser forgets its moments.
+    """
+
+    config: MeasuredConfig
+    network: CandidateNetworks
+    decided: bool
+
+    @abstractmethod
+    def most_groups(self, backbone: Backbone, suite: Suite) -> int:
+        """Most groups of tasks that a unit can have.
+
+        Raises:
+            MtlError: if options do not fit backbone or suite.
+        """
+
+    @abstractmethod
+    def start_measuring(self) -> None:
+        """Register what measurements add to."""
+
+    @abstractmethod
+    def measure(self, batch: Batch) -> None:
+        """Measure on a batch; weights, running averages and random numbers stay as they are."""
+
+    @abstractmethod
+    def decide(self) -> Int64[Tensor, "units tasks"]:
+        """Group numbers: tasks with equal numbers in a row share that unit."""
+
+    @abstractmethod
+    def told(self) -> str:
+        """What was decided, in one line."""
+
+    def build(self, backbone: Backbone, suite: Suite) -> CandidateNetworks:
+        """Banks of as many weights as a unit may need, of which the first is measured."""
+        most = self.most_groups(backbone, suite)
+        self.network = network = CandidateNetworks(backbone, suite.tasks, most)
+        network.initialize(self.config.initialization_of(backbone))
+        self.optimizer = self._make_optimizer(network)
+        self.register_state("decided", False)
+        self.start_measuring()
+        return network
+
+    def _make_optimizer(self, network: TaskNetworks) -> RecipeOptimizer:
+        rate = self.config.learning_rate
+        if self.config.optimizer == "adam":
+            return self.make_optimizer(network, "adam", rate)
+        # timm's name for SGD with momentum, but without Nesterov's
+        return self.make_optimizer(network, "momentum", rate, momentum=0.9)
+
+    def optimize(self, run: TrainingRun) -> Generator[Step, None, None]:
+        """Both phases; what is measured at a step is measured before it, on its batch."""
+        while True:
+            if not self.decided and run.iteration >= max(1, self._measured_steps(run.iterations)):
+                self._begin_anew()
+                run.hint(self.told())
+            batch = run.next_batch()
+            if not self.decided and run.iteration % self.config.every == 0:
+                self.measure(batch)
+            yield Step(self._weight_step(batch))
+
+    def _measured_steps(self, iterations: int) -> int:
+        steps = round(self.config.measure * iterations)
+        accumulate = self.optimizer.training.accumulate
+        return steps - steps % accumulate
+
+    def _weight_step(self, batch: Batch) -> Float[Tensor, "samples tasks"]:
+        network = self.network
+        network.train()
+        self.optimizer.zero_grad()
+        losses = network.accumulate_gradients(batch, network.assignment.cpu()[None])
+        self.optimizer.step()
+        return losses
+
+    @torch.no_grad()
+    def _begin_anew(self) -> None:
+        """Decide, and put freshly drawn weights into the networks."""
+        network = self.network
+        groups = renumber(self.decide())
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed)
+            fresh = CandidateNetworks(network.backbone, network.tasks, network.weights_per_unit)
+            fresh.initialize(self.config.initialization_of(network.backbone))
+        network.load_state_dict(fresh.state_dict())
+        network.assignment.copy_(groups)
+        self.optimizer.state.clear()
+        self.optimizer.restart_average()
+        self.decided = True
+
+    def length_options(self) -> list[str]:
+        """The first phase is a share of the run."""
+        return ["strategy.measure"]
+
+
+@contextmanager
+def undisturbed(network: TaskNetworks) -> Iterator[None]:
+    """Running averages and random numbers are as before, after what is run inside."""
+    averages = [(buffer, buffer.clone()) for buffer in network.buffers()]
+    device = network.device
+    with torch.random.fork_rng(devices=[device.index or 0] if device.type == "cuda" else []):
+        yield
+    with torch.no_grad():
+        for buffer, value in averages:
+            buffer.copy_(value)
+
+
+def check_several(suite: Suite, strategy: str) -> None:
+    """Refuse a single task, which nothing can be measured against.
+
+    Raises:
+        MtlError: if there is one task only.
+    """
+    if len(suite) < 2:
+        raise MtlError(
+            f"strategy {strategy} needs at least two tasks, suite {suite.name!r} has one"
+        )
