@@ -38,8 +38,13 @@ class Loops(nn.Module):
             for place, module in zip(places, parts[weight], strict=True):
                 for name in place.names:
                     model.set_submodule(name, module)
-        outputs = self.heads[task](model(batch.inputs[task]))
+        outputs = self.outputs(model, batch.inputs[task], task)
         return self.tasks[task].objective.losses(outputs, batch.targets[task]).mean()
+
+    def outputs(self, model: nn.Module, inputs: Tensor, task: int) -> Tensor:
+        """Scores of one task's inputs."""
+        scores: Tensor = self.heads[task](model(inputs))
+        return scores
 
     @torch.no_grad()
     def losses(self, batch: Batch, assignments: Tensor) -> Tensor:
