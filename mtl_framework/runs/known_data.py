@@ -35,31 +35,33 @@ _LATER = {
 }  # fmt: skip
 
 
-def describe(suite: Suite) -> dict[str, Any] | None:
+def describe(suite: Suite) -> dict[str, Any]:
     """Describe a suite by values that JSON can hold.
 
-    The description is ``None`` where a task has an objective of a plugin's own.
+    Of tasks there is no description (``None``) where one has an objective of a plugin's own, which
+    only its suite can make again; names of their classes stand for it.
     """
+    known: dict[str, Any] = {
+        "format": _FORMAT,
+        "suite": suite.name,
+        "common_input": suite.common_input,
+        "examples": describe_examples(suite),
+    }
+    tasks = _described(suite, known)
+    if tasks is None:
+        names = {task.name: getattr(task.objective, "class_names", None) for task in suite.tasks}
+        known["classes"] = {task: [str(name) for name in x or ()] for task, x in names.items()}
+    return {**known, "tasks": tasks}
+
+
+def _described(suite: Suite, known: Mapping[str, Any]) -> list[Any] | None:
     try:
-        known: dict[str, Any] = {
-            "format": _FORMAT,
-            "suite": suite.name,
-            "common_input": suite.common_input,
-            "tasks": [_task(task) for task in suite.tasks],
-            "examples": describe_examples(suite),
-        }
-    except MtlError:
-        return None
-    try:
-        plain: dict[str, Any] = json.loads(json.dumps(known, allow_nan=False))
-    except (TypeError, ValueError):  # an objective's own field is nothing that JSON holds
-        return None
-    try:
-        rebuilt = StandIn.of(plain).suite
-    except MtlError:
+        plain = json.loads(json.dumps([_task(task) for task in suite.tasks], allow_nan=False))
+        rebuilt = StandIn.of({**known, "tasks": plain}).suite
+    except (MtlError, TypeError, ValueError):  # a plugin's, or a field that JSON does not hold
         return None
     same = [a.objective == b.objective for a, b in zip(suite.tasks, rebuilt.tasks, strict=True)]
-    return plain if all(same) else None
+    return list(plain) if all(same) else None
 
 
 @dataclass(frozen=True)
@@ -139,10 +141,11 @@ def check_known(
             labels or another order.
     """
     now = describe(suite)
-    if now is None:
-        return
     try:
-        problem = _tasks_differ(known["tasks"], now["tasks"])
+        if known["tasks"] is None or now["tasks"] is None:
+            problem = _classes_differ(known.get("classes", {}), now.get("classes", {}))
+        else:
+            problem = _tasks_differ(known["tasks"], now["tasks"])
         problem = problem or examples_differ(known["examples"], now["examples"], splits, in_order)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise MtlError(f"tasks.json of the run is damaged ({type(error).__name__})") from error
@@ -305,13 +308,23 @@ def _tasks_differ(old: Sequence[Any], new: Sequence[Any]) -> str | None:
     for was, now in zip(old, new, strict=True):
         where = f"task {was['name']!r}"
         if _unscaled(was["objective"]) != _unscaled(now["objective"]):
-            classes = [x["objective"].get("class_names") or [] for x in (was, now)]
-            if classes[0] != classes[1]:
-                were, are = map(shortened, classes)
-                return f"the classes of {where} were {were} and are {are}"
+            classes = ({was["name"]: x["objective"].get("class_names") or []} for x in (was, now))
+            if problem := _classes_differ(*classes):
+                return problem
             kinds = [str(_unscaled(x["objective"])) for x in (was, now)]
             return f"{where} was {kinds[0]} and is {kinds[1]}"
         for key in ("input_shape", "input_dtype"):
             if was[key] != now[key]:
                 return f"{key} of {where} was {was[key]} and is {now[key]}"
+    return None
+
+
+def _classes_differ(
+    old: Mapping[str, Sequence[str]], new: Mapping[str, Sequence[str]]
+) -> str | None:
+    """Compare names of classes, by task."""
+    for task in old:
+        if task in new and list(old[task]) != list(new[task]):
+            were, are = shortened(old[task]), shortened(new[task])
+            return f"the classes of task {task!r} were {were} and are {are}"
     return None

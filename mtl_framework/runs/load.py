@@ -254,12 +254,15 @@ def _tasks(
 ) -> tuple[Mapping[str, Any] | None, Suite, Sequence[bool]]:
     """Return the run's record of its tasks, their suite, and which tasks image files fit."""
     known = read_known(folder.tasks)
+    theirs = known is not None and known.get("tasks", {}) is None  # which only their suite can make
     try:
-        stand_in = None if known is None else StandIn.of(known)
+        stand_in = None if known is None or theirs else StandIn.of(known)
     except MtlError as error:
         raise MtlError(f"{folder.tasks} is damaged: {error}") from error
     if stand_in is None or not all_installed(stand_in.heads, plugins):
         suite = find_suite(config, plugins)
+        if known is not None and theirs:
+            check_known(known, suite, todo="; these networks need the data that they began with")
         return known, suite, [in_unit_range(task.train.inputs) for task in suite.tasks]
     suite = with_recorded_heads(with_metrics(stand_in.suite, config), stand_in.heads, plugins)
     return known, with_heads(suite, config, plugins), stand_in.from_files

@@ -34,7 +34,6 @@ def numbered(rows: dict[str, list[int]]) -> Suite:
 def test_another_order_is_no_other_data_but_nothing_goes_on_with_it() -> None:
     given = {"train": [1, 2, 3, 4], "test": [7, 8, 9]}
     known = describe(numbered(given))
-    assert known is not None
     check_known(known, numbered(given), in_order=True)
     for split, rows in (("train", [1, 3, 2, 4]), ("test", [7, 9, 8])):
         moved = numbered({**given, split: rows})
@@ -56,7 +55,6 @@ def twins(labels: list[int], others: int = 2) -> Suite:
 
 def test_examples_of_one_name_are_told_apart_by_their_labels() -> None:
     known = describe(twins([0, 1, 1]))
-    assert known is not None
     check_known(known, twins([1, 0, 1]))
     with pytest.raises(MtlError, match="another order"):
         check_known(known, twins([1, 0, 1]), in_order=True)

@@ -244,7 +244,10 @@ def _without_class(split: Path, count: int) -> str:
     if not any(subfolders(split.parent / name) for name in _split_folders(split.parent)):
         what += f": move them to {split.name}/CLASS/ if {split.parent.name!r} is a task"
         return f"{what}, to {split.name}/{split.parent.name}/ if it is a class"
-    return f"{what}, whose classes are not known: move the folder elsewhere"
+    return (
+        f"{what}, whose classes are not known: put them into folders of their classes, name the "
+        f"classes in {split.name}/labels.csv (PICTURE,CLASS), or move the folder elsewhere"
+    )
 
 
 def _samples(folder: Path, left_out: Counter[str]) -> list[tuple[Path, str]]:
