@@ -7,7 +7,7 @@ from jaxtyping import Shaped, UInt8
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .objectives import MapObjective, Normals, Segmentation
+from .objectives import MapObjective
 
 _STEP = 0.61803398875  # of hues, by which neighbouring numbers are far apart
 IGNORED = (0, 0, 0)
@@ -32,16 +32,16 @@ def picture(
 
     Args:
         objective: the objective of the task.
-        values: (height, width) or (channels, height, width); three channels of normals are shown
-            as colours, of other maps the first channel.
+        values: (height, width) or (channels, height, width); three channels of directions are
+            shown as colours, of other maps the first channel.
     """
     target = values.detach().cpu()
     known = objective.known(target[None])[0].numpy()
     array = target.numpy()
-    if isinstance(objective, Segmentation):
-        colours = class_colours(objective.num_classes)
+    if objective.drawing == "classes":
+        colours = class_colours(objective.num_outputs)
         shown = colours[np.where(known, array, 0).astype(np.int64)]
-    elif isinstance(objective, Normals):
+    elif objective.drawing == "directions":
         shown = np.asarray((array.transpose(1, 2, 0) + 1) / 2 * 255, np.float64)
     else:
         shown = _shaded(array if array.ndim == 2 else array[0], known)

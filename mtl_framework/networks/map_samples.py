@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from jaxtyping import Bool, Float, Int64, Shaped
@@ -12,7 +12,7 @@ from ..backbones.recurrent import fresh_state
 from ..data.examples import Examples
 from ..data.images import ImageNormalization, prepare
 from ..data.objectives import MapObjective
-from ..data.objectives.maps.base import fitted
+from ..data.objectives.maps.base import Drawing, fitted
 from ..data.objectives.maps.normals import angles, unit
 from ..data.samplers import Draw
 from ..data.streaming import Rows
@@ -23,6 +23,12 @@ from .evaluation import evaluation_mode
 from .model import MultiTaskModel
 
 IMAGES = 3
+#: By the kind of objective that files from before drawings named had instead.
+_FORMER: Mapping[str, Drawing] = {
+    "segmentation": "classes",
+    "normals": "directions",
+    "binary_map": "shares",
+}
 LARGEST = 192  # pixels of the longer side; larger maps are thinned out
 
 
@@ -31,7 +37,7 @@ class MapSamples:
     """Test images of one task, with maps.
 
     Args:
-        kind: of the task's objective, e.g. ``depth``.
+        drawing: how maps are drawn, see :class:`MapObjective`.
         classes: names of classes; none where maps have no classes.
         rows: which test examples these are.
         inputs: as the suite has them.
@@ -40,7 +46,7 @@ class MapSamples:
         predictions: numbers of classes, values, probabilities or unit vectors.
     """
 
-    kind: str
+    drawing: Drawing
     classes: tuple[str, ...]
     rows: tuple[int, ...]
     inputs: Shaped[Tensor, "images channels input_height input_width"]
@@ -54,9 +60,9 @@ class MapSamples:
         1 where another class is predicted; degrees between directions; else the absolute
         difference, the mean over a pixel's numbers.
         """
-        if self.kind == "segmentation":
+        if self.drawing == "classes":
             found = (self.predictions != self.targets).any(1).float()
-        elif self.kind == "normals":
+        elif self.drawing == "directions":
             found = angles(unit(self.predictions), unit(self.targets))
         else:
             found = (self.predictions - self.targets).abs().mean(1)
@@ -80,8 +86,11 @@ class MapSamples:
             sizes = {(x.ndim, len(x), *x.shape[2:]) for x in (targets, predictions)}
             if sizes != {(4, count, height, width)} or (inputs.ndim, len(inputs)) != (4, count):
                 raise ValueError("its maps have different sizes")
+            drawing = plain["drawing"] if "drawing" in plain else _FORMER.get(plain["kind"])
+            if drawing not in (None, *get_args(Drawing)):
+                raise ValueError(f"there are no maps of {drawing!r:.40}")
             return cls(
-                str(plain["kind"]),
+                drawing or "values",
                 tuple(map(str, plain["classes"])),
                 tuple(map(int, plain["rows"])),
                 inputs,
@@ -146,10 +155,10 @@ def _samples(
     known = objective.known(targets)
     predictions = objective.pictures(objective.decode(fitted(outputs.float(), targets)))
     names: tuple[str, ...] = getattr(objective, "class_names", ())
-    classes = getattr(objective, "num_classes", 0)
+    classes = objective.num_outputs if objective.drawing == "classes" else 0
     wanted = _with_channels(targets)
     return MapSamples(
-        objective.kind or type(objective).__name__.lower(),
+        objective.drawing,
         names or tuple(map(str, range(classes))),
         tuple(rows.tolist()),
         inputs,

@@ -27,7 +27,6 @@ from .figure import MUTED, PALETTE, SEQUENTIAL, new_figure, shortened, slug, sty
 ERRORS = LinearSegmentedColormap.from_list("errors", ["#eef0f2", "#F0B27A", PALETTE[3], "#5c2400"])
 _CELL = 1.2  # inches
 _NAMED = 24  # classes up to which all are named
-_UNITS = {"normals": "angle (°)", "depth": "absolute error", "binary_map": "absolute error"}
 
 
 @dataclass(frozen=True)
@@ -44,11 +43,11 @@ class _Task:
     @property
     def coloured(self) -> bool:
         """Whether maps have colours of their own, no scale."""
-        return self.first.kind in ("segmentation", "normals")
+        return self.first.drawing in ("classes", "directions")
 
     def values(self) -> Normalize:
         """From the smallest to the largest true value."""
-        if self.first.kind == "binary_map":
+        if self.first.drawing == "shares":
             return Normalize(0, 1, clip=True)
         known = self.first.targets[:, 0][self.first.known]
         low, high = (float(known.min()), float(known.max())) if len(known) else (0.0, 1.0)
@@ -56,7 +55,7 @@ class _Task:
 
     def errors(self) -> Normalize:
         """From 0 to what 99 % of all strategies' pixels stay below."""
-        if self.first.kind in ("segmentation", "binary_map"):
+        if self.first.drawing in ("classes", "shares"):
             return Normalize(0, 1, clip=True)
         every = [found.errors()[found.known] for found in self.by_strategy.values()]
         pixels = torch.cat(every).numpy()
@@ -132,7 +131,7 @@ def _figure(task: _Task, count: int) -> ReportFigure:
 
 
 def _said(task: _Task) -> str:
-    if task.first.kind == "segmentation":
+    if task.first.drawing == "classes":
         return "dark pixels get another class."
     return "one scale for all strategies, in which the largest 1 % have the last colour."
 
@@ -157,10 +156,10 @@ def _input(found: MapSamples, image: int) -> NDArray[Any]:
 def _drawn(found: MapSamples, maps: torch.Tensor, image: int, scale: Normalize) -> NDArray[Any]:
     """One map in colours."""
     known = found.known[image].numpy()
-    if found.kind == "segmentation":
+    if found.drawing == "classes":
         numbers = maps[image, 0].long().clamp(0, max(len(found.classes) - 1, 0)).numpy()
         colours: NDArray[Any] = class_colours(max(len(found.classes), 1))[numbers] / 255
-    elif found.kind == "normals":
+    elif found.drawing == "directions":
         colours = (unit(maps[image : image + 1])[0].permute(1, 2, 0).numpy() + 1) / 2
     else:
         values = maps[image, 0].numpy()
@@ -184,15 +183,14 @@ def _legend(
     figure: Figure, axes: NDArray[Any], task: _Task, values: Normalize, errors: Normalize
 ) -> None:
     """What colours stand for, below the maps."""
-    if task.first.kind == "segmentation":
+    if task.first.drawing == "classes":
         colours = class_colours(len(task.first.classes)) / 255
         names = shortened(task.first.classes[:_NAMED], 14)
         patches = [Patch(color=c, label=n) for c, n in zip(colours, names, strict=False)]
         figure.legend(handles=patches, loc="outside lower center", ncols=min(6, len(patches)))
         return
-    bars: list[tuple[str, Any, Normalize]] = [
-        (_UNITS.get(task.first.kind, "absolute error"), ERRORS, errors)
-    ]
+    unit_of_errors = "angle (°)" if task.first.drawing == "directions" else "absolute error"
+    bars: list[tuple[str, Any, Normalize]] = [(unit_of_errors, ERRORS, errors)]
     if not task.coloured:
         bars.insert(0, (task.name, SEQUENTIAL, values))
     for label, colours, scale, each in zip(

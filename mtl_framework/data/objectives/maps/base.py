@@ -16,6 +16,8 @@ Targets = Shaped[Tensor, "rows *channels height width"]
 Pixels = Float[Tensor, "rows height width"]
 Size = tuple[Any, Any]  # height and width: int, or torch.SymInt while a program is traced
 
+Drawing = Literal["classes", "directions", "shares", "values"]
+
 
 class MapObjective(Objective):
     """An objective over the pixels of maps, some of which may be unknown.
@@ -25,12 +27,15 @@ class MapObjective(Objective):
     has none; metrics are over the known pixels of all rows together, never means over images.
 
     Attributes:
+        drawing: what :meth:`pictures` gives, and pictures and reports therefore draw: numbers of
+            classes, directions (unit vectors of three numbers), shares from 0 to 1, or values.
         unknown: the value of targets at pixels without a label.
         smooth: whether targets are numbers that can be averaged where maps are resized.
     """
 
     is_map: ClassVar[bool] = True
     smooth: ClassVar[bool] = False
+    drawing: ClassVar[Drawing] = "values"
     unknown: float = 0.0
 
     @abstractmethod

@@ -11,7 +11,7 @@ from ...metrics.maps import binary_map_metrics
 from ...metrics.metric import Metric
 from ..base import check_not_negative
 from ..binary import binary_losses
-from .base import MapObjective, Outputs, Pixels, Targets, check_shape, check_whole
+from .base import Drawing, MapObjective, Outputs, Pixels, Targets, check_shape, check_whole
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,7 @@ class BinaryMap(MapObjective):
     metric: str = field(default="pixel error %", init=False)
     num_outputs: int = field(default=1, init=False)
     kind: ClassVar[str] = "binary_map"
+    drawing: ClassVar[Drawing] = "shares"
     main: ClassVar[str | None] = "max_f"
     of_training: ClassVar[frozenset[str]] = frozenset({"positive_weight"})
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ...metrics.maps import normal_metrics
 from ...metrics.metric import Metric
-from .base import MapObjective, Outputs, Pixels, Targets, check_shape
+from .base import Drawing, MapObjective, Outputs, Pixels, Targets, check_shape
 
 NormalLoss = Literal["cosine", "l1"]
 
@@ -33,6 +33,7 @@ class Normals(MapObjective):
     num_outputs: int = field(default=3, init=False)
     smooth: ClassVar[bool] = True
     kind: ClassVar[str] = "normals"
+    drawing: ClassVar[Drawing] = "directions"
     main: ClassVar[str | None] = "mean_angle"
     of_training: ClassVar[frozenset[str]] = frozenset({"loss"})
 

@@ -15,7 +15,7 @@ from ...metrics.maps import segmentation_metrics
 from ...metrics.metric import Metric, State
 from ..base import check_not_negative
 from ..classification import MOST_DRAWN
-from .base import MapObjective, Outputs, Pixels, Targets, check_shape, check_whole
+from .base import Drawing, MapObjective, Outputs, Pixels, Targets, check_shape, check_whole
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,7 @@ class Segmentation(MapObjective):
     class_weights: tuple[float, ...] = ()
     metric: str = field(default="pixel error %", init=False)
     kind: ClassVar[str] = "segmentation"
+    drawing: ClassVar[Drawing] = "classes"
     main: ClassVar[str | None] = "miou"
     of_training: ClassVar[frozenset[str]] = frozenset({"class_weights"})
 
