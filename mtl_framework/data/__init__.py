@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from .batches import BalancedBatches as BalancedBatches
     from .batches import Batch as Batch
     from .given import guess_kind as guess_kind
+    from .given_labels import MISSING_MARKERS as MISSING_MARKERS
     from .head_choice import AuxiliaryHead as AuxiliaryHead
     from .head_choice import HeadChoice as HeadChoice
     from .images import ImageNormalization as ImageNormalization
@@ -83,6 +84,7 @@ _HOMES = {
     "PictureOptions": "pictures",
     "PoissonRegression": "objectives",
     "SPLITS": "tasks",
+    "MISSING_MARKERS": "given_labels",
     "SPLIT_NAMES": "splits",
     "SplitSizes": "splits",
     "class_codes": "stratify",

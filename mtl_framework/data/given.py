@@ -11,6 +11,8 @@ from torch import Tensor
 
 from ..support.errors import MtlError, UnknownNameError
 from .examples import SPLITS, Examples
+from .given_copies import copies_notes
+from .given_labels import GivenLabels, marked_notes
 from .objectives import Binary, Classification, Objective, Regression
 from .pictures import DEFAULT, PictureOptions
 from .streaming import LazyInputs
@@ -55,10 +57,11 @@ class GivenTask:
 
 @dataclass(frozen=True)
 class GivenSuite:
-    """A suite before it is one: its tasks, and whether they read one common input."""
+    """A suite before it is one: its tasks, whether they read one common input, and hints."""
 
     tasks: Sequence[GivenTask]
     common_input: bool = False
+    notes: Sequence[str] = ()
 
 
 def make_task(name: str, parts: Mapping[str, Part], kind: Kind | None, where: str) -> GivenTask:
@@ -127,9 +130,9 @@ def suite_from_arrays(tasks: Mapping[str, Sequence[Any]], kinds: Mapping[str, An
     """Make a suite of arrays or tensors, see :meth:`Suite.from_arrays`."""
     check_kinds(kinds, tasks)
     tensors: dict[int, Tensor] = {}  # tasks that hold the same array read one tensor
-    made, sources = [], []
+    made, sources, notes = [], [], []
     for task, splits in tasks.items():
-        parts = {}
+        parts, labels = {}, []
         for split, pair in three_splits(task, splits).items():
             where = f"task {task!r}, {split} split"
             if not isinstance(pair, Sequence) or len(pair) != 2:
@@ -137,17 +140,15 @@ def suite_from_arrays(tasks: Mapping[str, Sequence[Any]], kinds: Mapping[str, An
             if id(pair[0]) not in tensors:
                 tensors[id(pair[0])] = as_inputs(pair[0], where)
             inputs = tensors[id(pair[0])]
-            labels = as_labels(pair[1])
-            present = (
-                ~np.isnan(labels.reshape(len(labels), -1)).any(1)
-                if labels.dtype.kind == "f"
-                else np.ones(len(labels), bool)
-            )
-            parts[split] = Part(inputs, labels, None if present.all() else present)
+            labels.append(GivenLabels.of(pair[1]))
+            parts[split] = Part(inputs, labels[-1].values, labels[-1].present)
+        notes += marked_notes(task, labels)
         sources.append([id(part.inputs) for part in parts.values()])
         made.append(make_task(task, parts, kinds.get(task), f"task {task!r}"))
+        if sources[-1] not in sources[:-1]:
+            notes += copies_notes(task, made[-1].splits)
     common = len(made) > 1 and all(source == sources[0] for source in sources)
-    return GivenSuite(made, common)
+    return GivenSuite(made, common, notes)
 
 
 def three_splits(task: str, given: Any) -> dict[str, Any]:
@@ -190,11 +191,3 @@ def as_inputs(values: Any, where: str) -> Tensor:
             f"features; found {tensor.dtype} of shape {tuple(tensor.shape)}"
         )
     return tensor
-
-
-def as_labels(values: Any) -> np.ndarray:
-    """Labels as an array (N,), or (N, numbers)."""
-    array = values.detach().cpu().numpy() if isinstance(values, Tensor) else np.asarray(values)
-    if array.dtype.kind == "O":
-        array = array.astype(str)
-    return array.reshape(-1) if array.ndim == 2 and array.shape[1] == 1 else array

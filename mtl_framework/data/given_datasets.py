@@ -4,13 +4,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
 from ..support.errors import MtlError
-from .given import GivenSuite, Part, as_labels, check_kinds, make_task, three_splits
+from .given import GivenSuite, Part, check_kinds, make_task, three_splits
+from .given_copies import copies_notes
+from .given_labels import GivenLabels, marked_notes
 from .images import channels_first
 from .pictures import PictureOptions, plain_picture
 from .streaming import LazyInputs
@@ -26,17 +27,20 @@ def suite_from_datasets(
 ) -> GivenSuite:
     """Make a suite of torch data sets, see :meth:`Suite.from_datasets`."""
     check_kinds(kinds, tasks)
-    made = []
+    made, notes = [], []
     for task, datasets in tasks.items():
         splits = {
             split: _scan(_Reading(dataset, f"task {task!r}, {split} split", options))
             for split, dataset in three_splits(task, datasets).items()
         }
         colours = any(scanned.reading.colours for scanned in splits.values())
-        parts = {split: _part(scanned, colours) for split, scanned in splits.items()}
+        labels = {split: GivenLabels.of(scanned.labels) for split, scanned in splits.items()}
+        notes += marked_notes(task, labels.values())
+        parts = {split: _part(splits[split], labels[split], colours) for split in splits}
         task_made = make_task(task, parts, kinds.get(task), f"task {task!r}")
         made.append(replace(task_made, pictures=options))
-    return GivenSuite(made)
+        notes += copies_notes(task, task_made.splits)
+    return GivenSuite(made, notes=notes)
 
 
 @dataclass(frozen=True)
@@ -77,7 +81,7 @@ def _scan(reading: "_Reading") -> _Scanned:
     return _Scanned(reading, image, inputs if kept else None, labels)
 
 
-def _part(scanned: _Scanned, colours: bool) -> Part:
+def _part(scanned: _Scanned, labels: GivenLabels, colours: bool) -> Part:
     """A split; ``colours``: grey pictures get three channels, as others of the task have them."""
     reading = scanned.reading
     reading.colours = colours
@@ -88,7 +92,7 @@ def _part(scanned: _Scanned, colours: bool) -> Part:
     else:
         held = torch.stack([reading.widened(tensor) for tensor in scanned.inputs])
     names = tuple(map(str, getattr(reading.dataset, "classes", None) or ()))
-    return Part(held, as_labels(np.asarray(scanned.labels)), classes=names)
+    return Part(held, labels.values, labels.present, names)
 
 
 class _Reading:

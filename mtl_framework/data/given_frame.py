@@ -11,6 +11,8 @@ from jaxtyping import Bool, Int64, Shaped
 from ..support.errors import MtlError, UnknownNameError
 from .examples import SPLITS
 from .given import GivenSuite, Kind, Part, as_inputs, check_kinds, guess_kind, make_task
+from .given_copies import copies_notes
+from .given_labels import GivenLabels, marked_notes
 from .splits import SPLIT_NAMES, SplitSizes, known_split, make_splits
 from .stratify import class_codes
 
@@ -38,7 +40,7 @@ def suite_from_frame(
     columns_of = {task: _column(frame[task], kinds.get(task)) for task in tasks}
     members = _members(frame, split, list(columns_of.values()), seed)
     parts = {part: rows[torch.from_numpy(numbers)] for part, numbers in members.items()}
-    made = []
+    made, notes = [], []
     for task, column in columns_of.items():
         of = {
             part: Part(
@@ -49,21 +51,27 @@ def suite_from_frame(
             for part, numbers in members.items()
         }
         made.append(make_task(task, of, kinds.get(task), f"column {task!r}"))
-    return GivenSuite(made, True)
+        notes += marked_notes(task, [column.given])
+    return GivenSuite(made, True, [*notes, *copies_notes(tasks[0], made[0].splits)])
 
 
 @dataclass(frozen=True)
 class _Column:
     """A frame's column as labels: which rows have one, and the class of each for stratifying."""
 
+    given: GivenLabels
     labels: Shaped[np.ndarray, " rows"]
     present: Bool[np.ndarray, " rows"]
     strata: Int64[np.ndarray, " rows"] | None
 
 
 def _column(column: Any, kind: Kind | None) -> _Column:
-    present = column.notna().to_numpy(bool)
+    present = column.notna().to_numpy(bool).copy()
     values = column[present].to_numpy()
+    given = GivenLabels.of(values)
+    if given.present is not None:
+        present[present] = given.present
+        values = given.values[given.present]
     if values.dtype.kind not in "fiub":
         values = values.astype(str)
     elif values.dtype.kind == "f" and not present.all() and (values == np.round(values)).all():
@@ -71,10 +79,10 @@ def _column(column: Any, kind: Kind | None) -> _Column:
     labels: np.ndarray = np.zeros(len(column), values.dtype)
     labels[present] = values
     if (kind or guess_kind(values)) != "numbers":
-        return _Column(labels, present, class_codes(labels, present))
+        return _Column(given, labels, present, class_codes(labels, present))
     # numbers have no classes, but which rows have one should be alike in all splits
     known = None if present.all() else np.where(present, 0, -1)
-    return _Column(labels, present, known)
+    return _Column(given, labels, present, known)
 
 
 def _members(

@@ -225,8 +225,8 @@ class Suite:
     ) -> "Suite":
         """Make a suite of numpy arrays or tensors.
 
-        Tasks whose splits hold the same input objects have a common input. A label ``nan`` is
-        missing.
+        Tasks whose splits hold the same input objects have a common input. Labels ``None``,
+        ``nan`` and those in ``mtl_framework.data.MISSING_MARKERS`` are missing, which a note says.
 
         Args:
             tasks: for each task's name ``(train, validation, test)``, or ``(train, test)``, each a
@@ -275,7 +275,7 @@ class Suite:
         for t in given.tasks:
             splits = (t.splits["train"], t.splits["test"], t.splits.get("validation"))
             tasks.append(Task(t.name, t.objective, *splits, pictures=t.pictures))
-        return cls(name, tasks, given.common_input)
+        return cls(name, tasks, given.common_input, given.notes)
 
     def _check_inputs(self, first: Task, task: Task) -> None:
         shape, dtype = first.train.input_shape, first.train.inputs.dtype

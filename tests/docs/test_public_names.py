@@ -28,7 +28,7 @@ PUBLIC = {
     "mtl_framework.data": """
         AuxiliaryHead BalancedBatches Batch Binary BinaryMap Classification Depth Examples Gathered
         GaussianRegression HeadChoice ImageNormalization ImageTransform LanguageModel LazyInputs
-        MapObjective MapRegression Metric MultiLabel Normals Objective
+        MISSING_MARKERS MapObjective MapRegression Metric MultiLabel Normals Objective
         Ordinal PictureOptions PoissonRegression Regression SPLITS SPLIT_NAMES Segmentation
         SplitSizes Suite Task Transforms
         batches_per_epoch byte_levels check_picture_size class_codes guess_kind is_litter

@@ -9,19 +9,10 @@ import numpy as np
 from jaxtyping import Bool, Shaped
 
 from mtl_framework import UnknownNameError
+from mtl_framework.data import MISSING_MARKERS
 
 from .faults import listed
 from .options import option
-
-_WORDS = ("nan", "na", "n/a", "#n/a", "#na", "<na>", "null", "none", "nat")
-_CASED = ("NaN", "None", "Null", "NaT", "-nan", "-NaN")
-# What spreadsheets write where a formula has no value; the last one is German for #N/A
-_ERRORS = ("#DIV/0!", "#VALUE!", "#REF!", "#NAME?", "#NUM!", "#NULL!", "#NV")
-
-#: Texts that mean: there is no label. ``Na`` is none of them, since it is sodium.
-MARKERS = frozenset(
-    ["", "?", "-", *_WORDS, *(word.upper() for word in _WORDS), *_CASED, *_ERRORS],
-)
 
 
 @dataclass(frozen=True)
@@ -29,7 +20,7 @@ class Missing:
     """Which texts say that a task has no label for a row.
 
     Args:
-        more: markers beside :data:`MARKERS`, for all tasks or by task.
+        more: markers beside ``MISSING_MARKERS``, for all tasks or by task.
         real: of all markers those that are values after all, likewise.
     """
 
@@ -49,7 +40,7 @@ class Missing:
         """The markers of a task; a whole number is one with a point behind it, too."""
         more, real = _of(self.more, task), _of(self.real, task)
         whole = [f"{text}.0" for text in more if text.lstrip("-").isdecimal()]
-        return MARKERS.union(more, whole).difference(real)
+        return MISSING_MARKERS.union(more, whole).difference(real)
 
     def mask(
         self, task: str, values: Shaped[np.ndarray, "rows *numbers"]

@@ -1,0 +1,68 @@
+"""Labels that a program holds: which rows have one, where some have None, nan or a marker."""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Shaped
+from torch import Tensor
+
+_WORDS = ("nan", "na", "n/a", "#n/a", "#na", "<na>", "null", "none", "nat")
+_CASED = ("NaN", "None", "Null", "NaT", "-nan", "-NaN")
+# What spreadsheets write where a formula has no value; the last one is German for #N/A
+_ERRORS = ("#DIV/0!", "#VALUE!", "#REF!", "#NAME?", "#NUM!", "#NULL!", "#NV")
+
+#: Texts that mean: there is no label. ``Na`` is none of them, since it is sodium.
+MISSING_MARKERS = frozenset(
+    ["", "?", "-", *_WORDS, *(word.upper() for word in _WORDS), *_CASED, *_ERRORS],
+)
+
+
+@dataclass(frozen=True)
+class GivenLabels:
+    """Labels of a split, or of a column.
+
+    Args:
+        values: of all rows; of rows without a label anything.
+        present: which rows have a label; ``None``: all.
+        marked: how often each marker stands for none.
+    """
+
+    values: Shaped[np.ndarray, "rows *numbers"]
+    present: Bool[np.ndarray, " rows"] | None = None
+    marked: Counter[str] = field(default_factory=Counter)
+
+    @classmethod
+    def of(cls, given: Any) -> "GivenLabels":
+        """Find the rows that have a label: not ``None``, ``nan``, or one of the markers."""
+        array = given.detach().cpu().numpy() if isinstance(given, Tensor) else np.asarray(given)
+        array = array.reshape(-1) if array.ndim == 2 and array.shape[1] == 1 else array
+        if array.dtype.kind == "f":
+            known = ~np.isnan(array.reshape(len(array), -1)).any(1)
+            return cls(array, None if known.all() else known)
+        if array.dtype.kind not in "OUS" or array.ndim != 1:
+            return cls(array.astype(str) if array.dtype.kind == "O" else array)
+        texts = np.array([str(value).strip() for value in array.astype(object)], dtype=str)
+        known = ~np.isin(texts, list(MISSING_MARKERS))
+        if array.dtype.kind == "O":  # numbers beside None stay numbers
+            rest = np.array(array[known].tolist())
+            rest = rest.astype(str) if rest.dtype.kind == "O" or rest.ndim != 1 else rest
+            array = np.zeros(len(array), rest.dtype)
+            array[known] = rest
+        return cls(array, None if known.all() else known, Counter(texts[~known].tolist()))
+
+
+def marked_notes(task: str, labels: Iterable[GivenLabels]) -> list[str]:
+    """Say which texts were taken as no label; nothing where there is none but empty ones."""
+    count: Counter[str] = Counter()
+    for part in labels:
+        count += part.marked
+    words = [f"{marker!r} ({times} times)" for marker, times in count.items() if marker]
+    if not words:
+        return []
+    return [
+        f"task {task!r}: {', '.join(words)} taken as no label; a class that is called so needs "
+        "another name"
+    ]
