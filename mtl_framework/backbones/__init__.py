@@ -1,4 +1,4 @@
-"""A model is run to learn where it can be cut into units."""
+"""A backbone is a model that was run to learn where it can be cut into units."""
 
 from typing import TYPE_CHECKING
 

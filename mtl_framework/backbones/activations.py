@@ -10,7 +10,7 @@ from .inputs import probe_inputs
 
 
 def measure_activations(backbone: Backbone) -> tuple[int, ...]:
-    """Bytes that autograd keeps for one row in training, by level, in float32.
+    """Return the bytes that autograd keeps for one row in training, by level, in float32.
 
     Level u + 1 holds what is kept from the first call of unit u to that of unit u + 1.
     """

@@ -1,4 +1,4 @@
-"""Backbone: a network, its recipe, and the units that it is cut into."""
+"""A backbone is a network, its recipe, and the units that it is cut into."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -30,7 +30,7 @@ class Recipe:
     factory: Callable[..., nn.Module] | None = None
 
     def create(self, num_classes: int, pretrained: bool | None = None) -> nn.Module:
-        """A fresh plain model.
+        """Make a fresh plain model.
 
         Raises:
             MtlError: with the constructor's own reason, if it refuses the arguments.
@@ -61,14 +61,14 @@ def _module(name: str, made: object) -> nn.Module:
 
 @dataclass(frozen=True, kw_only=True)
 class PlainBackbone:
-    """A model that is used as a whole. Built by :func:`build_plain`.
+    """A plain backbone is used as a whole. :func:`build_plain` makes it.
 
     Args:
-        recipe: makes the model.
+        recipe: the recipe that makes the model.
         input_shape: shape of one input, without the dimension of examples.
-        input_dtype: what the model reads: floats, or whole numbers such as words.
+        input_dtype: dtype that the model reads: floats, or whole numbers such as words.
         mean: mean of each channel of the images in [0, 1], which is subtracted.
-        std: each channel is divided by it afterwards.
+        std: standard deviation of each channel, by which it is divided afterwards.
         hints: advice for the person who chose the model.
     """
 
@@ -85,15 +85,15 @@ class PlainBackbone:
         return self.recipe.name
 
     def create(self, num_classes: int) -> nn.Module:
-        """A fresh plain model with ``num_classes`` outputs."""
+        """Make a fresh plain model with ``num_classes`` outputs."""
         return self.recipe.create(num_classes)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Backbone(PlainBackbone):
-    """A model that turns an input into features, and where it can be shared.
+    """A backbone turns an input into features, and knows where it can be shared.
 
-    Built by :func:`build_backbone`. Units are numbered in execution order; only those that get a
+    :func:`build_backbone` makes it. Units are numbered in execution order; only those that get a
     weight bank are listed, everything else is shared by all tasks.
 
     ``class_layers`` names the layers that give class scores. Usually there is one, whose output the

@@ -1,4 +1,4 @@
-"""Pixels that a model never reads, found out by running it."""
+"""Pixels that a model never reads are found out by running it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,12 +13,12 @@ from ..support.errors import MtlError
 
 @dataclass(frozen=True)
 class BlindBorder:
-    """Rows and columns at the border of images that change nothing in a model's outputs.
+    """A blind border is rows and columns of images that change nothing in a model's outputs.
 
     Args:
         size: height and width of the images.
         rows: number of rows that are not read, at top and bottom together.
-        columns: likewise, left and right.
+        columns: number of columns that are not read, left and right together.
     """
 
     size: tuple[int, int]
@@ -42,13 +42,13 @@ class BlindBorder:
 def blind_border(
     model: nn.Module, inputs: Float[Tensor, "rows channels height width"]
 ) -> BlindBorder:
-    """The border of images that a model does not read, by the gradient of its outputs.
+    """Find the border of images that a model does not read, by the gradient of its outputs.
 
     Weights that are all zero, as timm starts the last norm of a residual branch, count as if they
     were not: the branch reads pixels as soon as training moves them.
 
     Args:
-        model: in evaluation mode; unchanged afterwards.
+        model: the model, in evaluation mode; unchanged afterwards.
         inputs: random images.
     """
     size = inputs.shape[2], inputs.shape[3]
@@ -67,7 +67,7 @@ def blind_border(
 
 @contextmanager
 def _zeros_awake(model: nn.Module) -> Iterator[None]:
-    """Parameters that are all zero have other values until the block ends."""
+    """Give parameters that are all zero other values until the block ends."""
     asleep = [p for p in model.parameters() if not bool(p.any())]
     with torch.no_grad():
         for parameter in asleep:
@@ -82,7 +82,7 @@ def _zeros_awake(model: nn.Module) -> Iterator[None]:
 
 
 def check_pixels(name: str, border: BlindBorder, allowed: float) -> tuple[str, ...]:
-    """Hints about pixels that are not read.
+    """Return hints about pixels that are not read.
 
     Args:
         name: name of the backbone.
@@ -107,6 +107,6 @@ def check_pixels(name: str, border: BlindBorder, allowed: float) -> tuple[str, .
 
 
 def _border(read: Bool[Tensor, " positions"]) -> int:
-    """Positions before the first and behind the last one that is read."""
+    """Return the numbers of positions before the first and behind the last one that is read."""
     positions = read.nonzero().flatten()
     return int(len(read) - (positions[-1] - positions[0] + 1))

@@ -1,4 +1,4 @@
-"""Units of a model that does not say how it is layered: its repeated blocks."""
+"""A model that does not say how it is layered has its repeated blocks as units."""
 
 from collections.abc import Iterator
 
@@ -10,7 +10,7 @@ _Named = list[tuple[str, nn.Module]]
 
 
 def repeated_blocks(model: nn.Module, granularity: str) -> dict[str, list[str]]:
-    """Units read off the containers that a model repeats its parts in.
+    """Read units off the containers that a model repeats its parts in.
 
     The model's largest container (``nn.Sequential``, ``nn.ModuleList``) holds its stages. A stage
     that is such a container, or has one that holds most of its parameters, is made of blocks; any
@@ -51,7 +51,7 @@ def repeated_blocks(model: nn.Module, granularity: str) -> dict[str, list[str]]:
 def _stages(
     prefix: str, container: nn.Module, granularity: str
 ) -> Iterator[list[tuple[str, bool]]]:
-    """For each stage the names of its parts in order, and which of them are blocks."""
+    """Return for each stage the names of its parts in order, and which of them are blocks."""
     for name, stage in _parts(prefix, container):
         inside = [(name, stage)] if _repeats(stage) else _parts(name, stage)
         chosen = next((n for n, m in inside if _repeats(m) and 2 * _size(m) > _size(stage)), None)
@@ -72,14 +72,14 @@ def _parts(prefix: str, module: nn.Module) -> _Named:
 
 
 def _repeats(module: nn.Module) -> bool:
-    """Whether a container holds composite parts."""
+    """Say whether a container holds composite parts."""
     return isinstance(module, (nn.Sequential, nn.ModuleList)) and any(
         _is_composite(child) for child in module.children()
     )
 
 
 def _is_composite(module: nn.Module) -> bool:
-    """Whether a module has parts with parameters."""
+    """Say whether a module has parts with parameters."""
     return any(_size(child) for child in module.children())
 
 

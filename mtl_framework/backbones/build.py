@@ -1,4 +1,4 @@
-"""Backbone: a model, where it is cut into units, and a place for heads."""
+"""A backbone is built: a model, where it is cut into units, and a place for heads."""
 
 from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
@@ -33,13 +33,13 @@ def build_backbone(
     """Cut a timm model, or what a plugin's ``factory`` makes, into units.
 
     Args:
-        config: name, granularity, what is shared.
-        in_chans: channels of the inputs.
+        config: name, granularity and what is shared.
+        in_chans: number of channels of the inputs.
         img_size: height and width of the inputs; ``None`` for inputs that are not images.
-        factory: a plugin's backbone; ``None``: timm's.
+        factory: makes the model, for a plugin's backbone; ``None``: timm makes it.
         input_shape: shape of one input where it is not (in_chans, *img_size).
         common_input: whether all tasks read the same inputs, which decides ``normalization: auto``.
-        dtype: type of the suite's inputs; bytes become floats.
+        dtype: dtype of the inputs; bytes become floats.
 
     Raises:
         MtlError: if the model does not exist, cannot take the inputs, or cannot be routed.
@@ -89,16 +89,16 @@ def build_plain(
     num_outputs: int,
     factory: Callable[..., nn.Module] | None = None,
 ) -> PlainBackbone:
-    """A timm model, or what a plugin's ``factory`` makes, to be used as a whole.
+    """Make a timm model, or what a plugin's ``factory`` makes, a backbone that is used as a whole.
 
-    It is run once, on two inputs of zeros; the global generators stay as they are.
+    The model is run once, on two inputs of zeros; the global generators stay as they are.
 
     Args:
         config: name and arguments.
         input_shape: shape of one input; (C, H, W) for images.
-        dtype: type of the inputs; bytes become floats.
-        num_outputs: what the task's objective wants: size of the last dimension of the outputs.
-        factory: a plugin's backbone; ``None``: timm's.
+        dtype: dtype of the inputs; bytes become floats.
+        num_outputs: size of the last dimension of the outputs, as the task's objective wants it.
+        factory: makes the model, for a plugin's backbone; ``None``: timm makes it.
 
     Raises:
         MtlError: if the model does not exist, or cannot turn such inputs into such outputs.
@@ -144,7 +144,7 @@ def _check_not_recurrent(model: nn.Module, config: BackboneConfig) -> None:
 
 
 def _stages(model: nn.Module, layers: Sequence[str], name: str) -> dict[int, str]:
-    """Stage of every parameter, by identity; its block where the model has no stages."""
+    """Return the stage of every parameter, by identity; its block where the model has no stages."""
     try:
         return unit_labels(model, "stage", layers, name)[0]
     except MtlError:
@@ -154,13 +154,13 @@ def _stages(model: nn.Module, layers: Sequence[str], name: str) -> dict[int, str
 def _named_units(
     model: nn.Module, three: nn.Module, config: BackboneConfig, inputs: Tensor
 ) -> tuple[tuple[str, ...], list[tuple[str, list[Place]]], dict[str, tuple[Ports, ...]]]:
-    """Layers that score classes, all units with their names and places, and the places' ports.
+    """Return layers that score classes, all units with names and places, and the places' ports.
 
     Args:
-        model: is run on ``inputs``.
-        three: the same model for three classes; what differs scores them.
+        model: the model, which is run on ``inputs``.
+        three: the same model for three classes; layers that differ score them.
         config: name and granularity.
-        inputs: three of them.
+        inputs: three inputs.
     """
     from .probe import check_rows
 
@@ -242,7 +242,7 @@ def _unit(
 def _choose(
     units: list[tuple[str, list[Place]]], config: BackboneConfig
 ) -> tuple[list[tuple[str, list[Place]]], list[str]]:
-    """Units that get a bank, and the names of the others."""
+    """Return the units that get a bank, and the names of the others."""
 
     def matches(name: str, places: list[Place], patterns: Sequence[str]) -> bool:
         names = [name, *(place.names[0] for place in places)]
@@ -269,7 +269,7 @@ def _choose(
 
 
 def _preprocessing(model: nn.Module, config: PlainBackboneConfig, in_chans: int) -> dict[str, Any]:
-    """Mean and standard deviation that pretrained weights expect of every channel."""
+    """Return the mean and standard deviation of channels that pretrained weights expect."""
     if not config.pretrained:
         return {}
     cfg: dict[str, Any] = getattr(model, "pretrained_cfg", None) or {}
@@ -288,7 +288,7 @@ def _unread(
     input_shape: tuple[int, ...],
     dtype: torch.dtype,
 ) -> tuple[str, ...]:
-    """Hints about pixels of images that a model does not read; many are refused."""
+    """Return hints about pixels that a model does not read; refuse a model with many of them."""
     if len(input_shape) != 3 or not dtype.is_floating_point:
         return ()
     border = blind_border(model, torch.randn(2, *input_shape))

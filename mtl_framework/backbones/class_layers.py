@@ -1,4 +1,4 @@
-"""The layers of a plain model that give class scores."""
+"""Layers of a plain model that give class scores are found here."""
 
 from torch import nn
 
@@ -6,14 +6,14 @@ from ..support.errors import MtlError
 
 
 def class_layers(model: nn.Module, wider: nn.Module, backbone: str) -> tuple[str, ...]:
-    """Names of the layers that give class scores.
+    """Return the names of the layers that give class scores.
 
     They are found by what tells them apart: their parameters depend on the number of classes.
 
     Args:
         model: a plain model.
-        wider: the same with another number of classes.
-        backbone: its name, for errors.
+        wider: the same model with another number of classes.
+        backbone: name of the backbone, for errors.
 
     Raises:
         MtlError: if there is none, or one is neither linear nor a 1x1 convolution.
@@ -41,7 +41,7 @@ def class_layers(model: nn.Module, wider: nn.Module, backbone: str) -> tuple[str
 
 
 def in_features(layer: nn.Module) -> int:
-    """Give the width of what a class layer reads."""
+    """Return the width of what a class layer reads."""
     width = layer.in_features if isinstance(layer, nn.Linear) else layer.in_channels
     assert isinstance(width, int)
     return width

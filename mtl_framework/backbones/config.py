@@ -1,4 +1,4 @@
-"""The part of a run's configuration that names a backbone and how it is cut."""
+"""A part of a run's configuration names a backbone and how it is cut."""
 
 from typing import Annotated, Any, Literal
 

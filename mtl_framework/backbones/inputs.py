@@ -1,4 +1,4 @@
-"""Inputs of the kind that a backbone reads, to find out by running it what it does."""
+"""A backbone is run on inputs of the kind that it reads; they are made here."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ _SYMBOLS = 2
 
 
 def probe_dtype(dtype: torch.dtype) -> torch.dtype:
-    """The dtype in which a model gets inputs that a suite holds in ``dtype``.
+    """Return the dtype in which a model gets inputs that a suite holds in ``dtype``.
 
     Whole numbers such as words stay what they are; bytes are images, which become floats.
     """
@@ -19,13 +19,13 @@ def probe_dtype(dtype: torch.dtype) -> torch.dtype:
 
 
 def probe_inputs(rows: int, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
-    """Random inputs that every model of the kind can read, drawn from torch's global generator.
+    """Draw random inputs that every model of the kind can read, by torch's global generator.
 
     Args:
         rows: number of inputs.
         shape: shape of one input.
-        dtype: what the model reads: normal floats, or whole numbers, of which the two symbols 0
-            and 1 are drawn.
+        dtype: dtype that the model reads: normal floats, or whole numbers, of which the two symbols
+            0 and 1 are drawn.
     """
     if dtype.is_floating_point:
         return torch.randn(rows, *shape, dtype=dtype)

@@ -1,4 +1,4 @@
-"""Feature maps of a backbone: which depths it gives, and how far paths have branched there."""
+"""Backbones have feature maps: which depths they give, and how far paths have branched there."""
 
 import math
 from collections.abc import Sequence
@@ -21,14 +21,14 @@ MOST = 4  # maps of a pyramid: what decoders of the field read
 
 @dataclass(frozen=True)
 class FeatureMap:
-    """A map that a backbone gives on its way.
+    """A feature map is given by a backbone on its way.
 
     Args:
-        index: its number among those of timm's ``forward_intermediates``.
-        level: units that its rows have passed: a map belongs to the paths down to there.
+        index: number of the map among those of timm's ``forward_intermediates``.
+        level: number of units that its rows have passed: a map belongs to the paths down to there.
         channels: number of channels.
         size: height and width, for inputs of the backbone's shape.
-        stride: pixels of the input by pixel of the map, rounded to a whole number.
+        stride: number of input pixels by pixel of the map, rounded.
         tokens: whether rows that branch have to be asked for as (rows, positions, channels):
             plain transformers make maps of tokens for as many rows as they were given.
     """
@@ -50,13 +50,13 @@ def forward_maps(
     """Run a model for its maps, and for what its classifier reads, in one pass.
 
     Args:
-        model: with timm's ``forward_intermediates`` and ``forward_head``.
+        model: a model with timm's ``forward_intermediates`` and ``forward_head``.
         inputs: images.
-        maps: those that are wanted, in the model's order.
-        features: whether to go on to the end.
+        maps: the maps that are wanted, in the model's order.
+        features: whether to go on to the end of the model.
 
     Returns:
-        what ``forward_head`` gives, or ``None``; and the maps (rows, channels, height, width).
+        what ``forward_head`` returns, or ``None``; and the maps (rows, channels, height, width).
     """
     options: dict[str, Any] = {"indices": [each.index for each in maps], "output_fmt": "NCHW"}
     if maps[0].tokens:
@@ -74,7 +74,7 @@ def forward_maps(
 
 
 def _as_images(given: Sequence[Tensor], maps: Sequence[FeatureMap]) -> list[Tensor]:
-    """Maps as (rows, channels, height, width), tokens in the order of their positions."""
+    """Return maps as (rows, channels, height, width), tokens in the order of their positions."""
     return [
         x.transpose(1, 2).unflatten(2, each.size) if each.tokens else x
         for x, each in zip(given, maps, strict=True)
@@ -82,7 +82,7 @@ def _as_images(given: Sequence[Tensor], maps: Sequence[FeatureMap]) -> list[Tens
 
 
 def find_maps(backbone: Backbone) -> tuple[tuple[FeatureMap, ...], str]:
-    """The maps that a backbone gives, in order; or none, and why.
+    """Find the maps that a backbone gives, in order; or none, and why.
 
     As for the plan of its rows, the rewritten model is run with paths that leave each other unit by
     unit: a map's number of rows says how many units lie before it.
@@ -107,7 +107,7 @@ def find_maps(backbone: Backbone) -> tuple[tuple[FeatureMap, ...], str]:
 
 
 def feature_maps(backbone: Backbone, task: str) -> tuple[FeatureMap, ...]:
-    """The maps that a backbone gives.
+    """Return the maps that a backbone gives.
 
     Raises:
         MtlError: naming the ``task`` that needs them, if there are none.
@@ -122,10 +122,10 @@ def feature_maps(backbone: Backbone, task: str) -> tuple[FeatureMap, ...]:
 
 
 def pyramid(maps: Sequence[FeatureMap]) -> tuple[FeatureMap, ...]:
-    """The maps that a decoder reads: the deepest of each stride, at most the last four.
+    """Choose the maps that a decoder reads: the deepest of each stride, at most the last four.
 
-    Where all have one stride, as in plain transformers, four in equal distances, the last one among
-    them.
+    Where all have one stride, as in plain transformers, it reads four in equal distances, the last
+    one among them.
     """
     deepest = {feature_map.size: feature_map for feature_map in maps}
     if len(deepest) > 1:
@@ -164,7 +164,7 @@ def _probed(
 def _asked(
     index: int, given: Float[Tensor, "_ _ _ _"], inputs: Sequence[int], tokens: bool
 ) -> FeatureMap:
-    """A map by its number and shape, its level unknown yet."""
+    """Make a map of its number and shape, its level unknown yet."""
     _, channels, height, width = given.shape
     stride = round(math.sqrt(inputs[1] * inputs[2] / (height * width)))
     return FeatureMap(index, 0, channels, (height, width), stride, tokens)

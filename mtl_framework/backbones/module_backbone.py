@@ -11,7 +11,7 @@ from .units import UNITS
 
 
 class ModuleBackbone:
-    """A backbone that is any torch module, cut where its author says.
+    """This makes a backbone of any torch module, cut where its author says.
 
     Its ``forward`` takes inputs (N, ...) and returns class scores (N, classes), one row an input.
     The layer that gives the scores is replaced by one of the tasks' own. What else has to hold is
@@ -21,12 +21,13 @@ class ModuleBackbone:
         module: the module; or a function without arguments that makes a fresh one. Copies of a
             module all begin with its weights, as pretrained ones do; those of a function with
             weights of their own.
-        units: names of submodules, each one unit; or by the unit's name the names of those it
-            consists of. Unless ``"stem"`` is among the units' names, all of them get a weight
-            bank. Default: timm's ``group_matcher`` or repeated blocks, as with other backbones.
+        units: names of submodules, each one unit; or for each unit's name the names of the
+            submodules that it consists of. Unless ``"stem"`` is among the units' names, all of them
+            get a weight bank. Default: timm's ``group_matcher`` or repeated blocks, as with other
+            backbones.
         head: name of the layer that gives class scores, linear or a 1x1 convolution; default: the
             last such layer.
-        name: what messages and files call it; default: that of the module's class.
+        name: name of the backbone in messages and files; default: that of the module's class.
 
     Raises:
         MtlError: naming the submodule that does not exist, is in two units, has no parameters or
@@ -65,12 +66,12 @@ class ModuleBackbone:
     def __call__(
         self, num_classes: int, in_chans: int = 0, img_size: tuple[int, int] | None = None
     ) -> nn.Module:
-        """A copy with so many class scores, whose layer for them is freshly drawn.
+        """Make a copy with this number of class scores, whose layer for them is freshly drawn.
 
         Args:
-            num_classes: scores an input.
+            num_classes: number of scores for an input.
             in_chans: not used: the module is what it is.
-            img_size: likewise.
+            img_size: not used, either.
         """
         given = self._module
         model = copy.deepcopy(given) if isinstance(given, nn.Module) else given()
@@ -81,7 +82,7 @@ class ModuleBackbone:
 
 
 def as_backbone(module: nn.Module | ModuleBackbone) -> ModuleBackbone:
-    """A module as the backbone that it is without further words."""
+    """Make a backbone of a module without further words."""
     return module if isinstance(module, ModuleBackbone) else ModuleBackbone(module)
 
 

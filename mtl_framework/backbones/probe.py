@@ -58,7 +58,7 @@ def check_rows(model: nn.Module, name: str, inputs: Tensor) -> None:
 
 @contextmanager
 def rewritten(backbone: Backbone, model: nn.Module, forward_pass: ForwardPass) -> Iterator[None]:
-    """The model with two-weight banks whose weights are one and the same module, without heads."""
+    """Make the model with two-weight banks whose weights are one and the same module, headless."""
     before: list[tuple[str, nn.Module]] = []
 
     def replace(name: str, module: nn.Module) -> None:
@@ -86,7 +86,7 @@ def rewritten(backbone: Backbone, model: nn.Module, forward_pass: ForwardPass) -
 
 
 def _widened(layer: nn.Module) -> nn.Module:
-    """A class layer with one class more, whose scores stand out."""
+    """Make a class layer with one class more, whose scores stand out."""
     wider = resized(layer, 3)
     for name, parameter in layer.named_parameters():
         wide = wider.get_parameter(name)
@@ -95,7 +95,7 @@ def _widened(layer: nn.Module) -> nn.Module:
 
 
 def features_without_head(backbone: Backbone, model: nn.Module, inputs: Tensor) -> Tensor | None:
-    """Give what the model returns without its class layer, if that is what the layer reads."""
+    """Return what the model returns without its class layer, if that is what the layer reads."""
     if len(backbone.class_layers) > 1:
         return None
     layer = model.get_submodule(backbone.classifier)
@@ -113,7 +113,7 @@ def features_without_head(backbone: Backbone, model: nn.Module, inputs: Tensor) 
 def probe_plan(
     backbone: Backbone, inputs: Tensor, branching: bool, num_tasks: int = 1
 ) -> RoutePlan:
-    """A plan of U + 1 samples, of which sample s leaves sample 0 at unit s.
+    """Make a plan of U + 1 samples, of which sample s leaves sample 0 at unit s.
 
     The number of rows grows strictly from unit to unit, so that it says where rows are.
     """
@@ -137,7 +137,7 @@ def find_plan(backbone: Backbone, model: nn.Module, inputs: Tensor) -> Backbone:
     are probed with two tasks, one of which has a class more.
 
     Returns:
-        the backbone, saying so.
+        the backbone, which says so.
 
     Raises:
         MtlError: if the model cannot be routed even with separate rows for every path.

@@ -1,4 +1,4 @@
-"""Recurrent networks that keep their state from one call to the next."""
+"""Recurrent networks keep their state from one call to the next."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -12,7 +12,7 @@ State = tuple[Tensor, ...]
 
 
 class Recurrent(nn.Module):
-    """Base of modules that read streams piece by piece: each call goes on where the last ended.
+    """Modules derive from this that read streams piece by piece, each call from where one ended.
 
     A subclass begins its ``forward`` with ``self.carried(rows)``, and hands the state it ends with
     to :meth:`keep`. Gradients do not flow from one call into the one before it (truncated
@@ -21,9 +21,9 @@ class Recurrent(nn.Module):
     The state is no part of ``state_dict``, which holds weights alone; a run saves it beside them.
 
     Attributes:
-        stateful: False: every call begins anew, and keeps nothing. Networks that were extracted
-            from a run are so.
-        state: what the next call begins with; each tensor (layers, rows, ...). ``None``: zeros.
+        stateful: whether calls go on from each other. If not, every call begins anew, and keeps
+            nothing, as in networks that were extracted from a run.
+        state: tensors (layers, rows, ...) that the next call begins with. ``None``: zeros.
     """
 
     def __init__(self) -> None:
@@ -32,7 +32,7 @@ class Recurrent(nn.Module):
         self.state: State | None = None
 
     def carried(self, rows: int) -> State | None:
-        """The state to begin with; ``None``: zeros.
+        """Return the state to begin with; ``None``: zeros.
 
         Args:
             rows: number of streams in this call.
@@ -61,7 +61,7 @@ class Recurrent(nn.Module):
 
 
 def recurrent_modules(network: nn.Module) -> dict[str, Recurrent]:
-    """Give all recurrent modules inside a network, by name."""
+    """Return all recurrent modules inside a network, by name."""
     return {name: m for name, m in network.named_modules() if isinstance(m, Recurrent)}
 
 
@@ -81,7 +81,7 @@ def reset_state(network: nn.Module) -> None:
 
 @contextmanager
 def fresh_state(network: nn.Module) -> Iterator[None]:
-    """Recurrent modules begin anew inside the block; afterwards they go on as if it had not been.
+    """Let recurrent modules begin anew inside; afterwards they go on as if it had not been.
 
     What happens inside carries state from call to call, e.g. through a split that is evaluated.
     """
@@ -97,7 +97,7 @@ def fresh_state(network: nn.Module) -> Iterator[None]:
 
 
 def carried_states(network: nn.Module) -> dict[str, State | None]:
-    """States of all recurrent modules, by name, as a checkpoint holds them."""
+    """Return the states of all recurrent modules, by name, as a checkpoint holds them."""
     return {name: module.state for name, module in recurrent_modules(network).items()}
 
 

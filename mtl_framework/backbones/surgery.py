@@ -1,4 +1,4 @@
-"""Named changes to a plain model, which a saved network remembers."""
+"""A plain model undergoes named changes, which a saved network remembers."""
 
 from collections.abc import Callable
 

@@ -20,7 +20,7 @@ UNITS = "_mtl_units"
 
 @dataclass(frozen=True)
 class Place:
-    """A submodule that belongs to one unit as a whole.
+    """A place is a submodule that belongs to one unit as a whole.
 
     Args:
         names: every name under which the model holds this module; more than one where it is tied.
@@ -33,15 +33,17 @@ class Place:
 
 @dataclass(frozen=True)
 class Unit:
-    """A part of the backbone that is shared or not as a whole.
+    """A unit is a part of the backbone that is shared or not as a whole.
 
     Args:
-        name: its first place's name, or what the backbone calls it.
+        name: name of the unit: its first place's, or what the backbone calls it.
         places: names of the submodules that make it up, in execution order.
         num_parameters: number of parameters of one weight of the unit.
-        stage: label of the stage it belongs to: that of the next unit, unless the stage ends here.
-        output_shape: shape of what it returns for one input; ``None`` where that is not one tensor.
-        channel_dim: which dimension of ``output_shape`` holds channels.
+        stage: label of the stage that the unit belongs to: that of the next unit, unless the stage
+            ends here.
+        output_shape: shape of the unit's output for one input; ``None`` where that is not one
+            tensor.
+        channel_dim: position of the channels in ``output_shape``.
     """
 
     name: str
@@ -55,7 +57,7 @@ class Unit:
 def unit_labels(
     model: nn.Module, granularity: str, class_layers: Sequence[str], backbone: str
 ) -> tuple[dict[int, str], str | None]:
-    """Unit label of every parameter, by identity, and the label of the stem.
+    """Return the unit label of every parameter, by identity, and the label of the stem.
 
     Raises:
         MtlError: if the model has no units, or none of this granularity.
@@ -106,7 +108,7 @@ def _groups(model: nn.Module, granularity: str, backbone: str) -> Any:
 
 
 def _classifiers(model: nn.Module) -> list[nn.Module]:
-    """Give what the model calls its classifier; norms before the scores are no own unit."""
+    """Return what the model calls its classifier; norms before the scores are no own unit."""
     own = getattr(model, "get_classifier", None)
     classifier = own() if callable(own) else None
     parts = classifier if isinstance(classifier, (tuple, list)) else [classifier]
@@ -123,7 +125,7 @@ def declared_units(model: nn.Module) -> Mapping[str, Sequence[str]] | None:
 
 
 def _places(model: nn.Module, labels: Mapping[int, str]) -> list[Place]:
-    """Maximal submodules all of whose parameters carry one label."""
+    """Return maximal submodules all of whose parameters carry one label."""
     names: dict[int, list[str]] = {}
     units: dict[int, str] = {}
 
@@ -148,7 +150,7 @@ def find_places(
     backbone: str,
     inputs: Tensor,
 ) -> tuple[dict[str, list[Place]], str | None, dict[str, tuple[Ports, ...]]]:
-    """Units of a model, their places in execution order, and what passes through them.
+    """Find units of a model, their places in execution order, and what passes through them.
 
     Two forward passes with different batch sizes show which modules are called, in which order,
     and which of their arguments and outputs grow with the batch.
@@ -157,7 +159,7 @@ def find_places(
         model: a plain model; it is run, not changed.
         granularity: ``"block"`` or ``"stage"``.
         class_layers: names of the layers that become task heads.
-        backbone: its name, for errors.
+        backbone: name of the backbone, for errors.
         inputs: at least three inputs (B, ...).
 
     Returns:
@@ -203,7 +205,7 @@ def find_places(
 
 
 def _children(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    """Children under all their names; ``named_children`` tells each only once."""
+    """Return children under all their names; ``named_children`` tells each only once."""
     for name, child in module._modules.items():
         if child is not None:
             yield name, child
@@ -224,7 +226,7 @@ Leaves = list[Any]
 def _record(
     model: nn.Module, places: Sequence[Place], inputs: Tensor
 ) -> dict[str, list[tuple[Leaves, Leaves]]]:
-    """Argument and output leaves of every call of every place, in order of the first call."""
+    """Record argument and output leaves of all calls of every place, in order of first calls."""
     calls: dict[str, list[tuple[Leaves, Leaves]]] = {}
 
     def shape(leaf: Any) -> Any:

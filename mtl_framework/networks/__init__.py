@@ -1,1 +1,1 @@
-"""Per-task networks over banks of weights: how they are run, taken apart and evaluated."""
+"""This room holds per-task networks over banks of weights: they run, come apart, are evaluated."""

@@ -1,4 +1,4 @@
-"""Tasks whose networks compute the same features, so that evaluation runs one of them."""
+"""Of tasks whose networks compute the same features, evaluation runs one."""
 
 from collections.abc import Iterator, Sequence
 
@@ -12,9 +12,9 @@ from ..routing.norms import RoutedBatchNorm
 
 
 class AlikeTasks:
-    """Finds the tasks that have one path and, along it, the same running averages.
+    """This finds the tasks that have one path and, along it, the same running averages.
 
-    What was found is kept for as long as assignment and averages stay as they are.
+    The result is kept for as long as assignment and averages stay as they are.
     """
 
     def __init__(self) -> None:
@@ -22,11 +22,11 @@ class AlikeTasks:
         self._groups: list[list[int]] = []
 
     def groups(self, model: nn.Module, assignment: Int64[Tensor, "units tasks"]) -> list[list[int]]:
-        """Positions of tasks that compute the same; every task is in one group, ascending.
+        """Group positions of tasks that compute the same; every task is in one group, ascending.
 
         Args:
-            model: with banks in the places of its units.
-            assignment: the weights in use.
+            model: the model, with banks in the places of its units.
+            assignment: (units, tasks), the weights in use.
         """
         paths = [tuple(path) for path in assignment.T.tolist()]
         averages = [average for norm in _norms(model) for average in _averages(norm)]
@@ -38,7 +38,7 @@ class AlikeTasks:
 
 
 def by_maps(tasks: Sequence[int], maps: Sequence[tuple[FeatureMap, ...]]) -> list[list[int]]:
-    """Tasks apart by what their heads read: features, or maps."""
+    """Divide tasks by what their heads read: features, or maps."""
     parts = [[t for t in tasks if not maps[t]], [t for t in tasks if maps[t]]]
     return [part for part in parts if part]
 
@@ -59,7 +59,7 @@ def _grouped(model: nn.Module, paths: list[tuple[int, ...]]) -> list[list[int]]:
 
 
 def _norms(module: nn.Module, path: tuple[int, ...] | None = None) -> Iterator[RoutedBatchNorm]:
-    """Batch norms with averages of the tasks' own; with ``path`` only those along it."""
+    """Return batch norms with averages of the tasks' own; with ``path`` only those along it."""
     if isinstance(module, RoutedBatchNorm) and module.slots > 1:
         yield module
     if isinstance(module, WeightBank) and path is not None:

@@ -1,4 +1,4 @@
-"""Which weights tasks use at the end of a run, by name."""
+"""An assignment by name says which weights tasks use at the end of a run."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from .model import Sharing
 
 @dataclass(frozen=True)
 class Assignment:
-    """Which weight ``weights[u][t]`` of unit ``units[u]`` task ``tasks[t]`` uses at the end."""
+    """Task ``tasks[t]`` uses weight ``weights[u][t]`` of unit ``units[u]`` at the end of a run."""
 
     units: tuple[str, ...]
     tasks: tuple[str, ...]
@@ -15,6 +15,6 @@ class Assignment:
 
     @classmethod
     def of(cls, sharing: Sharing) -> "Assignment":
-        """The same as plain numbers."""
+        """Make an assignment by name from one by number."""
         rows = sharing.weights.tolist()
         return cls(tuple(sharing.units), tuple(sharing.tasks), tuple(tuple(row) for row in rows))

@@ -1,4 +1,4 @@
-"""Nash-MTL, whose solutions start from the one before: a memory for every set of tasks."""
+"""Nash-MTL starts from its last solution, and so has a memory for every set of tasks."""
 
 import warnings
 from collections.abc import Callable, Mapping
@@ -12,14 +12,14 @@ from ..support.errors import MtlError
 
 
 class Bargaining:
-    """Aggregates gradients of the tasks that meet in a weight as a bargain between these tasks.
+    """It aggregates gradients of tasks that meet in a weight as a bargain between these tasks.
 
     TorchJD's class is made for a fixed number of tasks and solves each step from the last one's
     solution. Weights that different tasks use are different bargains, so that each set of tasks
     has an object of its own, made when the set first meets.
 
     Args:
-        make: makes TorchJD's aggregator for a number of tasks.
+        make: makes TorchJD's aggregator from a number of tasks.
     """
 
     def __init__(self, make: Callable[[int], Any]) -> None:
@@ -29,14 +29,14 @@ class Bargaining:
     def __call__(
         self, gradients: Float[Tensor, "tasks entries"], tasks: tuple[int, ...]
     ) -> Float[Tensor, " entries"]:
-        """One gradient of those of the tasks, whose numbers are given in order."""
+        """Make one gradient of those of the tasks, whose numbers are given in order."""
         if tasks not in self._sets:
             self._sets[tasks] = self._make(len(tasks))
         combined: Tensor = _quietly(self._sets[tasks], gradients)
         return combined
 
     def state_dict(self) -> dict[str, Any]:
-        """The last solution of every set of tasks, and how often it was asked."""
+        """Return the last solution of every set of tasks, and how often it was asked for."""
         return {
             " ".join(map(str, tasks)): {
                 "step": int(method.weighting.step),
@@ -46,7 +46,7 @@ class Bargaining:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restore what :meth:`state_dict` gave.
+        """Restore the state that :meth:`state_dict` returned.
 
         Raises:
             MtlError: if it is the state of another method.
@@ -64,7 +64,7 @@ class Bargaining:
 
 
 def _quietly(method: Callable[[Tensor], Tensor], gradients: Tensor) -> Tensor:
-    """Without cvxpy's advice on how TorchJD should have written its problem."""
+    """Inside, silence cvxpy's advice on how TorchJD should have written its problem."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return method(gradients)

@@ -1,4 +1,4 @@
-"""Batches that are too small for batch norm, noticed before training."""
+"""Batches that are too small for batch norm are noticed before training."""
 
 from collections.abc import Sequence
 
@@ -18,8 +18,8 @@ def check_batch_sizes(suite: Suite, backbones: Sequence[PlainBackbone], batch_si
 
     Args:
         suite: the suite, whose tasks may set batch sizes of their own.
-        backbones: one a task.
-        batch_size: batch size of the other tasks.
+        backbones: the backbones, one for each task.
+        batch_size: number of examples a task has in a batch where it sets none of its own.
 
     Raises:
         MtlError: naming the task, the layer and ``batch_size``.
@@ -42,7 +42,7 @@ def check_batch_sizes(suite: Suite, backbones: Sequence[PlainBackbone], batch_si
 
 
 def _layer_with_one_value(backbone: PlainBackbone) -> str | None:
-    """The first batch norm that sees one value per channel of an input."""
+    """Return the first batch norm that sees one value per channel of an input."""
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         model = backbone.recipe.create(2, pretrained=False).train()
         single: list[str] = []

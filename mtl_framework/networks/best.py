@@ -1,4 +1,4 @@
-"""The evaluation of a run that validation prefers."""
+"""The best evaluation of a run is the one that validation prefers."""
 
 import math
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from .evaluation import Evaluation, SplitMetrics
 
 @dataclass(frozen=True)
 class Best:
-    """The evaluation that validation prefers, the first one on a tie."""
+    """This is the evaluation that validation prefers, the first one on a tie."""
 
     iteration: int
     validation: SplitMetrics
@@ -16,14 +16,14 @@ class Best:
 
     @classmethod
     def of(cls, evaluation: Evaluation) -> "Best | None":
-        """An evaluation as a candidate; ``None`` where there is no validation split."""
+        """Make a candidate of an evaluation; ``None`` where there is no validation split."""
         splits = evaluation.splits
         if "validation" not in splits:
             return None
         return cls(evaluation.iteration, splits["validation"], splits["test"])
 
     def is_better_than(self, other: "Best", averaged: bool = True) -> bool:
-        """Whether the mean of the tasks' validation metrics is better.
+        """Say whether the mean of the tasks' validation metrics is better.
 
         Where metrics differ, or have units that may differ (root mean squared errors of metres and
         of euros), the mean of each task's metric relative to its other one has to be below one. As

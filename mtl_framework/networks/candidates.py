@@ -1,4 +1,4 @@
-"""Measuring several candidates of every task on validation examples, to choose among them."""
+"""Several candidates of every task are measured on validation examples, to choose among them."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -25,9 +25,9 @@ class CandidateMetrics:
     """These are the figures that validation gives the candidates of one task.
 
     Args:
-        errors: the task's main metric for each of them; what it lacks of its ideal value where it
-            is better when larger, so that lower is better.
-        losses: their mean losses.
+        errors: the task's main metric for each candidate; where a metric is better when larger, its
+            distance from the ideal value, so that lower is better.
+        losses: mean loss of each candidate.
     """
 
     errors: Float64[Tensor, " candidates"]
@@ -49,13 +49,13 @@ def validate(
     no gradients, labelled examples only, and nothing of the networks has changed afterwards.
 
     Args:
-        network: on ``device``; what ``candidates`` calls.
-        suite: tasks in the order of the network's.
-        candidates: gives for a task and its prepared inputs the outputs of all candidates.
-        device: where the network is.
+        network: the networks, on ``device``, which ``candidates`` calls.
+        suite: the suite, its tasks in the order of the network's.
+        candidates: returns, for a task and its prepared inputs, the outputs of all candidates.
+        device: the device of the network.
         batch_size: rows of a pass, unless the examples are streams.
         normalizations: see :func:`~mtl_framework.networks.evaluation.evaluate`.
-        workers: likewise.
+        workers: number of processes that read images from files.
 
     Returns:
         for each task the figures of its candidates.
@@ -89,7 +89,7 @@ def _by_metric(
     candidates: Candidates,
     batches: Iterator[tuple[Tensor, Tensor]],
 ) -> CandidateMetrics:
-    """Figures by the task's main metric, over all rows together; lower is better."""
+    """Return figures by the task's main metric, over all rows together; lower is better."""
     measures: list[TaskMeasure] = []
     with fresh_state(network):
         for inputs, targets in batches:
@@ -113,7 +113,7 @@ def _by_scores(
     candidates: Candidates,
     batches: Iterator[tuple[Tensor, Tensor]],
 ) -> CandidateMetrics:
-    """Figures by the objective's own scores, of which a mean over rows is all that is needed."""
+    """Return figures by the objective's own scores, of which only a mean over rows is needed."""
     objective = task.objective
     scores, losses = [], []
     with fresh_state(network):

@@ -1,4 +1,4 @@
-"""Columns: paths whose rows are mixed between units, during training and taken out of it."""
+"""Columns are paths whose rows are mixed between units; one network holds all of them."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -17,16 +17,17 @@ from .mixers import plain_mixer
 
 
 class ColumnNetwork(nn.Module):
-    """Plain models run side by side, whose rows are mixed after some units; one's output is kept.
+    """Plain models run side by side, and their rows are mixed after some units.
 
-    What :class:`TaskNetworks` with mixers computes for one task, as a module of its own: it holds
-    every model's units up to the last mixer, and only the kept model's behind it. It is made of
-    plain torch operations, so that it can be exported.
+    It computes what :class:`TaskNetworks` with mixers computes for one task: it holds every model's
+    units up to the last mixer, and only the kept model's behind it, whose output it returns. It is
+    made of plain torch operations, so that it can be exported.
 
     Args:
-        backbone: backbone of all models.
+        backbone: the backbone of all models.
         columns: the plain models, one a column; their parts are used, not copied.
-        mixers: by unit, what mixes the columns behind it; copied. See :class:`TaskNetworks`.
+        mixers: by unit, the module that mixes the columns behind it; copied. See
+            :class:`TaskNetworks`.
         kept: the column whose output is returned.
         readers: for each column the task whose running averages the norms of mixers get; default:
             the column's own number.
@@ -75,7 +76,7 @@ class ColumnNetwork(nn.Module):
             self.model.mixed = len(columns), kept
 
     def extra_repr(self) -> str:
-        """``repr`` shows what one task's output costs."""
+        """Show in ``repr`` what one task's output costs."""
         count = sum(p.numel() for p in self.parameters())
         return f"kept={self.kept}, columns={self.num_columns}, parameters={count:,}"
 
@@ -86,7 +87,7 @@ class ColumnNetwork(nn.Module):
 
 
 class _Place(nn.Module):
-    """It holds the same place of every column; rows lie column by column.
+    """A place holds the same place of every column; rows lie column by column.
 
     The first one reads the rows of the inputs and returns those of the columns, the last one
     returns only the rows of the column that is ``kept``. What a later mixer reads lies in
@@ -111,7 +112,7 @@ class _Place(nn.Module):
         self._begins, self._kept = begins, kept
 
     def __getattr__(self, name: str) -> Any:
-        """Plain attributes that a model reads from its blocks come from the first column."""
+        """Return plain attributes that a model reads from its blocks from the first column."""
         try:
             return super().__getattr__(name)
         except AttributeError:

@@ -1,4 +1,4 @@
-"""Networks whose outputs are in the units of the targets."""
+"""Networks are made to return outputs in the units of the targets."""
 
 import copy
 
@@ -13,7 +13,7 @@ from ..support.errors import MtlError
 
 
 class Decoded(nn.Module):
-    """A network, and behind it what its outputs mean; see :meth:`Objective.decode`."""
+    """This network decodes the outputs of another one; see :meth:`Objective.decode`."""
 
     def __init__(self, network: nn.Module, objective: Objective) -> None:
         super().__init__()
@@ -25,15 +25,15 @@ class Decoded(nn.Module):
 
 
 def decoded(network: nn.Module, objective: Objective, backbone: PlainBackbone) -> nn.Module:
-    """One task's network with outputs in the units of the targets.
+    """Return one task's network with outputs in the units of the targets.
 
-    Where standardised targets are undone, that goes into the one layer that gives the outputs, so
-    that the network stays a plain one; else :class:`Decoded` does it behind the network, as it
-    does exp for counts, the mean of a normal law, and levels.
+    Where targets were standardised, that is undone in the one layer that gives the outputs, so that
+    the network stays a plain one; elsewhere :class:`Decoded` does it behind the network, as it does
+    exp for counts, the mean of a normal law, and levels.
 
     Args:
-        network: on its own; it stays as it is.
-        objective: objective of the task.
+        network: the task's network by itself; it stays as it is.
+        objective: the objective of the task.
         backbone: the backbone that the network was made of.
     """
     if not objective.decodes:
@@ -58,7 +58,7 @@ def decoded(network: nn.Module, objective: Objective, backbone: PlainBackbone) -
 
 
 class Probabilities(nn.Module):
-    """A network that gives logits, and behind it :meth:`Objective.probabilities`."""
+    """This network applies :meth:`Objective.probabilities` to logits."""
 
     def __init__(self, network: nn.Module, objective: Objective) -> None:
         super().__init__()
@@ -72,12 +72,12 @@ class Probabilities(nn.Module):
 
 
 def with_probabilities(network: nn.Module, objective: Objective, task: str) -> nn.Module:
-    """A network whose outputs are probabilities.
+    """Return a network whose outputs are probabilities.
 
     Args:
-        network: gives logits.
+        network: a network that returns logits.
         objective: objective of the task.
-        task: its name, for errors.
+        task: name of the task, for errors.
 
     Raises:
         MtlError: if the task has none.
@@ -90,7 +90,7 @@ def with_probabilities(network: nn.Module, objective: Objective, task: str) -> n
 def _output_layers(
     network: nn.Module, objective: Objective, backbone: PlainBackbone
 ) -> tuple[str, ...]:
-    """The layers that give the outputs; none where the network is more than the backbone's."""
+    """Return the layers that give the outputs; none where more than the backbone's is there."""
     plain, wider = (
         backbone.recipe.create(objective.num_outputs + more, pretrained=False) for more in (0, 1)
     )

@@ -1,4 +1,4 @@
-"""Heads that give maps, and one task's network with such a head on its own."""
+"""Heads give maps, and one task's network with such a head stands on its own."""
 
 import copy
 from collections.abc import Callable, Sequence
@@ -23,12 +23,12 @@ _Map = TypeVar("_Map")
 
 
 class MapHead(nn.Module):
-    """A head gives maps of the inputs' height and width: a decoder, and what makes them so large.
+    """A map head returns maps of the inputs' height and width: a decoder, and what enlarges them.
 
     Args:
-        decoder: from maps, the finest first, to outputs of any resolution.
+        decoder: a module that turns maps, the finest first, into outputs of any resolution.
         size: height and width of the outputs, where nothing else is asked for.
-        auxiliary: a decoder that reads all maps but the deepest, for training only.
+        auxiliary: a decoder of all maps but the deepest, for training only; or ``None``.
         loss_weight: factor of the auxiliary decoder's loss.
     """
 
@@ -57,12 +57,12 @@ class MapHead(nn.Module):
         return resized(self.auxiliary(shallower(maps)), self.size)
 
     def deployed(self) -> "MapHead":
-        """A copy without the auxiliary decoder, on the CPU."""
+        """Return a copy without the auxiliary decoder, on the CPU."""
         return MapHead(copy.deepcopy(self.decoder).cpu(), self.size)
 
 
 def shallower(maps: Sequence[_Map]) -> list[_Map]:
-    """All maps but the deepest, or the only one: what an auxiliary head reads."""
+    """Return all maps but the deepest, or the only one: what an auxiliary head reads."""
     return list(maps[:-1] or maps)
 
 
@@ -77,11 +77,11 @@ def with_auxiliary(
     """Add the loss of a head's auxiliary decoder to its losses, in training, where it has one.
 
     Args:
-        losses: of the head itself.
-        head: of the task.
+        losses: losses of the head's own outputs.
+        head: head of the task.
         features: what the head reads.
-        targets: of the rows.
-        objective: of the task.
+        targets: targets of the rows.
+        objective: objective of the task.
         run: calls a function of features in the networks' precision.
     """
     if not isinstance(head, MapHead) or head.auxiliary is None or not head.training:
@@ -91,12 +91,12 @@ def with_auxiliary(
 
 
 def deployed_parameters(head: nn.Module) -> list[nn.Parameter]:
-    """Parameters of a head that its task's final network needs."""
+    """Return the parameters of a head that its task's final network needs."""
     return list((head.decoder if isinstance(head, MapHead) else head).parameters())
 
 
 class DenseNetwork(nn.Module):
-    """A plain model and a decoder: one task's network whose outputs are maps.
+    """A dense network is a plain model and a decoder: its outputs are maps.
 
     Args:
         model: the backbone's model, or what has its ``forward_intermediates``.
@@ -104,8 +104,8 @@ class DenseNetwork(nn.Module):
         maps: which of the backbone's maps it reads.
 
     Attributes:
-        mixed: where the model holds several columns: how many, and the kept one. A map from where
-            they are not yet mixed for the last time has the rows of all columns.
+        mixed: how many columns the model holds, and the kept one, where it holds several. A map
+            from where they are not yet mixed for the last time has the rows of all columns.
     """
 
     def __init__(self, model: nn.Module, head: MapHead, maps: Sequence[FeatureMap]) -> None:
@@ -135,18 +135,18 @@ class DenseNetwork(nn.Module):
 def blank_network(
     backbone: PlainBackbone, head: MapHead, maps: Sequence[FeatureMap]
 ) -> DenseNetwork:
-    """A plain model without a class layer and a head, on the CPU, its weights freshly drawn."""
+    """Make a plain model without a class layer and a head, on the CPU, both freshly drawn."""
     names = backbone.class_layers if isinstance(backbone, Backbone) else ()
     return DenseNetwork(plain_without_class_layers(backbone.recipe, 2, names), head, maps)
 
 
 def plain_without_class_layers(recipe: Recipe, classes: int, names: Sequence[str]) -> nn.Module:
-    """A fresh plain model that has the identity in the places of its class layers.
+    """Make a fresh plain model with the identity in the places of its class layers.
 
     Args:
-        recipe: makes the model.
-        classes: with how many classes it is made.
-        names: of the class layers.
+        recipe: the recipe of the model.
+        classes: number of classes with which it is made.
+        names: names of the class layers.
     """
     with torch.random.fork_rng(devices=[]):
         model = recipe.create(classes, pretrained=False)
@@ -156,7 +156,7 @@ def plain_without_class_layers(recipe: Recipe, classes: int, names: Sequence[str
 
 
 def maps_of_tasks(backbone: Backbone, tasks: Sequence[Task]) -> list[tuple[FeatureMap, ...]]:
-    """The maps that each task's head reads; none for tasks whose outputs are no maps.
+    """Return the maps that each task's head reads; none for tasks whose outputs are no maps.
 
     Raises:
         MtlError: if a task needs maps and the backbone gives none.
@@ -169,7 +169,7 @@ def maps_of_tasks(backbone: Backbone, tasks: Sequence[Task]) -> list[tuple[Featu
 
 
 def map_head(task: Task, maps: Sequence[FeatureMap], size: tuple[int, int]) -> MapHead:
-    """A task's head for maps, freshly drawn.
+    """Make a task's head for maps, freshly drawn.
 
     Raises:
         MtlError: if a plugin's decoder cannot be built, or keeps batch statistics.
@@ -183,7 +183,7 @@ def map_head(task: Task, maps: Sequence[FeatureMap], size: tuple[int, int]) -> M
 
 
 def _decoder(choice: HeadChoice, maps: Sequence[FeatureMap], outputs: int) -> nn.Module:
-    """A decoder, freshly drawn and checked."""
+    """Make a decoder, freshly drawn and checked."""
     decoder = choice.make([each.channels for each in maps], outputs)
     if not isinstance(decoder, nn.Module):
         raise MtlError(f"head {choice.name!r} should make a torch module, found {decoder!r:.80}")
@@ -192,9 +192,9 @@ def _decoder(choice: HeadChoice, maps: Sequence[FeatureMap], outputs: int) -> nn
 
 
 def head_bytes(head: nn.Module, maps: Sequence[FeatureMap]) -> int:
-    """Bytes that autograd keeps of a head for one row, the maps and the outputs among them.
+    """Return the bytes that autograd keeps of a head for one row, with its maps and outputs.
 
-    0 where the head reads no maps: a linear layer's are few.
+    They are 0 where the head reads no maps: a linear layer's are few.
     """
     if not isinstance(head, MapHead):
         return 0

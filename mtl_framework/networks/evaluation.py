@@ -1,4 +1,4 @@
-"""Measuring the networks as they stand: metric and loss of every task, on every split."""
+"""Networks are measured as they stand: metric and loss of every task, on every split."""
 
 import math
 from collections import Counter
@@ -23,14 +23,14 @@ from .model import MultiTaskModel
 
 @dataclass(frozen=True)
 class SplitMetrics:
-    """What the networks do on one split.
+    """These are the figures of the networks on one split.
 
     Args:
         error_mean: mean of the tasks' main metrics; ``None`` where those differ, as it says
             nothing. It is no base for a choice where metrics have units (:func:`can_be_averaged`).
         error_pooled: the metric over all examples of all tasks together, which is what the
             published code of learned weight sharing reports; ``None`` where metrics differ, or are
-            others than the objectives' own.
+            not the objectives' own.
         per_task: the main metric of each task, in its own unit, by task name. Lower is better,
             unless the task is in ``ideals``.
         loss_per_task: mean loss of each task, by task name.
@@ -68,7 +68,7 @@ class SplitMetrics:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The networks after ``iteration`` steps, on each split.
+    """An evaluation holds the figures of the networks after ``iteration`` steps, on each split.
 
     ``splits`` always has ``"test"``, and ``"validation"`` where every task has such examples.
     """
@@ -94,14 +94,14 @@ def evaluate(
     states of recurrent ones, and all global random generators, as they were.
 
     Args:
-        network: on ``device``.
-        suite: tasks in the order of the network's.
-        iteration: recorded with the figures.
-        device: where the network is.
-        batch_size: rows of a forward pass, unless the examples are streams.
-        normalizations: of uint8 images, one a task; default: none.
-        workers: processes that read images from files.
-        details: gets, by task name, what a report draws of the test examples.
+        network: the networks, on ``device``.
+        suite: the suite, its tasks in the order of the network's.
+        iteration: number of steps done, recorded with the figures.
+        device: the device of the network.
+        batch_size: number of rows of a forward pass, unless the examples are streams.
+        normalizations: how uint8 images are normalised, one for each task; default: not at all.
+        workers: number of processes that read images from files.
+        details: a dictionary that gets, by task name, what a report draws of the test examples.
 
     Raises:
         MtlError: naming an image that cannot be read, or a task whose chosen main metric is not
@@ -132,7 +132,7 @@ def evaluate(
 def _groups(
     suite: Suite, split: str, normalizations: Sequence[ImageNormalization]
 ) -> list[tuple[int, ...]]:
-    """Tasks whose inputs are read together: all with a common input, else each alone.
+    """Group tasks whose inputs are read together: all with a common input, else each alone.
 
     A network that carries its state along a stream sees one task after the other.
     """
@@ -150,7 +150,7 @@ def _measure(
     batches: Iterator[tuple[Tensor, Tensor]],
     detailed: bool,
 ) -> dict[int, Measured]:
-    """Figures of every task of a group, over its labelled rows."""
+    """Return the figures of every task of a group, over its labelled rows."""
     measures = {n: TaskMeasure(suite.tasks[n], split, detailed) for n in group}
     for rows, inputs in batches:
         if len(group) == len(suite):
@@ -169,7 +169,7 @@ _WITHOUT_UNIT = {"R²", "Spearman ρ", "quadratic κ"}
 
 
 def can_be_averaged(metrics: Sequence[str]) -> bool:
-    """Whether tasks' metrics can be judged by their mean: all are the same, and without a unit.
+    """Say whether tasks' metrics may be averaged: all are the same, and without a unit.
 
     Shares in per cent can be averaged. Root mean squared errors, one of metres and one of euros,
     bear the same name and cannot: the largest would decide alone.
@@ -182,7 +182,7 @@ def can_be_averaged(metrics: Sequence[str]) -> bool:
 
 
 def summarize(tasks: Sequence[Task], measured: Sequence[Measured]) -> SplitMetrics:
-    """Figures of a split from those of every task."""
+    """Sum up the figures of every task as figures of the split."""
     names = [task.name for task in tasks]
     one_metric = len({task.metric for task in tasks}) == 1
     scored = one_metric and all(task.main_metric is None for task in tasks)
@@ -202,7 +202,7 @@ def summarize(tasks: Sequence[Task], measured: Sequence[Measured]) -> SplitMetri
 
 @contextmanager
 def evaluation_mode(network: nn.Module) -> Iterator[None]:
-    """Evaluation mode inside; afterwards every module, frozen ones too, has its own mode again."""
+    """Evaluate inside; afterwards every module, frozen ones too, has its own mode again."""
     modes = [(module, module.training) for module in network.modules()]
     network.eval()
     try:
@@ -216,7 +216,7 @@ _MOST_TASKS = 6
 
 
 def _most(backbones: Mapping[str, str]) -> list[tuple[str, str]]:
-    """Tasks and their backbones; tasks with the same one together, where they are many."""
+    """Write tasks and their backbones; tasks with the same one together, where they are many."""
     if len(backbones) <= _MOST_TASKS:
         return list(backbones.items())
     tasks = Counter(backbones.values())
@@ -224,7 +224,7 @@ def _most(backbones: Mapping[str, str]) -> list[tuple[str, str]]:
 
 
 def split_text(split: SplitMetrics, metrics: Mapping[str, str]) -> str:
-    """A split's figures in a few words: the mean, or where metrics differ the tasks one by one."""
+    """Write a split's figures in a few words: the mean, or where metrics differ each task's."""
     if split.error_mean is not None:
         return shown_value(split.error_mean, next(iter(metrics.values())))
     shown = [

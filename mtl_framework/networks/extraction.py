@@ -1,4 +1,4 @@
-"""Taking one task's network out of the rewritten backbone."""
+"""One task's network is taken out of the rewritten backbone, or put into it."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -22,15 +22,15 @@ def extract_plain(
     task: int,
     maps: Sequence[FeatureMap] = (),
 ) -> nn.Module:
-    """A fresh plain model that holds a task's weights, on the CPU, in evaluation mode.
+    """Make a fresh plain model that holds a task's weights, on the CPU, in evaluation mode.
 
     Args:
-        backbone: makes the model.
-        rewritten: the rewritten one.
+        backbone: the backbone, which makes the plain model.
+        rewritten: the rewritten model, with banks in the places of its units.
         head: the task's linear head, or its copies of the class layers.
         weights: the task's weight of every unit.
         task: position of the task, which selects its own running averages where it has some.
-        maps: what the head reads, where its outputs are maps.
+        maps: the maps that the head reads, where its outputs are maps.
     """
     if isinstance(head, MapHead):
         return _extract_dense(backbone, rewritten, head, weights, task, maps)
@@ -59,7 +59,7 @@ def _extract_dense(
     task: int,
     maps: Sequence[FeatureMap],
 ) -> nn.Module:
-    """A fresh plain model without its class layer, and a copy of the head, as one network."""
+    """Make one network of a fresh plain model without class layer and a copy of the head."""
     network = blank_network(backbone, head.deployed(), maps)
     state = dict(_plain_state(rewritten, weights, task))
     network.to(next(head.parameters()).dtype)
@@ -85,9 +85,9 @@ def insert_plain(
     Args:
         backbone: the backbone of both.
         rewritten: the rewritten model.
-        head: gets the state's class layers; ``None``: they are left out.
+        head: the head that gets the state's class layers; ``None``: they are left out.
         weights: the weight of every unit that the path consists of.
-        state: names and tensors of the plain model.
+        state: tensors of the plain model by name.
         task: the task whose running averages outside the banks are set.
         num_tasks: T.
 
@@ -129,10 +129,10 @@ def insert_plain(
 def _plain_state(
     module: nn.Module, weights: Sequence[int], task: int, prefix: str = "", merging: bool = True
 ) -> Iterator[tuple[str, Tensor]]:
-    """State of one path, under the names of the plain model.
+    """Return the state of one path, under the names of the plain model.
 
-    Where something stands beside a layer, it is merged into what is given; without ``merging`` the
-    layer's own tensors are given, for taking over those of a plain model.
+    Where something stands beside a layer, it is merged into the layer's state; without ``merging``
+    the layer's own tensors are returned, for taking over those of a plain model.
     """
     if isinstance(module, WeightBank):
         copy = module.copies[weights[module.unit]]

@@ -1,4 +1,4 @@
-"""A backbone is tried: do extracted networks compute what the networks inside do?"""
+"""A backbone is tried: extracted networks have to compute what the networks inside do."""
 
 from dataclasses import dataclass, field
 
@@ -17,7 +17,7 @@ _PREFIXES = ("BatchNorm", "SyncBatchNorm", "FrozenBatchNorm", "FilterResponseNor
 
 
 def normalization_kinds(backbone: Backbone) -> tuple[str, ...]:
-    """Classes of the backbone's normalisation layers, by name."""
+    """Return the classes of the backbone's normalisation layers, by name."""
     with torch.random.fork_rng(devices=[]):
         model = backbone.recipe.create(2, pretrained=False)
     reading_blocks = {
@@ -38,7 +38,7 @@ def _is_norm(model: nn.Module, name: str) -> bool:
 
 @dataclass(frozen=True)
 class _Seen(Regression):
-    """Keeps the outputs that it is asked to judge."""
+    """This objective keeps the outputs that it is asked to judge."""
 
     outputs: list[Tensor] = field(default_factory=list)
 

@@ -1,4 +1,4 @@
-"""What heads read: features of whole inputs, or maps of several depths."""
+"""Heads read features of whole inputs, or maps of several depths."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ Features = Float[Tensor, "_ ..."] | tuple[Float[Tensor, "_ _ ..."], ...]
 
 
 def each(function: Callable[[Tensor], Tensor], features: Features) -> Features:
-    """The result of a function of one tensor, for features or for each of several maps."""
+    """Apply a function of one tensor to features, or to each of several maps."""
     if isinstance(features, Tensor):
         return function(features)
     return tuple(function(x) for x in features)
@@ -26,10 +26,10 @@ class TaskRows:
     """The rows of a task's own paths, which its head reads.
 
     Args:
-        features: of all rows, in one of the two orders.
-        examples: B.
-        which: the group of rows that each sample uses.
-        group_major: the order: row g * B + b, else b * G + g.
+        features: features of all rows, in one of the two orders.
+        examples: B, the number of examples.
+        which: for each sample the group of rows that it uses.
+        group_major: whether the order is row g * B + b, else it is b * G + g.
     """
 
     features: Features
@@ -38,23 +38,23 @@ class TaskRows:
     group_major: bool = False
 
     def like(self) -> Tensor:
-        """The features, or the first of the maps."""
+        """Return the features, or the first of the maps."""
         return self.features if isinstance(self.features, Tensor) else self.features[0]
 
     def by_example(self, rows: Shaped[Tensor, "rows ..."]) -> Shaped[Tensor, "examples groups ..."]:
-        """Anything with a row for each (example, group) pair, its first dimension taken apart."""
+        """Take the first dimension apart of a tensor with a row for each (example, group) pair."""
         if self.group_major:
             return torch.unflatten(rows, 0, (-1, self.examples)).transpose(0, 1)
         return torch.unflatten(rows, 0, (self.examples, -1))
 
     def by_sample(self) -> Features:
-        """The features (examples, samples, ...) of every sample."""
+        """Return the features (examples, samples, ...) of every sample."""
         return each(lambda x: self.by_example(x).index_select(1, self.which), self.features)
 
     def labelled(
         self, selected: LabelledRows, targets: Shaped[Tensor, "examples ..."]
     ) -> tuple["TaskRows", Shaped[Tensor, "rows ..."]]:
-        """The rows of examples with a label, and a target for each of them."""
+        """Return the rows of examples with a label, and a target for each of them."""
         rows = self
         if selected.mask is not None:
             examples = int(selected.mask.sum())

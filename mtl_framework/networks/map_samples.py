@@ -1,4 +1,4 @@
-"""A few test images with their true and predicted maps, as reports draw them."""
+"""Reports draw a few test images with their true and predicted maps, which are kept here."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -34,13 +34,13 @@ LARGEST = 192  # pixels of the longer side; larger maps are thinned out
 
 @dataclass(frozen=True)
 class MapSamples:
-    """Test images of one task, with maps.
+    """These are test images of one task, with maps.
 
     Args:
         drawing: how maps are drawn, see :class:`MapObjective`.
         classes: names of classes; none where maps have no classes.
-        rows: which test examples these are.
-        inputs: as the suite has them.
+        rows: row numbers of these examples in the test split.
+        inputs: the images, as the suite has them.
         targets: true maps, 0 where nothing is known.
         known: which pixels have a label.
         predictions: numbers of classes, values, probabilities or unit vectors.
@@ -55,9 +55,9 @@ class MapSamples:
     predictions: Float[Tensor, "images _ height width"]
 
     def errors(self) -> Float[Tensor, "images height width"]:
-        """What is wrong at every pixel, 0 where nothing is known.
+        """Return what is wrong at every pixel, 0 where nothing is known.
 
-        1 where another class is predicted; degrees between directions; else the absolute
+        It is 1 where another class is predicted; degrees between directions; elsewhere the absolute
         difference, the mean over a pixel's numbers.
         """
         if self.drawing == "classes":
@@ -69,12 +69,12 @@ class MapSamples:
         return torch.where(self.known, found, 0)
 
     def to_plain(self) -> dict[str, Any]:
-        """What a checkpoint can hold."""
+        """Return the samples as plain values, which a checkpoint can hold."""
         return {**vars(self), "classes": list(self.classes), "rows": list(self.rows)}
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> "MapSamples":
-        """From what :meth:`to_plain` gave.
+        """Make samples of what :meth:`to_plain` returned.
 
         Raises:
             MtlError: if it is something else.
@@ -111,16 +111,16 @@ def map_samples(
 ) -> dict[str, MapSamples]:
     """Predict the maps of a few test images, which lie in equal distances among those with labels.
 
-    As :func:`evaluate`, this leaves modes and random generators as they were.
+    As in :func:`evaluate`, modes and random generators stay as they were.
 
     Args:
-        network: on ``device``.
-        suite: tasks in the order of the network's.
-        device: where the network is.
-        normalizations: of uint8 images, one a task.
+        network: the networks, on ``device``.
+        suite: the suite, its tasks in the order of the network's.
+        device: the device of the network.
+        normalizations: how uint8 images are normalised, one for each task.
 
     Returns:
-        by task name those of tasks whose outputs are maps.
+        by task name the samples of tasks whose outputs are maps.
 
     Raises:
         MtlError: naming an image that cannot be read.

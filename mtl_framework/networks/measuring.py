@@ -1,4 +1,4 @@
-"""Sums and metrics of one task over the labelled rows of a split, batch by batch."""
+"""One task is measured over the labelled rows of a split, batch by batch."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,7 +14,7 @@ from ..support.errors import MtlError
 
 @dataclass(frozen=True)
 class Measured:
-    """What a task's networks did on a split.
+    """These are the figures of a task's networks on a split.
 
     Args:
         main: the task's main metric.
@@ -36,7 +36,7 @@ class Measured:
 
 
 class TaskMeasure:
-    """Measures one task on one split.
+    """This measures one task on one split.
 
     Args:
         task: the task whose objective and metrics these are.
@@ -69,7 +69,7 @@ class TaskMeasure:
             self._meter.update(*objective.judged(outputs, targets))
 
     def result(self) -> Measured:
-        """Figures of all rows so far.
+        """Return the figures of all rows so far.
 
         Raises:
             MtlError: if the main metric that the user has chosen is not defined for them.
@@ -95,6 +95,6 @@ class TaskMeasure:
 
 
 def _sum(parts: list[Tensor]) -> tuple[float, int]:
-    """Sum in double precision, read from the device once, and the number of rows."""
+    """Return the sum in double precision, read from the device once, and the number of rows."""
     rows = torch.cat(parts).cpu().double()
     return float(rows.sum()), len(rows)

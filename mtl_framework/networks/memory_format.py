@@ -5,7 +5,7 @@ from torch import nn
 
 
 def image_format(model: nn.Module, group_major: bool) -> torch.memory_format:
-    """The memory format of images and convolutions in ``model``.
+    """Return the memory format of images and convolutions in ``model``.
 
     Group-major rows go with channels-last images, in which CPUs are fastest. An exception: oneDNN's
     AVX2 kernel for the input gradient of a strided 1x1 convolution writes past its buffer where
@@ -14,7 +14,7 @@ def image_format(model: nn.Module, group_major: bool) -> torch.memory_format:
     Networks with such a layer stay contiguous.
 
     Args:
-        model: all copies of all units included.
+        model: the model, all copies of all units included.
         group_major: whether the rows of a path lie together in memory.
     """
     if not group_major or any(map(_overruns_channels_last, model.modules())):

@@ -64,10 +64,10 @@ def _check(mixer: nn.Module, number: int, mixers: nn.ModuleDict, weights: int) -
 
 
 def plain_mixer(mixer: nn.Module, readers: Sequence[int]) -> nn.Module:
-    """A copy of a mixer, on the CPU, with plain norms behind it.
+    """Copy a mixer, on the CPU, with plain norms behind it.
 
     Args:
-        mixer: of networks, or plain already.
+        mixer: a mixer of networks, or one that is plain already.
         readers: for each weight of the unit, the task whose running averages its norms get.
     """
     copied = copy.deepcopy(mixer).cpu()

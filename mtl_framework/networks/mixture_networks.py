@@ -1,4 +1,4 @@
-"""Networks in which some units are mixtures of layers that may run at several depths."""
+"""In some networks units are mixtures of layers that may run at several depths."""
 
 import copy
 from collections.abc import Sequence
@@ -36,14 +36,14 @@ class MixtureNetworks(TaskNetworks):
     In assignments the number of such a unit says which mixture a task uses: its own.
 
     Args:
-        backbone: what is shared and where.
-        tasks: as of :class:`TaskNetworks`.
-        weights_per_unit: K of the other units.
+        backbone: the backbone, which says what is shared and where.
+        tasks: the tasks, as :class:`TaskNetworks` takes them.
+        weights_per_unit: K of the units that are in no pool.
         pools: units whose layers are exchanged, ascending; no unit is in two pools.
         shares: for each pool a module whose ``forward(depth)`` gives the shares (tasks, layers) of
             the layers at that place of the pool.
-        batched: run the layers of a place in one call, under ``torch.vmap``; else one after the
-            other, for layers with operations that cannot be.
+        batched: whether the layers of a place run in one call, under ``torch.vmap``; else one after
+            the other, which layers need that have operations that cannot be batched.
         dropout: share of the values of every layer's results that are left out in training.
         checkpoint: see :class:`TaskNetworks`; layers then run one after the other.
         group_major: see :class:`TaskNetworks`.
@@ -100,11 +100,11 @@ class MixtureNetworks(TaskNetworks):
         )
 
     def _names(self, unit: int) -> list[tuple[str, ...]]:
-        """Names of every place of a unit."""
+        """Return the names of every place of a unit."""
         return [place.names for place in self.backbone.places[unit]]
 
     def _main_names(self, unit: int) -> tuple[str, ...]:
-        """Names of the place of a unit that is a mixture."""
+        """Return the names of the place of a unit that is a mixture."""
         (bank,) = self._parts.banks[unit]
         return next(n for n in self._names(unit) if self.model.get_submodule(n[0]) is bank)
 
@@ -114,7 +114,7 @@ class MixtureNetworks(TaskNetworks):
         assignments: Assignments,
         weights: Float[Tensor, "samples tasks"] | None = None,
     ) -> Float[Tensor, "samples tasks"]:
-        """As of :class:`TaskNetworks`.
+        """Add gradients as :meth:`TaskNetworks.accumulate_gradients` does.
 
         Raises:
             MtlError: with ``training.weighting``, which has to know who uses which weight.
@@ -128,11 +128,11 @@ class MixtureNetworks(TaskNetworks):
     def predict_all(
         self, inputs: Shaped[Tensor, "rows *dims"]
     ) -> list[Float[Tensor, "rows *outputs"]]:
-        """Outputs of every task's network for common inputs."""
+        """Return the outputs of every task's network for common inputs."""
         return MultiTaskModel.predict_all(self, inputs)
 
     def extract(self, task: int) -> nn.Module:
-        """One task's network: every layer of a pool at each of its places, and the task's shares.
+        """Return one task's network: every layer of a pool at each of its places, and its shares.
 
         It needs no other task's head, shares or weights.
         """
@@ -170,11 +170,11 @@ class MixtureNetworks(TaskNetworks):
 
 
 class MixedLayers(nn.Module):
-    """One task's layers at one place, as plain modules: the sum of what they return, by shares.
+    """These are one task's layers at one place; their results are summed up by shares.
 
     Args:
-        layers: they read the same.
-        shares: how much of each goes into the sum.
+        layers: plain modules, which read the same.
+        shares: how much of each layer's result goes into the sum.
     """
 
     shares: Tensor
@@ -185,7 +185,7 @@ class MixedLayers(nn.Module):
         self.register_buffer("shares", shares)
 
     def __getattr__(self, name: str) -> Any:
-        """Plain attributes that a model reads from its blocks come from the first layer."""
+        """Return plain attributes that a model reads from its blocks from the first layer."""
         try:
             return super().__getattr__(name)
         except AttributeError:
@@ -209,7 +209,7 @@ def _mixtures(
     batched: bool,
     dropout: float,
 ) -> list[MixtureBank]:
-    """A bank for every place of a pool, with the weights of all units of the pool."""
+    """Make a bank for every place of a pool, with the weights of all units of the pool."""
     originals = [place.copies[0] for place in places]
     mixtures = []
     for depth, place in enumerate(places):
@@ -252,7 +252,7 @@ def _tie(layer: nn.Module, original: nn.Module) -> None:
 
 
 def _main_place(banks: Sequence[WeightBank]) -> WeightBank:
-    """The place of a unit that has most weights, the first of them."""
+    """Return the place of a unit that has most weights, the first of them."""
     return max(banks, key=lambda bank: sum(p.numel() for p in bank.copies[0].parameters()))
 
 

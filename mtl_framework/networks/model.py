@@ -1,4 +1,4 @@
-"""What the host needs from any strategy's networks."""
+"""The base class of all networks says what the host needs from a strategy's networks."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -17,7 +17,7 @@ from .features import Features
 
 @dataclass(frozen=True)
 class Sharing:
-    """This says which tasks use which weights.
+    """Sharing says which tasks use which weights.
 
     ``weights[u, t]`` numbers the weight of unit ``units[u]`` that task ``tasks[t]`` uses: tasks
     with equal numbers in a row share that unit.
@@ -30,14 +30,14 @@ class Sharing:
 
 @dataclass(frozen=True)
 class ParameterCounts:
-    """How many parameters training moves, and how many the final networks need."""
+    """These counts say how many parameters training moves, and how many the final networks need."""
 
     trained: int
     deployed: int
 
 
 class MultiTaskModel(nn.Module, ABC):
-    """Networks for several tasks, trained together.
+    """This holds networks for several tasks, trained together.
 
     The host sets ``precision`` (``"fp32"`` or ``"bf16"``) and ``memory_budget`` (MiB for the
     activations of one pass, ``None``: no limit) after the strategy has built the model.
@@ -54,12 +54,12 @@ class MultiTaskModel(nn.Module, ABC):
     def predict(
         self, task: int, inputs: Shaped[Tensor, "rows *dims"]
     ) -> Float[Tensor, "rows *outputs"]:
-        """Outputs of one task's network as it stands, in the model's present mode."""
+        """Return the outputs of one task's network as it stands, in the model's present mode."""
 
     def predict_all(
         self, inputs: Shaped[Tensor, "rows *dims"]
     ) -> list[Float[Tensor, "rows *outputs"]]:
-        """Outputs of every task's network for inputs that all tasks read, see :meth:`predict`.
+        """Return outputs of every task's network for inputs that all tasks read.
 
         Networks that share their work for common inputs override this.
         """
@@ -67,7 +67,7 @@ class MultiTaskModel(nn.Module, ABC):
 
     @abstractmethod
     def extract(self, task: int) -> nn.Module:
-        """One task's network on its own, independent of this object, on the CPU, in eval mode."""
+        """Return one task's network, independent of this object, on the CPU, in eval mode."""
 
     @abstractmethod
     def sharing(self) -> Sharing | None:
@@ -77,31 +77,31 @@ class MultiTaskModel(nn.Module, ABC):
     def update_statistics(self, batch: Batch) -> None:
         """Run a training batch through the networks as they predict, for running statistics.
 
-        Called in training mode, by :func:`reestimate_statistics`.
+        It is called in training mode, by :func:`reestimate_statistics`.
         """
         for task, inputs in enumerate(batch.inputs):
             self.predict(task, inputs)
 
     @abstractmethod
     def parameter_counts(self) -> ParameterCounts:
-        """Parameters held in training and needed afterwards."""
+        """Count the parameters held in training and those needed afterwards."""
 
     def averaged_gradients(self) -> AbstractContextManager[None]:
-        """Context whose gradients are averaged over the processes, where there are several.
+        """Average over the processes the gradients that the block adds, where there are several.
 
-        The mean of each parameter's is over the processes that have one: labels of a task may be
-        missing in some. Every process has to enter it.
+        The mean of each parameter's gradient is over the processes that have one: labels of a task
+        may be missing in some. Every process has to enter the block.
         """
         return averaged_gradients(self.parameters())
 
     def averaged_losses(
         self, batch: Batch, losses: Float[Tensor, "*samples tasks"]
     ) -> Float[Tensor, "*samples tasks"]:
-        """Losses averaged over the processes, each task's over those that have labels of it."""
+        """Average losses over the processes, each task's over those that have labels of it."""
         return all_reduce_mean(losses, batch.label_weights()) if is_distributed() else losses
 
     def autocast(self, device: torch.device) -> torch.autocast:
-        """Context of a forward pass in this model's precision."""
+        """Run a forward pass inside in this model's precision."""
         return torch.autocast(device.type, torch.bfloat16, enabled=self.precision == "bf16")
 
     def in_full_precision(

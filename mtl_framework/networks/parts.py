@@ -21,8 +21,8 @@ class NetworkParts:
     Args:
         backbone: the backbone whose units have banks.
         weights_per_unit: K of every unit.
-        model: the backbone's model with banks in the places of its units.
-        banks: those of every unit, places in execution order.
+        model: the backbone's model, with banks in the places of its units.
+        banks: for every unit its banks, places in execution order.
     """
 
     backbone: Backbone
@@ -31,11 +31,11 @@ class NetworkParts:
     banks: Sequence[Sequence[WeightBank]]
 
     def of_bank(self, unit: int, weight: int) -> list[nn.Parameter]:
-        """Parameters of one weight of a unit, over all its places."""
+        """Return the parameters of one weight of a unit, over all its places."""
         return [p for bank in self.banks[unit] for p in bank.parameters_of(weight)]
 
     def shared(self) -> list[nn.Parameter]:
-        """Parameters that every task uses: those outside banks and heads."""
+        """Return the parameters that every task uses: those outside banks and heads."""
         banked = {p for banks in self.banks for bank in banks for p in bank.parameters()}
         return [p for p in self.model.parameters() if p not in banked]
 
@@ -73,7 +73,7 @@ def draw_weights(network: nn.Module, scheme: str, backbone: Backbone) -> None:
         network: the network whose layers are drawn.
         scheme: ``"library"`` leaves the model's own initialisation; ``"he_uniform"`` draws from
             U(-b, b) with b = sqrt(6 / fan_in) (He et al. 2015), biases stay.
-        backbone: backbone of the network.
+        backbone: the backbone that the network was made of.
 
     Raises:
         MtlError: on another scheme, or if weights are pretrained.

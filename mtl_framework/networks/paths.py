@@ -1,4 +1,4 @@
-"""Networks whose tasks take paths over weights: what a step by task needs of them."""
+"""What a step needs of networks whose tasks take paths over weights is declared here."""
 
 from abc import abstractmethod
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from .running import ModelRunner
 
 
 class PathNetworks(MultiTaskModel):
-    """Networks that plan a step under several assignments and run it part by part.
+    """Path networks plan a step under several assignments and run it part by part.
 
     :class:`TaskNetworks` is the one such class; gradients by task are computed from it without
     knowing it.
@@ -27,7 +27,7 @@ class PathNetworks(MultiTaskModel):
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """Device of the weights."""
         return next(self.parameters()).device
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "PathNetworks":
@@ -42,7 +42,7 @@ class PathNetworks(MultiTaskModel):
 
     @abstractmethod
     def plan(self, batch: Batch, assignments: Tensor) -> StepPlan:
-        """How a step under assignments (samples, units, tasks) is run."""
+        """Plan how a step under assignments (samples, units, tasks) is run."""
 
     @abstractmethod
     def _run(self, batch: Batch, micro_batch: MicroBatch, plan: RoutePlan) -> Tensor:
@@ -50,12 +50,12 @@ class PathNetworks(MultiTaskModel):
 
     @abstractmethod
     def bank_parameters(self, unit: int, weight: int) -> list[nn.Parameter]:
-        """Parameters of one weight of a unit."""
+        """Return the parameters of one weight of a unit."""
 
     @abstractmethod
     def head_parameters(self, task: int) -> list[nn.Parameter]:
-        """Parameters of a task's head."""
+        """Return the parameters of a task's head."""
 
     @abstractmethod
     def shared_parameters(self) -> list[nn.Parameter]:
-        """Parameters that every task uses."""
+        """Return the parameters that every task uses."""

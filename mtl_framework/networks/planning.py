@@ -24,24 +24,24 @@ _PLANNED = 0.85
 
 @dataclass(frozen=True)
 class StepPlan:
-    """A step with some assignments: its order and the passes that it consists of."""
+    """A step plan is the order of a step under some assignments, and its passes."""
 
     order: StepOrder
     micro_batches: tuple[tuple[MicroBatch, RoutePlan], ...]
 
 
 class Planner:
-    """Plans steps and predictions of networks over one backbone, and keeps the last ones.
+    """A planner plans steps and predictions over one backbone, and keeps the last plans.
 
     Args:
-        backbone: what is shared and where.
+        backbone: the backbone, which says what is shared and where.
         weights_per_unit: K of every unit.
-        num_tasks: T.
+        num_tasks: T, the number of tasks.
         branching: whether rows split unit by unit.
-        group_major: order of the rows; ``None``: group-major on the CPU only.
+        group_major: whether rows are group-major; ``None``: on the CPU only.
         mixed: units behind which columns are mixed, see :class:`PlanOptions`.
         maps: the maps that each task's head reads.
-        head_sizes: gives the bytes that each task's head keeps for one row.
+        head_sizes: returns the bytes that each task's head keeps for one row.
     """
 
     def __init__(
@@ -75,12 +75,12 @@ class Planner:
     def step(
         self, batch: Batch, assignments: Ints, training: bool, memory_budget: int | None
     ) -> StepPlan:
-        """The plan of a batch under ``assignments`` (S, U, T).
+        """Return the plan of a batch under ``assignments`` (S, U, T).
 
         Tasks without a labelled example in the batch are not run, unless others read their columns.
 
         Args:
-            batch: the batch, of which sizes, labels and device count.
+            batch: the batch, whose sizes, labels and device decide.
             assignments: weights by sample, unit and task.
             training: whether statistics are gathered and dropout draws.
             memory_budget: MiB for the activations of a pass; ``None``: no limit.
@@ -111,7 +111,7 @@ class Planner:
         training: bool,
         device: torch.device,
     ) -> RoutePlan:
-        """The plan of ``rows`` inputs that some tasks read, under ``assignments`` (S, U, T)."""
+        """Plan ``rows`` inputs that some tasks read, under ``assignments`` (S, U, T)."""
         key = ("predict", *tasks, rows, training, device, assignments.shape, assignments.tobytes())
         if key not in self._kept:
             order = StepOrder(assignments, self.backbone.normalization)
@@ -168,7 +168,7 @@ class Planner:
         )
 
     def _cost_of_heads(self, micro_batch: MicroBatch, plan: RoutePlan) -> int:
-        """Bytes for one example that the heads of tasks with maps keep, one row a path."""
+        """Return the bytes of one example in the heads of tasks with maps, one row a path."""
         cost = 0
         for position, task in enumerate(micro_batch.tasks):
             if self._maps and self._maps[task]:

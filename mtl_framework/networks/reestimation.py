@@ -1,4 +1,4 @@
-"""Running statistics measured anew, from networks that stand still."""
+"""Running statistics are measured anew, from networks that stand still."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -30,9 +30,9 @@ def reestimate_statistics(
     (Izmailov et al. 2018, section 3.1).
 
     Args:
-        network: on ``device``, predicting as it should be evaluated.
+        network: the networks, on ``device``, which predict as they should be evaluated.
         batches: training batches; at least one.
-        device: where the network is.
+        device: the device of the network.
     """
     norms = [module for module in network.modules() if _keeps_statistics(module)]
     if not norms:
@@ -59,12 +59,12 @@ def reestimated(
 ) -> Iterator[dict[str, Tensor]]:
     """Measure the running statistics anew inside; afterwards they are those of training again.
 
-    So that how often a run is evaluated changes nothing of its training.
+    So how often a run is evaluated changes nothing of its training.
 
     Args:
-        network: as :func:`reestimate_statistics` takes it.
+        network: the networks, as :func:`reestimate_statistics` takes them.
         batches: training batches.
-        device: where the network is.
+        device: the device of the network.
 
     Yields:
         Copies of what was measured, by name of the buffer.
@@ -83,7 +83,7 @@ def set_statistics(network: nn.Module, statistics: Mapping[str, Tensor]) -> None
 
     Args:
         network: the network that they belong to.
-        statistics: by name of the buffer, as :func:`reestimated` yields them.
+        statistics: tensors by name of the buffer, as :func:`reestimated` yields them.
 
     Raises:
         MtlError: if the network does not have such a buffer; nothing has changed then.

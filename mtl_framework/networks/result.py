@@ -1,4 +1,4 @@
-"""What a finished run found: ``result.json``."""
+"""The result of a finished run is kept in ``result.json``."""
 
 import dataclasses
 import json
@@ -21,27 +21,27 @@ from .result_view import ShownResult
 
 @dataclass(frozen=True, repr=False)
 class Result(ShownResult):
-    """Figures of a finished run.
+    """A result holds the figures of a finished run.
 
     Args:
         strategy: name of the strategy.
         backbone: name of the backbone; where tasks have their own, of all of them with ``+``.
         suite: name of the suite.
-        seed: of the run.
-        iterations: steps done.
-        test: the networks after the last step, on the test examples.
-        validation: the same on the validation examples, where every task has some.
+        seed: seed of the run.
+        iterations: number of steps done.
+        test: figures of the networks after the last step, on the test examples.
+        validation: the same figures on the validation examples, where every task has some.
         best: the evaluation that validation prefers, where there is validation; never chosen by
             test.
         metrics: label of each task's main metric, by task name.
-        parameters: held in training, and needed by the final networks.
+        parameters: numbers of parameters held in training, and needed by the final networks.
         assignment: the sharing found; ``None`` for strategies without units shared as a whole.
         seconds: wall time of the run, with evaluations and checkpoints.
         seconds_per_iteration: wall time of training alone, divided by the iterations.
         peak_memory: most memory held, in MiB; on a GPU that of its tensors.
         versions: of framework, torch, timm and python.
-        device: what the run computed on.
-        threads: of torch, on the CPU.
+        device: name of the device that the run computed on.
+        threads: number of torch's threads, on the CPU.
         backbones: name of each task's own backbone, by task name; ``None`` where all share one.
         ended: why the run ended before it had done all its iterations; ``None`` where it did.
         reported: which networks' figures are the run's: after the last step (``test``), or those
@@ -83,7 +83,7 @@ class Result(ShownResult):
         return self.test
 
     def save(self, path: Path) -> None:
-        """Write as JSON, whole or not at all.
+        """Write the result as JSON, whole or not at all.
 
         Raises:
             MtlError: if the file cannot be written.
@@ -150,7 +150,7 @@ class Result(ShownResult):
 
 @dataclass(frozen=True)
 class History:
-    """What a run wrote while it trained.
+    """The history is what a run wrote while it trained.
 
     Args:
         evaluations: iteration and figures by split, e.g. ``"test"``.

@@ -1,4 +1,4 @@
-"""How a result shows itself in Python: in one line, as a table of a notebook, as a data frame."""
+"""A result shows itself in Python: as one line, as a notebook's table, as a data frame."""
 
 import html
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ _CELL = "text-align: right; padding: 0 0.8em 0 0"
 
 
 class ShownResult:
-    """What a run's result looks like; see :class:`Result`."""
+    """This is how a run's result looks; see :class:`Result`."""
 
     strategy: str
     backbone: str
@@ -49,12 +49,12 @@ class ShownResult:
         return folder
 
     def located(self: Shown, directory: Path) -> Shown:
-        """The same result, which knows its folder from now on; not part of its figures."""
+        """Return the same result, knowing its folder from now on, which is none of its figures."""
         vars(self)["_directory"] = directory
         return self
 
     def to_pandas(self) -> Any:
-        """Figures as a data frame: a row for every task and split, with metric, value and loss.
+        """Return the figures as a data frame: a row a task and split, with metric, value and loss.
 
         Splits are ``validation`` and ``test``, after the last step, and ``best validation`` and
         ``best test`` of the networks that validation prefers.
@@ -127,13 +127,13 @@ class ShownResult:
 
 
 def by_appearance(weights: Sequence[int]) -> list[int]:
-    """Weights of one unit renumbered from 0 in the order in which tasks first use them."""
+    """Renumber the weights of one unit from 0 in the order in which tasks first use them."""
     order = {weight: number for number, weight in enumerate(dict.fromkeys(weights))}
     return [order[weight] for weight in weights]
 
 
 def html_table(head: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> str:
-    """A table of texts; the first ``left`` columns hold names, the others numbers."""
+    """Make a table of texts; the first ``left`` columns hold names, the others numbers."""
 
     def line(cells: Sequence[str], tag: str) -> str:
         styles = [
@@ -150,7 +150,7 @@ def html_table(head: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1
 
 
 def sharing_html(assignment: Assignment) -> str:
-    """Units by tasks; in a row, tasks with the same letter and colour share that unit."""
+    """Make a table of units by tasks; in a row, tasks with the same letter and colour share."""
     head = "".join(
         f'<th style="padding: 0 0.3em">{html.escape(task)}</th>' for task in assignment.tasks
     )

@@ -1,4 +1,4 @@
-"""Rewriting a model in place: banks where its units were, heads where its class layers were."""
+"""A model is rewritten in place: banks where its units were, heads where class layers were."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -21,7 +21,7 @@ Prepare = Callable[[int, list[nn.Module]], Sequence[nn.Module]]
 
 
 def one_each(backbone: Backbone, weights_per_unit: int | Sequence[int]) -> tuple[int, ...]:
-    """K of every unit, where one number may stand for all.
+    """Return K of every unit, where one number may stand for all.
 
     Raises:
         MtlError: if there is not one for each unit, or one is below one.
@@ -46,15 +46,15 @@ def rewrite(
     checkpoint: bool,
     prepare: Prepare | None = None,
 ) -> tuple[nn.Module, list[list[WeightBank]]]:
-    """A fresh model with a bank in every place of every unit, and the banks by unit.
+    """Make a fresh model with a bank in every place of every unit, and return the banks by unit.
 
     Args:
-        backbone: what is shared and where.
+        backbone: the backbone, which says what is shared and where.
         weights_per_unit: K of every unit; copy k comes from the k-th freshly made model.
         forward_pass: the pass that its parts take part in.
-        num_tasks: T.
-        checkpoint: recompute the activations of units in the backward pass.
-        prepare: makes other copies of the freshly made ones, place by place.
+        num_tasks: T, the number of tasks.
+        checkpoint: whether the activations of units are recomputed in the backward pass.
+        prepare: makes the copies of a place, given its unit's number and freshly made ones.
 
     Raises:
         MtlError: if a layer keeps running statistics of an unknown kind.
@@ -113,13 +113,13 @@ def put_heads(
 def rename_older_keys(
     network: nn.Module, state: dict[str, Any], prefix: str, *rest: object
 ) -> None:
-    """Take what was saved before the rewritten model was called ``model``."""
+    """Rename what was saved before the rewritten model was called ``model``."""
     for key in [key for key in state if key.startswith(f"{prefix}skeleton.")]:
         state[prefix + "model." + key.removeprefix(f"{prefix}skeleton.")] = state.pop(key)
 
 
 def _refuse_checkpointing(enable: bool = True) -> None:
-    """The model's own switch would repeat calls outside the pass that knows their rows."""
+    """Refuse the model's own switch, which repeats calls outside the pass that knows their rows."""
     if enable:
         raise MtlError(
             "set_grad_checkpointing of a rewritten backbone loses track of its rows; build "

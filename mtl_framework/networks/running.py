@@ -1,4 +1,4 @@
-"""Running a rewritten model under a plan, and what becomes of its results."""
+"""A rewritten model is run under a plan, and its results are sorted by task."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -22,11 +22,11 @@ from .planning import StepPlan
 
 
 class ModelRunner:
-    """Runs a rewritten model, and commits the statistics that its norms gather.
+    """It runs a rewritten model, and commits the statistics that its norms gather.
 
     Args:
-        model: with banks in the places of its units.
-        backbone: backbone of the model.
+        model: the model, with banks in the places of its units.
+        backbone: the backbone of the model.
         forward_pass: the pass that the model's parts take part in.
         widths: number of outputs of each task.
         maps: the maps that each task's head reads; none where it reads features.
@@ -50,7 +50,7 @@ class ModelRunner:
         self._norms = tuple(m for m in modules if isinstance(m, RoutedBatchNorm))
 
     def format(self, group_major: bool) -> torch.memory_format:
-        """The memory format of images and convolutions, by the order of rows."""
+        """Return the memory format of images and convolutions, by the order of rows."""
         return self._formats[group_major]
 
     @contextmanager
@@ -92,7 +92,7 @@ class ModelRunner:
         return [own[number] for number in range(len(tasks))]
 
     def _own_features(self, plan: RoutePlan, returned: Tensor) -> list[TaskRows]:
-        """What the model has returned, or of it the groups of every task's own paths."""
+        """Return the model's output, or the groups of it that are each task's own paths."""
         backbone, inside = self._backbone, self._backbone.heads_inside
         counts = [len(groups) for groups, _ in plan.outputs]
         groups = sum(counts) if inside else plan.num_groups(plan.num_units)
@@ -117,7 +117,7 @@ class ModelRunner:
     def _own_maps(
         self, plan: RoutePlan, maps: Mapping[FeatureMap, Float[Tensor, "_ _ _ _"]]
     ) -> dict[int, TaskRows]:
-        """By position of a task that reads maps, at every level the groups of its own paths."""
+        """Return, by task that reads maps, the groups of its own paths at every level."""
         levels = tuple(each.level for each in maps)
         rows: dict[int, TaskRows] = {}
         for position, task in enumerate(plan.tasks.tolist()):
@@ -141,7 +141,7 @@ class ModelRunner:
 def assembled(
     step: StepPlan, parts: Sequence[Float[Tensor, "_ _"]], device: torch.device
 ) -> Float[Tensor, "samples tasks"]:
-    """Losses of all micro-batches; 0 for tasks that had no labelled example.
+    """Assemble the losses of all micro-batches; 0 for tasks that had no labelled example.
 
     Each part has a row for each sample and a column for each task of its micro-batch.
     """
@@ -164,13 +164,13 @@ def part_losses(
     by_task: Sequence[TaskRows],
     row_losses: Callable[[int, Features, Tensor], Tensor],
 ) -> Float[Tensor, "samples tasks"]:
-    """Mean losses of the labelled rows of a micro-batch, by sample and task.
+    """Return mean losses of the labelled rows of a micro-batch, by sample and task.
 
     Args:
-        batch: batch of the step.
+        batch: the batch of the step.
         micro_batch: the part of it that has run.
         by_task: what the head of each task of the micro-batch reads.
-        row_losses: gives the loss of each row from a task, features and targets.
+        row_losses: returns the loss of each row from a task, its features and targets.
     """
     losses = []
     for task, given in zip(micro_batch.tasks, by_task, strict=True):

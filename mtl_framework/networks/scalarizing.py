@@ -1,4 +1,4 @@
-"""One loss of those of several tasks, by TorchJD's scalarizers, with or without a state."""
+"""TorchJD's scalarizers make one loss of several tasks' losses, with or without a state."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -11,17 +11,18 @@ from ..support.errors import MtlError
 
 
 class LossCombination:
-    """How much each task's loss counts in a step: the derivative of what a scalarizer makes of all.
+    """It computes how much each task's loss counts: a scalarizer's derivative by each loss.
 
     A task without a label in a step has no loss; the scalarizer is given the last one that it had,
     so that the other tasks' weights do not jump. Weights that a scalarizer learns are moved by an
     Adam of their own.
 
     Args:
-        method: from losses (tasks,) to one loss; a module where it has parameters.
-        tasks: how many there are.
-        learning_rate: of the scalarizer's own parameters.
-        epoch: steps after which a scalarizer that works by epochs is told that one is over.
+        method: turns losses (tasks,) into one loss; a module where it has parameters.
+        tasks: number of tasks.
+        learning_rate: learning rate of the scalarizer's own parameters.
+        epoch: number of steps after which a scalarizer that works by epochs is told that one is
+            over.
     """
 
     def __init__(
@@ -37,11 +38,11 @@ class LossCombination:
     def factors(
         self, losses: Float[Tensor, " tasks"], present: Bool[Tensor, " tasks"]
     ) -> Float[Tensor, " tasks"]:
-        """The derivative of the combined loss by each task's; moves the state on by a step.
+        """Return the derivative of the combined loss by each task's, and count the step.
 
         Args:
-            losses: of every task.
-            present: whether a task has a label in this step.
+            losses: the loss of every task.
+            present: for each task whether it has a label in this step.
         """
         self._move(losses.device)
         self.last = torch.where(present, losses.detach(), self.last.to(losses))
@@ -59,7 +60,7 @@ class LossCombination:
         return found[0]
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything that the next step depends on."""
+        """Return everything that the next step depends on."""
         state: dict[str, Any] = {"last": self.last.clone(), "steps": self.steps}
         if self._optimizer is not None:
             state["own"] = [parameter.detach().clone() for parameter in self._own]
@@ -70,7 +71,7 @@ class LossCombination:
         return state
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restore what :meth:`state_dict` gave.
+        """Restore the state that :meth:`state_dict` returned.
 
         Raises:
             MtlError: if it is the state of another method.
@@ -94,6 +95,6 @@ class LossCombination:
 
 
 def _history(method: object) -> list[str]:
-    """Attributes in which a scalarizer without parameters remembers earlier losses."""
+    """Return the attributes in which a scalarizer without parameters remembers earlier losses."""
     names = ("_loss_sum", "_n_batches", "_previous_averages")
     return [name for name in names if hasattr(method, name)]

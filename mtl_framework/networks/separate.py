@@ -1,4 +1,4 @@
-"""SeparateNetworks: a network of its own for every task."""
+"""Every task has a network of its own in :class:`SeparateNetworks`."""
 
 from collections.abc import Sequence
 
@@ -17,13 +17,13 @@ from .weighting import GradientWeighting
 
 
 class SeparateNetworks(MultiTaskModel):
-    """A plain network a task, with nothing in common.
+    """Each task has a plain network, and the networks have nothing in common.
 
-    Networks run one after the other, so that memory is that of the largest; ``memory_budget`` does
-    not divide it further.
+    They run one after the other, so that memory is that of the largest; ``memory_budget`` does not
+    divide it further.
 
     Args:
-        backbones: one a task; its model has the task's outputs as its classes.
+        backbones: the backbones, one for each task; a model has the task's outputs as its classes.
         tasks: the tasks whose networks these are.
 
     Attributes:
@@ -50,11 +50,11 @@ class SeparateNetworks(MultiTaskModel):
         )
 
     def losses(self, batch: Batch) -> Float[Tensor, " tasks"]:
-        """Mean loss of every task's labelled examples, differentiable; 0 where there is none."""
+        """Return the mean loss of every task's labelled examples, differentiable; 0 without any."""
         return torch.stack([self.loss(batch, task) for task in range(len(self.tasks))])
 
     def loss(self, batch: Batch, task: int) -> Float[Tensor, ""]:
-        """Mean loss of one task's labelled examples, differentiable; 0 where there is none.
+        """Return the mean loss of one task's labelled examples, differentiable; 0 without any.
 
         A recurrent network goes on from the batch before, or begins anew where the batch says so.
         """
@@ -78,7 +78,7 @@ class SeparateNetworks(MultiTaskModel):
 
         Args:
             batch: examples of every task.
-            weights: weights of the losses; default: each 1 / tasks, the mean.
+            weights: weights of the losses; default: 1 / tasks each, for the mean.
 
         Returns:
             the losses, detached.
@@ -119,7 +119,7 @@ class SeparateNetworks(MultiTaskModel):
     def predict(
         self, task: int, inputs: Shaped[Tensor, "rows *dims"]
     ) -> Float[Tensor, "rows *outputs"]:
-        """Outputs of one task's network, in full precision."""
+        """Return the outputs of one task's network, in full precision."""
         return self.in_full_precision(self.networks[task], inputs)
 
     @torch.no_grad()
@@ -130,7 +130,7 @@ class SeparateNetworks(MultiTaskModel):
                 self.loss(batch, task)
 
     def extract(self, task: int) -> nn.Module:
-        """A task's network, with its own copy of the weights.
+        """Return a task's network, with its own copy of the weights.
 
         Recurrent modules in it begin every call anew, unless ``stateful`` is set.
         """

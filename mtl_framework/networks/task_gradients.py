@@ -1,4 +1,4 @@
-"""Gradients of every task on its own, from the one pass that serves all tasks."""
+"""Gradients of each task on its own come from the one pass that serves all tasks."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,10 +21,10 @@ def task_gradients(
     assignments: Int[Tensor, "samples units tasks"],
     weights: Float[Tensor, "samples tasks"] | None = None,
 ) -> tuple[list[dict[nn.Parameter, Tensor]], Float[Tensor, "samples tasks"]]:
-    """Gradients of every task's loss, by the weights that its paths use, and the losses.
+    """Return gradients of every task's loss, by the weights that its paths use, and the losses.
 
     Args:
-        network: its parameters' own gradients stay as they are.
+        network: the networks, whose parameters' own gradients stay as they are.
         batch: examples of every task; one without a label in it has no gradient.
         assignments: weights by sample, unit and task.
         weights: weights of the losses, as of ``accumulate_gradients``; default: all alike. A task's
@@ -71,11 +71,11 @@ def task_gradients(
 def reduced(
     gradients: list[dict[nn.Parameter, Tensor]], used: Sequence[Sequence[nn.Parameter]]
 ) -> list[dict[nn.Parameter, Tensor]]:
-    """Every task's gradients, averaged over the processes that have one.
+    """Average every task's gradients over the processes that have one.
 
     Args:
-        gradients: of this process, by task and parameter.
-        used: parameters on every task's paths, in the same order in every process.
+        gradients: gradients of this process, by task and parameter.
+        used: for every task the parameters on its paths, in the same order in every process.
     """
     if not is_distributed():
         return gradients
@@ -109,8 +109,8 @@ def put_combined(
 
     Args:
         weighting: makes one gradient of several.
-        gradients: of every task's loss, averaged over processes, by the weights that it uses.
-        losses: of every task, averaged over processes.
+        gradients: gradients of every task's loss, averaged over processes, by the weights it uses.
+        losses: the loss of every task, averaged over processes.
     """
     with _same_draws():
         combined = weighting.combine(gradients, losses)
@@ -120,7 +120,7 @@ def put_combined(
 
 @contextmanager
 def _same_draws() -> Iterator[None]:
-    """Random methods draw the same in every process inside; with one process nothing is done."""
+    """Let random methods draw the same in every process inside; with one process do nothing."""
     if not is_distributed():
         yield
         return
@@ -131,7 +131,7 @@ def _same_draws() -> Iterator[None]:
 
 
 def _used(network: PathNetworks, assignments: Tensor, task: int) -> list[nn.Parameter]:
-    """Weights on a task's paths: autograd gives zeros, not nothing, to others in the same pass."""
+    """Return weights on a task's paths: to others in a pass autograd gives zeros, not nothing."""
     parameters = dict.fromkeys([*network.shared_parameters(), *network.head_parameters(task)])
     for unit, numbers in enumerate(assignments[:, :, task].T):
         for weight in sorted(set(numbers.tolist())):

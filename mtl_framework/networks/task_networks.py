@@ -1,4 +1,4 @@
-"""TaskNetworks: one backbone, banks of weights, a head for every task."""
+""":class:`TaskNetworks` is one backbone, banks of weights, and a head for every task."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
@@ -34,7 +34,7 @@ Assignments = Int[Tensor, "samples units tasks"]
 
 
 class TaskNetworks(PathNetworks):
-    """Per-task networks over banks of weights.
+    """Task networks are per-task networks over banks of weights.
 
     Every place of a unit is replaced by a :class:`WeightBank`; the backbone's own ``forward``
     stays as it is. One pass serves all tasks under all sampled assignments: columns (sample, task)
@@ -43,13 +43,13 @@ class TaskNetworks(PathNetworks):
     It has more than a dozen public methods, as strategies of any kind hold it in their hands.
 
     Args:
-        backbone: what is shared and where.
-        tasks: each gets a linear head, or a decoder where its outputs are maps.
+        backbone: the backbone, which says what is shared and where.
+        tasks: the tasks; each gets a linear head, or a decoder where its outputs are maps.
         weights_per_unit: K, for all units or one for each. Copy k of every unit comes from the
             k-th freshly initialised model (all equal where the backbone is pretrained).
         branching: overrides what the backbone's probe found, for tests and measurements.
-        checkpoint: recompute the activations of units in the backward pass.
-        group_major: order of the rows in memory; default: group-major on the CPU only, where it
+        checkpoint: whether the activations of units are recomputed in the backward pass.
+        group_major: whether rows are group-major in memory; default: on the CPU only, where this
             goes with channels-last images.
         mixers: by unit, modules that mix what it returns, see :class:`ColumnMixer`; the columns of
             an input (a task's, or a common one) are all (sample, task) pairs that read it.
@@ -58,7 +58,7 @@ class TaskNetworks(PathNetworks):
 
     Attributes:
         model: the backbone's model with banks in the places of its units.
-        heads: one a task.
+        heads: one head for each task.
         maps: the backbone's maps that each task's head reads; none where it reads features.
         assignment: (units, tasks), the weights in use; on the CPU, wherever the networks are.
 
@@ -114,7 +114,7 @@ class TaskNetworks(PathNetworks):
         set_format(self, self._runner.format(self.planner.is_group_major(self.device)))
 
     def losses(self, batch: Batch, assignments: Assignments) -> Float[Tensor, "samples tasks"]:
-        """Mean loss of every task's examples under every sampled assignment, differentiable.
+        """Return the mean loss of every task under every sampled assignment, differentiable.
 
         Only labelled examples count. A task without any in the batch is not run: its loss is 0,
         and neither its path nor its head gets a gradient or a running statistic.
@@ -144,7 +144,7 @@ class TaskNetworks(PathNetworks):
         Args:
             batch: examples of every task.
             assignments: weights by sample, unit and task.
-            weights: weights of the losses; default: each 1 / (samples * tasks), the mean.
+            weights: weights of the losses; default: 1 / (samples * tasks) each, for the mean.
 
         Returns:
             the losses, detached.
@@ -169,15 +169,15 @@ class TaskNetworks(PathNetworks):
     def predict(
         self, task: int, inputs: Shaped[Tensor, "rows *dims"]
     ) -> Float[Tensor, "rows *outputs"]:
-        """Outputs of one task's network under :attr:`assignment`; statistics stay untouched."""
+        """Return outputs of one task's network under :attr:`assignment`; nothing is changed."""
         return self.scores(task, self.features(task, inputs))
 
     def predict_all(
         self, inputs: Shaped[Tensor, "rows *dims"]
     ) -> list[Float[Tensor, "rows *outputs"]]:
-        """Outputs of every task's network for common inputs; tasks that compute the same run once.
+        """Return outputs of all tasks' networks for common inputs; tasks that agree run once.
 
-        Those are tasks on one path whose running averages there are equal.
+        Tasks agree that are on one path, with equal running averages there.
         """
         if self.backbone.heads_inside or self.mixers or self.training:
             return super().predict_all(inputs)
@@ -191,8 +191,8 @@ class TaskNetworks(PathNetworks):
     def features(self, task: int, inputs: Shaped[Tensor, "rows *dims"]) -> Features:
         """Compute what one task's head reads under :attr:`assignment`; statistics stay untouched.
 
-        Scores already where heads stay inside the model (``backbone.heads_inside``); several maps
-        where the task's outputs are maps.
+        They are scores already where heads stay inside the model (``backbone.heads_inside``), and
+        several maps where the task's outputs are maps.
         """
         under = self.features_under(self.assignment[None], task, inputs)
         return each(lambda x: x.squeeze(1), under)
@@ -206,11 +206,11 @@ class TaskNetworks(PathNetworks):
     ) -> Features:
         """Compute what one task's head reads under several assignments; see :meth:`features`.
 
-        Samples are the second dimension.
+        In the result samples are the second dimension.
 
         Args:
             assignments: weights by sample, unit and task.
-            task: its position.
+            task: position of the task.
             inputs: inputs of the task.
             common_input: run the columns of all tasks on the inputs, for mixers that need them.
         """
@@ -223,14 +223,14 @@ class TaskNetworks(PathNetworks):
         return by_task[position].by_sample()
 
     def scores(self, task: int, features: Features) -> Float[Tensor, "rows *outputs"]:
-        """Outputs of :meth:`head` for a task's features, in full precision."""
+        """Return the outputs of :meth:`head` for a task's features, in full precision."""
         head = nn.Identity() if self.backbone.heads_inside else self.head(task)
         return self.in_full_precision(head, features)
 
     def row_losses(
         self, task: int, features: Features, targets: Shaped[Tensor, "rows *dims"]
     ) -> Float[Tensor, " rows"]:
-        """Training loss of every row, from its features; a subclass may define another one."""
+        """Return every row's training loss, from its features; a subclass may define another."""
         objective, run = self.tasks[task].objective, self.in_full_precision
         losses = objective.losses(self.scores(task, features), targets)
         return with_auxiliary(losses, self.head(task), features, targets, objective, run)
@@ -241,7 +241,7 @@ class TaskNetworks(PathNetworks):
         self.losses(batch, self.assignment[None])
 
     def train(self, mode: bool = True) -> "TaskNetworks":
-        """Training or evaluation mode, as in torch; quick, as strategies switch every step."""
+        """Set training or evaluation mode, as in torch; quick, as strategies switch every step."""
         modules = list(self.modules())
         if any(type(module).train is not nn.Module.train for module in modules[1:]):
             return super().train(mode)
@@ -268,24 +268,24 @@ class TaskNetworks(PathNetworks):
         return part_losses(batch, micro_batch, by_task, self.row_losses)
 
     def head(self, task: int) -> nn.Module:
-        """The head that a task predicts and is extracted with; a subclass may choose another."""
+        """Return the head that a task predicts and is extracted with; a subclass may choose."""
         return self.heads[task]
 
     def banks(self) -> Iterator[WeightBank]:
-        """Give all banks, unit by unit, places in execution order."""
+        """Return all banks, unit by unit, places in execution order."""
         for banks in self._parts.banks:
             yield from banks
 
     def bank_parameters(self, unit: int, weight: int) -> list[nn.Parameter]:
-        """Parameters of one weight of a unit, over all its places."""
+        """Return the parameters of one weight of a unit, over all its places."""
         return self._parts.of_bank(unit, weight)
 
     def head_parameters(self, task: int) -> list[nn.Parameter]:
-        """Give the parameters of a task's head."""
+        """Return the parameters of a task's head."""
         return list(self.heads[task].parameters())
 
     def shared_parameters(self) -> list[nn.Parameter]:
-        """Parameters that every task uses: those outside banks and heads."""
+        """Return the parameters that every task uses: those outside banks and heads."""
         return self._parts.shared()
 
     def scale_gradients_by_usage(self, users: Float[Tensor, "units weights"]) -> None:
@@ -309,30 +309,30 @@ class TaskNetworks(PathNetworks):
         return self._parts.count(trained, self.assignment, heads)
 
     def extract(self, task: int) -> nn.Module:
-        """One task's network under :attr:`assignment` as a plain model of the backbone's own class.
+        """Return one task's network under :attr:`assignment`, of the backbone's own class.
 
         Its outputs equal :meth:`predict` in evaluation mode.
         """
         return self.extract_path(task, self.assignment[:, task].tolist())
 
     def extract_path(self, task: int, weights: Sequence[int]) -> nn.Module:
-        """Like :meth:`extract`, with any weights, one a unit."""
+        """Extract like :meth:`extract`, with any weights, one a unit."""
         head = self.head(task)
         return extract_plain(self.backbone, self.model, head, weights, task, self.maps[task])
 
     def load_path(
         self, task: int, weights: Sequence[int], state: Mapping[str, Tensor], head: bool = True
     ) -> None:
-        """The reverse of :meth:`extract_path`: take over a plain model's state.
+        """Take over a plain model's state, the reverse of :meth:`extract_path`.
 
         What lies outside the banks is overwritten, too. Where tasks have running averages of their
         own, those in the banks are set for all tasks.
 
         Args:
-            task: the task whose head and running averages outside the banks it has.
-            weights: the weights that the state goes to, one weight a unit.
-            state: state of a plain model.
-            head: whether to take its class layers.
+            task: the task that gets the head and the running averages outside the banks.
+            weights: for each unit the weight that the state goes to.
+            state: the state of a plain model.
+            head: whether the task's head takes over its class layers.
 
         Raises:
             MtlError: naming the first tensor that is missing or has another shape; nothing has

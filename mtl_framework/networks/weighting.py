@@ -1,4 +1,4 @@
-"""Gradients of several tasks made into one, weight by weight, by the library TorchJD."""
+"""The library TorchJD makes one gradient of several tasks' gradients, weight by weight."""
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
@@ -37,7 +37,7 @@ TaskGradients = Sequence[Mapping[nn.Parameter, Tensor]]
 
 
 class GradientWeighting:
-    """Makes one gradient of those of the tasks that use a weight.
+    """It makes one gradient of those of the tasks that use a weight.
 
     An **aggregator** sees, for every set of tasks, the gradients of all weights that exactly these
     tasks use, side by side, and nothing of other weights or tasks; a weight that one task uses gets
@@ -47,15 +47,15 @@ class GradientWeighting:
 
     Args:
         name: a key of ``AGGREGATORS`` or ``SCALARIZERS``.
-        options: options of the class in TorchJD, and ``learning_rate`` of what a scalarizer
-            learns, or ``epoch``, its number of steps.
-        tasks: how many there are.
+        options: options of TorchJD's class; also ``learning_rate`` for what a scalarizer learns, or
+            ``epoch``, its number of steps.
+        tasks: number of tasks.
 
         from_config: whether the run's config asks for it; what a strategy puts into its networks'
             attribute ``weighting`` by itself goes where the config names another one.
 
     Attributes:
-        uses: steps in which it was asked.
+        uses: number of steps in which it was asked.
 
     Raises:
         MtlError: if TorchJD is not installed, or name or options do not fit.
@@ -92,11 +92,11 @@ class GradientWeighting:
     def combine(
         self, gradients: TaskGradients, losses: Float[Tensor, " tasks"]
     ) -> dict[nn.Parameter, Tensor]:
-        """One gradient for every weight that a task uses.
+        """Make one gradient for every weight that a task uses.
 
         Args:
             gradients: gradients of every task's loss, by the weights that it uses.
-            losses: losses of every task.
+            losses: the loss of every task.
         """
         self.uses += 1
         if self.name in SCALARIZERS:
@@ -119,7 +119,7 @@ class GradientWeighting:
     def _by_losses(
         self, gradients: TaskGradients, losses: Float[Tensor, " tasks"]
     ) -> dict[nn.Parameter, Tensor]:
-        """Chain rule: the scalarizer's derivative by each loss weighs that loss's gradients."""
+        """Weigh each loss's gradients by the scalarizer's derivative by that loss (chain rule)."""
         present = torch.tensor([bool(own) for own in gradients], device=losses.device)
         factors = self._losses.factors(losses, present)
         combined: dict[nn.Parameter, Tensor] = {}
@@ -130,13 +130,13 @@ class GradientWeighting:
         return combined
 
     def state_dict(self) -> dict[str, Any]:
-        """What the next step depends on; nothing for most aggregators."""
+        """Return what the next step depends on; nothing for most aggregators."""
         if self._bargaining is not None:
             return self._bargaining.state_dict()
         return self._losses.state_dict() if self.name in SCALARIZERS else {}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restore what :meth:`state_dict` gave.
+        """Restore the state that :meth:`state_dict` returned.
 
         Raises:
             MtlError: if it is the state of another method.
@@ -151,7 +151,7 @@ class GradientWeighting:
 
 
 def _torchjd(name: str, class_name: str) -> Callable[..., Any]:
-    """The class of TorchJD's behind a name."""
+    """Return TorchJD's class of this name."""
     room = "torchjd.aggregation" if name in AGGREGATORS else "torchjd.scalarization"
     try:
         made_by: Callable[..., Any] = getattr(import_module(room), class_name)
@@ -163,7 +163,7 @@ def _torchjd(name: str, class_name: str) -> Callable[..., Any]:
 def _options(
     name: str, options: Mapping[str, Any], made_by: Callable[..., Any]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Options of ours, completed, and those of TorchJD's class.
+    """Return our own options, completed, and those of TorchJD's class.
 
     Raises:
         MtlError: if there is no such option, or one of ours is not above 0.
@@ -183,7 +183,7 @@ def _options(
 
 
 def _by_users(gradients: TaskGradients) -> dict[tuple[int, ...], list[nn.Parameter]]:
-    """Weights by the tasks that use them, in a fixed order."""
+    """Group weights by the tasks that use them, in a fixed order."""
     users: dict[nn.Parameter, list[int]] = {}
     for task, own in enumerate(gradients):
         for parameter in own:

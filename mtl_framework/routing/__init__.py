@@ -1,1 +1,1 @@
-"""From assignments to rows of a batch and back, through banks of weights, norms and heads."""
+"""Routing takes assignments to rows of a batch and back, through banks, norms and heads."""

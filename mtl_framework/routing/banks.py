@@ -15,7 +15,7 @@ from .plan import Call, RouteError
 
 
 def plain_attribute(module: nn.Module, name: str) -> Any:
-    """Give a plain attribute that a model reads from a part for which several copies stand.
+    """Return a plain attribute that a model reads from a part for which several copies stand.
 
     Raises:
         AttributeError: if it does not exist, or is a parameter, module or method.
@@ -33,10 +33,9 @@ def plain_attribute(module: nn.Module, name: str) -> Any:
 class Ports:
     """Ports say which leaves of a call's arguments and outputs carry rows, as a probe measured it.
 
-    One entry a leaf, in the order of ``torch.utils._pytree``: the rows per example of a
-    tensor, n where its first dimension is n times the number of (example, path) pairs, or ``None``
-    for a leaf without rows. ``shapes``
-    are those of the outputs without that dimension.
+    There is one entry for each leaf, in the order of ``torch.utils._pytree``: the rows per example
+    of a tensor, n where its first dimension is n times the number of (example, path) pairs, or
+    ``None`` for a leaf without rows. ``shapes`` are those of the outputs without that dimension.
     """
 
     inputs: tuple[int | None, ...]
@@ -51,7 +50,7 @@ class WeightBank(nn.Module):
     call a weight, and returns the rows of the paths one unit further.
 
     Args:
-        copies: the weights, all of one architecture.
+        copies: the K copies of the place, modules of one architecture.
         unit: number of the unit that the place belongs to.
         ports: what the probe saw at each call of the place within one pass.
         forward_pass: the pass that the bank takes part in.
@@ -75,7 +74,7 @@ class WeightBank(nn.Module):
         self._then: tuple[Callable[[Any], Any], ...] = ()
 
     def parameters_of(self, weight: int) -> list[nn.Parameter]:
-        """Give the parameters that a path with this weight uses."""
+        """Return the parameters that a path with this weight uses."""
         return list(self.copies[weight].parameters())
 
     def followed_by(self, function: Callable[[Any], Any]) -> None:
@@ -83,11 +82,11 @@ class WeightBank(nn.Module):
         self._then = (function,)
 
     def extra_repr(self) -> str:
-        """``repr`` shows the number of the unit."""
+        """Show the number of the unit in ``repr``."""
         return f"unit={self.unit}"
 
     def __getattr__(self, name: str) -> Any:
-        """Give plain attributes, which a model may read from its blocks, from the first copy."""
+        """Return plain attributes, which a model may read from its blocks, from the first copy."""
         try:
             return super().__getattr__(name)
         except AttributeError:
@@ -159,7 +158,7 @@ class WeightBank(nn.Module):
         return result
 
     def _ports(self) -> Ports:
-        """Ports of this call: places of tied modules are called several times a pass."""
+        """Return the ports of this call: a tied module's place is called several times a pass."""
         number = self.forward_pass.calls.get(id(self), 0)
         self.forward_pass.calls[id(self)] = number + 1
         if number >= len(self.ports):
@@ -202,7 +201,7 @@ class WeightBank(nn.Module):
 
 
 class SequenceBank(WeightBank):
-    """A bank of sequences of one module each, which is a sequence of one, the bank itself.
+    """A bank of sequences of one module each is a sequence of one: the bank itself.
 
     A transformer of one block reads the number of its blocks, and calls one after the other.
     """
@@ -225,7 +224,7 @@ def make_bank(
     forward_pass: ForwardPass,
     checkpoint: bool = False,
 ) -> WeightBank:
-    """The bank of one place, see :class:`WeightBank` for the arguments."""
+    """Make the bank of one place; its arguments are those of :class:`WeightBank`."""
     first = copies[0]
     kind = SequenceBank if isinstance(first, nn.Sequential) and len(first) == 1 else WeightBank
     return kind(copies, unit, ports, forward_pass, checkpoint)

@@ -1,4 +1,4 @@
-"""Several gradients at once: what ``torch.vmap`` over a backward pass asks of our functions.
+"""Backward passes of our own run under ``torch.vmap``, which takes several gradients at once.
 
 ``torch.vmap`` around ``torch.autograd.grad``, as libraries of gradient methods such as TorchJD call
 it, and ``is_grads_batched=True`` run a backward pass on tensors that stand for many. Such a tensor
@@ -15,7 +15,7 @@ from torch import Tensor
 
 
 def is_batched(tensor: Tensor | None) -> bool:
-    """Whether a tensor stands for several ones, as inside ``torch.vmap``."""
+    """Say whether a tensor stands for several ones, as inside ``torch.vmap``."""
     kinds = torch._C._functorch
     return tensor is not None and (
         kinds.is_batchedtensor(tensor) or kinds.is_legacy_batchedtensor(tensor)
@@ -23,11 +23,11 @@ def is_batched(tensor: Tensor | None) -> bool:
 
 
 def each_of(tensor: Tensor, count: int) -> list[Tensor]:
-    """What a tensor stands for inside ``torch.vmap``, as plain tensors that may leave it.
+    """Return what a tensor stands for inside ``torch.vmap``, as plain tensors that may leave it.
 
     Args:
-        tensor: batched, or the same for all.
-        count: how many it stands for.
+        tensor: a batched tensor, or a plain one that is the same for all.
+        count: number of tensors that it stands for.
     """
     if not is_batched(tensor):
         return [tensor] * count
@@ -36,10 +36,10 @@ def each_of(tensor: Tensor, count: int) -> list[Tensor]:
 
 
 def blocks_of(rows: Tensor, examples: int, groups: int, group_major: bool) -> tuple[Tensor, int]:
-    """Rows with a dimension of their own for groups, and which one that is.
+    """Give rows a dimension of their own for groups, and say which one that is.
 
     Args:
-        rows: examples x groups x n of them, in one of the two orders.
+        rows: (examples * groups * n, ...), in one of the two orders of examples and groups.
         examples: B.
         groups: G.
         group_major: whether the rows of a group lie together.
@@ -54,7 +54,7 @@ def blocks_of(rows: Tensor, examples: int, groups: int, group_major: bool) -> tu
 
 
 def joined_blocks(blocks: Tensor, dim: int) -> Tensor:
-    """The rows of :func:`blocks_of` again."""
+    """Undo :func:`blocks_of`: return its rows."""
     rows = math.prod(blocks.shape[: dim + 2])
     return blocks.reshape(rows, *blocks.shape[dim + 2 :])
 
@@ -66,13 +66,13 @@ def gathered(
     groups: int,
     group_major: bool,
 ) -> Tensor | None:
-    """The sum of what several selections of groups hand back; ``None`` where none does.
+    """Sum what several selections of groups hand back; ``None`` where none does.
 
     Args:
-        sources: which groups each selection has read.
-        gradients: of each selection.
+        sources: for each selection the groups that it has read.
+        gradients: for each selection the gradient of its rows, or ``None``.
         examples: B.
-        groups: G, of what was selected from.
+        groups: G, number of the groups that the selections were made from.
         group_major: order of all rows.
     """
     total: Tensor | None = None

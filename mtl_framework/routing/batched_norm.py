@@ -1,4 +1,4 @@
-"""Batch normalisation of paths by plain operations, for layers that run under ``torch.vmap``."""
+"""Layers that run under ``torch.vmap`` normalise the rows of paths by plain operations."""
 
 import torch
 from jaxtyping import Float
@@ -21,8 +21,8 @@ def normalised_by_group(
     Args:
         x: rows in ``layout``.
         layout: layout of ``x``.
-        weight: scale.
-        bias: shift.
+        weight: the scale of each channel.
+        bias: the shift of each channel.
         eps: added to the (biased) variance.
 
     Returns:

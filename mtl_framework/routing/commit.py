@@ -15,10 +15,11 @@ Taken = tuple[Tensor, Ints]
 
 @torch.no_grad()
 def commit_statistics(norms: Sequence[RoutedBatchNorm]) -> None:
-    """Decay running averages once and add what a step gathered, few calls for all layers.
+    """Decay running averages once and add what a step gathered, by few calls for all layers.
 
     Args:
-        norms: all of a model, in the same order in every process; most may have gathered nothing.
+        norms: all routed norms of a model, in the same order in every process; most may have
+            gathered nothing.
     """
     if is_distributed():
         _commit_mean([norm for norm in norms if norm.running_mean is not None])
@@ -92,14 +93,15 @@ def _commit_mean(norms: Sequence[RoutedBatchNorm]) -> None:
         weight, decay, *both = next(parts).view(2 + 2 * norm.num_features, norm.slots)
         part = torch.stack(both).view(2, norm.num_features, norm.slots).transpose(1, 2)
         share = torch.where(weight > 0, weight, 1)
-        # a cumulative average weighs processes by their visits, and needs sums over visits again
+        # a cumulative average weighs processes by their visits, and needs sums over visits again:
+        # of 2 and 1 visits share is 3 and most 2, so two thirds of the sum of three values remain
         times = most.to(share.dtype) if norm.momentum is None else torch.ones_like(share)
         part = part * (times / share)[:, None]
         norm.add(Gathered(part, torch.where(weight > 0, decay / share, 1), most))
 
 
 def _pack(norm: RoutedBatchNorm, taken: Taken | None, visits: Tensor) -> Tensor:
-    """Weight, decay and parts (2 + 2 * channels, slots) of one process, all 0 where it has none."""
+    """Return weight, decay and parts (2 + 2 * channels, slots) of one process; 0 if it has none."""
     assert norm.running_mean is not None
     if taken is None:
         return norm.running_mean.new_zeros(2 + 2 * norm.num_features, norm.slots)

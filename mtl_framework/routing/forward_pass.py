@@ -1,4 +1,4 @@
-"""The forward pass that is being run, as the rewritten parts of a model see it."""
+"""The parts of a rewritten model ask the forward pass that is being run for their rows."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +9,7 @@ from .plan import Route, RouteError, RoutePlan, RowGroups
 
 
 class ForwardPass:
-    """A pass knows where the rows are while a model's own ``forward`` runs.
+    """A forward pass knows where the rows are while a model's own ``forward`` runs.
 
     The model knows nothing of paths, and calls its banks, norms and heads with tensors alone. One
     object of this class is what these parts of one model have in common: they ask it which rows
@@ -50,11 +50,11 @@ class ForwardPass:
     of rows instead of six and six. Heads read groups 0 and 1 for t0, 2 for t1 and 3 for t2.
 
     Attributes:
-        plan: plan of the pass; ``None`` while idle.
-        level: how far the paths have branched: units that the rows have passed.
-        rows: what the layer that is being called sees.
+        plan: the plan of the pass; ``None`` while idle.
+        level: number of units that the rows have passed: how far the paths have branched.
+        rows: the rows that the layer sees which is being called.
         gather_statistics: whether that layer's batch statistics move its running averages.
-        calls: by the id of a bank, its calls so far in the pass.
+        calls: for each bank, by its id, the number of its calls so far in the pass.
         kept: by unit, the rows behind it that a later mixer reads.
         stacked: by pool of layers, their parameters as one call of all of them reads them.
     """
@@ -98,7 +98,7 @@ class ForwardPass:
             self.rows, self.gather_statistics = before
 
     def route(self, unit: int) -> Route:
-        """The route of the rows, as they are now, through ``unit``.
+        """Return the route of the rows, as they are now, through ``unit``.
 
         Raises:
             RouteError: outside a pass, or if units come in another order than the probe saw.

@@ -1,4 +1,4 @@
-"""Heads are every task's own copies of the layers that give class scores."""
+"""Class layers are replaced by heads, of which every task has its own."""
 
 from collections.abc import Sequence
 
@@ -23,10 +23,10 @@ def resized(layer: nn.Module, num_outputs: int) -> nn.Module:
 class HeadBank(nn.Module):
     """A head bank holds the tasks' copies of one class layer and stands where the layer was.
 
-    For models that do more with class scores than return them: average those of two classifiers,
-    add those of patches. It receives the rows of all paths; what it returns has, task by task,
-    the rows of the task's own paths. Scores are padded with zeros to the widest task's, so the
-    model may do anything with them that treats each class alike.
+    This is for models that do more with class scores than return them: average those of two
+    classifiers, add those of patches. The bank receives the rows of all paths; what it returns has,
+    task by task, the rows of the task's own paths. Scores are padded with zeros to the widest
+    task's, so the model may do anything with them that treats each class alike.
 
     The layers belong to the networks' ``heads`` and are not registered here a second time.
 
@@ -42,7 +42,7 @@ class HeadBank(nn.Module):
         self._forward_pass = forward_pass
 
     def extra_repr(self) -> str:
-        """``repr`` shows the number of tasks and the widest one's outputs."""
+        """Show the number of tasks and the widest one's outputs in ``repr``."""
         return f"tasks={len(self._layers)}, width={self._width}"
 
     def forward(self, x: Tensor) -> Tensor:

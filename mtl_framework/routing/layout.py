@@ -15,6 +15,10 @@ class RowLayout:
     """A layout says how (example, group) pairs lie in the first dimension of a tensor.
 
     Each pair may stand for several rows in a row (patches of an image).
+
+    Worked example: B = 2 examples, G = 3 groups. Example 1 of group 1 is row 1 * B + 1 = 3 where
+    rows are group-major, and row 1 * G + 1 = 4 where they are example-major; with n = 4 rows a
+    pair, rows 12 to 15 and 16 to 19.
     """
 
     examples: int
@@ -22,7 +26,7 @@ class RowLayout:
     group_major: bool
 
     def split_first(self, x: Tensor) -> Tensor:
-        """View rows with their first dimension taken apart: (B, G, n, ...)."""
+        """View rows with their first dimension taken apart, as (B, G, n, ...)."""
         inner = x.shape[0] // (self.examples * self.groups)
         if self.group_major:
             return torch.unflatten(x, 0, (self.groups, self.examples, inner)).transpose(0, 1)
@@ -42,10 +46,10 @@ def split_groups(
 
     Args:
         x: rows in ``layout``.
-        sources: for each call the groups (g,) that it reads.
+        sources: for each call the numbers (g,) of the groups that it reads.
         layout: layout of ``x``.
-        in_order: the calls read all groups once, one after the other. Group-major rows are then not
-            copied: what a call does to its rows in place, it does to ``x``.
+        in_order: whether the calls read all groups once, one after the other. Group-major rows are
+            then not copied: what a call does to its rows in place, it does to ``x``.
 
     Returns:
         for each call its rows, in the layout of g groups and the memory format of ``x``.
@@ -63,11 +67,15 @@ def merge_groups(
 ) -> Tensor:
     """Put the outputs of several calls together; each group is written by exactly one call.
 
+    In the example of :class:`~mtl_framework.routing.path_trie.PathTrie`, with two examples in
+    group-major order, the calls of unit 1 read groups (0, 1) and (0), which are rows 0 to 3 and 0
+    to 1 of level 1. They write groups (0, 1) and (2), which are rows 0 to 3 and 4 to 5 of level 2.
+
     Args:
         parts: for each call its rows, in the layout of g groups.
-        targets: for each call the groups (g,) that it writes.
+        targets: for each call the numbers (g,) of the groups that it writes.
         layout: layout of the result, all of whose groups are written.
-        in_order: the calls write one after the other.
+        in_order: whether the calls write all groups once, one after the other.
 
     Returns:
         rows in ``layout``, in the memory format of the first part.
@@ -87,7 +95,7 @@ def stack_groups(groups: Sequence[Tensor], group_major: bool) -> Tensor:
 
 
 def columns_apart(x: Tensor, layout: RowLayout, inputs: int) -> Tensor:
-    """View rows, of which an input's groups lie one after the other, by input and column.
+    """View rows by input and column, where the groups of an input lie one after the other.
 
     Args:
         x: rows in ``layout``.
@@ -119,9 +127,9 @@ def channels_last(x: Tensor) -> bool:
 
 
 class _Blocks:
-    """Rows as a matrix with one dense block of memory for each (outer, group) pair.
+    """This views rows as a matrix, one dense block of memory for each (outer, group) pair.
 
-    (G, block) where rows are group-major, (B, G, block) where they are example-major.
+    The matrix is (G, block) where rows are group-major, (B, G, block) where example-major.
     """
 
     def __init__(self, x: Tensor, layout: RowLayout, last: bool) -> None:
@@ -154,7 +162,7 @@ def _part(layout: RowLayout, groups: int) -> RowLayout:
 
 
 def _pieces(x: Tensor, sizes: Sequence[int]) -> tuple[Tensor, ...]:
-    """Give consecutive rows as tensors that autograd does not know to be views."""
+    """Return consecutive rows as tensors that autograd does not know to be views."""
     return tuple(
         torch.ops.aten._unsafe_view(part, part.shape) for part in torch.split(x, list(sizes))
     )
@@ -168,7 +176,7 @@ def _joined(parts: Sequence[Tensor], last: bool) -> Tensor:
 
 
 class _Cut(torch.autograd.Function):
-    """Consecutive rows without a copy; their gradients are put together with one."""
+    """This cuts consecutive rows without a copy; one copy puts their gradients together."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, sizes: Sequence[int]) -> Any:
@@ -184,7 +192,7 @@ class _Cut(torch.autograd.Function):
 
 
 class _Join(torch.autograd.Function):
-    """One copy of all parts, whose gradients are views of what comes back."""
+    """This joins all parts by one copy; their gradients are views of the gradient of the whole."""
 
     @staticmethod
     def forward(ctx: Any, *parts: Tensor) -> Tensor:
@@ -199,7 +207,7 @@ class _Join(torch.autograd.Function):
 
 
 class _Split(torch.autograd.Function):
-    """Several index selections whose gradients meet in one buffer."""
+    """This makes several selections of groups, whose gradients meet in one buffer."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, layout: RowLayout, *sources: Tensor) -> Any:
@@ -228,7 +236,7 @@ class _Split(torch.autograd.Function):
 
 
 class _Merge(torch.autograd.Function):
-    """Several writes into one buffer; the gradient is read back group by group."""
+    """This writes several parts into one buffer; their gradients are read back group by group."""
 
     @staticmethod
     def forward(ctx: Any, layout: RowLayout, count: int, *tensors: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class MicroBatch:
-    """Columns that run in one pass: all pairs of ``samples`` and ``tasks``, both ascending."""
+    """Columns that run in one pass are all pairs of ``samples`` and ``tasks``, both ascending."""
 
     samples: tuple[int, ...]
     tasks: tuple[int, ...]
@@ -34,9 +34,10 @@ def plan_micro_batches(
         budget: the most that a micro-batch may cost; ``None``: no limit.
         cost: gives the cost of a micro-batch, in the budget's unit; called only where there is a
             budget.
-        whole_samples: never split the tasks of one sample (pooled statistics).
-        whole_tasks: keep all tasks together for their common root where samples suffice.
-        split_samples: False where the samples of a task need each other.
+        whole_samples: whether the tasks of one sample have to stay together (pooled statistics).
+        whole_tasks: whether all tasks stay together for their common root where splitting samples
+            is enough.
+        split_samples: whether the samples of a task may be split; False where they need each other.
     """
     samples = tuple(range(num_samples))
     by_size: dict[int, list[int]] = {}

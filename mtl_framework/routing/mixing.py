@@ -1,4 +1,4 @@
-"""Behind some units columns are mixed: what a mixer is, and how the rows of a pass reach it."""
+"""Mixers join columns behind some units: this is their base, and how rows reach them."""
 
 from collections.abc import Sequence
 
@@ -16,11 +16,12 @@ class ColumnMixer(nn.Module):
     module that does so is a mixer; this class is for those that need one of two further things.
 
     Args:
-        reads: numbers of earlier units that are mixed, too: ``earlier`` is what columns went on
+        reads: numbers of earlier units that are mixed, too: ``earlier`` holds what columns went on
             with behind them, in this order.
-        behind: a module for each weight of the unit, or none. Behind the mixture a column passes
-            that of its own weight. Batch norms in it keep their running averages as those of the
-            backbone do, in every normalisation mode; anywhere else in a mixer they are refused.
+        behind: modules, one for each weight of the unit, or none. Behind the mixture a column
+            passes the module of its own weight. Batch norms in it keep their running averages as
+            those of the backbone do, in every normalisation mode; anywhere else in a mixer they are
+            refused.
     """
 
     def __init__(self, reads: Sequence[int] = (), behind: Sequence[nn.Module] = ()) -> None:
@@ -30,24 +31,24 @@ class ColumnMixer(nn.Module):
 
 
 def reads_of(mixer: nn.Module) -> tuple[int, ...]:
-    """Units whose columns a mixer reads beside those of its own."""
+    """Return the units whose columns a mixer reads beside those of its own."""
     return mixer.reads if isinstance(mixer, ColumnMixer) else ()
 
 
 def behind_of(mixer: nn.Module) -> list[nn.Module]:
-    """Modules that columns pass behind a mixer, one for each weight of the unit; or none."""
+    """Return the modules behind a mixer, one for each weight of the unit; or none."""
     return list(mixer.behind) if isinstance(mixer, ColumnMixer) else []
 
 
 class MixedRows:
-    """Takes the rows that a unit returns through its mixer, now that every column has its own.
+    """It passes the rows of a unit through its mixer, now that every column has rows of its own.
 
     Args:
         unit: number of the unit.
         mixer: the mixer, which belongs to the networks.
         forward_pass: the pass that the unit takes part in.
         keeps: whether a later mixer reads what comes out.
-        checkpoint: recompute what is behind the mixer in the backward pass.
+        checkpoint: whether what is behind the mixer is recomputed in the backward pass.
     """
 
     def __init__(
@@ -84,7 +85,7 @@ class MixedRows:
 
 
 def running_layers(mixer: nn.Module) -> list[str]:
-    """Names of a mixer's layers with running statistics that are not among those behind it."""
+    """Return the names of a mixer's layers with running statistics, without those behind it."""
     return [
         name
         for name, module in mixer.named_modules()

@@ -1,4 +1,4 @@
-"""A bank all of whose copies run, and whose weights are mixtures of what they return."""
+"""A mixture bank runs all its copies; its weights are mixtures of what they return."""
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -32,12 +32,13 @@ class MixtureBank(WeightBank):
         unit: number of the unit that the place belongs to.
         ports: what the probe saw at the one call of the place: one tensor out, a row an example.
         forward_pass: the pass that the bank takes part in.
-        shares: gives how much of each layer every mixture has.
-        key: equal for banks whose layers have the same parameters.
-        batched: run all layers in one call, under ``torch.vmap``; else, and in reduced precision,
-            which that leaves out, one after the other.
+        shares: a function that gives how much of each layer every mixture has.
+        key: numbers that are equal for banks whose layers have the same parameters.
+        batched: whether all layers run in one call, under ``torch.vmap``; else, and always in
+            reduced precision, they run one after the other.
         dropout: share of the values of every layer's results that are left out in training.
-        checkpoint: recompute activations, which needs one call after the other.
+        checkpoint: whether activations are recomputed in the backward pass; layers then run one
+            after the other.
     """
 
     def __init__(
@@ -63,7 +64,7 @@ class MixtureBank(WeightBank):
                     same[0][1].stands_for = tuple(norm for _, norm in same)
 
     def parameters_of(self, weight: int) -> list[nn.Parameter]:
-        """Give those of all layers, which every mixture uses."""
+        """Return the parameters of all layers, which every mixture uses."""
         return list(self.copies.parameters())
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
@@ -107,9 +108,9 @@ class MixtureBank(WeightBank):
         return torch.stack([self._call(call, args, kwargs) for call in calls])
 
     def _in_one_call(self, args: Any, kwargs: Any) -> Shaped[Tensor, "layers rows *dims"]:
-        """All layers read the same rows: their weights get one more dimension.
+        """Run all layers in one call: they read the same rows, so that only weights are stacked.
 
-        Convolutions of equal images become one of as many channels more, matrix products a batch.
+        Convolutions of equal images become one with more channels, matrix products become a batch.
         """
         first = self.copies[0]
         kept = self.forward_pass.stacked
@@ -126,7 +127,7 @@ class MixtureBank(WeightBank):
 
 
 def _batchable_attention(device: torch.device) -> AbstractContextManager[object]:
-    """Attention by products of matrices on a CPU, whose fused kernel knows no batches of layers."""
+    """While entered, attention on a CPU is matrix products; its fused kernel cannot be batched."""
     return sdpa_kernel(SDPBackend.MATH) if device.type == "cpu" else nullcontext()
 
 
@@ -143,9 +144,9 @@ def mixed_rows(
     """Mix what layers return, for every call of a route whose weights are mixtures.
 
     Args:
-        returned: of every layer, rows in ``layout``.
-        shares: of the layers in each mixture.
-        route: its calls read groups of these rows, and write groups of the rows of the next level.
+        returned: for each layer what it returned, rows in ``layout``.
+        shares: how much of each layer is in each mixture.
+        route: the route; its calls read groups of these rows, and write groups of the next level's.
         layout: layout of the rows that come in.
     """
     if layout.group_major:

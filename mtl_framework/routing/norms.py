@@ -1,4 +1,4 @@
-"""Batch normalisation for rows of several paths.
+"""Batch norms normalise rows of several paths.
 
 Where rows are example-major, (B * G, C, ...) is also (B, G * C, ...): one batch-norm call gives
 every path its own batch statistics. Where they are group-major, the rows of a path lie together and
@@ -47,7 +47,7 @@ FIXED_NORMS: tuple[type[nn.Module], ...] = (FrozenBatchNorm2d, FrozenBatchNormAc
 
 @dataclass(frozen=True)
 class _Seen:
-    """Statistics of one call: (2, groups, channels) of mean and variance, and of which rows."""
+    """Statistics of one call are (2, groups, channels), mean and variance, with their rows."""
 
     statistics: Float[Tensor, "2 groups channels"]
     rows: RowGroups
@@ -58,10 +58,11 @@ class Gathered:
     """This is what a step adds to the running averages of a layer, slot by slot.
 
     Args:
-        part: (2, slots, channels), of mean and variance: with a momentum the final terms, in a
-            cumulative average sums over the visits.
-        decay: (slots,), what the averages are multiplied by first, with a momentum.
-        visits: (slots,), how many there are.
+        part: (2, slots, channels), of mean and variance: the final terms where there is a momentum,
+            in a cumulative average the sums over the visits.
+        decay: (slots,), factors by which the averages are multiplied first, where there is a
+            momentum.
+        visits: (slots,), number of visits.
     """
 
     part: Float[Tensor, "2 slots channels"]
@@ -70,14 +71,14 @@ class Gathered:
 
 
 class RoutedBatchNorm(nn.Module):
-    """Batch normalisation that knows which rows belong to one path.
+    """A routed batch norm knows which rows belong to one path.
 
-    Takes over parameters, buffers, activation and dropout of a plain batch-norm layer under their
-    own names, so that state dicts keep their keys. In mode ``task`` the buffers get a leading
+    It takes over parameters, buffers, activation and dropout of a plain batch-norm layer under
+    their own names, so that state dicts keep their keys. In mode ``task`` the buffers get a leading
     dimension of tasks: ``running_mean`` (T, C), ``num_batches_tracked`` (T,).
 
     Args:
-        plain: a layer of one of :data:`BATCH_NORMS`.
+        plain: the plain layer, of one of :data:`BATCH_NORMS`.
         forward_pass: the pass that the layer takes part in.
         mode: normalisation mode.
         num_tasks: T.
@@ -124,7 +125,7 @@ class RoutedBatchNorm(nn.Module):
         self._seen: list[_Seen] = []
 
     def extra_repr(self) -> str:
-        """``repr`` shows features and mode, as torch prints its own layers."""
+        """Show features and mode in ``repr``, as torch prints its own layers."""
         return f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, mode={self.mode}"
 
     def forward(
@@ -157,7 +158,7 @@ class RoutedBatchNorm(nn.Module):
         return y if pooling is None else pooling.activate(pooling.pool(y))
 
     def _is_batched(self, x: Tensor) -> bool:
-        """Whether a call under ``torch.vmap`` stands for several layers."""
+        """Say whether a call under ``torch.vmap`` stands for several layers."""
         return any(is_batched(tensor) for tensor in (x, self.weight, self.running_mean))
 
     def _check_values(self, x: Tensor, rows: RowGroups) -> None:
@@ -330,7 +331,7 @@ class RoutedBatchNorm(nn.Module):
             tracked.add_(counts.view_as(tracked))
 
     def plain(self, task: int) -> nn.Module:
-        """A plain layer of the class that was taken over, as one task has it, on the CPU."""
+        """Make a plain layer of the class that was taken over, as one task has it, on the CPU."""
         affine, tracked = self.weight is not None, self.running_mean is not None
         layer = self._kind(self.num_features, self.eps, self.momentum, affine, tracked)
         for name, child in self.named_children():
@@ -344,6 +345,6 @@ class RoutedBatchNorm(nn.Module):
         return layer
 
     def plain_buffer(self, name: str, task: int) -> Tensor:
-        """Give a buffer as the plain layer of one task has it."""
+        """Return a buffer as the plain layer of one task has it."""
         value: Tensor = getattr(self, name)
         return value[task] if self.mode == "task" else value

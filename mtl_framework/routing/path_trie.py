@@ -1,4 +1,4 @@
-"""The trie of distinct paths of some columns, in numpy."""
+"""A trie of the distinct paths of some columns is built here, in numpy."""
 
 from collections.abc import Mapping
 
@@ -34,14 +34,14 @@ class PathTrie:
     Args:
         weights: (U, C), the weight of every unit in every column.
         root: (C,), equal for columns that may share the rows that enter the first unit.
-        branching: True: groups split unit by unit; False: every distinct whole column has its own
-            rows from the start.
+        branching: whether groups split unit by unit; if not, every distinct whole column has its
+            own rows from the start.
         own_rows: by unit, a code (C,) for every column of the rows that it has behind the unit,
             whatever its path.
 
     Attributes:
         groups: by level, U + 1 of them, the group (C,) of every column.
-        first: by level, one column (G,) of each group, the first that is in it.
+        first: by level, one column (G,) of each group: the first that is in it.
     """
 
     def __init__(
@@ -66,19 +66,20 @@ class PathTrie:
         self.first.append(first)
 
     def num_groups(self, level: int) -> int:
-        """Number of distinct paths down to ``level``."""
+        """Return the number of distinct paths down to ``level``."""
         return len(self.first[level])
 
     def sizes(self, level: int) -> Ints:
-        """(groups,) how many columns run through each group of a level."""
+        """Count the columns that run through each group of a level, as (groups,)."""
         return np.bincount(self.groups[level], minlength=self.num_groups(level))
 
     def calls(self, unit: int | None, level: int) -> tuple[Ints, Ints]:
-        """Groups (G,) of a level by the weight that they use, and where each weight's begin.
+        """Return the groups (G,) of a level ordered by their weight, and where each weight's begin.
 
         In the example above, unit 1 at level 2: groups 0, 1, 2 use weights 0, 0, 1, so the order is
-        0, 1, 2, and the calls begin at 0 and 2 and end at 3. ``None``: a layer outside the banks,
-        which is one call.
+        0, 1, 2, and the calls begin at 0 and 2 and end at 3. A later place of unit 0, at level 2,
+        meets its weights 0, 1, 0: the order is 0, 2, 1, and the calls begin at 0 and 2, too.
+        ``None``: a layer outside the banks, which is one call.
         """
         groups = self.num_groups(level)
         if unit is None:
@@ -98,7 +99,10 @@ def _whole_paths(weights: Ints, root: Ints) -> Ints:
 
 
 def distinct(codes: Ints) -> tuple[Ints, Ints]:
-    """The first place of every value, by ascending value, and (n,) which value each entry has."""
+    """Return where each value first stands, and (n,) which value an entry is, values ascending.
+
+    E.g. 7, 3, 7 gives 1, 0 (where 3 and 7 first stand) and 1, 0, 1.
+    """
     order = codes.argsort(kind="stable")
     ordered = codes[order]
     new = np.ones(len(codes), dtype=bool)

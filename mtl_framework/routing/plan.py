@@ -1,4 +1,4 @@
-"""From assignments to a plan of which rows meet which weights.
+"""Assignments become a plan of which rows meet which weights.
 
 Rows of a batch are (example, path) pairs, in one of two orders: example-major, row b * G + g, or
 group-major, row g * B + b. The :class:`PathTrie` says which paths there are; the plan of a pass
@@ -22,7 +22,7 @@ from .statistics_weights import Columns, LayerCall, StatisticsWeights
 
 
 class RouteError(RuntimeError):
-    """Rows and plan do not fit: the backbone does something that routing cannot follow."""
+    """This is raised where rows and plan do not fit: routing cannot follow the backbone."""
 
 
 @dataclass(frozen=True)
@@ -30,15 +30,15 @@ class PlanOptions:
     """These options say how a pass runs its columns.
 
     Args:
-        device: where index tensors live.
-        branching: True: groups split unit by unit; False: every distinct whole column has its own
-            rows from the start.
-        common_input: True where all tasks read the same rows.
+        device: the device of index tensors.
+        branching: whether groups split unit by unit; if not, every distinct whole column has its
+            own rows from the start.
+        common_input: whether all tasks read the same rows.
         merge_tasks: whether columns of different tasks may share rows of a common input.
         merge_samples: whether columns of different samples may share rows.
-        group_major: the order of the rows. Group-major keeps the rows of a path together in
-            memory, also in channels-last layout; example-major lets one batch-norm kernel
-            normalise all paths.
+        group_major: whether rows are group-major, else example-major. Group-major keeps the rows of
+            a path together in memory, also in channels-last layout; example-major lets one
+            batch-norm kernel normalise all paths.
         mixed: units behind which columns are mixed: there every column has rows of its own, those
             that read one input one after the other, sample by sample. A layer that all samples of
             a task still have in common is visited once. Needs ``branching``, and all samples.
@@ -59,17 +59,17 @@ class RowGroups:
     What only some layers ask for is worked out when they do.
 
     Args:
-        plan: what the rows belong to.
-        level: how far their paths have branched.
+        plan: the plan of the pass that the rows belong to.
+        level: number of units that the rows have passed.
         unit: the unit whose weight sees them; ``None``: a layer outside the banks.
-        chosen: (groups,) which groups of the level, ascending.
+        chosen: (groups,), numbers of the groups among those of the level, ascending.
         call: number of the call among those of its route.
-        span: where the groups stand in the order of all calls of the route.
+        span: first and behind-last position of the groups in the order of all calls of the route.
 
     Attributes:
         marker: empty tensor of shape (examples, groups, 0). Layers read both counts from its
             shape, which a compiler may treat as symbolic where it would bake in a Python integer.
-        group_major: the order of the rows.
+        group_major: whether rows are group-major.
     """
 
     marker: Float[Tensor, "examples groups 0"]
@@ -131,17 +131,17 @@ class RowGroups:
         calls: Sequence["RowGroups"] = (),
         number: int = 0,
     ) -> tuple[Tensor, Ints]:
-        """Say how the groups enter running averages.
+        """Return by how much each group enters running averages, and how often they are visited.
 
-        Weights (slots, groups) of the groups' statistics (pooled: of the samples') on the rows'
-        device, and visits (slots,). See
+        The weights (slots, groups) are those of the groups' statistics (pooled: of the samples'),
+        on the rows' device; the visits are (slots,). See
         :func:`~mtl_framework.routing.statistics_schedule.visit_shares`.
 
         Args:
             momentum: momentum of the layer.
-            dtype: type of the weights.
-            calls: what the layer saw at each of its calls in the pass; default: this alone.
-            number: which of the calls this is.
+            dtype: dtype of the weights.
+            calls: the rows at each of the layer's calls in the pass; default: these alone.
+            number: which of these calls is asked about.
         """
         levels = tuple(call.level for call in calls) or (self.level,)
         call, statistics = LayerCall(self._unit, levels, number, momentum), self.plan.statistics
@@ -159,7 +159,7 @@ class RowGroups:
 
 @dataclass(frozen=True)
 class Call:
-    """One weight's share of a route: it reads groups ``source`` and writes groups ``target``."""
+    """A call is one weight's share of a route: it reads groups ``source`` and writes ``target``."""
 
     weight: int
     source: Int64[Tensor, " n"]
@@ -187,13 +187,13 @@ class Route:
 
 
 class RoutePlan:
-    """A pass of some columns of a step: their trie of paths, and the routes between its levels.
+    """A plan of a pass of some columns of a step holds their trie of paths, and the routes in it.
 
     Args:
-        order: the step that the columns belong to.
+        order: the sequential order of the step that the columns belong to.
         samples: samples of the step that take part, ascending.
         tasks: tasks that take part, ascending; all with the same number of examples.
-        examples: examples a task.
+        examples: number of examples of each task.
         options: how the columns are run.
     """
 
@@ -225,7 +225,7 @@ class RoutePlan:
         self._outputs_at: dict[tuple[int, ...], list[tuple[tuple[Tensor, ...], Tensor]]] = {}
 
     def _root(self) -> Ints:
-        """A code (C,) for every column, equal where rows may be shared at the start."""
+        """Return a code (C,) for every column, equal where rows may be shared at the start."""
         root = np.zeros_like(self.columns.sample)
         if not (self.options.common_input and self.options.merge_tasks):
             root = root * self.order.num_tasks + self.columns.task
@@ -234,7 +234,7 @@ class RoutePlan:
         return root
 
     def _by_input(self) -> Ints:
-        """A code (C,) of its own for every column; those that read one input follow each other."""
+        """Return a different code (C,) for every column; those of one input follow each other."""
         code = self.columns.numbers(self.order)
         if self.num_inputs > 1:
             code = code + self.columns.task * (int(code.max()) + 1)
@@ -251,7 +251,7 @@ class RoutePlan:
         return self.options.group_major
 
     def num_groups(self, level: int) -> int:
-        """Distinct paths down to ``level``."""
+        """Return the number of distinct paths down to ``level``."""
         return self.trie.num_groups(level)
 
     @cached_property
@@ -270,7 +270,7 @@ class RoutePlan:
         return by_task
 
     def outputs_at(self, levels: tuple[int, ...]) -> list[tuple[tuple[Tensor, ...], Tensor]]:
-        """For each task, which groups of several levels make up the rows of its paths.
+        """Return for each task the groups of several levels that make up the rows of its paths.
 
         A task's paths are told apart at the deepest of the levels: one row each, and of an earlier
         level the group that the path has come through, perhaps the same one for several.
@@ -279,7 +279,7 @@ class RoutePlan:
         the groups 0, 1, 0 of level 1 beside 0, 1, 2 of level 2, and 2, 1, 1, 0 by column.
 
         Returns:
-            the groups (n,) of every level, and (S,) which of the n a sample uses.
+            for each task the groups (n,) of every level, and (S,) which of the n a sample uses.
         """
         if levels not in self._outputs_at:
             groups, by_task = self.trie.groups, []
@@ -292,13 +292,13 @@ class RoutePlan:
         return self._outputs_at[levels]
 
     def rows(self, level: int) -> RowGroups:
-        """Rows as the layers outside the banks see them at ``level``."""
+        """Return the rows as the layers outside the banks see them at ``level``."""
         if level not in self._rows:
             self._rows[level] = RowGroups(self, level, None, np.arange(self.num_groups(level)))
         return self._rows[level]
 
     def route(self, unit: int, level: int) -> Route:
-        """Say how rows at ``level`` pass ``unit``, which at its own level branches the paths."""
+        """Return how rows at ``level`` pass ``unit``, which at its own level branches the paths."""
         if (unit, level) not in self._routes:
             self._routes[unit, level] = self._plan_route(unit, level)
         return self._routes[unit, level]

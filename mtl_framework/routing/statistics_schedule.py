@@ -1,4 +1,4 @@
-"""The sequential order of a step, which defines what becomes of running statistics."""
+"""The sequential order of a step defines what becomes of running statistics."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -29,12 +29,12 @@ class Visits:
     total: Ints
 
     def of(self, columns: Ints) -> "Visits":
-        """Give the visits of some of the columns."""
+        """Return the visits of some of the columns."""
         return Visits(self.before[columns], self.counted[columns], self.total[columns])
 
 
 class StepOrder:
-    """The sequential order that defines running statistics, over the full assignment of a step.
+    """A step's sequential order over its full assignment defines its running statistics.
 
     Normalisation layers behave as if the columns had been run one after the other, sample-major,
     then by task. :meth:`visits` tells for every column how often its weight was visited before.
@@ -62,8 +62,8 @@ class StepOrder:
     Args:
         assignments: (S, U, T) weights by sample, unit and task.
         mode: the normalisation mode.
-        present: the tasks that have examples in this step; default: all. The columns of others
-            are not run and count as no visit.
+        present: positions of the tasks that have examples in this step; default: all. The columns
+            of the others are not run and count as no visit.
         common_input: whether all tasks read the same rows.
         mixed: units behind which every column has rows of its own.
     """
@@ -100,11 +100,11 @@ class StepOrder:
 
     @cached_property
     def first_sample(self) -> "StepOrder":
-        """The order of a step with the first sample only."""
+        """The order of a step that has the first sample only."""
         return StepOrder(self.assignments[:1], self.mode, self.present)
 
     def visits(self, unit: int | None, level: int) -> Visits:
-        """Give all columns' (S * T,) visits of a layer; those of absent tasks do not count.
+        """Return all columns' (S * T,) visits of a layer; those of absent tasks do not count.
 
         Args:
             unit: the unit whose weights see the rows; ``None``: a layer outside the banks, which
@@ -137,7 +137,7 @@ class StepOrder:
         return Visits(before, counted, total)
 
     def _visits_by_sample(self, weight: Ints, here: Bools) -> Visits:
-        """A sample that uses a weight is one visit, whichever of its columns do."""
+        """Count visits by sample: one for each sample that uses a weight, whichever columns do."""
         before, total = np.zeros_like(weight), np.zeros_like(weight)
         for k in np.unique(weight[here]):
             uses = (weight == k) & here
@@ -161,7 +161,12 @@ class StepOrder:
 
 
 def _counts(values: Ints, counted: Bools) -> tuple[Ints, Ints]:
-    """Count the counted entries that equal each entry: among those before it, and among all."""
+    """Count the counted entries that equal each entry: among those before it, and among all.
+
+    Worked example: values 0, 1, 0, 0, all counted. Sorted they are the entries 0, 2, 3, 1, in two
+    runs that start at 0 and 3. ``so_far`` is 0, 1, 2, 3; less what it is at the start of the run,
+    0, 1, 2, 0. Put back in place, ``before`` is 0, 0, 1, 2 and ``total`` 3, 1, 3, 3.
+    """
     order = values.argsort(kind="stable")
     ordered, marks = values[order], counted[order]
     new = np.ones(len(values), dtype=bool)
@@ -179,7 +184,8 @@ def visit_shares(number: Ints, total: Ints, momentum: float | None) -> Floats:
     """Compute the share by which each visit enters a running average.
 
     After n visits with statistics x_0 .. x_{n-1} a running average r has become
-    (1 - m)^n r + sum_j m (1 - m)^(n - 1 - j) x_j. Without a momentum each visit counts one.
+    (1 - m)^n r + sum_j m (1 - m)^(n - 1 - j) x_j. Without a momentum each visit counts one. With
+    m = 0.1 the shares of three visits are 0.081, 0.09 and 0.1, and 0.729 is left of r.
     """
     if momentum is None:
         return np.ones(len(number))

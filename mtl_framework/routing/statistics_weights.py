@@ -1,4 +1,4 @@
-"""The groups of a pass enter the running averages of the weights that they use: by how much."""
+"""This computes by how much each group of a pass enters running averages of its weight."""
 
 from dataclasses import dataclass, replace
 
@@ -12,19 +12,19 @@ from .statistics_schedule import Floats, Ints, StepOrder, Visits, visit_shares
 
 @dataclass(frozen=True)
 class Columns:
-    """The (sample, task) pairs of a pass, sample-major: (C,) each."""
+    """The columns of a pass are (sample, task) pairs, sample-major: (C,) each."""
 
     sample: Ints
     task: Ints
 
     def numbers(self, order: StepOrder) -> Ints:
-        """Positions of the columns among all of the step."""
+        """Return the positions of the columns among all of the step."""
         return self.sample * order.num_tasks + self.task
 
 
 @dataclass(frozen=True)
 class LayerCall:
-    """One of the calls of a layer within a pass.
+    """A layer call is one of the calls of a layer within a pass.
 
     Args:
         unit: unit of the layer; ``None``: it is outside the banks.
@@ -45,14 +45,14 @@ class LayerCall:
 
 
 class StatisticsWeights:
-    """Weights of groups' statistics, worked out when a layer first asks, by call of the layer.
+    """The weights of groups' statistics are worked out by call of a layer, when it first asks.
 
     Args:
         order: the step that the columns belong to.
         trie: the paths of the columns.
         columns: the columns of the pass.
         mixed: whether columns are mixed behind some unit.
-        device: where the weights live.
+        device: the device of the weights.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class StatisticsWeights:
         return self.order.mode == "pooled"
 
     def of(self, call: LayerCall, dtype: torch.dtype) -> tuple[Tensor, Ints]:
-        """Say how all groups enter the running averages of a unit's weights at one call of a layer.
+        """Return by how much each group enters a unit's running averages at one call of a layer.
 
         Returns:
             weights (slots, groups), groups in the order of the route's calls; visits (calls,
@@ -90,16 +90,18 @@ class StatisticsWeights:
         shares, total = self._shares(call)
         # what the columns of a group add, each to its slot: one entry for each (slot, group)
         weights = np.bincount(slot * groups + group, shares, slots * groups).reshape(slots, groups)
-        call_of = np.empty(groups, dtype=np.int64)  # by group; order is by call
+        # by group; order is by call: with order 0, 2, 1 and starts 0, 2, 3 groups 0 and 2 are in
+        # call 0 and group 1 in call 1, so call_of is 0, 1, 0
+        call_of = np.empty(groups, dtype=np.int64)
         call_of[order] = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
         visits = np.zeros((len(starts) - 1, slots), dtype=np.int64)
         visits[call_of[group], slot] = total
         return weights[:, order].astype(np.float64, copy=False), visits
 
     def by_sample(self, call: LayerCall, chosen: Ints) -> tuple[Floats, Ints]:
-        """Shares and visits (samples,) of the samples that have groups among ``chosen``.
+        """Return shares and visits (samples,) of the samples that have groups among ``chosen``.
 
-        For pooled statistics, of which a sample has one.
+        This is for pooled statistics, of which a sample has one.
         """
         sample = self.columns.sample
         inside = np.isin(self.trie.groups[call.level], chosen)
@@ -125,7 +127,7 @@ class StatisticsWeights:
         return visit_shares(before, total, call.momentum) * counted, total
 
     def _visits(self, unit: int | None, level: int) -> Visits:
-        """Visits of a unit's weights by the columns of the pass (C,)."""
+        """Return the visits of a unit's weights by the columns of the pass (C,)."""
         if self.order.counts_rows or not self._is_joint(level):
             return self.order.visits(unit, level).of(self._numbers)
         first = self.order.first_sample.visits(unit, level).of(self.columns.task)
@@ -133,7 +135,7 @@ class StatisticsWeights:
         return replace(first, counted=first.counted & in_first)
 
     def _is_joint(self, level: int) -> bool:
-        """Whether columns that are mixed further down are still one, and visit a layer once."""
+        """Say whether columns that are mixed further down are still one, and visit a layer once."""
         samples = len(np.unique(self.columns.sample)) if self._mixed else 1
         groups = self.trie.groups[level].reshape(samples, -1)
         return self._mixed and bool((groups == groups[:1]).all())

@@ -1,4 +1,4 @@
-"""Assignments that are known before training: hand-made, or found by an earlier run."""
+"""Assignments can be known before training: hand-made, or found by an earlier run."""
 
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
@@ -20,7 +20,7 @@ SOURCES = ("pattern", "matrix", "from_run", "shared_first")
 
 
 class GivenAssignment(StrategyConfig):
-    """Options that name an assignment: exactly one of the ways to give it.
+    """These options name an assignment: exactly one of the ways to give it.
 
     A strategy's options can inherit these, or hold them under a key of their own.
     """
@@ -57,7 +57,7 @@ class GivenAssignment(StrategyConfig):
         return self
 
     def groups(self, units: Sequence[str], tasks: Sequence[str]) -> Int64[Tensor, "units tasks"]:
-        """Group numbers: tasks with equal numbers in a row share that unit.
+        """Return group numbers: tasks with equal numbers in a row share that unit.
 
         Raises:
             MtlError: if the assignment does not fit these units and tasks.
@@ -72,11 +72,11 @@ class GivenAssignment(StrategyConfig):
 
 
 def take_from(known: Earlier, options: object) -> None:
-    """Let ``from_run``, wherever it stands in options, take what is known, and add what it reads.
+    """Let ``from_run``, anywhere in options, use known assignments, and add what it reads.
 
     Args:
         known: assignments of earlier runs by path; changed when ``groups`` is called.
-        options: of a strategy.
+        options: options of a strategy.
     """
     if isinstance(options, GivenAssignment):
         options._earlier = known
@@ -90,7 +90,7 @@ def take_from(known: Earlier, options: object) -> None:
 
 
 def renumber(groups: Int64[Tensor, "units tasks"]) -> Int64[Tensor, "units tasks"]:
-    """Equal groups, numbered 0, 1, ... in each row: an assignment without unused weights."""
+    """Number equal groups 0, 1, ... in each row: an assignment without unused weights."""
     return torch.stack([row.unique(return_inverse=True)[1] for row in groups])
 
 

@@ -1,4 +1,4 @@
-"""Moving averages of weights, by torch's own formulas."""
+"""Weights have moving averages, by torch's own formulas."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,13 +14,13 @@ _STATISTICS = ("running_mean", "running_var")
 
 
 class WeightAverage:
-    """An average of all parameters and running statistics of a network, over steps.
+    """This averages all parameters and running statistics of a network over steps.
 
     The weights of every bank are averaged over all steps, those too in which no task used them.
 
     Args:
         network: the network whose weights are averaged; other buffers are left alone.
-        config: which average, and from when.
+        config: the section ``training.average``: which average, and from when.
 
     Source: Polyak and Juditsky 1992; ``swa``: Izmailov et al., "Averaging Weights Leads to Wider
     Optima and Better Generalization", UAI 2018.
@@ -65,7 +65,7 @@ class WeightAverage:
             average.copy_(kept)
 
     def state_dict(self) -> dict[str, Any]:
-        """Give the average, and the number of steps that it is of."""
+        """Return the average, and the number of steps that it is of."""
         return {"steps": self.steps, "average": dict(enumerate(self._average))}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -77,7 +77,7 @@ class WeightAverage:
         self._average = [torch.empty_like(like).copy_(value) for value, like in pairs]
 
     def _tensors(self) -> list[Tensor]:
-        """Parameters and running statistics, always in the same order."""
+        """Return parameters and running statistics, always in the same order."""
         network = self._network
         statistics = (b for name, b in network.named_buffers() if name.endswith(_STATISTICS))
         return [*network.parameters(), *statistics]

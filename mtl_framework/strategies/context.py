@@ -19,7 +19,7 @@ from .step import Step
 
 @runtime_checkable
 class TrainingRun(Protocol):
-    """A run that is training: what :meth:`Strategy.optimize` and observing hooks are given.
+    """This is a run that is training: :meth:`Strategy.optimize` and observing hooks are given it.
 
     It has more than a dozen public names because most are values that they may read, one each.
     """
@@ -77,27 +77,28 @@ class TrainingRun(Protocol):
         """The newest evaluation; ``None`` before the first."""
 
     def next_batch(self, source: BalancedBatches | None = None) -> Batch:
-        """The next training examples of every task, on the device, inputs as floats.
+        """Return the next training examples of every task, on the device, inputs as floats.
 
         Args:
-            source: what :meth:`split_batches` gave; default: all training examples.
+            source: batches that :meth:`split_batches` returned; default: all training examples.
         """
 
     def split_batches(self, share: float) -> tuple[BalancedBatches, BalancedBatches]:
-        """Batches of all training examples but a share, and of that share.
+        """Return batches of all training examples but a share, and batches of that share.
 
-        Every call in a run gives the same parts, from their beginning; their ``state_dict`` is the
-        strategy's to keep.
+        Every call in a run returns the same parts, from their beginning; their ``state_dict`` is
+        the strategy's to keep.
 
         Args:
-            share: share of every task's training examples in the second part, stratified by target.
+            share: share of every task's training examples that is the second part, stratified by
+                target.
 
         Raises:
             MtlError: if a task has too few examples, or reads streams.
         """
 
     def losses(self, step: Step) -> tuple[float | None, dict[str, float | None]]:
-        """The mean loss of a step, and each task's where the strategy tells them apart."""
+        """Return the mean loss of a step, and each task's where the strategy tells them apart."""
 
     def validate(self, candidates: Candidates) -> tuple[CandidateMetrics, ...]:
         """Measure several candidates of every task on its validation examples.
@@ -115,7 +116,7 @@ class TrainingRun(Protocol):
 
 @runtime_checkable
 class TrainedRun(Protocol):
-    """A run's networks as a checkpoint has them: what :meth:`Strategy.warm_start` can load."""
+    """This is a run as a checkpoint has it: what :meth:`Strategy.warm_start` can load."""
 
     @property
     def directory(self) -> Path:
@@ -138,7 +139,7 @@ class TrainedRun(Protocol):
         """Networks of all tasks."""
 
     def extract(self, task: int | str) -> nn.Module:
-        """One task's network on its own, on the CPU, in evaluation mode.
+        """Return one task's network, on the CPU, in evaluation mode.
 
         Raises:
             MtlError: if there is no such task.
@@ -147,7 +148,7 @@ class TrainedRun(Protocol):
 
 @runtime_checkable
 class FinishedRun(Protocol):
-    """A run of a report, read from its folder: what the hook ``mtl_figures`` is given."""
+    """This is a run of a report, read from its folder: the hook ``mtl_figures`` is given it."""
 
     @property
     def strategy(self) -> str:
@@ -186,7 +187,7 @@ class FinishedRun(Protocol):
         """
 
     def checkpoint(self) -> Mapping[str, Any]:
-        """The strategy's saved state after the last step.
+        """Return the strategy's saved state after the last step.
 
         Raises:
             MtlError: if there is no checkpoint, or it is damaged.

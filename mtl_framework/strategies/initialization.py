@@ -1,4 +1,4 @@
-"""Options that strategies inherit say how the weights of their networks start."""
+"""Strategies inherit options that say how the weights of their networks start."""
 
 from typing import Literal
 
@@ -11,7 +11,7 @@ Initialization = Literal["library", "he_uniform"]
 
 
 class InitialWeights(StrategyConfig):
-    """Options of a strategy that draws the weights of a backbone.
+    """These are options of a strategy that draws the weights of a backbone.
 
     Runs that were made before 25 November 2026 may say ``initialization: null``, which was the
     default then and keeps its meaning: he_uniform, or the library's where weights are pretrained.
@@ -26,7 +26,7 @@ class InitialWeights(StrategyConfig):
     )
 
     def initialization_of(self, backbone: Backbone) -> Initialization:
-        """The scheme that these options name for a backbone."""
+        """Return the scheme that these options name for a backbone."""
         if self.initialization is None:
             return "library" if backbone.recipe.pretrained else "he_uniform"
         return self.initialization

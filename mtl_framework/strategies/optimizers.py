@@ -1,4 +1,4 @@
-"""Optimisers of strategies: moments that lie in memory as their weights do."""
+"""Optimisers of strategies keep moments that lie in memory as their weights do."""
 
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
@@ -8,12 +8,12 @@ import torch
 
 
 class FusedAdam(torch.optim.Adam):
-    """The older name of ``torch.optim.Adam(..., fused=True)``, which is right now; it warns.
+    """This older name of ``torch.optim.Adam(..., fused=True)``, which is right now, warns.
 
     Args:
-        params: as of ``torch.optim.Adam``, on one device.
+        params: parameters as ``torch.optim.Adam`` takes them, all on one device.
         lr: learning rate, at least 0.
-        options: all others of ``torch.optim.Adam``.
+        options: all other options of ``torch.optim.Adam``.
     """
 
     def __init__(self, params: Iterable[Any], lr: float = 1e-3, **options: Any) -> None:

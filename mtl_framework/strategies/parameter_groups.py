@@ -1,4 +1,4 @@
-"""Groups of parameters for an optimiser: what decays, and at which share of the learning rate."""
+"""An optimiser's parameters are grouped by decay and by their share of the learning rate."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -38,14 +38,15 @@ def parameter_groups(
     training: TrainingConfig,
     weight_decay: float,
 ) -> list[Group]:
-    """Groups as an optimiser takes them, split where the recipe asks for it.
+    """Return groups as an optimiser takes them, split where the recipe asks for it.
 
     Args:
         network: the network that the parameters belong to.
-        groups: groups of the strategy: ``params``, and maybe options of its own such as ``lr``,
+        groups: the strategy's groups: ``params``, and maybe options of their own such as ``lr``,
             ``weight_decay``, or ``lr_scale``, which is multiplied with the recipe's factors.
-        training: the recipe.
-        weight_decay: the strategy's, used for all parameters where the recipe has none.
+        training: the recipe, the section ``training`` of the run's config.
+        weight_decay: the strategy's weight decay, used for all parameters where the recipe has
+            none.
 
     Returns:
         groups with ``weight_decay``, and with ``lr_scale`` where that is not one; parameters are
@@ -76,7 +77,7 @@ def parameter_groups(
 
 
 def head_parameters(network: MultiTaskModel) -> set[nn.Parameter]:
-    """Parameters of all tasks' heads.
+    """Return the parameters of all tasks' heads.
 
     Raises:
         MtlError: if the networks do not tell which those are.
@@ -101,7 +102,7 @@ def _class_layers(model: nn.Module) -> list[nn.Module]:
 
 
 def _origins(network: MultiTaskModel) -> dict[nn.Parameter, Origin]:
-    """The plain models' name of every parameter that has one."""
+    """Return, for every parameter that has one, its name in a plain model."""
     if isinstance(network, SeparateNetworks):
         return {
             parameter: Origin(model, name, unit)
@@ -123,7 +124,7 @@ def _origins(network: MultiTaskModel) -> dict[nn.Parameter, Origin]:
 
 
 def _plain_parameters(model: nn.Module) -> Iterator[tuple[str, nn.Parameter, int | None]]:
-    """Parameters of a plain model with their names and the declared units that they lie in."""
+    """Return parameters of a plain model with their names and the declared units they lie in."""
     units: dict[nn.Parameter, int] = {}
     for number, places in enumerate((declared_units(model) or {}).values()):
         for place in places:
@@ -135,7 +136,7 @@ def _plain_parameters(model: nn.Module) -> Iterator[tuple[str, nn.Parameter, int
 def _without_decay(
     network: MultiTaskModel, origins: Mapping[nn.Parameter, Origin]
 ) -> set[nn.Parameter]:
-    """Norms, biases, and what a model's ``no_weight_decay`` names, as in timm's own groups."""
+    """Return norms, biases, and what ``no_weight_decay`` of a model names, as timm groups them."""
     patterns: dict[int, Sequence[str]] = {}
     excepted = set()
     for name, parameter in network.named_parameters():
@@ -179,7 +180,7 @@ def _scales(
 def _depths(
     model: nn.Module, origins: Mapping[nn.Parameter, Origin], class_layers: Sequence[str]
 ) -> tuple[dict[nn.Parameter, int], int]:
-    """Number of the layer group of every parameter, and that of the heads.
+    """Return the number of every parameter's layer group, and that of the heads.
 
     Groups are timm's, else the backbone's units, with what stands before them as the first.
 

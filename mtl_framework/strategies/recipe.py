@@ -1,4 +1,4 @@
-"""The training recipe: what the host gives a strategy to move its weights with."""
+"""The training recipe is what the host gives a strategy to move its weights with."""
 
 import inspect
 from collections.abc import Iterable, Iterator, Mapping
@@ -25,14 +25,14 @@ _LEFT_OUT = ("adahessian", "fused", "bnb")
 
 
 class Recipe:
-    """The section ``training`` of a run's config, as a strategy uses it.
+    """A recipe is the section ``training`` of a run's config, as a strategy uses it.
 
     A strategy reaches it through :meth:`Strategy.make_optimizer`; the host tells it of evaluations
     and asks it for the averaged weights.
 
     Args:
-        training: the section.
-        iterations: steps that the run does, which schedules are laid out for.
+        training: the section ``training``.
+        iterations: number of steps of the run, which schedules are laid out for.
     """
 
     def __init__(self, training: TrainingConfig | None = None, iterations: int = 1) -> None:
@@ -62,17 +62,17 @@ class Recipe:
         weight_decay: float = 0.0,
         **options: Any,
     ) -> RecipeOptimizer:
-        """An optimiser as the user wants it, the strategy's own choices where the user has none.
+        """Make an optimiser as the user wants it, else as the strategy chooses.
 
         Args:
             network: the network whose weights it moves.
             name: name of the strategy's optimiser, as in timm.
             learning_rate: learning rate of the strategy.
-            groups: parameters with options of their own, as in ``torch.optim``; default: all of
-                the network's. ``lr`` in a group is a rate of its own, which schedules scale;
-                ``lr_scale`` a factor of the learning rate.
+            groups: parameters with options of their own, as in ``torch.optim``; default: all of the
+                network's. In a group ``lr`` is a rate of its own, which schedules scale;
+                ``lr_scale`` is a factor of the learning rate.
             weight_decay: weight decay of the strategy, for all parameters.
-            options: further ones of the strategy's optimiser, left out where the user names
+            options: further options of the strategy's optimiser, left out where the user names
                 another optimiser.
 
         Raises:
@@ -135,7 +135,7 @@ class Recipe:
 
     @contextmanager
     def averaged(self) -> Iterator[None]:
-        """Inside, the networks have their averaged weights, where the recipe evaluates those."""
+        """Give the networks their averaged weights inside, where the recipe evaluates those."""
         averages = self._averages()
         for average in averages:
             average.swap()
@@ -150,7 +150,7 @@ class Recipe:
 
 
 def optimizer_names() -> list[str]:
-    """Names of all optimisers that ``training.optimizer`` takes."""
+    """Return the names of all optimisers that ``training.optimizer`` takes."""
     return [name for name in _TIMM.list_optimizers() if not name.startswith(_LEFT_OUT)]
 
 

@@ -1,4 +1,4 @@
-"""An optimiser with all that a recipe adds to it: schedule, clipping, accumulation, averages."""
+"""One optimiser holds all that a recipe adds to it: schedule, clipping, accumulation, averages."""
 
 from collections.abc import Callable, Mapping, MutableMapping
 from typing import Any
@@ -18,20 +18,20 @@ _ADDED = "recipe"
 
 
 class RecipeOptimizer:
-    """Used as any optimiser of torch's: ``zero_grad()``, gradients, ``step()``.
+    """It is used as any optimiser of torch's: ``zero_grad()``, gradients, ``step()``.
 
     With accumulation only every n-th call of :meth:`step` moves the weights, along the mean of n
-    gradients, and :meth:`zero_grad` keeps what is there in between. Made by
-    :meth:`Strategy.make_optimizer`.
+    gradients, and :meth:`zero_grad` keeps what is there in between. :meth:`Strategy.make_optimizer`
+    makes it.
 
     Args:
-        inner: moves the weights.
-        training: the recipe.
+        inner: the optimiser that moves the weights.
+        training: the recipe, the section ``training`` of the run's config.
         schedule: schedule of the learning rates; ``None``: they stay.
         average: moving average of the weights; ``None``: none is kept.
 
     Attributes:
-        steps: calls of :meth:`step` so far.
+        steps: number of calls of :meth:`step` so far.
     """
 
     def __init__(
@@ -99,7 +99,7 @@ class RecipeOptimizer:
             self.schedule.evaluated(evaluation)
 
     def state_dict(self) -> dict[str, Any]:
-        """The optimiser's state as in torch, and under ``recipe`` what was added to it."""
+        """Return the optimiser's state as in torch, and under ``recipe`` what was added to it."""
         state = dict(self.inner.state_dict())
         added: dict[str, Any] = {}
         if self.schedule is not None:

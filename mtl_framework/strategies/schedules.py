@@ -1,4 +1,4 @@
-"""Schedules of the learning rate, by timm's factory, step by step."""
+"""Schedules move the learning rate step by step, by timm's factory."""
 
 import math
 from abc import ABC, abstractmethod
@@ -26,7 +26,7 @@ class Schedule(ABC):
 
     @abstractmethod
     def state_dict(self) -> dict[str, Any]:
-        """Give the state that a resumed run goes on from."""
+        """Return the state that a resumed run goes on from."""
 
     @abstractmethod
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -36,7 +36,7 @@ class Schedule(ABC):
 def make_schedule(
     optimizer: torch.optim.Optimizer, config: ScheduleConfig, iterations: int
 ) -> Schedule | None:
-    """The schedule of an optimiser; ``None`` where its rates never change.
+    """Make the schedule of an optimiser; ``None`` where its rates never change.
 
     Raises:
         MtlError: if the schedule does not fit the learning rates or the number of steps.
@@ -56,7 +56,7 @@ def make_schedule(
 
 
 class _ByStep(Schedule):
-    """A schedule of timm's, a function of the number of steps; an "epoch" there is a step here."""
+    """It is a schedule of timm's by number of steps; an "epoch" there is a step here."""
 
     def __init__(
         self, optimizer: torch.optim.Optimizer, config: ScheduleConfig, length: int
@@ -112,7 +112,7 @@ class _ByStep(Schedule):
 
 
 class _Plateau(Schedule):
-    """Lower rates where validation no longer gets better (torch's ReduceLROnPlateau).
+    """This lowers rates where validation no longer gets better (torch's ReduceLROnPlateau).
 
     timm's own schedule of that name cannot be resumed.
     """
@@ -128,7 +128,7 @@ class _Plateau(Schedule):
         )
 
     def stepped(self, steps: int) -> None:
-        """Nothing: only validation changes the rates."""
+        """Do nothing: only validation changes the rates."""
 
     def evaluated(self, evaluation: Evaluation) -> None:
         validation = evaluation.splits.get("validation")

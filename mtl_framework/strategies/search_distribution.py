@@ -1,4 +1,4 @@
-"""The search distribution over assignments, and its natural gradient.
+"""A search distribution over assignments moves along its natural gradient.
 
 Equation numbers are those of Prellberg and Kramer, "Learned Weight Sharing for Deep Multi-Task
 Learning by Natural Evolution Strategy and Stochastic Gradient Descent", IJCNN 2020, arXiv
@@ -21,15 +21,17 @@ Ties = Literal["mean", "first"]
 def utilities(
     losses: Float[Tensor, "samples *ranked"], ties: Ties = "mean"
 ) -> Float64[Tensor, "samples *ranked"]:
-    """Equation 12: u = 2 (rank - 1) / (samples - 1) - 1, with rank 1 for the largest loss.
+    """Compute u = 2 (rank - 1) / (samples - 1) - 1, rank 1 for the largest loss (equation 12).
 
     The samples' utilities are equally spaced from -1 to +1 (the smallest loss) and sum to zero.
+    Losses 1, 3, 2 have ranks 3, 1, 2 and utilities 1, -1, 0; losses 2, 1, 2 have ranks 1.5, 3, 1.5
+    and utilities -0.5, 1, -0.5.
 
     Args:
-        losses: one a sample; further dimensions are ranked each on its own. NaN counts as the
-            largest loss of all.
-        ties: equal losses get the ``"mean"`` of their ranks, or ranks in the order of the samples
-            (``"first"``: the published code's double sort, with its order made definite).
+        losses: one loss for each sample; further dimensions are ranked each on its own. NaN counts
+            as the largest loss of all.
+        ties: whether equal losses get the ``"mean"`` of their ranks, or ranks in the order of the
+            samples (``"first"``: the published code's double sort, with its order made definite).
 
     Raises:
         MtlError: if there are fewer than two samples, where the formula divides by zero.
@@ -39,6 +41,7 @@ def utilities(
         raise MtlError(f"utilities need at least 2 samples, found {samples}")
     losses = losses.nan_to_num(nan=torch.inf, posinf=torch.inf, neginf=-torch.inf)
     if ties == "first":
+        # losses 1, 3, 2: the order is sample 1, 2, 0; sorted again, sample 0 stands at 2, 1 at 0
         order = losses.argsort(dim=0, descending=True, stable=True)
         ranks = 1.0 + order.argsort(0)
     else:
@@ -52,7 +55,7 @@ def utilities(
 def log_derivative(
     assignments: Int64[Tensor, "samples units tasks"], pi: Float64[Tensor, "units tasks weights"]
 ) -> Float64[Tensor, "samples units tasks weights"]:
-    """Equation 29: the natural gradient of log p(a | pi) with respect to pi, onehot(a) - pi."""
+    """Compute the natural gradient of log p(a | pi) by pi, onehot(a) - pi (equation 29)."""
     return F.one_hot(assignments, pi.shape[-1]) - pi
 
 
@@ -61,13 +64,13 @@ def natural_gradient(
     utilities: Float64[Tensor, "samples"] | Float64[Tensor, "samples tasks"],
     pi: Float64[Tensor, "units tasks weights"],
 ) -> Float64[Tensor, "units tasks weights"]:
-    """Equation 11: the mean over samples of utility times log-derivative.
+    """Compute the mean over samples of utility times log-derivative (equation 11).
 
     Its rows sum to zero. Because the utilities do too, entry (u, t, k) is also the sum of the
     utilities of those samples that give weight k to task t at unit u, divided by their number.
 
     Args:
-        assignments: sampled from ``pi``.
+        assignments: assignments sampled from ``pi``.
         utilities: utilities of the samples, or of the samples for each task by itself.
         pi: the search distribution.
     """
@@ -76,11 +79,11 @@ def natural_gradient(
 
 
 class SearchDistribution:
-    """Equation 24: p(a | pi), a product of independent categoricals, one a unit and task.
+    """It is p(a | pi), a product of independent categoricals, one a unit and task (equation 24).
 
     ``pi[u, t, k]`` is the probability that task t uses weight k of unit u; rows sum to one. Where
-    units have different numbers of weights, ``pi`` is padded with zeros, which stay zero. Lives on
-    the CPU in float64.
+    units have different numbers of weights, ``pi`` is padded with zeros, which stay zero. It lives
+    on the CPU in float64.
 
     Args:
         pi: probabilities (units, tasks, weights).
@@ -111,7 +114,7 @@ class SearchDistribution:
 
     @classmethod
     def uniform(cls, weights_per_unit: Sequence[int], num_tasks: int) -> "SearchDistribution":
-        """Give every weight of a unit the same probability (Algorithm 1, line 23)."""
+        """Give all weights of a unit the same probability (Algorithm 1, line 23)."""
         counts = torch.tensor(weights_per_unit)[:, None, None]
         exists = (torch.arange(int(counts.max())) < counts).double()
         return cls((exists / counts).repeat(1, num_tasks, 1), weights_per_unit)
@@ -128,7 +131,7 @@ class SearchDistribution:
     def log_derivative(
         self, assignments: Int64[Tensor, "samples units tasks"]
     ) -> Float64[Tensor, "samples units tasks weights"]:
-        """Equation 29 at the present ``pi``, see :func:`log_derivative`."""
+        """Compute equation 29 at the present ``pi``, see :func:`log_derivative`."""
         return log_derivative(assignments, self.pi)
 
     def step(
@@ -147,13 +150,14 @@ class SearchDistribution:
         renormalising takes back a little of what the clamp gave.
 
         Args:
-            assignments: sampled from this distribution.
-            losses: f under each sample; or of each task, which then ranks the samples by its own.
-            learning_rate: learning rate of this step, for all units or one each.
+            assignments: assignments sampled from this distribution.
+            losses: the mean loss f under each sample; or each task's loss, and tasks then rank the
+                samples by their own.
+            learning_rate: learning rate of this step, one for all units or one for each.
             p_min: lowest probability before rows are made to sum to one again.
             ties: see :func:`utilities`.
-            judged: tasks whose own losses say something; the others stay where they are. Default:
-                all.
+            judged: True for tasks whose own losses rank the samples; the others stay where they
+                are. Default: all do.
         """
         gradient = natural_gradient(assignments, utilities(losses, ties), self.pi)
         if judged is not None:
@@ -162,19 +166,19 @@ class SearchDistribution:
         self.pi = pi / pi.sum(-1, keepdim=True)
 
     def entropy(self) -> float:
-        """Mean over the categoricals, in nats: 0 where all is decided, log K where nothing is."""
+        """Return the mean entropy in nats: 0 where all is decided, log K where nothing is."""
         return float(torch.special.entr(self.pi).sum(-1).mean())
 
     def mode(self) -> Int64[Tensor, "units tasks"]:
-        """The most probable assignment; among equals the weight with the lowest number."""
+        """Return the most probable assignment; among equals the weight with the lowest number."""
         return self.pi.argmax(-1)
 
     def harden(self) -> None:
-        """Decide: the most probable assignment gets probability one."""
+        """Give the most probable assignment probability one."""
         self.pi = F.one_hot(self.mode(), self.pi.shape[-1]).double()
 
     def state_dict(self) -> dict[str, Any]:
-        """Give the probabilities."""
+        """Return the probabilities."""
         return {"pi": self.pi.clone()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:

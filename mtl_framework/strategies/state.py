@@ -19,14 +19,14 @@ _ADAM = {"step", "exp_avg", "exp_avg_sq"}
 
 
 def is_stateful(value: object) -> bool:
-    """Whether a value has state that can be taken out and put back."""
+    """Say whether a value has state that can be taken out and put back."""
     if isinstance(value, (torch.Generator, nn.Module)):
         return True
     return hasattr(value, "state_dict") and hasattr(value, "load_state_dict")
 
 
 def snapshot(value: Any) -> Any:
-    """A value with every network, optimiser and generator in it replaced by its state.
+    """Replace every network, optimiser and generator in a value by its state.
 
     Tensors are not copied.
     """
@@ -43,14 +43,14 @@ def snapshot(value: Any) -> Any:
 
 
 def restored(value: Any, saved: Any, where: str) -> Any:
-    """Give the value that an attribute needs so that its :func:`snapshot` is ``saved``.
+    """Return the value that an attribute needs so that its :func:`snapshot` is ``saved``.
 
     Networks, optimisers, generators, and tensors that keep their shape and dtype, are changed in
     place and returned; anything else is replaced.
 
     Args:
-        value: what the attribute holds now.
-        saved: its snapshot.
+        value: the value that the attribute holds now.
+        saved: the snapshot to be restored.
         where: name of the attribute, for messages.
 
     Raises:
@@ -175,7 +175,7 @@ def _check_shapes(
 
 
 def _alike(mine: Any, saved: Any) -> bool:
-    """Whether one option of an optimiser could stand in place of another."""
+    """Say whether one option of an optimiser could stand in place of another."""
     if mine is None or saved is None or isinstance(mine, bool):
         return mine is None or saved is None or isinstance(saved, bool)
     if isinstance(mine, int | float):

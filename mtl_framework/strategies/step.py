@@ -1,4 +1,4 @@
-"""Step: what a strategy reports after every iteration of its training."""
+"""A strategy reports a :class:`Step` after every iteration of its training."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""Strategy: the base class of every way to share weights."""
+"""Every way to share weights is a subclass of :class:`Strategy`."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
 
 class StrategyConfig(BaseModel):
-    """Options of a strategy; unknown keys are refused."""
+    """These are options of a strategy; unknown keys are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Strategy(ABC):
-    """Decides which tasks use which weights, and drives their optimisation.
+    """A strategy decides which tasks use which weights, and drives their optimisation.
 
     A subclass names its options in ``Config``, builds its networks and optimisers in
     :meth:`build`, and owns its training loop in :meth:`optimize`. Everything that a resumed run
@@ -54,17 +54,17 @@ class Strategy(ABC):
     def build(self, backbone: Backbone, suite: Suite) -> MultiTaskModel:
         """Build the networks, and the optimisers over their parameters.
 
-        Called once, on the CPU, with torch's global generator seeded. The host moves the networks
-        to the device afterwards (parameters keep their identity).
+        The host calls it once, on the CPU, with torch's global generator seeded, and moves the
+        networks to the device afterwards (parameters keep their identity).
         """
 
     def build_each(self, backbones: Sequence[PlainBackbone], suite: Suite) -> MultiTaskModel:
-        """Like :meth:`build`, for tasks with backbones of their own.
+        """Build networks as :meth:`build` does, for tasks with backbones of their own.
 
         The host calls this instead of :meth:`build` where ``suite.common_backbone`` is False.
 
         Args:
-            backbones: one a task, in the order of ``suite.tasks``.
+            backbones: the backbones, one for each task, in the order of ``suite.tasks``.
             suite: the tasks; their inputs may differ in shape and dtype.
 
         Raises:
@@ -75,11 +75,11 @@ class Strategy(ABC):
     def warm_start(self, load: Callable[[str], TrainedRun]) -> None:  # noqa: B027  # most need none
         """Take over weights of earlier runs, for strategies that can.
 
-        Called once, when a run begins, after :meth:`build` and before anything is written; not
-        when a run is resumed or loaded, so that the earlier runs may be gone by then.
+        The host calls it once, when a run begins, after :meth:`build` and before anything is
+        written; not when a run is resumed or loaded, so that the earlier runs may be gone by then.
 
         Args:
-            load: gives the run in a folder, like :func:`load_run`.
+            load: loads the run in a folder, like :func:`load_run`.
 
         Raises:
             MtlError: if the earlier runs are not there or do not fit.
@@ -92,10 +92,11 @@ class Strategy(ABC):
         learning_rate: float = 1e-3,
         **choices: Any,
     ) -> RecipeOptimizer:
-        """An optimiser with everything that the section ``training`` of a run's config says.
+        """Make an optimiser with everything that the section ``training`` of a run's config says.
 
-        Made in :meth:`build`, kept as an attribute, and used as any of torch's: ``zero_grad()``,
-        gradients, ``step()``. What the config leaves out is as the strategy says here.
+        A strategy makes it in :meth:`build`, keeps it as an attribute, and uses it as any of
+        torch's: ``zero_grad()``, gradients, ``step()``. What the config leaves out is as the
+        strategy says here.
 
         Args:
             network: the network whose weights it moves.
@@ -123,9 +124,9 @@ class Strategy(ABC):
     def length_options(self) -> list[str]:
         """Name the options by which training depends on how many iterations the run has.
 
-        A finished run that is given more iterations then is another one than a run that had them
-        from the start, and its user is told so. A strategy that reads ``run.iterations`` while it
-        trains overrides this.
+        A finished run that is given more iterations then differs from a run that had them from the
+        start, and its user is told so. A strategy that reads ``run.iterations`` while it trains
+        overrides this.
         """
         return []
 
@@ -151,12 +152,12 @@ class Strategy(ABC):
         setattr(self, name, value)
 
     def _registered(self) -> dict[str, bool]:
-        """Names of registered attributes, and whether each is saved."""
+        """Return the names of registered attributes, and whether each is saved."""
         registered: dict[str, bool] = vars(self).setdefault("_registered_state", {})
         return registered
 
     def state_dict(self) -> dict[str, Any]:
-        """State of every attribute that has one; nested dicts and lists of tensors and numbers."""
+        """Return the state of every attribute that has one, in nested dicts and lists."""
         registered = self._registered()
         return {
             name: snapshot(value)
@@ -184,7 +185,7 @@ class Strategy(ABC):
 
 
 def needs_one_backbone(strategy: str, suite: Suite) -> MtlError:
-    """The error of a strategy whose tasks should have one backbone, but do not."""
+    """Make the error of a strategy whose tasks should have one backbone, but do not."""
     own = [task.name for task in suite.tasks if task.backbone is not None]
     shown = ", ".join(own[:3]) + (f" and {len(own) - 3} more" if len(own) > 3 else "")
     return MtlError(

@@ -1,4 +1,4 @@
-"""The section ``training`` of a run's config: how the weights are trained, whatever shares them."""
+"""The section ``training`` of a run's config says how weights are trained, whatever shares them."""
 
 from typing import Annotated, Any, Literal
 
@@ -14,7 +14,7 @@ class _Section(BaseModel):
 
 
 class OptimizerConfig(BaseModel):
-    """An optimiser of timm's; keys beside ``name`` are its own options, e.g. ``betas``."""
+    """This is an optimiser of timm's; keys beside ``name`` are its options, e.g. ``betas``."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
@@ -22,18 +22,18 @@ class OptimizerConfig(BaseModel):
 
     @property
     def options(self) -> dict[str, Any]:
-        """Give the keys beside ``name``."""
+        """The keys beside ``name``."""
         return dict(self.model_extra or {})
 
 
 class WeightingConfig(OptimizerConfig):
-    """A method of TorchJD's; keys beside ``name`` are its own options, e.g. ``c`` of cagrad."""
+    """This is a method of TorchJD's; keys beside ``name`` are its options, e.g. ``c`` of cagrad."""
 
     name: str = Field(description="name of a method, e.g. upgrad, mgda, pcgrad, geometric_mean")
 
 
 class ScheduleConfig(_Section):
-    """The schedule of the learning rate; times are steps of the optimiser, one an iteration."""
+    """The learning rate has a schedule; times are steps of the optimiser, one an iteration."""
 
     name: Literal[
         "constant", "cosine", "tanh", "step", "multistep", "poly", "wsd", "rsqrt", "plateau"
@@ -96,7 +96,7 @@ class ScheduleConfig(_Section):
 
 
 class AverageConfig(_Section):
-    """A moving average of the weights, those of all banks too, and of running statistics."""
+    """Weights, those of all banks too, and running statistics have a moving average."""
 
     name: Literal["ema", "swa"] = Field(
         default="ema", description="ema: exponential moving average; swa: plain mean of all steps"
@@ -115,7 +115,7 @@ class AverageConfig(_Section):
 
 
 class TrainingConfig(_Section):
-    """How weights are trained, for every strategy that uses the host's optimiser.
+    """These options say how weights are trained by any strategy with the host's optimiser.
 
     What is left out is the strategy's own choice, its paper's where there is one.
     """

@@ -1,1 +1,1 @@
-"""This room knows nothing of learning: errors, files, YAML, validation, seeds, devices, signals."""
+"""The room of errors, files, YAML, validation, seeds, devices and signals knows no learning."""

@@ -1,4 +1,4 @@
-"""A step that takes long shows that it is alive."""
+"""While a slow step runs, a terminal shows what is being done and for how long."""
 
 import time
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ def alive(console: Console, text: str) -> Iterator[None]:
     Lines that are printed inside appear above; nothing is left behind.
 
     Args:
-        console: where; a console that is no terminal shows nothing.
+        console: the console to write to; one that is no terminal shows nothing.
         text: what is being done, e.g. ``"reading images"``.
     """
     if not console.is_terminal or console.quiet:
@@ -30,7 +30,7 @@ def alive(console: Console, text: str) -> Iterator[None]:
 
 
 class _Waiting:
-    """A spinner with the seconds since it was made, once they are more than a few."""
+    """A renderable that is empty at first, then a spinner with the seconds since it was made."""
 
     def __init__(self, text: str) -> None:
         self._text = text
@@ -40,7 +40,7 @@ class _Waiting:
     def __rich_console__(
         self, console: Console, options: ConsoleOptions
     ) -> Iterator[RenderableType]:
-        """Nothing at first."""
+        """Draw the spinner, or nothing during the first seconds."""
         seconds = time.monotonic() - self._begin
         if seconds < PATIENCE:
             yield Text("")

@@ -1,4 +1,4 @@
-"""The C library's memory allocator, told to keep what a training step frees.
+"""The C library's memory allocator is told to keep what a training step frees.
 
 glibc gives large blocks straight back to the operating system, which then has to hand out and
 clear every page of them again in the next step. Training allocates the same blocks step after step.

@@ -1,4 +1,4 @@
-"""Options of a function, checked against its signature before it is called.
+"""Options of a function are checked against its signature before it is called.
 
 A function whose options were renamed says so in its attribute ``older_names``, a mapping of former
 names to those of now; what was saved under a former name is then still understood.
@@ -22,13 +22,13 @@ def check_arguments(
     prefix: KeyPath,
     locate: Locate | None = None,
 ) -> dict[str, Any]:
-    """Options converted to what the function's annotations say.
+    """Convert options to the types that the function's annotations name, and return them.
 
     Args:
-        function: takes the options as keyword arguments.
-        options: plain values, by name.
-        prefix: path of the options within the config, for messages.
-        locate: says where a key comes from.
+        function: the function that takes the options as keyword arguments.
+        options: plain values by the option's name.
+        prefix: path of the options within the config, which messages begin with.
+        locate: gives for a key's path the place that it was read from, e.g. ``"run.yaml:3: "``.
 
     Raises:
         MtlError: if an option is unknown, missing or of a wrong type.
@@ -42,7 +42,7 @@ def check_arguments(
 def argument_faults(
     function: Callable[..., Any], options: Mapping[str, Any], prefix: KeyPath
 ) -> Faults:
-    """Everything that :func:`check_arguments` would refuse, each with the path of its key."""
+    """Return what :func:`check_arguments` would refuse, each fault with the path of its key."""
     return _checked(function, options, prefix, None)[1]
 
 
@@ -83,7 +83,7 @@ def complete_arguments(
     prefix: KeyPath,
     locate: Locate | None = None,
 ) -> dict[str, Any]:
-    """Give all options of a function as plain values: those given, the others' defaults.
+    """Return all options of a function as plain values: those given, and the others' defaults.
 
     Raises:
         MtlError: as :func:`check_arguments`.
@@ -119,12 +119,12 @@ def _with_present_names(
 
 
 def takes(function: Callable[..., Any], name: str) -> bool:
-    """Whether a function names this among its options."""
+    """Say whether a function has this option in its signature."""
     return name in (_parameters(function) or {})
 
 
 def _parameters(function: Callable[..., Any]) -> dict[str, inspect.Parameter] | None:
-    """Parameters that can be named; ``None`` where the function does not tell."""
+    """Return the parameters that can be named; ``None`` where the signature is unknown."""
     try:
         parameters = inspect.signature(function).parameters
     except (TypeError, ValueError):
@@ -160,7 +160,7 @@ def _convert(hint: Any, value: Any, key: KeyPath, locate: Locate | None) -> Any:
 
 
 def _numbers_as_text(value: Any) -> Any:
-    """A value with its whole numbers as text: ``0`` where a name is wanted is the name ``"0"``."""
+    """Turn whole numbers in a value to text: where a name is wanted ``0`` is the name ``"0"``."""
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     if isinstance(value, list | tuple):

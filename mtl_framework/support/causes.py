@@ -1,4 +1,4 @@
-"""Many faults told by cause: how often, with a few places."""
+"""Many faults are told by their causes: how often each occurs, with a few places."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -11,26 +11,26 @@ _VARIABLE = re.compile(r"'[^']*'|\([^)]*\)|(?<![^\s:=])[^\s:=]*/[^\s:,;]*|[0-9]+
 
 @dataclass(frozen=True)
 class Cause:
-    """Faults that say the same but for numbers, names and paths.
+    """A cause stands for faults whose texts differ only in numbers, names and paths.
 
     Args:
-        faults: the place and what is wrong there, each; file 9 stands before file 10.
+        faults: pairs of a place and what is wrong there; file 9 stands before file 10.
     """
 
     faults: tuple[tuple[str, str], ...]
 
     @property
     def what(self) -> str:
-        """What is wrong, as the first fault says it."""
+        """What is wrong, in the words of the first fault."""
         return self.faults[0][1]
 
     @property
     def places(self) -> list[str]:
-        """Where."""
+        """Places of the faults, in order."""
         return [place for place, _ in self.faults]
 
     def lines(self, most_single: int) -> list[str]:
-        """A line each, or one line where there are more than ``most_single``."""
+        """Return a line for each fault, or one for all if they are more than ``most_single``."""
         if len(self.faults) <= most_single:
             return [f"{place}: {what}" for place, what in self.faults]
         return [f"{len(self.faults)} times: {self.what}: {_listed(self.places)}"]
@@ -40,7 +40,7 @@ def find_causes(faults: Iterable[tuple[str, str]]) -> list[Cause]:
     """Put faults of one cause together; the most frequent cause comes first.
 
     Args:
-        faults: the place and what is wrong there, each.
+        faults: pairs of a place and what is wrong there.
     """
     causes: dict[str, list[tuple[str, str]]] = {}
     for place, what in sorted(faults, key=lambda fault: _natural(fault[0])):
@@ -56,8 +56,8 @@ def group_by_cause(faults: Iterable[tuple[str, str]], most_single: int = 4) -> l
     ``5 times: is empty: a.png, b.png, c.png and 2 more``.
 
     Args:
-        faults: the place and what is wrong there, each.
-        most_single: a cause with no more faults than these has a line for each of them.
+        faults: pairs of a place and what is wrong there.
+        most_single: a cause with at most this many faults has a line for each of them.
 
     Returns:
         the lines; the most frequent cause comes first.
@@ -69,11 +69,11 @@ def group_by_cause(faults: Iterable[tuple[str, str]], most_single: int = 4) -> l
 
 
 def _listed(names: Sequence[str], most: int = 3) -> str:
-    """Names with commas between them, only the first where there are many."""
+    """Join names by commas; of many, name the first and count the rest."""
     more = len(names) - most
     return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
 
 
 def _natural(text: str) -> list[str | int]:
-    """A key by which file 9 stands before file 10."""
+    """Return a sorting key by which file 9 stands before file 10."""
     return [int(part) if n % 2 else part for n, part in enumerate(re.split(r"([0-9]+)", text))]

@@ -9,7 +9,7 @@ from .errors import MtlError
 
 
 def available_devices() -> list[str]:
-    """Names that ``device`` can take on this machine, the fastest first."""
+    """Return the names that ``device`` can take on this machine, the fastest first."""
     accelerators = []
     if torch.cuda.is_available():
         accelerators += ["cuda", *(f"cuda:{n}" for n in range(torch.cuda.device_count()))]
@@ -19,7 +19,7 @@ def available_devices() -> list[str]:
 
 
 def resolve_device(name: str) -> torch.device:
-    """The device of that name; ``auto`` is the first of cuda, mps and cpu that is there.
+    """Return the device of that name; ``auto`` is the first of cuda, mps and cpu that is there.
 
     Raises:
         MtlError: naming the devices that are available.
@@ -33,12 +33,12 @@ def resolve_device(name: str) -> torch.device:
 
 
 def device_name(device: torch.device) -> str:
-    """Name a device as results do, e.g. ``cpu`` or the name of the GPU."""
+    """Return a device's name for results, e.g. ``cpu`` or the name of the GPU."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
 def peak_memory(device: torch.device) -> float | None:
-    """Most memory in MiB that this process held so far, on a GPU that its tensors took there.
+    """Return the most memory in MiB that this process held so far, on a GPU that of its tensors.
 
     ``None`` where the system does not say.
     """
@@ -53,7 +53,7 @@ def peak_memory(device: torch.device) -> float | None:
 
 
 def physical_memory() -> int | None:
-    """Bytes of the machine's memory; ``None`` where the system does not say."""
+    """Return the bytes of the machine's memory; ``None`` where the system does not say."""
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, OSError, ValueError):

@@ -1,6 +1,6 @@
-"""Training in several processes (torchrun): every rank draws the same assignments.
+"""In training by several processes (torchrun) every rank draws the same assignments.
 
-Not DistributedDataParallel: weights that no path uses have no gradient, and which those are
+DistributedDataParallel is not used: weights that no path uses have no gradient, and which those are
 changes from step to step, and from process to process where labels are missing. Ranks see different
 examples, and average what they learn from them. One rule holds for gradients, losses and running
 statistics: processes first agree on what any of them has; whoever lacks it hands in zeros with
@@ -16,18 +16,18 @@ from torch import Tensor, nn
 
 
 def is_distributed() -> bool:
-    """Whether several processes train together."""
+    """Say whether several processes train together."""
     return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
 
 
 def all_reduce_mean(values: Tensor, weights: Tensor | None = None) -> Tensor:
-    """Weighted mean over the processes; ``values`` itself where there is only one.
+    """Return the weighted mean over the processes; ``values`` itself where there is only one.
 
     Args:
-        values: values of this process, of the same shape in all.
-        weights: weights of this process's values, at least 0, broadcast to them; 0: it has none,
-            and what its values are does not count. Where all weights are 0 the mean is 0. Default:
-            1.
+        values: this process's values; the shape is the same in all processes.
+        weights: weights of this process's values, at least 0, of a shape that broadcasts to theirs.
+            With 0 the process has no value there, and what stands in its place does not count.
+            Where the weights of all processes are 0 the mean is 0. Default: 1.
     """
     if not is_distributed():
         return values
@@ -39,7 +39,7 @@ def all_reduce_mean(values: Tensor, weights: Tensor | None = None) -> Tensor:
 
 
 def all_reduce_sum(values: Tensor) -> Tensor:
-    """Sum over the processes, element by element."""
+    """Return the sum over the processes, element by element."""
     if is_distributed():
         values = values.clone()
         dist.all_reduce(values)
@@ -47,7 +47,7 @@ def all_reduce_sum(values: Tensor) -> Tensor:
 
 
 def all_reduce_max(values: Tensor) -> Tensor:
-    """Largest value over the processes, element by element."""
+    """Return the largest value over the processes, element by element."""
     if is_distributed():
         values = values.clone()
         dist.all_reduce(values, dist.ReduceOp.MAX)
@@ -55,7 +55,7 @@ def all_reduce_max(values: Tensor) -> Tensor:
 
 
 def all_reduce_present(tensors: Sequence[Tensor | None], like: Sequence[Tensor]) -> list[Tensor]:
-    """Means of many tensors, each over the processes that have it, in two exchanges a dtype.
+    """Return means of many tensors, each over the processes that have it, in two exchanges a dtype.
 
     Args:
         tensors: tensors of this process; ``None``: it has none.
@@ -83,11 +83,11 @@ def all_reduce_present(tensors: Sequence[Tensor | None], like: Sequence[Tensor])
 
 @contextmanager
 def averaged_gradients(parameters: Iterable[nn.Parameter]) -> Iterator[None]:
-    """Average over the processes what the block adds to gradients.
+    """Average over the processes what the block adds to the parameters' gradients.
 
-    Each parameter's mean is over the processes whose block gave it a gradient; where none did it
-    keeps what it had. With one process nothing is done. Every process has to get here, whatever
-    labels it lacks. After an error in the block gradients are as they were.
+    Each parameter's mean is over the processes whose block gave it a gradient; where none did, its
+    gradient stays what it was. With one process nothing is done. Every process has to get here,
+    whatever labels it lacks. After an error in the block gradients are as they were before it.
 
     Args:
         parameters: the same ones in the same order in every process.

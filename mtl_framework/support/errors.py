@@ -1,11 +1,11 @@
-"""Errors that are meant for the person at the keyboard."""
+"""Errors that the user can put right: each says in one line what is wrong and what is allowed."""
 
 import difflib
 from collections.abc import Iterable, Sequence
 
 
 class MtlError(Exception):
-    """Something the user can put right.
+    """An error that the user can put right.
 
     The message is one line that names the key or file, the value found and what is allowed. The
     command line prints it without a traceback and exits with status 2.
@@ -13,7 +13,7 @@ class MtlError(Exception):
 
 
 class ProblemsError(MtlError):
-    """Several faults at once; each is one line in :attr:`problems`.
+    """An error that holds several faults at once; each is one line in :attr:`problems`.
 
     The message itself holds the first hundred, and how many more there are.
     """
@@ -23,17 +23,17 @@ class ProblemsError(MtlError):
         super().__init__("; ".join(self.first()))
 
     def first(self, most: int = 100) -> list[str]:
-        """The first faults, and a line that counts the others where there are more."""
+        """Return the first faults, and a line that counts the others where there are more."""
         more = len(self.problems) - most
         return [*self.problems[:most], *([f"and {more} more"] if more > 0 else [])]
 
 
 class UnknownNameError(MtlError):
-    """A name that nothing answers to.
+    """An error about a name that nothing answers to.
 
     Args:
-        kind: what the name should have been, e.g. ``"strategy"``.
-        name: the name found.
+        kind: kind of object that the name stands for, e.g. ``"strategy"``.
+        name: the unknown name.
         known: every valid name.
         hint: a further half sentence, e.g. how to list the names.
     """
@@ -50,6 +50,6 @@ class UnknownNameError(MtlError):
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The valid name closest to ``name``, or ``None`` when nothing is close."""
+    """Return the valid name closest to ``name``, or ``None`` where none is close."""
     nearest = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
     return nearest[0] if nearest else None

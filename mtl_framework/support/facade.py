@@ -1,4 +1,4 @@
-"""Packages whose names are imported from their homes when they are first used."""
+"""Packages import a public name from its module only when it is first used."""
 
 import sys
 import warnings
@@ -13,9 +13,9 @@ def lazy_names(
     """Make the ``__getattr__`` and ``__dir__`` of a package whose names are imported when used.
 
     Args:
-        package: its full name.
-        homes: its public names, and the module in which each is defined, as a relative import in
-            this package writes it but for the first dot.
+        package: full name of the package.
+        homes: for each public name the module that defines it, as a relative import in this package
+            writes it but for the first dot.
         moved: names that were public here, and the public package that has each of them now. They
             still work, with a :class:`DeprecationWarning` that names the new place.
     """

@@ -1,4 +1,4 @@
-"""Files of the user's: written whole or not at all, and every failing operation says which and why.
+"""Files are written whole or not at all, and every operation that fails says which file and why.
 
 All that is done in a run's folder goes through these functions, so that a disk that fails, a folder
 that disappears or a name that is too long is one line that names file and reason. What only tidies
@@ -26,7 +26,7 @@ _MODE = _usual_mode()  # some writers give files to their owner alone
 
 
 def temporary(path: Path) -> Path:
-    """Name the file in which the next content of ``path`` is written before it takes its place.
+    """Return the path in which the next content of ``path`` is written before it takes its place.
 
     The name is always the same, so that what a killed process left is overwritten, not collected.
     """
@@ -35,7 +35,7 @@ def temporary(path: Path) -> Path:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give a temporary path to write to; it becomes ``path`` when the block ends without error.
+    """Yield a temporary path to write to; it becomes ``path`` when the block ends without error.
 
     The content is on disk before the name changes, and the name before this returns.
 
@@ -68,7 +68,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def read_bytes(path: Path) -> bytes:
-    """The content of a file.
+    """Return the content of a file.
 
     Raises:
         MtlError: naming the file and the system's reason.
@@ -80,7 +80,7 @@ def read_bytes(path: Path) -> bytes:
 
 
 def kind_of(path: Path) -> Literal["file", "folder", "other"] | None:
-    """Say what a path is, links followed; ``None`` where there is nothing.
+    """Return what kind of file a path is, links followed; ``None`` where there is nothing.
 
     Raises:
         MtlError: if the system does not say.
@@ -95,7 +95,7 @@ def kind_of(path: Path) -> Literal["file", "folder", "other"] | None:
 
 
 def names_in(folder: Path) -> list[str]:
-    """Sorted names of what lies in a folder; none where there is no folder.
+    """Return the sorted names of what lies in a folder; none where there is no folder.
 
     Raises:
         MtlError: if it cannot be read.
@@ -136,13 +136,13 @@ def remove(path: Path) -> None:
 
 
 def remove_quietly(path: Path) -> None:
-    """Remove a file that nothing needs any more, if that can be done."""
+    """Try to remove a file that nothing needs any more; a failure is not reported."""
     with contextlib.suppress(OSError):
         path.unlink(missing_ok=True)
 
 
 def size_of(folder: Path) -> int:
-    """Bytes of all files below a folder; what cannot be read counts as nothing."""
+    """Return the bytes of all files below a folder; what cannot be read counts as nothing."""
     total = 0
     for place, _, names in os.walk(folder):
         for name in names:

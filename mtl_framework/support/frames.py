@@ -7,7 +7,7 @@ from .errors import MtlError
 
 
 def data_frame(rows: Iterable[Mapping[str, Any]]) -> Any:
-    """A pandas data frame of rows that all have the same keys.
+    """Make a pandas data frame of rows that all have the same keys.
 
     Raises:
         MtlError: if pandas is not installed.

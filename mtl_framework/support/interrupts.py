@@ -1,4 +1,4 @@
-"""Signals that ask a run to stop: remembered, and answered between two iterations."""
+"""Signals that ask a run to stop are remembered, and answered between two iterations."""
 
 import contextlib
 import os
@@ -19,10 +19,11 @@ _Handler = Callable[[int, FrameType | None], Any] | int | None
 
 
 class Interrupted(MtlError):  # noqa: N818 (the run did nothing wrong)
-    """The run was asked to stop and has saved its state.
+    """This is raised when a run was asked to stop and has saved its state.
 
     Args:
-        signal_number: what asked, e.g. ``signal.SIGINT``; kept as :attr:`signal`.
+        signal_number: number of the signal that asked, e.g. ``signal.SIGINT``; kept as
+            :attr:`signal`.
         message: one line that says how to go on.
     """
 
@@ -34,12 +35,12 @@ class Interrupted(MtlError):  # noqa: N818 (the run did nothing wrong)
 class Interrupts:
     """While entered, the first SIGINT, SIGTERM or SIGHUP only sets :attr:`received`.
 
-    It is answered at once with a line on stderr. Then the former handlers are back, so that a
-    second Ctrl-C stops at once, with what was saved before. Outside the main thread, where Python
+    The signal is answered at once with a line on stderr. Then the former handlers are back, so that
+    a second Ctrl-C stops at once, with what was saved before. Outside the main thread, where Python
     delivers no signals, this does nothing.
 
     Args:
-        answer: what the line says.
+        answer: the line that is written to stderr.
     """
 
     def __init__(self, answer: str = ANSWER) -> None:

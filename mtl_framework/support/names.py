@@ -1,8 +1,8 @@
-"""Which names can be shown to people."""
+"""Names are checked for whether they can be shown to people."""
 
 
 def can_be_shown(name: str) -> bool:
-    """Whether a name has letters and nothing that no one sees, but for what joins letters.
+    """Say whether a name has letters and nothing invisible, except what joins letters.
 
     A zero-width joiner makes one emoji of several, and a non-joiner belongs to the spelling of
     Persian words; Python calls neither of them printable.

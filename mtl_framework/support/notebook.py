@@ -1,4 +1,4 @@
-"""Notebooks: whether this is one, and messages and progress in it without terminal codes."""
+"""Notebooks are detected, and get messages and progress without terminal codes."""
 
 import html
 import sys
@@ -11,14 +11,14 @@ _EVERY = 0.3  # seconds between two pictures of a bar
 
 
 def in_notebook() -> bool:
-    """Whether this code runs in a notebook's kernel."""
+    """Say whether this code runs in a notebook's kernel."""
     ipython = sys.modules.get("IPython")
     shell = None if ipython is None else ipython.get_ipython()
     return shell is not None and hasattr(shell, "kernel")
 
 
 def python_console() -> PlainConsole:
-    """For a program's messages: stderr, as the command's; in a notebook lines below the cell."""
+    """Make a console for messages: stderr in a program, lines below the cell in a notebook."""
     if not in_notebook():
         return PlainConsole(stderr=True, soft_wrap=True)
     console = PlainConsole(
@@ -37,11 +37,11 @@ class NotebookBar:
     """A progress bar below a notebook's cell, of HTML that a browser draws by itself.
 
     Args:
-        title: what is under way.
-        total: steps in all.
+        title: the text above the bar: what is under way.
+        total: number of steps in all.
 
     Attributes:
-        done: steps so far.
+        done: number of steps so far.
     """
 
     def __init__(self, title: str, total: int) -> None:
@@ -54,15 +54,15 @@ class NotebookBar:
 
     @property
     def is_due(self) -> bool:
-        """Whether it is time for another picture."""
+        """Whether it is time to draw the bar again."""
         return time.monotonic() - self._shown >= _EVERY
 
     def show(self, done: int, text: str = "", force: bool = False) -> None:
-        """Draw the state, unless that was done a moment ago.
+        """Draw the bar, unless that was done a moment ago.
 
         Args:
-            done: steps so far.
-            text: beside the bar.
+            done: number of steps so far.
+            text: a text beside the bar.
             force: draw in any case.
         """
         self.done, self._text = done, text or self._text
@@ -83,11 +83,11 @@ class NotebookBar:
         self.show(self.done, force=True)
 
     def plain(self) -> str:
-        """The state in one line of text and those below."""
+        """Return the bar as one line of text, with the lines below it."""
         return "\n".join([f"{self._title} {self.done}/{self._total} {self._text}", *self._lines])
 
     def html(self) -> str:
-        """Render the state as HTML."""
+        """Return the bar as HTML."""
         lines = "".join(f"<div>{html.escape(line)}</div>" for line in self._lines)
         return (
             f"<div><span>{html.escape(self._title)}</span> "

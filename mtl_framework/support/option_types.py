@@ -1,4 +1,4 @@
-"""Types, defaults and descriptions of options, in the words of a config file."""
+"""Types and defaults of options are put in the words of a config file."""
 
 import inspect
 import json
@@ -51,7 +51,7 @@ def _list_text(arguments: tuple[Any, ...]) -> str:
 
 
 def value_text(value: Any) -> str:
-    """A default as a config file has it, in one line of at most 60 characters."""
+    """Write a default as a config file has it, in one line of at most 60 characters."""
     try:
         text = json.dumps(to_jsonable_python(value), ensure_ascii=False)
     except (PydanticSerializationError, ValueError):
@@ -62,7 +62,7 @@ def value_text(value: Any) -> str:
 
 
 def function_types(function: Callable[..., Any]) -> dict[str, tuple[Any, Any]]:
-    """Annotation and default of every parameter that can be named; defaults may be ``MISSING``."""
+    """Return type and default of every parameter that can be named; defaults may be ``MISSING``."""
     target: Any = (
         vars(function).get("__init__", function) if isinstance(function, type) else function
     )
@@ -83,7 +83,7 @@ def function_types(function: Callable[..., Any]) -> dict[str, tuple[Any, Any]]:
 
 
 def argument_docs(docstring: str) -> dict[str, str]:
-    """The entries of a docstring's ``Args:`` section, each in one line."""
+    """Return the entries of a docstring's ``Args:`` section by name, each in one line."""
     lines = inspect.cleandoc(docstring).splitlines()
     if "Args:" not in lines:
         return {}
@@ -102,5 +102,5 @@ def argument_docs(docstring: str) -> dict[str, str]:
 
 
 def _plain(text: str) -> str:
-    """A sentence without the marks of reStructuredText."""
+    """Return a sentence without the marks of reStructuredText."""
     return re.sub(r":\w+:`~?([^`]*)`", r"\1", text).replace("``", "")

@@ -1,4 +1,4 @@
-"""Random numbers: one seed for a run, separate streams, states that can be saved."""
+"""A run's random numbers come from one seed, in separate streams whose states can be saved."""
 
 import random
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ Use = Literal["weights", "batches", "strategy", "held out"]
 
 
 def derive_seed(seed: int, stream: Use) -> int:
-    """A seed, 0 to 2^32 - 1, for one use of a run's seed, so that no two uses draw alike."""
+    """Derive a seed, 0 to 2^32 - 1, for one use of a run's seed, so that no two uses draw alike."""
     sequence = np.random.SeedSequence(seed, spawn_key=(_STREAMS[stream],))
     return int(sequence.generate_state(1)[0])
 
@@ -31,7 +31,7 @@ def seed_everything(seed: int) -> None:
 
 
 def generator_states(device: torch.device) -> dict[str, Any]:
-    """States of all global generators, as tensors, numbers and strings."""
+    """Return the states of all global generators, as tensors, numbers and strings."""
     version, words, gauss = random.getstate()
     numpy_state: dict[str, Any] = np.random.get_state(legacy=False)
     return {
@@ -67,7 +67,7 @@ def restore_generators(states: dict[str, Any], device: torch.device) -> None:
 
 @contextmanager
 def untouched_generators(device: torch.device) -> Iterator[None]:
-    """Whatever the block draws, the global generators are afterwards as they were."""
+    """Put the global generators back, when the block ends, into the states that they had before."""
     states = generator_states(device)
     try:
         yield

@@ -1,4 +1,4 @@
-"""Cells of CSV files that people open in spreadsheets."""
+"""CSV files that people open in spreadsheets have no cells that run as formulas."""
 
 from typing import TypeVar
 
@@ -6,11 +6,11 @@ Cell = TypeVar("Cell")
 
 
 def csv_cell(value: Cell) -> Cell | str:
-    """Give a cell that no spreadsheet takes for a formula: a text like one gets a ``'`` before it.
+    """Return a cell that no spreadsheet takes for a formula: ``'`` goes before a text like one.
 
     Args:
-        value: a text that is changed where it begins with ``=``, ``+``, ``-``, ``@`` or a blank
-            that begins a line; numbers and all else stay as they are.
+        value: the cell; a text is changed where it begins with ``=``, ``+``, ``-``, ``@`` or a
+            blank that begins a line; anything else stays as it is.
     """
     if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r", "\n")):
         return f"'{value}"

@@ -1,4 +1,4 @@
-"""Texts stand in a terminal as they are, and tables fit its width.
+"""A terminal shows texts as they are, and tables that fit its width.
 
 Names come from data and plugins. Nothing in them is taken as markup or as an emoji's code, and
 control characters, with which a text could move the cursor or change the terminal's title, are
@@ -27,11 +27,12 @@ class PlainConsole(Console):
 
     Args:
         show_test: whether figures of test examples may be shown while a run trains.
-        log: also gets every line, without colours.
+        log: a text file that gets every line as well, without colours.
         options: options of rich's console.
 
     Attributes:
-        notebook: whether it writes below a notebook's cell, where progress is no terminal's.
+        notebook: whether the console writes below a notebook's cell, where progress is no
+            terminal's.
     """
 
     notebook = False
@@ -52,7 +53,7 @@ class PlainConsole(Console):
     def render(
         self, renderable: RenderableType, options: ConsoleOptions | None = None
     ) -> Iterable[Segment]:
-        """Rich's own, with control characters of texts written out."""
+        """Render as rich does, with control characters of texts written out."""
         for segment in super().render(renderable, options):
             if segment.control or not _CONTROLS.search(segment.text):
                 yield segment
@@ -61,12 +62,12 @@ class PlainConsole(Console):
 
 
 def printable(text: str) -> str:
-    """A text with its control characters written out, e.g. ``\\x1b`` for an escape."""
+    """Return a text with its control characters written out, e.g. ``\x1b`` for an escape."""
     return _CONTROLS.sub(lambda match: match.group().encode("unicode_escape").decode(), text)
 
 
 def duration(seconds: float) -> str:
-    """``45 s``, ``12 min``, ``3 h 05 min``."""
+    """Write a duration in words, e.g. ``45 s``, ``12 min``, ``3 h 05 min``."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
@@ -78,12 +79,12 @@ class Column:
     """A column of :func:`fitted_table`.
 
     Args:
-        name: its heading.
-        right: whether it holds numbers.
-        importance: 0: always shown; of the others the highest numbers go first where the
-            terminal is narrow.
-        prose: it may be folded at its words; other columns never are.
-        style: style of its cells.
+        name: heading of the column.
+        right: whether the cells are aligned to the right, as numbers are.
+        importance: 0 keeps the column always; of the others those with the highest numbers are left
+            out first where the terminal is narrow.
+        prose: whether the cells may be folded between words; cells of other columns never are.
+        style: rich's style of the cells.
     """
 
     name: str
@@ -96,15 +97,15 @@ class Column:
 def fitted_table(
     columns: Sequence[Column], rows: Sequence[Sequence[str | Text]], width: int, **options: Any
 ) -> RenderableType:
-    """A table no wider than ``width`` in which names and numbers are whole.
+    """Make a table no wider than ``width`` in which names and numbers are whole.
 
     Columns that do not fit are left out, the least important ones first, and named below. Where
     even the most important ones do not fit, their names are folded.
 
     Args:
-        columns: from left to right.
-        rows: with a cell for every column.
-        width: width of the terminal.
+        columns: the columns from left to right.
+        rows: for each row its cells, one for every column.
+        width: width of the terminal in characters.
         options: options of :class:`rich.table.Table`.
     """
     widths = [_natural(column, [row[n] for row in rows]) for n, column in enumerate(columns)]

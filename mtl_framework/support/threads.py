@@ -1,10 +1,10 @@
-"""Threads of numerical libraries, told to sleep while they wait for each other."""
+"""Threads of numerical libraries are told to sleep while they wait for each other."""
 
 import os
 
 
 def sleep_while_waiting() -> None:
-    """Let OpenMP threads that wait give their processor to others, unless the user decided it.
+    """Let OpenMP threads that wait give up their processor, unless the user has decided about it.
 
     Every operation of torch on several threads ends with a wait for the slowest one. By default a
     thread that waits spins; where another program holds one of the processors, it spins until that

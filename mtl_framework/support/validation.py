@@ -25,13 +25,13 @@ def validated(
     prefix: KeyPath = (),
     locate: Locate | None = None,
 ) -> Model:
-    """An instance of ``model`` from plain values.
+    """Make an instance of ``model`` from plain values, checked by pydantic.
 
     Args:
-        model: what the values should be.
-        values: as read from a config.
-        prefix: path of ``values`` within the config, for the message.
-        locate: says where a key comes from, e.g. ``"run.yaml:3: "``.
+        model: the pydantic model to make an instance of.
+        values: plain values: what YAML, JSON or a Python dictionary of the user's holds.
+        prefix: path of ``values`` within the config, which messages begin with.
+        locate: gives for a key's path the place that it was read from, e.g. ``"run.yaml:3: "``.
 
     Raises:
         MtlError: naming the first key that is wrong, its value and what is allowed.
@@ -43,7 +43,7 @@ def validated(
 
 
 def model_faults(model: type[BaseModel], values: Mapping[str, Any], prefix: KeyPath = ()) -> Faults:
-    """One fault for every wrong key of ``values``, in the order in which pydantic finds them."""
+    """Return one fault for every wrong key of ``values``, in pydantic's order."""
     try:
         model.model_validate(dict(values))
     except ValidationError as error:
@@ -64,14 +64,14 @@ def explained(
     expected: Any = None,
     locate: Locate | None = None,
 ) -> MtlError:
-    """The first wrong key of a validation error, as one line.
+    """Return the line that explains the first wrong key of a validation error.
 
     Args:
-        error: what pydantic raised.
-        values: what was validated.
-        prefix: path of ``values`` within the config.
-        expected: what they should have been: a model, or the annotation of a single value.
-        locate: says where a key comes from.
+        error: the error that pydantic raised.
+        values: the values that were validated.
+        prefix: path of ``values`` within the config, which messages begin with.
+        expected: what the values should have been: a model, or the annotation of a single value.
+        locate: gives for a key's path the place that it was read from, e.g. ``"run.yaml:3: "``.
     """
     return _sentence(error.errors(include_url=False), values, prefix, expected, locate)
 
@@ -104,7 +104,7 @@ def _sentence(
 
 
 def unknown_key(key: Sequence[str], known: Iterable[str], where: str = "") -> MtlError:
-    """The error for a key that does not exist beside ``known`` ones."""
+    """Make the error for a key that is none of the ``known`` ones."""
     known = sorted(known)
     name, section = shortened(dotted(key)), dotted(key[:-1])
     near = nearest(key[-1], known)
@@ -116,7 +116,7 @@ def unknown_key(key: Sequence[str], known: Iterable[str], where: str = "") -> Mt
 
 
 def dotted(key: Sequence[str]) -> str:
-    """A key as ``--set`` takes it: parts joined by dots, in quotes where a part has one itself."""
+    """Write a key as ``--set`` takes it: parts joined by dots, in quotes where a part has a dot."""
     return ".".join(_quoted(part) for part in key)
 
 
@@ -129,17 +129,17 @@ def _quoted(part: str) -> str:
 
 
 def shown(value: Any) -> str:
-    """A value in one line of at most 80 characters, as Python would write it."""
+    """Write a value in one line of at most 80 characters, as Python would."""
     return shortened(" ".join(_bounded(value).split()))
 
 
 def shortened(text: str, most: int = 80) -> str:
-    """A text of at most ``most`` characters, with dots where its end was cut off."""
+    """Cut a text to at most ``most`` characters, with dots where its end was."""
     return text if len(text) <= most else f"{text[: most - 3]}..."
 
 
 def _bounded(value: Any, depth: int = 0) -> str:
-    """The beginning of ``repr(value)``, without writing down all of a huge value."""
+    """Return the beginning of ``repr(value)``, without writing down all of a huge value."""
     if isinstance(value, str):
         return repr(value[:200])
     if isinstance(value, int) and value.bit_length() > 256:
@@ -156,7 +156,7 @@ def _bounded(value: Any, depth: int = 0) -> str:
 
 
 def _path(location: tuple[int | str, ...], values: Any, kind: str) -> KeyPath:
-    """The part of pydantic's location that is keys of the input; the rest names union members."""
+    """Return the part of pydantic's location that is keys; the rest names members of unions."""
     path: list[str] = []
     for part in location:
         try:
@@ -182,6 +182,6 @@ def _annotation(expected: Any, path: KeyPath) -> Any:
 
 
 def _fields(expected: Any, path: KeyPath) -> list[str]:
-    """Names of the fields where ``path`` leads within a model."""
+    """Return the names of the fields at ``path`` within a model."""
     model = _annotation(expected, path)
     return list(model.model_fields) if _is_model(model) else []

@@ -1,4 +1,4 @@
-"""The installed version of the framework."""
+"""This file reads the installed version of the framework."""
 
 from importlib.metadata import version
 

@@ -1,4 +1,4 @@
-"""YAML as configs are written: plain values, with exponents as numbers and lines to point at.
+"""YAML is read as configs are written: plain values, exponents as numbers, lines to point at.
 
 A config is small. What is read is bounded in bytes, entries and depth, aliases count as what they
 repeat, and only the tags of plain values (text, numbers, booleans, null, lists and mappings) are
@@ -34,7 +34,7 @@ _SCALARS = {_TAG + name for name in ("str", "int", "float", "bool", "null")}
 
 
 class _Loader(yaml.SafeLoader):
-    """Reads nodes within the bounds; ``source`` is the file's name, or empty."""
+    """It reads nodes within the bounds; ``source`` is the file's name, or empty."""
 
     def __init__(self, text: str, source: str = "") -> None:
         super().__init__(text)
@@ -57,7 +57,7 @@ class _Loader(yaml.SafeLoader):
         return mark
 
     def refuse(self, mark: yaml.Mark, reason: str) -> None:
-        """Stop at a place.
+        """Raise the error that names a place in the text.
 
         Raises:
             MtlError: always.
@@ -94,12 +94,12 @@ _Dumper.add_representer(str, _represent_text)
 
 
 def dump_yaml(values: Any) -> str:
-    """Plain values as YAML text, keys in their order."""
+    """Write plain values as YAML text, keys in their order."""
     return str(yaml.dump(values, Dumper=_Dumper, sort_keys=False, allow_unicode=True))
 
 
 def parse_scalar(text: str, where: str) -> Any:
-    """One value, as written after ``--set key=``.
+    """Parse one value, as written after ``--set key=``.
 
     Raises:
         MtlError: if the text is not YAML, or beyond the bounds.
@@ -111,7 +111,7 @@ def parse_scalar(text: str, where: str) -> Any:
 
 
 def read_yaml(path: Path) -> tuple[dict[str, Any], dict[Path_, int]]:
-    """A mapping from a file, and the line of each of its keys, by path.
+    """Read a mapping from a file, and the line of each of its keys, by path.
 
     Raises:
         MtlError: naming file and line if it cannot be read, is not YAML, holds a key twice, is not
@@ -136,7 +136,7 @@ def read_yaml(path: Path) -> tuple[dict[str, Any], dict[Path_, int]]:
 
 
 def _read(text: str, source: str) -> tuple[Any, dict[Path_, int]]:
-    """Values and lines of a document; without a ``source`` an error says only what is wrong."""
+    """Read values and lines of a document; without ``source`` errors name no place."""
     prefix = source or ""
     try:
         loader = _Loader(text, source)
@@ -152,7 +152,7 @@ def _read(text: str, source: str) -> tuple[Any, dict[Path_, int]]:
 
 
 class _Reader:
-    """Makes values of nodes, counting what aliases repeat, and notes the lines of keys."""
+    """It makes values of nodes, counts what aliases repeat, and notes the lines of keys."""
 
     def __init__(self, loader: _Loader) -> None:
         self.lines: dict[Path_, int] = {}

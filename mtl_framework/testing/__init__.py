@@ -1,4 +1,4 @@
-"""Checks for authors of strategies: what the framework tests its own with.
+"""Authors of strategies test them here with the checks that the framework's own pass.
 
 Each function of :data:`CHECKS` takes a :class:`Trial` and an empty folder, and raises
 :class:`CheckError` with what is wrong. In tests of pytest::

@@ -1,4 +1,4 @@
-"""What the framework relies on in every strategy, one function a promise."""
+"""Every promise that the framework relies on in a strategy is checked by one function."""
 
 import signal
 import threading
@@ -254,7 +254,7 @@ def _has_state(value: object) -> bool:
 
 
 def _frozen(value: Any) -> Any:
-    """Something that equals another one only where the values do; objects are not looked into."""
+    """Turn a value into something to compare by value; objects are not looked into."""
     if isinstance(value, Tensor):
         array = value.detach().cpu()
         return str(array.dtype), tuple(array.shape), array.contiguous().view(-1).tolist()

@@ -1,4 +1,4 @@
-"""What the files of a run say, without the times that were measured."""
+"""Files of two runs are compared without the times that were measured."""
 
 import json
 from collections.abc import Mapping
@@ -12,12 +12,12 @@ TIMES = {"seconds", "training_seconds", "seconds_per_iteration", "peak_memory", 
 
 
 def run_files(directory: Path, python: bool = False) -> dict[str, Any]:
-    """All files of a run but for measured times: what two equal runs have in common.
+    """Return all files of a run but for measured times: what two equal runs have in common.
 
     Args:
-        directory: of the run.
-        python: compare the state of python's own generator, too. Whatever else draws from it in
-            this process, a checker of types for example, then makes runs different.
+        directory: folder of the run.
+        python: whether the state of python's own generator is compared, too. Whatever else draws
+            from it in this process, a checker of types for example, then makes runs different.
     """
     content: dict[str, Any] = {}
     for path in sorted(directory.rglob("*")):
@@ -42,7 +42,7 @@ def run_files(directory: Path, python: bool = False) -> dict[str, Any]:
 
 
 def first_difference(one: Any, other: Any, path: str = "") -> str | None:
-    """Where two contents differ first, as a path of keys; ``None``: nowhere."""
+    """Return where two contents differ first, as a path of keys; ``None``: nowhere."""
     if isinstance(one, Mapping) and isinstance(other, Mapping):
         for key in [*one, *(key for key in other if key not in one)]:
             below = f"{path}/{key}" if path else str(key)

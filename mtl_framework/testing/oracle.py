@@ -1,10 +1,10 @@
-"""What is right: plain loops, one sample and one task at a time, in float64.
+"""The oracle says what is right: plain loops, one sample and one task at a time, in float64.
 
-Written from the definitions, not from the framework's code: every column of the assignment is run
-through the plain model, with the very parameters that the assignment names, in sequential order,
-sample by sample and within a sample task by task. Plain batch norms update plain buffers. Where
-all tasks read one input, a batch norm that sees rows which met the same weights earlier in the step
-leaves its buffers alone: the same rows count once, however many columns they stand for.
+It is written from the definitions, not from the framework's code: every column of the assignment is
+run through the plain model, with the very parameters that the assignment names, in sequential
+order, sample by sample and within a sample task by task. Plain batch norms update plain buffers.
+Where all tasks read one input, a batch norm that sees rows which met the same weights earlier in
+the step leaves its buffers alone: the same rows count once, however many columns they stand for.
 """
 
 from collections import Counter
@@ -23,7 +23,7 @@ from ..networks.task_networks import TaskNetworks
 
 @dataclass
 class Outcome:
-    """Losses (S, T), gradients by the network's parameter names, buffers by its buffer names."""
+    """An outcome is losses (S, T), gradients by parameter name, and buffers by buffer name."""
 
     losses: Tensor
     gradients: dict[str, Tensor]
@@ -32,7 +32,7 @@ class Outcome:
 
 @dataclass
 class Oracle:
-    """A step of ``network`` computed by loops; ``network`` itself is left alone."""
+    """The oracle computes a step of ``network`` by loops, and leaves ``network`` alone."""
 
     network: TaskNetworks
     plain: nn.Module = field(init=False)
@@ -58,7 +58,7 @@ class Oracle:
         }
 
     def _name(self, plain_name: str, column: list[int], task: int) -> str:
-        """Where the network keeps what the plain model calls ``plain_name``, on this path."""
+        """Name the place where the network keeps the plain model's ``plain_name``, on this path."""
         for number, layer in enumerate(self.network.backbone.class_layers):
             if plain_name.startswith(layer + "."):
                 return f"heads.{task}.{number}.{plain_name[len(layer) + 1 :]}"
@@ -71,7 +71,7 @@ class Oracle:
         return f"model.{plain_name}"
 
     def tensors(self, column: list[int], task: int, prefix: str = "") -> dict[str, Tensor]:
-        """Parameters and buffers of one path under the plain model's names (within ``prefix``)."""
+        """Return tensors of one path by the plain model's names (within ``prefix``)."""
         module = self.plain.get_submodule(prefix) if prefix else self.plain
         start = f"{prefix}." if prefix else ""
         found: dict[str, Tensor] = {}
@@ -89,7 +89,7 @@ class Oracle:
         weights: Tensor | None = None,
         training: bool = True,
     ) -> Outcome:
-        """Losses of all columns; gradients of the sum of weights * losses; buffers afterwards."""
+        """Return losses of columns, gradients of the sum of weights * losses, and new buffers."""
         self.plain.train(training)
         samples, _, tasks = assignments.shape
         if weights is None:
@@ -122,7 +122,7 @@ class Oracle:
         return Outcome(losses, gradients, self.buffers)
 
     def _features(self, inputs: Tensor, column: list[int], task: int) -> Any:
-        """What the head of a task reads, from one run of the plain model on one path.
+        """Return what the head of a task reads, from one run of the plain model on one path.
 
         Where the networks make maps, everything is a run of timm's ``forward_intermediates``.
         """
@@ -137,7 +137,7 @@ class Oracle:
         return maps if network.maps[task] else feature
 
     def _outputs(self, feature: Any, task: int) -> Tensor:
-        """What a task's head makes of what it reads."""
+        """Return what a task's head makes of what it reads."""
         prefix = f"heads.{task}."
         own = {n[len(prefix) :]: p for n, p in self.parameters.items() if n.startswith(prefix)}
         if self.network.maps[task]:
@@ -153,7 +153,7 @@ class Oracle:
     def _auxiliary_loss(
         self, feature: Any, task: int, mask: Tensor | None, targets: Tensor
     ) -> Tensor | float:
-        """Weighted loss of a task's auxiliary head, 0 where it has none."""
+        """Return the weighted loss of a task's auxiliary head, 0 where it has none."""
         head: Any = self.network.heads[task]
         auxiliary = getattr(head, "auxiliary", None)
         if auxiliary is None:
@@ -168,7 +168,7 @@ class Oracle:
         return losses.mean() * float(head.loss_weight)
 
     def _together(self, batch: Batch, assignment: Tensor) -> list[Any]:
-        """Pooled statistics: all tasks of one sample move through the chain of stages together."""
+        """Move all tasks of one sample through the chain of stages together (pooled statistics)."""
         maps: list[list[Tensor]] = [[] for _ in batch.inputs]
         ends = map_ends(self.network, self.plain)
         rows: list[Tensor | None] = list(batch.inputs)
@@ -202,7 +202,7 @@ class Oracle:
 
 
 class _Pyramid(nn.Module):
-    """A plain model that gives maps, and what its classifier would read."""
+    """This plain model gives maps, and what its classifier would read."""
 
     def __init__(self, plain: nn.Module, indices: list[int], whole: bool) -> None:
         super().__init__()
@@ -218,7 +218,7 @@ class _Pyramid(nn.Module):
 
 
 class CountOnce:
-    """Undoes what batch norms do to their buffers when they see the same rows again.
+    """This undoes what batch norms do to their buffers when they see the same rows again.
 
     Rows are known by the weights that they have met: (unit, weight) of every place so far.
     """
@@ -265,12 +265,12 @@ class CountOnce:
 
 
 def labels(batch: Batch, task: int) -> Tensor | None:
-    """Which rows have a label for a task; ``None``: all."""
+    """Return which rows have a label for a task; ``None``: all."""
     return batch.labelled[task] if batch.labelled else None
 
 
 def map_ends(network: TaskNetworks, plain: nn.Module) -> list[str]:
-    """Names of the last modules of a sequential model before each of the networks' maps."""
+    """Return the last modules' names of a sequential model before each of the networks' maps."""
     ends = []
     names = [name for name, *_ in chain(network, plain)]
     for each in next((maps for maps in network.maps if maps), ()):
@@ -283,7 +283,7 @@ def map_ends(network: TaskNetworks, plain: nn.Module) -> list[str]:
 def chain(
     network: TaskNetworks, plain: nn.Module
 ) -> list[tuple[str, int | None, Callable[[Tensor], Tensor], str | None]]:
-    """A strictly sequential model as (name, unit or None, parameter-free call, submodule name)."""
+    """Return a sequential model as (name, unit or None, parameter-free call, submodule name)."""
     unit_of = {
         name: unit
         for unit, places in enumerate(network.backbone.places)

@@ -1,4 +1,4 @@
-"""A strategy with a small suite and a small network, to be run by the checks."""
+"""A strategy gets a small suite and a small network, with which the checks run it."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -27,13 +27,13 @@ OBJECTIVES: tuple[tuple[str, Objective], ...] = (
 
 
 class CheckError(AssertionError):
-    """A strategy does not do what the framework relies on."""
+    """This is raised where a strategy does not do what the framework relies on."""
 
 
 def small_suite(
     common_input: bool = False, unlabelled: float = 0.0, odd_targets: bool = False
 ) -> Suite:
-    """Three tasks on images of 6x6 pixels, in which a bright pixel shows the classes.
+    """Make three tasks on images of 6x6 pixels, in which a bright pixel shows the classes.
 
     Args:
         common_input: whether all tasks read the same images.
@@ -68,7 +68,7 @@ def small_suite(
 
 
 class SmallNet(nn.Module):
-    """A convolutional network of four units with batch norm; its last layer is dense.
+    """This is a convolutional network of four units with batch norm; its last layer is dense.
 
     All its numbers of channels are multiples of four, so that methods that cut weights into blocks
     find some; weights of two units that follow each other have equal shapes, for methods that
@@ -84,15 +84,15 @@ class SmallNet(nn.Module):
         self.fc = nn.Linear(8, num_classes)
 
     def units(self) -> dict[str, list[str]]:
-        """Submodules of every unit, by the unit's name."""
+        """Return the submodules of every unit, by the unit's name."""
         return {name: [name] for name in ("stem", "low", "mid", "high")}
 
     def get_classifier(self) -> nn.Linear:
-        """The last layer."""
+        """Return the last layer."""
         return self.fc
 
     def forward(self, x: Tensor) -> Tensor:
-        """Class scores (rows, classes) of images (rows, channels, height, width)."""
+        """Compute class scores (rows, classes) of images (rows, channels, height, width)."""
         y: Tensor = self.fc(self.high(self.mid(self.low(self.stem(x)))))
         return y
 
@@ -107,15 +107,15 @@ def _block(in_chans: int, out_chans: int) -> nn.Sequential:
 
 @dataclass(frozen=True)
 class Trial:
-    """A strategy and what it is tried on.
+    """A trial is a strategy and what it is tried on.
 
     Args:
-        strategy: a class, or the name of one that an installed plugin contributes.
-        options: of the strategy.
+        strategy: a strategy class, or the name of one that an installed plugin contributes.
+        options: options of the strategy.
         config: further keys of a run's config, e.g. ``{"batch_size": 4}``.
         settings: further settings, as ``--set`` gives them.
-        make_suite: gives the tasks; takes the arguments of :func:`small_suite`.
-        make_backbone: gives the network, from ``(num_classes, in_chans, img_size)``.
+        make_suite: makes the tasks from the arguments of :func:`small_suite`.
+        make_backbone: makes the network from ``(num_classes, in_chans, img_size)``.
     """
 
     strategy: type[Strategy] | str
@@ -131,10 +131,10 @@ class Trial:
         return self.strategy if isinstance(self.strategy, str) else self.strategy.__name__
 
     def plugins(self, on_step: Callable[[TrainingRun], None] | None = None) -> Plugins:
-        """The plugins that a run of the trial looks its names up in.
+        """Return the plugins that a run of the trial looks its names up in.
 
         Args:
-            on_step: called after every step of the run.
+            on_step: a function that is called after every step of the run.
         """
         plugins = Plugins.load() if isinstance(self.strategy, str) else Plugins()
         plugins.register(_TrialPlugin(self, on_step), "trial")
@@ -150,9 +150,9 @@ class Trial:
         """Begin a run of six iterations with an evaluation after every third, on the CPU.
 
         Args:
-            directory: for its files.
-            on_step: called after every step.
-            resume: go on with the run in the folder.
+            directory: folder for the run's files.
+            on_step: a function that is called after every step of the run.
+            resume: whether to go on with the run in the folder.
             config: keys of the config that differ from those of the trial.
 
         Raises:
@@ -182,7 +182,7 @@ class Trial:
 
 
 class _TrialPlugin:
-    """Names what a trial needs, and tells it of every step."""
+    """This plugin names what a trial needs, and tells it of every step."""
 
     def __init__(self, trial: Trial, on_step: Callable[[TrainingRun], None] | None) -> None:
         self.trial, self.on_step = trial, on_step

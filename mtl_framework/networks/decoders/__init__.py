@@ -1,1 +1,1 @@
-"""Decoders: a task's own last layers where its outputs are maps."""
+"""Decoders are a task's own last layers where its outputs are maps."""

@@ -1,4 +1,4 @@
-"""Decoders by name, as the section ``heads`` of a run's config chooses them.
+"""Decoders are chosen by name in the section ``heads`` of a run's config.
 
 Each function takes the channels of the maps that it will read, the finest first, and the number of
 outputs; its keyword arguments are the options. A plugin adds its own by the hook ``mtl_heads``.
@@ -18,11 +18,11 @@ Rate = Annotated[float, Field(ge=0, lt=1)]
 
 
 def linear(channels: Sequence[int], num_outputs: int, /) -> LinearDecoder:
-    """One linear layer, at every pixel of the deepest map where outputs are maps.
+    """Put one linear layer at every pixel of the deepest map where outputs are maps.
 
     Args:
-        channels: of the maps.
-        num_outputs: channels of the outputs.
+        channels: numbers of channels of the maps, the finest first.
+        num_outputs: number of channels of the outputs.
     """
     return LinearDecoder(channels, num_outputs)
 
@@ -36,14 +36,14 @@ def fcn(
     depth: Count = 2,
     dropout: Rate = 0.0,
 ) -> FCNDecoder:
-    """Convolutions on the deepest map.
+    """Put convolutions on the deepest map.
 
     Args:
-        channels: of the maps.
-        num_outputs: channels of the outputs.
-        width: channels of the decoder's own layers.
+        channels: numbers of channels of the maps, the finest first.
+        num_outputs: number of channels of the outputs.
+        width: number of channels of the decoder's own layers.
         depth: number of 3x3 convolutions.
-        dropout: rate of channels that are left out in front of the last layer in training.
+        dropout: share of the channels that are left out in front of the last layer in training.
     """
     return FCNDecoder(channels, num_outputs, width, depth, dropout)
 
@@ -57,14 +57,14 @@ def aspp(
     rates: tuple[Count, ...] = (6, 12, 18),
     dropout: Rate = 0.0,
 ) -> ASPPDecoder:
-    """Atrous spatial pyramid pooling on the deepest map, as in DeepLab v3.
+    """Pool the deepest map by atrous spatial pyramid pooling, as in DeepLab v3.
 
     Args:
-        channels: of the maps.
-        num_outputs: channels of the outputs.
-        width: channels of the decoder's own layers.
+        channels: numbers of channels of the maps, the finest first.
+        num_outputs: number of channels of the outputs.
+        width: number of channels of the decoder's own layers.
         rates: distances of pixels that the dilated convolutions read, each its own branch.
-        dropout: rate of channels that are left out in front of the last layer in training.
+        dropout: share of the channels that are left out in front of the last layer in training.
     """
     return ASPPDecoder(channels, num_outputs, width, rates, dropout)
 
@@ -77,13 +77,13 @@ def fpn(
     width: Width = 64,
     dropout: Rate = 0.0,
 ) -> FPNDecoder:
-    """A feature pyramid over up to four maps, whose levels are added up.
+    """Build a feature pyramid over up to four maps, whose levels are added up.
 
     Args:
-        channels: of the maps.
-        num_outputs: channels of the outputs.
-        width: channels of the decoder's own layers.
-        dropout: rate of channels that are left out in front of the last layer in training.
+        channels: numbers of channels of the maps, the finest first.
+        num_outputs: number of channels of the outputs.
+        width: number of channels of the decoder's own layers.
+        dropout: share of the channels that are left out in front of the last layer in training.
     """
     return FPNDecoder(channels, num_outputs, width, dropout)
 
@@ -96,13 +96,13 @@ def segformer(
     width: Width = 64,
     dropout: Rate = 0.0,
 ) -> SegFormerDecoder:
-    """SegFormer's all-MLP decoder over up to four maps.
+    """Build SegFormer's all-MLP decoder over up to four maps.
 
     Args:
-        channels: of the maps.
-        num_outputs: channels of the outputs.
-        width: channels of the decoder's own layers.
-        dropout: rate of channels that are left out in front of the last layer in training.
+        channels: numbers of channels of the maps, the finest first.
+        num_outputs: number of channels of the outputs.
+        width: number of channels of the decoder's own layers.
+        dropout: share of the channels that are left out in front of the last layer in training.
     """
     return SegFormerDecoder(channels, num_outputs, width, dropout)
 

@@ -18,7 +18,7 @@ Map = Float[Tensor, "_ _ _ _"]
 
 
 class LinearDecoder(nn.Module):
-    """One linear layer at every pixel of the deepest map."""
+    """This decoder is one linear layer at every pixel of the deepest map."""
 
     def __init__(self, channels: Sequence[int], num_outputs: int) -> None:
         super().__init__()
@@ -31,7 +31,7 @@ class LinearDecoder(nn.Module):
 
 
 class FCNDecoder(nn.Module):
-    """Convolutions on the deepest map, as the heads of FCN-32s in today's libraries."""
+    """This decoder puts convolutions on the deepest map, as the heads of FCN-32s do today."""
 
     def __init__(
         self, channels: Sequence[int], num_outputs: int, width: int, depth: int, dropout: float
@@ -48,7 +48,7 @@ class FCNDecoder(nn.Module):
 
 
 class ASPPDecoder(nn.Module):
-    """Atrous spatial pyramid pooling on the deepest map (Chen et al. 2017, arXiv 1706.05587)."""
+    """This decoder pools the deepest map at several rates (Chen et al. 2017, arXiv 1706.05587)."""
 
     def __init__(
         self,
@@ -79,7 +79,7 @@ class ASPPDecoder(nn.Module):
 
 
 class FPNDecoder(nn.Module):
-    """A feature pyramid whose levels are added up (Kirillov et al. 2019, arXiv 1901.02446).
+    """This decoder adds up a pyramid of features (Kirillov et al. 2019, arXiv 1901.02446).
 
     From the deepest map on, each is made as large as the next finer one and added to it; the sum of
     all levels, each after a convolution, gives the outputs at the resolution of the finest.
@@ -108,7 +108,7 @@ class FPNDecoder(nn.Module):
 
 
 class SegFormerDecoder(nn.Module):
-    """All maps in one width and one size, joined by a linear layer (Xie et al. 2021)."""
+    """This decoder joins all maps, in one width and size, linearly (Xie et al. 2021)."""
 
     def __init__(
         self, channels: Sequence[int], num_outputs: int, width: int, dropout: float

@@ -1,4 +1,4 @@
-"""Layers that decoders are made of."""
+"""This file holds the layers that decoders are made of."""
 
 import torch
 from jaxtyping import Float
@@ -11,14 +11,14 @@ _GROUPS = 32
 
 
 def conv_norm(inputs: int, outputs: int, kernel: int = 3, dilation: int = 1) -> nn.Sequential:
-    """A convolution that keeps height and width, group norm and ReLU.
+    """Make a convolution that keeps height and width, group norm and ReLU.
 
-    Not batch norm: a decoder sees the rows of several sampled paths at once, which would be
+    It is not batch norm: a decoder sees the rows of several sampled paths at once, which would be
     normalised together.
 
     Args:
-        inputs: channels that it reads.
-        outputs: channels that it gives.
+        inputs: number of channels that it reads.
+        outputs: number of channels that it returns.
         kernel: odd size of the convolution.
         dilation: distance between the pixels that it reads.
     """
@@ -31,13 +31,13 @@ def conv_norm(inputs: int, outputs: int, kernel: int = 3, dilation: int = 1) -> 
 
 
 def group_norm(channels: int) -> nn.GroupNorm:
-    """Group norm with the most groups, at most 32, that divide the channels."""
+    """Make group norm with the most groups, at most 32, that divide the channels."""
     groups = next(n for n in range(min(_GROUPS, channels), 0, -1) if channels % n == 0)
     return nn.GroupNorm(groups, channels)
 
 
 def largest(maps: list[Tensor]) -> Size:
-    """Height and width of the largest map; in a program that is being traced, of the first."""
+    """Return height and width of the largest map; while a program is traced, of the first."""
     if torch.compiler.is_exporting():
         return maps[0].shape[2], maps[0].shape[3]
     height, width = max((x.shape[2:] for x in maps), key=lambda size: size[0] * size[1])

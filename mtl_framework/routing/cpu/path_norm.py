@@ -1,4 +1,4 @@
-"""Batch normalisation of consecutive groups of rows, each by its own statistics."""
+"""Consecutive groups of rows are batch-normalised, each by its own statistics."""
 
 from typing import Any
 
@@ -25,8 +25,8 @@ def path_batch_norm(
 
     Args:
         x: rows in group-major order, the same number for each group.
-        weight: scale.
-        bias: shift.
+        weight: the scale of each channel.
+        bias: the shift of each channel.
         mean: receives every group's mean.
         var: receives every group's unbiased variance.
         eps: added to the (biased) variance.

@@ -23,10 +23,10 @@ _Pair = tuple[int, int]
 
 @dataclass(frozen=True)
 class Pooling:
-    """Max-pooling behind a normalisation, with or without ReLU between or behind the two.
+    """A max-pooling follows a normalisation, with or without ReLU between or behind the two.
 
-    ``size``, ``stride``, ``padding``, ``dilation`` of windows, vertically and horizontally, and
-    ``ceil_mode`` as in :class:`torch.nn.MaxPool2d`.
+    ``size``, ``stride``, ``padding`` and ``dilation`` of windows, each vertically and horizontally,
+    and ``ceil_mode`` mean what they mean in :class:`torch.nn.MaxPool2d`.
     """
 
     size: _Pair
@@ -48,12 +48,12 @@ class Pooling:
 
     @property
     def arguments(self) -> tuple[Sequence[int], Sequence[int], Sequence[int], Sequence[int], bool]:
-        """Give the arguments that torch's pooling kernels take behind their input."""
+        """Arguments that torch's pooling kernels take behind their input."""
         return self.size, self.stride, self.padding, self.dilation, self.ceil_mode
 
 
 def pooling_of(layers: Sequence[nn.Module]) -> tuple[Pooling, int] | None:
-    """The pooling that ``layers`` begin with, and how many of them it stands for."""
+    """Return the pooling that ``layers`` begin with, and the number of layers it stands for."""
     relu = bool(layers) and type(layers[0]) is nn.ReLU
     pool = layers[int(relu)] if len(layers) > int(relu) else None
     if type(pool) is not nn.MaxPool2d or pool.return_indices:
@@ -65,7 +65,7 @@ def pooling_of(layers: Sequence[nn.Module]) -> tuple[Pooling, int] | None:
 
 
 def keeps_order(x: Tensor, weight: Tensor | None) -> bool:
-    """Whether images may be pooled before they are normalised, and it pays."""
+    """Say whether pooling images before they are normalised is allowed here, and quicker."""
     return (
         weight is not None
         and x.ndim == 4
@@ -88,17 +88,17 @@ def pooled_path_norm(
 ) -> Float[Tensor, "rows channels pooled_height pooled_width"]:
     """Normalise G consecutive groups of rows, each by its own statistics, and pool them.
 
-    The same numbers as :func:`~mtl_framework.routing.cpu.path_norm.path_batch_norm` with
-    ``pooling`` behind it, where two values of a window are not equal but for rounding.
+    The results are those of :func:`~mtl_framework.routing.cpu.path_norm.path_batch_norm` with
+    ``pooling`` behind it, unless two values of a window are equal but for rounding.
 
     Args:
         x: rows in group-major order, the same number for each group, in channels-last format.
-        weight: scale; above zero.
-        bias: shift.
+        weight: the scale of each channel, above zero.
+        bias: the shift of each channel.
         mean: receives every group's mean.
         var: receives every group's unbiased variance.
         eps: added to the (biased) variance.
-        pooling: what follows.
+        pooling: the activation and pooling that follow.
     """
     y: Tensor = _PooledPathNorm.apply(x, weight, bias, mean, var, eps, pooling)
     return y

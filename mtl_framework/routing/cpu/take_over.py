@@ -1,4 +1,4 @@
-"""Batch norms that take over the max-pooling behind them."""
+"""Batch norms take over the max-pooling behind them."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -14,7 +14,7 @@ def take_over_poolings(model: nn.Module, called: Iterable[nn.Module]) -> None:
 
     Args:
         model: the model, whose layers may be tied; a norm with several places is left alone.
-        called: parts of it that are called as a whole. Only in those that are an
+        called: parts of the model that are called as a whole. Only in those that are an
             ``nn.Sequential``, and in such parts of theirs, is the order of calls known.
     """
     places = Counter(child for parent in model.modules() for child in parent._modules.values())
