@@ -76,6 +76,7 @@ def test_export_writes_what_can_be_loaded(
     assert load_bundle(tmp_path / "all").tasks == run.suite.task_names
 
 
+@pytest.mark.long
 def test_a_program_gives_probabilities_where_asked_for(run: LoadedRun, tmp_path: Path) -> None:
     command = "export", run.directory, "--task", "colour / main", "--format", "torch-export"
     programs = {}

@@ -40,6 +40,7 @@ assert not found, found
     assert done.stdout.strip()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("arguments", "heavy"),
     [

@@ -135,6 +135,7 @@ def test_wrong_files_and_resources_are_refused(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.long
 def test_a_cell_saves_its_state_when_whoever_started_it_is_gone(tmp_path: Path) -> None:
     long = SMALL.replace("iterations: 12", "iterations: 100000").replace(
         "eval_every: 4", "eval_every: 100000"
@@ -150,6 +151,7 @@ def test_a_cell_saves_its_state_when_whoever_started_it_is_gone(tmp_path: Path) 
     assert (status.state, status.iteration >= 10) == ("stopped", True)
 
 
+@pytest.mark.long
 def test_a_killed_cell_has_failed_and_goes_on_from_its_state(tmp_path: Path) -> None:
     path = write(tmp_path, SMALL.replace("iterations: 12", "iterations: 40"))
     cell = cells_of(path)[0]

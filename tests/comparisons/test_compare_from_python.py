@@ -25,6 +25,7 @@ def tiny_comparison(folder: Path, plugins: TinyPlugins | None = None, **options:
     return compare(output=folder, plugins=plugins or TinyPlugins(), **settings)
 
 
+@pytest.mark.long
 def test_python_objects_are_compared_in_this_process(tmp_path: Path) -> None:
     pytest.importorskip("pandas", reason="needs the extra [pandas]")
     found = tiny_comparison(tmp_path / "c", keep="both")
@@ -57,6 +58,7 @@ class Untouched(TinyPlugins):
         raise AssertionError("a finished cell was run again")
 
 
+@pytest.mark.long
 def test_an_interruption_and_a_failure(tmp_path: Path) -> None:
     whole = tiny_comparison(tmp_path / "whole", seeds=1)
 
@@ -90,6 +92,7 @@ def test_faults_are_told_all_at_once(tmp_path: Path) -> None:
     assert not (tmp_path / "c").exists()
 
 
+@pytest.mark.long
 def test_it_is_the_commands_comparison(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

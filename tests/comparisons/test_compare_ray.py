@@ -76,6 +76,7 @@ def test_an_address_without_a_cluster_is_refused() -> None:
         RayTasks("here", 1, 0.0)
 
 
+@pytest.mark.long
 def test_where_the_folder_is_not_seen_the_files_travel(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,6 +9,7 @@ import torch
 PAGE = (Path(__file__).parents[2] / "docs" / "python.md").read_text()
 
 
+@pytest.mark.long
 def test_the_page_works(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -12,6 +12,7 @@ from mtl_framework.cli import main
 PAGE = (Path(__file__).parents[2] / "docs" / "tutorial.md").read_text()
 
 
+@pytest.mark.long
 def test_the_tutorial_works(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -64,6 +64,7 @@ def test_the_distribution_has_an_entry_point_for_each() -> None:
     assert sorted(files) == sorted(path.name for path in FOLDER.glob("*.py"))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", NAMES)
 def test_a_run_learns_resumes_and_comes_apart(name: str, tmp_path: Path) -> None:
     options: dict[str, Any] = {"strategy": name, "eval_every": 6}

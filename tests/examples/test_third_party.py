@@ -69,6 +69,7 @@ def copied(target: Path, distribution: str = "", plugin: str = "") -> Path:
     return target
 
 
+@pytest.mark.long
 def test_the_example_is_installed_listed_run_and_removed(tmp_path: Path) -> None:
     environment = Environment(tmp_path / "environment")
     environment.install(copied(tmp_path / "project"))

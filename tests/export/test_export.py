@@ -68,6 +68,7 @@ with torch.no_grad():
 """
 
 
+@pytest.mark.long
 def test_the_script_of_the_docs_needs_timm_alone(run: LoadedRun, tmp_path: Path) -> None:
     script = re.search(r"```python\n(import json.*?)```", DOCS.read_text(), re.S)
     assert script is not None
@@ -79,6 +80,7 @@ def test_the_script_of_the_docs_needs_timm_alone(run: LoadedRun, tmp_path: Path)
     torch.testing.assert_close(torch.load(tmp_path / "out.pt"), expected)
 
 
+@pytest.mark.long
 def test_a_program_needs_torch_alone(run: LoadedRun, tmp_path: Path) -> None:
     about = export_program(run, "brightness", tmp_path)
     assert about.batch == "any"

@@ -52,6 +52,7 @@ def convolutions(module: nn.Module) -> int:
     return sum(isinstance(each, nn.Conv2d) for each in module.modules())
 
 
+@pytest.mark.long
 def test_what_tasks_share_is_computed_once(common: LoadedRun, tmp_path: Path) -> None:
     network = common.network
     assert isinstance(network, TaskNetworks)
@@ -87,6 +88,7 @@ def used_parameters(network: TaskNetworks, task: int) -> list[nn.Parameter]:
     return [*network.shared_parameters(), *banks, *network.head_parameters(task)]
 
 
+@pytest.mark.long
 def test_tasks_with_inputs_of_their_own_have_one_each(run: LoadedRun, tmp_path: Path) -> None:
     units = tensor(run.network.assignment).shape[0]
     share(run, [0] * units, [0] * units)
@@ -102,6 +104,7 @@ def test_tasks_with_inputs_of_their_own_have_one_each(run: LoadedRun, tmp_path: 
         assert torch.equal(outputs["brightness"], run.extract(1)(y))
 
 
+@pytest.mark.long
 def test_onnx_has_names_and_gives_the_same(common: LoadedRun, tmp_path: Path) -> None:
     onnxruntime = pytest.importorskip("onnxruntime")
     units = tensor(common.network.assignment).shape[0]
@@ -156,6 +159,7 @@ def test_only_equal_and_pure_calls_are_merged() -> None:
     assert sum("add" in name for name in names) == 2
 
 
+@pytest.mark.long
 def test_its_json_names_tasks_inputs_and_outputs(common: LoadedRun, tmp_path: Path) -> None:
     about = export_joint(common, tmp_path, probabilities=False)
     plain = json.loads((tmp_path / "joint.pt2.json").read_text())

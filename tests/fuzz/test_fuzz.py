@@ -11,6 +11,7 @@ from fuzz.misbehaving import Misbehaving
 from fuzz.run_files import RunFiles
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("part", "count"), [(Configs, 150), (RunFiles, 25), (DataFiles, 40), (Misbehaving, 25)]
 )

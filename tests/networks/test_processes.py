@@ -169,6 +169,7 @@ def averaged(name: str, alone: list[dict[str, Any]], before: Tensor, cumulative:
     return torch.where(sum(weights) > 0, mean_where(values, weights), before)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("lacking", [False, True])
 @pytest.mark.parametrize("case", CASES)
 def test_processes_average_what_some_of_them_have(

@@ -136,6 +136,7 @@ def test_bold_is_only_what_the_test_says(tmp_path: Path) -> None:
     assert not any(row.get("class") == "best" for row in few.all("tr"))
 
 
+@pytest.mark.long
 def test_fifty_tasks_and_one_task_can_be_drawn(tmp_path: Path) -> None:
     page = report(tmp_path / "a", make_runs(tmp_path / "many", tasks=50, seeds=2, units=8))
     assert len(page.all("img")) == 6

@@ -17,6 +17,7 @@ def tasks(channels: int, size: int) -> list[Task]:
     return [Task(str(n), Classification(3), examples, examples) for n in range(3)]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("group_major", [True, False])
 @pytest.mark.parametrize(
     ("name", "normalization"),

@@ -210,6 +210,7 @@ sys.exit(not 0 < counts[0] <= counts[1] == counts[-1])
 """
 
 
+@pytest.mark.long
 def test_a_compiler_sees_path_counts_as_shapes() -> None:
     """With counts as Python integers every new one would compile again, and stop after eight.
 

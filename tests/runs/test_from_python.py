@@ -30,6 +30,7 @@ def tiny_run(folder: Path, strategy: Any = "soft", **options: Any) -> Result:
     return run(strategy, output=folder, plugins=TinyPlugins(), **settings)
 
 
+@pytest.mark.long
 def test_it_does_what_the_command_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     options = ["--strategy", "lws", "--backbone", "dkl_convnet", "--suite", "digits"]

@@ -169,6 +169,7 @@ def test_networks_on_their_own_equal_predictions(folder: Path, tmp_path: Path) -
         torch.testing.assert_close(alone, loaded.predict(task, images), rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.long
 def test_exported_weights_and_programs_equal_predictions(folder: Path, tmp_path: Path) -> None:
     loaded = mtl_framework.load_run(folder)
     images = torch.randint(0, 256, (2, 3, 64, 64), dtype=torch.uint8)
@@ -202,6 +203,7 @@ def test_exported_weights_and_programs_equal_predictions(folder: Path, tmp_path:
             load_network(tmp_path / "depth")
 
 
+@pytest.mark.long
 def test_onnx_takes_images_of_any_size(folder: Path, tmp_path: Path) -> None:
     onnxruntime = pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")

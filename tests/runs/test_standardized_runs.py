@@ -29,6 +29,7 @@ def trained(folder: Path, strategy: str, *settings: str) -> LoadedRun:
     return load_run(folder / "run")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("strategy", ["full_sharing", "no_sharing"])
 def test_predictions_and_exports_are_in_the_units_of_the_targets(
     tmp_path: Path, strategy: str

@@ -106,6 +106,7 @@ def test_a_streamed_run_equals_one_from_memory(tmp_path: Path, files: Path) -> N
     assert outcome(tmp_path / "kept") == outcome(tmp_path / "streamed")
 
 
+@pytest.mark.long
 def test_a_streamed_run_that_was_stopped_goes_on(tmp_path: Path, files: Path) -> None:
     streamed = options(**STREAMED)
     start(tmp_path / "whole", plugins_with(files), **streamed).execute()

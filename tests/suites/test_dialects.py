@@ -84,6 +84,7 @@ def dialects(draw: st.DrawFn) -> dict[str, Any]:
     }
 
 
+@pytest.mark.long
 @settings(max_examples=60, deadline=None)
 @given(
     dialects(),

@@ -76,6 +76,7 @@ def test_no_image_occurs_twice(suite: str, request: pytest.FixtureRequest) -> No
     assert len(images.flatten(1).unique(dim=0)) == len(images)
 
 
+@pytest.mark.long
 def test_suites_are_the_same_in_every_process_whatever_its_seeds() -> None:
     script = (
         "import json, sys, numpy, torch\n"
@@ -185,6 +186,7 @@ def test_alphabets_names_the_nearest_task() -> None:
         alphabets(tasks=["latin", "cyrilic"])
 
 
+@pytest.mark.long
 def test_letters_alone_may_be_more_than_there_are_digits() -> None:
     suite = alphabets(tasks=["greek"], train_per_task=2000, test_per_task=40)
     assert len(suite.tasks[0].train) == 2000
@@ -225,6 +227,7 @@ def test_digits_refuses_sizes(size: int) -> None:
         digits(size=size)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("build", [alphabets, scenes])
 def test_what_is_drawn_once_is_given_out_as_copies(build: Callable[..., Suite]) -> None:
     first = build().tasks[0].train

@@ -208,6 +208,7 @@ def train_as_rank(rank: int, folder: str) -> None:
     dist.destroy_process_group()
 
 
+@pytest.mark.long
 def test_processes_with_their_own_examples_learn_the_same(tmp_path: Path) -> None:
     spawn(train_as_rank, (str(tmp_path),), nprocs=2)
     pi = [torch.load(tmp_path / f"pi{rank}", weights_only=True) for rank in range(2)]

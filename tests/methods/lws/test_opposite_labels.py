@@ -44,6 +44,7 @@ def train_on_opposite_labels(seed: int, **options: object) -> tuple[LearnedWeigh
     return strategy, sum(wrong) / len(wrong)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("seed", "credit"), [(0, "joint"), (1, "joint"), (2, "joint"), (0, "task")]
 )

@@ -31,6 +31,7 @@ def record(folder: Path, label: str = "muir") -> RunRecord:
     return RunRecord(label, "s", "b", 0, folder, result.iterations, "done", result)
 
 
+@pytest.mark.long
 def test_figures_of_a_run(tmp_path: Path, finished: Path) -> None:
     run_of(tmp_path / "a", "groups", keys={"iterations": 60, "log_every": 20}).execute()
     found = figures([record(finished), record(tmp_path / "a", "on lines")])

@@ -101,6 +101,7 @@ def test_idle_modules_rest_or_drift(idle: Any) -> None:
     assert moved.tolist() == [True, idle == "momentum", idle == "momentum", True]
 
 
+@pytest.mark.long
 def test_going_back_to_the_best_generation(tmp_path: Path) -> None:
     keys = {"iterations": 60, "eval_every": 5, "log_every": 5}
     options: dict[str, Any] = {

@@ -15,6 +15,7 @@ from mtl_framework.backbones.build import build_plain
 from mtl_framework.backbones.config import PlainBackboneConfig
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("contexts", "alternatives", "generations"), [("shared", 2, 40), ("fitted", 4, 60)]
 )

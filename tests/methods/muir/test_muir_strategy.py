@@ -49,6 +49,7 @@ def test_a_run_goes_on_as_if_it_had_not_been_stopped(
     assert last
 
 
+@pytest.mark.long
 def test_a_run_with_fitted_contexts_goes_on_within_a_generation(tmp_path: Path) -> None:
     run_of(
         tmp_path / "a", "groups", keys={"iterations": 50}, challenger_contexts="fitted"

@@ -84,6 +84,7 @@ READERS: dict[str, Callable[[Path], Numbers]] = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", READERS)
 def test_a_named_observer_writes_what_the_run_reports(name: str, tmp_path: Path) -> None:
     """Numbers in a run that goes on once; nothing of the run itself changes by it."""

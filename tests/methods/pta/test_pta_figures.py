@@ -83,6 +83,7 @@ def test_decoders_that_stay_where_they_are_stay_in_the_plane() -> None:
     assert len(np.unique(plane, axis=0)) == 10
 
 
+@pytest.mark.long
 @given(st.integers(1, 900))
 def test_a_course_is_bounded_and_evenly_spaced(points: int) -> None:
     course, resumed = Course(0), Course(0)

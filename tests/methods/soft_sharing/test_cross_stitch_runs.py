@@ -120,6 +120,7 @@ def test_columns_that_differ_in_what_they_should_share_are_refused() -> None:
         network.extract(0)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("suite", ["tiny", "common"])
 def test_exported_programs_give_the_same(tmp_path: Path, suite: str) -> None:
     """The exports compare their own outputs with the network's, for several batch sizes."""
