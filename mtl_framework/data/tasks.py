@@ -57,6 +57,7 @@ class Task:
         mixing: mixup and cutmix of training batches; ``None``: neither. Tasks with a common input
             need the same.
         head: the decoder of a task whose outputs are maps; ``None``: the framework's default.
+        head_of: name of an earlier task whose head this one uses, too; ``None``: it has its own.
 
     Raises:
         MtlError: naming the task and the split, on a split without examples or labels, inputs
@@ -79,6 +80,7 @@ class Task:
     reported: tuple[str, ...] | None = None
     mixing: Mixing | None = None
     head: HeadChoice | None = None
+    head_of: str | None = None
 
     def __post_init__(self) -> None:
         if not can_be_shown(self.name):
@@ -146,9 +148,8 @@ class Suite:
         common_input: True where all tasks read the same inputs (attributes of one image). The
             tasks then have the same splits, and these hold the same input tensor, row for row.
         notes: what a user should know of the data, one line each; a run prints them.
-        record: facts of the data as plain values, e.g. the names of the examples of random splits,
-            or what was left out. A run keeps it in ``data.json`` and resumes with the same data
-            only.
+        record: facts of the data as plain values, e.g. names of the examples of random splits. A
+            run keeps it in ``data.json`` and resumes with the same data only.
 
     Attributes:
         input_shape: shape of one input of the first task.
@@ -338,8 +339,7 @@ class Suite:
         """Return the position of a task given by name or position.
 
         Raises:
-            UnknownNameError: if no task has that name.
-            MtlError: if there is no task at that position.
+            MtlError: if no task has that name, or none is at that position.
         """
         if isinstance(task, int):
             if not 0 <= task < len(self):

@@ -1,5 +1,6 @@
 """Parameters are found here by the part of networks over banks that they belong to."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -42,9 +43,11 @@ class NetworkParts:
     def scale_gradients(
         self, users: Float[Tensor, "units weights"], heads: Sequence[nn.Module]
     ) -> None:
-        """Multiply a weight's gradient by T / users, and that of each of the T heads by T."""
+        """Multiply a weight's gradient by T / users, and that of a head with one user by T."""
         tasks = len(heads)
-        factors = [(list(head.parameters()), float(tasks)) for head in heads]
+        factors = [
+            (list(head.parameters()), tasks / count) for head, count in Counter(heads).items()
+        ]
         for unit, count in enumerate(self.weights_per_unit):
             for weight, number in enumerate(users[unit, :count].tolist()):
                 if number > 0:

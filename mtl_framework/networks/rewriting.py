@@ -93,21 +93,50 @@ def put_heads(
 ) -> nn.ModuleList:
     """Make every task's head: a linear layer, or copies of class layers, where they stay inside.
 
-    Tasks whose outputs are maps have a decoder of the ``maps`` that belong to them.
+    Tasks whose outputs are maps have a decoder of the ``maps`` that belong to them. A task may use
+    the head of an earlier one (:attr:`Task.head_of`).
+
+    Raises:
+        MtlError: if tasks share a head that stays inside the model, or one of other outputs.
     """
+    owners = _owners(tasks)
+    if backbone.heads_inside and any(owner != n for n, owner in enumerate(owners)):
+        raise MtlError(
+            f"backbone {backbone.name!r} does more with class scores than return them, so that "
+            "its heads cannot be shared: leave out shared_heads"
+        )
     widths = [task.objective.num_outputs for task in tasks]
     if not backbone.heads_inside:
         model.set_submodule(backbone.classifier, nn.Identity())
         size = backbone.input_shape[-2:]
-        return nn.ModuleList(
+        own_heads = [
             map_head(task, own, (size[0], size[1])) if own else nn.Linear(backbone.num_features, n)
             for task, own, n in zip(tasks, maps, widths, strict=True)
-        )
+        ]
+        return nn.ModuleList(own_heads[owner] for owner in owners)
     layers = [model.get_submodule(name) for name in backbone.class_layers]
     heads = [[resized(layer, n) for layer in layers] for n in widths]
     for name, copies in zip(backbone.class_layers, zip(*heads, strict=True), strict=True):
         model.set_submodule(name, HeadBank(copies, forward_pass))
     return nn.ModuleList(nn.ModuleList(head) for head in heads)
+
+
+def _owners(tasks: Sequence[Task]) -> list[int]:
+    """Position of the task whose head each task uses."""
+    positions = {task.name: number for number, task in enumerate(tasks)}
+    owners: list[int] = []
+    for number, task in enumerate(tasks):
+        owner = number if task.head_of is None else positions.get(task.head_of, number)
+        if task.head_of is not None and owner >= number:
+            raise MtlError(f"task {task.name!r} has the head of {task.head_of!r}, no earlier task")
+        first = tasks[owner]
+        if first.objective.num_outputs != task.objective.num_outputs or first.head != task.head:
+            raise MtlError(
+                f"tasks {first.name!r} and {task.name!r} cannot share a head: their outputs or "
+                "heads differ"
+            )
+        owners.append(owners[owner] if owner < number else number)
+    return owners
 
 
 def rename_older_keys(

@@ -98,6 +98,11 @@ class RunConfig(BaseModel):
         "of all such tasks, by the key all: a name, or a mapping with name, loss_weight (default: "
         "0.4) and options, e.g. auxiliary_heads.all=fcn; it reads all maps but the deepest",
     )
+    shared_heads: tuple[tuple[str, ...], ...] = Field(
+        default=(),
+        description="groups of tasks that use one head, by name, e.g. "
+        "shared_heads=[[letters,digits]]; tasks of a group have as many outputs of one kind",
+    )
     default_head: TaskHead = Field(
         default_factory=lambda: {"name": DEFAULT_NAME, **DEFAULT_OPTIONS},
         description="decoder of tasks with maps for which neither heads nor the suite chooses one; "

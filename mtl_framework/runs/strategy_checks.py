@@ -26,12 +26,7 @@ def build_network(
             a task has.
     """
     network = _checked(name, strategy, "build", strategy.build(backbone, suite))
-    wanted = next((task for task in suite.tasks if task.head and task.head.auxiliary), None)
-    if wanted is not None and not isinstance(network, TaskNetworks):
-        raise MtlError(
-            f"strategy {name!r} trains no auxiliary head, as task {wanted.name!r} has one: leave "
-            "out auxiliary_heads"
-        )
+    _check_heads(name, network, suite)
     return network
 
 
@@ -45,7 +40,26 @@ def build_own_networks(
     """
     if type(strategy).build_each is Strategy.build_each:
         raise needs_one_backbone(name, suite)
-    return _checked(name, strategy, "build_each", strategy.build_each(backbones, suite))
+    network = _checked(name, strategy, "build_each", strategy.build_each(backbones, suite))
+    _check_heads(name, network, suite)
+    return network
+
+
+def _check_heads(name: str, network: MultiTaskModel, suite: Suite) -> None:
+    """Only task networks know auxiliary heads, and heads that tasks share."""
+    if isinstance(network, TaskNetworks):
+        return
+    for task in suite.tasks:
+        if task.head is not None and task.head.auxiliary is not None:
+            raise MtlError(
+                f"strategy {name!r} trains no auxiliary head, as task {task.name!r} has one: leave "
+                "out auxiliary_heads"
+            )
+        if task.head_of is not None:
+            raise MtlError(
+                f"strategy {name!r} cannot let tasks share a head, as {task.head_of!r} and "
+                f"{task.name!r} should: leave out shared_heads"
+            )
 
 
 def _checked(name: str, strategy: Strategy, method: str, network: object) -> MultiTaskModel:

@@ -35,14 +35,51 @@ def with_heads(suite: Suite, config: RunConfig, plugins: Plugins) -> Suite:
                 raise UnknownNameError(f"task in {key}", name, [*suite.task_names, ALL])
         if ALL in section and not some_maps:
             raise MtlError(f"{key}.all fits no task of this suite, as none has maps: leave it out")
-    if not config.heads and not config.auxiliary_heads and not some_maps:
+    if not (config.heads or config.auxiliary_heads or config.shared_heads or some_maps):
         return suite
     changed = copy.copy(suite)
-    changed.tasks = tuple(
-        _dense(task, config, plugins) if task.objective.is_map else _plain(task, config)
-        for task in suite.tasks
+    changed.tasks = _sharing(
+        [
+            _dense(task, config, plugins) if task.objective.is_map else _plain(task, config)
+            for task in suite.tasks
+        ],
+        config.shared_heads,
     )
     return changed
+
+
+def _sharing(tasks: Sequence[Task], groups: Sequence[Sequence[str]]) -> tuple[Task, ...]:
+    """Tasks of which some use the head of the first of their group."""
+    by_name = {task.name: task for task in tasks}
+    first_of: dict[str, Task] = {}
+    for group in groups:
+        for name in group:
+            if name not in by_name:
+                raise UnknownNameError("task in shared_heads", name, list(by_name))
+            if name in first_of or group.count(name) > 1:
+                raise MtlError(f"shared_heads names task {name!r} twice")
+        members = [task for task in tasks if task.name in group]
+        if len(members) < 2:
+            raise MtlError(f"a group of shared_heads needs at least two tasks, found {list(group)}")
+        for task in members:
+            _check_alike(members[0], task)
+            first_of[task.name] = members[0]
+    return tuple(
+        task
+        if first_of.get(task.name, task) is task
+        else dataclasses.replace(task, head_of=first_of[task.name].name)
+        for task in tasks
+    )
+
+
+def _check_alike(one: Task, other: Task) -> None:
+    kinds = [(type(task.objective), task.objective.num_outputs) for task in (one, other)]
+    if kinds[0] != kinds[1] or one.head != other.head:
+        said = [f"{kind.__name__.lower()} of {outputs} outputs" for kind, outputs in kinds]
+        raise MtlError(
+            f"tasks {one.name!r} and {other.name!r} cannot share a head: they are "
+            f"{said[0]} and {said[1]}{'' if one.head == other.head else ', by different heads'}"
+        )
 
 
 def _plain(task: Task, config: RunConfig) -> Task:

@@ -127,6 +127,40 @@ def test_auxiliary_heads_agree_with_the_loops_and_are_not_deployed(name: str) ->
     assert head_bytes(network.heads[0], network.maps[0]) > head_bytes(alone.heads[0], alone.maps[0])
 
 
+def test_tasks_that_share_a_head_agree_with_the_loops() -> None:
+    depth, labels, count = dense_tasks(("depth", "segmentation", "count"), SIZE)
+    again = dataclasses.replace(depth, name="depth 2", head_of="depth")
+    more = dataclasses.replace(count, name="count 2", head_of="count")
+    tasks = [depth, labels, again, count, more]
+    backbone = make_backbone("resnet18", SIZE, **BACKBONES["resnet18"])
+    torch.manual_seed(1)
+    network = TaskNetworks(backbone, tasks, 3).double()
+    compare(network, dense_batch(tasks), assigned(network))
+    heads = network.heads
+    assert heads[0] is heads[2] is not heads[1]
+    assert heads[3] is heads[4]
+    counts = network.parameter_counts()
+    own = TaskNetworks(backbone, [dataclasses.replace(t, head_of=None) for t in tasks], 3)
+    saved = sum(p.numel() for n in (2, 4) for p in own.heads[n].parameters())
+    assert own.parameter_counts().deployed - counts.deployed == saved > 0
+    network.zero_grad()
+    network.accumulate_gradients(dense_batch(tasks), assigned(network))
+    before = [next(heads[n].parameters()).grad.clone() for n in (0, 1)]  # type: ignore[union-attr]
+    network.scale_gradients_by_usage(torch.zeros(len(backbone.units), 3))
+    after = [next(heads[n].parameters()).grad for n in (0, 1)]
+    torch.testing.assert_close(after[0], before[0] * 5 / 2)
+    torch.testing.assert_close(after[1], before[1] * 5)
+    network.eval()
+    inputs = dense_batch(tasks).inputs[0]
+    predicted = network.predict(2, inputs)
+    torch.testing.assert_close(predicted, network.extract(2)(inputs), rtol=0, atol=1e-12)
+    wrong = dataclasses.replace(labels, head_of="depth")
+    with pytest.raises(MtlError, match="'depth' and 'segmentation' cannot share a head"):
+        TaskNetworks(backbone, [depth, wrong], 1)
+    with pytest.raises(MtlError, match="has the head of 'depth 2', no earlier task"):
+        TaskNetworks(backbone, [dataclasses.replace(depth, head_of="depth 2"), again], 1)
+
+
 def test_only_maps_agree_with_the_loops() -> None:
     network = networks("mobilenetv2_050", kinds=("segmentation", "depth"))
     compare(network, dense_batch(network.tasks), assigned(network))

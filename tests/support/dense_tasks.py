@@ -72,5 +72,5 @@ def dense_batch(tasks: Sequence[Task], rows: int = 4, common_input: bool = False
     ]
     if common_input:
         inputs = [inputs[0]] * len(tasks)
-    targets = [targets_of(task.name, rows, size, 10 + n) for n, task in enumerate(tasks)]
+    targets = [targets_of(task.name.split()[0], rows, size, 10 + n) for n, task in enumerate(tasks)]
     return Batch(tuple(inputs), tuple(targets), common_input)

@@ -59,6 +59,11 @@ class PseudoTaskNetworks(TaskNetworks):
                     "common features, whose dropout and mean the method defines, and heads of "
                     "maps are not"
                 )
+            if task.head_of is not None:
+                raise MtlError(
+                    f"tasks {task.head_of!r} and {task.name!r} share a head; several decoders of a "
+                    "task are its own: leave out shared_heads"
+                )
         super().__init__(backbone, tasks, weights_per_unit)
         self.heads = nn.ModuleList(
             Decoders(head, decoders, dropout, dropping, independent) for head in self.heads
