@@ -1,4 +1,4 @@
-"""The command line, ``mtl``.
+"""The command line ``mtl`` is assembled from its commands here, and shows their errors.
 
 Errors meant for the user are one line on stderr and exit status 2. torch and plugins are imported
 inside the commands that need them, so that help and lists answer at once.
@@ -68,7 +68,7 @@ app.command("check-strategy", help="Check that a strategy keeps its contract; fo
 
 
 def print_version(wanted: bool) -> bool:
-    """Say the version, where it is wanted, and stop."""
+    """Print the version and exit, if it is wanted."""
     if wanted:
         typer.echo(f"mtl {version_of('mtl-framework')}")
         raise typer.Exit
@@ -90,14 +90,14 @@ def options_of_all(
         ),
     ] = False,
 ) -> None:
-    """Options that stand before the command."""
+    """Take the options that stand before the command."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit: 0 done, 2 wrong use, 128 + n stopped by signal n.
 
     Args:
-        arguments: without the program's name; default: those of the process.
+        arguments: the command line without the program's name; default: that of the process.
     """
     sleep_while_waiting()
     streams = sys.stdout, sys.stderr
@@ -149,7 +149,7 @@ def _status(arguments: list[str]) -> int:
 
 
 def _usage(error: Exception) -> str:
-    """Wrong use in one line, with where to read more."""
+    """Describe wrong use in one line, with where to read more."""
     formatted: str = getattr(error, "format_message", lambda: str(error))()
     message = " ".join(formatted.split()).rstrip(".")
     message = message[:1].lower() + message[1:]

@@ -1,4 +1,4 @@
-"""``mtl check``: look at data without training."""
+"""``mtl check`` looks at data without training."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any

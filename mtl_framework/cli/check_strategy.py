@@ -1,4 +1,4 @@
-"""``mtl check-strategy``: what the framework relies on, tried on one strategy."""
+"""``mtl check-strategy`` tries on one strategy what the framework relies on."""
 
 import tempfile
 import unittest

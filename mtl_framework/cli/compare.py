@@ -1,4 +1,4 @@
-"""``mtl compare``."""
+"""``mtl compare`` runs and compares strategies from one config."""
 
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,7 @@
-"""What a shell offers where a name is typed: strategies, suites, backbones, keys of a config.
+"""A shell completes names of strategies, suites and backbones, and keys of a config.
 
-Asked at every press of a key, so torch is imported only for the options of a strategy or suite that
-the line names. A plugin that is broken is no reason to offer nothing.
+Completion runs at every press of a key, so torch is imported only for the options of a strategy or
+suite that the line names. A plugin that is broken is no reason to offer nothing.
 """
 
 import contextlib
@@ -23,17 +23,17 @@ _REGISTERED = re.compile(r"^@register_model\s*\ndef (\w+)\(", re.MULTILINE)
 
 
 def strategies(incomplete: str) -> _Offers:
-    """Names of strategies, with what each does."""
+    """Offer the names of strategies, with what each does."""
     return _named("strategy", incomplete)
 
 
 def suites(incomplete: str) -> _Offers:
-    """Names of suites, with what each holds."""
+    """Offer the names of suites, with what each holds."""
     return _named("suite", incomplete)
 
 
 def backbones(incomplete: str) -> _Offers:
-    """Names of plugins' backbones, and of timm's models."""
+    """Offer the names of plugins' backbones, and of timm's models."""
     return [
         *_named("backbone", incomplete),
         *((name, "timm") for name in timm_models() if name.startswith(incomplete)),
@@ -41,10 +41,10 @@ def backbones(incomplete: str) -> _Offers:
 
 
 def keys(ctx: Any, incomplete: str) -> _Offers:
-    """Keys of a run's config, with an equals sign behind those that hold one value.
+    """Offer keys of a run's config, with an equals sign behind each.
 
-    Options of the strategy and of the suite are among them where the line names these. Typer gives
-    its context by the name ``ctx``; of which class, differs from release to release.
+    Options of the strategy and of the suite are among them where the line names these. Typer passes
+    its context by the name ``ctx``; the context's class differs from release to release.
     """
     from ..runs.config import RunConfig
 
@@ -56,7 +56,7 @@ def keys(ctx: Any, incomplete: str) -> _Offers:
 
 
 def timm_models() -> list[str]:
-    """Names of timm's models, read from its files; importing it would take seconds."""
+    """Read the names of timm's models from its files; importing it would take seconds."""
     spec = find_spec("timm")
     places = spec.submodule_search_locations if spec is not None else None
     names: list[str] = []
@@ -98,7 +98,7 @@ def _keys_of(model: type[BaseModel], before: str) -> Iterator[tuple[str, str]]:
 
 
 def _kinds(annotation: Any) -> list[type]:
-    """All classes in an annotation."""
+    """List all classes in an annotation."""
     if isinstance(annotation, type) and not get_args(annotation):
         return [annotation]
     return [kind for part in get_args(annotation) for kind in _kinds(part)]

@@ -1,4 +1,4 @@
-"""Where the command line writes."""
+"""The command line writes to the consoles that are made here."""
 
 import contextlib
 import os
@@ -18,18 +18,18 @@ if TYPE_CHECKING:
 
 
 def stdout(quiet: bool = False) -> PlainConsole:
-    """For results. Nothing is cut to the width of a terminal where there is none."""
+    """Make the console for results; without a terminal, lines of 200 characters fit."""
     return PlainConsole(width=None if sys.stdout.isatty() else 200, quiet=quiet)
 
 
 def stderr(
     quiet: bool = False, log_file: Path | None = None, show_test: bool = False
 ) -> PlainConsole:
-    """For progress, warnings and errors.
+    """Make the console for progress, warnings and errors.
 
     Args:
-        quiet: show nothing; a log file still gets all lines.
-        log_file: gets the lines too, behind what it holds.
+        quiet: whether to show nothing; a log file still gets all lines.
+        log_file: file to which all lines are appended, too.
         show_test: whether figures of test examples may be shown while a run trains.
 
     Raises:
@@ -46,7 +46,7 @@ def stderr(
 
 
 class Forgiving:
-    """A stream whose reader may be gone: what is written then is nobody's loss, and no error.
+    """This stream drops what is written, without an error, once its reader is gone.
 
     Args:
         stream: stdout or stderr.
@@ -71,7 +71,7 @@ class Forgiving:
             self._forget()
 
     def _forget(self) -> None:
-        """Let all further output go nowhere, Python's own at its end included."""
+        """Send all further output to nowhere, Python's own at its end included."""
         with contextlib.suppress(OSError, ValueError):
             null = os.open(os.devnull, os.O_WRONLY)
             os.dup2(null, self._stream.fileno())
@@ -82,7 +82,7 @@ class Forgiving:
 
 
 def plain_warnings() -> None:
-    """Let warnings of libraries and plugins appear with control characters written out."""
+    """Show warnings of libraries and plugins with control characters written out."""
 
     def show(
         message: Warning | str,
@@ -99,17 +99,17 @@ def plain_warnings() -> None:
 
 
 def say_error(message: str, label: str = "error") -> None:
-    """One line that says why there is no result."""
+    """Print one line that says why there is no result."""
     _line(label, "bold red", message)
 
 
 def say_warning(problem: "PluginProblem") -> None:
-    """One line about a plugin that is left out."""
+    """Print one line about a plugin that is left out."""
     _line("warning", "bold yellow", str(problem))
 
 
 def load_plugins() -> "Plugins":
-    """All plugins; broken ones are warned of."""
+    """Load all plugins, and warn of broken ones."""
     from ..plugins.manager import Plugins
 
     return Plugins.load(on_problem=say_warning)

@@ -1,4 +1,4 @@
-"""``mtl describe``: the options of plugins, and the parts of a backbone."""
+"""``mtl describe`` shows the options of plugins, and the parts of a backbone."""
 
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -45,8 +45,8 @@ def describe(
 ) -> None:
     """Show options of strategies, suites, objectives, heads or observers, or a backbone's units.
 
-    Options are read from the plugin alone: no data is looked at. A backbone is built, for inputs
-    of the shape that is given, or of the suite's; so are those of a config file.
+    Options are read from the plugin alone: no data is looked at. A backbone, that of ``--backbone``
+    or of a config file, is built for inputs of the given shape, or of the suite's.
     """
     given = (strategy, suite, observer, objective, head)
     if all(value is None for value in (backbone, config, *given)):

@@ -1,4 +1,4 @@
-"""``mtl evaluate``."""
+"""``mtl evaluate`` measures a run's networks again."""
 
 import dataclasses
 import json

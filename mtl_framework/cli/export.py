@@ -1,4 +1,4 @@
-"""``mtl export``."""
+"""``mtl export`` takes networks out of a run."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -12,7 +12,7 @@ from .console import load_plugins, stdout
 
 
 class Format(StrEnum):
-    """Of a network's files."""
+    """An exported network's files have one of these formats."""
 
     safetensors = "safetensors"
     program = "torch-export"
@@ -66,7 +66,7 @@ def export(
     probabilities: Probabilities = False,
     output: Output = None,
 ) -> None:
-    """Take tasks' networks out of a run, to be used without this framework."""
+    """Export tasks' networks of a run, to be used without this framework."""
     if (task is not None) + every + joint != 1:
         raise MtlError("export needs one of --task NAME, --all and --joint")
     if joint and form is Format.safetensors:

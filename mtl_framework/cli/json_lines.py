@@ -1,4 +1,4 @@
-"""``--json-lines`` of ``mtl run`` and ``mtl compare``: what happens, a line of JSON each."""
+"""``--json-lines`` of ``mtl run`` and ``mtl compare`` prints each event as a line of JSON."""
 
 import dataclasses
 import json
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 
 class JsonLines:
-    """Says ``started``, ``step``, ``evaluation`` and ``finished`` as they come.
+    """This observer prints ``started``, ``step``, ``evaluation`` and ``finished``.
 
-    The event stands under ``event``. Steps and evaluations have the keys of ``metrics.jsonl``,
-    steps every ``log_every`` iterations; ``finished`` has the content of ``result.json`` under
-    ``result``.
+    Each line names its event under ``event``. Steps and evaluations have the keys of
+    ``metrics.jsonl``, steps every ``log_every`` iterations; ``finished`` has the content of
+    ``result.json`` under ``result``.
 
     Args:
-        write: gets every line.
+        write: function that gets every line.
     """
 
     def __init__(self, write: Callable[[str], object]) -> None:
@@ -33,24 +33,24 @@ class JsonLines:
 
     @hookimpl
     def mtl_run_started(self, run: TrainingRun) -> None:
-        """Where the run lies, and what is to be done."""
+        """Say where the run lies, and how many iterations are done and wanted."""
         about = {"directory": str(run.directory), "strategy": run.strategy_name}
         self._say("started", {**about, "iteration": run.iteration, "iterations": run.iterations})
 
     @hookimpl
     def mtl_step(self, run: TrainingRun, step: Step) -> None:
-        """A step, every ``log_every`` iterations."""
+        """Say the numbers of a step, every ``log_every`` iterations."""
         if run.iteration % run.log_every == 0:
             self._say("step", step_line(run, step))
 
     @hookimpl
     def mtl_evaluated(self, run: TrainingRun, evaluation: Evaluation) -> None:
-        """An evaluation."""
+        """Say the numbers of an evaluation."""
         self._say("evaluation", evaluation_line(run, evaluation))
 
     @hookimpl
     def mtl_run_finished(self, run: TrainingRun, result: Result) -> None:
-        """The end."""
+        """Say the result."""
         self._say("finished", {"result": dataclasses.asdict(result)})
 
     def _say(self, event: str, content: Mapping[str, Any]) -> None:
@@ -58,17 +58,17 @@ class JsonLines:
 
 
 class ComparisonLines:
-    """Says ``started``, ``run`` and ``finished`` of a comparison as they come.
+    """This listener prints ``started``, ``run`` and ``finished`` of a comparison.
 
-    ``started`` lists all runs as they are at the beginning; ``run`` is one of them whose state or
-    iteration has changed, with its ``result`` once it is done or the reason as ``error`` where it
+    ``started`` lists all runs as they are at the beginning. ``run`` is a run whose state or
+    iteration has changed, with its ``result`` once it is done, or the reason as ``error`` where it
     has failed; controls, which are planned when the others are done, come as ``run``, too.
-    ``finished`` has the content of ``comparison.json`` under ``comparison``, or says which
-    ``signal`` has ended it before.
+    ``finished`` has the content of ``comparison.json`` under ``comparison``, or names the
+    ``signal`` that stopped the comparison.
 
     Args:
-        directory: of the comparison.
-        write: gets every line.
+        directory: the folder of the comparison.
+        write: function that gets every line.
     """
 
     def __init__(self, directory: Path, write: Callable[[str], object]) -> None:
@@ -76,7 +76,7 @@ class ComparisonLines:
         self._told: dict[Path, tuple[str, int]] = {}
 
     def show(self, tracked: "Sequence[Tracked]") -> None:
-        """Say what has changed since the last call; the first one says everything."""
+        """Print the runs that have changed since the last call; the first call prints all."""
         if not self._told:
             runs = [_about(item) for item in tracked]
             _say(self._write, "started", {"directory": str(self._directory), "runs": runs})
@@ -94,11 +94,11 @@ class ComparisonLines:
             _say(self._write, "run", about)
 
     def finish(self, file: Path, signal: int | None) -> None:
-        """Say how it has ended.
+        """Print how the comparison has ended.
 
         Args:
-            file: ``comparison.json``.
-            signal: that has ended it; ``None``: it has come to its end.
+            file: path of ``comparison.json``.
+            signal: the signal that stopped the comparison; ``None``: none did.
         """
         if signal is not None:
             _say(self._write, "finished", {"signal": signal})

@@ -1,4 +1,4 @@
-"""``mtl list``: what can be named on the command line."""
+"""``mtl list`` shows what can be named on the command line."""
 
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Annotated
@@ -22,14 +22,14 @@ app = typer.Typer(
 )
 
 
-@app.command(help="Ways to share weights.")
+@app.command(help="List strategies: ways to share weights.")
 def strategies() -> None:
-    """Strategies of all plugins."""
+    """List the strategies of all plugins."""
     _print_contributions("strategy", "what it does")
     stdout().print("Options and presets of one: mtl describe --strategy NAME")
 
 
-@app.command(help="Networks: the plugins' own, and timm's.")
+@app.command(help="List networks: the plugins' own, and timm's.")
 def backbones(
     pattern: Annotated[
         str | None,
@@ -38,7 +38,7 @@ def backbones(
         ),
     ] = None,
 ) -> None:
-    """Backbones of all plugins; those of timm where a pattern is given."""
+    """List the backbones of all plugins; those of timm where a pattern is given."""
     plugins = load_plugins()
     import timm
 
@@ -62,39 +62,39 @@ def backbones(
         )
 
 
-@app.command(help="Sets of tasks that are trained together.")
+@app.command(help="List suites: sets of tasks that are trained together.")
 def suites() -> None:
-    """Suites of all plugins."""
+    """List the suites of all plugins."""
     _print_contributions("suite", "what it holds")
 
 
-@app.command(help="What can watch a run: `observers: [NAME]` in its config.")
+@app.command(help="List what can watch a run: `observers: [NAME]` in its config.")
 def observers() -> None:
-    """Observers of all plugins."""
+    """List the observers of all plugins."""
     _print_contributions("observer", "what it does")
 
 
-@app.command(help="Losses that a config can choose: `objectives: {TASK: {name: NAME}}`.")
+@app.command(help="List losses that a config can choose: `objectives: {TASK: {name: NAME}}`.")
 def objectives() -> None:
-    """Objectives of the framework and of all plugins."""
+    """List the objectives of the framework and of all plugins."""
     _print_contributions("objective", "what it does")
     stdout().print("Options of one: mtl describe --objective NAME")
 
 
-@app.command(help="Decoders of tasks with maps: `heads: {TASK: NAME}`.")
+@app.command(help="List decoders of tasks with maps: `heads: {TASK: NAME}`.")
 def heads() -> None:
-    """Heads of the framework and of all plugins."""
+    """List the heads of the framework and of all plugins."""
     _print_contributions("head", "what it is")
     stdout().print("Options of one: mtl describe --head NAME")
 
 
-@app.command(help="Installed plugins; nothing of them is imported unless --check is given.")
+@app.command(help="List installed plugins; nothing of them is imported unless --check is given.")
 def plugins(
     check: Annotated[
         bool, typer.Option("--check", help="Import each, and say what it contributes.")
     ] = False,
 ) -> None:
-    """Plugins, by the metadata of the distributions that installed them."""
+    """List plugins, by the metadata of the distributions that installed them."""
     installed = entry_point_metadata()
     table = _Table("plugin", "distribution", "version", "module", *["contributes"] * check)
     loaded = _load_quietly() if check else None
@@ -149,7 +149,7 @@ def _contributed(loaded: "Plugins", plugin: str, distribution: str) -> str:
 
 
 def _about(plugins: "Plugins", found: "Contribution") -> str:
-    """What a contribution is in one line, or why it cannot be had; imported only if need be."""
+    """Describe a contribution in one line, or say why it is broken; imported only if need be."""
     if isinstance(found.value, str):
         line = first_line_of(found.value)
         if line is not None:
@@ -168,7 +168,7 @@ def _source(found: "Contribution") -> str:
 
 
 class _Table:
-    """Rows that are printed together; descriptions are folded, names are not."""
+    """A table prints its rows together; descriptions are folded, names are not."""
 
     def __init__(self, *columns: str) -> None:
         self._columns = [

@@ -1,4 +1,4 @@
-"""The options of strategies, suites and observers, read from the plugins' code alone."""
+"""Options of strategies, suites and observers are read from the plugins' code alone."""
 
 import inspect
 from collections.abc import Callable, Sequence
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Option:
-    """One option: its name, what it takes, its default and its meaning, all as texts."""
+    """An option has a name, a type, a default and a meaning, all as texts."""
 
     name: str
     type: str
@@ -26,7 +26,7 @@ class Option:
 
 @dataclass(frozen=True)
 class OptionTable:
-    """The options of a named plugin, what it is in one line, and its presets."""
+    """A table has a plugin's options, a line on what the plugin is, and its presets."""
 
     kind: str
     name: str
@@ -36,7 +36,7 @@ class OptionTable:
 
 
 def strategy_options(name: str, strategy: "type[Strategy]") -> OptionTable:
-    """The fields of a strategy's ``Config``."""
+    """Read the options of a strategy from the fields of its ``Config``."""
     presets = tuple(strategy.presets)
     return OptionTable(
         "strategy", name, _first_line(strategy), model_options(strategy.Config), presets
@@ -44,7 +44,7 @@ def strategy_options(name: str, strategy: "type[Strategy]") -> OptionTable:
 
 
 def model_options(model: Any) -> tuple[Option, ...]:
-    """The fields of a pydantic model."""
+    """Read options from the fields of a pydantic model."""
     return tuple(
         Option(
             name,
@@ -59,7 +59,7 @@ def model_options(model: Any) -> tuple[Option, ...]:
 
 
 def function_options(kind: str, name: str, function: Callable[..., Any]) -> OptionTable:
-    """The parameters of a suite's, an objective's or an observer's factory."""
+    """Read options from the parameters of a suite's or another plugin's factory."""
     target = inspect.unwrap(function)
     types, docs = function_types(target), argument_docs(target.__doc__ or "")
     found = [
@@ -75,7 +75,7 @@ def function_options(kind: str, name: str, function: Callable[..., Any]) -> Opti
 
 
 def print_options(table: OptionTable, console: "Console") -> None:
-    """The table, and how an option is given."""
+    """Print the table, and how an option is given."""
     console.print(f"{table.name}: {table.about}" if table.about else table.name, soft_wrap=True)
     columns = [
         Column("option"),
@@ -111,7 +111,7 @@ def _first_line(value: Any) -> str:
 
 
 def markdown(options: Sequence[Option]) -> str:
-    """The options as a table of a documentation page."""
+    """Write options as a table of a documentation page."""
 
     def cell(text: str) -> str:
         return " ".join(text.split()).replace("|", "\\|")

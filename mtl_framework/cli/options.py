@@ -1,4 +1,4 @@
-"""Options that several commands have."""
+"""Options that several commands have are defined here."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -179,18 +179,18 @@ ComparisonJson = Annotated[
 
 
 def located(suite: str | None, data_root: str | None) -> str | dict[str, str] | None:
-    """What a config says of a suite that is named, or whose files are located, or both."""
+    """Return a config's key ``suite``, given the suite's name, its files' folder, or both."""
     if data_root is None:
         return suite
     return {**({} if suite is None else {"name": suite}), "data_root": data_root}
 
 
 def layers_of(config: Path | None, flags: dict[str, Any]) -> list[Layer]:
-    """Layers of a config file and of the options that were given."""
+    """Make the layers of a config file and of the options that were given."""
     given = {key: value for key, value in flags.items() if value is not None}
     return [*([read_file(config)] if config else []), Layer(given)]
 
 
 def settings_of(texts: list[str] | None) -> list[Setting]:
-    """Every ``--set``, in order."""
+    """Parse every ``--set``, in order."""
     return [parse_setting(text) for text in texts or []]

@@ -1,4 +1,4 @@
-"""``mtl predict``."""
+"""``mtl predict`` applies one task's network to image files."""
 
 import json
 from contextlib import nullcontext
@@ -31,11 +31,11 @@ def predict(
     output: Annotated[
         Path | None,
         typer.Option(
-            "--output", help="Folder for maps, where the task's outputs are maps: NPY and PNG."
+            "--output", help="Folder for predicted maps, as NPY and PNG; only for tasks with maps."
         ),
     ] = None,
 ) -> None:
-    """Say what one task's network sees in images, and write the maps that it makes of them."""
+    """Print what one task's network predicts for images, and write the maps that it predicts."""
     from ..data.preprocessing import image_files
     from ..runs.load import load_run
     from ..runs.map_files import all_or_none

@@ -1,4 +1,4 @@
-"""``mtl report``."""
+"""``mtl report`` writes the report of finished runs."""
 
 from pathlib import Path
 from typing import Annotated
@@ -16,7 +16,9 @@ def report(
     ],
     output: Annotated[
         Path | None,
-        typer.Option("--output", help="Folder for the report; default: DIR, if there is one."),
+        typer.Option(
+            "--output", help="Folder for the report; default: DIR, or report if there are several."
+        ),
     ] = None,
     baseline: Annotated[
         str | None, typer.Option("--baseline", help="Strategy that Δm is measured against.")

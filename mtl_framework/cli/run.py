@@ -1,4 +1,4 @@
-"""``mtl run``."""
+"""``mtl run`` trains the tasks of a suite together."""
 
 import dataclasses
 import json

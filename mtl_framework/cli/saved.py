@@ -1,4 +1,4 @@
-"""Options of the commands that use a saved run."""
+"""Options of the commands that use a saved run are defined here."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -8,7 +8,7 @@ import typer
 
 
 class Which(StrEnum):
-    """Checkpoints of a run."""
+    """A run has these checkpoints, the newest and the best by validation."""
 
     last = "last"
     best = "best"
@@ -32,6 +32,8 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a tabl
 DataRoot = Annotated[
     str | None,
     typer.Option(
-        "--data-root", metavar="DIR", help="Where the run's data lies now, if it was moved."
+        "--data-root",
+        metavar="DIR",
+        help="Folder in which the run's data lies now, if it was moved.",
     ),
 ]

@@ -1,4 +1,4 @@
-"""What a finished run says in the terminal."""
+"""The terminal shows what a finished run has found."""
 
 import shlex
 from collections.abc import Mapping
@@ -44,9 +44,10 @@ def print_summary(result: Result, directory: Path, console: Console) -> None:
 
 
 def task_table(result: Result, width: int) -> RenderableType:
-    """Metric of every task on validation and test examples, their mean, and the pooled one.
+    """Show every task's metric on validation and test examples, their mean, the pooled one.
 
-    Where that is wider than ``width``, the numbers of tasks, then metrics, then validation go.
+    Where the table is wider than ``width``, columns go: first the numbers of tasks, then the
+    validation, then the metrics.
     """
     splits = {"test": result.test}
     if result.validation is not None:
@@ -85,7 +86,7 @@ def task_table(result: Result, width: int) -> RenderableType:
 
 
 def outcome_lines(result: Result) -> list[str]:
-    """Which networks and weights the figures are of, and why a run ended early."""
+    """Say which networks and weights the figures are of, and why a run ended early."""
     lines = []
     if result.ended is not None:
         lines.append(f"ended after {result.iterations} iterations: {result.ended}")
@@ -102,12 +103,12 @@ def outcome_lines(result: Result) -> list[str]:
 
 
 def metric_tables(split: SplitMetrics, main: Mapping[str, str], width: int) -> list[RenderableType]:
-    """All metrics of the test examples: a table for the tasks that have the same ones.
+    """Show all metrics of test examples, one table for all tasks with the same metrics.
 
     Args:
-        split: what is shown.
+        split: metrics of the test examples.
         main: label of every task's main metric.
-        width: of the terminal.
+        width: width of the terminal, in characters.
     """
     groups: dict[tuple[str, ...], list[str]] = {}
     for task, metrics in split.metrics.items():
@@ -128,10 +129,11 @@ def metric_tables(split: SplitMetrics, main: Mapping[str, str], width: int) -> l
 
 
 def sharing_grid(assignment: Assignment, width: int) -> RenderableType:
-    """Units by tasks; in a row, tasks with the same letter and colour share that unit.
+    """Draw units by tasks; in a row, tasks with the same letter and colour share the unit.
 
-    Letters count the weights of a row from the left, so that equal rows share alike. Up to 30
-    tasks get three columns each, more get one; what does not fit ``width`` follows below.
+    Letters count the weights of a row from the left, so that equal rows share alike: the weights
+    ``(2, 0, 2)`` are shown as ``A B A``. Up to 30 tasks get three columns each, more get one; what
+    does not fit ``width`` follows below.
     """
     tasks = len(assignment.tasks)
     cell = 3 if tasks <= _WIDE else 1
@@ -155,7 +157,7 @@ def sharing_grid(assignment: Assignment, width: int) -> RenderableType:
 
 
 def _heading(label: int, cell: int, tasks: range) -> Text:
-    """Numbers of the tasks; in narrow grids every tenth."""
+    """Write the numbers of the tasks; in narrow grids only every tenth."""
     text = Text(" " * (label + 1), style="dim")
     if cell > 1:
         for task in tasks:

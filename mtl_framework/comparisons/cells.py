@@ -1,4 +1,4 @@
-"""What a cell's folder says: finished, failed, or how far it has come."""
+"""A cell's folder says whether its run is finished or failed, or how far it has come."""
 
 import json
 import os
@@ -22,10 +22,10 @@ _TAIL = 65536
 
 @dataclass(frozen=True)
 class CellStatus:
-    """State of a cell when no process works on it.
+    """A status says how far a cell has come, when no process works on it.
 
-    ``stopped``: begun, and can go on. ``iteration`` is how far it came, ``seconds`` how long that
-    took, ``error`` the reason of a failure in one line.
+    A cell is ``stopped`` when it has begun and can go on. ``iteration`` is the last one that is
+    logged, ``seconds`` the time until then, ``error`` the reason of a failure in one line.
     """
 
     state: State
@@ -36,12 +36,13 @@ class CellStatus:
 
 
 def inspect(folder: Path, config: RunConfig, plugins: Plugins | None = None) -> CellStatus:
-    """Read a cell's folder; damaged files count as not there, and the run is done again.
+    """Read a cell's folder; damaged files count as absent, and the run is done again.
 
     Args:
-        folder: of the run.
-        config: of the cell.
-        plugins: know which options a config from earlier lacks; ``None``: it has to have all.
+        folder: the folder of the run.
+        config: the config of the cell.
+        plugins: plugins that know which options an earlier config lacks; ``None``: nothing is added
+            to the saved config.
     """
     files = RunFolder(folder)
     iteration, seconds = last_line(files.metrics)
@@ -59,7 +60,7 @@ def inspect(folder: Path, config: RunConfig, plugins: Plugins | None = None) -> 
 def finished_result(
     folder: Path, config: RunConfig, plugins: Plugins | None = None
 ) -> Result | None:
-    """The result of exactly this config, if its run has ended."""
+    """Return the result of exactly this config; ``None`` unless its run has ended."""
     if kind_of(folder / "result.json") != "file":
         return None
     try:
@@ -73,7 +74,7 @@ def finished_result(
 
 
 def last_line(metrics: Path) -> tuple[int, float]:
-    """Iteration and seconds of the newest line of a metrics file; zeros where there is none."""
+    """Return iteration and seconds of a metrics file's last complete line; zeros for none."""
     try:
         with metrics.open("rb") as file:
             file.seek(max(0, os.fstat(file.fileno()).st_size - _TAIL))
@@ -90,14 +91,14 @@ def last_line(metrics: Path) -> tuple[int, float]:
 
 
 def note_failure(folder: Path, reason: str, details: str = "") -> None:
-    """Keep why a cell failed: one line, then a traceback or what its process said last."""
+    """Write down why a cell failed: one line, then a traceback or its process's last output."""
     make_folder(folder)
     line = " ".join(reason.split())
     write_text(folder / TRACEBACK, f"{line}\n\n{details}" if details else f"{line}\n")
 
 
 def reason_of(error: Exception) -> str:
-    """Say why a run failed: a message for users as it is, any other with the kind of error."""
+    """Say why a run failed: a message for users as it is, other errors with their type."""
     return str(error) if isinstance(error, MtlError) else f"{type(error).__name__}: {error}"
 
 

@@ -1,4 +1,4 @@
-"""One entry of a comparison's lists of suites, backbones and strategies."""
+"""A choice is one entry of a comparison's lists of suites, backbones and strategies."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -7,9 +7,10 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Choice:
-    """One entry of the lists: a plugin's name and options, and what to call it here.
+    """A choice is one entry of the lists: a plugin's name and options, under a label.
 
-    ``sections`` of a run's config hold for this strategy alone, over those of the file.
+    ``values`` are the name and the options as a run's config has them. ``sections`` of a run's
+    config hold for this strategy alone, over those of the file.
     """
 
     label: str

@@ -1,4 +1,4 @@
-"""``mtl compare`` from end to end."""
+"""``mtl compare`` is done here, from the config to the report."""
 
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -37,14 +37,15 @@ _LOCK = ".lock"
 
 @dataclass(frozen=True)
 class Resources:
-    """What the cells run on.
+    """These resources run the cells: workers, GPUs or a Ray cluster.
 
     Args:
-        workers: cells at a time; ``None``: one, or one a GPU share.
-        gpus_per_run: of each cell, e.g. 1 or 0.5; ``None``: one where the machine has GPUs and the
-            config's device lets them be used; 0: none.
-        ray: address of a Ray cluster, ``auto`` for the one that is running or a new one here;
-            ``None``: processes of this machine.
+        workers: number of cells that run at a time; ``None``: one, or with GPUs as many as these
+            have room for.
+        gpus_per_run: number of GPUs of each cell, e.g. 1 or 0.5; ``None``: one where the machine
+            has GPUs and the config's device allows them; 0: none.
+        ray: address of a Ray cluster; ``auto``: the one that is running, or a new one on this
+            machine; ``None``: processes of this machine.
     """
 
     workers: int | None = None
@@ -54,13 +55,13 @@ class Resources:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a comparison ended.
+    """The outcome says how a comparison ended.
 
     Args:
-        tracked: every cell.
-        analyses: of every group.
-        signal: that stopped it before its end, if one did.
-        page: its report, where a run is done.
+        tracked: every cell with its state.
+        analyses: the analysis of every suite and backbone.
+        signal: the signal that stopped the comparison before its end; ``None`` if none did.
+        page: path of the report; ``None`` where no run is done.
     """
 
     tracked: tuple[Tracked, ...]
@@ -70,12 +71,12 @@ class Outcome:
 
     @property
     def records(self) -> tuple[RunRecord, ...]:
-        """Every run as reports see it."""
+        """Return every run in the form that reports read."""
         return tuple(map(record_of, self.tracked))
 
     @property
     def failed(self) -> list[Tracked]:
-        """Cells that failed."""
+        """Return the cells that failed."""
         return [item for item in self.tracked if item.state == "failed"]
 
 
@@ -90,18 +91,18 @@ def compare(
     dry_run: bool = False,
     listen: Listener | None = None,
 ) -> Outcome:
-    """Run what is left of a comparison, then print and write what it tells.
+    """Do the runs that are left of a comparison, then print and write its figures.
 
     Args:
-        path: of the comparison's YAML file.
-        directory: for its files; the runs lie below ``runs``.
-        plugins: where names are looked up.
-        resources: what the cells run on.
-        out: for results.
-        err: for progress.
+        path: path of the comparison's YAML file.
+        directory: the folder for all files; the runs lie below its folder ``runs``.
+        plugins: plugins in which names are looked up.
+        resources: workers, GPUs or cluster that run the cells.
+        out: console for results.
+        err: console for progress.
         overrides: top-level keys of the config that win over the file's.
-        dry_run: only print the grid, what is done and an estimate.
-        listen: gets all cells at the beginning, whenever some may have changed, and at the end.
+        dry_run: whether only to print the grid, what is done and an estimate.
+        listen: called with all cells at the beginning, when some may have changed, and at the end.
 
     Raises:
         MtlError: on a wrong config or wrong resources, before anything starts; if another
@@ -134,18 +135,18 @@ def work_through(
     dry_run: bool = False,
     listen: Listener | None = None,
 ) -> Outcome:
-    """Run what is left of a comparison that is checked already, then print and write what it tells.
+    """Do the runs that are left of a checked comparison, then print and write its figures.
 
     Args:
-        comparison: what to compare.
-        title: of its report.
-        directory: for its files; the runs lie below ``runs``.
-        plugins: where names are looked up.
-        resources: what the cells run on.
-        out: for results.
-        err: for progress.
-        dry_run: only print the grid, what is done and an estimate.
-        listen: gets all cells at the beginning, whenever some may have changed, and at the end.
+        comparison: the comparison's checked config.
+        title: name of the comparison in the report's title.
+        directory: the folder for all files; the runs lie below its folder ``runs``.
+        plugins: plugins in which names are looked up.
+        resources: workers, GPUs or cluster that run the cells.
+        out: console for results.
+        err: console for progress.
+        dry_run: whether only to print the grid, what is done and an estimate.
+        listen: called with all cells at the beginning, when some may have changed, and at the end.
 
     Raises:
         MtlError: on wrong resources, before anything starts; if another comparison is at work in
@@ -191,7 +192,7 @@ def _work(
     err: Console,
     listen: Listener | None,
 ) -> int | None:
-    """Run what is left of some cells, while the table shows others, too."""
+    """Do the runs that are left of ``items``, while the table shows the cells of ``shown``."""
 
     def tell() -> None:
         if listen is not None:
@@ -230,7 +231,7 @@ def _write(
 
 
 def record_of(item: Tracked) -> RunRecord:
-    """A cell as reports see it."""
+    """Return a cell in the form that reports read."""
     return RunRecord(
         strategy=item.cell.strategy,
         suite=item.cell.suite,
@@ -246,14 +247,14 @@ def record_of(item: Tracked) -> RunRecord:
 
 
 def _shown(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Those settings that say how the figures were made."""
+    """Return those settings that say how the figures were made."""
     return {key: settings[key] for key in ("baseline", "significance", "select")}
 
 
 def _executor(
     comparison: ComparisonConfig, resources: Resources, plugins: Plugins
 ) -> tuple[Callable[[], Executor], int]:
-    """How to run cells, and how many at a time."""
+    """Return a function that makes the executor, and how many cells it runs at a time."""
     workers, threads = resources.workers, machine_threads()
     if workers is not None and workers < 1:
         raise MtlError(f"--workers should be at least 1, found {workers}")
@@ -287,7 +288,7 @@ def _executor(
 
 
 def _gpus(comparison: ComparisonConfig, resources: Resources) -> tuple[list[str], float]:
-    """Names of the machine's GPUs, and how many each cell gets."""
+    """Return the names of the machine's GPUs, and how many each cell gets."""
     if resources.gpus_per_run is not None and resources.gpus_per_run < 0:
         raise MtlError(f"--gpus-per-run should be at least 0, found {resources.gpus_per_run:g}")
     import torch

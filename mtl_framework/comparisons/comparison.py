@@ -1,4 +1,4 @@
-"""``mtl_framework.Comparison``: what a comparison found, as Python shows it."""
+"""``mtl_framework.Comparison`` shows the runs and figures of a comparison in Python."""
 
 import html
 from collections.abc import Iterator
@@ -18,13 +18,13 @@ from .files import tidy_rows
 
 @dataclass(frozen=True, repr=False)
 class Comparison:
-    """What a comparison found. Made by :func:`mtl_framework.compare`.
+    """A comparison holds the runs, tables and tests that :func:`mtl_framework.compare` made.
 
     Args:
-        directory: its folder, with ``comparison.json`` and ``comparison.csv``.
-        records: of every run, those of controls among them.
-        analyses: of every suite and backbone: table, tests, controls; none of a dry run.
-        report: the page with figures; ``None`` where no run is done.
+        directory: the folder, with ``comparison.json`` and ``comparison.csv``.
+        records: every run, those of controls among them.
+        analyses: table, tests and controls of every suite and backbone; empty after a dry run.
+        report: path of the page with figures; ``None`` where no run is done.
     """
 
     directory: Path
@@ -34,18 +34,19 @@ class Comparison:
 
     @property
     def results(self) -> tuple[Result, ...]:
-        """Results of the runs that are done."""
+        """Return the results of the runs that are done."""
         return tuple(record.result for record in self.records if record.result is not None)
 
     @property
     def failed(self) -> tuple[RunRecord, ...]:
-        """The runs that failed, each with its error."""
+        """Return the runs that failed, each with its error."""
         return tuple(record for record in self.records if record.state == "failed")
 
     def to_pandas(self) -> Any:
-        """All numbers of all runs as a data frame, as ``comparison.csv`` has them.
+        """Return all numbers of all runs as a data frame, as ``comparison.csv`` has them.
 
-        Columns: suite, backbone, strategy, seed, state, metric, split, task, value, directory.
+        The columns are suite, backbone, strategy, seed, state, metric, split, task, value and
+        directory.
 
         Raises:
             MtlError: if pandas (extra ``pandas``) is not installed.

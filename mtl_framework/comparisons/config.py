@@ -1,4 +1,4 @@
-"""A comparison's YAML file: suites x backbones x strategies x seeds, checked all at once.
+"""A comparison's YAML file lists suites, backbones, strategies and seeds; all is checked at once.
 
 ```yaml
 suite: alphabets               # or suites: [a list]
@@ -41,7 +41,7 @@ MOST_CELLS = 100_000
 
 @dataclass(frozen=True)
 class Variant:
-    """One strategy on one suite and backbone: a complete run config but for its seed."""
+    """A variant is one strategy on one suite and backbone: a complete run config but its seed."""
 
     strategy: str
     suite: str
@@ -51,7 +51,7 @@ class Variant:
 
 @dataclass(frozen=True)
 class ComparisonConfig:
-    """What to compare; ``variants`` in the file's order, suites outermost, strategies innermost."""
+    """A checked comparison has settings, and variants with suites outermost."""
 
     settings: Settings
     variants: tuple[Variant, ...]
@@ -60,11 +60,11 @@ class ComparisonConfig:
 def read_comparison(
     path: Path, plugins: Plugins, overrides: Mapping[str, Any] | None = None
 ) -> ComparisonConfig:
-    """Read and check a comparison.
+    """Read and check a comparison's YAML file.
 
     Args:
-        path: of the YAML file.
-        plugins: where strategies, backbones and suites are looked up.
+        path: path of the YAML file.
+        plugins: plugins in which strategies, backbones and suites are looked up.
         overrides: top-level keys that win over the file's; ``suite.data_root`` is set for every
             suite that has this option.
 
@@ -83,14 +83,14 @@ def check_comparison(
     overrides: Mapping[str, Any] | None = None,
     lines: Mapping[KeyPath, int] | None = None,
 ) -> ComparisonConfig:
-    """Check a comparison's content.
+    """Check the content of a comparison's file.
 
     Args:
-        values: by key, as a file has them.
-        source: what messages call their origin.
-        plugins: as in :func:`read_comparison`, and so are the overrides.
-        overrides: likewise.
-        lines: of the keys, by path.
+        values: the file's top-level keys and values.
+        source: name of the content's origin in messages.
+        plugins: plugins in which names are looked up.
+        overrides: top-level keys that win over ``values``, as in :func:`read_comparison`.
+        lines: line number of every key, by its path.
 
     Raises:
         ConfigProblemsError: with every fault that was found.
@@ -190,7 +190,7 @@ class _Reader:
                 self.problems.add(MtlError(text), (key,))
 
     def _choices(self, kind: str, check: Any) -> list[Choice]:
-        """Entries of ``suites`` or ``suite``, and so on; a single entry needs no list."""
+        """Read the entries of ``suites`` or ``suite``, and so on; one entry needs no list."""
         plural = _LISTS[kind]
         present = [key for key in (kind, plural) if key in self.values]
         if len(present) == 2:
@@ -223,7 +223,7 @@ class _Reader:
         return found
 
     def _located(self, suites: list[Choice]) -> list[Choice]:
-        """The suites with the command line's ``--data-root``, where they read files."""
+        """Set the command line's ``--data-root`` in every suite that has this option."""
         if self.data_root is None or self.problems.found:
             return suites
         readers = [c for c in suites if takes(self.plugins.suite(c.values["name"]), "data_root")]

@@ -1,9 +1,10 @@
-"""Control runs: is it the assignment that helps, the search, or only the wandering?
+"""Control runs tell whether the assignment helps, or the search, or only the wandering.
 
-For every run that learned an assignment: the assignment trained from scratch (``retrained``), the
-same with the tasks' columns permuted (``permuted``), and tasks that roam over the weights without a
-search (``roaming``). Each has the learned run's seed, data, backbone, budget and recipe. Strategies
-are known by the names that the comparison's config gives, and runs by their results alone.
+Every run that learned an assignment has these controls: the assignment trained from scratch
+(``retrained``), the same with the tasks' columns permuted (``permuted``), and tasks that roam over
+the weights without a search (``roaming``). Each has the learned run's seed, data, backbone, budget
+and recipe. Strategies are known by the names that the comparison's config gives, and runs by their
+results alone.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -28,18 +29,19 @@ Matrix = tuple[tuple[int, ...], ...]
 def control_cells(
     settings: Settings, finished: Iterable[tuple[Cell, Result]], plugins: Plugins
 ) -> list[Cell]:
-    """Cells of all controls that the settings ask for; the same for the same finished runs.
+    """Make the cells of all controls that the settings ask for.
 
-    A strategy learned its assignments where its options do not give them and at least one of its
-    runs ended with tasks that share some units, but not all.
+    The same finished runs give the same cells. A strategy counts as one that learns assignments if
+    its options do not give them and at least one of its runs ended with tasks that share some
+    units, but not all.
 
     Args:
-        settings: of the comparison.
-        finished: cells of the comparison with their results, controls aside.
-        plugins: where strategies are looked up.
+        settings: the settings of the comparison.
+        finished: cells of the comparison with their results, without controls.
+        plugins: plugins in which strategies are looked up.
 
     Raises:
-        MtlError: if a strategy that trains controls is unknown or does not take the options.
+        MtlError: if a strategy that trains controls is unknown or does not accept the options.
     """
     if not settings.controls:
         return []
@@ -61,7 +63,7 @@ def control_cells(
 
 
 def is_trivial(weights: Matrix) -> bool:
-    """Whether all tasks share all units, or no two tasks share any."""
+    """Return whether all tasks share all units, or no two tasks share any."""
     distinct = [len(set(row)) for row in weights]
     return all(n == 1 for n in distinct) or all(
         n == len(row) for n, row in zip(distinct, weights, strict=True)
@@ -69,16 +71,18 @@ def is_trivial(weights: Matrix) -> bool:
 
 
 def permutations_of(weights: Matrix, count: int, seed: int) -> list[Matrix]:
-    """Up to ``count`` assignments with permuted columns, no two of which share alike.
+    """Draw up to ``count`` assignments with permuted columns, no two of which share alike.
 
-    Column t of the result is another task's: the networks have the same shape, but other tasks are
-    together. Permutations that only rename, as of two tasks that share everything, do not count,
-    so that there may be fewer; of two tasks there is none.
+    Column t of a result is the column of another task: the networks have the same shape, but other
+    tasks are together. With the permutation ``[2, 0, 1]`` the unit ``(0, 0, 1)`` becomes ``(1, 0,
+    0)``: the first two tasks shared a weight, now the last two do. Permutations that only rename
+    tasks that share everything do not count, so that there may be fewer than ``count``; of two
+    tasks there is none.
 
     Args:
-        weights: by unit and task.
-        count: how many are wanted.
-        seed: of the draws.
+        weights: number of the weight that each unit (rows) has for each task (columns).
+        count: number of permuted assignments that are wanted.
+        seed: seed of the draws.
     """
     generator = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(7,)))
     given, seen = np.array(weights), {_groups(weights)}
@@ -95,7 +99,7 @@ def permutations_of(weights: Matrix, count: int, seed: int) -> list[Matrix]:
 
 
 def _groups(weights: Matrix) -> Matrix:
-    """Equal for assignments that share alike: numbers in the order of their first use."""
+    """Renumber each unit's weights by first use: ``(2, 0, 2)`` becomes ``(0, 1, 0)``."""
     rows = []
     for row in weights:
         names = {weight: number for number, weight in enumerate(dict.fromkeys(row))}
@@ -139,6 +143,6 @@ def _cell(
 
 
 def _common_options(options: Mapping[str, Any], name: str, plugins: Plugins) -> dict[str, Any]:
-    """The options that the control's strategy knows, too, e.g. the learning rate."""
+    """Return the options that the control's strategy has, too, e.g. the learning rate."""
     fields = set(plugins.strategy(name).Config.model_fields) - set(GivenAssignment.model_fields)
     return {key: value for key, value in options.items() if key in fields}

@@ -1,4 +1,4 @@
-"""Runs of a comparison from before some of today's options existed."""
+"""Runs of a comparison may be from before some of today's options existed."""
 
 from collections.abc import Collection
 from pathlib import Path
@@ -16,29 +16,29 @@ if TYPE_CHECKING:
 
 
 def saved_config(folder: Path, plugins: "Plugins | None" = None) -> RunConfig:
-    """The config in a run's folder, with options that came later at their defaults.
+    """Read the config in a run's folder, with options that came later at their defaults.
 
     Args:
-        folder: of the run.
-        plugins: know the options; ``None``: the config is taken as it is.
+        folder: the folder of the run.
+        plugins: plugins that know the options; ``None``: nothing is added to the config.
 
     Raises:
-        MtlError: if it cannot be read, or is none.
+        MtlError: if the file cannot be read, or is no config of a run.
     """
     values = read_file(folder / "config.yaml").values
     return validated(RunConfig, values if plugins is None else completed(values, plugins))
 
 
 def earlier_folders(runs: Path, known: Collection[str], plugins: "Plugins") -> dict[str, Path]:
-    """Folders whose names stand for configs with fewer options, by today's identity.
+    """Find folders whose names stand for configs with fewer options, by today's identity.
 
     A cell's folder is named after all options of its config, so that a new option changes the
     name: the run of ``lws-...-f7b8089cfd`` is that of a cell which is ``lws-...-95ec54f8a2`` today.
 
     Args:
-        runs: where the folders lie.
-        known: names of folders that are not looked at.
-        plugins: know the options.
+        runs: the folder that holds the runs' folders.
+        known: names of folders that are skipped.
+        plugins: plugins that know today's options.
     """
     folders: dict[str, Path] = {}
     for folder in (runs / name for name in names_in(runs) if name not in known):

@@ -1,4 +1,4 @@
-"""Working through the cells that are not done yet."""
+"""The cells that are not done yet are run one after another, as executors have room."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -20,7 +20,7 @@ _PAUSE = 0.2  # seconds between two looks at the cells
 
 @dataclass
 class Tracked:
-    """A cell and what is known of it; ``running`` while an executor has it."""
+    """A tracked cell has a folder and a state; ``running`` while an executor has it."""
 
     cell: Cell
     folder: Path
@@ -30,7 +30,7 @@ class Tracked:
 
     @property
     def state(self) -> Literal["running", "waiting", "stopped", "done", "failed"]:
-        """State that the table shows: ``running`` while an executor has the cell."""
+        """Return the state that the table shows: ``running`` while an executor has the cell."""
         return "running" if self.running else self.status.state
 
     def look(self) -> None:
@@ -43,7 +43,7 @@ class Tracked:
 
 
 def track(cells: Sequence[Cell], runs: Path, plugins: Plugins) -> list[Tracked]:
-    """All cells, with what their folders below ``runs`` say.
+    """Track all cells, with the states that their folders below ``runs`` say.
 
     A cell that was run before some option existed keeps the folder that it had then.
     """
@@ -61,17 +61,17 @@ def track(cells: Sequence[Cell], runs: Path, plugins: Plugins) -> list[Tracked]:
 
 
 def execute(tracked: Sequence[Tracked], executor: Executor, show: Callable[[], None]) -> int | None:
-    """Run every cell that is not done; failed ones of an earlier time are tried again.
+    """Run every cell that is not done; those that failed at an earlier time are tried again.
 
     A SIGINT or SIGTERM lets the running cells save their state.
 
     Args:
-        tracked: all cells; kept up to date.
-        executor: runs them.
-        show: called whenever something may have changed.
+        tracked: all cells; their states are kept up to date.
+        executor: the executor that runs the cells.
+        show: function that is called whenever a state may have changed.
 
     Returns:
-        the signal that ended it, or ``None`` when no cell is left.
+        the signal that ended the work, or ``None`` when no cell is left.
     """
     waiting = [item for item in tracked if item.status.state != "done"]
     by_folder = {item.cell.folder: item for item in tracked}

@@ -1,4 +1,4 @@
-"""``comparison.json`` and ``comparison.csv``: a comparison in tidy form."""
+"""``comparison.json`` and ``comparison.csv`` hold a comparison in tidy form."""
 
 import csv
 import io
@@ -26,16 +26,16 @@ def write_files(
     records: Sequence[RunRecord],
     analyses: Sequence[Analysis],
 ) -> None:
-    """Write both files, each whole or not at all.
+    """Write ``comparison.json`` and ``comparison.csv``, each whole or not at all.
 
     Everything that depends on the machine's speed and memory stands under ``measured`` in the JSON:
     the rest is the same for every repetition on one kind of machine.
 
     Args:
-        directory: of the comparison.
-        settings: ``baseline``, ``significance`` and ``select``.
-        records: every cell.
-        analyses: of every group.
+        directory: the folder of the comparison.
+        settings: the settings ``baseline``, ``significance`` and ``select``.
+        records: every run.
+        analyses: the analysis of every suite and backbone.
 
     Raises:
         MtlError: if a file cannot be written.
@@ -55,7 +55,7 @@ def write_files(
 
 
 def read_cells(directory: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Settings and cells of ``comparison.json``; what the cells found is read from their folders.
+    """Read the settings and the cells of ``comparison.json``, without the runs' results.
 
     Raises:
         MtlError: if the file cannot be read or is not a comparison.
@@ -162,9 +162,10 @@ _COLUMNS = (
 
 
 def tidy_rows(directory: Path, records: Iterable[RunRecord]) -> Iterator[dict[str, Any]]:
-    """A row a run and number, with the columns of ``comparison.csv``.
+    """Yield a row for each number of each run, with the columns of ``comparison.csv``.
 
-    Metrics are ``error_mean``, ``error_pooled``, ``error`` and ``loss`` of a task, and costs.
+    The metrics are ``error_mean``, ``error_pooled``, ``error`` and ``loss`` of each task, each
+    task's metrics by their labels, and the costs.
     """
     for record in records:
         key = {**_key(directory, record), "state": record.state}

@@ -1,4 +1,4 @@
-"""Finding runs in folders, and telling their settings apart."""
+"""Finished runs are found in folders, and named by the settings in which they differ."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -23,30 +23,30 @@ KINDS = ("strategy", "suite", "backbone")
 
 @dataclass(frozen=True)
 class Found:
-    """Analysed runs, and what was left out."""
+    """This result of a search holds analyses of runs, and lines on folders that were left out."""
 
     analyses: tuple[Analysis, ...]
     left_out: tuple[str, ...]
 
     @property
     def records(self) -> list[RunRecord]:
-        """All runs."""
+        """Return all runs of all analyses."""
         return [record for analysis in self.analyses for record in analysis.group.records]
 
 
 def find(directories: Sequence[Path], baseline: str | None = None) -> Found:
-    """Analyse what lies in folders.
+    """Find the runs in folders and analyse them.
 
-    A single folder of a comparison keeps the comparison's names and settings. Other folders are
-    runs, or are searched for runs; settings of one strategy that differ get names of their own.
+    A single folder of a comparison keeps the comparison's names and settings. Any other folder is a
+    run, or is searched for runs; a strategy's runs with different settings get different names.
 
     Args:
-        directories: of comparisons, of runs, or holding runs.
+        directories: folders of comparisons, of runs, or that hold runs.
         baseline: strategy that Delta m refers to; ``None``: the comparison's, or one without
             sharing.
 
     Raises:
-        MtlError: if a folder is missing, or there is no run in any.
+        MtlError: if a folder is missing, or no folder holds a run.
     """
     for directory in directories:
         if kind_of(directory) != "folder":
@@ -85,7 +85,7 @@ def find(directories: Sequence[Path], baseline: str | None = None) -> Found:
 
 
 def _by_cause(left_out: Sequence[tuple[Path, str]]) -> list[str]:
-    """What was left out, a cause that many have in one line; a folder is named once."""
+    """Describe what was left out: one line for each cause, which names a folder once."""
     return group_by_cause(
         (str(folder), text.replace(f"{folder}/", "").replace(f"{folder} ", ""))
         for folder, text in left_out
@@ -163,9 +163,10 @@ def _run_folders(directory: Path) -> list[Path]:
 
 
 def _labels(configs: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
-    """Names of strategy, suite and backbone of every run; what else differs goes to the strategy.
+    """Name strategy, suite and backbone of every run by the settings in which runs differ.
 
-    Settings that all runs of one name have in common are left out.
+    Differences outside suite and backbone go to the strategy's name. Settings that all runs of one
+    name have in common are left out.
     """
     rest = [
         {k: v for k, v in config.items() if k not in (*KINDS, "seed", "device")}

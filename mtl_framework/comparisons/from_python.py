@@ -1,4 +1,4 @@
-"""``mtl_framework.compare``: a comparison from a script or a notebook."""
+"""``mtl_framework.compare`` makes a comparison from a script or a notebook."""
 
 import hashlib
 import json
@@ -45,22 +45,24 @@ def compare(
     """Run every strategy with every seed, and say which is better, as ``mtl compare`` does.
 
     ``compare(strategies=["lws", "no_sharing"], suite="alphabets", backbone="resnet18", seeds=5)``
-    has the keys of a comparison's file. Runs have processes of their own, and what is finished is
-    never repeated; where a strategy, a backbone or a suite is a Python object, they are done here
-    one after another.
+    takes the keys of a comparison's file. Each run has a process of its own, and a finished run is
+    never repeated. Where a strategy, a backbone or a suite is a Python object, the runs are done in
+    this process, one after another.
 
     Args:
-        config: a comparison's file, or its content.
+        config: path of a comparison's file, or its content.
         output: folder of the comparison; default: below ``comparisons``, named after the file, or
             after a digest of the content.
-        workers: runs at a time.
-        gpus_per_run: GPUs of each run; 0.5: two runs share one.
+        workers: number of runs at a time.
+        gpus_per_run: number of GPUs of each run; with 0.5 two runs share one.
         ray: address of a Ray cluster, or ``auto``.
-        dry_run: only print the runs, and how long they would take by three steps of each strategy.
-        progress: show progress, on stderr or below a notebook's cell.
-        plugins: where names are looked up; default: all installed plugins.
-        settings: keys of a comparison's file, which win over it, and ``data_root``. ``strategies``,
-            ``backbones`` and ``suites`` may hold Python objects as :func:`run` takes them.
+        dry_run: whether only to print the runs, and how long they would take by three steps of each
+            strategy.
+        progress: whether to show progress, on stderr or below a notebook's cell.
+        plugins: plugins in which names are looked up; default: all installed plugins.
+        settings: keys of a comparison's file, which win over ``config``, and ``data_root``.
+            ``strategies``, ``backbones`` and ``suites`` may hold Python objects as :func:`run`
+            takes them.
 
     Raises:
         MtlError: on anything wrong, with the command's own message; failed runs do not raise, see
@@ -91,7 +93,7 @@ def compare(
 def _checked(
     config: str | Path | Mapping[str, Any] | None, settings: Mapping[str, Any], plugins: Plugins
 ) -> tuple[ComparisonConfig, str]:
-    """The comparison, and what it is called."""
+    """Return the checked comparison, and its name."""
     overrides = {key: _plain(key, value, plugins) for key, value in settings.items()}
     if "data_root" in overrides:
         overrides["suite.data_root"] = overrides.pop("data_root")
@@ -109,7 +111,7 @@ def _checked(
 
 
 def _plain(key: str, value: Any, plugins: Plugins) -> Any:
-    """A key's value as a file holds it, its Python objects under names."""
+    """Return a key's value as a file holds it, with names for its Python objects."""
     kind = _KINDS.get(key)
     if kind is None:
         return plain_values(value, key)

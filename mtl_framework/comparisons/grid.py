@@ -1,4 +1,4 @@
-"""The cells of a comparison: one run each, known by its complete config."""
+"""The grid of a comparison has cells: one run each, known by its complete config."""
 
 import hashlib
 import json
@@ -19,11 +19,10 @@ WITHOUT_EFFECT = ("log_every", "observers", "keep", *LOCATION)
 
 @dataclass(frozen=True)
 class Cell:
-    """One run of a comparison.
+    """A cell is one run of a comparison.
 
-    ``strategy``, ``suite`` and ``backbone`` are what the comparison calls them; ``config`` is
-    complete; ``folder`` is the name of the run's folder; ``control``: of
-    which strategy's runs it is a control.
+    ``strategy``, ``suite`` and ``backbone`` are the names in the comparison; ``config`` is
+    complete; ``control`` says of which strategy's runs the cell is a control.
     """
 
     strategy: str
@@ -34,12 +33,12 @@ class Cell:
 
     @property
     def seed(self) -> int:
-        """Seed of the run."""
+        """Return the seed of the run."""
         return self.config.seed
 
     @property
     def folder(self) -> str:
-        """Name of the run's folder: for the reader its plugins and seed, then its identity."""
+        """Return the folder's name: plugins and seed for the reader, then the identity."""
         config = self.config
         names = [config.strategy.name, config.backbone.name, config.suite.name, f"s{config.seed}"]
         readable = re.sub(r"[^\w.-]", "_", "-".join(names))
@@ -47,7 +46,7 @@ class Cell:
 
 
 def make_grid(comparison: ComparisonConfig) -> list[Cell]:
-    """All cells. Seeds are outermost, so that early results compare all strategies."""
+    """Make all cells, seeds outermost, so that early results compare all strategies."""
     return [
         Cell(v.strategy, v.suite, v.backbone, v.config.model_copy(update={"seed": seed}))
         for seed in comparison.settings.seeds
@@ -56,7 +55,7 @@ def make_grid(comparison: ComparisonConfig) -> list[Cell]:
 
 
 def python_objects(comparison: ComparisonConfig) -> list[str]:
-    """What in a comparison is a Python object of this process, e.g. ``suite 'mine'``."""
+    """List the Python objects of this process in a comparison, e.g. ``suite 'mine'``."""
     found = [
         f"{kind} {shown_name(getattr(variant.config, kind).name)!r}"
         for variant in comparison.variants
@@ -67,11 +66,11 @@ def python_objects(comparison: ComparisonConfig) -> list[str]:
 
 
 def significant(config: RunConfig) -> dict[str, Any]:
-    """The config as plain values, without what has no effect on the numbers."""
+    """Return a config as plain values, without keys that have no effect on the numbers."""
     return without(config.model_dump(mode="json"), WITHOUT_EFFECT)
 
 
 def identity(config: RunConfig) -> str:
-    """Ten hexadecimal digits that stand for the complete config."""
+    """Return ten hexadecimal digits that stand for the complete config."""
     text = json.dumps(significant(config), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:10]

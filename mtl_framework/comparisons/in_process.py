@@ -1,4 +1,4 @@
-"""Running cells one after another in this process, for comparisons of Python objects."""
+"""Comparisons of Python objects run their cells in this process, one after another."""
 
 import traceback
 from collections.abc import Iterator
@@ -14,11 +14,11 @@ from .processes import Ended, Executor
 
 
 class InProcess(Executor):
-    """Runs every cell where it is started, in this process, which has its Python objects.
+    """This executor runs each cell in this process, which has the Python objects.
 
     Args:
-        plugins: where names are looked up.
-        threads: of torch while a cell runs.
+        plugins: plugins in which names are looked up.
+        threads: number of torch's threads while a cell runs.
     """
 
     def __init__(self, plugins: Plugins, threads: int) -> None:
@@ -27,14 +27,14 @@ class InProcess(Executor):
         self._ended: list[Ended] = []
 
     def has_room(self) -> bool:
-        """Whether :meth:`ended` has told of the cell that ran last."""
+        """Return whether :meth:`ended` has told of the cell that ran last."""
         return not self._ended
 
     def start(self, cell: Cell, folder: Path) -> None:
         """Run a cell to its end, or go on with it.
 
         Raises:
-            Interrupted: if a signal stopped it; its state is saved.
+            Interrupted: if a signal stopped the run; its state is saved.
         """
         from ..runs.run import Run
 
@@ -52,7 +52,7 @@ class InProcess(Executor):
             self._ended.append(Ended(cell, ok=True))
 
     def ended(self) -> list[Ended]:
-        """Tell of the cell that was started last, once."""
+        """Return the cell that was started last, once."""
         ended, self._ended = self._ended, []
         return ended
 

@@ -1,4 +1,4 @@
-"""Running cells as tasks of a Ray cluster.
+"""Cells can run as tasks of a Ray cluster.
 
 Every task starts the same process as on this machine. Where a node sees the comparison's folder
 (one machine, or a shared file system), the cell runs there and can go on from its last state after
@@ -32,15 +32,16 @@ _LEFT_BEHIND = {".lock", TOKEN}
 
 
 class RayTasks(Executor):
-    """Runs every cell as a Ray task.
+    """This executor runs every cell as a Ray task.
 
     Args:
-        address: of the cluster; ``auto``: the one that runs on this machine, or else a new one.
-        threads: CPUs that each cell asks for.
-        gpus: GPUs that each cell asks for.
+        address: address of the cluster; ``auto``: the one that runs on this machine, or else a new
+            one.
+        threads: number of CPUs that each cell asks for.
+        gpus: number of GPUs that each cell asks for.
 
     Raises:
-        MtlError: if Ray is not installed, the cluster is not there, or no node has the resources.
+        MtlError: if Ray is not installed, no cluster answers, or no node has the resources.
     """
 
     def __init__(self, address: str, threads: int, gpus: float) -> None:
@@ -54,7 +55,7 @@ class RayTasks(Executor):
         self._pending: dict[Any, tuple[Cell, Path]] = {}
 
     def _connect(self, address: str) -> None:
-        """Connect to a cluster, or start one; Ray's own answer to SIGTERM is not wanted."""
+        """Connect to a cluster, or start one, and keep this process's handler of SIGTERM."""
         before = signal.getsignal(signal.SIGTERM)
         try:
             self._init(address)
@@ -87,7 +88,7 @@ class RayTasks(Executor):
             )
 
     def has_room(self) -> bool:
-        """Whether the cluster, as large as it is now, can hold another cell."""
+        """Return whether the cluster, as large as it is now, can hold another cell."""
         there = self._ray.cluster_resources()
         room = there.get("CPU", 0) // self._threads
         if self._gpus:
@@ -95,7 +96,7 @@ class RayTasks(Executor):
         return len(self._pending) < max(1, int(room))
 
     def start(self, cell: Cell, folder: Path) -> None:
-        """Submit a cell."""
+        """Submit a cell as a task."""
         make_folder(folder)
         token = secrets.token_hex(16)
         write_text(folder / TOKEN, token)
@@ -103,7 +104,7 @@ class RayTasks(Executor):
         self._pending[self._task.remote(*arguments)] = (cell, folder)
 
     def ended(self) -> list[Ended]:
-        """Cells whose task has ended since the last call."""
+        """Return the cells whose task has ended since the last call."""
         if not self._pending:
             return []
         ready, _ = self._ray.wait(list(self._pending), num_returns=len(self._pending), timeout=0)
@@ -138,7 +139,7 @@ class RayTasks(Executor):
 
 
 def work(config: str, folder: str, token: str, threads: int) -> tuple[bool, bytes | None]:
-    """On a node: run one cell; returns whether it succeeded, and its files if they must travel."""
+    """Run one cell on a node; return its success, and its files where they have to travel."""
     name, shared = Path(folder).name, _sees(Path(folder), token)
     here = Path(folder) if shared else Path(tempfile.gettempdir()) / "mtl-cells" / name
     # Ray has put the GPUs of this task into the environment, which the process inherits
@@ -169,7 +170,7 @@ def _sees(folder: Path, token: str) -> bool:
 
 
 def pack(folder: Path) -> bytes:
-    """A folder's files as one block of bytes."""
+    """Return a folder's files as one block of bytes."""
     data = io.BytesIO()
     with zipfile.ZipFile(data, "w", zipfile.ZIP_STORED) as archive:
         for path in sorted(folder.rglob("*")):

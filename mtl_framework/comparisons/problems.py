@@ -1,4 +1,4 @@
-"""Everything that is wrong with a config file, collected instead of raised one by one."""
+"""All faults of a config file are collected here, instead of raised one by one."""
 
 from collections.abc import Mapping
 
@@ -7,15 +7,15 @@ from ..support.validation import Faults, KeyPath
 
 
 class ConfigProblemsError(ProblemsError):
-    """All faults of a config file."""
+    """This error holds all faults of a config file."""
 
 
 class Problems:
-    """Collects faults with their places.
+    """This object collects the faults of a config file with their places.
 
     Args:
         source: name of the file.
-        lines: line of every key, by path.
+        lines: line number of every key, by its path.
     """
 
     def __init__(self, source: str, lines: Mapping[KeyPath, int]) -> None:
@@ -42,10 +42,10 @@ class Problems:
             self.add(problem, key)
 
     def raise_any(self) -> None:
-        """Raise what was found, in the order of the lines.
+        """Raise all faults so far, in the order of their lines.
 
         Raises:
-            ConfigProblemsError: if there is something.
+            ConfigProblemsError: if there is a fault.
         """
         if self.found:
             raise ConfigProblemsError([text for _, text in sorted(self.found, key=lambda e: e[0])])

@@ -1,4 +1,4 @@
-"""Running cells in processes of this machine."""
+"""Cells run in processes of this machine."""
 
 import os
 import signal
@@ -18,44 +18,43 @@ from .workers import Cold, Warm, Worker
 
 @dataclass(frozen=True)
 class Ended:
-    """A cell whose process has ended. ``ok`` is false if it failed; its folder says why."""
+    """This says that a cell's process has ended; where ``ok`` is false, the folder says why."""
 
     cell: Cell
     ok: bool
 
 
 class Executor(ABC):
-    """Something that runs cells."""
+    """An executor runs cells."""
 
     @abstractmethod
     def has_room(self) -> bool:
-        """Whether another cell can be started now."""
+        """Return whether another cell can be started now."""
 
     @abstractmethod
     def start(self, cell: Cell, folder: Path) -> None:
-        """Begin with a cell, or go on with it."""
+        """Begin to run a cell, or go on with it."""
 
     @abstractmethod
     def ended(self) -> list[Ended]:
-        """Cells that ended since the last call; returns at once."""
+        """Return the cells that ended since the last call, without waiting."""
 
     @abstractmethod
     def stop(self) -> None:
-        """Let all cells save their state, and wait for that. Harmless when nothing runs."""
+        """Let all cells save their state, and wait for them, if any runs."""
 
 
 class LocalProcesses(Executor):
-    """Runs every cell in a process of its own; processes that share the machine's threads.
+    """This executor gives every cell a process; all share the machine's threads.
 
     Where the system can fork safely, a worker's processes are forked from one that has everything
     imported (:mod:`.warm`), so that only the first cell waits for that.
 
     Args:
-        workers: cells at a time.
-        threads: of each process.
-        devices: for every worker the GPUs that it may see, e.g. ``("0",)``; ``None``: whatever
-            there is.
-        warm: whether to fork; default: on Linux.
+        workers: number of cells at a time.
+        threads: number of threads of each process.
+        devices: the GPUs that each worker may see, e.g. ``("0",)``; ``None``: all that there are.
+        warm: whether processes are forked; default: on Linux.
     """
 
     def __init__(
@@ -77,17 +76,17 @@ class LocalProcesses(Executor):
         return [worker for worker in self._workers if worker not in busy]
 
     def has_room(self) -> bool:
-        """Whether a worker is idle."""
+        """Return whether a worker is idle."""
         return len(self._running) < len(self._workers)
 
     def start(self, cell: Cell, folder: Path) -> None:
-        """Begin with a cell, or go on with it."""
+        """Begin to run a cell, or go on with it."""
         worker = self._idle()[0]
         worker.start(cell.config, folder)
         self._running.append((cell, folder, worker))
 
     def ended(self) -> list[Ended]:
-        """Tell of the cells whose process has ended since the last call."""
+        """Return the cells whose process has ended since the last call."""
         cells = []
         for item in list(self._running):
             cell, folder, worker = item
@@ -113,13 +112,13 @@ class LocalProcesses(Executor):
 
 
 def settle(folder: Path, status: int) -> bool:
-    """Tidy up after an ended process; true if it succeeded.
+    """Tidy up after an ended process, and return whether it succeeded.
 
-    A process that was killed leaves no traceback of its own: it gets a note here.
+    A process that was killed leaves no traceback of its own; the cell's folder gets a note instead.
 
     Args:
-        folder: of the cell.
-        status: exit status of its process.
+        folder: the folder of the cell.
+        status: exit status of the process.
 
     Raises:
         MtlError: if a file cannot be read or written.
@@ -147,7 +146,7 @@ def _why(status: int) -> str:
 
 
 def machine_threads() -> int:
-    """Threads that this process may use at a time: its cores, or fewer by OMP_NUM_THREADS."""
+    """Count the threads for this process: its cores, or fewer by OMP_NUM_THREADS."""
     if hasattr(os, "sched_getaffinity"):
         cores = len(os.sched_getaffinity(0))
     else:
@@ -157,14 +156,14 @@ def machine_threads() -> int:
 
 
 def gpu_groups(gpus: Sequence[str], gpus_per_run: float) -> list[tuple[str, ...]]:
-    """The GPUs of every worker: one entry a worker that there is room for.
+    """Return the GPUs of each worker: one entry for every worker that there is room for.
 
     Args:
         gpus: names of the machine's GPUs.
-        gpus_per_run: a whole number, or a part of one, e.g. 0.5 for two runs a GPU.
+        gpus_per_run: a whole number, or a fraction, e.g. 0.5 where two runs share one GPU.
 
     Raises:
-        MtlError: if there are too few, or the number is neither.
+        MtlError: if there are too few GPUs, or the number is above 1 and not whole.
     """
     if gpus_per_run > len(gpus):
         raise MtlError(f"--gpus-per-run is {gpus_per_run:g}, but there are {len(gpus)} GPUs here")

@@ -1,4 +1,4 @@
-"""How long cells would take that have not begun, from three steps of each strategy."""
+"""Three steps of each strategy tell how long cells would take that have not begun."""
 
 from collections.abc import Mapping, Sequence
 
@@ -15,14 +15,14 @@ from .terminal import Variant, variant_of
 def rehearsed_paces(
     tracked: Sequence[Tracked], plugins: Plugins, console: Console
 ) -> Mapping[Variant, float]:
-    """Seconds an iteration of every variant none of whose cells has begun; nothing is written.
+    """Measure the seconds an iteration of each variant none of whose cells has begun.
 
-    A variant whose steps fail is told of, and left out.
+    Nothing is written. A variant whose steps fail is reported on the console, and left out.
 
     Args:
-        tracked: all cells.
-        plugins: where names are looked up.
-        console: gets a line for every variant.
+        tracked: all cells with their states.
+        plugins: plugins in which names are looked up.
+        console: console that gets a line for every variant.
     """
     begun = {variant_of(item) for item in tracked if item.status.iteration}
     first = {variant_of(i): i for i in reversed(tracked) if i.state != "done"}

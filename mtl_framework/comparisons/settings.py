@@ -1,4 +1,4 @@
-"""The keys of a comparison's file that are not about what is compared."""
+"""A comparison's file has further keys, which say how to compare."""
 
 from collections import Counter
 from typing import Annotated, Any, Literal
@@ -29,7 +29,7 @@ Seed = Annotated[int, Field(ge=0, lt=2**31)]
 
 
 class Settings(BaseModel):
-    """The keys that only a comparison has, beside what is compared."""
+    """The settings say with which seeds runs are done and how their figures are compared."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

@@ -1,4 +1,4 @@
-"""A comparison in the terminal: the grid, its progress, and the table at the end."""
+"""The terminal shows a comparison: its grid, its progress, and the table at the end."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -22,9 +22,9 @@ _BESIDE = 5  # lines of header, rule and summary
 
 
 class LiveTable:
-    """One table of all cells that is redrawn; where there is no terminal, a line an ended cell.
+    """This table of all cells is redrawn; without a terminal each ended cell is one line.
 
-    Used as a context; :meth:`show` looks at the cells again.
+    The object is a context manager; :meth:`show` reads the cells again.
     """
 
     def __init__(self, console: Console, tracked: Sequence[Tracked]) -> None:
@@ -64,7 +64,7 @@ class LiveTable:
                 self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def _outcome(self, item: Tracked) -> str:
-        """How a cell ended; a cause that a cell before it had, too, is not repeated."""
+        """Say how a cell ended; the cause of an earlier failure is not repeated."""
         if item.status.result is not None:
             return _figures(item)
         fault = _name(item), str(item.status.error)
@@ -75,7 +75,7 @@ class LiveTable:
 
 
 def grid_table(tracked: Sequence[Tracked], width: int, most: int | None = None) -> Group:
-    """All cells with their state; beyond ``most`` rows those that say least are only counted."""
+    """Show all cells with their state; beyond ``most`` rows the least urgent are only counted."""
     columns = [
         Column("strategy"),
         Column("suite", importance=4),
@@ -109,7 +109,7 @@ def grid_table(tracked: Sequence[Tracked], width: int, most: int | None = None) 
 
 
 def _bar(done: int, total: int) -> Text:
-    """How much is done, as a bar of fixed width."""
+    """Draw how much is done, as a bar of fixed width."""
     filled = round(_BAR * min(1.0, done / total))
     return Text.assemble(("━" * filled, "green"), ("━" * (_BAR - filled), "bright_black"))
 
@@ -117,15 +117,15 @@ def _bar(done: int, total: int) -> Text:
 def estimate(
     tracked: Sequence[Tracked], workers: int, rehearsed: Mapping[Variant, float] | None = None
 ) -> tuple[float | None, int]:
-    """Seconds that the rest will take, and how many of its runs that figure leaves out.
+    """Estimate the seconds that the rest will take, and count the runs that are left out of it.
 
-    The pace is that of the same strategy's runs that have done some iterations, else the one that
-    was rehearsed; a strategy that has neither is left out.
+    A run's pace is that of the same strategy's runs that have done some iterations, else the one
+    that was rehearsed; a strategy that has neither is left out.
 
     Args:
-        tracked: all cells.
-        workers: cells at a time.
-        rehearsed: seconds an iteration by variant.
+        tracked: all cells with their states.
+        workers: number of cells at a time.
+        rehearsed: seconds an iteration, by variant.
     """
     pace: dict[Variant, list[float]] = {
         variant: [seconds] for variant, seconds in (rehearsed or {}).items()
@@ -148,7 +148,7 @@ def estimate(
 
 
 def short_figures(result: Result) -> str:
-    """The mean test error as text; where tasks' metrics differ, those of the first three tasks."""
+    """Write the mean test error; where tasks' metrics differ, those of the first three tasks."""
     split, metrics = result.test, result.metrics
     if split.error_mean is not None:
         return shown_value(split.error_mean, next(iter(metrics.values())))
@@ -157,7 +157,7 @@ def short_figures(result: Result) -> str:
 
 
 def variant_of(item: Tracked) -> Variant:
-    """What a cell compares, whatever its seed."""
+    """Return a cell's strategy, suite and backbone, which do not depend on its seed."""
     return (item.cell.strategy, item.cell.suite, item.cell.backbone)
 
 

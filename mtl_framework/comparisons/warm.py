@@ -1,4 +1,4 @@
-"""A process that has everything imported and forks one process for every cell.
+"""This process has everything imported and forks one process for every cell.
 
 ``python -m mtl_framework.comparisons.warm --threads N`` reads a cell a line on stdin, as JSON with
 its ``folder`` and its complete ``config``, runs one at a time, and answers with the cell's exit
@@ -28,7 +28,7 @@ _PAUSE = 0.05  # seconds between two looks at the cell
 
 
 def main() -> None:
-    """Fork for every line until there are no more."""
+    """Fork a process for every line on stdin until there are no more."""
     parser = argparse.ArgumentParser(prog="mtl_framework.comparisons.warm", description=__doc__)
     parser.add_argument("--threads", type=int)
     threads = parser.parse_args().threads
@@ -51,7 +51,7 @@ def main() -> None:
 
 
 def _import_all() -> None:
-    """What every cell needs; a plugin's own code runs in the cells only."""
+    """Import what every cell needs; a plugin's own code runs in the cells only."""
     import timm  # noqa: F401
     import torch  # noqa: F401
     import torchvision  # noqa: F401
@@ -60,7 +60,7 @@ def _import_all() -> None:
 
 
 def _run(config: RunConfig, folder: Path, threads: int | None) -> int | None:
-    """Run a cell in a process of its own; its exit status, ``None`` where nobody waits for it."""
+    """Run a cell in a forked process; return its exit status, ``None`` if nobody waits for it."""
     held, leash = os.pipe()
     child = os.fork()
     if child == 0:
@@ -83,7 +83,7 @@ def _run(config: RunConfig, folder: Path, threads: int | None) -> int | None:
 
 
 def _be_cell(config: RunConfig, folder: Path, threads: int | None, held: int) -> None:
-    """Run the cell in the forked process, and leave it."""
+    """Run the cell in the forked process, and end that process."""
     status = 1
     try:
         for stream, name in ((0, os.devnull), (1, str(folder / OUTPUT))):

@@ -1,4 +1,4 @@
-"""The process that runs one cell: ``python -m mtl_framework.comparisons.worker FOLDER``.
+"""This process runs one cell: ``python -m mtl_framework.comparisons.worker FOLDER``.
 
 The first line on stdin is the run's complete config as JSON. Stdin then stays open for as long as
 whoever started the process wants the run: when it closes, even because that process was killed, the
@@ -29,7 +29,7 @@ _PATIENCE = 120.0  # seconds for another process to save this cell's state and l
 
 
 def main() -> None:
-    """Run the cell and exit."""
+    """Run the cell and exit with its status."""
     parser = argparse.ArgumentParser(prog="mtl_framework.comparisons.worker", description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--threads", type=int)
@@ -40,12 +40,12 @@ def main() -> None:
 
 
 def run_cell(config: RunConfig, folder: Path, threads: int | None = None) -> int:
-    """Run a cell, or go on with it; returns the exit status.
+    """Run a cell, or go on with it, and return the exit status.
 
     Args:
-        config: complete.
-        folder: of the run; it need not exist.
-        threads: for torch; ``None``: as many as torch wants.
+        config: the complete config of the run.
+        folder: the folder of the run; it need not exist.
+        threads: number of torch's threads; ``None``: torch's own choice.
     """
     make_folder(folder)
     try:

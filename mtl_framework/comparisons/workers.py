@@ -1,4 +1,4 @@
-"""Processes of this machine that run cells: one started for each, or forked from a warm one."""
+"""Workers run cells in processes of this machine, started one by one or forked."""
 
 import contextlib
 import json
@@ -19,11 +19,11 @@ Process = subprocess.Popen[bytes]
 
 
 class Worker(ABC):
-    """Runs one cell at a time.
+    """A worker runs one cell at a time.
 
     Args:
-        threads: that a cell may use.
-        gpus: names of those that a cell may see; ``None``: all.
+        threads: number of threads that a cell may use.
+        gpus: names of the GPUs that a cell may see; ``None``: all.
     """
 
     def __init__(self, threads: int, gpus: Sequence[str] | None) -> None:
@@ -32,11 +32,11 @@ class Worker(ABC):
 
     @abstractmethod
     def start(self, config: RunConfig, folder: Path) -> None:
-        """Begin with a cell, or go on with it."""
+        """Begin to run a cell, or go on with it."""
 
     @abstractmethod
     def status(self) -> int | None:
-        """Exit status of the cell, below 0 for a signal; ``None`` while it runs."""
+        """Return the cell's exit status, below 0 for a signal; ``None`` while it runs."""
 
     def close(self) -> None:
         """Ask the cell to save its state and stop."""
@@ -50,7 +50,7 @@ class Worker(ABC):
             self.process = None
 
     def kill(self) -> None:
-        """End everything at once; what was saved before stays."""
+        """End all processes at once; what was saved before stays."""
         if self.process is not None:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.process.pid, signal.SIGKILL)
@@ -59,14 +59,14 @@ class Worker(ABC):
 
 
 class Cold(Worker):
-    """A process that is started for each cell."""
+    """This worker starts a new process for each cell."""
 
     def start(self, config: RunConfig, folder: Path) -> None:
         """Start a process for the cell."""
         self.process = spawn(config, folder, self.threads, self.gpus)
 
     def status(self) -> int | None:
-        """Exit status of the cell's process; ``None`` while it runs."""
+        """Return the exit status of the cell's process; ``None`` while it runs."""
         assert self.process is not None
         status = self.process.poll()
         if status is not None:
@@ -76,10 +76,10 @@ class Cold(Worker):
 
 
 class Warm(Worker):
-    """A process that forks one for each cell, see :mod:`.warm`."""
+    """This worker has a process that forks one for each cell, see :mod:`.warm`."""
 
     def start(self, config: RunConfig, folder: Path) -> None:
-        """Have a process forked for the cell, by one that is started for the first of them."""
+        """Have a process forked for the cell, by one that is started for the first cell."""
         make_folder(folder)
         order = {"folder": str(folder.resolve()), "config": config.model_dump(mode="json")}
         line = json.dumps(order).encode() + b"\n"
@@ -94,7 +94,7 @@ class Warm(Worker):
             self.process.stdin.flush()
 
     def status(self) -> int | None:
-        """What the process says of the cell, or its own exit status, if it has died."""
+        """Return the cell's status as the process tells it, or the latter's own if it died."""
         assert self.process is not None
         assert self.process.stdout is not None
         line = self.process.stdout.readline()

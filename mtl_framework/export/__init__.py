@@ -1,4 +1,4 @@
-"""Tasks' networks out of a run: as weights for timm, as programs, as ONNX, or all together."""
+"""Tasks' networks are exported as weights for timm, as programs, as ONNX, or all together."""
 
 from .bundle import TaskBundle, export_all, load_bundle
 from .joint import export_joint

@@ -1,4 +1,4 @@
-"""What an exported network's JSON says, and its integrity."""
+"""A JSON file describes every exported network, with digests that show damage."""
 
 import hashlib
 import json
@@ -29,9 +29,10 @@ _LONGEST = 80  # characters of a folder's name that come from a task's
 
 
 class BackboneAbout(BaseModel):
-    """How to build the plain network: ``timm.create_model(name, **args)`` where ``library`` is
-    ``timm``; else the backbone ``name`` of an installed plugin. ``surgery`` names changes that
-    follow.
+    """This section says how to build the plain network.
+
+    The network is ``timm.create_model(name, **args)`` where ``library`` is ``timm``, else the
+    backbone ``name`` of an installed plugin. ``surgery`` names changes that follow.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -44,10 +45,10 @@ class BackboneAbout(BaseModel):
 
 
 class TaskAbout(BaseModel):
-    """A task: its name, what its outputs are, and their names where they are classes.
+    """A task has a name, a kind of outputs, and names for these where they are classes.
 
-    ``outputs`` says what the exported network gives: ``logits``, ``probabilities``, ``numbers`` in
-    the units of the targets (expected counts for ``poisson``, means for ``gaussian``), or
+    ``outputs`` says what the exported network returns: ``logits``, ``probabilities``, ``numbers``
+    in the units of the targets (expected counts for ``poisson``, means for ``gaussian``), or
     ``levels``. ``num_outputs`` is the width of the network's last layer.
     """
 
@@ -67,7 +68,7 @@ def backbone_about(run: LoadedRun, task: int) -> BackboneAbout:
     """Describe the backbone of a run's task, for JSON.
 
     Raises:
-        MtlError: if it was built with arguments that JSON cannot hold.
+        MtlError: if the backbone was built with arguments that JSON cannot hold.
     """
     recipe = run.backbones[task].recipe
     try:
@@ -87,7 +88,7 @@ def backbone_about(run: LoadedRun, task: int) -> BackboneAbout:
 
 
 def task_about(run: LoadedRun, task: int, probabilities: bool = False) -> TaskAbout:
-    """Describe a task of a run, for JSON; ``probabilities``: whether the network gives those."""
+    """Describe a task of a run, for JSON; ``probabilities``: whether it returns these."""
     found = run.suite.tasks[task]
     objective = found.objective
     return TaskAbout(
@@ -100,14 +101,14 @@ def task_about(run: LoadedRun, task: int, probabilities: bool = False) -> TaskAb
 
 
 def _outputs(objective: Objective) -> str:
-    """What outputs are, once they are decoded."""
+    """Return the kind of a network's decoded outputs: logits, levels or numbers."""
     if type(objective).probabilities is not Objective.probabilities:
         return "logits"
     return "levels" if isinstance(objective, Ordinal) else "numbers"
 
 
 def class_names(objective: Objective) -> tuple[str, ...]:
-    """Names of classes, levels or labels, or their numbers; empty for other objectives."""
+    """Return the names of classes, levels or labels, else their numbers; empty without classes."""
     if isinstance(objective, MultiLabel):
         return objective.names
     if isinstance(objective, Ordinal):
@@ -120,17 +121,17 @@ def class_names(objective: Objective) -> tuple[str, ...]:
 def recipe_of(
     about: BackboneAbout, file: Path, plugins: Plugins | None, module: OwnModule = None
 ) -> Recipe:
-    """Say how to build the network that a file describes.
+    """Make the recipe that builds the network which a file describes.
 
     Args:
-        about: its backbone.
-        file: for errors.
-        plugins: where a plugin's backbone is looked up; default: all installed ones.
-        module: the module, where the run was given one as a Python object.
+        about: description of the network's backbone.
+        file: the name that errors give.
+        plugins: plugins in which a plugin's backbone is looked up; default: all installed ones.
+        module: backbone of a run that was given its backbone as a Python object; else ``None``.
 
     Raises:
-        MtlError: if it needs a plugin that is not installed, a module that is not given, or surgery
-            that is not known.
+        MtlError: if the network needs a plugin that is not installed, a module that is not given,
+            or surgery that is not known.
     """
     factory: Callable[..., nn.Module] | None = None
     if is_given(about.name):
@@ -162,16 +163,16 @@ def write_export(
     write: Callable[[Path], object],
     describe: Callable[[str], Schema],
 ) -> Schema:
-    """Write a file and, with a digest of its own content, the JSON that describes it.
+    """Write a file, and the JSON that describes it with digests of both.
 
     Both are on disk before either takes its place, so that an earlier export stays whole where the
     new one cannot be written.
 
     Args:
-        file: weights or a program.
-        about_file: of the JSON.
-        write: writes the file to a path.
-        describe: what the JSON says, by the file's SHA-256.
+        file: path of the weights or the program.
+        about_file: path of the JSON.
+        write: function that writes the file to a path.
+        describe: function that makes the JSON's content, given the file's SHA-256.
 
     Raises:
         MtlError: if one of the files cannot be written.
@@ -186,7 +187,7 @@ def write_export(
 
 
 def file_digest(file: Path) -> str:
-    """SHA-256 of a file's content."""
+    """Compute the SHA-256 of a file's content."""
     with file.open("rb") as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest()
 
@@ -195,7 +196,7 @@ def read_about(file: Path, schema: type[Schema]) -> Schema:
     """Read the JSON that :func:`write_export` wrote.
 
     Raises:
-        MtlError: naming the file if it is missing, cut short, changed or something else.
+        MtlError: naming the file if it is missing, cut short, changed or no export's JSON.
     """
     try:
         found = json.loads(file.read_bytes())
@@ -223,9 +224,11 @@ def damaged(file: Path, reason: str) -> MtlError:
 
 
 def folder_name(tasks: Sequence[str], task: int) -> str:
-    """Name the folder of a task: its name as file systems allow it, unlike those of other tasks.
+    """Name the folder of a task, as file systems allow it, unlike those of other tasks.
 
-    Names that become alike, or differ in case only, get the beginning of a digest of the name.
+    The name is the task's, with ``_`` for other characters than letters, digits, ``-`` and ``_``.
+    Names that become alike, or differ in case only, get the beginning of a digest of the task's
+    name.
     """
     plain = [re.sub(r"[^A-Za-z0-9_-]+", "_", name)[:_LONGEST] for name in tasks]
     folded = Counter(name.lower() for name in plain)

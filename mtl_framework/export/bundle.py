@@ -1,4 +1,4 @@
-"""All tasks' networks in one folder, every distinct tensor stored once."""
+"""All tasks' networks are exported to one folder, with every distinct tensor stored once."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +31,11 @@ WEIGHTS, ABOUT = "networks.safetensors", "networks.json"
 
 
 class MemberAbout(BaseModel):
-    """A task, and where the tensors of its network are: stored name by name in the network."""
+    """A task of a bundle has ``tensors``, which map its network's names to stored names.
+
+    In the second of two tasks that share their first layer, ``"conv.weight"`` has the stored name
+    ``"0.conv.weight"``, that of the first task, and its own ``"fc.weight"`` is ``"1.fc.weight"``.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -43,7 +47,7 @@ class MemberAbout(BaseModel):
 
 
 class BundleAbout(BaseModel):
-    """What ``networks.json`` says."""
+    """This is the content of ``networks.json``."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -54,14 +58,14 @@ class BundleAbout(BaseModel):
 
 @dataclass(frozen=True)
 class TaskBundle:
-    """The networks of all tasks of a run. Made by :func:`load_bundle`.
+    """A bundle holds the networks of all tasks of a run; :func:`load_bundle` makes it.
 
     Args:
-        about: tasks, each with its backbone and preprocessing.
+        about: the content of ``networks.json``: tasks, each with its backbone and preprocessing.
         tensors: every distinct tensor, by its stored name.
-        file: that ``about`` was read from, for errors.
-        plugins: where a plugin's backbone is looked up; ``None``: all installed ones.
-        backbone: the module, where the run was given one as a Python object.
+        file: path of ``networks.json``, which errors name.
+        plugins: plugins in which a plugin's backbone is looked up; ``None``: all installed ones.
+        backbone: backbone of a run that was given its backbone as a Python object; else ``None``.
     """
 
     about: BundleAbout
@@ -72,11 +76,11 @@ class TaskBundle:
 
     @property
     def tasks(self) -> tuple[str, ...]:
-        """Names of the tasks, in the run's order."""
+        """Return the names of the tasks, in the run's order."""
         return tuple(member.task.name for member in self.about.members)
 
     def network(self, task: str) -> nn.Module:
-        """One task's plain network, on the CPU, in evaluation mode.
+        """Build one task's plain network, on the CPU, in evaluation mode.
 
         Raises:
             MtlError: if there is no such task, or the files do not fit together.
@@ -96,7 +100,8 @@ class TaskBundle:
 def export_all(run: LoadedRun, folder: Path) -> BundleAbout:
     """Write the networks of all tasks as ``networks.safetensors`` and ``networks.json``.
 
-    Tensors that are equal bit by bit are one: a weight that tasks share is stored once.
+    Tensors that are equal bit by bit are stored once, so that a weight that tasks share takes no
+    more room than that of one task.
 
     Raises:
         MtlError: if the networks are not plain backbones, or a file cannot be written.
@@ -133,13 +138,13 @@ def export_all(run: LoadedRun, folder: Path) -> BundleAbout:
 def load_bundle(
     folder: str | Path, plugins: Plugins | None = None, *, backbone: OwnModule = None
 ) -> TaskBundle:
-    """Load what :func:`export_all` wrote into a folder.
+    """Load the networks of all tasks from a folder that :func:`export_all` wrote.
 
     Args:
-        folder: of the export.
-        plugins: where a plugin's backbone is looked up; default: all installed ones.
-        backbone: the module, where the run was given one as a Python object; networks that are
-            asked for have copies of it, with their own weights.
+        folder: the folder of the export.
+        plugins: plugins in which a plugin's backbone is looked up; default: all installed ones.
+        backbone: backbone of a run that was given its backbone as a Python object; networks are
+            copies of it, with their own weights.
 
     Raises:
         MtlError: naming the file that is missing, damaged, or of another version.

@@ -1,4 +1,4 @@
-"""A network with a head for maps as weights and a description: backbone, decoder, outputs."""
+"""A network with a head for maps is described by its backbone, its decoder and its outputs."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,7 +25,7 @@ CLASSES = 2  # of the model whose class layers are taken away
 
 
 class MapAbout(BaseModel):
-    """A map that the head reads: its number among timm's ``forward_intermediates``."""
+    """A map is read by the head; ``index`` is its place in timm's ``forward_intermediates``."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -35,10 +35,10 @@ class MapAbout(BaseModel):
 
 
 class HeadAbout(BaseModel):
-    """The decoder behind a backbone whose ``class_layers`` are taken away.
+    """A head is the decoder behind a backbone whose ``class_layers`` are taken away.
 
-    ``name`` and ``options`` say which decoder reads ``maps``, the finest first; its outputs become
-    as large as the images. ``objective`` says what the outputs mean.
+    ``name`` and ``options`` say which decoder reads ``maps``, the finest first; its outputs are
+    resized to ``size``, that of the images. ``objective`` says what the outputs mean.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -55,7 +55,8 @@ def head_about(run: LoadedRun, task: int) -> HeadAbout | None:
     """Describe the head of a run's task; ``None`` where its outputs are no maps.
 
     Raises:
-        MtlError: if its network is more than a backbone and a head, or has what JSON cannot hold.
+        MtlError: if the network is more than a backbone and a head, or has options that JSON cannot
+            hold.
     """
     found = run.suite.tasks[task]
     if not isinstance(found.objective, MapObjective):
@@ -76,10 +77,10 @@ def head_about(run: LoadedRun, task: int) -> HeadAbout | None:
 
 
 def dense_network(run: LoadedRun, task: int) -> DenseNetwork:
-    """One task's backbone and head, outputs as the head gives them.
+    """Return one task's backbone and head; outputs are as the head returns them.
 
     Raises:
-        MtlError: if the network is more than that.
+        MtlError: if the network is more than a backbone and a head.
     """
     network = run.network.extract(task)
     if type(network) is not DenseNetwork or network.mixed is not None:
@@ -94,17 +95,17 @@ def dense_network(run: LoadedRun, task: int) -> DenseNetwork:
 def blank_dense(
     recipe: Recipe, head: HeadAbout, outputs: int, file: Path, plugins: Plugins | None
 ) -> DenseNetwork:
-    """A fresh network as a file describes it.
+    """Build a network as a file describes it, with fresh weights.
 
     Args:
-        recipe: of its backbone.
-        head: of its head.
-        outputs: channels of its outputs.
-        file: for errors.
-        plugins: where the head is looked up; default: all installed ones.
+        recipe: recipe of the backbone.
+        head: description of the head.
+        outputs: number of channels of the outputs.
+        file: the name that errors give.
+        plugins: plugins in which the head is looked up; default: all installed ones.
 
     Raises:
-        MtlError: if the head is not installed, or what is described does not fit together.
+        MtlError: if the head is not installed, or does not fit its options or maps.
     """
     factory = (Plugins.load() if plugins is None else plugins).head(head.name)
     maps = [FeatureMap(m.index, 0, m.channels, (1, 1), m.stride) for m in head.maps]
@@ -120,7 +121,7 @@ def blank_dense(
 
 
 def with_outputs(network: nn.Module, head: HeadAbout, file: Path) -> nn.Module:
-    """The network with outputs in the units of the targets, see :class:`Decoded`.
+    """Give a network outputs in the units of the targets, see :class:`Decoded`.
 
     Raises:
         MtlError: if the file describes no objective.

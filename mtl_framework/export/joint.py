@@ -1,4 +1,4 @@
-"""The networks of all tasks as one program, in which what they share is computed once."""
+"""One program computes the networks of all tasks, and what they share only once."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -21,9 +21,9 @@ Saved = Callable[[Sequence[Tensor]], Outputs]
 
 
 class MemberAbout(BaseModel):
-    """A task of a joint program: which input it reads, and what its output is called there.
+    """A task of a joint program has an input that it reads, and a name for its output.
 
-    ``output`` is the name in an ONNX file; a torch program gives a dictionary by task name.
+    ``output`` is the name in an ONNX file; a torch program returns a dictionary by task name.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -35,10 +35,10 @@ class MemberAbout(BaseModel):
 
 
 class JointAbout(BaseModel):
-    """What the JSON beside a joint program says.
+    """This is the content of the JSON beside a joint program.
 
-    ``inputs`` are in the program's order. ``batch`` is ``"any"``, or the size it was fixed to;
-    ``parameters`` the number of those that are stored, each distinct tensor once.
+    ``inputs`` are in the program's order. ``batch`` is ``"any"``, or the fixed number of inputs;
+    ``parameters`` is the number of stored ones, each distinct tensor counted once.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -54,11 +54,11 @@ class JointAbout(BaseModel):
 
 
 class SideBySide(nn.Module):
-    """Networks of several tasks, each of which reads one of the inputs.
+    """This module holds networks of several tasks, each of which reads one of the inputs.
 
     Args:
-        networks: by task name.
-        reads: which input each of them reads.
+        networks: the networks, by task name.
+        reads: position of the input that each network reads.
     """
 
     def __init__(self, networks: Mapping[str, nn.Module], reads: Sequence[int]) -> None:
@@ -67,7 +67,7 @@ class SideBySide(nn.Module):
         self.networks = nn.ModuleList(networks.values())
 
     def forward(self, *inputs: Tensor) -> Outputs:
-        """Compute every task's outputs, by its name."""
+        """Compute the outputs of every task, by task name."""
         pairs = zip(self.names, self.networks, self.reads, strict=True)
         return {name: network(inputs[number]) for name, network, number in pairs}
 
@@ -77,12 +77,12 @@ def export_joint(run: LoadedRun, folder: Path, probabilities: bool = False) -> J
 
     A unit that tasks share runs once for those that agree in all that comes before it, and every
     distinct tensor is stored once. Tasks with a common input read one input, others one each. The
-    program gives a dictionary by task name; its outputs are those of the tasks' own networks.
+    program returns a dictionary by task name; its outputs are those of the tasks' own networks.
 
     Args:
         run: a loaded run.
-        folder: made where it does not exist; an export in it is replaced.
-        probabilities: of classes or labels, in the place of logits.
+        folder: the folder for the files; it is made if needed, and an export in it is replaced.
+        probabilities: whether outputs are probabilities of classes or labels instead of logits.
 
     Raises:
         MtlError: if torch cannot export the networks, a task has no probabilities, or a file
@@ -107,25 +107,26 @@ def write_joint(
     write: Callable[[torch.export.ExportedProgram, Path], Saved],
     probabilities: bool = False,
 ) -> JointAbout:
-    """Trace all tasks' networks together and write them, the file only once it has been run.
+    """Trace all tasks' networks together and write them, once the program has been checked.
 
     Args:
         run: a loaded run.
-        folder: made where it does not exist; an export in it is replaced.
+        folder: the folder for the files; it is made if needed, and an export in it is replaced.
         file: name of the program's file; its JSON gets ``.json`` behind it.
-        kind: of the file.
-        write: writes the program to a path, and gives back what was written, loaded again.
-        probabilities: of classes or labels, in the place of logits.
+        kind: format of the file.
+        write: function that writes the program to a path, and returns it loaded from there.
+        probabilities: whether outputs are probabilities of classes or labels instead of logits.
 
     Raises:
-        MtlError: if torch cannot trace the networks, what was written gives other outputs, or a
+        MtlError: if torch cannot trace the networks, the written program has other outputs, or a
             file cannot be written.
     """
     tasks = enumerate(run.suite.task_names)
     networks = {name: task_network(run, number, probabilities) for number, name in tasks}
     names, reads = joint_inputs(run)
     joint = SideBySide(networks, reads).eval()
-    first = [reads.index(number) for number in range(len(names))]  # a task that reads each input
+    # the first task that reads each input: [0] where reads is [0, 0, 0], [0, 1, 2] where it is that
+    first = [reads.index(number) for number in range(len(names))]
     examples = {
         count: [example(joint.networks[task], run.preprocessings[task], count) for task in first]
         for count in (1, BATCH, 3)
@@ -173,7 +174,11 @@ def _members(run: LoadedRun, probabilities: bool) -> tuple[MemberAbout, ...]:
 
 
 def joint_inputs(run: LoadedRun) -> tuple[list[str], list[int]]:
-    """Names of the inputs, and which of them each task reads."""
+    """Name the inputs, and give for each task the position of the input that it reads.
+
+    Three tasks on the same images give ``["inputs"], [0, 0, 0]``; tasks on other images each have
+    an input of their own, so that the positions are ``[0, 1, 2]``.
+    """
     tasks = range(len(run.suite))
     alike = all(each == run.preprocessings[0] for each in run.preprocessings)
     if run.suite.common_input and alike:
@@ -182,7 +187,7 @@ def joint_inputs(run: LoadedRun) -> tuple[list[str], list[int]]:
 
 
 def output_names(run: LoadedRun) -> list[str]:
-    """What each task's output is called where not every name is allowed."""
+    """Name every task's output with characters that ONNX and file systems allow."""
     names = run.suite.task_names
     return [f"outputs_{folder_name(names, task)}" for task in range(len(names))]
 
@@ -190,7 +195,7 @@ def output_names(run: LoadedRun) -> list[str]:
 def _traced(
     joint: SideBySide, examples: Mapping[int, Sequence[Tensor]], run: LoadedRun
 ) -> tuple[torch.export.ExportedProgram, int | Literal["any"]]:
-    """One program for any number of inputs, else for a single one; nothing is in it twice."""
+    """Trace a program for any number of inputs, else for a single one, and merge what is equal."""
 
     def export(count: int, free: bool) -> torch.export.ExportedProgram:
         inputs = tuple(examples[count])

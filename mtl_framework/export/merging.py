@@ -1,4 +1,4 @@
-"""Programs in which nothing is computed twice: equal calls on equal values are made one."""
+"""A traced program computes nothing twice once its equal calls are merged."""
 
 from collections.abc import Hashable
 from typing import Any
@@ -10,18 +10,18 @@ from .weights import content_key
 
 
 def merge_equal(module: fx.GraphModule) -> None:
-    """Let a traced module compute every distinct value once, in place.
+    """Merge equal calls and tensors of a traced module, in place.
 
     Stored tensors are equal where they agree bit by bit, calls where they call one operator on
     equal values. With the networks of several tasks side by side, the units that tasks share on
-    equal inputs run once: two networks that share their first unit and read one image have the
-    calls ``a = conv(x, w); b = conv(x, w)``, of which ``b`` gives way to ``a``, and what reads
-    ``b`` reads ``a``, so that the next calls are equal, too.
+    equal inputs run once. Two networks that share their first unit and read one image have the
+    calls ``a = conv(x, w); b = conv(x, w)``: ``b`` is removed, and what read ``b`` reads ``a``, so
+    that the calls after it become equal, too.
 
     Operators that write to their inputs or draw random numbers stay as they are.
 
     Args:
-        module: of functional operators, as ``run_decompositions`` leaves them.
+        module: a module of functional operators, as ``run_decompositions`` makes it.
     """
     known: dict[Hashable, fx.Node] = {}
     for node in list(module.graph.nodes):
@@ -42,7 +42,7 @@ def merge_equal(module: fx.GraphModule) -> None:
 
 
 def _key(module: fx.GraphModule, node: fx.Node) -> Hashable | None:
-    """Equal for nodes of equal value; ``None``: nothing is known of it."""
+    """Return a key that nodes of equal value have in common; ``None`` where that is unknown."""
     if node.op == "get_attr":
         value = _attribute(module, str(node.target))
         return ("tensor", content_key(value)) if isinstance(value, Tensor) else None
@@ -64,7 +64,7 @@ def _is_pure(target: Any) -> bool:
 
 
 def _frozen(value: Any) -> Hashable:
-    """The arguments of a call as a key: nodes are themselves, 1 and True are not the same."""
+    """Turn a call's arguments into a key that tells 1 and True apart."""
     if isinstance(value, dict):
         return tuple((key, _frozen(each)) for key, each in sorted(value.items()))
     if isinstance(value, (list, tuple)):

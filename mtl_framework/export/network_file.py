@@ -1,4 +1,4 @@
-"""One task's network as weights and a description: what timm and safetensors alone can load."""
+"""One task's network is exported as weights and a description, which timm alone can load."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -33,7 +33,7 @@ ABOUT = "model.json"
 
 
 class WeightsAbout(BaseModel):
-    """The file with the weights, and further names of tensors that the model holds twice."""
+    """This names the file of weights; ``tied`` maps a tensor's further names to its stored one."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -43,7 +43,7 @@ class WeightsAbout(BaseModel):
 
 
 class NetworkAbout(BaseModel):
-    """What ``model.json`` says; ``head`` where outputs are maps."""
+    """This is the content of ``model.json``; only networks with maps have a ``head``."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -58,12 +58,12 @@ class NetworkAbout(BaseModel):
 def export_network(run: LoadedRun, task: int | str, folder: Path) -> NetworkAbout:
     """Write one task's network as ``model.safetensors`` and ``model.json``.
 
-    The description is written last: without it, and its digest of the weights, there is no export.
+    The description is written last, with the digest of the weights: without it there is no export.
 
     Args:
         run: a loaded run.
-        task: name or position.
-        folder: made where it does not exist; an export in it is replaced.
+        task: name or position of the task.
+        folder: the folder for the files; it is made if needed, and an export in it is replaced.
 
     Raises:
         MtlError: if the network is not the plain backbone, or a file cannot be written.
@@ -95,12 +95,12 @@ def export_network(run: LoadedRun, task: int | str, folder: Path) -> NetworkAbou
 def load_network(
     folder: str | Path, plugins: Plugins | None = None, *, backbone: OwnModule = None
 ) -> nn.Module:
-    """Load what :func:`export_network` wrote, on the CPU, in evaluation mode.
+    """Load the network that :func:`export_network` wrote, on the CPU, in evaluation mode.
 
     Args:
-        folder: of the export.
-        plugins: where a plugin's backbone is looked up; default: all installed ones.
-        backbone: the module, where the run was given one as a Python object; its weights are
+        folder: the folder of the export.
+        plugins: plugins in which a plugin's backbone is looked up; default: all installed ones.
+        backbone: backbone of a run that was given its backbone as a Python object; its weights are
             replaced by those of the file.
 
     Raises:
@@ -134,19 +134,19 @@ def rebuilt(
     plugins: Plugins | None,
     given: bool,
 ) -> nn.Module:
-    """The network that a file describes, with its weights.
+    """Build the network that a file describes, with its weights.
 
     Args:
-        recipe: of its backbone.
-        outputs: width of its last layer.
-        head: of maps, where outputs are such.
-        state: every tensor.
-        file: for errors.
-        plugins: where a plugin's head is looked up; default: all installed ones.
+        recipe: recipe of the backbone.
+        outputs: width of the last layer.
+        head: description of the head for maps; ``None`` where outputs are no maps.
+        state: every tensor, by name.
+        file: the name that errors give.
+        plugins: plugins in which a plugin's head is looked up; default: all installed ones.
         given: whether the backbone is a module that the caller has given.
 
     Raises:
-        MtlError: if the weights do not fit what is described.
+        MtlError: if the weights do not fit the described network.
     """
     if head is None:
         return fill(recipe.create(outputs), state, file, given)
@@ -155,12 +155,12 @@ def rebuilt(
 
 
 def plain_network(run: LoadedRun, task: int) -> nn.Module:
-    """One task's network, which has to be what the backbone's recipe makes, with a head for maps.
+    """Return one task's network, if it is no more than a plain backbone and a head for maps.
 
-    Outputs of maps are as the head gives them.
+    Maps are as the head returns them.
 
     Raises:
-        MtlError: if the strategy's networks are more than that.
+        MtlError: if the strategy's networks have other modules or shapes.
     """
     objective = run.suite.tasks[task].objective
     if objective.is_map:
@@ -185,7 +185,10 @@ def plain_network(run: LoadedRun, task: int) -> nn.Module:
 
 
 def untied(state: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Each tensor under its first name, and that name for each further one."""
+    """Return each tensor under its first name, and the first names of its further names.
+
+    Where ``a`` and ``b`` are one tensor t, these are ``{"a": t}`` and ``{"b": "a"}``.
+    """
     own: dict[str, Tensor] = {}
     tied: dict[str, str] = {}
     first: dict[tuple[object, ...], str] = {}

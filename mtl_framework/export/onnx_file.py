@@ -1,4 +1,4 @@
-"""One task's network as ONNX, checked with onnxruntime. Needs the extra ``onnx``."""
+"""Networks are exported as ONNX and checked with onnxruntime, which needs the extra ``onnx``."""
 
 import io
 import logging
@@ -24,14 +24,14 @@ def export_onnx(
 ) -> ProgramAbout:
     """Write one task's network as ``model.onnx`` and ``model.onnx.json``.
 
-    It is run with onnxruntime, and has to give what the network gives, before its file gets its
-    name. The input is called ``inputs``, the output ``outputs``.
+    Before the file gets its name, onnxruntime runs it, and its outputs have to equal the network's.
+    The input is called ``inputs``, the output ``outputs``.
 
     Args:
         run: a loaded run.
-        task: name or position.
-        folder: made where it does not exist; an export in it is replaced.
-        probabilities: of classes or labels, in the place of logits.
+        task: name or position of the task.
+        folder: the folder for the files; it is made if needed, and an export in it is replaced.
+        probabilities: whether outputs are probabilities of classes or labels instead of logits.
 
     Raises:
         MtlError: if the extra is not installed, the network cannot be exported, or a file cannot
@@ -51,13 +51,14 @@ def export_onnx(
 def export_joint_onnx(run: LoadedRun, folder: Path, probabilities: bool = False) -> JointAbout:
     """Write all tasks' networks as one ``joint.onnx``, and its JSON ``joint.onnx.json``.
 
-    As :func:`~mtl_framework.export.export_joint`; inputs and outputs have the names that the JSON
-    gives: ``inputs``, or ``inputs_TASK`` where tasks have their own, and ``outputs_TASK``.
+    The program is that of :func:`~mtl_framework.export.export_joint`. Its inputs and outputs have
+    the names that the JSON gives: ``inputs``, or ``inputs_TASK`` where tasks have their own, and
+    ``outputs_TASK``.
 
     Args:
         run: a loaded run.
-        folder: made where it does not exist; an export in it is replaced.
-        probabilities: of classes or labels, in the place of logits.
+        folder: the folder for the files; it is made if needed, and an export in it is replaced.
+        probabilities: whether outputs are probabilities of classes or labels instead of logits.
 
     Raises:
         MtlError: if the extra is not installed, the networks cannot be exported, or a file cannot
@@ -100,7 +101,7 @@ def _session(file: Path) -> Any:
 def _converted(
     program: torch.export.ExportedProgram, name: str, inputs: list[str], outputs: list[str]
 ) -> bytes:
-    """The model in one piece, weights inside."""
+    """Convert a program to the bytes of an ONNX file that holds its weights."""
     log = logging.getLogger("torch.onnx")
     level = log.level
     log.setLevel(logging.ERROR)

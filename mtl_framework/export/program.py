@@ -1,4 +1,4 @@
-"""One task's network as a program: ``torch.export``, which runs with torch alone."""
+"""One task's network is exported as a ``torch.export`` program, which runs with torch alone."""
 
 import math
 import warnings
@@ -25,11 +25,12 @@ MORE, OTHER = (32, 64), (37, 15)  # pixels beyond the usual size: traced, and tr
 
 
 class ProgramAbout(BaseModel):
-    """What the JSON beside a program says.
+    """This is the content of the JSON beside a program.
 
-    ``batch`` is ``"any"``, or the size it was fixed to; ``parameters`` their number, for mixed
-    columns that of all of them. ``size`` is, where outputs are maps, the smallest and the largest
-    height and width of images, or why they have to be those of ``preprocessing``.
+    ``batch`` is ``"any"``, or the fixed number of inputs. ``parameters`` counts the network's
+    parameters; where a network mixes columns, those of all columns. Where outputs are maps,
+    ``size`` holds the smallest and the largest height and width of images, or says why these have
+    to be those of ``preprocessing``.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -50,13 +51,13 @@ def export_program(
 ) -> ProgramAbout:
     """Write one task's network as ``model.pt2`` and ``model.pt2.json``.
 
-    The program is run, and has to give what the network gives, before its file gets its name.
+    Before the file gets its name, the program is run, and its outputs have to equal the network's.
 
     Args:
         run: a loaded run.
-        task: name or position.
-        folder: made where it does not exist; an export in it is replaced.
-        probabilities: of classes or labels, in the place of logits.
+        task: name or position of the task.
+        folder: the folder for the files; it is made if needed, and an export in it is replaced.
+        probabilities: whether outputs are probabilities of classes or labels instead of logits.
 
     Raises:
         MtlError: if torch cannot export the network, the task has no probabilities, or a file
@@ -82,19 +83,19 @@ def write_checked(
     write: Callable[[torch.export.ExportedProgram, Path], Callable[[Tensor], Tensor]],
     probabilities: bool = False,
 ) -> ProgramAbout:
-    """Trace one task's network and write it and its JSON, the file only once it has been run.
+    """Trace one task's network and write it, once the program has been checked.
 
     Args:
         run: a loaded run.
-        task: name or position.
-        folder: made where it does not exist; an export in it is replaced.
+        task: name or position of the task.
+        folder: the folder for the files; it is made if needed, and an export in it is replaced.
         file: name of the program's file; its JSON gets ``.json`` behind it.
-        kind: of the file.
-        write: writes the program to a path, and gives back what was written, loaded again.
-        probabilities: of classes or labels, in the place of logits.
+        kind: format of the file.
+        write: function that writes the program to a path, and returns it loaded from there.
+        probabilities: whether outputs are probabilities of classes or labels instead of logits.
 
     Raises:
-        MtlError: if torch cannot trace the network, what was written gives other outputs, or a
+        MtlError: if torch cannot trace the network, the written program has other outputs, or a
             file cannot be written.
     """
     number = run.suite.index(task)
@@ -124,13 +125,13 @@ def write_checked(
 
 @dataclass(frozen=True)
 class Traced:
-    """A traced network.
+    """A traced network is a program with the number and size of inputs that it takes.
 
     Args:
-        program: the program.
+        program: the traced program.
         batch: number of inputs, or ``"any"``.
-        size: smallest and largest height and width of images; why they are fixed; or ``None``
-            where nobody has asked.
+        size: smallest and largest height and width of images; a text that says why they are fixed;
+            or ``None`` if free sizes were not tried.
     """
 
     program: torch.export.ExportedProgram
@@ -143,12 +144,12 @@ def trace(model: nn.Module, preprocessing: Preprocessing, name: str, sizes: bool
 
     Args:
         model: the network.
-        preprocessing: of its inputs.
-        name: of its backbone.
-        sizes: whether height and width of images should be free, too, if the network can do that.
+        preprocessing: the preprocessing of the network's inputs.
+        name: name of the backbone, for errors.
+        sizes: whether height and width of images should be free, too, if the network allows that.
 
     Raises:
-        MtlError: with torch's reason if it cannot be traced.
+        MtlError: with torch's reason if the network cannot be traced.
     """
     reason = None
     if sizes:
@@ -168,7 +169,7 @@ def trace(model: nn.Module, preprocessing: Preprocessing, name: str, sizes: bool
 
 
 def _any_size(model: nn.Module, preprocessing: Preprocessing) -> Traced:
-    """A program for any number of images of any size.
+    """Trace a program for any number of images of any size.
 
     Raises:
         Exception: of many kinds, if the network takes one size only.
@@ -189,11 +190,11 @@ def _any_size(model: nn.Module, preprocessing: Preprocessing) -> Traced:
 def any_or_one(
     export: Callable[[int, bool], torch.export.ExportedProgram], what: str
 ) -> tuple[torch.export.ExportedProgram, int | Literal["any"]]:
-    """A program for any number of inputs, else for a single one.
+    """Make a program for any number of inputs, else for a single one.
 
     Args:
-        export: makes a program from so many inputs, their number free or not.
-        what: is exported, for errors.
+        export: function that makes a program, given a number of inputs and whether it is free.
+        what: name of what is exported, for errors.
 
     Raises:
         MtlError: with torch's reason if neither works.
@@ -210,7 +211,7 @@ def any_or_one(
 
 
 def task_network(run: LoadedRun, task: int, probabilities: bool) -> nn.Module:
-    """One task's network on its own, with probabilities in the place of logits where asked for.
+    """Return one task's network, with probabilities in the place of logits if asked for.
 
     Raises:
         MtlError: if the task has no probabilities.
@@ -222,7 +223,7 @@ def task_network(run: LoadedRun, task: int, probabilities: bool) -> nn.Module:
 
 
 def counts_to_check(batch: int | Literal["any"]) -> tuple[int, ...]:
-    """Numbers of inputs with which a program is run before its file gets its name."""
+    """Return the numbers of inputs with which a program is run before its file gets its name."""
     return (1, 3) if batch == "any" else (batch,)
 
 
@@ -233,14 +234,14 @@ def check_outputs(
     name: str,
     traced: Traced,
 ) -> None:
-    """Refuse a program whose outputs are not the network's to rounding.
+    """Raise an error unless a program's outputs are the network's, to rounding.
 
     Args:
-        found: called with inputs, returns outputs.
-        model: the network.
-        preprocessing: of its inputs.
-        name: of its backbone.
-        traced: says which numbers and sizes of inputs it takes.
+        found: the loaded program, as a function from inputs to outputs.
+        model: the network that was exported.
+        preprocessing: the preprocessing of the network's inputs.
+        name: name of the backbone, for errors.
+        traced: numbers and sizes of inputs that the program takes.
     """
     cases = [(count, (0, 0)) for count in counts_to_check(traced.batch)]
     if isinstance(traced.size, tuple):
@@ -257,7 +258,7 @@ def check_outputs(
 
 
 def agree(outputs: Tensor, expected: Tensor) -> bool:
-    """Whether outputs are those that are expected, to rounding."""
+    """Return whether outputs are the expected ones, to rounding."""
     scale = float(expected.abs().max())
     return outputs.shape == expected.shape and torch.allclose(
         outputs, expected, rtol=1e-3, atol=1e-4 * scale + 1e-6
@@ -267,13 +268,13 @@ def agree(outputs: Tensor, expected: Tensor) -> bool:
 def example(
     model: nn.Module, preprocessing: Preprocessing, count: int, more: tuple[int, int] = (0, 0)
 ) -> Tensor:
-    """Inputs as the network reads them: random, or zeros and ones in turn.
+    """Make inputs of a network: random floats, or integers that alternate between 0 and 1.
 
     Args:
-        model: the network.
-        preprocessing: of its inputs.
-        count: how many.
-        more: pixels by which images are higher and wider than usual.
+        model: the network, whose dtype floats have.
+        preprocessing: the preprocessing of the network's inputs.
+        count: number of inputs.
+        more: pixels that are added to the usual height and width of images.
     """
     shape = count, *preprocessing.input_shape
     if any(more):

@@ -1,4 +1,4 @@
-"""Tensors on disk: safetensors, every distinct one once."""
+"""Tensors are written to safetensors files, and read with a check of the digest."""
 
 import hashlib
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from .about import damaged
 
 
 def content_key(tensor: Tensor) -> str:
-    """Give a key that is equal for tensors of equal type, shape and values, bit by bit."""
+    """Return a key that is equal for tensors of equal type, shape and values, bit by bit."""
     own = tensor.detach().cpu().contiguous()
     digest = hashlib.sha256(f"{own.dtype} {tuple(own.shape)} ".encode())
     digest.update(own.reshape(-1).view(torch.uint8).numpy().data if own.numel() else b"")
@@ -23,10 +23,10 @@ def content_key(tensor: Tensor) -> str:
 
 
 def write_weights(file: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Write tensors.
+    """Write tensors to a safetensors file.
 
     Raises:
-        OSError: if that cannot be done.
+        OSError: if the file cannot be written.
     """
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     try:
@@ -39,7 +39,7 @@ def read_weights(file: Path, digest: str) -> dict[str, Tensor]:
     """Read all tensors of a file whose digest is known.
 
     Raises:
-        MtlError: naming the file if it is missing or not the one that was written.
+        MtlError: naming the file if it is missing or has another digest.
     """
     try:
         data = file.read_bytes()
@@ -59,10 +59,11 @@ def fill(
     """Load a complete state into a fresh model, and return it in evaluation mode.
 
     Args:
-        model: as it was made.
-        state: all its tensors.
-        file: that describes the export, for errors.
-        given: whether the model is a module of the caller's own, which may be another one.
+        model: a model as its recipe makes it.
+        state: all tensors of the model, by name.
+        file: path of the export's description, which errors name.
+        given: whether the model is the caller's own module, which may be another one than the
+            export's.
 
     Raises:
         MtlError: if names or shapes are not the model's.

@@ -1,1 +1,1 @@
-"""The hooks that plugins implement, and how plugins are found and checked."""
+"""Plugins are found and checked here, and the hooks that they implement are specified."""

@@ -1,4 +1,4 @@
-"""What can be wrong with a plugin, found before anything of it is used."""
+"""Faults of a plugin are found here before anything of it is used."""
 
 import inspect
 import re
@@ -16,14 +16,14 @@ _MARK = "@mtl_framework.hookimpl"
 
 
 class LeftOutError(Exception):
-    """The whole plugin cannot be used, for the reason given."""
+    """This error says why a whole plugin cannot be used."""
 
 
 def implementations(plugin: object) -> list[tuple[str, pluggy.HookImpl]]:
-    """Marked functions of a plugin with the hooks' names, whether or not there are such hooks.
+    """Return a plugin's marked functions with their hooks' names, known hooks or not.
 
     Raises:
-        LeftOutError: if they cannot be found out.
+        LeftOutError: if pluggy cannot read the plugin's functions.
     """
     scratch = pluggy.PluginManager("mtl_framework")
     try:
@@ -35,14 +35,14 @@ def implementations(plugin: object) -> list[tuple[str, pluggy.HookImpl]]:
 
 
 def check_hooks(plugin: object, manager: pluggy.PluginManager) -> Iterator[str]:
-    """Small faults of a plugin's hooks; pluggy judges, and what it refuses is named here.
+    """Yield the small faults of a plugin's hooks, one sentence each.
 
     Args:
         plugin: a module or another object.
-        manager: knows the hooks that there are, and has no plugin yet.
+        manager: a manager that knows the specified hooks, and has no plugin yet.
 
     Raises:
-        LeftOutError: if it has no hook, or one that cannot be called.
+        LeftOutError: if the plugin has no hook, or one that cannot be called.
     """
     specified = {
         name: caller.spec.argnames
@@ -76,7 +76,7 @@ def check_hooks(plugin: object, manager: pluggy.PluginManager) -> Iterator[str]:
 def _misuse(
     marked: Iterable[tuple[str, pluggy.HookImpl]], specified: Mapping[str, Collection[str]]
 ) -> str:
-    """Which argument of which hook does not exist."""
+    """Say which argument of which hook does not exist; empty if all of them do."""
     for hook, implementation in marked:
         allowed = specified.get(hook, implementation.argnames)
         for argument in implementation.argnames:
@@ -87,14 +87,14 @@ def _misuse(
 
 
 def misnomer(name: object) -> str:
-    """Why something cannot be a name, or nothing."""
+    """Say why an object cannot be a contribution's name; empty if it can."""
     if isinstance(name, str) and _NAME.fullmatch(name):
         return ""
     return "should have a name of letters, digits and ._- only"
 
 
 def misfit(kind: Kind, value: object) -> str:
-    """Why a value cannot be what it is contributed as, or nothing."""
+    """Say why a value cannot be a contribution of a kind; empty if it can."""
     if isinstance(value, str):
         if _REFERENCE.fullmatch(value):
             return ""
@@ -122,7 +122,7 @@ _MOST_CHARACTERS = 2000
 
 
 def reason_of(error: BaseException) -> str:
-    """An exception in one line."""
+    """Describe an exception in one line: its type and its message."""
     try:
         text = " ".join(str(error)[:_MOST_CHARACTERS].split())
     except Exception:  # an exception whose text raises

@@ -1,4 +1,4 @@
-"""What plugins contribute by name, what is wrong with it, and where it comes from."""
+"""Contributions of plugins are examined here: their names, their faults, their origin."""
 
 import warnings
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ _KINDS: dict[str, Kind] = {
 
 @dataclass(frozen=True)
 class Source:
-    """Where something comes from: a plugin and the distribution that installed it."""
+    """A source is the origin of a contribution: a plugin and the distribution it came with."""
 
     plugin: str
     distribution: str
@@ -35,7 +35,7 @@ class Source:
 
 @dataclass(frozen=True)
 class PluginProblem:
-    """Why a plugin, or one name that it contributes, is left out."""
+    """A problem says why a plugin, or one name that it contributes, is left out."""
 
     plugin: str
     distribution: str
@@ -47,17 +47,17 @@ class PluginProblem:
 
 
 class PluginWarning(UserWarning):
-    """A plugin, or a part of it, is left out."""
+    """This warning says that a plugin, or a part of it, is left out."""
 
 
 def warn(problem: PluginProblem) -> None:
-    """Tell of a problem by a warning at the place that loaded plugins."""
+    """Warn of a problem, at the place in the program that loaded the plugins."""
     warnings.warn(str(problem), PluginWarning, stacklevel=4)
 
 
 @dataclass(frozen=True)
 class Contribution:
-    """A named strategy, backbone or suite: a class or factory, or ``"module:name"`` of one."""
+    """A contribution is a class or factory under a name, or ``"module:name"`` of one."""
 
     kind: Kind
     name: str
@@ -76,7 +76,7 @@ _OWN_HEADS = ("linear", "fcn", "aspp", "fpn", "segformer")
 
 
 def of_the_host() -> dict[tuple[Kind, str], Contribution]:
-    """What the framework itself contributes by name: its objectives and heads."""
+    """Return what the framework itself contributes by name: its objectives and heads."""
     own: dict[tuple[Kind, str], Contribution] = {}
     objectives: tuple[Kind, str, tuple[str, ...]] = ("objective", _OBJECTIVES, _OWN)
     heads: tuple[Kind, str, tuple[str, ...]] = ("head", _HEADS, _OWN_HEADS)
@@ -88,29 +88,29 @@ def of_the_host() -> dict[tuple[Kind, str], Contribution]:
 
 
 def specified_hooks() -> pluggy.PluginManager:
-    """A manager that knows the hooks and has no plugin yet."""
+    """Make a plugin manager that knows the hooks and has no plugin yet."""
     manager = pluggy.PluginManager(GROUP)
     manager.add_hookspecs(hookspecs)
     return manager
 
 
 def beginnings() -> tuple[pluggy.PluginManager, dict[tuple[Kind, str], Contribution]]:
-    """Where hooks are registered, and what is contributed by name, before there is a plugin."""
+    """Return a manager without plugins, and the contributions of the framework itself."""
     return specified_hooks(), of_the_host()
 
 
 def examine(
     plugin: object, source: Source, taken: Taken
 ) -> tuple[list[Contribution], list[PluginProblem]]:
-    """What a plugin contributes, and what is wrong with single parts of it.
+    """Return what a plugin contributes, and what is wrong with single parts of it.
 
     Args:
         plugin: a module or another object with hooks.
-        source: where it comes from.
-        taken: what other plugins contribute; their names stay theirs.
+        source: the plugin's name and distribution.
+        taken: contributions of the plugins before it; these keep their names.
 
     Raises:
-        LeftOutError: if nothing of it should be used.
+        LeftOutError: if no part of the plugin should be used.
     """
     problems: list[PluginProblem] = []
 

@@ -1,4 +1,4 @@
-"""What a class or function is in one line, read from its source without importing it."""
+"""Classes and functions are described in one line, read from source without an import."""
 
 import ast
 import importlib.util
@@ -6,13 +6,12 @@ from pathlib import Path
 
 
 def first_line_of(reference: str) -> str | None:
-    """The first line of the docstring of ``"module:name"``.
+    """Return the first line of the docstring of ``"module:name"``.
 
-    Only packages above the module are imported, as plugins are anyway.
+    Only the packages above the module are imported.
 
     Returns:
-        ``None`` where the source does not say it: the name comes from elsewhere, or has no
-        docstring.
+        ``None`` where the module's source does not define the name, or gives it no docstring.
     """
     module, _, name = reference.partition(":")
     try:

@@ -1,4 +1,4 @@
-"""Plugins as the installed distributions announce them."""
+"""Entry points of installed distributions are read here, and the modules that they name."""
 
 import inspect
 import re
@@ -14,31 +14,31 @@ OWN_DISTRIBUTION = "mtl-framework"
 
 @runtime_checkable
 class EntryPoint(Protocol):
-    """What is asked of an entry point.
+    """An entry point has a name, a module that it names, and a distribution.
 
-    It is the standard library's, or that of the package importlib_metadata, which puts its own
+    It may be the standard library's, or that of the package importlib_metadata, which puts its own
     classes in the place of the standard ones wherever a program has imported it.
     """
 
     @property
     def name(self) -> str:
-        """The plugin's name."""
+        """Return the plugin's name."""
 
     @property
     def value(self) -> str:
-        """The module that it names."""
+        """Return the name of the plugin's module."""
 
     @property
     def dist(self) -> Any:
-        """The distribution that it is from, which has ``name`` and ``version``; or ``None``."""
+        """Return the distribution, which has ``name`` and ``version``; ``None`` if unknown."""
 
     def load(self) -> Any:
-        """Import what it names."""
+        """Import the module and return it."""
 
 
 @dataclass(frozen=True)
 class EntryPointInfo:
-    """What an installed distribution says of a plugin, without importing anything of it."""
+    """An installed plugin is described by its distribution alone, without an import."""
 
     plugin: str
     distribution: str
@@ -47,7 +47,7 @@ class EntryPointInfo:
 
 
 def installed() -> list[EntryPoint]:
-    """Entry points of plugins: the framework's own first, then by distribution and name."""
+    """List the entry points of plugins: the framework's own first, then by distribution."""
 
     def order(entry: EntryPoint) -> tuple[bool, str, str]:
         distribution = distribution_of(entry)
@@ -57,7 +57,7 @@ def installed() -> list[EntryPoint]:
 
 
 def entry_point_metadata() -> list[EntryPointInfo]:
-    """All installed plugins, without importing any."""
+    """List all installed plugins, without importing any."""
     return [
         EntryPointInfo(
             plugin=entry.name,
@@ -70,21 +70,21 @@ def entry_point_metadata() -> list[EntryPointInfo]:
 
 
 def distribution_of(entry: EntryPoint) -> str:
-    """Normalised name of the distribution that an entry point is from."""
+    """Return the normalised name of an entry point's distribution."""
     name: str | None = entry.dist.name if entry.dist else None
     return normalized(name) if name else "an unnamed distribution"
 
 
 def normalized(name: str) -> str:
-    """A name in the form in which package indexes compare them."""
+    """Return a name in the form in which package indexes compare names."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def import_module_of(entry: EntryPoint) -> object:
-    """The module that an entry point names.
+    """Import the module that an entry point names.
 
     Raises:
-        LeftOutError: if importing fails, or what is named is no module.
+        LeftOutError: if the import fails, or the entry point names something else than a module.
     """
     try:
         module = entry.load()

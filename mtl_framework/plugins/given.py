@@ -1,7 +1,8 @@
-"""Strategies, backbones and suites that a program hands over as Python objects.
+"""Strategies, backbones and suites may be handed over by a program as Python objects.
 
-A config names them ``python:NAME``, which no plugin's name can be. Whoever reads that config later
-needs the object again where it is used: networks of a backbone, examples of a suite.
+A config names them ``python:NAME``, which no plugin's name can be. A program that reads that config
+later has to give the object again wherever it is used: a backbone where networks are built, a suite
+where examples are read.
 """
 
 from collections.abc import Callable
@@ -16,12 +17,12 @@ _SOURCE = Source("Python objects", "this program")
 
 
 def is_given(name: str) -> bool:
-    """Whether a config's name stands for a Python object."""
+    """Return whether a config's name stands for a Python object."""
     return name.startswith(PREFIX)
 
 
 def shown_name(name: str) -> str:
-    """A name without the mark of Python objects."""
+    """Return a name without the prefix that marks Python objects."""
     return name.removeprefix(PREFIX)
 
 
@@ -29,12 +30,12 @@ def contribution(kind: Kind, name: str, value: Any) -> Contribution:
     """Make a contribution of a Python object, as if a plugin had it.
 
     Args:
-        kind: what it is.
-        name: as configs have it, with :data:`PREFIX`.
+        kind: the kind of the object, e.g. ``"strategy"``.
+        name: the name in configs, with :data:`PREFIX`.
         value: a class of strategies, or a factory of backbones or suites.
 
     Raises:
-        MtlError: if it cannot be of that kind.
+        MtlError: if the object does not fit its kind.
     """
     wrong = misfit(kind, value)
     if wrong:
@@ -43,7 +44,7 @@ def contribution(kind: Kind, name: str, value: Any) -> Contribution:
 
 
 def absent(kind: Kind, name: str) -> MtlError:
-    """Make the error for an object that is not here."""
+    """Make the error for a config's Python object that this program was not given."""
     return MtlError(
         f"{kind} {shown_name(name)!r} of this config is a Python object, which has to be given "
         f"again: {kind}=... of mtl_framework.run or mtl_framework.load_run"
@@ -51,7 +52,7 @@ def absent(kind: Kind, name: str) -> MtlError:
 
 
 def absent_factory(kind: Kind, name: str) -> Callable[..., Any]:
-    """A factory that only says what is needed, for where the object is not used after all."""
+    """Make a factory that raises :func:`absent` if it is ever called."""
 
     def missing(**options: Any) -> Any:
         raise absent(kind, name)

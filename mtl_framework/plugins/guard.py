@@ -1,8 +1,8 @@
-"""Code of a plugin, called so that what goes wrong in it is told with its plugin and its hook.
+"""A guard calls code of a plugin, so that errors name the plugin and its hook.
 
-Exceptions keep their type, so that Python code can catch them; the place is noted on them
-(:func:`origin_of`), and the command line makes a line of it. ``sys.exit`` ends the call, not the
-command. torch's global settings are put back behind the call, and what was changed is told.
+Exceptions keep their type, so that Python code can catch them; plugin and hook are noted on them
+(:func:`origin_of`), and the command line shows both in one line. ``sys.exit`` ends the call, not
+the command. After the call torch's global settings are put back, and changes are reported.
 """
 
 from collections.abc import Callable, Iterator
@@ -14,14 +14,15 @@ from .torch_settings import TorchSettings
 
 
 class Guard:
-    """Calls of one plugin's code.
+    """A guard calls the code of one plugin.
 
-    A generator's steps are guarded by one object: its own settings of torch come back with every
-    step, the host's are back between them.
+    One guard serves all steps of a generator: before each step the settings of torch that the
+    generator last had come back, and after it the host's.
 
     Args:
-        who: whose code it is, e.g. ``"strategy 'lws' of plugin 'lws' of mtl-framework"``.
-        tell: is told in a line, once a hook, which settings of torch were changed.
+        who: the owner of the code, e.g. ``"strategy 'lws' of plugin 'lws' of mtl-framework"``.
+        tell: called with a line, once for each hook, that says which settings of torch were
+            changed.
     """
 
     def __init__(self, who: str, tell: Callable[[str], None]) -> None:
@@ -32,14 +33,16 @@ class Guard:
 
     @contextmanager
     def __call__(self, hook: str, again: bool = False) -> Iterator[None]:
-        """Guard a call.
+        """Guard the code inside a ``with`` block.
 
         Args:
-            hook: what is called, e.g. ``"build"``.
-            again: the code goes on where it stopped, with the settings of torch that it had then.
+            hook: the name of the called function, e.g. ``"build"``.
+            again: whether the code goes on where it stopped, with the settings of torch of that
+                time.
 
         Raises:
-            MtlError: in place of ``SystemExit`` and what else is no ``Exception``.
+            MtlError: in place of ``SystemExit``, ``StopIteration`` and any other exception that is
+                no subclass of ``Exception``, but for ``KeyboardInterrupt``.
         """
         before = TorchSettings.now()
         if again and hook in self._own:
@@ -79,7 +82,7 @@ class Guard:
 
 
 def noted(error: Exception, who: str, hook: str) -> Exception:
-    """An exception that knows which plugin's hook it comes from; the innermost place stays."""
+    """Note the plugin and its hook on an exception, unless it has such a note already."""
     if origin_of(error) is None:
         error.__dict__["mtl_origin"] = (who, hook)
         error.add_note(f"raised in {hook} of {who}")
@@ -87,19 +90,19 @@ def noted(error: Exception, who: str, hook: str) -> Exception:
 
 
 def origin_of(error: BaseException) -> tuple[str, str] | None:
-    """Plugin and hook that an exception was raised in, where it was."""
+    """Return the plugin and the hook that an exception was raised in; ``None`` if in none."""
     found: tuple[str, str] | None = getattr(error, "mtl_origin", None)
     return found
 
 
 def exception_of(error: Exception) -> BaseException:
-    """What code of a plugin raised: ``SystemExit`` where a guard put another error in its place."""
+    """Return what a plugin raised: ``SystemExit`` where a guard replaced it, else the error."""
     cause = error.__cause__
     return cause if isinstance(cause, SystemExit) else error
 
 
 def failure_text(error: BaseException) -> str | None:
-    """Plugin, hook and reason in one line; ``None`` for what no plugin raised."""
+    """Say plugin, hook and reason in one line; ``None`` if no plugin raised the error."""
     origin = origin_of(error)
     if origin is None:
         return None

@@ -1,4 +1,4 @@
-"""What a plugin can contribute and observe.
+"""Hooks are specified here: what a plugin can contribute and observe.
 
 A plugin is a module named by an entry point in the group ``mtl_framework``. It marks functions
 with ``@mtl_framework.hookimpl`` and may leave out any hook and any argument.
@@ -29,51 +29,51 @@ hookimpl = pluggy.HookimplMarker("mtl_framework")
 
 @hookspec
 def mtl_strategies() -> Mapping[str, type[Strategy] | str]:  # type: ignore[empty-body]
-    """Strategies by name: classes, or ``"module:Class"`` to import only when used."""
+    """Return strategies by name: classes, or ``"module:Class"`` to import only when used."""
 
 
 @hookspec
 def mtl_backbones() -> Mapping[str, Callable[..., nn.Module] | str]:  # type: ignore[empty-body]
-    """Backbones by name: factories ``(num_classes, in_chans, img_size, **args) -> nn.Module``."""
+    """Return backbones: factories ``(num_classes, in_chans, img_size, **args) -> nn.Module``."""
 
 
 @hookspec
 def mtl_suites() -> Mapping[str, Callable[..., Suite] | str]:  # type: ignore[empty-body]
-    """Suites by name: factories whose keyword arguments are the suite's options."""
+    """Return suites by name: factories whose keyword arguments are the suite's options."""
 
 
 @hookspec
 def mtl_observers() -> Mapping[str, Callable[..., object] | str]:  # type: ignore[empty-body]
-    """Observers by name, which a run has when its config's ``observers`` names them.
+    """Return observers by name; a run has those that its config's ``observers`` names.
 
-    Factories whose keyword arguments are the observer's options; what they return has methods that
-    are marked like hooks below, and perhaps ``close``.
+    Observers are factories whose keyword arguments are the observer's options. The object that they
+    return has methods that are marked like the hooks below, and may have a method ``close``.
     """
 
 
 @hookspec
 def mtl_objectives() -> Mapping[str, Callable[..., Objective] | str]:  # type: ignore[empty-body]
-    """Objectives by name: factories ``(task, /, **options)``, which a run's config can choose.
+    """Return objectives by name: factories ``(task, /, **options)`` for a run's config.
 
-    They take a task as its suite made it, and return the objective that it shall have; keyword
-    arguments are the options.
+    A factory takes a task as its suite made it, and returns the objective that the task shall have;
+    keyword arguments are the options.
     """
 
 
 @hookspec
 def mtl_heads() -> Mapping[str, Callable[..., nn.Module] | str]:  # type: ignore[empty-body]
-    """Heads by name, for tasks whose outputs are maps: factories ``(channels, num_outputs, /,
-    **options)``.
+    """Return heads by name: factories ``(channels, num_outputs, /, **options)``.
 
-    They take the channels of the backbone's maps, the finest first, and the number of outputs, and
-    make a module that turns a list of such maps (rows, channels, height, width) into one of
-    ``num_outputs`` channels, at any resolution; keyword arguments are the options.
+    They are for tasks whose outputs are maps. A factory takes the channels of the backbone's maps,
+    the finest first, and the number of outputs. It makes a module that turns a list of such maps
+    (rows, channels, height, width) into one map of ``num_outputs`` channels, at any resolution;
+    keyword arguments are the options.
     """
 
 
 @hookspec
 def mtl_figures(runs: Sequence[FinishedRun]) -> Iterable[ReportFigure] | None:
-    """Further figures for a report on ``runs`` of one suite and backbone, of any strategies.
+    """Return figures for a report on ``runs`` of one suite and backbone, of any strategies.
 
     A strategy's plugin looks for its own runs (``run.result.strategy``), and draws from their
     ``history``, which holds all metrics of its steps, or from ``checkpoint()``, its saved state.
@@ -82,19 +82,19 @@ def mtl_figures(runs: Sequence[FinishedRun]) -> Iterable[ReportFigure] | None:
 
 @hookspec
 def mtl_run_started(run: TrainingRun) -> None:
-    """A run begins, or continues, at ``run.iteration``."""
+    """Observe that a run begins, or continues, at ``run.iteration``."""
 
 
 @hookspec
 def mtl_step(run: TrainingRun, step: Step) -> None:
-    """The strategy finished one iteration."""
+    """Observe that the strategy has finished one iteration."""
 
 
 @hookspec
 def mtl_evaluated(run: TrainingRun, evaluation: Evaluation) -> None:
-    """The current networks were evaluated."""
+    """Observe that the current networks have been evaluated."""
 
 
 @hookspec
 def mtl_run_finished(run: TrainingRun, result: Result) -> None:
-    """The last iteration is done and ``result`` is written."""
+    """Observe that the last iteration is done and ``result`` is written."""

@@ -1,4 +1,4 @@
-"""Finding plugins, and what they contribute."""
+"""Plugins are found here, asked for what they contribute, and told what a run does."""
 
 import functools
 import importlib
@@ -23,16 +23,17 @@ if TYPE_CHECKING:
 
 
 class Plugins:
-    """Plugins in use: what they contribute by name, and who is told what a run does.
+    """The plugins in use contribute names and are told what a run does.
 
-    Empty at first; :meth:`load` finds the installed ones, :meth:`register` adds one. It has more
-    than a dozen public names because each kind of contribution is asked for by its own name.
+    A new object has none; :meth:`load` finds the installed ones, :meth:`register` adds one. It has
+    more than a dozen public names because each kind of contribution is asked for by its own name.
 
     Args:
-        on_problem: called with each plugin problem; default: :func:`warnings.warn`.
+        on_problem: function that is called with each plugin problem; default:
+            :func:`warnings.warn`.
 
     Attributes:
-        problems: all problems so far.
+        problems: all plugin problems so far.
     """
 
     def __init__(self, on_problem: Callable[[PluginProblem], None] | None = None) -> None:
@@ -44,7 +45,7 @@ class Plugins:
 
     @classmethod
     def load(cls, on_problem: Callable[[PluginProblem], None] | None = None) -> "Plugins":
-        """All installed plugins, imported one by one; a broken one is reported and left out."""
+        """Import all installed plugins one by one; a broken one is reported and left out."""
         plugins = cls(on_problem)
         for entry in installed():
             plugins._load(entry)
@@ -76,7 +77,7 @@ class Plugins:
         hooks raise goes to the caller.
 
         Raises:
-            MtlError: naming the first thing wrong; nothing has changed then.
+            MtlError: naming the first fault; no plugin has been added then.
         """
         source = Source(name, "this program")
         if self._manager.has_plugin(name) or self._manager.is_registered(plugin):
@@ -91,29 +92,30 @@ class Plugins:
         self._contributions.update({(c.kind, c.name): c for c in contributions})
 
     def give(self, kind: Kind, name: str, value: Any) -> None:
-        """Add a Python object under the name that a config has for it; see :mod:`.given`.
+        """Add a Python object under its name in configs, ``python:NAME``; see :mod:`.given`.
 
         Raises:
-            MtlError: if it cannot be of that kind.
+            MtlError: if the object does not fit its kind.
         """
         self._contributions[kind, name] = contribution(kind, name, value)
 
     # -- names ---------------------------------------------------------------------------------
 
     def contributions(self, kind: Kind) -> list[Contribution]:
-        """Everything of one kind, by name."""
+        """Return all contributions of one kind, sorted by name."""
         found = [c for c in self._contributions.values() if c.kind == kind]
         return sorted(found, key=lambda c: c.name)
 
     def names(self, kind: Kind) -> list[str]:
-        """Names of one kind."""
+        """Return the names of one kind, sorted."""
         return [c.name for c in self.contributions(kind)]
 
     def strategy(self, name: str) -> "type[Strategy]":
-        """The strategy of that name.
+        """Return the class of the strategy of that name.
 
         Raises:
-            MtlError: if no plugin contributes it, or its plugin is broken; with the reason.
+            MtlError: if no plugin contributes the strategy, or its plugin is broken; with the
+                reason.
         """
         if ("strategy", name) not in self._contributions and is_given(name):
             raise absent("strategy", name)
@@ -121,13 +123,13 @@ class Plugins:
         return strategy
 
     def name_of(self, strategy: type) -> str | None:
-        """The name under which a plugin contributes a class of strategies, if one does."""
+        """Return the name of a class of strategies; ``None`` if no plugin contributes it."""
         place = f"{strategy.__module__}:{strategy.__qualname__}"
         names = [c.name for c in self.contributions("strategy") if c.value in (strategy, place)]
         return names[0] if names else None
 
     def backbone(self, name: str) -> "Callable[..., nn.Module] | None":
-        """A plugin's factory of that name; ``None`` where timm has the model.
+        """Return a plugin's factory of that name; ``None`` where timm has the model.
 
         Raises:
             MtlError: if neither knows the name.
@@ -150,7 +152,7 @@ class Plugins:
 
     @contextmanager
     def guarded_backbone(self, name: str) -> "Iterator[Callable[..., nn.Module] | None]":
-        """What :meth:`backbone` gives; code of its plugin runs under a guard inside the block."""
+        """Give what :meth:`backbone` returns; a guard watches its plugin inside the block."""
         factory = self.backbone(name)
         if ("backbone", name) not in self._contributions:  # timm's, or an object that is not there
             yield factory
@@ -159,10 +161,10 @@ class Plugins:
             yield factory
 
     def suite(self, name: str) -> "Callable[..., Suite]":
-        """The suite of that name: a function of its options, which it checks before it runs.
+        """Return a function that makes the suite of that name from options, which it checks.
 
         Raises:
-            MtlError: if no plugin contributes it, or its plugin is broken; with the reason.
+            MtlError: if no plugin contributes the suite, or its plugin is broken; with the reason.
         """
         from ..data.tasks import Suite
         from ..support.arguments import check_arguments
@@ -189,7 +191,7 @@ class Plugins:
         return build
 
     def guard(self, kind: Kind, name: str) -> Guard:
-        """What calls the code of a contributed strategy, backbone, suite or observer."""
+        """Make the guard that calls the code of a contributed class or factory."""
         source = self._contributions[kind, name].source
 
         def tell(text: str) -> None:
@@ -198,26 +200,27 @@ class Plugins:
         return Guard(f"{kind} {name!r} of {source}", tell)
 
     def observer(self, name: str) -> Callable[..., object]:
-        """The factory of that observer: a function of its options; raises as :meth:`objective`."""
+        """Return the factory of an observer, of its options; raises as :meth:`objective`."""
         factory: Callable[..., object] = self._named("observer", name)
         return factory
 
     def objective(self, name: str) -> "Callable[..., Objective]":
-        """The factory of that objective: a function of a task and its options.
+        """Return the factory of an objective: a function of a task and options.
 
         Raises:
-            MtlError: if neither the framework nor a plugin has it, or its plugin is broken.
+            MtlError: if neither the framework nor a plugin has the objective, or its plugin is
+                broken.
         """
         factory: Callable[..., Objective] = self._named("objective", name)
         return factory
 
     def head(self, name: str) -> "Callable[..., nn.Module]":
-        """The factory of that head: of channels, outputs, options; raises as :meth:`objective`."""
+        """Return the factory of a head, see :func:`mtl_heads`; raises as :meth:`objective`."""
         factory: Callable[..., nn.Module] = self._named("head", name)
         return factory
 
     def _named(self, kind: Kind, name: str) -> Any:
-        """What is contributed under a name, resolved."""
+        """Return the class or factory of a contribution, by its name."""
         found = self._contributions.get((kind, name))
         if found is None:
             raise self._unknown(kind, name, self.names(kind))
@@ -234,10 +237,10 @@ class Plugins:
         return UnknownNameError(kind, name, known, hint)
 
     def resolved(self, found: Contribution) -> Any:
-        """The class or factory itself, imported where only its place is known.
+        """Return the class or factory of a contribution, imported where only its place is known.
 
         Raises:
-            MtlError: if it cannot be imported or is not of its kind.
+            MtlError: if the import fails, or the object does not fit its kind.
         """
         value = found.value
         what = f"{found.kind} {found.name!r} of {found.source}"
@@ -275,12 +278,12 @@ class Plugins:
 
     @contextmanager
     def observing(self, wanted: "Sequence[NamedOptions]") -> Iterator[None]:
-        """Have the named observers told as well, until the block ends.
+        """Tell the named observers what a run does, too, until the block ends.
 
         An observer that has a method ``close`` is closed then, however the block ends.
 
         Raises:
-            MtlError: if an observer is unknown, or does not take its options.
+            MtlError: if an observer is unknown, or does not accept its options.
         """
         from ..support.arguments import check_arguments
 
@@ -309,9 +312,9 @@ class Plugins:
     def collect(
         self, hook: str, on_failure: Callable[[str], None], **values: Any
     ) -> list[tuple[Source, Any]]:
-        """What every plugin with this hook gives, without ``None``, in the order of loading.
+        """Return what every plugin with this hook gives, without ``None``, in order of loading.
 
-        Of an installed plugin that raises, ``on_failure`` is told in one line; errors of plugins
+        If an installed plugin raises, ``on_failure`` is called with one line; errors of plugins
         from :meth:`register` pass through.
         """
         found = []
@@ -332,7 +335,7 @@ class Plugins:
         return found
 
     def _guard_of(self, plugin_name: str) -> Guard:
-        """Guard calls of a registered plugin's observing hooks; kept, so that it tells once."""
+        """Return the guard of a registered plugin's hooks; it is kept, so that it tells once."""
         if plugin_name not in self._guards:
             source = self._installed.get(plugin_name) or Source(plugin_name, "this program")
 

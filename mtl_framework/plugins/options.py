@@ -1,4 +1,4 @@
-"""A plugin's name with its options, as a configuration has them."""
+"""A plugin's name stands in a configuration together with its options."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict
 
 
 class NamedOptions(BaseModel):
-    """A plugin's name and, beside it, its options; the plugin validates those."""
+    """A section of a config names a plugin and holds its options, which the plugin validates."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
@@ -14,5 +14,5 @@ class NamedOptions(BaseModel):
 
     @property
     def options(self) -> dict[str, Any]:
-        """The keys beside ``name``."""
+        """Return the keys beside ``name``."""
         return dict(self.model_extra or {})

@@ -1,4 +1,4 @@
-"""The figure that a plugin gives to a report."""
+"""A report takes figures of plugins in the form that is defined here."""
 
 from dataclasses import dataclass
 
@@ -7,15 +7,16 @@ from matplotlib.figure import Figure
 
 @dataclass(frozen=True)
 class ReportFigure:
-    """A figure with its words.
+    """A report figure is a drawing with the words that stand beside it.
 
     Args:
-        name: of its files, without suffix: letters, digits, ``-`` and ``_``.
-        title: one short line.
-        alt: what a reader who cannot see the figure should know of its content.
-        caption: how to read it.
-        figure: drawn under :func:`style`.
-        wide: do not shrink it to a phone's width; the page lets it be scrolled instead.
+        name: file name without suffix: letters, digits, ``-`` and ``_``.
+        title: heading of one short line.
+        alt: description for a reader who cannot see the figure.
+        caption: sentences that say how to read the figure.
+        figure: a matplotlib figure, drawn under :func:`style`.
+        wide: whether the page scrolls the figure sideways instead of shrinking it to a phone's
+            width.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Observers that log the single numbers of a step, an evaluation and a result, by name."""
+"""Observers can log the single numbers of a step, an evaluation and a result, by name."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
@@ -11,14 +11,14 @@ from .hookspecs import hookimpl
 
 
 class ScalarObserver(ABC):
-    """Logs a run's numbers; a subclass opens the place where they go, writes them, and closes it.
+    """A scalar observer logs a run's numbers; a subclass opens and writes the log.
 
-    Names are ``loss/mean``, ``loss/TASK`` and ``metrics/NAME`` of steps, ``SPLIT/error_mean``,
-    ``SPLIT/error_pooled`` and ``SPLIT/TASK`` of evaluations, and ``parameters/trained`` and
-    ``parameters/deployed`` of a result.
+    Steps have the names ``loss/mean``, ``loss/TASK`` and ``metrics/NAME``, evaluations
+    ``SPLIT/error_mean``, ``SPLIT/error_pooled`` and ``SPLIT/TASK``, and a result
+    ``parameters/trained`` and ``parameters/deployed``.
 
     Args:
-        every: iterations between numbers of steps, at least 1.
+        every: number of iterations from one logged step to the next, at least 1.
     """
 
     def __init__(self, every: int) -> None:
@@ -30,35 +30,35 @@ class ScalarObserver(ABC):
 
     @abstractmethod
     def write(self, scalars: Mapping[str, float], iteration: int) -> None:
-        """Write numbers by name, of an iteration."""
+        """Write the numbers of an iteration, by name."""
 
     @hookimpl
     def mtl_run_started(self, run: TrainingRun) -> None:
-        """The run begins or goes on."""
+        """Open the log when the run begins or goes on."""
         self.open(run)
 
     @hookimpl
     def mtl_step(self, run: TrainingRun, step: Step) -> None:
-        """Loss, loss of each task, and those metrics that are single numbers."""
+        """Log the loss, the loss of each task, and metrics that are single numbers."""
         if run.iteration % self.every == 0:
             self.write(step_scalars(run, step), run.iteration)
 
     @hookimpl
     def mtl_evaluated(self, run: TrainingRun, evaluation: Evaluation) -> None:
-        """Metrics of every split: mean, pooled, each task."""
+        """Log the metrics of every split: mean, pooled, each task."""
         self.write(evaluation_scalars(evaluation), run.iteration)
 
     @hookimpl
     def mtl_run_finished(self, run: TrainingRun, result: Result) -> None:
-        """Parameter counts."""
+        """Log the numbers of parameters."""
         self.write(result_scalars(result), run.iteration)
 
 
 def step_scalars(run: TrainingRun, step: Step) -> dict[str, float]:
-    """The numbers of a run's newest step, on the CPU; waits for the device.
+    """Read the numbers of a run's newest step to the CPU, which waits for the device.
 
-    ``loss/mean`` and ``loss/TASK`` (a task without a label in the step has none), and of the
-    strategy's metrics ``metrics/NAME`` those that are single numbers.
+    The names are ``loss/mean``, ``loss/TASK`` (not for a task without a label in the step), and
+    ``metrics/NAME`` for those metrics of the strategy that are single numbers.
     """
 
     def numbers() -> Iterator[tuple[str, float]]:
@@ -74,7 +74,7 @@ def step_scalars(run: TrainingRun, step: Step) -> dict[str, float]:
 
 
 def evaluation_scalars(evaluation: Evaluation) -> dict[str, float]:
-    """An evaluation's numbers: ``SPLIT/error_mean``, ``SPLIT/error_pooled``, ``SPLIT/TASK``."""
+    """Return an evaluation's ``SPLIT/error_mean``, ``SPLIT/error_pooled``, ``SPLIT/TASK``."""
     values: dict[str, float] = {}
     for split, figures in evaluation.splits.items():
         if figures.error_mean is not None:
@@ -86,7 +86,7 @@ def evaluation_scalars(evaluation: Evaluation) -> dict[str, float]:
 
 
 def result_scalars(result: Result) -> dict[str, float]:
-    """The numbers of a result that no evaluation has: how many parameters there are."""
+    """Return the numbers of trained and of deployed parameters of a result."""
     return {
         "parameters/trained": float(result.parameters.trained),
         "parameters/deployed": float(result.parameters.deployed),

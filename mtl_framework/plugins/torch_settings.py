@@ -1,4 +1,4 @@
-"""torch's global settings, which code of a plugin may change but not leave changed."""
+"""torch's global settings are read and put back: a plugin may change them in a call only."""
 
 import sys
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class TorchSettings:
-    """What is set for all of torch at one moment; the fields are what a message calls them."""
+    """This object holds torch's global settings at one moment; messages use its fields' names."""
 
     default_dtype: Any
     gradients: bool
@@ -37,7 +37,7 @@ class TorchSettings:
         )
 
     def apply(self) -> None:
-        """Set in torch all that differs from these settings."""
+        """Set every setting of torch that differs from this object's."""
         now = TorchSettings.now()
         if now is None or now == self:
             return
@@ -46,7 +46,7 @@ class TorchSettings:
                 put(getattr(self, name))
 
     def changes(self, later: "TorchSettings") -> str:
-        """Say what is different later: ``default dtype from torch.float32 to torch.float64``."""
+        """Say what has changed since: ``default dtype from torch.float32 to torch.float64``."""
         return ", ".join(
             f"{field.name.replace('_', ' ')} from {getattr(self, field.name)} to "
             f"{getattr(later, field.name)}"

@@ -1,1 +1,1 @@
-"""Tables, statistics, figures and the page made from finished runs."""
+"""Reports turn finished runs into tables, statistics, figures and a page."""

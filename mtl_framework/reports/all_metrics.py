@@ -1,4 +1,4 @@
-"""All metrics of all tasks: their spread over runs, and Delta m over every one of them."""
+"""All metrics of all tasks are compared: their spread over runs, and Delta m over all of them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,10 +11,10 @@ from .stats import DeltaM, Spread, delta_m, spread
 def gains_of_all(
     group: Group, records: Sequence[RunRecord], baseline: str | None, select: Select
 ) -> list[DeltaM]:
-    """Delta m of every run over all metrics, each counted once.
+    """Compute Delta m of every run over all metrics, each counted once.
 
-    The error of a classification is left out where its accuracy is there: they say the same.
-    Metrics that are not defined for some run are left out, too.
+    The error of a classification is left out where its accuracy is reported, too: both say the
+    same. Metrics that are not defined for some run are left out, too.
     """
     reference = [f for r in group.done(baseline) if (f := r.figures(select))] if baseline else []
     flat = [_flat(f) for f in reference]
@@ -32,7 +32,7 @@ def gains_of_all(
 
 
 def _flat(figures: SplitMetrics) -> dict[str, float]:
-    """Every metric by task and label in one key."""
+    """Put every metric under one key of task and label."""
     return {
         f"{task}\0{label}": value
         for task, metrics in figures.metrics.items()
@@ -46,7 +46,7 @@ def _twin(label: str) -> str:
 
 
 def metric_spreads(figures: Sequence[SplitMetrics]) -> dict[str, dict[str, Spread]]:
-    """Every metric of every task over runs, where it is defined."""
+    """Compute the spread over runs of every metric of every task, where it is defined."""
     found: dict[str, dict[str, list[float]]] = {}
     for split in figures:
         for task, metrics in split.metrics.items():
@@ -61,7 +61,7 @@ def metric_spreads(figures: Sequence[SplitMetrics]) -> dict[str, dict[str, Sprea
 
 @dataclass(frozen=True)
 class MetricTable:
-    """All metrics of a task: labels, and for every strategy its name and figures."""
+    """A table has all metrics of one task: labels, and a row of figures for every strategy."""
 
     task: str
     labels: tuple[str, ...]
@@ -71,10 +71,10 @@ class MetricTable:
 def metric_tables(
     tasks: Sequence[str], rows: Mapping[str, Mapping[str, Mapping[str, Spread]]]
 ) -> list[MetricTable]:
-    """For every task with several metrics a table of all of them.
+    """Make a table of all metrics for every task that has several.
 
     Args:
-        tasks: in order.
+        tasks: names of the tasks, in the order of the tables.
         rows: spreads by strategy, task and label.
     """
     tables = []

@@ -1,4 +1,4 @@
-"""What the finished runs of a comparison tell: figures, tests and Delta m of every group."""
+"""The finished runs of a comparison are analysed: figures, tests and Delta m of every group."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -24,18 +24,18 @@ from .stats import (
 
 @dataclass(frozen=True)
 class Pair:
-    """Whether one strategy's mean error is smaller than another's.
+    """A pair says whether one strategy's mean error is smaller than another's.
 
-    Where a metric is better when larger, what it lacks of its ideal value stands for the error;
-    where tasks have different metrics, minus Delta m does.
+    Where a metric is better when larger, what it lacks of its ideal value stands for the error.
+    Where tasks have different metrics, minus Delta m stands for it.
 
     Args:
-        better: the strategy that the test asks about.
-        other: what it is compared with.
+        better: the strategy whose error the test asks to be smaller.
+        other: the strategy that it is compared with.
         difference: mean error of ``better`` minus that of ``other``.
-        superiority: chance that a run of ``better`` has the smaller error, ties counted half.
-        p: of the one-sided Mann-Whitney U test.
-        p_holm: after Holm's correction over all ordered pairs of the group.
+        superiority: probability that a run of ``better`` has the smaller error, ties counted half.
+        p: p of the one-sided Mann-Whitney U test.
+        p_holm: that p after Holm's correction over all ordered pairs of the group.
     """
 
     better: str
@@ -48,13 +48,13 @@ class Pair:
 
 @dataclass(frozen=True)
 class Row:
-    """One strategy in a group's table.
+    """A row of a group's table holds the figures of one strategy.
 
-    ``runs`` were asked for, ``failed`` of them failed; the figures are those of the ``done`` ones,
-    ``None`` where nothing can be said. ``delta_m`` is in percent, over the tasks' main metrics,
-    ``delta_m_all`` over all metrics of all tasks; ``metrics`` are those of every task by label.
-    ``seconds`` is the wall time of a run and ``memory`` its peak in MiB. ``best``: significantly
-    better than each other strategy.
+    ``runs`` were asked for, and ``failed`` of them failed; the figures are those of the ``done``
+    ones, ``None`` where nothing can be said. ``delta_m`` is in percent, over the tasks' main
+    metrics, ``delta_m_all`` over all metrics of all tasks; ``metrics`` are those of every task by
+    label. ``seconds`` is the wall time of a run and ``memory`` its peak in MiB. ``best`` is true
+    for a strategy that is significantly better than each other one.
     """
 
     strategy: str
@@ -77,7 +77,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Analysis:
-    """A group's table, its tests, sentences about what they cannot tell, and control runs."""
+    """An analysis holds a group's table, its tests, notes on their limits, and control runs."""
 
     group: Group
     baseline: str | None
@@ -90,26 +90,26 @@ class Analysis:
 
     @property
     def unit(self) -> str:
-        """What the differences between strategies are measured in."""
+        """Return the unit of the differences between strategies."""
         return "Δm %" if self.group.mixed else self.group.unit
 
     @property
     def every_metric(self) -> bool:
-        """Whether there are metrics beside the main ones to compare."""
+        """Return whether there are metrics beside the main ones to compare."""
         return any(row.delta_m_all is not None for row in self.rows)
 
     @property
     def metric_tables(self) -> list[MetricTable]:
-        """For every task with several metrics a table of all of them."""
+        """Make a table of all metrics for every task that has several."""
         return metric_tables(self.group.tasks, {row.strategy: row.metrics for row in self.rows})
 
     def row(self, strategy: str) -> Row:
-        """The row of a strategy."""
+        """Return the row of a strategy."""
         return next(row for row in self.rows if row.strategy == strategy)
 
     @property
     def caption(self) -> str:
-        """What the table shows and which test stands behind the bold print."""
+        """Say what the table shows and which test stands behind the bold print."""
         which = "after the last step" if self.select == "last" else "preferred by validation"
         mixed, larger = self.group.mixed, bool(self.group.higher)
         unit = "each task in its own metric" if mixed else self.group.unit
@@ -141,13 +141,13 @@ def analyse(
     significance: float = 0.05,
     select: Select = "last",
 ) -> Analysis:
-    """Analyse one group.
+    """Analyse the runs of one suite and backbone.
 
     Args:
-        group: runs of one suite and backbone.
+        group: the runs, with their controls.
         baseline: strategy that Delta m refers to; ``None``: the first whose tasks share nothing.
-        significance: level of the tests.
-        select: networks that count.
+        significance: significance level of the tests.
+        select: networks that count: after the last step, or the best by validation.
     """
     if baseline not in group.strategies:
         baseline = find_baseline(group)
@@ -174,7 +174,7 @@ def analyse(
 
 
 def find_baseline(group: Group) -> str | None:
-    """The first strategy in whose runs no two tasks share any unit; ``None`` if there is none."""
+    """Find the first strategy in whose runs no two tasks share any unit, if there is one."""
     for strategy in group.strategies:
         results = [record.result for record in group.done(strategy) if record.result]
         if results and all(
@@ -190,10 +190,10 @@ def find_baseline(group: Group) -> str | None:
 def errors_by_seed(
     group: Group, strategy: str, baseline: str | None, select: Select
 ) -> dict[int, float]:
-    """Give the mean error over tasks of every finished run, by seed.
+    """Return the mean error over tasks of every finished run, by seed.
 
-    Where tasks have different metrics, minus Delta m against the baseline; nothing where that
-    cannot be told.
+    Where tasks have different metrics, it is minus Delta m against the baseline; the result is
+    empty where that is unknown.
     """
     found = [(r.seed, f) for r in group.done(strategy) if (f := r.figures(select))]
     if not group.mixed:
@@ -219,7 +219,7 @@ def _pairs(group: Group, baseline: str | None, select: Select) -> list[Pair]:
 
 
 def _is_best(group: Group, strategy: str, pairs: Sequence[Pair], significance: float) -> bool:
-    """Better than all others, each of which has runs; and none of its own runs failed."""
+    """Return whether a strategy is better than all others, and none of its runs failed."""
     wins = {pair.other for pair in pairs if pair.better == strategy and pair.p_holm < significance}
     complete = all(record.state != "failed" for record in group.of(strategy))
     return complete and len(group.strategies) > 1 and wins == set(group.strategies) - {strategy}
@@ -262,7 +262,7 @@ def _row(group: Group, strategy: str, baseline: str | None, select: Select, best
 def _gains(
     group: Group, records: Sequence[RunRecord], baseline: str | None, select: Select
 ) -> list[DeltaM]:
-    """Delta m of every run against the baseline's mean over its seeds."""
+    """Compute Delta m of every run against the baseline's mean over its seeds."""
     reference = [f for r in group.done(baseline) if (f := r.figures(select))] if baseline else []
     if not reference:
         return []
@@ -330,7 +330,7 @@ def _notes(
 
 
 def seeds_needed(strategies: int, significance: float) -> int:
-    """Fewest seeds with which complete separation is significant after the correction."""
+    """Count the fewest seeds with which full separation is significant once corrected."""
     tests, seeds = strategies * (strategies - 1), 1
     while tests * smallest_p(seeds, seeds) >= significance:
         seeds += 1
@@ -338,5 +338,5 @@ def seeds_needed(strategies: int, significance: float) -> int:
 
 
 def run_count(number: int) -> str:
-    """A number of runs in words for people: 1 run, 2 runs."""
+    """Write a number of runs for people: 1 run, 2 runs."""
     return f"{number} run" if number == 1 else f"{number} runs"

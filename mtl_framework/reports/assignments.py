@@ -1,4 +1,4 @@
-"""Assignments of several runs, and what they have in common."""
+"""Assignments of several runs are compared: which tasks share, and how often."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ Weights = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Assignments:
-    """Sharing found by one strategy: ``weights[s, u, t]`` for finished run s, unit u, task t."""
+    """One strategy's runs found this sharing: ``weights[s, u, t]`` for run s, unit u, task t."""
 
     strategy: str
     units: tuple[str, ...]
@@ -25,14 +25,14 @@ class Assignments:
 
     @property
     def trivial(self) -> bool:
-        """Whether in every run all tasks share everything, or none share anything."""
+        """Return whether in every run all tasks share everything, or none share anything."""
         return all(len(set(row)) == 1 for run in self.weights for row in run.tolist()) or all(
             len(set(row)) == len(row) for run in self.weights for row in run.tolist()
         )
 
 
 def assignments_of(group: Group, strategy: str) -> Assignments | None:
-    """What a strategy's runs found; ``None`` where it shares no whole units."""
+    """Collect the assignments of a strategy's runs; ``None`` if it shares no whole units."""
     records = [r for r in group.done(strategy) if r.result and r.result.assignment]
     found = [r.result.assignment for r in records if r.result and r.result.assignment]
     if not found:
@@ -46,16 +46,17 @@ def assignments_of(group: Group, strategy: str) -> Assignments | None:
 
 
 def usage_shares(weights: Weights) -> NDArray[np.float64]:
-    """Count, at every unit, the share of tasks whose weight is used by exactly t tasks.
+    """Compute, at every unit, the share of tasks whose weight is used by exactly t tasks.
 
     One run, one unit, three tasks with the weights ``[0, 2, 0]``: their weights have 2, 1 and 2
     users, so that the row is ``[1/3, 2/3, 0]``.
 
     Args:
-        weights: (runs, units, tasks).
+        weights: number of the used weight, of shape (runs, units, tasks).
 
     Returns:
-        (units, tasks): entry ``[u, t - 1]`` is the share at unit u over all runs; rows sum to one.
+        shares of shape (units, tasks): entry ``[u, t - 1]`` is the share at unit u over all runs;
+        rows sum to one.
     """
     users = (weights[..., :, None] == weights[..., None, :]).sum(-1)  # (runs, units, tasks)
     tasks = weights.shape[-1]
@@ -66,14 +67,18 @@ def usage_shares(weights: Weights) -> NDArray[np.float64]:
 
 
 def pair_frequencies(weights: Weights) -> NDArray[np.float64]:
-    """How often each pair of tasks shares, over runs and units: (tasks, tasks), ones diagonal."""
+    """Compute how often each pair of tasks shares, over runs and units: (tasks, tasks).
+
+    In one run with the units ``[0, 2, 0]`` and ``[1, 1, 0]`` the first task shares with the second
+    in one unit of two, and so with the third: its row is ``[1, 1/2, 1/2]``.
+    """
     same = weights[..., :, None] == weights[..., None, :]
     frequencies: NDArray[np.float64] = same.mean((0, 1))
     return frequencies
 
 
 def cluster(frequencies: NDArray[np.float64]) -> NDArray[np.float64] | None:
-    """Hierarchical clustering (average linkage) of tasks; ``None`` of fewer than two.
+    """Cluster tasks hierarchically (average linkage); ``None`` if there are fewer than two.
 
     The distance of two tasks is one minus how often they share.
     """
@@ -95,6 +100,6 @@ def clustered_order(frequencies: NDArray[np.float64]) -> list[int]:
 
 
 def middle_run(records: Sequence[RunRecord]) -> int:
-    """Position of the run with the middle error; the lower one of an even number."""
+    """Return the position of the run with the middle error; the lower of two middle ones."""
     errors = [r.result.test.overall if r.result else float("inf") for r in records]
     return sorted(range(len(errors)), key=lambda n: errors[n])[(len(errors) - 1) // 2]

@@ -1,4 +1,4 @@
-"""A report from analysed groups: figure files, and the page that holds them all."""
+"""A report is built from analysed groups: figure files, and the page that holds them all."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -49,15 +49,15 @@ def write_report(
     """Write ``report.html``, and every figure as SVG and PNG below ``figures``.
 
     Args:
-        directory: for the files.
-        title: of the page.
-        subtitle: one line below it.
-        analyses: one section each.
-        plugin_figures: gives further figures for the runs of a section.
-        problems: what was left out and why; evaluated after the figures are drawn.
+        directory: the folder for the page and its figures.
+        title: title of the page.
+        subtitle: the line below the title.
+        analyses: analyses, each of which becomes a section.
+        plugin_figures: function that makes further figures from the runs of a section.
+        problems: lines on what was left out and why; they are read after the figures are drawn.
 
     Returns:
-        the page's path.
+        the path of the page.
 
     Raises:
         MtlError: if a file cannot be written.
@@ -92,7 +92,7 @@ def write_report(
 
 
 def draw_figures(analysis: Analysis) -> Iterator[ReportFigure]:
-    """All figures of a group for which there are data."""
+    """Draw all figures of a group for which there are data."""
     group = analysis.group
     for figure in (error_curves(group), task_gains(analysis), entropy_curves(group)):
         if figure is not None:
@@ -115,9 +115,10 @@ def _sharing_figures(analysis: Analysis, found: Assignments) -> Iterator[ReportF
 
 
 def _free(stem: str, taken: set[str]) -> str:
-    """A name that no figure has yet, and no file system finds too long.
+    """Make a file name that no figure has yet, and no file system finds too long.
 
-    Labels of other letters than a to z are alike as file names, and so are long ones when cut.
+    Different names may need a number: letters other than a to z are all written as ``-``, and long
+    names are cut.
     """
     stem = stem[:_LONGEST].rstrip("-")
     free, number = stem, 1
@@ -146,7 +147,7 @@ def _write_figure(folder: Path, stem: str, figure: ReportFigure) -> Mapping[str,
 
 
 def _shown_pairs(analysis: Analysis) -> list[Pair]:
-    """Each two strategies once, in the direction of the smaller error."""
+    """Choose each two strategies once, in the direction of the smaller error."""
     found: dict[frozenset[str], Pair] = {}
     for pair in analysis.pairs:
         key = frozenset((pair.better, pair.other))

@@ -1,4 +1,4 @@
-"""Which classes are right, which are taken for which, and how far probabilities can be trusted."""
+"""Figures show which classes are right, which are confused, and how far to trust probabilities."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -19,7 +19,7 @@ Details = Mapping[str, Sequence[Mapping[str, TaskDetails]]]
 
 
 def class_figures(group: Group, select: Select) -> Iterator[ReportFigure]:
-    """Figures of the networks that count, over all seeds of every strategy.
+    """Draw the classes' figures of the networks that count, over all seeds of a strategy.
 
     Raises:
         MtlError: if a run's file is damaged.
@@ -35,7 +35,7 @@ def class_figures(group: Group, select: Select) -> Iterator[ReportFigure]:
 
 
 def _tasks_with(group: Group, details: Details, what: str) -> list[str]:
-    """The tasks of which runs have something to draw."""
+    """Return the tasks for which some run has the detail ``what``."""
     return [
         task
         for task in group.tasks
@@ -49,7 +49,7 @@ def _left_out(tasks: Sequence[str]) -> str:
 
 
 def _grid(count: int, width: float, height: float) -> tuple[Any, list[Axes]]:
-    """A figure with panels of so many inches, at most three side by side."""
+    """Make a figure with panels of so many inches, at most three side by side."""
     columns = min(count, 3)
     rows = -(-count // columns)
     figure = new_figure(width * columns + 0.4, height * rows + 0.5)
@@ -60,13 +60,13 @@ def _grid(count: int, width: float, height: float) -> tuple[Any, list[Axes]]:
 
 
 def _legend(figure: Any, handles: Sequence[Any], labels: Sequence[str], panels: int) -> None:
-    """Strategies above the panels, as many in a row as there is room for."""
+    """Name the strategies above the panels, as many in a row as there is room for."""
     short = shortened(list(labels), 28)
     figure.legend(handles, short, loc="outside upper left", ncols=min(panels, 3))
 
 
 def _confusions(group: Group, details: Details) -> Iterator[ReportFigure]:
-    """For every strategy a matrix a task: true classes by what they are taken for."""
+    """Draw a figure for each strategy: for every task true classes by predicted ones."""
     tasks = _tasks_with(group, details, "confusion")
     if not tasks:
         return
@@ -114,7 +114,7 @@ def _draw_confusion(axes: Axes, counts: np.ndarray, classes: Sequence[str], task
 
 
 def _class_accuracy(group: Group, details: Details) -> ReportFigure | None:
-    """A panel a task: how often every class is right, a mark a strategy."""
+    """Draw how often every class is right: a panel for each task, a mark for each strategy."""
     tasks = _tasks_with(group, details, "accuracy")
     shown = tasks[:MOST_TASKS]
     if not shown:
@@ -159,7 +159,7 @@ def _classes(details: Details, task: str) -> list[str]:
 
 
 def _reliabilities(group: Group, details: Details) -> ReportFigure | None:
-    """A panel a task: how often predictions of a confidence are right, a line a strategy."""
+    """Draw how often predictions of a confidence are right, in a panel for each task."""
     tasks = _tasks_with(group, details, "reliability")
     shown = tasks[:MOST_TASKS]
     if not shown:
@@ -199,7 +199,7 @@ def _reliabilities(group: Group, details: Details) -> ReportFigure | None:
 
 
 def _pooled(found: Sequence[Any]) -> list[tuple[int, float, float]]:
-    """Rows, mean confidence and share that is right, of every bin with rows, over several runs."""
+    """Pool bins over runs: count of rows, mean confidence and share that is right."""
     pooled = []
     for number in range(max((len(r.rows) for r in found), default=0)):
         parts = [

@@ -1,4 +1,4 @@
-"""Writing the report of analysed runs, with the figures that plugins add."""
+"""The report of analysed runs is written with the figures that plugins add."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -17,16 +17,16 @@ def make_report(
     plugins: Plugins,
     left_out: Sequence[str] = (),
 ) -> Path:
-    """Write the report; returns the page's path.
+    """Write the report, and return the page's path.
 
     A plugin whose figure cannot be drawn is named on the page, and the report does without it.
 
     Args:
-        directory: for the page and its figures.
-        title: of the page.
-        analyses: one section each.
-        plugins: asked for further figures.
-        left_out: what is not in the report, and why.
+        directory: the folder for the page and its figures.
+        title: title of the page.
+        analyses: analyses, each of which becomes a section.
+        plugins: plugins that may give further figures.
+        left_out: lines on what is not in the report, and why.
 
     Raises:
         MtlError: if a file cannot be written.

@@ -1,4 +1,4 @@
-"""A contact sheet: examples of a task with their labels, as one picture."""
+"""A contact sheet shows examples of a task with their labels, as one picture."""
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ COLUMNS, ROWS = 8, 3
 
 
 def contact_sheet(task: Task) -> bytes | None:
-    """Draw training examples as PNG, of every class in turn; ``None`` where they are no images."""
+    """Draw training examples of every class as PNG; ``None`` where they are no images."""
     examples = task.train
     if len(examples.input_shape) != 3 or examples.input_shape[0] not in (1, 3, 4):
         return None
@@ -39,7 +39,7 @@ def contact_sheet(task: Task) -> bytes | None:
 
 
 def label_text(task: Task, row: int) -> str:
-    """Say what the label of a training example is called."""
+    """Return the name of a training example's label, or its numbers."""
     examples = task.train
     if examples.labelled is not None and not bool(examples.labelled[row]):
         return "no label"
@@ -50,7 +50,11 @@ def label_text(task: Task, row: int) -> str:
 
 
 def _chosen(task: Task) -> list[int]:
-    """Rows of every label in turn, in the order of the labels."""
+    """Choose rows of every label in turn, and sort them by label.
+
+    Of the labels ``[1, 1, 0]`` the first turn takes rows 2 and 0, the second turn row 1; with room
+    for two rows these are ``[2, 0]``.
+    """
     examples, most = task.train, COLUMNS * ROWS
     targets = examples.targets.reshape(len(examples), -1)[:, 0].numpy()
     if not isinstance(task.objective, Classification) and len(np.unique(targets)) > most:
@@ -66,7 +70,7 @@ def _chosen(task: Task) -> list[int]:
 
 
 def visible(image: Tensor) -> Float[Tensor, "channels height width"]:
-    """An image from 0 to 1; floats of another range are spread over it."""
+    """Scale an image to 0 to 1; floats of another range are spread over it."""
     if image.dtype == torch.uint8:
         return image.float() / 255
     low, high = image.min(), image.max()

@@ -1,4 +1,4 @@
-"""Searched, retrained, permuted and roaming side by side, and what their differences say."""
+"""Searched, retrained, permuted and roaming runs are compared, and differences put in words."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ _QUESTIONS = (
 
 @dataclass(frozen=True)
 class ControlRow:
-    """Error of one kind over its seeds; that of a seed is the mean over its permutations."""
+    """A row has one kind's errors over seeds, a seed's error being the mean of its permutations."""
 
     kind: str
     runs: int
@@ -29,7 +29,7 @@ class ControlRow:
 
 @dataclass(frozen=True)
 class Question:
-    """One test: is the mean error of ``better`` smaller than that of ``other``?
+    """A question is one test: is the mean error of ``better`` smaller than that of ``other``?
 
     ``p_holm`` is corrected over the questions of one learned strategy.
     """
@@ -44,7 +44,7 @@ class Question:
 
 @dataclass(frozen=True)
 class Controls:
-    """The controls of one learned strategy, and their verdict in a sentence."""
+    """This object holds the controls of one learned strategy, and their verdict in a sentence."""
 
     strategy: str
     rows: tuple[ControlRow, ...]
@@ -57,8 +57,8 @@ def analyse_controls(group: Group, significance: float, select: Select) -> list[
 
     Args:
         group: runs of one suite and backbone, with their controls.
-        significance: level of the tests.
-        select: networks that count.
+        significance: significance level of the tests.
+        select: networks that count: after the last step, or the best by validation.
     """
     strategies = dict.fromkeys(r.control.of for r in group.controls if r.control is not None)
     return [_of(group, strategy, significance, select) for strategy in strategies]

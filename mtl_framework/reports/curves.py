@@ -1,4 +1,4 @@
-"""Test error, and entropy of the search distribution, against the iteration."""
+"""Curves show test error, and entropy of the search distribution, against the iteration."""
 
 from collections.abc import Mapping, Sequence
 
@@ -32,7 +32,7 @@ def error_curves(group: Group) -> ReportFigure | None:
 
 
 def _task_curves(group: Group) -> ReportFigure | None:
-    """A panel a task, each in its own metric; for the first six tasks."""
+    """Draw a panel for each of the first six tasks, in the task's own metric."""
     tasks = group.tasks[:_MOST_PANELS]
     panels = {
         task: {s: _collect([_errors(r, task) for r in group.done(s)]) for s in group.strategies}
@@ -69,7 +69,7 @@ def _task_curves(group: Group) -> ReportFigure | None:
 
 
 def entropy_curves(group: Group) -> ReportFigure | None:
-    """Draw the metric ``entropy``, mean and band over seeds; ``None`` where nobody reports it."""
+    """Draw the metric ``entropy``, mean and band over seeds; ``None`` if no run has it."""
     series = {s: _collect([_metric(r, "entropy") for r in group.done(s)]) for s in group.strategies}
     if not any(series.values()):
         return None
@@ -94,7 +94,7 @@ def _chart(series: Mapping[str, Series], label: str, height: float) -> Figure:
 
 
 def _legend(figure: Figure, axes: Axes) -> None:
-    """Above the axes, where it covers no line."""
+    """Put the legend above the axes, where it covers no line."""
     handles, labels = axes.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper left", ncols=min(4, len(labels)))
 
@@ -105,7 +105,7 @@ def _ends(series: Mapping[str, Series]) -> str:
 
 
 def _errors(record: RunRecord, task: str | None = None) -> dict[int, float]:
-    """The error mean, or a task's error, by iteration."""
+    """Return the error mean, or a task's error, by iteration."""
     tests = [(n, splits["test"]) for n, splits in record.history.evaluations if "test" in splits]
     return {n: float(t["error_mean"] if task is None else t["per_task"][task]) for n, t in tests}
 
@@ -116,7 +116,7 @@ def _metric(record: RunRecord, name: str) -> dict[int, float]:
 
 
 def _collect(runs: Sequence[Mapping[int, float]]) -> Series:
-    """Values of all runs at the iterations that they have in common."""
+    """Collect the values of all runs at the iterations that they have in common."""
     if not runs:
         return {}
     common = sorted(set.intersection(*(set(run) for run in runs)))

@@ -1,4 +1,4 @@
-"""Runs that failed, told by cause, with what helps before them."""
+"""Failed runs are told by cause, after a line on what helps."""
 
 from collections.abc import Sequence
 
@@ -17,23 +17,23 @@ _REMEDIES = {
 
 
 def failures(records: Sequence[RunRecord]) -> list[Cause]:
-    """Failed runs by cause, the most frequent one first; the place of each is its folder.
+    """Group failed runs by cause, the most frequent one first, each with its folder.
 
     Args:
-        records: of runs in any state; a failed one's own folder is no part of its cause.
+        records: runs in any state; the path of a failed run's own folder is no part of its cause.
     """
     failed = [record for record in records if record.state == "failed"]
     return find_causes((str(record.directory), _reason(record)) for record in failed)
 
 
 def failure_lines(records: Sequence[RunRecord]) -> list[str]:
-    """Say in a line how many runs failed and what to do, then in a line each, for what causes.
+    """Say in a line how many runs failed and what to do, then each cause in a line.
 
     Args:
-        records: of all runs of a comparison.
+        records: all runs of a comparison.
 
     Returns:
-        no line where no run failed.
+        the lines; none where no run failed.
     """
     causes = failures(records)
     if not causes:

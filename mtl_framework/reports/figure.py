@@ -1,8 +1,8 @@
-"""A figure of a report: what it shows in words, and how it is written to files.
+"""Figures of a report have one style, and are written as PNG and as SVG.
 
-Colours are those of Okabe and Ito, which all kinds of colour vision can tell apart. Text, lines
-and ground use :data:`INK`, :data:`MUTED` and :data:`PAPER`; in SVG these follow the reader's dark
-or light preference.
+Colours are those of Okabe and Ito, which readers with any kind of colour vision can tell apart.
+Text, lines and ground use :data:`INK`, :data:`MUTED` and :data:`PAPER`; in SVG these follow the
+reader's dark or light preference.
 """
 
 import base64
@@ -65,23 +65,23 @@ _RC = {
 
 @contextmanager
 def style() -> Iterator[None]:
-    """Draw inside this context, so that figures of a report look alike in dark and light."""
+    """Let figures drawn inside this context look alike, in dark and in light."""
     with mpl.rc_context(_RC):  # type: ignore[arg-type]
         yield
 
 
 def new_figure(width: int | float, height: int | float) -> Figure:
-    """Make an empty figure, its size in inches, whose parts find their places by themselves."""
+    """Make an empty figure of a size in inches, which lays out its parts by itself."""
     return Figure(figsize=(width, height), layout="constrained")
 
 
 def colour_of(position: int) -> str:
-    """Colour of the strategy (or weight) at a position of its list."""
+    """Return the colour of the strategy (or weight) at a position of its list."""
     return PALETTE[position % len(PALETTE)]
 
 
 def slug(text: str) -> str:
-    """A text as part of a file name; different texts may have the same one."""
+    """Write a text as part of a file name; different texts may give the same one."""
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-") or "x"
 
 
@@ -106,17 +106,17 @@ def svg(figure: Figure) -> str:
 
 
 def data_uri(text: str) -> str:
-    """An SVG as the source of an image element."""
+    """Write an SVG as the source of an image element."""
     return "data:image/svg+xml;base64," + base64.b64encode(text.encode()).decode()
 
 
 def shortened(names: Sequence[str], most: int = 18) -> list[str]:
-    """Cut long names, for axes."""
+    """Cut names that are too long for an axis."""
     return [name if len(name) <= most else name[: most - 1] + "…" for name in names]
 
 
 def tick_rotation(count: int) -> dict[str, Any]:
-    """Say how to turn so many names below an axis that they do not overlap."""
+    """Return settings that turn so many names below an axis that they do not overlap."""
     if count <= 4:
         return {}
     if count <= 12:

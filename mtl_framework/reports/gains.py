@@ -1,4 +1,4 @@
-"""Where sharing helps and where it hurts: gain of every task against no sharing."""
+"""A figure shows where sharing helps and where it hurts: every task's gain over no sharing."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Test images with true maps, and what every strategy predicts and gets wrong in them."""
+"""Figures show test images with true maps, and every strategy's predictions and errors."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ _NAMED = 24  # classes up to which all are named
 
 @dataclass(frozen=True)
 class _Task:
-    """What is drawn of one task: maps by strategy, and the scales that all of them have."""
+    """A task has maps by strategy, and scales that all of them share."""
 
     name: str
     by_strategy: Mapping[str, MapSamples]
@@ -42,11 +42,11 @@ class _Task:
 
     @property
     def coloured(self) -> bool:
-        """Whether maps have colours of their own, no scale."""
+        """Return whether maps have colours of their own and need no scale."""
         return self.first.drawing in ("classes", "directions")
 
     def values(self) -> Normalize:
-        """From the smallest to the largest true value."""
+        """Scale from the smallest to the largest true value."""
         if self.first.drawing == "shares":
             return Normalize(0, 1, clip=True)
         known = self.first.targets[:, 0][self.first.known]
@@ -54,7 +54,7 @@ class _Task:
         return Normalize(low, high if high > low else low + 1, clip=True)
 
     def errors(self) -> Normalize:
-        """From 0 to what 99 % of all strategies' pixels stay below."""
+        """Scale from 0 to the 99th percentile of all strategies' errors."""
         if self.first.drawing in ("classes", "shares"):
             return Normalize(0, 1, clip=True)
         every = [found.errors()[found.known] for found in self.by_strategy.values()]
@@ -64,9 +64,9 @@ class _Task:
 
 
 def map_figures(group: Group, select: Select) -> Iterator[ReportFigure]:
-    """A figure a task with maps, of each strategy's run with the middle error.
+    """Draw for each task with maps those of every strategy's run with the middle error.
 
-    Strategies are left out whose runs have other test images than the first one's.
+    Strategies whose runs have other test images than the first one's are left out.
 
     Raises:
         MtlError: if a run's file is damaged.
@@ -147,14 +147,13 @@ def _show(axes: Axes, picture: NDArray[Any], title: str) -> None:
 
 
 def _input(found: MapSamples, image: int) -> NDArray[Any]:
-    """The input as (height, width, 3); of other than 1, 3 or 4 channels the first one."""
+    """Return the input as (height, width, 3); the first channel alone unless there are 3 or 4."""
     pixels = visible(found.inputs[image]).permute(1, 2, 0).numpy()
     channels = pixels[..., :3] if pixels.shape[2] in (3, 4) else pixels[..., :1]
     return np.broadcast_to(channels, (*pixels.shape[:2], 3))
 
 
 def _drawn(found: MapSamples, maps: torch.Tensor, image: int, scale: Normalize) -> NDArray[Any]:
-    """One map in colours."""
     known = found.known[image].numpy()
     if found.drawing == "classes":
         numbers = maps[image, 0].long().clamp(0, max(len(found.classes) - 1, 0)).numpy()
@@ -173,7 +172,7 @@ def _drawn(found: MapSamples, maps: torch.Tensor, image: int, scale: Normalize) 
 def _shaded(
     values: NDArray[Any], colours: LinearSegmentedColormap, scale: Normalize
 ) -> NDArray[Any]:
-    """Values as colours, grey where they are NaN."""
+    """Return the colours of values, grey where they are NaN."""
     unknown = np.isnan(values)
     shown = np.asarray(colours(scale(np.where(unknown, 0, values))))[..., :3]
     return np.where(unknown[..., None], to_rgb(MUTED), shown)
@@ -182,7 +181,7 @@ def _shaded(
 def _legend(
     figure: Figure, axes: NDArray[Any], task: _Task, values: Normalize, errors: Normalize
 ) -> None:
-    """What colours stand for, below the maps."""
+    """Explain the colours below the maps."""
     if task.first.drawing == "classes":
         colours = class_colours(len(task.first.classes)) / 255
         names = shortened(task.first.classes[:_NAMED], 14)

@@ -1,4 +1,4 @@
-"""Which tasks belong together: how often each pair shares."""
+"""A figure shows which tasks belong together: how often each pair shares."""
 
 import matplotlib as mpl
 import numpy as np

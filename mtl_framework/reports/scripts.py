@@ -1,4 +1,4 @@
-"""Text of any script in figures: by fonts of the system, else in Latin letters.
+"""Figures show text of any script: with fonts of the system, else in Latin letters.
 
 matplotlib's own font has Latin, Greek, Cyrillic, Hebrew, Arabic and many symbols. What it lacks
 is drawn with a font of the system that has it; where there is none, the text is transliterated, so
@@ -25,18 +25,18 @@ _INVISIBLE = {"\n", "\t", "\u200d", "\ufe0e", "\ufe0f", "\u200b"}
 
 @dataclass(frozen=True)
 class Fonts:
-    """Fonts that together draw a text.
+    """These fonts draw a text together, but for the characters in ``missing``.
 
     Args:
-        families: beside matplotlib's own, in the order in which they are tried.
-        missing: characters that none of them has.
+        families: names of fonts beside matplotlib's own, in the order in which they are tried.
+        missing: characters that no font has.
     """
 
     families: tuple[str, ...]
     missing: frozenset[str]
 
     def drawable(self, text: str) -> str:
-        """The text, with what cannot be drawn in Latin letters."""
+        """Return the text, with Latin letters for what cannot be drawn."""
         if not set(text) & (self.missing | _INVISIBLE - {"\n", "\t"}):
             return text
         words = "".join(_latin(c) if c in self.missing else c for c in text)
@@ -44,7 +44,7 @@ class Fonts:
 
 
 def make_drawable(figure: Figure) -> tuple[str, ...]:
-    """Exchange texts of a figure that no font can draw; returns the families to draw it with."""
+    """Replace texts that no font can draw, and return the fonts that the figure needs."""
     texts = [text for text in figure.findobj(Text) if isinstance(text, Text)]
     # labels of ticks are made anew whenever a figure is drawn
     ticks = [
@@ -66,7 +66,7 @@ def make_drawable(figure: Figure) -> tuple[str, ...]:
 
 
 def fonts_for(texts: Iterable[str]) -> Fonts:
-    """The fonts of the system that texts need."""
+    """Find the fonts of the system that texts need."""
     wanted = {c for text in texts for c in text if c not in _INVISIBLE}
     unshaped = (
         set() if _shapes() else {c for c in wanted if unicodedata.bidirectional(c) in _SHAPED}
@@ -90,7 +90,7 @@ def _latin(character: str) -> str:
 
 @cache
 def _shapes() -> bool:
-    """Whether matplotlib joins letters and turns directions, as it does from 3.11 on."""
+    """Return whether matplotlib joins letters and turns directions, as it does from 3.11 on."""
     return hasattr(ft2font, "__libraqm_version__")
 
 
@@ -101,7 +101,7 @@ def _own_file() -> str:
 
 @cache
 def _system_fonts() -> tuple[tuple[str, str], ...]:
-    """Families that matplotlib can draw with, and a regular file of each; sans serif first."""
+    """List the families that matplotlib can draw with, each with a file; sans serif first."""
     files: dict[str, str] = {}
     for font in font_manager.fontManager.ttflist:
         useful = "Last Resort" not in font.name  # which draws boxes for everything
@@ -118,7 +118,7 @@ def _has(file: str, character: str) -> bool:
 
 @cache
 def _opened(file: str) -> ft2font.FT2Font | None:
-    """A font; ``None`` for those of coloured pictures, which matplotlib cannot draw."""
+    """Open a font; ``None`` for those of coloured pictures, which matplotlib cannot draw."""
     try:
         font = ft2font.FT2Font(file)
     except RuntimeError:

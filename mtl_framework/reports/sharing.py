@@ -1,4 +1,4 @@
-"""The sharing of one run: which tasks use which weight of every unit."""
+"""A figure shows the sharing of one run: which tasks use which weight of every unit."""
 
 from collections.abc import Sequence
 

@@ -1,6 +1,6 @@
-"""What a few numbers per strategy can tell: spread, difference, significance, Delta m.
+"""Statistics say what a few numbers per strategy can tell: spread, significance, Delta m.
 
-The tests are scipy's. What is tested is lower-is-better throughout.
+The tests are scipy's. The tested numbers are better when they are lower.
 """
 
 import math
@@ -17,7 +17,7 @@ _MOST_PERMUTATIONS = 20_000
 
 @dataclass(frozen=True)
 class Spread:
-    """Mean and sample standard deviation (n - 1) of ``n`` numbers; ``sd`` needs two."""
+    """A spread is mean and sample standard deviation (n - 1) of ``n`` numbers; ``sd`` needs two."""
 
     n: int
     mean: float
@@ -25,7 +25,7 @@ class Spread:
 
 
 def spread(values: Sequence[float]) -> Spread | None:
-    """Mean and standard deviation; ``None`` of no numbers."""
+    """Compute mean and standard deviation; ``None`` if there are no numbers."""
     if not values:
         return None
     sd = float(np.std(values, ddof=1)) if len(values) > 1 else None
@@ -33,11 +33,11 @@ def spread(values: Sequence[float]) -> Spread | None:
 
 
 def less_p(a: Sequence[float], b: Sequence[float]) -> float:
-    """One-sided Mann-Whitney U test: p of the hypothesis that ``a`` is not smaller than ``b``.
+    """Return p of a one-sided Mann-Whitney U test; it is small if ``a`` is below ``b``.
 
-    Exact without ties, however large the samples, and with ties in small ones by enumerating the
-    permutations; large samples with ties take the normal approximation. Each sample has at least
-    one number.
+    The p is exact without ties, however large the samples, and with ties in small samples, whose
+    permutations are enumerated; large samples with ties take the normal approximation. Each sample
+    has at least one number.
     """
     pooled = [*a, *b]
     ties = len(set(pooled)) < len(pooled)
@@ -57,16 +57,17 @@ def less_p(a: Sequence[float], b: Sequence[float]) -> float:
 
 
 def smallest_p(n: int, m: int) -> float:
-    """The smallest p that :func:`less_p` can give two samples of these sizes without ties."""
+    """Return the smallest p of :func:`less_p` for samples of these sizes without ties."""
     return 1 / math.comb(n + m, n)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's correction: p-values that hold for all hypotheses together.
+    """Correct p-values by Holm's method, so that they hold for all hypotheses together.
 
     S. Holm, "A simple sequentially rejective multiple test procedure", 1979. scipy has none.
     """
     p = np.asarray(p_values, dtype=float)
+    # [0.04, 0.01]: order is [1, 0], stepped [0.02, 0.04], so that corrected is [0.04, 0.02]
     order = np.argsort(p, kind="stable")
     stepped = p[order] * np.arange(len(p), 0, -1)
     corrected = np.empty_like(p)
@@ -75,19 +76,20 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def superiority(a: Sequence[float], b: Sequence[float]) -> float:
-    """Chance that a number of ``a`` is smaller than one of ``b``, ties counted half: 0 to 1.
+    """Return the probability that a number of ``a`` is below one of ``b``, ties counted half.
 
-    It is the statistic of the Mann-Whitney test divided by its largest value.
+    It is the statistic of the Mann-Whitney test divided by its largest value, from 0 to 1.
     """
     return float(stats.mannwhitneyu(b, a).statistic) / (len(a) * len(b))
 
 
 @dataclass(frozen=True)
 class Difference:
-    """Mean of one sample minus mean of another, with a bootstrap interval.
+    """A difference is one sample's mean minus another's, with a bootstrap interval.
 
-    ``low`` and ``high`` bound 95 % of the resampled differences (percentile bootstrap); ``None``
-    where there are too few numbers. ``paired``: both were resampled together, seed by seed.
+    ``low`` and ``high`` bound 95 % of the resampled differences (percentile bootstrap); they are
+    ``None`` where there are too few numbers. ``paired`` says that both samples were resampled
+    together, seed by seed.
     """
 
     value: float
@@ -97,7 +99,7 @@ class Difference:
 
 
 def difference(a: Mapping[int, float], b: Mapping[int, float]) -> Difference | None:
-    """The difference of two samples that are indexed by seed; ``None`` if one of them is empty.
+    """Compare two samples that are indexed by seed; ``None`` if one of them is empty.
 
     With two or more seeds in common, only these count, and they are paired; otherwise the samples
     are taken as independent. The resampling has a fixed seed, so that a report can be repeated.
@@ -137,12 +139,13 @@ def _interval(samples: tuple[Sequence[float], ...]) -> tuple[float, float]:
 
 @dataclass(frozen=True)
 class DeltaM:
-    """Relative multi-task performance in percent; positive is better than the baseline.
+    """Delta m is the relative multi-task performance in percent; positive beats the baseline.
 
-    Per task 100 (b - m) / b with the metric m and the baseline's b, with the opposite sign where
-    larger is better, ``None`` where b is zero; ``mean`` over the tasks, ``None`` where a task has
-    none. Maninis et al., CVPR 2019, equation 1. Papers that count losses positive (Liu et al.,
-    NeurIPS 2021, CAGrad; Navon et al., ICML 2022, Nash-MTL) have the opposite sign throughout.
+    For each task it is 100 (b - m) / abs(b) with the metric m and the baseline's b, with the
+    opposite sign where larger is better, and ``None`` where b is zero. ``mean`` is over the tasks,
+    ``None`` where a task has none. Source: Maninis et al., CVPR 2019, equation 1. Papers that count
+    losses positive (Liu et al., NeurIPS 2021, CAGrad; Navon et al., ICML 2022, Nash-MTL) have the
+    opposite sign throughout.
     """
 
     per_task: dict[str, float | None]
@@ -152,11 +155,11 @@ class DeltaM:
 def delta_m(
     metrics: Mapping[str, float], baseline: Mapping[str, float], higher: Collection[str] = ()
 ) -> DeltaM:
-    """Delta m of one system.
+    """Compute Delta m of one system against a baseline.
 
     Args:
-        metrics: of every task, or of every task and metric.
-        baseline: the same of what it is compared with.
+        metrics: the system's metric of every task, or of every task and metric.
+        baseline: the baseline's metrics, with the same keys.
         higher: keys for which larger is better.
     """
     per_task = {

@@ -1,4 +1,4 @@
-"""Tables of analysed runs, for the terminal."""
+"""Analysed runs are shown as tables in the terminal."""
 
 from collections.abc import Sequence
 
@@ -15,7 +15,7 @@ _MOST_TASKS = 6  # with columns of their own, where metrics differ
 
 
 def print_analyses(analyses: Sequence[Analysis], console: Console) -> None:
-    """The table of every group, and below it what it cannot tell."""
+    """Print the table of every group, and below it notes on what it cannot tell."""
     for analysis in analyses:
         console.print(analysis_table(analysis, console.width))
         for note in analysis.notes:
@@ -28,7 +28,7 @@ def print_analyses(analyses: Sequence[Analysis], console: Console) -> None:
 
 
 def analysis_table(analysis: Analysis, width: int) -> RenderableType:
-    """One group's table, with the caption below; costs go first where it does not fit."""
+    """Make a group's table with its caption; costs are left out first if it is too wide."""
     group = analysis.group
     shown = group.tasks[:_MOST_TASKS] if group.mixed else ()
     overall = [group.unit if group.higher else "error", "pooled"]
@@ -70,7 +70,7 @@ def analysis_table(analysis: Analysis, width: int) -> RenderableType:
 
 
 def controls_table(analysis: Analysis, controls: Controls, width: int) -> RenderableType:
-    """The runs that learned an assignment, and their controls, no wider than ``width``."""
+    """Show the runs that learned an assignment, and their controls, within ``width``."""
     columns = [
         Column("runs are"),
         Column("runs", right=True, importance=2),
@@ -89,10 +89,10 @@ def controls_table(analysis: Analysis, controls: Controls, width: int) -> Render
 
 
 def with_sd(found: Spread | None, label: str = "%", signed: bool = False) -> str:
-    """``12.80 ± 0.16``; a dash where nothing is known, no deviation where there is one number.
+    """Write mean and deviation, as ``12.80 ± 0.16``; a dash where nothing is known.
 
     Args:
-        found: mean and deviation.
+        found: mean and deviation; a single number has no deviation.
         label: the metric's label, which decides the decimals.
         signed: whether positive means get a sign.
     """
@@ -104,12 +104,12 @@ def with_sd(found: Spread | None, label: str = "%", signed: bool = False) -> str
 
 
 def mean_of(found: Spread | None, form: str) -> str:
-    """The mean without its deviation, as text; a dash where there is none."""
+    """Write the mean without its deviation; a dash where there is none."""
     return "–" if found is None else format(found.mean, form)
 
 
 def runs_text(row: Row) -> str:
-    """How many runs the figures come from, e.g. ``5`` or ``4/5, 1 failed``."""
+    """Say how many runs the figures come from, e.g. ``5`` or ``4/5, 1 failed``."""
     if row.done == row.runs:
         return str(row.runs)
     return f"{row.done}/{row.runs}" + (f", {row.failed} failed" if row.failed else "")

@@ -1,4 +1,4 @@
-"""How many tasks use a weight, unit by unit, over all runs."""
+"""A figure shows how many tasks use a weight, unit by unit, over all runs."""
 
 import numpy as np
 from matplotlib.cm import ScalarMappable
