@@ -23,8 +23,13 @@ def build_network(
 
     Raises:
         MtlError: if it returns no :class:`MultiTaskModel`, or one without the auxiliary heads that
-            a task has.
+            a task has; or if it needs tasks that read the same inputs, and these have their own.
     """
+    if strategy.needs_common_input and not suite.common_input:
+        raise MtlError(
+            f"strategy {name!r} compares tasks on the same examples; tasks of suite {suite.name!r} "
+            "have inputs of their own"
+        )
     network = _checked(name, strategy, "build", strategy.build(backbone, suite))
     _check_heads(name, network, suite)
     return network

@@ -37,11 +37,13 @@ class Strategy(ABC):
     training changes is named by :meth:`register_state` in :meth:`build`.
 
     ``presets`` holds complete settings by name, e.g. those of the paper: dictionaries with the
-    keys of a run's config file, which the user's own keys override.
+    keys of a run's config file, which the user's own keys override. A strategy that compares tasks
+    on the same examples sets ``needs_common_input``; the host then refuses other suites.
     """
 
     Config: ClassVar[type[StrategyConfig]] = StrategyConfig
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    needs_common_input: ClassVar[bool] = False
 
     network: MultiTaskModel
 

@@ -158,10 +158,12 @@ class Trial:
         Raises:
             MtlError: if anything about the strategy, its options or the folder is wrong.
         """
+        plugins = self.plugins(on_step)
         strategy = self.strategy if isinstance(self.strategy, str) else "trial"
+        common = plugins.strategy(strategy).needs_common_input
         values = {
             "strategy": {"name": strategy, **self.options},
-            "suite": {"name": "trial"},
+            "suite": {"name": "trial", **({"common_input": True} if common else {})},
             "backbone": {"name": "trial"},
             "iterations": 6,
             "eval_every": 3,
@@ -172,7 +174,6 @@ class Trial:
             **self.config,
             **config,
         }
-        plugins = self.plugins(on_step)
         complete = resolve(plugins, [Layer(values)], list(self.settings))
         return Run.start(complete, plugins, directory, resume)
 

@@ -32,6 +32,7 @@ TRIALS = {
     "cross_stitch": Trial("cross_stitch", {"after": "block"}),
     "nddr": Trial("nddr", {"after": "block"}),
     "sluice": Trial("sluice", {"after": "block"}),
+    "fafs": Trial("fafs", {"stall": 1, "alpha": 3}),
     "fixed_sharing": Trial("fixed_sharing", {"shared_first": 1}),
     "full_sharing": Trial("full_sharing"),
     "lws": Trial("lws", {"weight_samples": 2, "nes_samples": 2}),

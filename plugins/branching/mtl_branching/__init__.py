@@ -12,10 +12,11 @@ if TYPE_CHECKING:
 
 @hookimpl
 def mtl_strategies() -> dict[str, str]:
-    """Contribute task grouping (TAG, Fifty et al., 2021) and Recon (Shi et al., 2023)."""
+    """Contribute task grouping (TAG), Recon and fully-adaptive sharing (FAFS)."""
     return {
         "task_grouping": "mtl_branching.grouping:TaskGrouping",
         "recon": "mtl_branching.recon:Recon",
+        "fafs": "mtl_branching.fafs:Fafs",
     }
 
 

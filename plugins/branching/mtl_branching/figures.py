@@ -20,13 +20,19 @@ from mtl_framework.plotting import (
     tick_rotation,
 )
 
+from .tree import tree_figure
+
 Draw = Callable[[FinishedRun, Mapping[str, Any], int, str, str], ReportFigure]
 _MOST_NUMBERED = 10  # tasks whose cells have room for numbers
 
 
 def measured_figures(runs: Sequence[FinishedRun]) -> Iterator[ReportFigure]:
     """One figure for each label of finished runs: that of the middle error."""
-    kinds: dict[str, Draw] = {"task_grouping": affinity_figure, "recon": conflict_figure}
+    kinds: dict[str, Draw] = {
+        "task_grouping": affinity_figure,
+        "recon": conflict_figure,
+        "fafs": tree_figure,
+    }
     by_label: dict[str, list[FinishedRun]] = {}
     for record in runs:
         if record.result is not None and record.result.strategy in kinds:

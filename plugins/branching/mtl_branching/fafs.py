@@ -1,0 +1,250 @@
+"""Fully-adaptive feature sharing: a shared network that splits from the heads down.
+
+Lu, Kumar, Zhai, Cheng, Javidi and Feris, "Fully-Adaptive Feature Sharing in Multi-Task Networks
+with Applications in Person Attribute Classification", CVPR 2017, arXiv 1611.05377.
+"""
+
+import math
+from collections.abc import Generator, Mapping
+from typing import Any, ClassVar, Literal
+
+import torch
+from jaxtyping import Float, Shaped
+from pydantic import Field
+from torch import Tensor
+
+from mtl_framework import (
+    Backbone,
+    Features,
+    InitialWeights,
+    RecipeOptimizer,
+    Step,
+    Strategy,
+    StrategyConfig,
+    TaskNetworks,
+    TrainingRun,
+)
+from mtl_framework.data import Batch, Suite
+
+from .difficulty import Difficulty, best_split, branch_affinity
+from .measured import CandidateNetworks, check_several
+
+_LEAST_COST = 1 / 64  # of a split where nothing is pooled above
+
+
+class FafsConfig(InitialWeights):
+    """Options of :class:`Fafs`."""
+
+    alpha: float = Field(
+        1.0,
+        ge=0,
+        description="weight of what tasks of one branch disagree on, against the cost of a split; "
+        "0 never splits, a large one parts all tasks; the paper's scripts have 0 to 4",
+    )
+    stall: int | None = Field(
+        None,
+        ge=1,
+        description="iterations before the next unit may split, or the same one is tried again; "
+        "default: the run's iterations / (2 U), the published code has 1000",
+    )
+    settle: float = Field(
+        0.25, ge=0, lt=1, description="share of the run at its end in which nothing splits"
+    )
+    columns: int | None = Field(
+        None, ge=1, description="most branches of a unit; default: as many as tasks"
+    )
+    memory: float = Field(
+        0.99,
+        gt=0,
+        lt=1,
+        description="what the weight of a batch in the affinities is multiplied by with every "
+        "further batch",
+    )
+    optimizer: Literal["adam", "sgd"] = Field(
+        "adam", description="optimiser of all weights; sgd has a momentum of 0.9 (published code)"
+    )
+    learning_rate: float = Field(1e-3, gt=0, description="learning rate of weights and heads")
+    weight_decay: float = Field(0.0, ge=0, description="weight decay of all weights")
+
+
+class GrowingNetworks(CandidateNetworks):
+    """Networks that know every row's loss of the last step, and can copy a weight to another."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._rows: dict[int, Tensor] = {}
+
+    def row_losses(
+        self, task: int, features: Features, targets: Shaped[Tensor, "rows *dims"]
+    ) -> Float[Tensor, " rows"]:
+        """As of :class:`TaskNetworks`, and remembered."""
+        losses = super().row_losses(task, features, targets)
+        self._rows[task] = losses.detach()
+        return losses
+
+    def last_rows(self, batch: Batch) -> Float[Tensor, "tasks examples"]:
+        """Losses of all tasks on the examples of the batch of the last step; NaN without labels."""
+        examples = len(batch.targets[0])
+        losses = torch.full((len(self.tasks), examples), torch.nan, device=self.device)
+        for task, rows in self._rows.items():
+            mask = batch.select(task).mask
+            own = torch.arange(examples) if mask is None else mask.nonzero().flatten()
+            losses[task, own.to(losses.device)] = rows.view(len(own), -1).mean(1).to(losses)
+        self._rows = {}
+        return losses
+
+    @torch.no_grad()
+    def copy_weight(self, unit: int, source: int, target: int, optimizer: RecipeOptimizer) -> None:
+        """Make one weight of a unit a copy of another: values, running averages and moments."""
+        for bank in self.banks():
+            if bank.unit == unit:
+                bank.copies[target].load_state_dict(bank.copies[source].state_dict())
+        old, new = (self.bank_parameters(unit, weight) for weight in (source, target))
+        for theirs, ours in zip(old, new, strict=True):
+            ours.grad = None if theirs.grad is None else theirs.grad.clone()
+            if theirs in optimizer.state:
+                optimizer.state[ours] = {
+                    key: value.clone() if isinstance(value, Tensor) else value
+                    for key, value in optimizer.state[theirs].items()
+                }
+
+
+class Fafs(Strategy):
+    """Starts with everything shared; units split from the heads down where difficulty differs.
+
+    At a split every branch gets a copy of the unit, so that no output changes. Branches are
+    clusters of tasks for which the same examples are hard. The preset ``paper`` has the published
+    code's values.
+    """
+
+    Config: ClassVar[type[StrategyConfig]] = FafsConfig
+    config: FafsConfig
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "paper": {
+            "strategy": {
+                "name": "fafs",
+                "alpha": 1.0,
+                "stall": 1000,
+                "optimizer": "sgd",
+                "learning_rate": 1e-3,
+                "weight_decay": 5e-4,
+            },
+            "batch_size": 32,
+        }
+    }
+
+    needs_common_input: ClassVar[bool] = True
+
+    network: GrowingNetworks
+    active: int
+    stalled: int
+    history: list[list[int]]
+
+    def build(self, backbone: Backbone, suite: Suite) -> GrowingNetworks:
+        """Banks with room for every branch, of which all tasks use the first weight.
+
+        Raises:
+            MtlError: if there is one task only.
+        """
+        check_several(suite, "fafs")
+        config = self.config
+        columns = min(config.columns or len(suite), len(suite))
+        self.network = network = GrowingNetworks(backbone, suite.tasks, columns)
+        network.initialize(config.initialization_of(backbone))
+        sgd = config.optimizer == "sgd"
+        self.optimizer = self.make_optimizer(
+            network,
+            "momentum" if sgd else "adam",  # timm's name for SGD without Nesterov's momentum
+            config.learning_rate,
+            weight_decay=config.weight_decay,
+            **({"momentum": 0.9} if sgd else {}),
+        )
+        self.difficulty = Difficulty(len(suite), config.memory)
+        self.register_state("active", len(backbone.units) - 1)
+        self.register_state("stalled", 0)
+        self.register_state("history", [])
+        return network
+
+    def optimize(self, run: TrainingRun) -> Generator[Step, None, None]:
+        """Plain training; after some steps the next unit may split."""
+        network = self.network
+        while True:
+            batch = run.next_batch()
+            network.train()
+            self.optimizer.zero_grad()
+            losses = network.accumulate_gradients(batch, network.assignment.cpu()[None])
+            self.optimizer.step()
+            self.difficulty.add(network.last_rows(batch))
+            self.stalled += 1
+            if self._may_split(run) and self.split():
+                self.history = [*self.history, [run.iteration + 1, self.active + 1]]
+                run.hint(self._told())
+            columns = (network.assignment.amax(1) + 1).double().mean()
+            yield Step(losses, {"branches": columns})
+
+    def _may_split(self, run: TrainingRun) -> bool:
+        stall = self.config.stall
+        if stall is None:
+            stall = max(1, run.iterations // (2 * len(self.network.weights_per_unit)))
+        settled = run.iteration + 1 > (1 - self.config.settle) * run.iterations
+        return self.active >= 0 and not settled and self.stalled >= stall
+
+    def split(self) -> bool:
+        """Try to split the active unit, and say whether it did; then the next one is active."""
+        network, unit = self.network, self.active
+        self.stalled = 0
+        branches = self._branches_above(unit)
+        groups = best_split(
+            branch_affinity(self.difficulty.affinity(), branches),
+            split_cost(network, unit),
+            self.config.alpha,
+            network.weights_per_unit[unit],
+            self.seed,
+        )
+        if len(groups) == 1:
+            return False
+        for number, group in enumerate(groups):
+            if number:
+                network.copy_weight(unit, 0, number, self.optimizer)
+            for branch in group:
+                network.assignment[unit, branches[branch]] = number
+        self.optimizer.restart_average()
+        self.active -= 1
+        return True
+
+    def _branches_above(self, unit: int) -> list[list[int]]:
+        """Tasks of every branch right above a unit: heads above the last one."""
+        tasks = range(len(self.network.tasks))
+        if unit + 1 == len(self.network.assignment):
+            return [[task] for task in tasks]
+        above = self.network.assignment[unit + 1].tolist()
+        return [[task for task in tasks if above[task] == number] for number in sorted(set(above))]
+
+    def _told(self) -> str:
+        unit = self.active + 1
+        names = [task.name for task in self.network.tasks]
+        row = self.network.assignment[unit].tolist()
+        groups = [
+            ", ".join(name for name, own in zip(names, row, strict=True) if own == number)
+            for number in range(max(row) + 1)
+        ]
+        return f"unit {self.network.backbone.units[unit].name} splits: {' | '.join(groups)}"
+
+    def length_options(self) -> list[str]:
+        """When units may split goes by the length of the run."""
+        options = ["strategy.settle"] if self.config.settle else []
+        return options + (["strategy.stall"] if self.config.stall is None else [])
+
+
+def split_cost(network: TaskNetworks, unit: int) -> float:
+    """Cost of one more branch of a unit: 1/64, doubled for every halving of maps above it.
+
+    What a unit and the last one return is compared: the square root of how many more positions the
+    map of the unit has. Units that do not return one map cost 1/64.
+    """
+    positions = []
+    for one in (network.backbone.units[unit], network.backbone.units[-1]):
+        shape = one.output_shape or (1,)
+        others = [n for dim, n in enumerate(shape) if dim != one.channel_dim % len(shape)]
+        positions.append(math.prod(others))
+    return _LEAST_COST * max(1.0, math.sqrt(positions[0] / positions[1]))
