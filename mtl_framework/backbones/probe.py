@@ -115,7 +115,8 @@ def probe_plan(
 ) -> RoutePlan:
     """Make a plan of U + 1 samples, of which sample s leaves sample 0 at unit s.
 
-    The number of rows grows strictly from unit to unit, so that it says where rows are.
+    The number of rows grows strictly from unit to unit, so that it says where rows are: with two
+    units the samples use weights 00, 10 and 01, and levels 0, 1 and 2 have 1, 2 and 3 groups.
     """
     units = len(backbone.units)
     assignments = np.zeros((units + 1, units, num_tasks), dtype=np.int64)

@@ -54,7 +54,10 @@ class TaskRows:
     def labelled(
         self, selected: LabelledRows, targets: Shaped[Tensor, "examples ..."]
     ) -> tuple["TaskRows", Shaped[Tensor, "rows ..."]]:
-        """Return the rows of examples with a label, and a target for each of them."""
+        """Return the rows of examples with a label, and a target for each of them.
+
+        With two groups, targets a, b become a, b, a, b for group-major rows, else a, a, b, b.
+        """
         rows = self
         if selected.mask is not None:
             examples = int(selected.mask.sum())

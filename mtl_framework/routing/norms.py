@@ -254,7 +254,7 @@ class RoutedBatchNorm(nn.Module):
             if x.ndim > 2
             else layout.split_first(view)[..., None]
         )
-        # a row of a common input counts once for every task that reads it
+        # a row counts once a column: of samples 0, 0, 1 with 2, 1, 3 columns, 2/3, 1/3 and 1
         share = rows.multiplicity.to(view.dtype)
         total = share.new_zeros(rows.num_segments).index_add(0, rows.segments, share)
         share = share / total[rows.segments]

@@ -137,7 +137,11 @@ class StepOrder:
         return Visits(before, counted, total)
 
     def _visits_by_sample(self, weight: Ints, here: Bools) -> Visits:
-        """Count visits by sample: one for each sample that uses a weight, whichever columns do."""
+        """Count visits by sample: one for each sample that uses a weight, whichever columns do.
+
+        In the example of :class:`StepOrder` both samples use weight 0, and the first one weight 1:
+        ``before`` is 0, 0, 1, 1 and ``total`` 2, 1, 2, 2.
+        """
         before, total = np.zeros_like(weight), np.zeros_like(weight)
         for k in np.unique(weight[here]):
             uses = (weight == k) & here

@@ -57,6 +57,8 @@ def all_reduce_max(values: Tensor) -> Tensor:
 def all_reduce_present(tensors: Sequence[Tensor | None], like: Sequence[Tensor]) -> list[Tensor]:
     """Return means of many tensors, each over the processes that have it, in two exchanges a dtype.
 
+    Where one process has 2 and nothing, and another 4 and 6, both get the means 3 and 6.
+
     Args:
         tensors: tensors of this process; ``None``: it has none.
         like: tensors of the same shapes, dtypes and device, which every process has.
@@ -90,7 +92,7 @@ def averaged_gradients(parameters: Iterable[nn.Parameter]) -> Iterator[None]:
     whatever labels it lacks. After an error in the block gradients are as they were before it.
 
     Args:
-        parameters: the same ones in the same order in every process.
+        parameters: the parameters, in the same order in every process.
     """
     if not is_distributed():
         yield

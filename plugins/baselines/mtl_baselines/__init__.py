@@ -1,11 +1,11 @@
-"""Fixed ways to share weights, to compare others with, as a plugin."""
+"""This plugin has fixed ways to share weights, to compare others with."""
 
 from mtl_framework import hookimpl
 
 
 @hookimpl
 def mtl_strategies() -> dict[str, str]:
-    """Everything shared, nothing shared, and any assignment that is known beforehand."""
+    """Contribute everything shared, nothing shared, and any assignment known beforehand."""
     return {
         "full_sharing": "mtl_baselines.ends:FullSharing",
         "no_sharing": "mtl_baselines.ends:NoSharing",

@@ -1,4 +1,4 @@
-"""The two ends of the spectrum: everything shared, nothing shared."""
+"""Two strategies are the ends of the spectrum: everything shared, nothing shared."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
@@ -15,7 +15,7 @@ from .presets import paper
 
 
 class FullSharing(FixedStrategy):
-    """One weight a unit for all tasks; only heads differ."""
+    """All tasks use one weight of every unit; only their heads differ."""
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"paper": paper("full_sharing")}
 
@@ -25,7 +25,7 @@ class FullSharing(FixedStrategy):
 
 
 class NoSharing(FixedStrategy):
-    """A weight of its own for every unit and task.
+    """Every unit has a weight of its own for each task.
 
     What the backbone always shares (its stem, unless ``backbone.shared`` says otherwise) stays
     shared, as in the paper's experiments. Tasks with backbones of their own have nothing in common;

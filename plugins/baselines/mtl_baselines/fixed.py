@@ -24,7 +24,7 @@ from mtl_framework.data import Batch, Suite
 
 
 class FixedConfig(InitialWeights):
-    """Options of training with a fixed assignment."""
+    """These are options of training with a fixed assignment."""
 
     learning_rate: float = Field(
         1e-3, gt=0, description="Adam's learning rate, of weights and heads"
@@ -38,10 +38,10 @@ class FixedConfig(InitialWeights):
 
 
 class FixedStrategy(Strategy):
-    """One Adam step on the mean of the tasks' losses an iteration, with a fixed assignment.
+    """An iteration is one Adam step on the mean of the tasks' losses, with a fixed assignment.
 
-    The baselines of Prellberg and Kramer, IJCNN 2020, arXiv 2003.10159, section IV. A subclass says
-    which tasks share which units.
+    These are the baselines of Prellberg and Kramer, IJCNN 2020, arXiv 2003.10159, section IV. A
+    subclass says which tasks share which units.
     """
 
     Config: ClassVar[type[StrategyConfig]] = FixedConfig
@@ -50,7 +50,7 @@ class FixedStrategy(Strategy):
 
     @abstractmethod
     def groups(self, backbone: Backbone, suite: Suite) -> Int64[Tensor, "units tasks"]:
-        """Group numbers: tasks with equal numbers in a row share that unit."""
+        """Return group numbers: tasks with equal numbers in a row share that unit."""
 
     def build(self, backbone: Backbone, suite: Suite) -> TaskNetworks:
         """Make networks with as many weights for a unit as it has groups of tasks."""
@@ -63,7 +63,7 @@ class FixedStrategy(Strategy):
         return network
 
     def optimize(self, run: TrainingRun) -> Generator[Step, None, None]:
-        """Train plainly: a batch, a step."""
+        """Train plainly: draw a batch, do a step."""
         while True:
             yield Step(self.weight_step(run.next_batch()))
 

@@ -1,4 +1,4 @@
-"""Any assignment that is known beforehand: hand-made, or found by an earlier run."""
+"""Any assignment can be trained that is known beforehand: hand-made, or of an earlier run."""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -14,7 +14,7 @@ from .presets import paper
 
 
 class FixedSharingConfig(FixedConfig, GivenAssignment):
-    """Options of :class:`FixedSharing`: exactly one of the ways to give the assignment."""
+    """Options give the assignment of :class:`FixedSharing` in exactly one of the possible ways."""
 
 
 class FixedSharing(FixedStrategy):

@@ -1,10 +1,10 @@
-"""Settings of the paper's experiments that all baselines have in common."""
+"""All baselines have the settings of the paper's experiments in common."""
 
 from typing import Any
 
 
 def paper(strategy: str, **options: Any) -> dict[str, Any]:
-    """A run's settings in Prellberg and Kramer 2020, section IV, for one strategy."""
+    """Return a run's settings in Prellberg and Kramer 2020, section IV, for one strategy."""
     return {
         "strategy": {
             "name": strategy,

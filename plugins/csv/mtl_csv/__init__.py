@@ -1,9 +1,9 @@
-"""CSV, as a plugin: ``observers: [csv]`` in a run's config."""
+"""A run writes CSV by this plugin: ``observers: [csv]`` in its config."""
 
 from mtl_framework import hookimpl
 
 
 @hookimpl
 def mtl_observers() -> dict[str, str]:
-    """Needs nothing beside the framework."""
+    """Contribute :class:`CsvFile`, which needs nothing beside the framework."""
     return {"csv": "mtl_csv.observer:CsvFile"}

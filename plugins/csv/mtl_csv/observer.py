@@ -1,4 +1,4 @@
-"""A run's losses, metrics and evaluations as one table of text."""
+"""A run's losses, metrics and evaluations are written as one table of text."""
 
 import csv
 from collections.abc import Mapping
@@ -15,11 +15,11 @@ _HEADER = ["iteration", "name", "value"]
 class CsvFile(ScalarObserver):
     """Writes every number as a row ``iteration,name,value`` of a CSV file in the run's folder.
 
-    A run that goes on drops the rows behind the iteration at which it does.
+    A run that goes on drops the rows behind the iteration from which it does.
 
     Args:
         file: name of the file within the run's folder.
-        every: iterations between numbers of steps.
+        every: number of iterations between the steps that are written.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class CsvFile(ScalarObserver):
 
 
 def _rows_until(path: Path, iteration: int) -> list[list[str]]:
-    """Whole rows of an earlier part, up to an iteration."""
+    """Return the whole rows of an earlier part, up to an iteration."""
     if not path.is_file():
         return []
     with path.open(encoding="utf-8", newline="") as stream:

@@ -1,4 +1,4 @@
-"""Learned weight sharing, as a plugin."""
+"""This plugin has learned weight sharing."""
 
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @hookimpl
 def mtl_strategies() -> dict[str, str]:
-    """Prellberg and Kramer 2020, and its control without a search."""
+    """Contribute the method of Prellberg and Kramer, 2020, and its control without a search."""
     return {
         "lws": "mtl_lws.strategy:LearnedWeightSharing",
         "roaming": "mtl_lws.roaming:Roaming",
@@ -21,7 +21,7 @@ def mtl_strategies() -> dict[str, str]:
 
 @hookimpl
 def mtl_figures(runs: "Sequence[FinishedRun]") -> "Iterable[ReportFigure]":
-    """The most probable assignment over the iterations."""
+    """Draw the most probable assignment over the iterations."""
     from .figures import figures
 
     return figures(runs)

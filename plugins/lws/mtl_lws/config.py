@@ -1,4 +1,4 @@
-"""Options of learned weight sharing: the paper's with the paper's values, then what goes beyond."""
+"""Learned weight sharing has the paper's options with its values, and options beyond it."""
 
 from typing import Literal
 
@@ -13,7 +13,7 @@ from .start import Start, check_room
 
 
 class PaperOptions(InitialWeights):
-    """Options settle what Algorithm 1 leaves open, or the published code does otherwise."""
+    """These options settle what Algorithm 1 leaves open, or the published code does otherwise."""
 
     weights_per_unit: int | None = Field(
         None, ge=1, description="number K of alternative weights of every unit; default: one a task"
@@ -83,7 +83,7 @@ class PaperOptions(InitialWeights):
 
 
 class LwsConfig(PaperOptions):
-    """Options of :class:`~mtl_lws.strategy.LearnedWeightSharing`."""
+    """These are options of :class:`~mtl_lws.strategy.LearnedWeightSharing`."""
 
     credit: Credit = Field(
         "joint",

@@ -1,4 +1,4 @@
-"""A figure of its own: which weight every task uses at every unit, over the iterations."""
+"""A figure shows which weight every task uses at every unit, over the iterations."""
 
 import re
 from collections.abc import Iterator, Sequence

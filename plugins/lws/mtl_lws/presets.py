@@ -1,4 +1,4 @@
-"""Complete settings of a run: those of the paper's experiments (section IV), and a first look."""
+"""Presets are complete settings of a run: the paper's experiments (section IV), a first look."""
 
 from collections.abc import Mapping
 from typing import Any

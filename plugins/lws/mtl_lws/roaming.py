@@ -1,4 +1,4 @@
-"""Roaming: tasks wander over the weights at random, without any search, and then settle.
+"""By roaming, tasks wander over the weights at random, without any search, and then settle.
 
 Every weight is trained by changing tasks in changing combinations, which regularises. Pascal et al.
 ("Maximum Roaming Multi-Task Learning", AAAI 2021) report that this matters more than which
@@ -29,7 +29,7 @@ from mtl_framework.data import Batch, Suite
 
 
 class RoamingConfig(InitialWeights):
-    """Options of :class:`Roaming`."""
+    """These are options of :class:`Roaming`."""
 
     weights_per_unit: int | None = Field(
         None, ge=1, description="number K of alternative weights of every unit; default: one a task"
@@ -64,7 +64,7 @@ class Roaming(Strategy):
     network: TaskNetworks
 
     def build(self, backbone: Backbone, suite: Suite) -> TaskNetworks:
-        """Banks of K weights for every unit, and the assignment that will be kept."""
+        """Make banks of K weights for every unit, and draw the assignment that will be kept."""
         weights = self.config.weights_per_unit or len(suite)
         self.generator = torch.Generator().manual_seed(self.seed)
         self._uniform = SearchDistribution.uniform([weights] * len(backbone.units), len(suite))
@@ -77,13 +77,13 @@ class Roaming(Strategy):
         return self.network
 
     def optimize(self, run: TrainingRun) -> Generator[Step, None, None]:
-        """Roam, then settle: a batch, a step."""
+        """Roam, then settle; each iteration draws a batch and does a step."""
         while True:
             settled = run.iteration >= (1 - self.config.settle) * run.iterations
             yield Step(self.weight_step(run.next_batch(), settled))
 
     def length_options(self) -> list[str]:
-        """When the tasks settle is a share of the run."""
+        """Name the share of the run after which the tasks settle."""
         return ["strategy.settle"] if self.config.settle else []
 
     def weight_step(self, batch: Batch, settled: bool) -> Float[Tensor, "samples tasks"]:
@@ -91,7 +91,7 @@ class Roaming(Strategy):
 
         Args:
             batch: examples of every task.
-            settled: take the kept assignment instead.
+            settled: whether to take the kept assignment instead.
         """
         self.network.train()
         if settled:

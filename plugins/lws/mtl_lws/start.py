@@ -13,12 +13,12 @@ Start = Literal["uniform"] | Matrix | list[Matrix]
 def initial_distribution(
     given: Start, units: int, tasks: int, weights: int, p_min: float
 ) -> SearchDistribution:
-    """The search distribution before the first step.
+    """Return the search distribution before the first step.
 
     Args:
         given: ``"uniform"``, or probabilities (tasks x weights) for every unit, or for each.
-        units: U of the backbone.
-        tasks: T.
+        units: U, the number of units of the backbone.
+        tasks: T, the number of tasks.
         weights: K of every unit.
         p_min: lowest probability, which the weights of a unit must all have room for.
 

@@ -1,4 +1,4 @@
-"""Learned weight sharing: natural evolution strategy for the sharing, Adam for the weights.
+"""Learned weight sharing finds the sharing by evolution strategy, the weights by Adam.
 
 Prellberg and Kramer, "Learned Weight Sharing for Deep Multi-Task Learning by Natural Evolution
 Strategy and Stochastic Gradient Descent", IJCNN 2020, arXiv 2003.10159.
@@ -53,7 +53,7 @@ _MOST_CHOICES = 512  # of assignments that are written down while training
 
 
 class LearnedWeightSharing(Strategy):
-    """Algorithm 1: every iteration moves the search distribution, then the weights.
+    """Every iteration moves the search distribution, then the weights (Algorithm 1).
 
     Each task picks one of K weights at every unit. f(weights, assignment) is the mean over tasks of
     each task's mean loss, as in the paper, whatever the tasks' batch sizes. Weights that no sample
@@ -68,7 +68,7 @@ class LearnedWeightSharing(Strategy):
     network: TaskNetworks
 
     def build(self, backbone: Backbone, suite: Suite) -> TaskNetworks:
-        """Banks of K weights for every unit, and the search distribution over them (line 23)."""
+        """Make banks of K weights for every unit, and a search distribution (line 23)."""
         config = self.config
         weights = config.weights_per_unit or len(suite)
         self.distribution = initial_distribution(
@@ -89,7 +89,7 @@ class LearnedWeightSharing(Strategy):
         return self.network
 
     def optimize(self, run: TrainingRun) -> Generator[Step, None, None]:
-        """Algorithm 1, with a batch of its own for each of the two steps."""
+        """Run Algorithm 1, with a batch of its own for each of the two steps."""
         if self.config.prior != "none" and run.iteration == 0:
             self._lean_towards_prior(run)
         while True:
@@ -118,7 +118,7 @@ class LearnedWeightSharing(Strategy):
 
         Args:
             batch: the batch that all samples are ranked on.
-            rate: step size; default: ``nes_learning_rate``.
+            rate: step size of the search; default: ``nes_learning_rate``.
         """
         network = self.network
         network.eval()
@@ -135,7 +135,7 @@ class LearnedWeightSharing(Strategy):
         """Move the weights along the mean gradient over sampled assignments (equation 13).
 
         Args:
-            batch: the batch that the gradients are of.
+            batch: the batch whose losses have the gradients.
             rate: step size of the search where this step's own losses rank its samples
                 (``ranked_on: weight_step``); default: ``nes_learning_rate``.
         """
@@ -178,7 +178,7 @@ class LearnedWeightSharing(Strategy):
         self.network.assignment.copy_(self.distribution.mode())
 
     def _judged(self, batch: Batch) -> Bool[Tensor, " tasks"] | None:
-        """Tasks that have a label in any process's batch, where tasks rank by their own loss."""
+        """Return tasks with a label in any process's batch, where tasks rank by their own loss."""
         if self.config.credit == "joint":
             return None
         return all_reduce_mean(batch.label_weights().to(batch.inputs[0].device)).cpu() > 0
@@ -203,7 +203,7 @@ class LearnedWeightSharing(Strategy):
         return losses + self.config.price * own
 
     def length_options(self) -> list[str]:
-        """Options of the search, and of held-out examples, that are shares of the run."""
+        """Name the options of the search, and of held-out examples, that are shares of the run."""
         config = self.config
         used = {
             "nes_schedule": config.nes_schedule != "constant",

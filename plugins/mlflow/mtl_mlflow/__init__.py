@@ -1,9 +1,9 @@
-"""MLflow, as a plugin: ``observers: [mlflow]`` in a run's config."""
+"""A run logs to MLflow by this plugin: ``observers: [mlflow]`` in its config."""
 
 from mtl_framework import hookimpl
 
 
 @hookimpl
 def mtl_observers() -> dict[str, str]:
-    """Needs the extra ``[mlflow]``; imported only where a config names it."""
+    """Contribute the observer; the extra ``[mlflow]`` is imported only where a config names it."""
     return {"mlflow": "mtl_mlflow.observer:MLflow"}

@@ -1,4 +1,4 @@
-"""A run's losses, metrics and evaluations in MLflow."""
+"""A run's losses, metrics and evaluations are logged to MLflow."""
 
 import os
 import re
@@ -24,9 +24,10 @@ class MLflow(ScalarObserver):
     A run that goes on is one run there; the numbers of steps that it repeats stand twice.
 
     Args:
-        uri: of the tracking server or store; default: files below the run's folder, in ``mlruns``.
-        experiment: that runs belong to.
-        every: iterations between numbers of steps.
+        uri: address of the tracking server or store; default: files below the run's folder, in
+            ``mlruns``.
+        experiment: name of the experiment that runs belong to.
+        every: number of iterations between the steps that are logged.
     """
 
     def __init__(
@@ -68,12 +69,12 @@ class MLflow(ScalarObserver):
 
     @hookimpl
     def mtl_run_finished(self, run: TrainingRun, result: Result) -> None:
-        """Parameter counts; the run has come to its end."""
+        """Log the parameter counts, and note that the run has come to its end."""
         super().mtl_run_finished(run, result)
         self._status = "FINISHED"
 
     def close(self) -> None:
-        """Say there how the run ended."""
+        """Tell MLflow how the run ended."""
         if self._client is not None and self._id:
             self._client.set_terminated(self._id, self._status)
 
@@ -86,7 +87,7 @@ class MLflow(ScalarObserver):
 
 
 def _parameters(file: Path) -> Iterator[Param]:
-    """The config's keys, with dots between sections."""
+    """Return the config's values by key, with dots between sections."""
 
     def visit(prefix: str, values: Any) -> Iterator[Param]:
         if isinstance(values, Mapping) and values:
@@ -99,7 +100,7 @@ def _parameters(file: Path) -> Iterator[Param]:
 
 
 def _key(name: str) -> str:
-    """A name with the characters that MLflow takes only."""
+    """Return a name with those characters only that MLflow takes."""
     return re.sub(r"[^\w./ -]", "_", name)
 
 

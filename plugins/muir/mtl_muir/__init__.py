@@ -1,4 +1,4 @@
-"""Modular universal reparameterization, as a plugin."""
+"""This plugin has modular universal reparameterization."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING

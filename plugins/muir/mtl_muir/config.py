@@ -1,4 +1,4 @@
-"""Options of modular universal reparameterization."""
+"""Modular universal reparameterization has these options; the defaults follow the paper."""
 
 from typing import Literal
 
@@ -11,7 +11,7 @@ from .search.evolution import Sampling
 
 
 class MuirConfig(StrategyConfig):
-    """Options of :class:`~mtl_muir.strategy.Muir`; the defaults follow the paper."""
+    """These are options of :class:`~mtl_muir.strategy.Muir`; the defaults follow the paper."""
 
     context_size: int = Field(
         4,

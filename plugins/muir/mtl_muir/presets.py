@@ -1,4 +1,4 @@
-"""Complete settings: what the paper says, and what the published code does.
+"""Presets are complete settings: what the paper says, and what the published code does.
 
 The 15 differences between both, and which of them each preset follows, are listed in
 docs/strategies/muir.md.

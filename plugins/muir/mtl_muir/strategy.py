@@ -1,4 +1,4 @@
-"""Modular universal reparameterization: networks of any kind made of the same hypermodules.
+"""Modular universal reparameterization makes networks of any kind of the same hypermodules.
 
 Meyerson and Miikkulainen, "Modular Universal Reparameterization: Deep Multi-task Learning Across
 Diverse Domains", NeurIPS 2019, arXiv 1906.00097. Where paper and published code differ, an option
@@ -34,7 +34,7 @@ from .speed.resting import resting
 
 
 class Muir(Strategy):
-    """Algorithm 2: hypermodules, contexts and soft weights by Adam, the mapping by evolution.
+    """Adam trains hypermodules, contexts and soft weights, evolution the mapping (Algorithm 2).
 
     A generation has ``steps_per_generation`` steps. At its start locations get challengers; while
     it lasts the blocks of a location are the mean of its candidates', weighted by trained soft
@@ -49,7 +49,7 @@ class Muir(Strategy):
     network: GeneratedNetworks
 
     def build(self, backbone: Backbone, suite: Suite) -> GeneratedNetworks:
-        """A whole network of the one kind for every task."""
+        """Make a whole network of the one kind for every task."""
         return self.build_each([backbone] * len(suite), suite)
 
     def build_each(self, backbones: Sequence[PlainBackbone], suite: Suite) -> GeneratedNetworks:
@@ -93,7 +93,7 @@ class Muir(Strategy):
         return network
 
     def _oracle(self, groups: tuple[int, ...], suite: Suite) -> Int64[Tensor, " locations"]:
-        """The mapping that shares everything within a group of tasks."""
+        """Return the mapping that shares everything within a group of tasks."""
         network = self.network
         if len(groups) != len(suite):
             raise MtlError(
@@ -116,7 +116,7 @@ class Muir(Strategy):
     # -- the loop ------------------------------------------------------------------------------
 
     def optimize(self, run: TrainingRun) -> Generator[Step, None, None]:
-        """Generations, one after the other; a resumed run goes on within one."""
+        """Run generations, one after the other; a resumed run goes on within one."""
         length = self.config.steps_per_generation
         needed = (self.config.burn_in + 1) * length
         searches = self.config.selection != "oracle" and self.config.search_generations != 0
@@ -160,7 +160,7 @@ class Muir(Strategy):
         self.optimizer.state.pop(network.logits, None)
 
     def train_step(self, batch: Batch) -> Float[Tensor, " tasks"]:
-        """One step of Adam along the gradient of the sum of the tasks' losses.
+        """Do one step of Adam along the gradient of the sum of the tasks' losses.
 
         What only tasks without a label in the batch use does not move.
         """
@@ -191,7 +191,7 @@ class Muir(Strategy):
             self._still_idle_modules()
 
     def _still_idle_modules(self) -> None:
-        """Without moments and gradients Adam does not move a module."""
+        """Keep idle modules still: without moments and gradients Adam does not move them."""
         values = self.network.hypermodules.hypermodules
         idle = idle_modules(self.network.mapping, len(values))
         state = self.optimizer.state.get(values, {})
@@ -200,7 +200,7 @@ class Muir(Strategy):
                 state[name][idle] = 0
 
     def _look_back(self, run: TrainingRun, last: bool) -> None:
-        """Keep this generation if it is the best so far; go back to the best after the last."""
+        """Keep this generation if it is the best so far; return to the best one after the last."""
         evaluation = run.last_evaluation
         if evaluation is None or evaluation.iteration != run.iteration:
             raise MtlError(
@@ -220,7 +220,7 @@ class Muir(Strategy):
     # -- what is written down ------------------------------------------------------------------
 
     def _metrics(self) -> dict[str, Tensor | float]:
-        """Give the numbers of modules by who uses them, and short mappings as a whole."""
+        """Return the numbers of modules by who uses them, and short mappings as a whole."""
         network = self.network
         key = network.candidates._version
         if self._noted[0] != key:

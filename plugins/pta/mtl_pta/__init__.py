@@ -1,4 +1,4 @@
-"""Pseudo-task augmentation (Meyerson and Miikkulainen 2018, arXiv 1803.04062), as a plugin."""
+"""This plugin has pseudo-task augmentation (Meyerson and Miikkulainen 2018, arXiv 1803.04062)."""
 
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
@@ -18,13 +18,13 @@ def mtl_strategies() -> dict[str, str]:
 
 @hookimpl
 def mtl_backbones() -> dict[str, str]:
-    """The network of the paper's first experiments."""
+    """Contribute the network of the paper's first experiments."""
     return {"pta_convnet": "mtl_pta.backbone:PtaConvNet"}
 
 
 @hookimpl
 def mtl_figures(runs: "Sequence[FinishedRun]") -> "Iterable[ReportFigure]":
-    """Trajectories of decoders, and schedules of dropout rates."""
+    """Draw trajectories of decoders, and schedules of dropout rates."""
     from .figures import draw
 
     return draw(runs)

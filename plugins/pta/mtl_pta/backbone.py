@@ -1,4 +1,4 @@
-"""The convolutional network of the paper's Omniglot experiments, as a backbone."""
+"""A backbone is the convolutional network of the paper's Omniglot experiments."""
 
 from collections import OrderedDict
 
@@ -11,16 +11,16 @@ POOLINGS = 4
 
 
 class PtaConvNet(nn.Sequential):
-    """Four times 3x3 convolution of 53 channels, ReLU, 2x2 max-pooling, dropout; then flattened.
+    """It has four 3x3 convolutions of 53 channels, each with ReLU, 2x2 max-pooling and dropout.
 
-    Units: ``conv1`` to ``conv4``. Takes (B, in_chans, H, W) with H, W >= 16; the classifier reads
-    53 * (H // 16) * (W // 16) numbers, 1908 for 105x105 images.
+    The units are ``conv1`` to ``conv4``. Inputs are (B, in_chans, H, W) with H, W >= 16; the
+    classifier reads 53 * (H // 16) * (W // 16) numbers, 1908 for 105x105 images.
 
     Args:
-        num_classes: width of the classifier.
-        in_chans: channels of the images.
-        img_size: their height and width.
-        drop_rate: behind every pooling, 0 to 1; 0.5 in the paper.
+        num_classes: number of outputs of the classifier.
+        in_chans: number of channels of the images.
+        img_size: height and width of the images.
+        drop_rate: dropout rate behind every pooling, 0 to 1; 0.5 in the paper.
 
     Raises:
         MtlError: if the images are too small for four poolings.
@@ -63,11 +63,11 @@ class PtaConvNet(nn.Sequential):
         )
 
     def units(self) -> dict[str, list[str]]:
-        """Units with the submodules that make them up, in execution order."""
+        """Return the units with the submodules that make them up, in execution order."""
         return {f"conv{number + 1}": [f"conv{number + 1}"] for number in range(POOLINGS)}
 
     def get_classifier(self) -> nn.Linear:
-        """The last layer."""
+        """Return the last layer."""
         return self.classifier
 
 

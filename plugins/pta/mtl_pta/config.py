@@ -1,4 +1,4 @@
-"""Options of pseudo-task augmentation; the defaults are the paper's values."""
+"""Pseudo-task augmentation has these options; the defaults are the paper's values."""
 
 from typing import Annotated, Literal
 
@@ -23,12 +23,12 @@ def _check_variant(value: object) -> object:
 
 
 def _unquoted_no(value: object) -> object:
-    """YAML reads a bare ``no`` as false."""
+    """Turn false back into ``no``, as YAML reads a bare ``no`` as false."""
     return "no" if value is False else value
 
 
 class PtaConfig(InitialWeights):
-    """Options of :class:`~mtl_pta.strategy.PseudoTaskAugmentation`."""
+    """These are options of :class:`~mtl_pta.strategy.PseudoTaskAugmentation`."""
 
     variant: Annotated[str, BeforeValidator(_check_variant)] = Field(
         "F",
@@ -107,9 +107,9 @@ class PtaConfig(InitialWeights):
         return self
 
     def has(self, letter: str) -> bool:
-        """Whether a control is in use."""
+        """Say whether a control is in use."""
         return letter in self.variant
 
     def deviation(self, epsilon: float) -> float:
-        """Standard deviation of the noise that an epsilon stands for."""
+        """Return the standard deviation of the noise that an epsilon stands for."""
         return epsilon**0.5 if self.noise == "variance" else float(epsilon)

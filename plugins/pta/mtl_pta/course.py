@@ -13,10 +13,10 @@ MOST_NUMBERS = 256
 
 
 class DueUpdate:
-    """An update of all decoders that the next step begins with; saved with the run.
+    """The next step begins with an update of all decoders that is due; it is saved with the run.
 
     Attributes:
-        costs: (tasks, decoders), by which the decoders are updated; ``None``: nothing is due.
+        costs: (tasks, decoders), costs by which the decoders are updated; ``None``: nothing is due.
     """
 
     def __init__(self) -> None:
@@ -28,7 +28,7 @@ class DueUpdate:
         return costs
 
     def state_dict(self) -> dict[str, Any]:
-        """Give the costs that are due."""
+        """Return the costs that are due."""
         return {"costs": self.costs}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -37,18 +37,18 @@ class DueUpdate:
 
 
 class Course:
-    """Costs and dropout rates of all decoders, and the weights of one task's, over time.
+    """A course is costs and dropout rates of all decoders, and one task's weights, over time.
 
-    Bounded: after :data:`MOST_POINTS` points every second one is dropped and from then on only
-    every second one kept, and so on. Weights of more than :data:`MOST_NUMBERS` numbers are replaced
-    by that many random projections, always the same, which keep angles nearly as they are.
+    It is bounded: after :data:`MOST_POINTS` points every second one is dropped and from then on
+    only every second one kept, and so on. Weights of more than :data:`MOST_NUMBERS` numbers are
+    replaced by that many random projections, always the same, which keep angles nearly as they are.
 
     Attributes:
         task: the task whose decoders' weights are kept.
         iterations: the iteration of each point.
-        costs: (tasks, decoders) a point; infinite before the first evaluation.
-        rates: dropout rates (tasks, decoders) a point.
-        weights: (decoders, numbers) a point.
+        costs: for each point costs (tasks, decoders), infinite before the first evaluation.
+        rates: for each point dropout rates (tasks, decoders).
+        weights: for each point weights (decoders, numbers).
     """
 
     def __init__(self, task: int) -> None:
@@ -83,7 +83,7 @@ class Course:
             self._stride *= 2
 
     def state_dict(self) -> dict[str, Any]:
-        """Give all points: numbers, and tensors with a first dimension for the points."""
+        """Return all points: numbers, and tensors with a first dimension for the points."""
         return {
             "task": self.task,
             "seen": self._seen,
@@ -108,7 +108,7 @@ class Course:
 
 
 def projected(weights: Float[Tensor, "decoders numbers"]) -> Float[Tensor, "decoders fewer"]:
-    """At most :data:`MOST_NUMBERS` numbers a decoder (Johnson and Lindenstrauss 1984)."""
+    """Project to at most :data:`MOST_NUMBERS` numbers a decoder (Johnson, Lindenstrauss 1984)."""
     size = weights.shape[1]
     if size <= MOST_NUMBERS:
         return weights.clone()

@@ -1,4 +1,4 @@
-"""The D decoders of one task: linear layers, each behind dropout."""
+"""One task has D decoders: linear layers, each behind dropout."""
 
 import copy
 
@@ -10,7 +10,7 @@ from mtl_framework import MtlError
 
 
 class Decoders(nn.Module):
-    """All decoders of one task; with the task's data each defines a pseudo-task.
+    """These are all decoders of one task; with its data each defines a pseudo-task.
 
     Attributes:
         layers: the D linear decoders.
@@ -19,9 +19,9 @@ class Decoders(nn.Module):
 
     Args:
         first: the first decoder; the others are drawn anew, of the same size (I).
-        count: D, at least 1.
+        count: D, the number of decoders, at least 1.
         dropout: rate of every decoder at first.
-        dropping: whether rates can ever differ from 0; where not, nothing is drawn.
+        dropping: whether rates can ever differ from 0; if not, no mask is drawn.
         independent: whether each decoder draws its own mask (D). Where not, one draw serves all:
             decoders of equal rates see the same mask.
 
@@ -53,7 +53,7 @@ class Decoders(nn.Module):
     def forward(
         self, features: Float[Tensor, "rows *dims features"]
     ) -> Float[Tensor, "decoders rows *dims outputs"]:
-        """Outputs of all decoders, of features that were computed once."""
+        """Compute the outputs of all decoders, of features that were computed once."""
         inputs = self._dropped(features)
         return torch.stack([layer(x) for layer, x in zip(self.layers, inputs, strict=True)])
 
@@ -70,7 +70,7 @@ class Decoders(nn.Module):
         return list((features * scale.to(features.dtype)).unbind())
 
     def mean(self) -> nn.Linear:
-        """One layer whose outputs are the mean of all decoders' (equation 14)."""
+        """Make one layer whose outputs are the mean of all decoders' (equation 14)."""
         mean = copy.deepcopy(self.layers[0])
         assert isinstance(mean, nn.Linear)
         with torch.no_grad():
@@ -86,7 +86,7 @@ class Decoders(nn.Module):
 
     @torch.no_grad()
     def copy_chosen(self) -> Bool[Tensor, " decoders"]:
-        """Copy weights and dropout rate of the chosen one to all others (G); return those."""
+        """Copy weights and dropout rate of the chosen one to all others (G); return the others."""
         chosen = int(self.chosen)
         state = self.layers[chosen].state_dict()
         for number, layer in enumerate(self.layers):

@@ -1,4 +1,4 @@
-"""Two figures of a report: where decoders went, and what became of their dropout rates."""
+"""Two figures show where decoders went, and what became of their dropout rates."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ _INCHES_A_NAME = 1.15
 
 @dataclass(frozen=True)
 class RunCourse:
-    """A finished run of several decoders and its :class:`~mtl_pta.course.Course`, as arrays."""
+    """This is a finished run's :class:`~mtl_pta.course.Course` of several decoders, as arrays."""
 
     record: FinishedRun
     variant: str
@@ -46,7 +46,7 @@ def draw(runs: Sequence[FinishedRun]) -> Iterator[ReportFigure]:
 
 
 def read(record: FinishedRun) -> RunCourse | None:
-    """The course of a run's decoders; ``None`` where it is another strategy's or has none."""
+    """Read the course of a run's decoders; ``None`` where there is none."""
     result = record.result
     if result is None or result.strategy != "pta":
         return None
@@ -97,7 +97,7 @@ def trajectories(courses: Sequence[RunCourse]) -> ReportFigure:
 
 
 def schedules(groups: Sequence[Sequence[RunCourse]]) -> ReportFigure:
-    """Mean dropout rate of every task's decoders over the iterations."""
+    """Draw the mean dropout rate of every task's decoders over the iterations."""
     with style():
         figure, panels = _panels(len(groups), 2.7)
         for axes, group in zip(panels, groups, strict=True):
@@ -122,7 +122,7 @@ def schedules(groups: Sequence[Sequence[RunCourse]]) -> ReportFigure:
 
 
 def project(points: Float[np.ndarray, "points numbers"]) -> Float[np.ndarray, "points 2"]:
-    """t-SNE by cosine distance; equal points stay equal (van der Maaten and Hinton 2008)."""
+    """Project by t-SNE of cosine distances (van der Maaten, Hinton 2008); equal points stay so."""
     from sklearn.manifold import TSNE
 
     unique, where = np.unique(points, axis=0, return_inverse=True)

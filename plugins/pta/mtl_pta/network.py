@@ -1,4 +1,4 @@
-"""Networks with D decoders a task on a backbone that is shared in any way."""
+"""Networks have D decoders a task on a backbone that is shared in any way."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -13,18 +13,18 @@ from .decoders import Decoders
 
 
 class PseudoTaskNetworks(TaskNetworks):
-    """Task networks whose heads are :class:`~mtl_pta.decoders.Decoders`.
+    """These are task networks whose heads are :class:`~mtl_pta.decoders.Decoders`.
 
     A task's training loss is the mean over its decoders (equation 4); features are computed once.
     It predicts with, and is extracted with, one decoder: the chosen one, or the mean of all, by
     :attr:`prediction`.
 
     Args:
-        backbone: what is shared and where; heads have to follow its features.
+        backbone: the backbone, whose heads have to follow its features.
         tasks: the tasks that are trained.
-        weights_per_unit: as of :class:`~mtl_framework.TaskNetworks`.
-        decoders: D.
-        dropout: rate in front of every decoder at first.
+        weights_per_unit: K, as :class:`~mtl_framework.TaskNetworks` takes it.
+        decoders: D, the number of decoders of each task.
+        dropout: dropout rate in front of every decoder at first.
         dropping: whether rates can ever differ from 0.
         independent: whether each decoder has its own dropout masks.
 
@@ -70,13 +70,13 @@ class PseudoTaskNetworks(TaskNetworks):
         )
 
     def decoders(self, task: int) -> Decoders:
-        """Give a task's decoders."""
+        """Return a task's decoders."""
         decoders = self.heads[task]
         assert isinstance(decoders, Decoders)
         return decoders
 
     def head(self, task: int) -> nn.Module:
-        """The chosen decoder, or one that gives the mean of all decoders' outputs."""
+        """Return the chosen decoder, or one that gives the mean of all decoders' outputs."""
         decoders = self.decoders(task)
         if self.prediction == "ensemble":
             return decoders.mean()
@@ -85,7 +85,7 @@ class PseudoTaskNetworks(TaskNetworks):
     def decoder_scores(
         self, task: int, features: Features
     ) -> Float[Tensor, "decoders rows *outputs"]:
-        """Outputs of all decoders of a task for its features, in full precision."""
+        """Compute the outputs of all decoders of a task for its features, in full precision."""
         return self.in_full_precision(self.heads[task], features)
 
     def row_losses(
@@ -94,7 +94,7 @@ class PseudoTaskNetworks(TaskNetworks):
         features: Features,
         targets: Shaped[Tensor, "rows *dims"],
     ) -> Float[Tensor, " rows"]:
-        """Mean over the decoders of every row's loss (equation 4)."""
+        """Compute the mean over the decoders of every row's loss (equation 4)."""
         outputs = self.decoder_scores(task, features)
         repeated = targets.repeat(len(outputs), *[1] * (targets.ndim - 1))
         losses = self.tasks[task].objective.losses(outputs.flatten(0, 1), repeated)

@@ -6,7 +6,7 @@ from .config import COMBINATIONS
 
 
 def _omniglot(variant: str) -> dict[str, Any]:
-    """Section 4.1: 100 meta-iterations of 250 updates; batch size and learning rate not stated."""
+    """Section 4.1 has 100 meta-iterations of 250 updates, but no batch size or learning rate."""
     return {
         "strategy": {
             "name": "pta",
@@ -29,14 +29,14 @@ def _omniglot(variant: str) -> dict[str, Any]:
 
 
 def _imdb() -> dict[str, Any]:
-    """Section 4.2: meta-iterations of one epoch, ten decoders."""
+    """Section 4.2 has meta-iterations of one epoch, ten decoders."""
     preset = _omniglot("HGD")
     preset["strategy"] |= {"decoders": 10, "meta_iteration": "epoch"}
     return {"strategy": preset["strategy"]}
 
 
 def _celeba() -> dict[str, Any]:
-    """Section 4.3: RMSprop at the first of its three learning rates, about 30 meta-iterations."""
+    """Section 4.3 has RMSprop at the first of three learning rates, about 30 meta-iterations."""
     preset = _omniglot("HGD")
     preset["strategy"] |= {"decoders": 10, "optimizer": "rmsprop", "learning_rate": 1e-4}
     return {**preset, "batch_size": 32, "iterations": 7_500}

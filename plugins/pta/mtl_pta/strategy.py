@@ -1,4 +1,4 @@
-"""Pseudo-task augmentation: several decoders a task, trained on one model.
+"""By pseudo-task augmentation one model trains several decoders a task.
 
 Meyerson and Miikkulainen, "Pseudo-task Augmentation: From Deep Multitask Learning to Intratask
 Sharing -- and Back", ICML 2018, arXiv 1803.04062. There is no published code; where the paper is
@@ -33,9 +33,9 @@ _OPTIONS: dict[str, dict[str, float]] = {"adam": {}, "rmsprop": {"alpha": 0.99, 
 
 
 class PseudoTaskAugmentation(Strategy):
-    """Several decoders a task, of which validation keeps one, on networks that share in any way.
+    """Each task trains several decoders, of which validation keeps one; networks share in any way.
 
-    Algorithm 1: after M gradient steps on all pseudo-tasks each decoder is judged on the task's
+    By algorithm 1, after M gradient steps on all pseudo-tasks each decoder is judged on the task's
     validation examples, with dropout off, and the decoders are updated: the greedy copy (G) first,
     noise (P, H) then on all that were not best. All decoders that tie for the least cost are best;
     the first of them is chosen. Decoders are also judged, but not updated, wherever the run
@@ -50,7 +50,7 @@ class PseudoTaskAugmentation(Strategy):
     network: PseudoTaskNetworks
 
     def build(self, backbone: Backbone, suite: Suite) -> PseudoTaskNetworks:
-        """Networks for the assignment below, D decoders a task, one optimiser.
+        """Make networks for the given assignment, D decoders a task, and one optimiser.
 
         Raises:
             MtlError: if there is something to choose but no validation examples; if backbone or
@@ -89,7 +89,7 @@ class PseudoTaskAugmentation(Strategy):
         return self.network
 
     def optimize(self, run: TrainingRun) -> Generator[Step, None, None]:
-        """Algorithm 1; a meta-iteration ends with every M-th step.
+        """Run algorithm 1; a meta-iteration ends with every M-th step.
 
         Decoders are updated when the next one begins, so that an evaluation in between, and the end
         of the run, find them as they were judged.
@@ -117,7 +117,7 @@ class PseudoTaskAugmentation(Strategy):
             yield Step(losses, metrics)
 
     def update_if_due(self) -> None:
-        """DecUpdate by the costs at the end of the last meta-iteration, once."""
+        """Do DecUpdate by the costs at the end of the last meta-iteration, once."""
         costs = self.due.take()
         if costs is not None:
             self.update_decoders(costs)
@@ -134,7 +134,7 @@ class PseudoTaskAugmentation(Strategy):
     def costs(
         self, run: TrainingRun
     ) -> tuple[Float[Tensor, "tasks decoders"], Float[Tensor, " tasks"]]:
-        """Validation cost of every decoder, and that of each task's ensemble (equation 6)."""
+        """Return each decoder's validation cost, and that of each task's ensemble (equation 6)."""
 
         def outputs(
             task: int, inputs: Float[Tensor, "rows *dims"]
@@ -153,7 +153,7 @@ class PseudoTaskAugmentation(Strategy):
             self.network.decoders(task).chosen.fill_(number)
 
     def update_decoders(self, costs: Float[Tensor, "tasks decoders"]) -> None:
-        """DecUpdate of algorithm 1 for all tasks, after :meth:`choose`."""
+        """Do DecUpdate of algorithm 1 for all tasks, after :meth:`choose`."""
         config = self.config
         worse = costs > costs.amin(1, keepdim=True)
         for task in range(len(costs)):
@@ -200,7 +200,7 @@ class PseudoTaskAugmentation(Strategy):
         return sharing.groups(units, suite.task_names)
 
     def _steps_between(self, run: TrainingRun) -> int:
-        """Give M, the number of steps between two updates of the decoders."""
+        """Return M, the number of steps between two updates of the decoders."""
         if self.config.meta_iteration != "epoch":
             return self.config.meta_iteration
         return batches_per_epoch(run.suite, run.batch_size)

@@ -1,4 +1,4 @@
-"""Networks whose tasks learn in which order they use common layers, as a plugin."""
+"""This plugin has networks whose tasks learn in which order they use common layers."""
 
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
@@ -18,7 +18,7 @@ def mtl_strategies() -> dict[str, str]:
 
 @hookimpl
 def mtl_figures(runs: "Sequence[FinishedRun]") -> "Iterable[ReportFigure]":
-    """Orders that the runs of this strategy among ``runs`` have learned."""
+    """Draw the orders that the runs of this strategy among ``runs`` have learned."""
     from .figures import order_figures
 
     return order_figures(runs)

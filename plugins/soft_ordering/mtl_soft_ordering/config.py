@@ -18,7 +18,7 @@ Core = Annotated[
 
 
 class SoftOrderingConfig(InitialWeights):
-    """Options of :class:`~mtl_soft_ordering.strategy.SoftOrdering`."""
+    """These are options of :class:`~mtl_soft_ordering.strategy.SoftOrdering`."""
 
     core: Core = Field(
         "largest",

@@ -1,4 +1,4 @@
-"""Soft orders as matrices over depth, for the report."""
+"""A report shows soft orders as matrices over depth."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -21,7 +21,7 @@ _MOST_DRAWN = 24  # tasks
 
 
 def order_figures(runs: Sequence[FinishedRun]) -> Iterator[ReportFigure]:
-    """One figure for each label and core of finished runs: that of the middle error."""
+    """Draw one figure for each label and core of finished runs, that of the middle error."""
     by_label: dict[str, list[FinishedRun]] = {}
     for record in runs:
         if record.result is not None and record.result.strategy == "soft_ordering":
@@ -41,7 +41,7 @@ def _error(record: FinishedRun) -> tuple[float, int]:
 
 
 def orders(state: Mapping[str, Any], core: int) -> np.ndarray:
-    """Shares (tasks, depths, layers) of a core, from the saved state of a strategy."""
+    """Return the shares (tasks, depths, layers) of a core, from the saved state of a strategy."""
     shares: np.ndarray = state["network"][f"shares.{core}.logits"].double().softmax(2).numpy()
     return shares
 
@@ -54,15 +54,15 @@ def order_maps(
     name: str,
     label: str,
 ) -> ReportFigure:
-    """Heat maps (depth, layer) of every task's shares.
+    """Draw heat maps (depth, layer) of every task's shares.
 
     Args:
         record: the run that is drawn.
-        shares: (tasks, depths, layers).
-        units: names of the layers, by the unit whose they were.
+        shares: (tasks, depths, layers), how much of every layer a task has at every depth.
+        units: names of the layers: those of the units that they came from.
         count: number of runs that it stands for.
         name: name of the figure.
-        label: what the report calls its setting.
+        label: name of the run's setting in the report.
     """
     assert record.result is not None
     tasks = shortened(list(record.result.test.per_task), 18)[:_MOST_DRAWN]

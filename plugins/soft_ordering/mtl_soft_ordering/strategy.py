@@ -1,4 +1,4 @@
-"""Soft layer ordering: every task mixes common layers in an order of its own.
+"""By soft layer ordering every task mixes common layers in an order of its own.
 
 Meyerson and Miikkulainen, "Beyond Shared Hierarchies: Deep Multitask Learning through Soft Layer
 Ordering", ICLR 2018, arXiv 1711.00108.
@@ -52,7 +52,7 @@ class SoftOrdering(Strategy):
     network: MixtureNetworks
 
     def build(self, backbone: Backbone, suite: Suite) -> MixtureNetworks:
-        """A pool of layers for every core, and one optimiser of two groups."""
+        """Make a pool of layers for every core, and one optimiser of two groups."""
         config = self.config
         pools = cores(config.core, backbone)
         self.core = CoreUnits([[backbone.units[n].name for n in pool] for pool in pools])
@@ -87,7 +87,7 @@ class SoftOrdering(Strategy):
         return network
 
     def optimize(self, run: TrainingRun) -> Generator[Step, None, None]:
-        """Plain training: a batch of every task, a step of layers, heads and orders."""
+        """Train plainly: draw a batch of every task, and do a step of layers, heads and orders."""
         network = self.network
         assignments = network.assignment.cpu()[None]  # (samples, units, tasks)
         while True:
@@ -98,19 +98,19 @@ class SoftOrdering(Strategy):
             yield Step(losses, {"certainty": self.certainty()})
 
     def certainty(self) -> torch.Tensor:
-        """Mean over cores of :meth:`SoftOrder.certainty`."""
+        """Return the mean over cores of :meth:`SoftOrder.certainty`."""
         orders = [order for order in self.network.shares if isinstance(order, SoftOrder)]
         return torch.stack([order.certainty() for order in orders]).mean()
 
 
 class CoreUnits:
-    """Names of the units of every core: saved with the weights, for reports."""
+    """This holds the names of every core's units, saved with the weights for reports."""
 
     def __init__(self, units: list[list[str]]) -> None:
         self.units = units
 
     def state_dict(self) -> dict[str, Any]:
-        """Give the names."""
+        """Return the names."""
         return {"units": [list(core) for core in self.units]}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -131,11 +131,11 @@ def _shown(cores: list[list[str]]) -> str:
 
 
 def cores(chosen: Core, backbone: Backbone) -> list[list[int]]:
-    """Units of every core, ascending.
+    """Return the units of every core, ascending.
 
     Args:
         chosen: ``"largest"``, ``"every"``, or names and globs of the units of one core.
-        backbone: the backbone.
+        backbone: the backbone whose units they are.
 
     Raises:
         MtlError: if no two units that follow each other have weights of equal shapes, a pattern
@@ -161,7 +161,7 @@ def cores(chosen: Core, backbone: Backbone) -> list[list[int]]:
 
 
 def _alike(backbone: Backbone) -> list[list[int]]:
-    """Rows of units that follow each other and have weights of equal names and shapes."""
+    """Return runs of consecutive units whose weights have equal names and shapes."""
     with torch.random.fork_rng(devices=[]):
         model = backbone.recipe.create(2, pretrained=False)
     rows: list[list[int]] = []

@@ -1,4 +1,4 @@
-"""Networks whose activations are mixed instead of their weights shared, as a plugin."""
+"""This plugin has networks whose activations are mixed instead of their weights shared."""
 
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
@@ -22,7 +22,7 @@ def mtl_strategies() -> dict[str, str]:
 
 @hookimpl
 def mtl_figures(runs: "Sequence[FinishedRun]") -> "Iterable[ReportFigure]":
-    """What the runs of these strategies among ``runs`` mix."""
+    """Draw what the runs of these strategies among ``runs`` mix."""
     from .figures import mixing_figures
 
     return mixing_figures(runs)

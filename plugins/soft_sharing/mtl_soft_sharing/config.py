@@ -18,7 +18,7 @@ Positions = Annotated[
 
 
 class ColumnConfig(InitialWeights):
-    """Options of every :class:`~mtl_soft_sharing.strategy.ColumnStrategy`."""
+    """These are options of every :class:`~mtl_soft_sharing.strategy.ColumnStrategy`."""
 
     after: Positions = Field(
         "stage",
@@ -49,7 +49,7 @@ class ColumnConfig(InitialWeights):
 
 
 class CrossStitchConfig(ColumnConfig):
-    """Options of :class:`~mtl_soft_sharing.strategy.CrossStitch`."""
+    """These are options of :class:`~mtl_soft_sharing.strategy.CrossStitch`."""
 
     mixing: Literal["scalar", "channel"] = Field(
         "scalar",
@@ -66,7 +66,7 @@ class CrossStitchConfig(ColumnConfig):
 
 
 class NddrConfig(ColumnConfig):
-    """Options of :class:`~mtl_soft_sharing.nddr.Nddr`."""
+    """These are options of :class:`~mtl_soft_sharing.nddr.Nddr`."""
 
     own_weight: float = Field(
         0.9,
@@ -84,7 +84,7 @@ class NddrConfig(ColumnConfig):
 
 
 class SluiceConfig(ColumnConfig):
-    """Options of :class:`~mtl_soft_sharing.sluice.Sluice`."""
+    """These are options of :class:`~mtl_soft_sharing.sluice.Sluice`."""
 
     subspaces: int = Field(
         2,

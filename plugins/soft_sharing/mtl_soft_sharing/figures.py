@@ -1,4 +1,4 @@
-"""Mixing weights as heat maps, for the report."""
+"""A report shows mixing weights as heat maps."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,7 +25,7 @@ _SIGNED = LinearSegmentedColormap.from_list("orange_blue", ["#D55E00", PAPER, "#
 
 
 def mixing_figures(runs: Sequence[FinishedRun]) -> Iterator[ReportFigure]:
-    """One figure for each label of finished runs of columns that mix: that of the middle error."""
+    """Draw one figure for each label of finished runs of columns that mix, of the middle error."""
     by_label: dict[str, list[FinishedRun]] = {}
     for record in runs:
         if record.result is not None and record.result.strategy in STRATEGIES:
@@ -47,7 +47,7 @@ def _error(record: FinishedRun) -> tuple[float, int]:
 def mixing_maps(
     record: FinishedRun, count: int, others: Sequence[FinishedRun], name: str
 ) -> ReportFigure:
-    """Heat maps (to, from) of a run, one for each unit behind which columns are mixed.
+    """Draw heat maps (to, from) of a run, one for each unit behind which columns are mixed.
 
     Args:
         record: a finished run.
@@ -96,11 +96,11 @@ def mixing_maps(
 
 
 def unit_map(record: FinishedRun, state: Mapping[str, Any], count: int, name: str) -> ReportFigure:
-    """A heat map (task, unit) of how much of every mixed unit each task's column goes on with.
+    """Draw a heat map (task, unit) of how much of every mixed unit each column goes on with.
 
     Args:
         record: a finished run of sluice networks.
-        state: its strategy's saved state.
+        state: the saved state of its strategy.
         count: number of runs that it stands for.
         name: name of the figure.
     """
@@ -135,7 +135,7 @@ def unit_map(record: FinishedRun, state: Mapping[str, Any], count: int, name: st
 
 
 def _labels(record: FinishedRun, size: int) -> list[str]:
-    """Names of tasks, or of their subspaces, where a mixture has several a task."""
+    """Return the names of tasks, or of their subspaces, where a mixture has several a task."""
     assert record.result is not None
     tasks = shortened(list(record.result.test.per_task), 12)
     count = size // len(tasks)
@@ -145,7 +145,7 @@ def _labels(record: FinishedRun, size: int) -> list[str]:
 
 
 def _layers(state: Mapping[str, Any]) -> np.ndarray | None:
-    """Weights (task, unit) of the mixed units in what a sluice network predicts from."""
+    """Return the weights (task, unit) of mixed units in what a sluice network predicts from."""
     names = [name for name in state["network"] if re.fullmatch(r"mixers\.\d+\.layers", name)]
     return state["network"][names[0]].double().numpy() if names else None
 
@@ -185,7 +185,7 @@ def _tensors(state: Mapping[str, Any]) -> dict[int, Any]:
 
 
 def mixing_weights(state: Mapping[str, Any]) -> Weights:
-    """Weights (to, from) by unit, from the saved state of a strategy, see :func:`by_column`."""
+    """Return weights (to, from) by unit from a strategy's saved state; see :func:`by_column`."""
     names = state["positions"]["units"]
     weights = [by_column(value.double()).numpy() for _, value in sorted(_tensors(state).items())]
     return dict(zip(names, weights, strict=True))
@@ -200,7 +200,7 @@ def _in_words(weights: Weights) -> Iterator[str]:
 
 
 def _cost(record: FinishedRun, others: Sequence[FinishedRun]) -> str:
-    """Say what a step takes, beside the time of the other settings."""
+    """Say what a step costs, beside the time of the other settings."""
     assert record.result is not None
     passes = record.history.metrics.get("column_passes", ())
     text = f"A step takes {record.result.seconds_per_iteration:.3g} s"

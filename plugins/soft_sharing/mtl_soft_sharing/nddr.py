@@ -1,4 +1,4 @@
-"""NDDR-CNN: what all columns return is reduced to a column's width by a learned 1x1 convolution.
+"""In NDDR-CNN a learned 1x1 convolution reduces what all columns return to a column's width.
 
 Gao, Ma, Zhao, Liu and Yuille, "NDDR-CNN: Layerwise Feature Fusing in Multi-Task CNNs by Neural
 Discriminative Dimensionality Reduction", CVPR 2019, arXiv 1801.08297.
@@ -30,10 +30,11 @@ class NddrLayer(ColumnMixer):
     Source: Gao et al., CVPR 2019, arXiv 1801.08297.
 
     Args:
-        columns: T.
-        own_weight: the diagonal of W_tt at the start; the others of a row share 1 - own_weight.
-        shape: shape of what the unit returns for one example.
-        channel_dim: which dimension of it holds the C channels.
+        columns: T, the number of columns.
+        own_weight: value on the diagonal of W_tt at the start; the others of a row share 1 -
+            own_weight.
+        shape: shape of the unit's output for one example.
+        channel_dim: position of the C channels in this shape.
         norm: whether a batch norm of every column's own follows.
         rectified: whether a ReLU follows.
     """
@@ -59,7 +60,7 @@ class NddrLayer(ColumnMixer):
         self.weight = nn.Parameter(torch.einsum("tj,dc->tdjc", start, same).contiguous())
 
     def extra_repr(self) -> str:
-        """Shape of the weights: (to, channel, from, channel)."""
+        """Show the shape of the weights: (to, channel, from, channel), in ``repr``."""
         return f"weight={tuple(self.weight.shape)}"
 
     def forward(
@@ -72,7 +73,7 @@ class NddrLayer(ColumnMixer):
 
 
 class _Behind(nn.Module):
-    """A column's norm and activation, on channels wherever they are."""
+    """Behind a mixture a column has its norm and activation, on channels wherever they are."""
 
     def __init__(self, norm: nn.Module | None, rectified: bool, channel_dim: int) -> None:
         super().__init__()
@@ -87,7 +88,7 @@ class _Behind(nn.Module):
 
 
 class Nddr(ColumnStrategy):
-    """One column of weights a task; behind some units a convolution fuses all of them into each.
+    """Each task has a column of weights; behind some units a convolution fuses all into each.
 
     The fusing weights are trained with the rest, at a learning rate of their own. The preset
     ``paper`` fuses behind every stage, with SGD at a hundred times the rate; the paper's columns
@@ -115,7 +116,7 @@ class Nddr(ColumnStrategy):
     def mixers(
         self, backbone: Backbone, mixed: Sequence[int], columns: int
     ) -> dict[int, nn.Module]:
-        """A layer behind every mixed unit."""
+        """Make a layer for every mixed unit."""
         config = self.config
         layers: dict[int, nn.Module] = {}
         for number in mixed:

@@ -1,4 +1,4 @@
-"""Networks of one column a task, mixed behind some units."""
+"""Every task has a column of weights; columns are mixed behind some units."""
 
 from collections.abc import Mapping
 
@@ -13,7 +13,7 @@ from .unit import by_column
 
 
 class ColumnNetworks(TaskNetworks):
-    """A column of weights for every task, mixed; a task's output is that of its own column.
+    """Every task's output is that of its own column of weights, mixed with the others.
 
     Where all tasks read one input, it passes each of the T columns once. Tasks with inputs of
     their own need all columns for each of them: T * T passes, of which the host makes one. A
@@ -26,8 +26,8 @@ class ColumnNetworks(TaskNetworks):
     Args:
         backbone: backbone of every column.
         suite: the tasks.
-        mixers: by unit, what mixes the columns behind it. Each has a parameter ``weight`` of one of
-            the kinds that :func:`by_column` knows.
+        mixers: by unit, the module that mixes the columns behind it. Each has a parameter
+            ``weight`` of one of the kinds that :func:`by_column` knows.
 
     Raises:
         MtlError: if the columns of this backbone cannot be mixed there.
@@ -46,11 +46,11 @@ class ColumnNetworks(TaskNetworks):
 
     @property
     def passes(self) -> int:
-        """Passes of a batch of one task through one column that a step takes."""
+        """How many passes of one task's batch through one column a step takes."""
         return len(self.tasks) if self.common_input else len(self.tasks) ** 2
 
     def own_weight(self) -> Float[Tensor, ""]:
-        """Give the mean weight of a column for itself."""
+        """Return the mean weight of a column for itself."""
         weights = [mixer.get_parameter("weight").detach() for mixer in self.mixers.values()]
         return torch.stack([by_column(weight).diagonal().mean() for weight in weights]).mean()
 
@@ -83,7 +83,7 @@ class ColumnNetworks(TaskNetworks):
         self.losses(batch, self.columns)
 
     def extract(self, task: int) -> nn.Module:
-        """One task's network: all columns up to the last mixture, its own one behind it."""
+        """Return one task's network: all columns up to the last mixture, its own one behind it."""
         tasks, units = range(len(self.tasks)), len(self.backbone.units)
         readers = tasks if self.common_input else [task] * len(tasks)  # whose averages each has
         columns = [self.extract_path(readers[column], [column] * units) for column in tasks]

@@ -1,4 +1,4 @@
-"""Sluice networks: subspaces of columns are mixed, and the units of each column, too.
+"""Sluice networks mix subspaces of columns, and the units of each column, too.
 
 Ruder, Bingel, Augenstein and Sogaard, "Latent Multi-task Architecture Learning", AAAI 2019, arXiv
 1705.08142 (first called "Sluice networks").
@@ -32,10 +32,11 @@ class SubspaceMixer(ColumnMixer):
     Source: Ruder et al., arXiv 1705.08142.
 
     Args:
-        start: (T * s, T * s), the weights at the start; a column's subspaces follow each other.
-        columns: T.
-        channel_dim: which dimension of one example's activations holds the channels.
-        reads: see :class:`ColumnMixer`.
+        start: (T * s, T * s), the weights at the start; the subspaces of a column lie next to each
+            other.
+        columns: T, the number of columns.
+        channel_dim: position of the channels in one example's activations.
+        reads: numbers of earlier units, see :class:`ColumnMixer`.
     """
 
     def __init__(
@@ -50,7 +51,7 @@ class SubspaceMixer(ColumnMixer):
         self.columns, self.channel_dim = columns, channel_dim
 
     def extra_repr(self) -> str:
-        """Shape of the weights: (to, from), over all subspaces of all columns."""
+        """Show the shape of the weights: (to, from), over all subspaces, in ``repr``."""
         return f"weight={tuple(self.weight.shape)}"
 
     def forward(self, x: Columns, *earlier: Tensor) -> Columns:
@@ -65,16 +66,18 @@ class SubspaceMixer(ColumnMixer):
 class UnitMixer(SubspaceMixer):
     """Behind the last mixed unit a column goes on with a mixture of what it had behind each.
 
-    sum_k b_tk P_k(h_tk), where h_tk is what column t went on with behind the k-th mixed unit, and
-    P_k fits it to the last one: nothing where shapes are equal; else means over as many parts of
-    the map as the last unit's map has positions (the mean over all of it, where the last unit has
-    no such map), then a matrix of the column's own from its channels to the last unit's.
+    The mixture is sum_k b_tk P_k(h_tk), where h_tk is what column t went on with behind the k-th
+    mixed unit, and P_k fits it to the last one: nothing where shapes are equal; else means over as
+    many parts of the map as the last unit's map has positions (the mean over all of it, where the
+    last unit has no such map), then a matrix of the column's own from its channels to the last
+    unit's.
 
     Args:
-        start: see :class:`SubspaceMixer`.
+        start: weights of subspaces at the start, see :class:`SubspaceMixer`.
         layers: (T, K), the weights b at the start.
-        shapes: what the K mixed units return for one example, and which dimension holds channels.
-        reads: numbers of all of them but the last.
+        shapes: for each of the K mixed units the shape of its output for one example, and the
+            position of the channels in it.
+        reads: numbers of all mixed units but the last.
     """
 
     def __init__(
@@ -107,7 +110,7 @@ class UnitMixer(SubspaceMixer):
     def fitted(
         self, number: int, unit: Float[Tensor, "inputs columns examples *other"], like: Columns
     ) -> Float[Tensor, "inputs columns examples *fitted"]:
-        """What a column had behind an earlier unit, in the shape of the last one."""
+        """Fit what a column had behind an earlier unit to the shape of the last one."""
         if str(number) not in self.projections:
             return unit
         to, at = 3 + self.channel_dim, 3 + self.earlier_dims[number]
@@ -125,7 +128,7 @@ class UnitMixer(SubspaceMixer):
 
 
 class Sluice(ColumnStrategy):
-    """One column of weights a task; subspaces of columns are mixed, then the units of each column.
+    """Each task has a column of weights; subspaces of columns are mixed, then units of each.
 
     Both mixtures are trained with the rest; a penalty keeps the subspaces of a column from reading
     the same. The preset ``paper`` starts as the published code does, with plain SGD.
@@ -153,7 +156,7 @@ class Sluice(ColumnStrategy):
     def mixers(
         self, backbone: Backbone, mixed: Sequence[int], columns: int
     ) -> dict[int, nn.Module]:
-        """Subspaces are mixed behind every mixed unit, the units themselves behind the last."""
+        """Mix subspaces behind every mixed unit, and the units themselves behind the last."""
         config = self.config
         shapes = [unit_shape(backbone, number) for number in mixed]
         for number, (shape, at) in zip(mixed, shapes, strict=True):
@@ -177,7 +180,7 @@ class Sluice(ColumnStrategy):
         return mixers
 
     def build(self, backbone: Backbone, suite: Suite) -> ColumnNetworks:
-        """Columns, and what mixes them; a first look at the penalty, which not all units have."""
+        """Make columns and mixers, and measure the penalty once, which not all units have."""
         network = super().build(backbone, suite)
         if self.penalized:
             overlap_of(network, self.config.subspaces)
@@ -200,7 +203,7 @@ class Sluice(ColumnStrategy):
 
 
 def _start(own: float | str, size: int) -> Float[Tensor, "to subspaces"]:
-    """Weights of subspaces at the start; each row sums to one."""
+    """Return the weights of subspaces at the start; each row sums to one."""
     if isinstance(own, str) or size == 1:
         return torch.full((size, size), 1 / size)
     return torch.full((size, size), (1 - own) / (size - 1)).fill_diagonal_(own)
@@ -233,14 +236,14 @@ def overlap_of(network: ColumnNetworks, subspaces: int) -> Float[Tensor, ""]:
 
 
 def overlap(weight: Float[Tensor, "outputs *inputs"], subspaces: int) -> Float[Tensor, ""]:
-    """Sum of ||G_p^T G_q||_F^2 over all pairs of subspaces.
+    """Compute the sum of ||G_p^T G_q||_F^2 over all pairs of subspaces.
 
     The columns of G_p are the weights with which the channels of subspace p read, so that the
     entries of the product are the inner products of a channel of p with one of q: 0 where all are
     orthogonal, and no matter in which order the channels of a subspace are.
 
     Args:
-        weight: a layer's weight, whose outputs are cut into consecutive groups.
+        weight: weight of a layer, whose outputs are cut into consecutive groups.
         subspaces: s, which divides the number of outputs.
     """
     parts = weight.flatten(1).chunk(subspaces)

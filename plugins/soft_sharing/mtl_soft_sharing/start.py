@@ -1,4 +1,4 @@
-"""Columns that start from the networks of earlier runs."""
+"""Columns can start from the networks of earlier runs."""
 
 from collections.abc import Callable, Mapping
 
@@ -15,9 +15,10 @@ def start_columns(network: ColumnNetworks, folders: str | Mapping[str, str], loa
     """Copy a single-task network into every task's column, with its head.
 
     Args:
-        network: gets the weights. A column's running averages start alike for all tasks.
+        network: the networks that get the weights. A column's running averages start alike for all
+            tasks.
         folders: folder of one run for all tasks, or of a run for each task by name.
-        load: gives the run in a folder.
+        load: loads the run in a folder.
 
     Raises:
         MtlError: if a run, or a task in it, is missing or of another kind, or if runs differ in
@@ -40,7 +41,7 @@ def start_columns(network: ColumnNetworks, folders: str | Mapping[str, str], loa
 
 
 def _state(network: ColumnNetworks, number: int, run: TrainedRun) -> dict[str, Tensor]:
-    """The plain state of one task's network in a run."""
+    """Return the plain state of one task's network in a run."""
     task, folder = network.tasks[number], run.directory
     if task.name not in run.suite.task_names:
         raise MtlError(

@@ -1,4 +1,4 @@
-"""Cross-stitch networks: a column of weights a task, mixed by learned weights.
+"""Cross-stitch networks have a column of weights a task, mixed by learned weights.
 
 Misra, Shrivastava, Gupta and Hebert, "Cross-stitch Networks for Multi-task Learning", CVPR 2016,
 arXiv 1604.03539.
@@ -34,9 +34,9 @@ MIXING_RATES = {"adam": 10.0, "sgd": 100.0}
 
 
 class ColumnStrategy(Strategy, ABC):
-    """One column of weights a task; behind some units each goes on with a mixture of all columns.
+    """Each task has a column of weights, which goes on with a mixture of all behind some units.
 
-    What mixes them is trained with the rest, at a learning rate of its own.
+    The mixers are trained with the rest, at a learning rate of their own.
     """
 
     config: ColumnConfig
@@ -46,14 +46,14 @@ class ColumnStrategy(Strategy, ABC):
     def mixers(
         self, backbone: Backbone, mixed: Sequence[int], columns: int
     ) -> dict[int, nn.Module]:
-        """What mixes so many columns, by number of the unit behind which it does.
+        """Return mixers of so many columns, by number of the unit behind which each mixes.
 
         Raises:
             MtlError: if a unit's columns cannot be mixed so.
         """
 
     def build(self, backbone: Backbone, suite: Suite) -> ColumnNetworks:
-        """A column for every task, and one optimiser with two learning rates."""
+        """Make a column for every task, and one optimiser with two learning rates."""
         config = self.config
         self.loss_weights = _loss_weights(config.loss_weights, suite)
         mixed = mixed_units(config.after, backbone)
@@ -85,7 +85,7 @@ class ColumnStrategy(Strategy, ABC):
             start_columns(self.network, self.config.start_from, load)
 
     def optimize(self, run: TrainingRun) -> Generator[Step, None, None]:
-        """Plain training: a batch of every task, a step of everything."""
+        """Train plainly: draw a batch of every task, and do a step of everything."""
         while True:
             self.network.train()
             self.optimizer.zero_grad()
@@ -101,7 +101,7 @@ class ColumnStrategy(Strategy, ABC):
 
 
 class CrossStitch(ColumnStrategy):
-    """One column of weights a task; behind some units each gets a mixture of all columns.
+    """Each task has a column of weights; behind some units it gets a mixture of all columns.
 
     The mixing weights are trained with the rest, at a learning rate of their own. The preset
     ``paper`` mixes behind every stage, by channel, with SGD; the paper's own networks (AlexNet,
@@ -127,7 +127,7 @@ class CrossStitch(ColumnStrategy):
     def mixers(
         self, backbone: Backbone, mixed: Sequence[int], columns: int
     ) -> dict[int, nn.Module]:
-        """A cross-stitch unit behind every mixed unit."""
+        """Make a cross-stitch unit for every mixed unit."""
         config = self.config
         by_channel = config.mixing == "channel"
         return cross_stitch_units(backbone, mixed, columns, config.own_weight, by_channel)
@@ -136,7 +136,7 @@ class CrossStitch(ColumnStrategy):
 def cross_stitch_units(
     backbone: Backbone, mixed: Sequence[int], columns: int, own_weight: float, by_channel: bool
 ) -> dict[int, nn.Module]:
-    """A :class:`CrossStitchUnit` behind every mixed unit."""
+    """Make a :class:`CrossStitchUnit` for every mixed unit."""
     units: dict[int, nn.Module] = {}
     for number in mixed:
         shape, at = unit_shape(backbone, number)
@@ -145,7 +145,7 @@ def cross_stitch_units(
 
 
 def unit_shape(backbone: Backbone, number: int) -> tuple[tuple[int, ...], int]:
-    """Shape of what a unit returns for one example, and which dimension holds its channels.
+    """Return the shape of a unit's output for one example, and the position of its channels.
 
     Raises:
         MtlError: if that is not one tensor, so that nothing can be mixed.
@@ -160,13 +160,13 @@ def unit_shape(backbone: Backbone, number: int) -> tuple[tuple[int, ...], int]:
 
 
 class MixedUnits:
-    """Names of the units behind which columns are mixed: saved with the weights, for reports."""
+    """This holds the names of the units behind which columns are mixed, saved for reports."""
 
     def __init__(self, units: tuple[str, ...]) -> None:
         self.units = units
 
     def state_dict(self) -> dict[str, Any]:
-        """Give the names."""
+        """Return the names."""
         return {"units": list(self.units)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -182,7 +182,7 @@ class MixedUnits:
 
 
 def mixed_units(after: Positions, backbone: Backbone) -> list[int]:
-    """Give the numbers of the units behind which columns are mixed.
+    """Return the numbers of the units behind which columns are mixed.
 
     Raises:
         MtlError: on a pattern that no unit's name matches.

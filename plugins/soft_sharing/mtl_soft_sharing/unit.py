@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 
 def start_weights(columns: int, own_weight: float) -> Float[Tensor, "to columns"]:
-    """``own_weight`` on the diagonal; the others of a row share the rest, so that it sums to one.
+    """Put ``own_weight`` on the diagonal; the others of a row share the rest of one evenly.
 
     A single column starts with 1.
     """
@@ -15,12 +15,12 @@ def start_weights(columns: int, own_weight: float) -> Float[Tensor, "to columns"
 
 
 def by_column(weight: Float[Tensor, "to *rest"]) -> Float[Tensor, "to columns"]:
-    """How much of every column each one goes on with, from mixing weights of any kind.
+    """Return how much of every column each goes on with, from mixing weights of any kind.
 
     Args:
-        weight: (to, from) as they are; (to, from, channel), of which the mean over channels is
-            taken; or (to, channel, from, channel), maps of channels, of which it is the root of the
-            squares' sum by channel: 1 for an identity.
+        weight: (to, from); or (to, from, channel), of which the mean over channels is taken; or
+            (to, channel, from, channel), maps of channels, of which it is the root of the squares'
+            sum by channel: 1 for an identity.
     """
     if weight.ndim == 4:
         return weight.square().sum((1, 3)).div(weight.shape[1]).sqrt()
@@ -28,7 +28,7 @@ def by_column(weight: Float[Tensor, "to *rest"]) -> Float[Tensor, "to columns"]:
 
 
 class CrossStitchUnit(nn.Module):
-    """Replaces what every column returns by a linear mixture of what all of them return.
+    """A cross-stitch unit replaces every column's output by a linear mixture of all columns'.
 
     x~_t = sum_j a_tj x_j, with one number a pair of columns, or one a pair and channel. The
     numbers are free: neither positive nor summing to one, though they start so.
@@ -36,10 +36,10 @@ class CrossStitchUnit(nn.Module):
     Source: Misra et al., CVPR 2016, arXiv 1604.03539, equation 1 (for two columns).
 
     Args:
-        columns: T.
+        columns: T, the number of columns.
         own_weight: a_tt at the start; the others of a row share 1 - a_tt evenly.
         channels: number of channels, for weights of their own; ``None``: one for all of them.
-        channel_dim: which dimension of one example's activations holds the channels.
+        channel_dim: position of the channels in one example's activations.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class CrossStitchUnit(nn.Module):
         self.channel_dim = channel_dim
 
     def extra_repr(self) -> str:
-        """Shape of the weights: (to, from) or (to, from, channel)."""
+        """Show the shape of the weights: (to, from) or (to, from, channel), in ``repr``."""
         return f"weight={tuple(self.weight.shape)}"
 
     def forward(

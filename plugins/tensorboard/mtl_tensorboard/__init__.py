@@ -1,9 +1,9 @@
-"""TensorBoard, as a plugin: ``observers: [tensorboard]`` in a run's config."""
+"""A run writes for TensorBoard by this plugin: ``observers: [tensorboard]`` in its config."""
 
 from mtl_framework import hookimpl
 
 
 @hookimpl
 def mtl_observers() -> dict[str, str]:
-    """Needs the extra ``[tensorboard]``; imported only where a config names it."""
+    """Contribute the observer; the extra ``[tensorboard]`` is imported only where it is named."""
     return {"tensorboard": "mtl_tensorboard.observer:TensorBoard"}

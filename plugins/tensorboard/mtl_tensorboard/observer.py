@@ -1,4 +1,4 @@
-"""A run's losses, metrics and evaluations as TensorBoard scalars."""
+"""A run's losses, metrics and evaluations become TensorBoard scalars."""
 
 from collections.abc import Mapping
 from typing import Annotated
@@ -13,8 +13,8 @@ class TensorBoard(ScalarObserver):
     """Writes event files into a folder of the run; look at them with ``tensorboard --logdir``.
 
     Args:
-        folder: within the run's folder.
-        every: iterations between scalars of steps.
+        folder: name of the folder within the run's folder.
+        every: number of iterations between the steps that are written.
     """
 
     def __init__(

@@ -1,9 +1,9 @@
-"""Weights & Biases, as a plugin: ``observers: [wandb]`` in a run's config."""
+"""A run logs to Weights & Biases by this plugin: ``observers: [wandb]`` in its config."""
 
 from mtl_framework import hookimpl
 
 
 @hookimpl
 def mtl_observers() -> dict[str, str]:
-    """Needs the extra ``[wandb]``; imported only where a config names it."""
+    """Contribute the observer; the extra ``[wandb]`` is imported only where a config names it."""
     return {"wandb": "mtl_wandb.observer:WeightsAndBiases"}

@@ -1,4 +1,4 @@
-"""A run's losses, metrics and evaluations in Weights & Biases."""
+"""A run's losses, metrics and evaluations are logged to Weights & Biases."""
 
 import hashlib
 from collections.abc import Mapping
@@ -18,10 +18,10 @@ class WeightsAndBiases(ScalarObserver):
     ``wandb sync``. A run that goes on is one run there.
 
     Args:
-        project: that runs belong to.
-        entity: user or team; default: that of the login.
-        mode: online needs a login.
-        every: iterations between numbers of steps.
+        project: name of the project that runs belong to.
+        entity: the user or team; default: that of the login.
+        mode: whether data are sent; ``online`` needs a login.
+        every: number of iterations between the steps that are logged.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class WeightsAndBiases(ScalarObserver):
         )
 
     def close(self) -> None:
-        """Finish the run there."""
+        """Finish the run in Weights & Biases."""
         if self._run is not None:
             self._run.finish()
 

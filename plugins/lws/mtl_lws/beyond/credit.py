@@ -1,4 +1,4 @@
-"""Whose loss ranks a choice: all tasks' (paper), the task's own, or the task's own at one unit.
+"""A choice is ranked by all tasks' loss (paper), the task's own, or its own at one unit.
 
 The paper ranks whole assignments by the mean loss over tasks, so a task's choice at a unit is
 judged together with all other choices of all tasks. With ``task``, each task ranks the samples by
@@ -25,7 +25,7 @@ Credit = Literal["joint", "task", "unit"]
 def ranked(
     losses: Float[Tensor, "samples tasks"], credit: Credit
 ) -> Float[Tensor, "samples"] | Float[Tensor, "samples tasks"]:
-    """Give the losses that rank the samples: the mean, or each task's own."""
+    """Return the losses that rank the samples: the mean, or each task's own."""
     return losses.mean(1) if credit == "joint" else losses
 
 
@@ -35,7 +35,7 @@ def differ_at_one_unit(
     generator: torch.Generator,
     sampling: Sampling = "independent",
 ) -> Int64[Tensor, "samples units tasks"]:
-    """Assignments that differ at one random unit only.
+    """Draw assignments that differ at one random unit only.
 
     Each is distributed as p(a | pi). In the natural gradient the utilities, which sum to zero,
     cancel at all other units, so the step moves that unit alone: in expectation over the unit the

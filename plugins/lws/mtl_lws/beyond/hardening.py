@@ -1,4 +1,4 @@
-"""When the search ends: a schedule for its rate, then the distribution frozen at its mode.
+"""The search ends by a schedule for its rate, then by the distribution frozen at its mode.
 
 With the paper's constant rate a run may end undecided, and the network that is deployed has never
 been trained alone. Delayed commitment and a lower rate for the router at first are also what
@@ -14,7 +14,7 @@ Schedule = Literal["constant", "rise", "fall"]
 
 
 class Hardening:
-    """Says how fast the search moves now, and ends it.
+    """Hardening says how fast the search moves now, and ends it.
 
     Args:
         schedule: schedule of the rate over the part of the run in which the search moves:
@@ -30,7 +30,7 @@ class Hardening:
         self.frozen = False
 
     def rate(self, rate: float, done: float) -> float:
-        """Rate of the coming search step, when a share ``done`` of the run's iterations is done."""
+        """Return the rate of the next search step, after a share ``done`` of the iterations."""
         if self.schedule == "constant":
             return rate
         progress = min(1.0, done / self.freeze_after)
@@ -44,7 +44,7 @@ class Hardening:
             distribution.harden()
 
     def state_dict(self) -> dict[str, Any]:
-        """Whether the search has ended."""
+        """Return whether the search has ended."""
         return {"frozen": self.frozen}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""A price on weights: what is ranked is the loss plus the size of the network that it takes.
+"""Weights have a price: the loss that ranks has the size of its network added.
 
 The expected number of distinct weights of a unit is, because tasks choose independently,
 E = sum_k (1 - prod_t (1 - pi[t, k])): linear in tasks times weights, where the resource loss of
@@ -16,7 +16,7 @@ from mtl_framework import TaskNetworks
 
 
 def unit_costs(network: TaskNetworks) -> Float64[Tensor, " units"]:
-    """Parameters of one weight of every unit, as shares that sum to one."""
+    """Return the parameters of one weight of every unit, as shares that sum to one."""
     sizes = [
         sum(parameter.numel() for parameter in network.bank_parameters(unit, 0))
         for unit in range(len(network.weights_per_unit))
@@ -28,7 +28,7 @@ def unit_costs(network: TaskNetworks) -> Float64[Tensor, " units"]:
 def size(
     assignments: Int64[Tensor, "samples units tasks"], costs: Float64[Tensor, " units"]
 ) -> Float64[Tensor, " samples"]:
-    """Cost of the weights that each assignment uses: 1 where all is shared, up to T."""
+    """Compute the cost of the weights that each assignment uses: 1 where all is shared, up to T."""
     used = F.one_hot(assignments).amax(2).sum(-1)  # distinct weights by sample and unit
     return used.double() @ costs
 
@@ -36,7 +36,7 @@ def size(
 def expected_size(
     pi: Float64[Tensor, "units tasks weights"], costs: Float64[Tensor, " units"]
 ) -> float:
-    """Expectation of :func:`size` under the search distribution, in closed form."""
+    """Compute the expectation of :func:`size` under the search distribution, in closed form."""
     return float((1 - (1 - pi).prod(1)).sum(-1) @ costs)
 
 

@@ -1,4 +1,4 @@
-"""Priors: all tasks start leaning towards one weight, or those that do not pull a unit apart do.
+"""By a prior, all tasks start leaning to one weight, or those that do not pull a unit apart.
 
 While the search distribution is uniform, each weight is trained by every task and by chance, and
 learns slowly; a start that leans towards one weight learns nearly as fast as full sharing, merges
@@ -24,15 +24,15 @@ from mtl_framework.data import Batch
 def gradient_cosines(
     network: TaskNetworks, next_batch: Callable[[], Batch], iterations: int, learning_rate: float
 ) -> Float64[Tensor, "units tasks tasks"]:
-    """Mean cosine between the gradients of any two tasks in every unit, all tasks sharing all.
+    """Measure the mean cosine between two tasks' gradients in every unit, all tasks sharing all.
 
-    Trains weight 0 of every unit with Adam meanwhile; the networks are as they were afterwards.
+    It trains weight 0 of every unit with Adam meanwhile; the networks are as they were afterwards.
 
     Args:
-        network: for all tasks.
-        next_batch: gives training examples.
-        iterations: iterations of the short run.
-        learning_rate: learning rate of its steps.
+        network: the networks of all tasks.
+        next_batch: draws a batch of training examples.
+        iterations: number of steps of the short run.
+        learning_rate: learning rate of these steps.
     """
     units, tasks = len(network.weights_per_unit), len(network.tasks)
     before = {name: value.clone() for name, value in network.state_dict().items()}
@@ -55,11 +55,11 @@ def gradient_cosines(
 def groups_without_conflict(
     cosines: Float64[Tensor, "units tasks tasks"], most: int
 ) -> Int64[Tensor, "units tasks"]:
-    """For every unit, groups of tasks whose gradients agree on average (average linkage).
+    """Group, for every unit, tasks whose gradients agree on average (average linkage).
 
     Args:
-        cosines: cosines of the tasks' gradients.
-        most: groups a unit.
+        cosines: mean cosine of any two tasks' gradients in every unit.
+        most: largest number of groups in a unit.
     """
     from scipy.cluster import hierarchy  # slow to import, and rarely needed
     from scipy.spatial.distance import squareform

@@ -1,4 +1,4 @@
-"""How a step's assignments are drawn: independently (paper), stratified, or nested.
+"""A step's assignments are drawn independently (paper), stratified, or nested.
 
 Whatever the way, every single sample has the distribution p(a | pi), so that the mean of anything
 over the samples of a step estimates its expectation without bias. What changes is how the samples
@@ -23,12 +23,12 @@ def draw(
     generator: torch.Generator,
     sampling: Sampling = "independent",
 ) -> Int64[Tensor, "samples units tasks"]:
-    """Assignments of one step.
+    """Draw the assignments of one step.
 
     Args:
         distribution: the distribution that every sample has.
         samples: number of samples.
-        generator: generator of random numbers.
+        generator: the generator of the random numbers.
         sampling: ``independent`` draws as the paper does. ``stratified`` gives weight k of a unit
             to a task in floor or ceil of ``samples * pi`` samples (systematic sampling with an
             order of its own for every unit and task; for K = 2 this is antithetic). ``nested``
@@ -50,7 +50,7 @@ def draw(
 
 
 def branches(units: int, samples: int) -> list[int]:
-    """Give the number of different draws of each unit in a nested step: 2, 4, 8, ... ``samples``.
+    """Return the number of different draws of each unit in a nested step: 2, 4, 8, ... ``samples``.
 
     Samples that agree at a unit agree at all units before it, so that the routed pass runs at most
     this many paths a task there, where independent draws run up to ``samples`` of them.
@@ -65,7 +65,7 @@ def branches(units: int, samples: int) -> list[int]:
 def centring_correction(
     units: int, samples: int, sampling: Sampling
 ) -> Float64[Tensor, "units 1 1"]:
-    """Factors that make up for ranks being relative to a step's other samples.
+    """Return factors that make up for ranks being relative to a step's other samples.
 
     Utilities sum to zero over the samples. Subtracting the mean of n independent losses shortens
     the expected gradient by 1 - 1/n; of samples that come in b equal blocks with one draw each, by
@@ -88,7 +88,8 @@ def _stratified(
 ) -> Int64[Tensor, "samples units tasks"]:
     units, tasks, weights = pi.shape
     offset = torch.rand(units, tasks, 1, generator=generator, dtype=torch.float64)
-    # points (i + offset) / n, one in each of n equal intervals, in an order of their own a row
+    # points (i + offset) / n, one in each of n equal intervals, in an order of their own a row:
+    # with pi = 0.25, 0.75 and offset 0.5, points 0.125, 0.375, 0.625, 0.875 draw weights 0, 1, 1, 1
     order = torch.rand(units, tasks, samples, generator=generator).argsort(-1)
     points = (order + offset) / samples
     drawn = torch.searchsorted(pi.cumsum(-1).contiguous(), points, right=True)

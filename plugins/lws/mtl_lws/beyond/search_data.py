@@ -1,4 +1,4 @@
-"""Search data: assignments are ranked on training examples that the weights never see.
+"""Assignments can be ranked on search data: training examples that the weights never see.
 
 Late in training the loss on the weights' own examples is next to nothing under every assignment
 (1e-4 after 1,000 iterations on 500 characters a task), so that ranking by it ranks noise. Branched
@@ -14,7 +14,7 @@ from mtl_framework.data import BalancedBatches, Batch
 
 
 class SearchData:
-    """Two streams of batches: for the weights, and of held-out examples for the search.
+    """Search data come in two streams of batches: for the weights, and held out for the search.
 
     Args:
         share: share of every task's training examples, stratified by label, that are held out.
@@ -29,11 +29,11 @@ class SearchData:
         self._saved: list[Mapping[str, Any]] = []
 
     def weight_batch(self, run: TrainingRun) -> Batch:
-        """Give the next batch for a weight step."""
+        """Return the next batch for a weight step."""
         return run.next_batch(None if self._folded(run) else self._split(run)[0])
 
     def search_batch(self, run: TrainingRun) -> Batch:
-        """Give the next batch for a search step."""
+        """Return the next batch for a search step."""
         return run.next_batch(None if self._folded(run) else self._split(run)[1])
 
     def _folded(self, run: TrainingRun) -> bool:
@@ -47,7 +47,7 @@ class SearchData:
         return self._parts
 
     def state_dict(self) -> dict[str, Any]:
-        """Give the positions of both streams; they are empty before the first batch."""
+        """Return the positions of both streams; they are empty before the first batch."""
         if self._parts is None:
             return {"parts": list(self._saved)}
         return {"parts": [part.state_dict() for part in self._parts]}

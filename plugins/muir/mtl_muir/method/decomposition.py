@@ -1,4 +1,4 @@
-"""Weight tensors as m x n blocks, and back.
+"""Weight tensors become m x n blocks, and blocks weight tensors.
 
 Meyerson and Miikkulainen, "Modular Universal Reparameterization", NeurIPS 2019, arXiv 1906.00097,
 section 2.1 (equation 2). The order of the blocks is that of the published code: input blocks, then
@@ -23,10 +23,13 @@ class BlockGrid:
     Dense and recurrent weights are (out, in), those of convolutions (out, in, *taps). Where a block
     does not divide a side, the last blocks reach over the edge and what lies there is discarded.
 
+    Worked example: 2 x 3 blocks of a weight (4, 6, 1, 2) are 2 along the outputs, 2 along the
+    inputs and 2 taps. Block (1 * 2 + 0) * 2 + 1 = 5 has outputs 2 to 3 and inputs 3 to 5 of tap 0.
+
     Args:
         shape: shape of the weight tensor.
-        block_out: m, output units of a block.
-        block_in: n, input units of a block.
+        block_out: m, number of output units of a block.
+        block_in: n, number of input units of a block.
 
     Raises:
         MtlError: if a block has no size, or the tensor less than two dimensions.
@@ -70,17 +73,17 @@ class BlockGrid:
         return self.shape[0] % self.block_out == 0 and self.shape[1] % self.block_in == 0
 
     def index(self, in_block: int, out_block: int, tap: int = 0) -> int:
-        """Number of a block among those of the tensor.
+        """Return the number of a block among those of the tensor.
 
         Args:
-            in_block: from 0 to ``ins`` - 1.
-            out_block: from 0 to ``outs`` - 1.
-            tap: from 0 to ``taps`` - 1, row-major.
+            in_block: number of the block along the inputs, from 0 to ``ins`` - 1.
+            out_block: number of the block along the outputs, from 0 to ``outs`` - 1.
+            tap: number of the kernel position, from 0 to ``taps`` - 1, row-major.
         """
         return (in_block * self.taps + tap) * self.outs + out_block
 
     def pack(self, blocks: Float[Tensor, "*nets blocks m n"]) -> Float[Tensor, "*weight"]:
-        """The weight tensor that consists of these blocks; differentiable.
+        """Make the weight tensor that consists of these blocks; differentiable.
 
         Leading dimensions, such as several networks of one kind, are kept.
         """
@@ -94,7 +97,7 @@ class BlockGrid:
         return weight.reshape(*lead, *self.shape)
 
     def unpack(self, weight: Float[Tensor, "_ _ *taps"]) -> Float[Tensor, "blocks m n"]:
-        """The blocks of a weight tensor, zero beyond its edges.
+        """Return the blocks of a weight tensor, zero beyond its edges.
 
         Raises:
             MtlError: if the tensor has another shape.
@@ -111,6 +114,6 @@ class BlockGrid:
 def split_blocks(
     blocks: Float[Tensor, "*nets blocks m n"], grids: tuple[BlockGrid, ...]
 ) -> list[Float[Tensor, "..."]]:
-    """The weight tensors of a network, from all its blocks in order."""
+    """Make the weight tensors of a network from all its blocks in order."""
     parts = torch.split(blocks, [grid.count for grid in grids], dim=-3)
     return [grid.pack(part) for grid, part in zip(grids, parts, strict=True)]

@@ -1,4 +1,4 @@
-"""Hypermodules: blocks of weights generated from small contexts.
+"""Hypermodules generate blocks of weights from small contexts.
 
 Equations 5, 7 and 8 of Meyerson and Miikkulainen 2019, arXiv 1906.00097. All blocks of all networks
 come from one batched product; nothing is done block by block.
@@ -15,7 +15,7 @@ from ..speed.bags import Choice
 
 
 class Hypermodules(nn.Module):
-    """K hypermodules, one a location to begin with, and a context for each of the L locations.
+    """There are K hypermodules, one a location at first, and a context for each of L locations.
 
     Block l is the sum over j of ``contexts[l, j] * hypermodules[k, j]`` with k the module of its
     location (equation 5). With contexts of size 0 a block is its module itself: equal modules
@@ -28,9 +28,10 @@ class Hypermodules(nn.Module):
     N(0, sigma^2) of location l.
 
     Args:
-        deviations: sigma of every location.
-        size: (m, n) of a block.
-        context_size: c.
+        deviations: sigma of every location, the standard deviation of its block's entries at the
+            start.
+        size: (m, n), the size of a block.
+        context_size: c, the number of components of a context.
         gain: variance of a hypermodule's entries times c: 2 by He's rule, as the paper has it, 1 in
             the published code.
     """
@@ -88,7 +89,7 @@ class Hypermodules(nn.Module):
     def fit(
         self, modules: Int64[Tensor, " locations"], incumbents: Int64[Tensor, " locations"]
     ) -> Float[Tensor, "locations c c"]:
-        """Maps M from every location's context z to one that suits another module.
+        """Compute maps M from every location's context z to one that suits another module.
 
         The other module's block with context M z points as closely as it can the way of the
         incumbent's with z (it is its projection on what the module can generate, to a factor), and
@@ -96,8 +97,8 @@ class Hypermodules(nn.Module):
         identity.
 
         Args:
-            modules: one a location.
-            incumbents: the modules that the contexts are for.
+            modules: for each location the module to be suited.
+            incumbents: for each location the module that its context is for.
         """
         other = self.hypermodules[modules].flatten(2)
         incumbent = self.hypermodules[incumbents].flatten(2)
@@ -121,10 +122,10 @@ class Hypermodules(nn.Module):
         """Generate all blocks; candidates of one location are averaged by probability (equation 8).
 
         Args:
-            choice: candidates of every location.
-            probabilities: probabilities of the candidates; read only where there are several.
-            maps: maps of a location's context for each of its candidates; ``None``: all have it as
-                it is.
+            choice: the candidates of every location.
+            probabilities: probabilities of the candidates, read only where there are several.
+            maps: maps of a location's context for each of its candidates; ``None``: no context is
+                mapped.
         """
         table = self.hypermodules.flatten(0, 1).flatten(1)
         if choice.several:

@@ -1,4 +1,4 @@
-"""Networks of any kind whose large weights are generated from one set of hypermodules."""
+"""The large weights of networks of any kind are generated from one set of hypermodules."""
 
 import copy
 from collections.abc import Iterator, Sequence
@@ -28,18 +28,19 @@ Weights = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Decomposition:
-    """This says how networks become blocks, and how blocks are generated.
+    """A decomposition says how networks become blocks, and how blocks are generated.
 
     Args:
-        block_out: m, output units of a block.
-        block_in: n, input units of a block.
-        context_size: c; 0: a block is its module.
+        block_out: m, number of output units of a block.
+        block_in: n, number of input units of a block.
+        context_size: c, number of components of a context; 0: a block is its module.
         gain: variance of a hypermodule's entries times c.
-        library: networks start as the library starts them (or pretrained), not by He's rule.
+        library: whether networks start as the library starts them (or pretrained), not by He's
+            rule.
         indivisible: what happens to weights that the blocks do not divide.
         layers: names or globs of the layers that take part; ``None``: all but first and last.
-        parts: D, whose locations are searched together: each location, task, or everything.
-        candidates: 1 + lambda.
+        parts: what is searched together, as one of D parts: each location, task, or everything.
+        candidates: 1 + lambda, the number of candidates of a location, its incumbent among them.
         fitted: whether contexts are fitted to challengers, instead of being the same for all
             candidates of a location (equation 8).
     """
@@ -57,7 +58,7 @@ class Decomposition:
 
 
 class GeneratedNetworks(SearchedNetworks):
-    """A network a task, of any architecture; their large weights are generated together.
+    """Each task has a network of any architecture; their large weights are generated together.
 
     All blocks of all networks come from one batched product; then networks run one after the other
     (those that are alike and small, together). What is not generated stays an ordinary parameter of
@@ -66,12 +67,12 @@ class GeneratedNetworks(SearchedNetworks):
     Attributes:
         generated: the generated weights of every task's network.
         spans: first and behind-last location of every task.
-        hypermodules: what generates them.
+        hypermodules: the hypermodules that generate them.
 
     Args:
-        backbones: one a task.
+        backbones: the backbones, one for each task.
         tasks: the tasks whose networks these are.
-        how: block size, contexts, what takes part.
+        how: the decomposition: block size, contexts, what takes part.
 
     Raises:
         MtlError: if a network has no weight that can be generated, or blocks do not divide one.
@@ -104,7 +105,7 @@ class GeneratedNetworks(SearchedNetworks):
     # -- building ------------------------------------------------------------------------------
 
     def _trial(self, task: int) -> tuple[nn.Module, Tensor]:
-        """A copy of a task's network, to be run, and inputs for it."""
+        """Make a copy of a task's network to be run, and inputs for it."""
         backbone = self.backbones[task]
         trial = copy.deepcopy(self.networks[task]).eval()
         dtype = next((p.dtype for p in trial.parameters()), torch.float32)
@@ -133,7 +134,7 @@ class GeneratedNetworks(SearchedNetworks):
         )
 
     def _own_blocks(self) -> Tensor:
-        """Blocks of the weights that the networks were made with."""
+        """Return the blocks of the weights that the networks were made with."""
         with torch.no_grad():
             return torch.cat(
                 [
@@ -144,7 +145,7 @@ class GeneratedNetworks(SearchedNetworks):
             )
 
     def _parts(self, kind: Literal["location", "task", "all"]) -> Int64[Tensor, " locations"]:
-        """Give the part that each location belongs to."""
+        """Return the part that each location belongs to."""
         locations = torch.arange(len(self.hypermodules))
         if kind == "location":
             return locations
@@ -154,7 +155,7 @@ class GeneratedNetworks(SearchedNetworks):
         return torch.arange(len(self.tasks)).repeat_interleave(lengths)
 
     def _remove_weights(self, task: int) -> tuple[str, ...]:
-        """Leave places for generated weights; names of the LSTMs among their layers."""
+        """Leave places for generated weights; return names of the LSTMs among their layers."""
         network, lstms = self.networks[task], []
         for weight in self.generated[task]:
             layer = network.get_submodule(weight.layer)
@@ -177,8 +178,8 @@ class GeneratedNetworks(SearchedNetworks):
     def forget(self) -> None:
         """Generate weights anew for the next prediction.
 
-        To be called after a step of a fused optimiser, which does not leave a trace on what it
-        changes; everything else is noticed.
+        It has to be called after a step of a fused optimiser, which does not leave a trace on what
+        it changes; everything else is noticed.
         """
         self._cached = None, []
 
@@ -196,7 +197,7 @@ class GeneratedNetworks(SearchedNetworks):
         return choice
 
     def _weights(self, blocks: Tensor, task: int) -> Weights:
-        """One network's weight tensors, from its own blocks."""
+        """Make one network's weight tensors of its own blocks."""
         weights = self.generated[task]
         tensors = split_blocks(blocks, tuple(weight.grid for weight in weights))
         return {weight.name: tensor for weight, tensor in zip(weights, tensors, strict=True)}
@@ -221,7 +222,7 @@ class GeneratedNetworks(SearchedNetworks):
     # -- running -------------------------------------------------------------------------------
 
     def losses(self, batch: Batch) -> Float[Tensor, " tasks"]:
-        """Mean loss of every task's labelled examples, differentiable; 0 where there is none."""
+        """Return the mean loss of every task's labelled examples, differentiable; 0 without any."""
         with self._using(self._all_weights(self.blocks())):
             return super().losses(batch)
 
@@ -235,7 +236,7 @@ class GeneratedNetworks(SearchedNetworks):
 
         Args:
             batch: examples of every task.
-            weights: weights of the losses; default: 1 each, the sum.
+            weights: weights of the losses; default: 1 for each, for the sum.
 
         Returns:
             the losses, detached.
@@ -289,7 +290,7 @@ class GeneratedNetworks(SearchedNetworks):
     def predict(
         self, task: int, inputs: Shaped[Tensor, "rows *dims"]
     ) -> Float[Tensor, "rows *outputs"]:
-        """Outputs of one task's network as it stands, challengers merged in; full precision.
+        """Return outputs of one task's network as it stands, challengers merged in, full precision.
 
         Without gradients, weights are generated anew only after something has changed.
         """
@@ -307,7 +308,7 @@ class GeneratedNetworks(SearchedNetworks):
     # -- afterwards ----------------------------------------------------------------------------
 
     def extract(self, task: int) -> nn.Module:
-        """A task's network as an ordinary one, of the class and size it always had.
+        """Return a task's network as an ordinary one, of the class and size it always had.
 
         Recurrent modules in it begin every call anew, unless ``stateful`` is set.
         """
@@ -321,7 +322,7 @@ class GeneratedNetworks(SearchedNetworks):
         return stateless(model).eval()
 
     def compact(self) -> CompactBlocks:
-        """The blocks of the present mapping in as few numbers as they need.
+        """Return the blocks of the present mapping in as few numbers as they need.
 
         Raises:
             MtlError: if challengers are merged in, so that there is no mapping alone.
@@ -332,7 +333,7 @@ class GeneratedNetworks(SearchedNetworks):
             return compact(self.hypermodules, self.mapping, self.blocks())
 
     def sharing(self) -> None:
-        """Blocks are shared, not whole units: see the figures of the plugin."""
+        """Return ``None``: blocks are shared, not whole units; see the figures of the plugin."""
 
     def parameter_counts(self) -> ParameterCounts:
         """Count all of training without soft weights, and what :meth:`compact` keeps afterwards."""

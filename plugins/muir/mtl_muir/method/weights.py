@@ -22,12 +22,12 @@ Indivisible = Literal["error", "discard", "ordinary"]
 
 @dataclass(frozen=True)
 class GeneratedWeight:
-    """A weight tensor that consists of generated blocks.
+    """A generated weight is a weight tensor that consists of generated blocks.
 
     Args:
         layer: name of the module in its network.
         name: name of the parameter in its network.
-        grid: its blocks.
+        grid: the grid of its blocks.
         deviation: sigma, the standard deviation that its entries start with.
     """
 
@@ -49,21 +49,21 @@ def find_weights(
     library: bool = False,
     name: str = "",
 ) -> tuple[GeneratedWeight, ...]:
-    """The weights of a network that can be generated, in the order in which they are used.
+    """Find weights of a network that can be generated, in the order in which they are used.
 
     The network is run once. Where nothing but its first and last layer could take part, these do.
 
     Args:
-        network: in evaluation mode; its state may change.
-        inputs: inputs that it takes.
+        network: the network, in evaluation mode; its state may change.
+        inputs: inputs that the network takes.
         num_outputs: number of outputs of the network's last layer.
-        block: (m, n), output and input units of a block.
+        block: (m, n), numbers of output and input units of a block.
         indivisible: what happens to weights that blocks do not divide: refused, covered by blocks
             whose overhang is discarded, or left ordinary.
         layers: names or globs of the layers that take part, of this network or of others; default:
-            see above.
+            all but the first and the last.
         class_layers: further layers that stay ordinary.
-        library: take ``deviation`` from the network's own weights instead of He's rule.
+        library: whether ``deviation`` is that of the network's own weights instead of He's rule.
         name: name of the network, for errors.
 
     Raises:
@@ -108,14 +108,14 @@ def _not_divided(which: str, weight: Tensor, block: tuple[int, int]) -> MtlError
 
 
 def _ends(run: Mapping[str, nn.Module], num_outputs: int) -> list[str]:
-    """The first of the layers, and the last one where it gives the outputs."""
+    """Return the first of the layers, and the last one where it gives the outputs."""
     order = list(run)
     last = order[-1:] if order and _width(run[order[-1]]) == num_outputs else []
     return [*order[:1], *last]
 
 
 def layers_of(network: nn.Module, inputs: Tensor, name: str) -> tuple[str, ...]:
-    """Names of a network's layers that could take part."""
+    """Return the names of a network's layers that could take part."""
     run = _layers_in_order(network, inputs, name)
     return tuple(layer for layer, module in run.items() if _can_take_part(module))
 
@@ -132,9 +132,9 @@ def check_patterns(patterns: Sequence[str], layers: Sequence[str]) -> None:
 
 
 def he_deviation(module: nn.Module, weight: Tensor) -> float:
-    """He's rule for ReLU, sqrt(2 / inputs of an output); 1 / sqrt(H) for an LSTM of H units.
+    """Compute He's sqrt(2 / inputs of an output) for ReLU; 1 / sqrt(H) for an LSTM of H units.
 
-    As in the published code; the library starts an LSTM with a third of that variance.
+    This is as in the published code; the library starts an LSTM with a third of that variance.
     """
     if isinstance(module, nn.LSTM):
         return 1 / math.sqrt(module.hidden_size)
@@ -142,7 +142,7 @@ def he_deviation(module: nn.Module, weight: Tensor) -> float:
 
 
 def _spread(weight: Tensor) -> float:
-    """Root of the mean square, which is what a generated weight is to start with."""
+    """Return the root of the mean square, which is what a generated weight is to start with."""
     value = float(weight.detach().double().square().mean().sqrt())
     return value or 1.0
 
@@ -154,14 +154,14 @@ def _can_take_part(module: nn.Module) -> bool:
 
 
 def _weights_of(module: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
-    """Its matrices, layer 0 first and input-to-hidden before hidden-to-hidden for an LSTM."""
+    """Return a layer's matrices, an LSTM's layer by layer, input-to-hidden first."""
     for name, parameter in module.named_parameters(recurse=False):
         if name.startswith("weight") and parameter.ndim >= 2:
             yield name, parameter
 
 
 def _width(module: nn.Module) -> int:
-    """Give the number of a layer's outputs, as its weight says."""
+    """Return the number of a layer's outputs, as its weight says."""
     return next(p.shape[0] for p in module.parameters(recurse=False) if p.ndim >= 2)
 
 
@@ -174,7 +174,7 @@ def _users(network: nn.Module) -> dict[nn.Parameter, int]:
 
 
 def _layers_in_order(network: nn.Module, inputs: Tensor, name: str) -> dict[str, nn.Module]:
-    """Layers with a matrix of their own, in the order of their first call."""
+    """Return layers with a matrix of their own, in the order of their first call."""
     called: dict[str, nn.Module] = {}
 
     def note(layer: str) -> Callable[[nn.Module, object], None]:

@@ -13,13 +13,14 @@ Numbers = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class LayerSharing:
-    """It holds, for every generated weight, the share of its blocks whose module another task uses.
+    """Layer sharing is, for every generated weight, the share of blocks with another task's module.
 
     Args:
-        observed: (weights,), from 0 to 1.
-        expected: (weights,), the mean where the modules are dealt out to the locations at random.
-        low: (weights,), 2.5 % of the deals lie below.
-        high: (weights,), 2.5 % lie above.
+        observed: (weights,), shares from 0 to 1.
+        expected: (weights,), mean shares where the modules are dealt out to the locations at
+            random.
+        low: (weights,), shares below which 2.5 % of the deals lie.
+        high: (weights,), shares above which 2.5 % of the deals lie.
     """
 
     observed: Numbers
@@ -31,12 +32,12 @@ class LayerSharing:
 def layer_sharing(
     mapping: torch.Tensor, places: Places, deals: int = 200, seed: int = 0
 ) -> LayerSharing:
-    """Measure a mapping (L,) against random deals of the same modules, as often each.
+    """Compare a mapping (L,) with random deals of the same modules, each as often.
 
     Args:
         mapping: the module of every location.
-        places: places of the locations.
-        deals: random permutations of the mapping.
+        places: the places of the locations.
+        deals: number of random permutations of the mapping.
         seed: seed of the random deals.
     """
     generator = torch.Generator().manual_seed(seed)

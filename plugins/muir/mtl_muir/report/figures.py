@@ -1,4 +1,4 @@
-"""Figures of a report: what the search did, and who uses what it found."""
+"""A report shows what the search did, and who uses what it found."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -31,7 +31,7 @@ _ROWS = ("hypermodules", "contexts", "maps")
 
 @dataclass(frozen=True)
 class _MappedRun:
-    """It holds what a finished run left behind."""
+    """It holds what a finished run of this strategy left behind."""
 
     record: FinishedRun
     label: str
@@ -48,7 +48,7 @@ class _MappedRun:
         return int(self.record.config["strategy"]["steps_per_generation"])
 
     def history(self, name: str) -> tuple[np.ndarray, np.ndarray]:
-        """Generations (as fractions), and the values of a metric."""
+        """Return generations (as fractions), and the values of a metric."""
         rows = self.record.history.metrics.get(name, ())
         steps = np.array([iteration for iteration, _ in rows]) / self.generations
         return steps, np.array([value for _, value in rows])
@@ -110,7 +110,7 @@ def _users_over_time(mapped: _MappedRun) -> Iterator[ReportFigure]:
 
 
 def _binned(names: list[str], counts: Any) -> tuple[list[str], Any]:
-    """Numbers of tasks in a few groups, where there are many."""
+    """Bin numbers of tasks into a few groups, where there are many."""
     if len(names) <= 8 or not names[0].endswith("task"):
         return names, counts
     edges = [n for n in (1, 2, 3, 6, 11, 21) if n <= len(names)] + [len(names) + 1]

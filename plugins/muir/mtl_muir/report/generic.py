@@ -1,6 +1,6 @@
-"""Generic modules, which more than c locations use, against specific ones.
+"""Generic modules, which more than c locations use, are set against specific ones.
 
-Table 4 of Meyerson and Miikkulainen 2019, arXiv 1906.00097.
+This is Table 4 of Meyerson and Miikkulainen 2019, arXiv 1906.00097.
 """
 
 from dataclasses import dataclass
@@ -18,13 +18,13 @@ STATISTICS = ("mean", "standard deviation", "largest magnitude")
 
 @dataclass(frozen=True)
 class Contrast:
-    """One statistic of one kind of numbers.
+    """A contrast is one statistic of one kind of numbers, generic against specific.
 
     Args:
         kind: ``hypermodules``, ``contexts`` or ``maps`` (the blocks that are generated).
         statistic: statistic of the entries of each.
-        generic: its values where the module is generic.
-        specific: its values where it is not.
+        generic: values of the statistic where the module is generic.
+        specific: values of the statistic where it is not.
         p: p-value of the two-sided Mann-Whitney U test; NaN where a side is empty.
     """
 
@@ -43,8 +43,8 @@ def contrasts(
     """Compute every statistic of modules in use, contexts and maps, generic against specific.
 
     Args:
-        hypermodules: values of all K modules.
-        contexts: contexts of all locations.
+        hypermodules: the entries of all K modules.
+        contexts: the contexts of all locations.
         mapping: the module of every location.
     """
     uses = mapping.bincount(minlength=len(hypermodules))

@@ -1,4 +1,4 @@
-"""Who uses which hypermodules: numbers that training writes down and figures read."""
+"""Training writes down who uses which hypermodules, and figures read it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -27,10 +27,10 @@ def users(
 
 
 def count_by_users(used: Bool[Tensor, "modules tasks"]) -> Int64[Tensor, " kinds"]:
-    """Number of modules by the tasks that use them.
+    """Count modules by the tasks that use them.
 
-    For up to 5 tasks by subset, numbered in binary with task 0 as the lowest bit, and without the
-    empty one; for more by how many tasks use them, from 1 on.
+    For up to 5 tasks the counts are by subset, numbered in binary with task 0 as the lowest bit,
+    and without the empty one; for more they are by how many tasks use them, from 1 on.
     """
     tasks = used.shape[1]
     if tasks <= MOST_SUBSETS:
@@ -51,16 +51,16 @@ def kinds(names: Sequence[str]) -> list[str]:
 
 @dataclass(frozen=True)
 class Places:
-    """It says where the locations are: every generated weight's task, name and number of blocks.
+    """Places say where locations are: every generated weight's task, name and number of blocks.
 
-    Lies in a run's checkpoint, so that figures need not build the networks again.
+    They lie in a run's checkpoint, so that figures need not build the networks again.
     """
 
     weights: tuple[tuple[str, str, int], ...]
 
     @classmethod
     def of(cls, network: "GeneratedNetworks") -> "Places":
-        """The places of a network's locations, in their order."""
+        """Return the places of a network's locations, in their order."""
         return cls(
             tuple(
                 (task.name, weight.name, weight.grid.count)
@@ -80,19 +80,19 @@ class Places:
         return tuple(dict.fromkeys(task for task, _, _ in self.weights))
 
     def tasks_of_locations(self) -> Int64[Tensor, " locations"]:
-        """Give the position of every location's task."""
+        """Return the position of every location's task."""
         numbers = [self.task_names.index(task) for task, _, _ in self.weights]
         return torch.tensor(numbers).repeat_interleave(self._counts())
 
     def weights_of_locations(self) -> Int64[Tensor, " locations"]:
-        """Give the position of every location's weight."""
+        """Return the position of every location's weight."""
         return torch.arange(len(self.weights)).repeat_interleave(self._counts())
 
     def _counts(self) -> Tensor:
         return torch.tensor([count for _, _, count in self.weights])
 
     def state_dict(self) -> dict[str, Any]:
-        """Give the weights as plain values."""
+        """Return the weights as plain values."""
         return {"weights": [list(weight) for weight in self.weights]}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:

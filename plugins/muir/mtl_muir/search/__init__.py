@@ -1,1 +1,1 @@
-"""Its search: which hypermodule every block uses, found by an evolutionary algorithm."""
+"""The search finds, by an evolutionary algorithm, which hypermodule every block uses."""

@@ -1,4 +1,4 @@
-"""The generation that validation prefers, to go back to."""
+"""The search goes back to the generation that validation prefers."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,10 +9,10 @@ from mtl_framework import Evaluation, MtlError, UnknownNameError
 
 
 class BestGeneration:
-    """Scores generations by validation losses, and keeps the state of the best one.
+    """This scores generations by validation losses, and keeps the state of the best one.
 
     Args:
-        by: ``relative``, ``mean`` or a task's name.
+        by: what is compared: ``relative`` or ``mean`` losses, or those of the task of this name.
         tasks: names of all tasks.
 
     Raises:
@@ -28,7 +28,7 @@ class BestGeneration:
         self.state: dict[str, Any] = {}
 
     def consider(self, evaluation: Evaluation) -> bool:
-        """Whether a generation is better than all before it; its state should then be kept.
+        """Say whether a generation is better than all before it; its state should then be kept.
 
         Raises:
             MtlError: if there is no validation.
@@ -57,7 +57,7 @@ class BestGeneration:
         return sum(shares) / len(shares)
 
     def state_dict(self) -> dict[str, Any]:
-        """Score, first losses and the state that is kept."""
+        """Return the score, first losses and the state that is kept."""
         known = self.score < float("inf")
         return {"score": self.score if known else None, "first": self.first, "state": self.state}
 

@@ -13,7 +13,7 @@ from .evolution import Candidates, pooled_scores, select_best
 
 
 class SearchedNetworks(SeparateNetworks):
-    """Networks each of whose locations has an incumbent module, and challengers for a time.
+    """Each location of these networks has an incumbent module, and for a time challengers.
 
     Attributes:
         hypermodules: the modules and every location's context.
@@ -22,7 +22,7 @@ class SearchedNetworks(SeparateNetworks):
         challenged: (D,) whether a part has challengers; the others use their incumbent.
         parts: (L,) the part that each location belongs to.
         logits: (D, 1 + lambda), soft weights of the candidates of every part.
-        maps: (L, 1 + lambda, c, c), what makes a location's context that of each candidate, where
+        maps: (L, 1 + lambda, c, c), maps from a location's context to that of each candidate, where
             contexts are fitted to challengers.
     """
 
@@ -55,7 +55,7 @@ class SearchedNetworks(SeparateNetworks):
         return self.candidates[:, 0]
 
     def probabilities(self) -> Float[Tensor, "parts candidates"]:
-        """Soft weights of the candidates of every part."""
+        """Return the soft weights of the candidates of every part."""
         return self.logits.softmax(1)
 
     @torch.no_grad()
@@ -63,9 +63,9 @@ class SearchedNetworks(SeparateNetworks):
         """Put challengers beside the incumbents.
 
         Args:
-            candidates: the new ones; modules that come back are drawn anew.
-            start: logits of a part's candidates.
-            generator: generator of what is drawn.
+            candidates: the candidates of the generation; modules that come back are drawn anew.
+            start: logits of a part's candidates at the start.
+            generator: the generator of the random numbers.
         """
         self.hypermodules.renew(candidates.renewed, candidates.renewed_at, generator)
         self.candidates.copy_(candidates.modules)
@@ -92,18 +92,18 @@ class SearchedNetworks(SeparateNetworks):
         self.logits.zero_()
 
     def best_mapping(self) -> Int64[Tensor, " locations"]:
-        """The candidate of largest probability, duplicates pooled; among equals the incumbent."""
+        """Return the most probable candidates, duplicates pooled; in a tie the incumbent."""
         scores = pooled_scores(self.candidates, self.parts, self.probabilities().detach())
         return select_best(self.candidates, self.parts, scores)
 
     def rows_of(self, tasks: Sequence[int]) -> dict[nn.Parameter, Bool[Tensor, " rows"]]:
-        """Rows of the common parameters that only these tasks use, challengers included."""
+        """Return the rows of common parameters that only these tasks use, challengers included."""
         own = torch.zeros(self.num_locations, dtype=torch.bool, device=self.parts.device)
         for task in tasks:
             own[slice(*self.spans[task])] = True
 
         def only(numbers: Tensor, count: int) -> Tensor:
-            """Give the entries that these locations refer to and no others do."""
+            """Return the entries that these locations refer to and no others do."""
             referred = torch.zeros(2, count, dtype=torch.bool, device=own.device)
             referred[0, numbers[own].flatten()] = True
             referred[1, numbers[~own].flatten()] = True

@@ -1,9 +1,9 @@
-"""The search for the modules of all locations: a decomposed K-valued (1 + lambda)-EA.
+"""Modules of all locations are searched by a decomposed K-valued (1 + lambda)-EA.
 
-Algorithm 1 of Meyerson and Miikkulainen 2019, arXiv 1906.00097, with what the published code adds:
-proportional sampling, a share of the parts that is challenged, and modules that come back.
-Locations are divided into D parts; each keeps its own incumbent, the candidates of a part are
-whole mappings of its locations.
+It is Algorithm 1 of Meyerson and Miikkulainen 2019, arXiv 1906.00097, with what the published code
+adds: proportional sampling, a share of the parts that is challenged, and modules that come back.
+Locations are divided into D parts; each keeps its own incumbent, the candidates of a part are whole
+mappings of its locations.
 """
 
 import math
@@ -23,10 +23,12 @@ class SearchOptions:
     """These options say how challengers are made.
 
     Args:
-        alternatives: lambda, challengers of a part.
+        alternatives: lambda, the number of challengers of a part.
         challenged: share of the parts that get challengers; rounded up.
-        sampling: a new module is that of a random location (proportional to use), or any of the K.
-        reactivation: probability that it is an idle one instead, drawn anew; proportional only.
+        sampling: whether a new module is that of a random location (proportional to use), or any of
+            the K.
+        reactivation: probability that a new module is an idle one instead, drawn anew; only with
+            proportional sampling.
         alpha: probability that the challengers of a part start with together; ``None``: every
             candidate starts alike.
     """
@@ -38,7 +40,7 @@ class SearchOptions:
     alpha: float | None = None
 
     def start(self) -> Float[Tensor, " candidates"]:
-        """Logits of a part's candidates at the beginning of a generation, the incumbent first."""
+        """Return logits of a part's candidates as a generation begins, the incumbent first."""
         logits = torch.zeros(1 + self.alternatives)
         if self.alpha is not None:
             odds = torch.tensor(self.alpha / (1 - self.alpha) / self.alternatives)
@@ -48,13 +50,14 @@ class SearchOptions:
 
 @dataclass(frozen=True)
 class Candidates:
-    """Incumbents and challengers of one generation.
+    """Candidates are the incumbents and challengers of one generation.
 
     Args:
-        modules: (L, 1 + lambda), the incumbent first; parts without challengers repeat it.
-        challenged: (D,), which parts have challengers.
+        modules: (L, 1 + lambda), the candidates of every location, the incumbent first; parts
+            without challengers repeat it.
+        challenged: (D,), whether each part has challengers.
         renewed: modules that were idle and come back.
-        renewed_at: the location that each of them comes back for.
+        renewed_at: for each of these the location that it comes back for.
     """
 
     modules: Int64[Tensor, "locations candidates"]
@@ -70,17 +73,17 @@ def propose(
     options: SearchOptions,
     generator: torch.Generator,
 ) -> Candidates:
-    """Challengers of a generation.
+    """Propose the challengers of a generation.
 
     In a challenged part of n locations every location changes with probability 1 / n, which is the
     D / L of Algorithm 1 for parts of equal size. A challenger may equal its incumbent.
 
     Args:
         mapping: the module of every location.
-        parts: part of every location, from 0 to D - 1, each occurring.
+        parts: the part of every location, from 0 to D - 1, each occurring.
         num_modules: K.
-        options: how.
-        generator: on the CPU, like all tensors here.
+        options: how challengers are made.
+        generator: the generator of the random numbers, on the CPU, like all tensors here.
     """
     locations, number = len(mapping), int(parts.max()) + 1
     # of the share as it is written: 0.07 of 100 are 7, though 100 * 0.07 is a little more
@@ -114,7 +117,7 @@ def propose(
 
 
 def idle_modules(mapping: Int64[Tensor, " locations"], num_modules: int) -> Int64[Tensor, " idle"]:
-    """Give the modules that no location uses."""
+    """Return the modules that no location uses."""
     return (mapping.bincount(minlength=num_modules) == 0).nonzero()[:, 0]
 
 
@@ -136,7 +139,7 @@ def select_best(
     parts: Int64[Tensor, " locations"],
     scores: Float[Tensor, "parts candidates"],
 ) -> Int64[Tensor, " locations"]:
-    """The next mapping: the best candidate of every part; among equals the incumbent."""
+    """Choose the best candidate of every part as next mapping; among equals the incumbent."""
     return _take(modules, parts, scores.argmax(1))
 
 
@@ -145,7 +148,7 @@ def select_random(
     parts: Int64[Tensor, " locations"],
     generator: torch.Generator,
 ) -> Int64[Tensor, " locations"]:
-    """The next mapping: any candidate of every part (the paper's *Random* baseline)."""
+    """Choose any candidate of every part as next mapping (the paper's *Random* baseline)."""
     number = int(parts.max()) + 1
     return _take(modules, parts, torch.randint(modules.shape[1], (number,), generator=generator))
 

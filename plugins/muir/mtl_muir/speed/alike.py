@@ -1,4 +1,4 @@
-"""Networks that are alike and simple run as one: thirty linear models cost little more than one."""
+"""Networks that are alike and simple run as one: thirty linear ones cost little more than one."""
 
 from collections.abc import Sequence
 
@@ -17,14 +17,14 @@ _SIMPLE = (nn.Linear, nn.ReLU, nn.GELU, nn.SiLU, nn.Tanh, nn.Sigmoid, nn.Flatten
 
 
 class Team:
-    """Consecutive tasks; with ``together`` their networks differ in nothing but their numbers.
+    """A team is consecutive tasks; with ``together`` their networks differ in numbers alone.
 
     Args:
         first: position of the first task.
-        last: one behind the last.
-        networks: networks of these tasks.
-        tasks: these.
-        generated: generated weights of each network.
+        last: position behind the last task.
+        networks: the networks of these tasks.
+        tasks: the tasks.
+        generated: the generated weights of each network.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class Team:
         self._generated = generated
 
     def fits(self, batch: Batch) -> bool:
-        """Whether the batch's rows of these tasks make one tensor, all labelled."""
+        """Say whether the batch's rows of these tasks make one tensor, all labelled."""
         own = slice(self.first, self.last)
         if any(batch.select(task).mask is not None for task in range(self.first, self.last)):
             return False
@@ -51,7 +51,7 @@ class Team:
         return len(shapes) == 1
 
     def losses(self, blocks: Tensor, batch: Batch) -> Tensor:
-        """Mean loss (tasks,) of each, from the blocks (tasks * blocks, m, n) of all."""
+        """Return the mean loss (tasks,) of each, from the blocks (tasks * blocks, m, n) of all."""
         own, count = slice(self.first, self.last), self.last - self.first
         tensors = split_blocks(
             blocks.view(count, -1, *blocks.shape[1:]), tuple(w.grid for w in self._generated)

@@ -1,4 +1,4 @@
-"""Sums of weighted rows: the one product from which all blocks come."""
+"""All blocks come from one product, which sums weighted rows."""
 
 import warnings
 from typing import Any
@@ -13,14 +13,19 @@ _FEW = 4096  # entries: gathering their rows is quicker than a sparse product
 
 
 class Bags:
-    """Rows of a table, put together in bags of their own size.
+    """Bags put rows of a table together, each bag with a size of its own.
 
     On a CPU the gradients are two further products of the same kind, by the transposed layout and
     at the places of the rows only, several times faster than the library's.
 
+    Worked example: bags (2, 0) and (2) of a table of three rows are ``rows`` 2, 0, 2 with
+    ``offsets`` 0, 2. Sorted by row, entries 1, 0, 2 belong to bags 0, 0, 1; table row 0 has the
+    first of them, row 1 none, row 2 the others: ``row_offsets`` are 0, 1, 1. So the gradient of row
+    2 is w_0 g_0 + w_2 g_1, with weights w by entry and gradients g by bag.
+
     Args:
-        rows: rows of the table, bag after bag.
-        offsets: where each bag begins.
+        rows: numbers of rows of the table, bag after bag.
+        offsets: for each bag the position in ``rows`` at which it begins.
         num_rows: number of rows of the table.
     """
 
@@ -100,13 +105,13 @@ class _Sum(torch.autograd.Function):
 
 
 class Choice:
-    """It says which modules generate which blocks, laid out for one product.
+    """A choice says which modules generate which blocks, laid out for one product.
 
     Args:
-        candidates: modules of every location, the incumbent first.
-        open: which locations have challengers; the others use their incumbent alone.
-        context_size: c.
-        num_modules: K.
+        candidates: the modules of every location, the incumbent first.
+        open: whether each location has challengers; the others use their incumbent alone.
+        context_size: c, the number of components of a context.
+        num_modules: K, the number of modules.
     """
 
     def __init__(

@@ -1,7 +1,7 @@
-"""This is what is left of the joint model when training is over.
+"""The joint model is reduced to what its networks need when training is over.
 
-Section 3.3 of Meyerson and Miikkulainen 2019, arXiv 1906.00097: modules that no location uses go,
-and those that fewer than c locations use cost more than the blocks they generate, which replace
+By section 3.3 of Meyerson and Miikkulainen 2019, arXiv 1906.00097, modules that no location uses
+go, and those that fewer than c locations use cost more than the blocks they generate, which replace
 them.
 """
 
@@ -16,13 +16,14 @@ from ..method.hypermodules import Hypermodules
 
 @dataclass(frozen=True)
 class CompactBlocks:
-    """The blocks of a finished search, in as few numbers as they need.
+    """These are the blocks of a finished search, in as few numbers as they need.
 
     Args:
-        hypermodules: (K, c, m, n), those that at least c locations use.
-        contexts: (L - L_o, c), of the locations that use them, in order.
-        modules: (L,), which one each location uses; -1 where it has a block of its own.
-        blocks: (L_o, m, n), the others, in order.
+        hypermodules: (K, c, m, n), the modules that at least c locations use.
+        contexts: (L - L_o, c), contexts of the locations that use them, in order.
+        modules: (L,), the number of the module that each location uses; -1 where it has a block of
+            its own.
+        blocks: (L_o, m, n), these blocks, in order.
     """
 
     hypermodules: Float[Tensor, "modules components m n"]
@@ -32,11 +33,11 @@ class CompactBlocks:
 
     @property
     def num_parameters(self) -> int:
-        """(L - L_o) c + K c m n + L_o m n; with contexts of size 0 a module counts m n."""
+        """Numbers kept: (L - L_o) c + K c m n + L_o m n; a module is m n for contexts of size 0."""
         return self.hypermodules.numel() + self.contexts.numel() + self.blocks.numel()
 
     def expand(self) -> Float[Tensor, "locations m n"]:
-        """Give all blocks, as the networks use them."""
+        """Return all blocks, as the networks use them."""
         generated = self.modules >= 0
         blocks = self.blocks.new_empty(len(self.modules), *self.hypermodules.shape[2:])
         blocks[~generated] = self.blocks
@@ -57,12 +58,13 @@ def compact(
     """Keep modules that at least c locations use; the others become the blocks they generate.
 
     Args:
-        generator: hypermodules and contexts.
+        generator: the hypermodules and contexts.
         mapping: the module of every location.
-        blocks: what they generate under this mapping.
+        blocks: the blocks that they generate under this mapping.
     """
     uses = mapping.bincount(minlength=len(generator.hypermodules))
     kept = uses >= max(generator.context_size, 1)
+    # e.g. of three modules the first and the last are kept: their numbers are 0, -1, 1
     number = torch.where(kept, kept.cumsum(0) - 1, -1)
     generated = kept[mapping]
     return CompactBlocks(
@@ -76,7 +78,7 @@ def compact(
 def count_compact(
     mapping: Int64[Tensor, " locations"], context_size: int, block: tuple[int, int]
 ) -> int:
-    """``num_parameters`` of :func:`compact`, without building it."""
+    """Return ``num_parameters`` of :func:`compact`, without building it."""
     uses = mapping.bincount()
     enough = uses >= max(context_size, 1)
     size = block[0] * block[1]

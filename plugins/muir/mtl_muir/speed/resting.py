@@ -1,4 +1,4 @@
-"""Rows of parameters that a step of Adam leaves alone: of tasks without a label in a batch."""
+"""Parameters' rows of tasks without a label in a batch are left alone by a step of Adam."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,7 +16,7 @@ _MOMENTS = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq")
 def resting(
     optimizer: RecipeOptimizer, rows: Mapping[nn.Parameter, Bool[Tensor, " rows"]]
 ) -> Iterator[None]:
-    """Steps taken inside change neither these rows nor their moments.
+    """Let steps taken inside change neither these rows nor their moments.
 
     Contexts, hypermodules and soft weights of all tasks lie in one tensor each, whose gradient
     exists as soon as one task has a label; Adam's momentum would move the others' rows, too.
