@@ -17,6 +17,8 @@ STRATEGIES: dict[str, Any] = {
     "sluice": "mtl_soft_sharing.sluice:Sluice",
     "soft_ordering": "mtl_soft_ordering.strategy:SoftOrdering",
     "adapters": "mtl_adapters.strategy:Adapters",
+    "task_grouping": "mtl_branching.grouping:TaskGrouping",
+    "recon": "mtl_branching.recon:Recon",
     "muir": "mtl_muir.strategy:Muir",
 }
 OPTIONS: dict[str, dict[str, Any]] = {
