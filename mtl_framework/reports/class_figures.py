@@ -101,7 +101,7 @@ def _draw_confusion(axes: Axes, counts: np.ndarray, classes: Sequence[str], task
     size = 8 if many <= _NUMBERS else 5 if many <= _NAMED else 7
     axes.set_xticks(list(ticks), [names[n] for n in ticks], rotation=90, fontsize=size)
     axes.set_yticks(list(ticks), [names[n] for n in ticks], fontsize=size)
-    axes.set_title(task)
+    axes.set_title(shortened([task], 30)[0])
     axes.set_xlabel("taken for")
     axes.set_ylabel("true class")
     if many <= _NUMBERS:
@@ -140,7 +140,7 @@ def _class_accuracy(group: Group, details: Details) -> ReportFigure | None:
             axes.set_yticks(list(ticks), [names[n] for n in ticks], fontsize=7)
             axes.set_ylim(len(classes) - 0.5, -0.5)
             axes.set_xlim(-3, 103)
-            axes.set_title(task)
+            axes.set_title(shortened([task], 30)[0])
             axes.set_xlabel("right (% of its examples)")
         handles, labels = panels[0].get_legend_handles_labels()
         _legend(figure, handles, labels, len(panels))
@@ -181,7 +181,7 @@ def _reliabilities(group: Group, details: Details) -> ReportFigure | None:
             axes.set_xlim(0, 1.02)
             axes.set_ylim(-0.02, 1.02)
             axes.set_aspect("equal")
-            axes.set_title(task, color=INK)
+            axes.set_title(shortened([task], 30)[0], color=INK)
             axes.set_xlabel("probability said")
             axes.set_ylabel("share that is so")
         handles, labels = panels[0].get_legend_handles_labels()

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from ..plugins.report_figure import ReportFigure
 from ..runs.records import Group, RunRecord
-from .figure import MARKERS, colour_of, new_figure, style
+from .figure import MARKERS, colour_of, new_figure, shortened, style
 
 Series = Mapping[int, Sequence[float]]
 _MOST_PANELS = 6
@@ -47,7 +47,7 @@ def _task_curves(group: Group) -> ReportFigure | None:
         axes = figure.subplots(rows, columns, squeeze=False)
         for axis, (task, series) in zip(axes.flat, panels.items(), strict=False):
             _draw(axis, series)
-            axis.set_title(task)
+            axis.set_title(shortened([task], 30)[0])
             axis.set_ylabel(f"test {group.metrics[task]}")
         for axis in axes.flat[len(tasks) :]:
             axis.remove()

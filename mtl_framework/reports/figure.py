@@ -29,6 +29,7 @@ SEQUENTIAL = LinearSegmentedColormap.from_list(
 _DARK = {INK: "#e7e9ec", MUTED: "#878e98", PAPER: "#16191d", "#0072b2": "#4aa3df"}
 
 _RC = {
+    "text.parse_math": False,  # a name with two dollar signs is a name
     "figure.facecolor": PAPER,
     "savefig.facecolor": PAPER,
     "axes.facecolor": "none",

@@ -5,7 +5,7 @@ import warnings
 import pytest
 
 from mtl_framework.reports import scripts
-from mtl_framework.reports.figure import new_figure, png, style, svg
+from mtl_framework.reports.figure import new_figure, png, shortened, style, svg
 from mtl_framework.reports.scripts import fonts_for, make_drawable
 
 NAMES = ["数字と文字", "عمر المريض", "😀 faces", "한국어", "हिन्दी", "Größe", "Ωμέγα", "a_b"]
@@ -66,3 +66,17 @@ def test_labels_of_axes_are_exchanged_as_well(monkeypatch: pytest.MonkeyPatch) -
     axes.set_xticks([0, 1], ["数字", "b"])
     make_drawable(figure)
     assert [label.get_text() for label in axes.get_xticklabels()] == ["ShuZi", "b"]
+
+
+def test_dollar_signs_and_long_names_are_no_formulas_and_no_figures_width() -> None:
+    names = ["price $x$", "$\\frac{$", "y" * 300]
+    with style(), warnings.catch_warnings():
+        warnings.simplefilter("error")
+        figure = new_figure(6, 3)
+        for axes, name in zip(figure.subplots(1, 3), names, strict=True):
+            axes.set_title(shortened([name], 30)[0])
+            axes.set_xticks([0, 1], ["$\\a$", "b$c"])
+        drawn = svg(figure)
+    assert "<!-- price $x$ -->" in drawn
+    assert "<!-- $\\frac{$ -->" in drawn
+    assert "<!-- $\\a$ -->" in drawn
