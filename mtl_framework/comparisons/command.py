@@ -102,7 +102,7 @@ def compare(
         err: console for progress.
         overrides: top-level keys of the config that win over the file's.
         dry_run: whether only to print the grid, what is done and an estimate.
-        listen: called with all cells at the beginning, when some may have changed, and at the end.
+        listen: function that gets all cells at the beginning, after changes, and at the end.
 
     Raises:
         MtlError: on a wrong config or wrong resources, before anything starts; if another
@@ -146,7 +146,7 @@ def work_through(
         out: console for results.
         err: console for progress.
         dry_run: whether only to print the grid, what is done and an estimate.
-        listen: called with all cells at the beginning, when some may have changed, and at the end.
+        listen: function that gets all cells at the beginning, after changes, and at the end.
 
     Raises:
         MtlError: on wrong resources, before anything starts; if another comparison is at work in

@@ -129,7 +129,7 @@ class _Reader:
             if name not in known:
                 self.problems.add(unknown_key((str(name),), known), (str(name),))
         settings = self._settings()
-        # of finished cells the weights go, unless the file says that they stay
+        # weights of finished cells are removed, unless the file says that they stay
         shared = {"keep": "none", **self._part(RunConfig, SHARED)}
         self.problems.add_all(model_faults(RunConfig, shared))
         if str(shared.get("device", "")).startswith("cuda:"):

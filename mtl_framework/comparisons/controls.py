@@ -74,10 +74,10 @@ def permutations_of(weights: Matrix, count: int, seed: int) -> list[Matrix]:
     """Draw up to ``count`` assignments with permuted columns, no two of which share alike.
 
     Column t of a result is the column of another task: the networks have the same shape, but other
-    tasks are together. With the permutation ``[2, 0, 1]`` the unit ``(0, 0, 1)`` becomes ``(1, 0,
-    0)``: the first two tasks shared a weight, now the last two do. Permutations that only rename
-    tasks that share everything do not count, so that there may be fewer than ``count``; of two
-    tasks there is none.
+    tasks are together. The permutation ``[2, 0, 1]`` makes ``(1, 0, 0)`` of the unit ``(0, 0, 1)``:
+    the first two tasks shared a weight, now the last two do. Permutations that only rename tasks
+    that share everything do not count, so that there may be fewer than ``count``; of two tasks
+    there is none.
 
     Args:
         weights: number of the weight that each unit (rows) has for each task (columns).

@@ -13,7 +13,7 @@ from ..runs.records import Control
 from .config import ComparisonConfig
 
 _MOST_CHARACTERS = 56  # of at most four bytes each: file systems take 255 bytes
-# What changes no number of a run. A cell keeps its folder when these change.
+# These keys change no number of a run: a cell keeps its folder when they change.
 WITHOUT_EFFECT = ("log_every", "observers", "keep", *LOCATION)
 
 

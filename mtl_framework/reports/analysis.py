@@ -35,7 +35,7 @@ class Pair:
         difference: mean error of ``better`` minus that of ``other``.
         superiority: probability that a run of ``better`` has the smaller error, ties counted half.
         p: p of the one-sided Mann-Whitney U test.
-        p_holm: that p after Holm's correction over all ordered pairs of the group.
+        p_holm: p after Holm's correction over all ordered pairs of the group.
     """
 
     better: str

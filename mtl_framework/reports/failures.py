@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from ..runs.records import RunRecord
 from ..support.causes import Cause, find_causes
 
-# What helps against causes that do not say so themselves, by a part of their text in lower case.
+# Remedies for causes that name none themselves, by a part of the causes' text in lower case.
 _REMEDIES = {
     "out of memory": "let fewer runs work at a time (--workers), or set memory_budget",
     "allocate memory": "let fewer runs work at a time (--workers), or set memory_budget",
