@@ -289,3 +289,28 @@ def test_a_run_with_an_auxiliary_head_is_saved_and_exported_without_it(tmp_path:
             mtl_framework.run(
                 config={**config, "auxiliary_heads": given}, output=tmp_path / "no", progress=False
             )
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    "strategy",
+    [
+        "adapters", "cross_stitch", "full_sharing", "lws", "nddr", "no_sharing", "recon", "roaming",
+        "sluice", "soft_ordering", "task_grouping",
+    ],
+)  # fmt: skip
+def test_strategies_take_maps(strategy: str, tmp_path: Path) -> None:
+    args: dict[str, Any] = {"layers": [1, 1, 1, 1], "channels": [8, 12, 16, 20]}
+    backbone: dict[str, Any] = {"name": "resnet18", "args": args}
+    if strategy == "soft_ordering":  # which needs units of equal shapes
+        args = {"depth": 4, "embed_dim": 48, "num_heads": 3}
+        backbone = {"name": "vit_tiny_patch16_224", "args": args}
+    config = {**SETTINGS, "strategy": strategy, "backbone": backbone, "iterations": 2}
+    config |= {"auxiliary_heads": {"all": "linear"}, "heads": {"all": {"name": "fpn", "width": 8}}}
+    config["suite"] = {**SETTINGS["suite"], "tasks": ["segmentation", "depth", "normals"]}
+    mtl_framework.run(config=config, output=tmp_path / "run", progress=False)
+    loaded = mtl_framework.load_run(tmp_path / "run")
+    images = torch.randint(0, 256, (1, 3, 64, 64), dtype=torch.uint8)
+    for number, task in enumerate(("segmentation", "depth", "normals")):
+        alone = loaded.extract(task)(loaded.preprocessings[number](images))
+        torch.testing.assert_close(alone, loaded.predict(task, images), rtol=1e-4, atol=1e-4)

@@ -11,6 +11,7 @@ import mtl_framework
 from mtl_framework.export import export_network, load_network
 from mtl_framework.support.yamls import dump_yaml
 
+NARROW = {"layers": [1, 1, 1, 1], "channels": [16, 16, 16, 16]}
 SETTINGS: dict[str, Any] = {
     "strategy": {"name": "lws", "nes_samples": 2, "weight_samples": 1},
     "suite": "digits",
@@ -23,6 +24,7 @@ SETTINGS: dict[str, Any] = {
 }
 
 
+@pytest.mark.long
 def test_a_run_whose_tasks_share_a_head_is_resumed_loaded_and_exported(tmp_path: Path) -> None:
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     mtl_framework.run(config=SETTINGS, output=whole, progress=False)
@@ -50,7 +52,10 @@ def test_a_run_whose_tasks_share_a_head_is_resumed_loaded_and_exported(tmp_path:
         ({"shared_heads": [["odd"]]}, "needs at least two tasks"),
         ({"shared_heads": [["odd", "large", "odd"]]}, "names task 'odd' twice"),
         ({"strategy": "pta"}, "tasks 'odd' and 'large' share a head; several decoders"),
-        ({"strategy": "muir", "backbone": {"name": "resnet18"}}, "'muir' cannot let tasks share"),
+        (
+            {"strategy": "muir", "backbone": {"name": "resnet18", "args": NARROW}},
+            "'muir' cannot let tasks share",
+        ),
         (
             {"strategy": "no_sharing", "task_backbones": {"odd": "lenet"}},
             "'no_sharing' cannot let tasks share",
