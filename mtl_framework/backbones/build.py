@@ -36,7 +36,7 @@ def build_backbone(
         config: name, granularity and what is shared.
         in_chans: number of channels of the inputs.
         img_size: height and width of the inputs; ``None`` for inputs that are not images.
-        factory: makes the model, for a plugin's backbone; ``None``: timm makes it.
+        factory: a function that makes the model, for a plugin's backbone; ``None``: timm makes it.
         input_shape: shape of one input where it is not (in_chans, *img_size).
         common_input: whether all tasks read the same inputs, which decides ``normalization: auto``.
         dtype: dtype of the inputs; bytes become floats.
@@ -98,7 +98,7 @@ def build_plain(
         input_shape: shape of one input; (C, H, W) for images.
         dtype: dtype of the inputs; bytes become floats.
         num_outputs: size of the last dimension of the outputs, as the task's objective wants it.
-        factory: makes the model, for a plugin's backbone; ``None``: timm makes it.
+        factory: a function that makes the model, for a plugin's backbone; ``None``: timm makes it.
 
     Raises:
         MtlError: if the model does not exist, or cannot turn such inputs into such outputs.

@@ -19,7 +19,7 @@ class Bargaining:
     has an object of its own, made when the set first meets.
 
     Args:
-        make: makes TorchJD's aggregator from a number of tasks.
+        make: a function that makes TorchJD's aggregator for a number of tasks.
     """
 
     def __init__(self, make: Callable[[int], Any]) -> None:
@@ -64,7 +64,7 @@ class Bargaining:
 
 
 def _quietly(method: Callable[[Tensor], Tensor], gradients: Tensor) -> Tensor:
-    """Inside, silence cvxpy's advice on how TorchJD should have written its problem."""
+    """Silence, inside, cvxpy's advice on how TorchJD should have written its problem."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return method(gradients)

@@ -100,8 +100,8 @@ class DenseNetwork(nn.Module):
 
     Args:
         model: the backbone's model, or what has its ``forward_intermediates``.
-        head: gives the maps.
-        maps: which of the backbone's maps it reads.
+        head: the head that gives the maps.
+        maps: the maps of the backbone that the head reads.
 
     Attributes:
         mixed: how many columns the model holds, and the kept one, where it holds several. A map

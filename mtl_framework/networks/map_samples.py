@@ -42,7 +42,7 @@ class MapSamples:
         rows: row numbers of these examples in the test split.
         inputs: the images, as the suite has them.
         targets: true maps, 0 where nothing is known.
-        known: which pixels have a label.
+        known: (images, height, width), True for pixels that have a label.
         predictions: numbers of classes, values, probabilities or unit vectors.
     """
 

@@ -39,7 +39,7 @@ class Result(ShownResult):
         seconds: wall time of the run, with evaluations and checkpoints.
         seconds_per_iteration: wall time of training alone, divided by the iterations.
         peak_memory: most memory held, in MiB; on a GPU that of its tensors.
-        versions: of framework, torch, timm and python.
+        versions: versions of framework, torch, timm and python.
         device: name of the device that the run computed on.
         threads: number of torch's threads, on the CPU.
         backbones: name of each task's own backbone, by task name; ``None`` where all share one.

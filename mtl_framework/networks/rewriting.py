@@ -54,7 +54,8 @@ def rewrite(
         forward_pass: the pass that its parts take part in.
         num_tasks: T, the number of tasks.
         checkpoint: whether the activations of units are recomputed in the backward pass.
-        prepare: makes the copies of a place, given its unit's number and freshly made ones.
+        prepare: a function that makes the copies of a place, given its unit's number and fresh
+            ones.
 
     Raises:
         MtlError: if a layer keeps running statistics of an unknown kind.
@@ -122,7 +123,7 @@ def put_heads(
 
 
 def _owners(tasks: Sequence[Task]) -> list[int]:
-    """Position of the task whose head each task uses."""
+    """Return the position of the task whose head each task uses."""
     positions = {task.name: number for number, task in enumerate(tasks)}
     owners: list[int] = []
     for number, task in enumerate(tasks):

@@ -27,7 +27,7 @@ class SeparateNetworks(MultiTaskModel):
         tasks: the tasks whose networks these are.
 
     Attributes:
-        weighting: makes one gradient of the tasks', see :meth:`accumulate_gradients`.
+        weighting: what makes one gradient of the tasks', see :meth:`accumulate_gradients`.
 
     Raises:
         MtlError: if a task has maps: a plain network gives one vector an example.

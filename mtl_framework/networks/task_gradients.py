@@ -108,7 +108,7 @@ def put_combined(
     """Add to every weight's gradient what a weighting makes of those of the tasks that use it.
 
     Args:
-        weighting: makes one gradient of several.
+        weighting: the weighting, which makes one gradient of several.
         gradients: gradients of every task's loss, averaged over processes, by the weights it uses.
         losses: the loss of every task, averaged over processes.
     """

@@ -53,8 +53,8 @@ class TaskNetworks(PathNetworks):
             goes with channels-last images.
         mixers: by unit, modules that mix what it returns, see :class:`ColumnMixer`; the columns of
             an input (a task's, or a common one) are all (sample, task) pairs that read it.
-        prepare: makes the copies of a place of a unit, given its number and K fresh ones; they may
-            have weights in common, and an :class:`AdaptedLayer` in the place of a layer.
+        prepare: a function from a unit's number and K fresh copies of a place to the copies used;
+            they may have weights in common, and an :class:`AdaptedLayer` in the place of a layer.
 
     Attributes:
         model: the backbone's model with banks in the places of its units.

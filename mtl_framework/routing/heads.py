@@ -31,7 +31,7 @@ class HeadBank(nn.Module):
     The layers belong to the networks' ``heads`` and are not registered here a second time.
 
     Args:
-        layers: one for each task.
+        layers: the tasks' class layers, one for each task.
         forward_pass: the pass that they take part in.
     """
 

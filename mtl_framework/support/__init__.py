@@ -1,1 +1,1 @@
-"""The room of errors, files, YAML, validation, seeds, devices and signals knows no learning."""
+"""This room holds errors, files, YAML, validation, seeds, devices, signals, and no learning."""

@@ -28,7 +28,8 @@ def check_arguments(
         function: the function that takes the options as keyword arguments.
         options: plain values by the option's name.
         prefix: path of the options within the config, which messages begin with.
-        locate: gives for a key's path the place that it was read from, e.g. ``"run.yaml:3: "``.
+        locate: a function from a key's path to the place that it was read from, e.g. ``"run.yaml:3:
+            "``.
 
     Raises:
         MtlError: if an option is unknown, missing or of a wrong type.

@@ -29,7 +29,7 @@ class ProblemsError(MtlError):
 
 
 class UnknownNameError(MtlError):
-    """An error about a name that nothing answers to.
+    """This is the error about a name that nothing answers to.
 
     Args:
         kind: kind of object that the name stands for, e.g. ``"strategy"``.

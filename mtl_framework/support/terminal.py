@@ -76,7 +76,7 @@ def duration(seconds: float) -> str:
 
 @dataclass(frozen=True)
 class Column:
-    """A column of :func:`fitted_table`.
+    """This describes a column of :func:`fitted_table`.
 
     Args:
         name: heading of the column.

@@ -31,7 +31,8 @@ def validated(
         model: the pydantic model to make an instance of.
         values: plain values: what YAML, JSON or a Python dictionary of the user's holds.
         prefix: path of ``values`` within the config, which messages begin with.
-        locate: gives for a key's path the place that it was read from, e.g. ``"run.yaml:3: "``.
+        locate: a function from a key's path to the place that it was read from, e.g. ``"run.yaml:3:
+            "``.
 
     Raises:
         MtlError: naming the first key that is wrong, its value and what is allowed.
@@ -71,7 +72,8 @@ def explained(
         values: the values that were validated.
         prefix: path of ``values`` within the config, which messages begin with.
         expected: what the values should have been: a model, or the annotation of a single value.
-        locate: gives for a key's path the place that it was read from, e.g. ``"run.yaml:3: "``.
+        locate: a function from a key's path to the place that it was read from, e.g. ``"run.yaml:3:
+            "``.
     """
     return _sentence(error.errors(include_url=False), values, prefix, expected, locate)
 

@@ -114,8 +114,8 @@ class Trial:
         options: options of the strategy.
         config: further keys of a run's config, e.g. ``{"batch_size": 4}``.
         settings: further settings, as ``--set`` gives them.
-        make_suite: makes the tasks from the arguments of :func:`small_suite`.
-        make_backbone: makes the network from ``(num_classes, in_chans, img_size)``.
+        make_suite: a function that makes the tasks from the arguments of :func:`small_suite`.
+        make_backbone: a function that makes the network from ``(num_classes, in_chans, img_size)``.
     """
 
     strategy: type[Strategy] | str

@@ -1,4 +1,4 @@
-"""The decoders that come with the framework.
+"""This file holds the decoders that come with the framework.
 
 Each reads some maps of a backbone, from the finest to the coarsest, and gives one of
 ``num_outputs`` channels at any resolution; the host makes it as large as the targets.
