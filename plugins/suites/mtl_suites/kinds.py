@@ -135,7 +135,7 @@ def guess_array(name: str, values: Shaped[np.ndarray, "rows *numbers"]) -> Guess
     consecutive = different == int(values.max()) - int(values.min()) + 1
     if different > FEW and not consecutive:
         return Guess(kind, _near(name, what, "classes", "numbers"))
-    return Guess(kind)
+    return Guess(kind, _negative(name, int(values.min())) if kind == "classes" else "")
 
 
 def is_whole(cells: Sequence[str]) -> bool:
@@ -219,8 +219,17 @@ def _guess_whole(name: str, values: Sequence[int]) -> Guess:
     what = f"{len(different)} different whole numbers in {counted(rows, 'row')}"
     if not classes:
         return Guess("numbers", _near(name, what, "numbers", "classes"))
-    near = len(different) > FEW
-    return Guess("classes", _near(name, what, "classes", "numbers") if near else "")
+    if len(different) > FEW:
+        return Guess("classes", _near(name, what, "classes", "numbers"))
+    return Guess("classes", _negative(name, different[0]))
+
+
+def _negative(name: str, least: int) -> str:
+    """What to say of classes that are numbers below zero, which are often marks of no label."""
+    if least >= 0:
+        return ""
+    way = option("missing", name, str(least))
+    return f"{name!r}: {least} is taken as a class; {way} takes it as no label"
 
 
 def _near(name: str, what: str, taken: Kind, other: Kind) -> str:
