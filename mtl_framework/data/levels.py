@@ -33,6 +33,8 @@ def deep_levels(
     """
     values = _values(image)
     ends = value_range or _range(image.mode, opened, values)
+    if value_range is None and _is_negative(opened):
+        ends = ends[::-1]
     unit = scaled(values, ends)
     key = opened.info.get("transparency")
     gamma = gamma_of(opened)
@@ -47,7 +49,7 @@ def deep_levels(
 def scaled(
     values: Shaped[np.ndarray, "*shape"], ends: tuple[float, float]
 ) -> Shaped[np.ndarray, "*shape"]:
-    """Scale numbers within the range ``ends`` to floats from 0 to 1.
+    """Scale numbers within the range ``ends`` to floats from 0 to 1, the first end to 0.
 
     Raises:
         MtlError: if one is not finite, or lies outside.
@@ -55,10 +57,11 @@ def scaled(
     lowest, highest = (float(f(values)) for f in (np.min, np.max))
     if not (np.isfinite(lowest) and np.isfinite(highest)):
         raise MtlError("holds numbers that are not finite")
-    if lowest < ends[0] or highest > ends[1]:
+    if lowest < min(ends) or highest > max(ends):
         raise MtlError(
-            f"holds numbers from {lowest:g} to {highest:g}, and they should be from {ends[0]:g} to "
-            f"{ends[1]:g}: say what black and white are with suite.value_range=[LOW, HIGH]"
+            f"holds numbers from {lowest:g} to {highest:g}, and they should be from "
+            f"{min(ends):g} to {max(ends):g}: say what black and white are with "
+            "suite.value_range=[LOW, HIGH]"
         )
     unit: np.ndarray = values.astype(np.float64)  # a large picture has room for it once
     unit -= ends[0]
@@ -104,6 +107,11 @@ def _values(image: Image.Image) -> np.ndarray:
         return np.asarray(image)
     order = {"I;16B": ">u2", "I;16N": "=u2"}.get(image.mode, "<u2")
     return np.frombuffer(image.tobytes(), order).reshape(image.height, image.width)
+
+
+def _is_negative(opened: Image.Image) -> bool:
+    """Whether a TIFF says that 0 is white; Pillow turns such images of 8 bits and fewer itself."""
+    return opened.format == "TIFF" and getattr(opened, "tag_v2", {}).get(262) == 0
 
 
 def _range(mode: str, opened: Image.Image, values: np.ndarray) -> tuple[float, float]:

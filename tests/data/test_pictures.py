@@ -60,6 +60,22 @@ def test_twelve_bits_of_a_tiff_file_are_its_range(tmp_path: Path) -> None:
     assert torch.equal(grey(file), expected)
 
 
+@pytest.mark.parametrize(("bits", "floats"), [(8, False), (16, False), (32, True)])
+def test_a_tiff_file_may_say_that_zero_is_white(tmp_path: Path, bits: int, floats: bool) -> None:
+    file = tmp_path / "negative.tif"
+    unit = np.linspace(0, 1, 24)
+    values = unit if floats else np.rint(unit * (2**bits - 1))
+    data = values.astype("<f4" if floats else f"<u{bits // 8}").tobytes()
+    tags = {256: 6, 257: 4, 258: bits, 259: 1, 262: 0, 273: 200, 277: 1, 278: 4, 279: len(data)}
+    tags |= {339: 3} if floats else {}
+    directory = struct.pack("<H", len(tags))
+    for tag, value in tags.items():
+        directory += struct.pack("<HHII", tag, 4, 1, value)
+    file.write_bytes((b"II*\0\x08\0\0\0" + directory).ljust(200, b"\0") + data)
+    expected = torch.from_numpy(255 - np.rint(unit * 255)).to(torch.uint8).view(1, 4, 6)
+    assert near(grey(file), expected)
+
+
 def test_whole_numbers_of_unknown_range_and_wide_floats_are_refused(tmp_path: Path) -> None:
     wide, floats, unit = (tmp_path / name for name in ("wide.tif", "floats.tif", "unit.tif"))
     Image.fromarray(RAMP.astype("i4")).save(wide)

@@ -132,10 +132,19 @@ def test_inputs_from_arrays(tmp_path: Path) -> None:
     np.save(tmp_path / "images.npy", np.zeros((60, 8, 8, 3), np.uint8))
     suite = read(tmp_path, inputs="images.npy", tasks=["smiling"], size=4)
     assert suite.input_shape == (3, 4, 4)
+    pixels = np.random.default_rng(0).random((60, 8, 6, 3)).astype(np.float32)
+    np.save(tmp_path / "images.npy", pixels)
+    suite = read(tmp_path, inputs="images.npy", tasks=["smiling"])
+    assert suite.input_shape == (3, 8, 6)
+    assert (suite.tasks[0].test.inputs[0] == torch.from_numpy(pixels[3]).permute(2, 0, 1)).all()  # type: ignore[index]
     features[[7, 30]] = np.nan
     np.save(tmp_path / "features.npy", features)
     with pytest.raises(ProblemsError, match=r"table\.csv:9.*not finite.*table\.csv:32"):
         read(tmp_path, inputs="features.npy", tasks=["smiling"])
+    for count in (59, 61):  # one of them has lost a row: which is not known
+        np.save(tmp_path / "images.npy", np.zeros((count, 8, 8, 3), np.uint8))
+        with pytest.raises(MtlError, match=r"each of the table's 60 rows, found shape \(\d+, 8"):
+            read(tmp_path, inputs="images.npy", tasks=["smiling"])
     lines = [[line[0].replace("png", "npy"), *line[1:]] for line in rows()]
     write(tmp_path, lines)
     for n in range(60):

@@ -111,6 +111,14 @@ def flat_hints(array: np.ndarray, what: str) -> list[str]:
     return []
 
 
+def is_images(array: np.ndarray) -> bool:
+    """Whether an array of inputs that may be features has the shape (N, H, W, C) or (N, C, H, W).
+
+    There are 1, 3 or 4 channels then.
+    """
+    return array.ndim == 4 and bool({array.shape[1], array.shape[3]} & set(_CHANNELS))
+
+
 def to_features(array: np.ndarray, what: str) -> Tensor:
     """Feature vectors: floats and bytes as float32, other whole numbers (tokens) as int64.
 

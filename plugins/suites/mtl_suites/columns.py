@@ -37,6 +37,7 @@ class TextTable:
         columns: texts by name, of the columns that are looked at.
         lines: where every row stands, for messages.
         positions: number of every row in the file, from 0; rows that cannot be read are left out.
+        count: number of the file's rows, those that are left out among them.
         contents: what every row is known by, for messages.
         remarks: what a user should know of how the file was read.
         unread: why a column that the file has is not among them.
@@ -48,6 +49,7 @@ class TextTable:
     columns: dict[str, list[str]]
     lines: list[str]
     positions: list[int]
+    count: int
     contents: list[str]
     remarks: list[str] = field(default_factory=list)
     unread: dict[str, str] = field(default_factory=dict)
@@ -117,7 +119,16 @@ def read_table(
     positions = [position for _, position, _ in text.rows]
     commas = text.delimiter not in ("", ",")
     return TextTable(
-        names, columns, lines, positions, contents, text.remarks, unread, commas, inputs
+        names,
+        columns,
+        lines,
+        positions,
+        text.count,
+        contents,
+        text.remarks,
+        unread,
+        commas,
+        inputs,
     )
 
 
@@ -188,7 +199,7 @@ def _read_parquet(path: Path, wanted: Collection[str] | None) -> tuple[TextRows,
                 unread[name] = str(error)
         columns.append(texts)
     rows = [(n, n, list(cells)) for n, cells in enumerate(zip(*columns, strict=True))]
-    return TextRows(names, rows, [], ""), unread
+    return TextRows(names, rows, [], "", len(rows)), unread
 
 
 def _text(value: Any) -> str:

@@ -36,12 +36,14 @@ class TextRows:
         rows: number of the line, position in the file from 0, and cells of every row.
         remarks: what a user should know of how the file was read, one line each.
         delimiter: what stands between cells.
+        count: number of the file's rows, those among them that are left out.
     """
 
     names: list[str]
     rows: list[tuple[int, int, list[str]]]
     remarks: list[str]
     delimiter: str
+    count: int
 
 
 def read_text(path: Path, encoding: str | None, wanted: Container[str], faults: Faults) -> TextRows:
@@ -85,7 +87,7 @@ def read_text(path: Path, encoding: str | None, wanted: Container[str], faults: 
     if delimiter != ("\t" if path.suffix.lower() == ".tsv" else ","):
         remarks.append(f"{path}: cells are separated by {DELIMITERS.get(delimiter, delimiter)}")
     remarks += _as_excel_shows(path, rows)
-    return TextRows(names, rows, remarks, delimiter)
+    return TextRows(names, rows, remarks, delimiter, len(lines))
 
 
 def _cells(text: str, delimiter: str, path: Path, before: int) -> Iterator[tuple[int, list[str]]]:

@@ -15,7 +15,7 @@ from torch import Tensor
 from mtl_framework import MtlError, UnknownNameError
 from mtl_framework.data import LazyInputs, is_litter, picture_suffixes
 
-from .array_inputs import resized, to_features, to_images
+from .array_inputs import image_hints, is_images, resized, to_features, to_images
 from .columns import TextTable
 from .duplicates import Policy, seen_twice
 from .faults import Faults
@@ -57,7 +57,7 @@ class RowInputs:
 
         Raises:
             MtlError: if there is neither, the paths start from another folder, or the file cannot
-                be read or has too few rows.
+                be read or has more or fewer entries than the table has rows.
         """
         if inputs in text.columns:
             cells, slashes = _with_slashes(text.columns[inputs], images)
@@ -74,13 +74,17 @@ class RowInputs:
             raise MtlError(f"there is no file {file}") from None
         except (OSError, ValueError, EOFError) as error:
             raise MtlError(f"{file} is not an .npy file that can be read") from error
-        needed = max(text.positions) + 1
-        if not isinstance(array, np.ndarray) or array.ndim < 2 or len(array) < needed:
+        ranged = form.pictures.value_range is not None
+        least = max(text.positions) + 1  # rows without any cell may follow
+        fits = isinstance(array, np.ndarray) and array.ndim >= 2
+        if not fits or not least <= len(array) <= text.count:
             shape = getattr(array, "shape", None)
             raise MtlError(
-                f"{file} should have an entry for each of {needed} rows, found shape {shape}"
+                f"{file} should have an entry for each of the table's {text.count} rows, found "
+                f"shape {shape}"
             )
-        return cls(text, None, images, array, str(file), form)
+        hints = image_hints(array, "auto", str(file), ranged) if is_images(array) else []
+        return cls(text, None, images, array, str(file), form, tuple(hints))
 
     def names(self, rows: Int64[np.ndarray, " _"]) -> list[str] | None:
         """What the inputs of some rows are called; ``None`` where an array holds them."""
@@ -155,13 +159,20 @@ class RowInputs:
         if not len(rows):
             return None, rows
         ranged = self.form.pictures.value_range is not None
-        if found.ndim == 2 or (found.dtype.kind == "f" and not ranged):
+        if found.ndim == 2 or not (ranged or found.dtype.kind != "f" or is_images(found)):
             return to_features(found, self.what), rows
         images = to_images(found, "auto", self.what, self.form.pictures.value_range)
         if self.form.size is not None:
             images = resized(images, self.form.size)
-        steps = self.form.transforms.of(split).fixed
-        return torch.stack([steps(image) for image in images]), rows
+        steps = self.form.transforms.of(split)
+        if images.dtype == torch.uint8:
+            return torch.stack([steps.fixed(image) for image in images]), rows
+        if len(steps):
+            raise MtlError(
+                f"suite.transforms change images of bytes, and {self.what} holds floats: "
+                "suite.value_range=[LOW, HIGH] scales them so"
+            )
+        return images, rows
 
 
 def _with_slashes(cells: Sequence[str], root: Path) -> tuple[list[str], tuple[str, ...]]:
