@@ -75,12 +75,13 @@ def byte_levels(
     """Scale an array of images to uint8: bool becomes 0 and 255, uint16 and floats by their range.
 
     Args:
-        array: uint8, which stays as it is, bool, uint16, or floats.
+        array: uint8, which stays as it is, bool, uint16, or floats, in any order of bytes.
         value_range: the numbers that become 0 and 255; ``None``: 0 and 65535, for floats 0 and 1.
 
     Raises:
         MtlError: on another dtype unless the range is given, and on numbers outside the range.
     """
+    array = array.astype(array.dtype.newbyteorder("="), copy=False)
     if array.dtype == np.bool_:
         return np.where(array, 255, 0).astype(np.uint8)
     if value_range is None:

@@ -111,6 +111,8 @@ def test_ranges_should_be_ranges(value_range: tuple[float, float]) -> None:
     [
         (np.array([[False, True]]), [0, 255]),
         (np.array([[0, 65535]], np.uint16), [0, 255]),
+        (np.array([[0, 65535]], ">u2"), [0, 255]),
+        (np.array([[0, 0.2]], ">f4"), [0, 51]),
         (np.array([[0, 1.0]], np.float64), [0, 255]),
         (np.array([[0, 0.2]], np.float16), [0, 51]),
         (np.array([[3, 4]], np.uint8), [3, 4]),

@@ -88,7 +88,7 @@ def image_hints(array: np.ndarray, channels: str, what: str, ranged: bool) -> li
             f"{what}: floats from {low:.6g} to {high:.6g} are taken as they are, and image files "
             f"cannot be predicted; {remedy} scales them as bytes are"
         )
-    elif array.dtype == np.uint16 and high < 4096:
+    elif array.dtype.newbyteorder("=") == np.uint16 and high < 4096:
         hints.append(
             f"{what}: uint16, but no number is above {high:.0f}: nearly black, since 65535 is "
             f"white; suite.value_range=[0, {4095 if high > 255 else 255}] makes another so"

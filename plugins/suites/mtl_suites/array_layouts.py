@@ -70,7 +70,7 @@ def _by_name(
             inputs = file.find(wanted.inputs, task)
             owner = task if inputs.of_task else None
             if inputs.what not in tables:
-                tables[inputs.what] = Table(file, inputs, owner)
+                tables[inputs.what] = Table(file, inputs, owner, form.pictures.value_range)
                 form.look_at(tables[inputs.what])
             table = tables[inputs.what]
             by_itself = owner is None and task != wanted.labels
@@ -154,7 +154,8 @@ def _by_group(
     wanted: Wanted, group_by: str, file: ArrayFile, form: Form, faults: Faults
 ) -> list[Task | None]:
     """A task for every value of the array ``group_by``."""
-    table = Table(file, file.find(wanted.inputs))
+    table = Table(file, file.find(wanted.inputs), value_range=form.pictures.value_range)
+    form.notes.extend(table.remarks)
     groups, values = (table.column(file.find([name])) for name in (group_by, wanted.labels))
     members = np.unique(groups)
     built = []
@@ -182,7 +183,8 @@ def _by_axis(wanted: Wanted, file: ArrayFile, form: Form, faults: Faults) -> lis
     built = []
     positions = np.arange(lengths.pop())
     for task, n in _chosen(wanted.tasks, positions, file.texts("task_names")):
-        table = Table(file, inputs.at(n))
+        table = Table(file, inputs.at(n), value_range=form.pictures.value_range)
+        form.notes.extend(table.remarks)
         values = table.column(targets.at(n))
         called = class_names(file, None, wanted.labels)
         built.append(form.task(task, table, table.rows, values, called, faults))

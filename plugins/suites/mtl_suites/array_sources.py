@@ -35,6 +35,11 @@ class Source(Protocol):
         """Close the files."""
 
 
+def native(array: np.ndarray) -> np.ndarray:
+    """An array in this machine's order of bytes, which is the only one that torch takes."""
+    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+
+
 def open_source(path: Path) -> Source:
     """The arrays in a file, or in the files of a folder, one a split.
 

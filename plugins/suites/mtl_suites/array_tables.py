@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -24,6 +23,7 @@ from mtl_framework.data import (
 
 from .array_duplicates import without_copies
 from .array_inputs import flat_hints, image_hints, resized, to_features, to_images
+from .array_joins import Range, joined, joined_inputs
 from .array_labels import Columns, Labels, as_whole
 from .class_checks import check_classes, common_classes, frequent_classes, rare_classes
 from .class_hints import class_hints
@@ -48,21 +48,31 @@ class Table:
         file: where the splits of the rows may be named.
         found: the inputs.
         task: whose inputs they are; ``None``: several tasks'.
+        value_range: the two numbers that become black and white; ``None``: not given.
 
     Attributes:
+        are_images: whether the inputs are called or shaped so.
         rows: the rows of every split, under ``None`` those of none.
+        scaled: whether images of several dtypes were scaled to uint8 when they were joined.
+        remarks: what a user should know of that.
 
     Raises:
-        MtlError: if the inputs of the splits differ in shape, or the array that names splits does
-            not fit.
+        MtlError: if the inputs of the splits differ in shape or scale, or the array that names
+            splits does not fit.
     """
 
-    def __init__(self, file: ArrayFile, found: Found, task: str | None = None) -> None:
+    def __init__(
+        self, file: ArrayFile, found: Found, task: str | None = None, value_range: Range = None
+    ) -> None:
         self.what = found.what
         self.lengths = {
             split: len(array) if array.ndim else 0 for split, array in found.arrays.items()
         }
-        self.inputs = _joined(found)
+        self.are_images = "features" not in found.what and any(
+            array.ndim > 2 for array in found.arrays.values()
+        )
+        inputs = joined_inputs(found, self.are_images, value_range)
+        self.inputs, self.scaled, self.remarks = inputs.array, inputs.scaled, inputs.remarks
         self.rows: dict[str | None, Int64[np.ndarray, " _"]] = {}
         begin = 0
         for split, length in self.lengths.items():
@@ -81,11 +91,6 @@ class Table:
         begin = int(ends[number - 1]) if number else 0
         return f"row {row - begin}" + (f" of {split}" if split else "")
 
-    @cached_property
-    def are_images(self) -> bool:
-        """Whether the inputs are called or shaped so."""
-        return "features" not in self.what and self.inputs.ndim > 2
-
     def column(self, found: Found) -> Shaped[np.ndarray, "rows *numbers"]:
         """One value a row.
 
@@ -100,7 +105,7 @@ class Table:
                 f"{_listed(lengths)} for {_listed(self.lengths)}"
                 + ("; examples seem to be its last axis: numpy.moveaxis(..., -1, 0)" * last)
             )
-        values: np.ndarray = _joined(found)
+        values: np.ndarray = joined(found)
         if values.dtype.kind == "S":
             values = values.astype(str)
         if values.dtype.kind not in "fiubU":
@@ -119,14 +124,6 @@ def _split_names(found: Found, names: np.ndarray) -> np.ndarray:
         except MtlError as error:
             raise MtlError(f"{found.what}, row {row}: {error}") from None
     return np.array(splits)
-
-
-def _joined(found: Found) -> np.ndarray:
-    arrays = list(found.arrays.values())
-    if len({array.shape[1:] for array in arrays}) > 1:
-        shapes = ", ".join(str(array.shape) for array in arrays)
-        raise MtlError(f"{found.what} should differ in their lengths only, found {shapes}")
-    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
 
 
 def _listed(lengths: Mapping[str | None, int]) -> str:
@@ -167,6 +164,7 @@ class Form:
 
     def look_at(self, table: Table) -> None:
         """Tell how images are taken, where that is a guess."""
+        self.notes.extend(table.remarks)
         if table.are_images:
             ranged = self.pictures.value_range is not None
             self.notes.extend(image_hints(table.inputs, self.channels, table.what, ranged))
@@ -336,7 +334,8 @@ class Form:
             if self.size is not None:
                 raise MtlError("suite.size is for images, and these are features")
             return to_features(table.inputs[rows], table.what)
-        images = to_images(table.inputs[rows], self.channels, table.what, self.pictures.value_range)
+        ends = None if table.scaled else self.pictures.value_range
+        images = to_images(table.inputs[rows], self.channels, table.what, ends)
         return images if self.size is None else resized(images, self.size)
 
 

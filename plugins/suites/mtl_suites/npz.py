@@ -1,8 +1,8 @@
 """Arrays of a file, found by what they are for."""
 
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 
@@ -12,7 +12,7 @@ from mtl_framework import MtlError
 from mtl_framework.data import SPLIT_NAMES, SPLITS
 
 from .array_names import INPUTS, LABELS, Meaning, is_about, meaning, without_split
-from .array_sources import open_source
+from .array_sources import native, open_source
 
 #: Where an array called NAME is looked for; ``{split}`` stands for train, validation and test, by
 #: whatever name.
@@ -33,17 +33,19 @@ _PACKED = "_packed"
 class Found:
     """Arrays of one name: by split, or under ``None`` one without a split in its name.
 
-    ``what`` names file and arrays, for messages; ``of_task``: they belong to one task alone.
+    ``what`` names file and arrays, for messages; ``of_task``: they belong to one task alone;
+    ``names``: what each array is called.
     """
 
     what: str
     arrays: dict[str | None, np.ndarray]
     of_task: bool = False
+    names: Mapping[str | None, str] = field(default_factory=dict)
 
     def at(self, position: int) -> "Found":
         """What lies at a position along axis 0 of every array."""
         parts = {split: array[position] for split, array in self.arrays.items()}
-        return Found(f"{self.what} [{position}]", parts)
+        return Found(f"{self.what} [{position}]", parts, names=self.names)
 
 
 class ArrayFile:
@@ -84,7 +86,7 @@ class ArrayFile:
             raise MtlError(f"{self.path} has no array {name}; there are {', '.join(self.names)}")
         self._read.add(name)
         try:
-            array: np.ndarray = self._source.get(name)
+            array: np.ndarray = native(self._source.get(name))
         except Exception as error:  # numpy parses headers with Python's own tokenizer
             if "allow_pickle" in str(error):
                 raise MtlError(
@@ -209,8 +211,9 @@ class ArrayFile:
                     f"is meant with suite.{option}"
                 )
         arrays = {split: self.read(present[0]) for split, present in keys.items()}
-        what = f"{self.path}: {', '.join(present[0] for present in keys.values())}"
-        return Found(what, arrays, of_task)
+        called = {split: present[0] for split, present in keys.items()}
+        what = f"{self.path}: {', '.join(called.values())}"
+        return Found(what, arrays, of_task, called)
 
     def texts(self, name: str) -> list[str]:
         """An array of texts, e.g. names of classes; empty where there is none of that name."""

@@ -16,6 +16,7 @@ from mtl_framework import MtlError, UnknownNameError
 from mtl_framework.data import LazyInputs, is_litter, picture_suffixes
 
 from .array_inputs import image_hints, is_images, resized, to_features, to_images
+from .array_sources import native
 from .columns import TextTable
 from .duplicates import Policy, seen_twice
 from .faults import Faults
@@ -150,7 +151,7 @@ class RowInputs:
         self, split: str, rows: Int64[np.ndarray, " _"], faults: Faults
     ) -> tuple[Tensor | None, Int64[np.ndarray, " _"]]:
         assert self.array is not None
-        found = np.array(self.array[[self.text.positions[row] for row in rows]])
+        found = native(np.array(self.array[[self.text.positions[row] for row in rows]]))
         if found.dtype.kind == "f":
             finite = np.isfinite(found.reshape(len(found), -1)).all(1)
             for row in rows[~finite]:
