@@ -129,6 +129,17 @@ def test_features_are_joined_where_they_are_measured_or_tokens_in_all_splits(
             arrays(**where)
 
 
+def test_images_in_a_folder_called_features_are_images(tmp_path: Path) -> None:
+    folder = tmp_path / "features"
+    folder.mkdir()
+    for stacked in (False, True):
+        several = {"images": np.stack([BYTES] * 2), "labels": np.stack([LABELS] * 2)}
+        contents = several if stacked else {"images": BYTES, "labels": LABELS}
+        suite = arrays(**save(folder, **contents), task_axis=stacked)
+        assert suite.input_shape == (3, 4, 4)
+        assert inputs(suite)[0].dtype == np.uint8
+
+
 # -- orders of bytes -------------------------------------------------------------------------------
 
 

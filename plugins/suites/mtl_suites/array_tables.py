@@ -68,7 +68,7 @@ class Table:
         self.lengths = {
             split: len(array) if array.ndim else 0 for split, array in found.arrays.items()
         }
-        self.are_images = "features" not in found.what and any(
+        self.are_images = "features" not in " ".join(found.names.values()) and any(
             array.ndim > 2 for array in found.arrays.values()
         )
         inputs = joined_inputs(found, self.are_images, value_range)
