@@ -11,6 +11,7 @@ from ..support.files import kind_of, read_bytes, write_text
 from ..support.yamls import read_yaml
 from .checkpoint import Checkpoints
 from .config import RunConfig, dump
+from .location import wherever
 from .lock import FolderLock
 
 #: Options by which a suite says where its data lies and whether to fetch it, not what it is.
@@ -189,7 +190,8 @@ def check_same(saved: Mapping[str, Any], config: RunConfig, where: str) -> None:
         MtlError: naming the first key that differs, and both values.
     """
     wanted = config.model_dump(mode="json")
-    difference = first_difference(without(saved, CHANGEABLE), without(wanted, CHANGEABLE))
+    old, new = (wherever(without(each, CHANGEABLE)) for each in (saved, wanted))
+    difference = first_difference(old, new)
     if difference is not None:
         key, old, new = difference
         raise MtlError(

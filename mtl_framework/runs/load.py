@@ -35,6 +35,7 @@ from .config import RunConfig
 from .earlier_runs import remember
 from .folder import CHANGEABLE, RunFolder, first_difference, without
 from .known_data import StandIn, check_known, read_known
+from .location import relocated, wherever
 from .other_suite import as_learned, check_tasks
 from .progress_state import ProgressState
 from .reach import prepare_strategy
@@ -202,17 +203,17 @@ def load_run(
     folder = RunFolder(Path(path))
     state = _state(folder, which)
     plugins = Plugins.load() if plugins is None else plugins
-    _give(read_file(folder.config), plugins, strategy=strategy, backbone=backbone, suite=suite)
-    moved = Layer({"suite": {"data_root": data_root}} if data_root is not None else {})
-    complete = resolve(plugins, [former(read_file(folder.config), plugins), moved])
+    saved = read_file(folder.config)
+    _give(saved, plugins, strategy=strategy, backbone=backbone, suite=suite)
+    moved = {} if data_root is None else {"suite": relocated(saved.values["suite"], data_root)}
+    complete = resolve(plugins, [former(saved, plugins), Layer(moved)])
     config, target = complete.config, resolve_device(device)
     known, tasks, from_files = _tasks(folder, config, plugins)
     remember(complete.options, folder.earlier)
     with untouched_generators(target):
         built = complete.strategy(complete.options, seed=0)
         parts = assemble(config, plugins, tasks, built, trained=True)
-        network = parts.network
-        built.network = network
+        network = built.network = parts.network
         prepare_strategy(built, config, torch.device("cpu"))
         _restore(built, network, state, folder, which)
     return LoadedRun(
@@ -319,8 +320,7 @@ def _state(folder: RunFolder, which: Which) -> dict[str, Any]:
     saved, here = state.get("config"), read_yaml(folder.config)[0]
     if not isinstance(saved, dict):
         raise MtlError(f"checkpoint {where} is not that of a run")
-    old, new = (without(config, CHANGEABLE) for config in (saved, here))
-    difference = first_difference(old, new)
+    difference = first_difference(*(wherever(without(c, CHANGEABLE)) for c in (saved, here)))
     if difference is not None:
         key, was, now = difference
         raise MtlError(

@@ -11,6 +11,7 @@ from ..plugins.manager import Plugins
 from ..support.allocator import keep_freed_memory
 from ..support.errors import MtlError
 from ..support.files import kind_of
+from .location import relocated
 from .names import QUICK, run_name
 from .resolve import Layer, ResolvedConfig, former, read_file, resolve
 from .settings import Setting
@@ -61,7 +62,8 @@ class Request:
                 folder = self._default_folder(given, plugins)
             if kind_of(folder / "config.yaml") != "file":
                 raise MtlError(f"cannot resume: there is no run in {folder} (no config.yaml)")
-            layers.insert(0, former(read_file(folder / "config.yaml"), plugins))
+            saved = former(read_file(folder / "config.yaml"), plugins)
+            layers = [saved, _moved(given, saved)]
         elif self.config is not None:
             file = self.config
             layers.insert(0, read_file(file) if isinstance(file, Path) else Layer(file))
@@ -105,6 +107,15 @@ class Request:
                 soft_wrap=True,
             )
         return Run.start(complete, plugins, output, resume=self.resume, console=console)
+
+
+def _moved(given: Layer, saved: Layer) -> Layer:
+    """Look for the data of a saved run in the folder that is given now, if one is."""
+    suite = given.values.get("suite")
+    if not isinstance(suite, Mapping) or not isinstance(suite.get("data_root"), str):
+        return given
+    here = {**relocated(saved.values.get("suite"), suite["data_root"]), **suite}
+    return Layer({**given.values, "suite": here}, given.source)
 
 
 def first_look(
