@@ -190,8 +190,7 @@ def check_same(saved: Mapping[str, Any], config: RunConfig, where: str) -> None:
         MtlError: naming the first key that differs, and both values.
     """
     wanted = config.model_dump(mode="json")
-    old, new = (wherever(without(each, CHANGEABLE)) for each in (saved, wanted))
-    difference = first_difference(old, new)
+    difference = unchangeable_difference(saved, wanted)
     if difference is not None:
         key, old, new = difference
         raise MtlError(
@@ -204,6 +203,17 @@ def check_same(saved: Mapping[str, Any], config: RunConfig, where: str) -> None:
             f"cannot resume: iterations is {iterations} in {where}, but {config.iterations} now; "
             "it may only grow"
         )
+
+
+def unchangeable_difference(
+    old: Mapping[str, Any], new: Mapping[str, Any]
+) -> tuple[str, str, str] | None:
+    """Return the :func:`first_difference` of two configs in what may not change, if there is one.
+
+    Data may lie elsewhere: of an absolute ``suite.path`` the last part counts.
+    """
+    before, after = (wherever(without(each, CHANGEABLE)) for each in (old, new))
+    return first_difference(before, after)
 
 
 def without(config: Mapping[str, Any], keys: Sequence[str]) -> dict[str, Any]:

@@ -33,9 +33,9 @@ from ..support.yamls import read_yaml
 from .assembly import assemble, common_backbone, find_suite, normalizations
 from .config import RunConfig
 from .earlier_runs import remember
-from .folder import CHANGEABLE, RunFolder, first_difference, without
+from .folder import RunFolder, unchangeable_difference
 from .known_data import StandIn, check_known, read_known
-from .location import relocated, wherever
+from .location import relocated
 from .other_suite import as_learned, check_tasks
 from .progress_state import ProgressState
 from .reach import prepare_strategy
@@ -320,7 +320,7 @@ def _state(folder: RunFolder, which: Which) -> dict[str, Any]:
     saved, here = state.get("config"), read_yaml(folder.config)[0]
     if not isinstance(saved, dict):
         raise MtlError(f"checkpoint {where} is not that of a run")
-    difference = first_difference(*(wherever(without(c, CHANGEABLE)) for c in (saved, here)))
+    difference = unchangeable_difference(saved, here)
     if difference is not None:
         key, was, now = difference
         raise MtlError(

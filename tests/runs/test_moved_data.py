@@ -2,6 +2,7 @@
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,7 +26,7 @@ def test_a_run_whose_data_has_moved_is_evaluated_and_goes_on(tmp_path: Path) -> 
     old, new, output = tmp_path / "old", tmp_path / "new", tmp_path / "run"
     write(old)
     given = {"name": "table", "path": str(old / "pets.csv")}
-    options = {"device": "cpu", "batch_size": 4, "progress": False, "eval_every": 2}
+    options: dict[str, Any] = {"device": "cpu", "batch_size": 4, "progress": False, "eval_every": 2}
     run("full_sharing", "dkl_convnet", given, output=output, iterations=2, **options)
     wanted = load_run(output).evaluate().splits["test"].error_mean
     shutil.move(old, new)

@@ -102,6 +102,15 @@ def test_markers_of_missing_values_are_no_label_and_are_counted(tmp_path: Path) 
     assert read(tmp_path, **chosen).tasks[0].objective == Classification(3, ("K", "Na", "none"))
 
 
+def test_a_number_that_means_no_label_does_so_however_it_is_written(tmp_path: Path) -> None:
+    written = ("-999", "-999.00", "-9.99E+02", "-999,0")
+    mask, count = Missing(["-999"]).mask("x", np.array([*written, "0999", "-99", "none of it"]))
+    assert mask.tolist() == [False] * 4 + [True] * 3
+    assert count == dict.fromkeys(written, 1)
+    kept, _ = Missing(["1"], ["1.0"]).mask("x", np.array(["1", "01", "1.0", "1.00"]))
+    assert kept.tolist() == [False, True, True, False]
+
+
 def test_codes_stay_distinct_and_keep_an_order(tmp_path: Path) -> None:
     long = ("9007199254740992", "9007199254740993", "7" * 30)
     for texts in (("01", "02", "1", "2"), ("1000", "1e3", "5"), long):

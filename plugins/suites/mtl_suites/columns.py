@@ -98,7 +98,7 @@ def read_table(
     except (OSError, ValueError, csv.Error) as error:
         reason = " ".join(str(error).split())
         raise MtlError(f"cannot read {path} as a table: {reason}") from error
-    names, separator = text.names, " row " if text.delimiter == "" else ":"
+    names = text.names
     if not text.rows:
         if faults.found:
             faults.stop()
@@ -108,6 +108,18 @@ def read_table(
         inputs, told = _input_column(text, path)
         text.remarks.extend(told)
         looked_at = None if looked_at is None else {inputs, *looked_at}
+    return _table(path, text, inputs, looked_at, unread)
+
+
+def _table(
+    path: Path,
+    text: TextRows,
+    inputs: str,
+    looked_at: Collection[str] | None,
+    unread: dict[str, str],
+) -> TextTable:
+    """The columns that are looked at, and where every row stands."""
+    names, separator = text.names, " row " if text.delimiter == "" else ":"
     columns = {
         name: [cells[n] for _, _, cells in text.rows]
         for n, name in enumerate(names)

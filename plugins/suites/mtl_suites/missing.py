@@ -1,6 +1,7 @@
 """Markers of missing values: what people and programs write where a label is not known."""
 
 import math
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,9 @@ from mtl_framework.data import MISSING_MARKERS
 
 from .faults import listed
 from .options import option
+
+# A number without leading zeros, which would make it a code, with a decimal point or comma
+_PLAIN = re.compile(r"[+-]?(?:0|[1-9][0-9]*)(?:[.,][0-9]+)?(?:[eE][+-]?[0-9]+)?")
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,20 @@ class Missing:
         whole = [f"{text}.0" for text in more if text.lstrip("-").isdecimal()]
         return MISSING_MARKERS.union(more, whole).difference(real)
 
+    def _written_otherwise(self, task: str, texts: Shaped[np.ndarray, " _"]) -> list[str]:
+        """Texts that are a marker's number in another way: -999.00 and -9.99E+02 for -999."""
+        real = _of(self.real, task)
+        numbers = {_number(text) for text in _of(self.more, task)} - {None}
+        if not numbers:
+            return []
+        return [
+            text
+            for text in texts.tolist()
+            if _PLAIN.fullmatch(text)
+            and text not in real
+            and _number(text.replace(",", ".")) in numbers
+        ]
+
     def mask(
         self, task: str, values: Shaped[np.ndarray, "rows *numbers"]
     ) -> tuple[Bool[np.ndarray, " rows"], Counter[str]]:
@@ -56,6 +74,7 @@ class Missing:
         if values.dtype.kind in "US":
             texts = np.char.strip(values.astype(str))
             marked = np.isin(texts, list(markers))
+            marked |= np.isin(texts, self._written_otherwise(task, np.unique(texts[~marked])))
             return ~marked, Counter(texts[marked].tolist())
         rows = values.reshape(len(values), math.prod(values.shape[1:]))
         marked = np.zeros(len(rows), bool)
