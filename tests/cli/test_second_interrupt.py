@@ -12,7 +12,9 @@ import pytest
 from support.command import status
 
 SLOW_STEPS = Path(__file__).parents[1] / "support" / "slow_steps"
-MTL = [sys.executable, "-c", "from mtl_framework.cli import main; main()"]
+# a shell has its background jobs ignore Ctrl-C, and the tests may be one: as at a terminal again
+TERMINAL = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+MTL = [sys.executable, "-c", f"{TERMINAL}from mtl_framework.cli import main; main()"]
 NETWORK = "{suite: {name: digits, size: 8}, backbone: dkl_convnet, device: cpu"
 TRAINING = "iterations: 6, eval_every: 2, log_every: 1}"
 COMMANDS = {

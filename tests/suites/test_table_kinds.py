@@ -35,6 +35,7 @@ from mtl_framework.data.tasks import Binary, Classification, Regression
         (["1e3", "1000", "5"], "classes"),
         (["1_0", "10"], "classes"),
         (["007.5", "8.5"], "classes"),
+        ([f"{n}.25e+05" for n in range(1, 10)], "numbers"),
         # whole numbers: few, or without a gap, and with several rows each
         ([str(n) for n in range(50)] * 2, "classes"),
         ([str(2 * n) for n in range(50)] * 2, "numbers"),

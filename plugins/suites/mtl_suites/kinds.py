@@ -26,6 +26,9 @@ ROWS_A_CLASS = 2
 _WHOLE = re.compile(r"-?(?:0|[1-9][0-9]*)")
 _POINTED = re.compile(r"(-?(?:0|[1-9][0-9]*))\.0")
 _CENTS = re.compile(r"[+-]?[0-9]+\.[0-9]{2,}")
+_SCIENTIFIC = re.compile(
+    r"[+-]?[0-9]\.[0-9]+[eE][+-]?[0-9]+"
+)  # 1.23e+05, which is no code as 1e3 is
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _TRUTH = {"true": 1, "false": 0, "1": 1, "0": 0, "1.0": 1, "0.0": 0}
 _INDEX = re.compile(r"|Unnamed: [0-9]+(?:_level_[0-9]+)?|__index_level_[0-9]+__|\.\.\.[0-9]+")
@@ -90,7 +93,7 @@ def guess_column(name: str, cells: Sequence[str]) -> Guess:
     numbers = {text: value for text in texts if (value := number(text)) is not None}
     share = sum(count[text] for text in numbers) / len(cells)
     decimals = any(not value.is_integer() for value in numbers.values())
-    decimals |= all(map(_CENTS.fullmatch, texts))
+    decimals |= all(map(_CENTS.fullmatch, texts)) or any(map(_SCIENTIFIC.fullmatch, texts))
     if decimals and share >= NUMERIC and not any(map(_is_coded, texts)):
         return Guess("numbers")
     if len(numbers) < len(texts) <= len(numbers) + _MARKS and share >= 0.5:

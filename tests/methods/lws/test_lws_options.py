@@ -11,7 +11,8 @@ from pydantic import ValidationError
 from support.dense import binary_suite, dense_backbone
 from support.lws import CLOSE, binary_batch, build, parameters
 
-from mtl_framework.runs.config import RunConfig
+from mtl_framework.plugins.manager import Plugins
+from mtl_framework.runs.resolve import Layer, resolve
 from mtl_framework.support.errors import MtlError
 
 
@@ -125,8 +126,8 @@ def test_options_that_do_not_fit_the_suite_are_refused(
 
 
 def test_presets_are_valid_runs() -> None:
-    for preset in LearnedWeightSharing.presets.values():
-        config = RunConfig.model_validate(preset)
-        assert config.strategy.name == "lws"
-        options = LwsConfig(**config.strategy.options)
-        assert options == LwsConfig()
+    for name, preset in LearnedWeightSharing.presets.items():
+        config = resolve(Plugins.load(), [Layer({"strategy": "lws", "preset": name})]).config
+        options = LwsConfig(**{k: v for k, v in config.strategy.options.items() if k != "preset"})
+        assert (options == LwsConfig()) == (name == "paper")
+        assert all(getattr(options, k) == v for k, v in preset["strategy"].items() if k != "name")
