@@ -73,8 +73,11 @@ def execute(tracked: Sequence[Tracked], executor: Executor, show: Callable[[], N
     Returns:
         the signal that ended the work, or ``None`` when no cell is left.
     """
-    waiting = [item for item in tracked if item.status.state != "done"]
-    by_folder = {item.cell.folder: item for item in tracked}
+    # controls of two strategies may be one and the same run, which is run once for both
+    twins: dict[str, list[Tracked]] = {}
+    for item in tracked:
+        twins.setdefault(item.cell.folder, []).append(item)
+    waiting = [same[0] for same in twins.values() if same[0].status.state != "done"]
     running = 0
     stopped: int | None = None
     with Interrupts("stopping: runs finish their step and save it") as interrupts:
@@ -83,12 +86,13 @@ def execute(tracked: Sequence[Tracked], executor: Executor, show: Callable[[], N
                 while waiting and executor.has_room():
                     item = waiting.pop(0)
                     executor.start(item.cell, item.folder)
-                    item.running = True
+                    for same in twins[item.cell.folder]:
+                        same.running = True
                     running += 1
                 for ended in executor.ended():
-                    item = by_folder[ended.cell.folder]
-                    item.running = False
-                    item.look()
+                    for same in twins[ended.cell.folder]:
+                        same.running = False
+                        same.look()
                     running -= 1
                 for item in tracked:
                     if item.running:
