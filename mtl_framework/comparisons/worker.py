@@ -20,7 +20,7 @@ from ..runs.config import RunConfig
 from ..support.allocator import keep_freed_memory
 from ..support.files import kind_of, make_folder
 from ..support.interrupts import Interrupted
-from .cells import forget_failure, note_failure, reason_of
+from .cells import finished_result, forget_failure, note_failure, reason_of
 
 LOCK = ".lock"
 OUTPUT = "output.txt"
@@ -68,7 +68,9 @@ def _run(config: RunConfig, folder: Path, threads: int | None) -> int:
         if threads is not None:
             torch.set_num_threads(threads)
         begun = any(kind_of(folder / name) for name in ("config.yaml", "checkpoint"))
-        Run.start(config, Plugins.load(), folder, resume=begun).execute()
+        plugins = Plugins.load()
+        if finished_result(folder, config, plugins) is None:
+            Run.start(config, plugins, folder, resume=begun).execute()
     except Interrupted as stopped:
         return 128 + stopped.signal
     except Exception as error:
