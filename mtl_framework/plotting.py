@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .reports.figure import PALETTE as PALETTE
     from .reports.figure import PAPER as PAPER
     from .reports.figure import SEQUENTIAL as SEQUENTIAL
+    from .reports.figure import bare as bare
     from .reports.figure import colour_of as colour_of
     from .reports.figure import new_figure as new_figure
     from .reports.figure import png as png
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from .reports.figure import style as style
     from .reports.figure import svg as svg
     from .reports.figure import tick_rotation as tick_rotation
+    from .reports.middle import middle_runs as middle_runs
 
 _HOMES = {
     "INK": "reports.figure",
@@ -31,7 +33,9 @@ _HOMES = {
     "PAPER": "reports.figure",
     "ReportFigure": "plugins.report_figure",
     "SEQUENTIAL": "reports.figure",
+    "bare": "reports.figure",
     "colour_of": "reports.figure",
+    "middle_runs": "reports.middle",
     "new_figure": "reports.figure",
     "png": "reports.figure",
     "shortened": "reports.figure",

@@ -1,6 +1,5 @@
 """Assignments of several runs are compared: which tasks share, and how often."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -97,9 +96,3 @@ def clustered_order(frequencies: NDArray[np.float64]) -> list[int]:
     """
     found = cluster(frequencies)
     return [0] if found is None else [int(n) for n in hierarchy.leaves_list(found)]
-
-
-def middle_run(records: Sequence[RunRecord]) -> int:
-    """Return the position of the run with the middle error; the lower of two middle ones."""
-    errors = [r.result.test.overall if r.result else float("inf") for r in records]
-    return sorted(range(len(errors)), key=lambda n: errors[n])[(len(errors) - 1) // 2]

@@ -14,6 +14,7 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
@@ -114,6 +115,21 @@ def data_uri(text: str) -> str:
 def shortened(names: Sequence[str], most: int = 18) -> list[str]:
     """Cut names that are too long for an axis."""
     return [name if len(name) <= most else name[: most - 1] + "…" for name in names]
+
+
+def bare(axes: Axes, frame: str | None = None) -> None:
+    """Take grid, tick marks and frame from axes that hold a map.
+
+    Args:
+        axes: the axes.
+        frame: colour of the frame; ``None``: there is none.
+    """
+    axes.grid(False)
+    axes.tick_params(length=0)
+    for spine in axes.spines.values():
+        spine.set_visible(frame is not None)
+        if frame is not None:
+            spine.set_color(frame)
 
 
 def tick_rotation(count: int) -> dict[str, Any]:

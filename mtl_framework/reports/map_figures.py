@@ -18,10 +18,10 @@ from ..data.objectives.maps.normals import unit
 from ..networks.map_samples import MapSamples
 from ..plugins.report_figure import ReportFigure
 from ..runs.records import Group, Select
-from .assignments import middle_run
 from .class_figures import MOST_TASKS
 from .contact_sheet import visible
-from .figure import MUTED, PALETTE, SEQUENTIAL, new_figure, shortened, slug, style
+from .figure import MUTED, PALETTE, SEQUENTIAL, bare, new_figure, shortened, slug, style
+from .middle import middle_run
 
 #: From no error to the largest one.
 ERRORS = LinearSegmentedColormap.from_list("errors", ["#eef0f2", "#F0B27A", PALETTE[3], "#5c2400"])
@@ -138,11 +138,9 @@ def _said(task: _Task) -> str:
 
 def _show(axes: Axes, picture: NDArray[Any], title: str) -> None:
     axes.imshow(picture, interpolation="nearest")
-    axes.grid(False)
+    bare(axes)
     axes.set_xticks([])
     axes.set_yticks([])
-    for spine in axes.spines.values():
-        spine.set_visible(False)
     axes.set_title(title, fontsize=8, pad=2)
 
 

@@ -7,7 +7,7 @@ from scipy.cluster import hierarchy
 from ..plugins.report_figure import ReportFigure
 from .analysis import run_count
 from .assignments import Assignments, cluster, clustered_order, pair_frequencies
-from .figure import MUTED, SEQUENTIAL, new_figure, shortened, style, tick_rotation
+from .figure import MUTED, SEQUENTIAL, bare, new_figure, shortened, style, tick_rotation
 
 _MOST_NUMBERS = 12
 
@@ -35,10 +35,8 @@ def pair_map(found: Assignments, name: str) -> ReportFigure | None:
         image = axes.imshow(shown, cmap=SEQUENTIAL, vmin=0, vmax=100, aspect="auto")
         axes.set_xticks(range(count), tasks, **tick_rotation(count))
         axes.set_yticks(range(count), tasks)
-        axes.grid(False)
-        axes.tick_params(length=0, labelsize=8 if count <= 25 else 6.5)
-        for spine in axes.spines.values():
-            spine.set_visible(False)
+        bare(axes)
+        axes.tick_params(labelsize=8 if count <= 25 else 6.5)
         if count <= _MOST_NUMBERS:
             for (row, column), value in np.ndenumerate(shown):
                 if row == column:

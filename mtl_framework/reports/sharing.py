@@ -8,8 +8,9 @@ from matplotlib.patches import Rectangle
 
 from ..plugins.report_figure import ReportFigure
 from ..runs.records import Group
-from .assignments import Assignments, clustered_order, middle_run, pair_frequencies
-from .figure import INK, MUTED, PAPER, colour_of, new_figure, shortened, style, tick_rotation
+from .assignments import Assignments, clustered_order, pair_frequencies
+from .figure import INK, MUTED, PAPER, bare, colour_of, new_figure, shortened, style, tick_rotation
+from .middle import middle_run
 
 
 def sharing_map(group: Group, found: Assignments, name: str) -> ReportFigure:
@@ -39,10 +40,7 @@ def sharing_map(group: Group, found: Assignments, name: str) -> ReportFigure:
         axes.set_yticks(np.arange(len(found.units)) + 0.5, shortened(found.units))
         axes.set_xlabel("task")
         axes.set_ylabel("unit, from input (top) to output")
-        axes.grid(False)
-        axes.tick_params(length=0)
-        for spine in axes.spines.values():
-            spine.set_visible(False)
+        bare(axes)
     return ReportFigure(
         name,
         f"What {found.strategy} shares",

@@ -35,8 +35,8 @@ PUBLIC = {
         known_split make_splits picture_suffixes pictures_below read_image resize_map split_name
     """,
     "mtl_framework.plotting": """
-        INK MARKERS MUTED PALETTE PAPER ReportFigure SEQUENTIAL colour_of new_figure png shortened
-        style svg tick_rotation
+        INK MARKERS MUTED PALETTE PAPER ReportFigure SEQUENTIAL bare colour_of middle_runs
+        new_figure png shortened style svg tick_rotation
     """,
     "mtl_framework.testing": """
         CHECKS CheckError Oracle Outcome SmallNet Trial check_contract check_devices

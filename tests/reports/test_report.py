@@ -27,13 +27,13 @@ from mtl_framework.reports.analysis import Analysis, analyse
 from mtl_framework.reports.assignments import (
     assignments_of,
     clustered_order,
-    middle_run,
     pair_frequencies,
     usage_shares,
 )
 from mtl_framework.reports.build import draw_figures
 from mtl_framework.reports.command import make_report
 from mtl_framework.reports.figure import new_figure, style, svg
+from mtl_framework.reports.middle import middle_run
 from mtl_framework.runs.records import make_groups, read_history
 from mtl_framework.support.errors import MtlError
 

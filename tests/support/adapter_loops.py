@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from mtl_framework.backbones.backbone import Backbone
 from mtl_framework.data import Batch, Suite
-from support.makers import make_tasks
+from support.makers import make_tasks, stirred
 
 CLOSE: dict[str, Any] = {"rtol": 1e-10, "atol": 1e-10}
 MODELS: dict[str, dict[str, Any]] = {
@@ -31,12 +31,9 @@ def with_adapters(
     suite = Suite("drawn", make_tasks(tuple(range(2, 2 + tasks))))
     network = Adapters(AdaptersConfig(**options)).build(backbone, suite).double()
     network.planner.group_major = group_major
-    generator = torch.Generator().manual_seed(2)
-    for name, value in [*network.named_parameters(), *network.named_buffers()]:
-        if stir and value.is_floating_point():
-            inside = ("alpha", "up", "down", "norm", "bn", "running")
-            noise = torch.rand(value.shape, generator=generator, dtype=torch.float64)
-            value.data += 0.3 * noise * any(part in name for part in inside)
+    inside = ("alpha", "up", "down", "norm", "bn", "running")
+    if stir:
+        stirred(network, lambda name, value: 0.3 * any(part in name for part in inside))
     return network
 
 

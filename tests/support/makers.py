@@ -1,10 +1,10 @@
 """Small suites, batches and assignments for the tests."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mtl_framework.backbones.backbone import Backbone
 from mtl_framework.backbones.build import build_backbone
@@ -68,3 +68,17 @@ def make_assignments(kind: str, samples: int, units: int, tasks: int, weights: i
     else:
         raise ValueError(kind)
     return torch.from_numpy(found.astype(np.int64))
+
+
+def stirred(network: nn.Module, amount: Callable[[str, Tensor], float]) -> None:
+    """Add noise from 0 to an amount to parameters and buffers, so that none is as it starts.
+
+    Args:
+        network: the networks, in float64.
+        amount: gives the amount for a name and tensor.
+    """
+    generator = torch.Generator().manual_seed(2)
+    for name, value in [*network.named_parameters(), *network.named_buffers()]:
+        if value.is_floating_point():
+            noise = torch.rand(value.shape, generator=generator, dtype=torch.float64)
+            value.data += amount(name, value) * noise

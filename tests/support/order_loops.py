@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from mtl_framework import MixtureNetworks
 from mtl_framework.backbones.backbone import Backbone
 from mtl_framework.data import Batch, Suite
-from support.makers import make_tasks
+from support.makers import make_tasks, stirred
 
 CLOSE: dict[str, Any] = {"rtol": 1e-10, "atol": 1e-10}
 MODELS: dict[str, dict[str, Any]] = {
@@ -31,12 +31,12 @@ def ordered(
     suite = Suite("drawn", make_tasks(tuple(range(2, 2 + tasks))))
     network = SoftOrdering(SoftOrderingConfig(**options)).build(backbone, suite).double()
     network.planner.group_major = group_major
-    generator = torch.Generator().manual_seed(2)
-    for name, value in [*network.named_parameters(), *network.named_buffers()]:
-        if stir and value.is_floating_point():
-            small = "running" in name or "logits" in name or value.ndim == 1
-            noise = torch.rand(value.shape, generator=generator, dtype=torch.float64)
-            value.data += (1.0 if "logits" in name else 0.3 * small) * noise
+
+    def amount(name: str, value: Tensor) -> float:
+        return 1.0 if "logits" in name else 0.3 * ("running" in name or value.ndim == 1)
+
+    if stir:
+        stirred(network, amount)
     return network
 
 

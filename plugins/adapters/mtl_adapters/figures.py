@@ -13,6 +13,8 @@ from mtl_framework.plotting import (
     PALETTE,
     SEQUENTIAL,
     ReportFigure,
+    bare,
+    middle_runs,
     new_figure,
     shortened,
     style,
@@ -25,20 +27,9 @@ _MOST_DRAWN = 24  # tasks
 
 def adapter_figures(runs: Sequence[FinishedRun]) -> Iterator[ReportFigure]:
     """One figure for each label of finished runs: that of the middle error."""
-    by_label: dict[str, list[FinishedRun]] = {}
-    for record in runs:
-        if record.result is not None and record.result.strategy == "adapters":
-            by_label.setdefault(record.strategy, []).append(record)
-    for number, (label, records) in enumerate(by_label.items()):
-        ranked = sorted(records, key=_error)
-        record = ranked[(len(ranked) - 1) // 2]
+    for number, (label, record, count) in enumerate(middle_runs(runs, ["adapters"])):
         sizes = record.checkpoint()["sizes"]
-        yield size_figure(record, sizes, len(records), f"adapters-{number}", label)
-
-
-def _error(record: FinishedRun) -> tuple[float, int]:
-    assert record.result is not None
-    return record.result.test.overall, record.seed
+        yield size_figure(record, sizes, count, f"adapters-{number}", label)
 
 
 def changes(record: FinishedRun, sizes: Mapping[str, Any]) -> np.ndarray:
@@ -94,10 +85,7 @@ def _draw_changes(
     axes.set_xticks(np.arange(len(tasks)), tasks, **tick_rotation(len(tasks)))
     axes.set_yticks(np.arange(len(units)), shortened(units, 22))
     axes.set_title("change of weights")
-    axes.grid(False)
-    axes.tick_params(length=0)
-    for spine in axes.spines.values():
-        spine.set_visible(False)
+    bare(axes)
     middle = (change.min() + change.max()) / 2
     if len(tasks) <= _MOST_NUMBERED:
         for (unit, task), value in np.ndenumerate(change):

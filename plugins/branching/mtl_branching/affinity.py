@@ -18,9 +18,8 @@ def affinities(
     Z_ij = (1 - L_j(after) / L_j(before)) / rate, where the weights that tasks share have made a
     step of gradient descent along the gradient of task i alone, and heads stay. Both losses are
     those of the same batch, with its own batch statistics and the same random numbers. Where the
-    optimiser
-    keeps momentum, the step has it. Weights, gradients, running averages and random numbers are as
-    they were afterwards.
+    optimiser keeps momentum, the step has it. Weights, gradients, running averages and random
+    numbers are as they were afterwards.
 
     Source: Fifty et al., NeurIPS 2021, arXiv 2109.04617; the division is that of the code.
 

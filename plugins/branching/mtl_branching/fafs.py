@@ -27,7 +27,7 @@ from mtl_framework import (
 from mtl_framework.data import Batch, Suite
 
 from .difficulty import Difficulty, best_split, branch_affinity
-from .measured import CandidateNetworks, check_several
+from .measured import CandidateNetworks, adam_or_sgd, check_several
 
 _LEAST_COST = 1 / 64  # of a split where nothing is pooled above
 
@@ -151,13 +151,8 @@ class Fafs(Strategy):
         columns = min(config.columns or len(suite), len(suite))
         self.network = network = GrowingNetworks(backbone, suite.tasks, columns)
         network.initialize(config.initialization_of(backbone))
-        sgd = config.optimizer == "sgd"
-        self.optimizer = self.make_optimizer(
-            network,
-            "momentum" if sgd else "adam",  # timm's name for SGD without Nesterov's momentum
-            config.learning_rate,
-            weight_decay=config.weight_decay,
-            **({"momentum": 0.9} if sgd else {}),
+        self.optimizer = adam_or_sgd(
+            self, network, config.optimizer, config.learning_rate, config.weight_decay
         )
         self.difficulty = Difficulty(len(suite), config.memory)
         self.register_state("active", len(backbone.units) - 1)

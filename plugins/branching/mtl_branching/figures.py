@@ -14,6 +14,8 @@ from mtl_framework.plotting import (
     PALETTE,
     SEQUENTIAL,
     ReportFigure,
+    bare,
+    middle_runs,
     new_figure,
     shortened,
     style,
@@ -33,22 +35,11 @@ def measured_figures(runs: Sequence[FinishedRun]) -> Iterator[ReportFigure]:
         "recon": conflict_figure,
         "fafs": tree_figure,
     }
-    by_label: dict[str, list[FinishedRun]] = {}
-    for record in runs:
-        if record.result is not None and record.result.strategy in kinds:
-            by_label.setdefault(record.strategy, []).append(record)
-    for number, (label, records) in enumerate(by_label.items()):
-        ranked = sorted(records, key=_error)
-        record = ranked[(len(ranked) - 1) // 2]
+    for number, (label, record, count) in enumerate(middle_runs(runs, kinds)):
         assert record.result is not None
         strategy = record.result.strategy
         name = f"{strategy.replace('_', '-')}-{number}"
-        yield kinds[strategy](record, record.checkpoint(), len(records), name, label)
-
-
-def _error(record: FinishedRun) -> tuple[float, int]:
-    assert record.result is not None
-    return record.result.test.overall, record.seed
+        yield kinds[strategy](record, record.checkpoint(), count, name, label)
 
 
 def affinity_figure(
@@ -79,10 +70,7 @@ def affinity_figure(
         axes.set_yticks(np.arange(len(names)), shortened(names, 18))
         axes.set_xlabel("its loss")
         axes.set_ylabel("a step for")
-        axes.grid(False)
-        axes.tick_params(length=0)
-        for spine in axes.spines.values():
-            spine.set_visible(False)
+        bare(axes)
         for group in groups:
             corner = (group[0] - 0.5, group[0] - 0.5)
             frame = Rectangle(corner, len(group), len(group), fill=False, edgecolor=INK, lw=2)

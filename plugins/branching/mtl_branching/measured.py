@@ -93,17 +93,11 @@ class MeasuredSharing(Strategy, ABC):
         most = self.most_groups(backbone, suite)
         self.network = network = CandidateNetworks(backbone, suite.tasks, most)
         network.initialize(self.config.initialization_of(backbone))
-        self.optimizer = self._make_optimizer(network)
+        config = self.config
+        self.optimizer = adam_or_sgd(self, network, config.optimizer, config.learning_rate)
         self.register_state("decided", False)
         self.start_measuring()
         return network
-
-    def _make_optimizer(self, network: TaskNetworks) -> RecipeOptimizer:
-        rate = self.config.learning_rate
-        if self.config.optimizer == "adam":
-            return self.make_optimizer(network, "adam", rate)
-        # timm's name for SGD with momentum, but without Nesterov's
-        return self.make_optimizer(network, "momentum", rate, momentum=0.9)
 
     def optimize(self, run: TrainingRun) -> Generator[Step, None, None]:
         """Both phases; what is measured at a step is measured before it, on its batch."""
@@ -147,6 +141,22 @@ class MeasuredSharing(Strategy, ABC):
     def length_options(self) -> list[str]:
         """The first phase is a share of the run."""
         return ["strategy.measure"]
+
+
+def adam_or_sgd(
+    strategy: Strategy,
+    network: TaskNetworks,
+    name: Literal["adam", "sgd"],
+    learning_rate: float,
+    weight_decay: float = 0.0,
+) -> RecipeOptimizer:
+    """Make a strategy's optimiser: Adam, or SGD with a momentum of 0.9."""
+    if name == "adam":
+        return strategy.make_optimizer(network, "adam", learning_rate, weight_decay=weight_decay)
+    # timm's name for SGD with momentum, but without Nesterov's
+    return strategy.make_optimizer(
+        network, "momentum", learning_rate, weight_decay=weight_decay, momentum=0.9
+    )
 
 
 @contextmanager

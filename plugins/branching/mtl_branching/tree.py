@@ -9,6 +9,7 @@ from mtl_framework import FinishedRun
 from mtl_framework.plotting import (
     PALETTE,
     ReportFigure,
+    bare,
     new_figure,
     shortened,
     style,
@@ -100,7 +101,4 @@ def draw_tree(
     axes.set_yticks(range(len(order)), shortened([tasks[task] for task in order], 18))
     axes.invert_yaxis()
     axes.set_xlim(-0.3, len(units) + 0.05)
-    axes.grid(False)
-    axes.tick_params(length=0)
-    for spine in axes.spines.values():
-        spine.set_visible(False)
+    bare(axes)

@@ -11,6 +11,8 @@ from mtl_framework.plotting import (
     MUTED,
     SEQUENTIAL,
     ReportFigure,
+    bare,
+    middle_runs,
     new_figure,
     shortened,
     style,
@@ -22,22 +24,11 @@ _MOST_DRAWN = 24  # tasks
 
 def order_figures(runs: Sequence[FinishedRun]) -> Iterator[ReportFigure]:
     """Draw one figure for each label and core of finished runs, that of the middle error."""
-    by_label: dict[str, list[FinishedRun]] = {}
-    for record in runs:
-        if record.result is not None and record.result.strategy == "soft_ordering":
-            by_label.setdefault(record.strategy, []).append(record)
-    for number, (label, records) in enumerate(by_label.items()):
-        ranked = sorted(records, key=_error)
-        record = ranked[(len(ranked) - 1) // 2]
+    for number, (label, record, count) in enumerate(middle_runs(runs, ["soft_ordering"])):
         state = record.checkpoint()
         for core, units in enumerate(state["core"]["units"]):
             name = f"order-{number}-{core}"
-            yield order_maps(record, orders(state, core), units, len(records), name, label)
-
-
-def _error(record: FinishedRun) -> tuple[float, int]:
-    assert record.result is not None
-    return record.result.test.overall, record.seed
+            yield order_maps(record, orders(state, core), units, count, name, label)
 
 
 def orders(state: Mapping[str, Any], core: int) -> np.ndarray:
@@ -108,11 +99,7 @@ def _draw(axes: Axes, task: str, shares: np.ndarray) -> Any:
     shown = [str(n + 1) if n % max(1, layers // 8) == 0 else "" for n in places]
     axes.set_xticks(places, shown)
     axes.set_yticks(places, shown)
-    axes.grid(False)
-    axes.tick_params(length=0)
-    for spine in axes.spines.values():
-        spine.set_visible(True)
-        spine.set_color(MUTED)
+    bare(axes, MUTED)
     if layers <= _MOST_NUMBERED:
         for (depth, layer), value in np.ndenumerate(shares):
             text = f"{value:.2f}"

@@ -9,7 +9,16 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, TwoSlopeNorm
 
 from mtl_framework import FinishedRun
-from mtl_framework.plotting import MUTED, PAPER, ReportFigure, new_figure, shortened, style
+from mtl_framework.plotting import (
+    MUTED,
+    PAPER,
+    ReportFigure,
+    bare,
+    middle_runs,
+    new_figure,
+    shortened,
+    style,
+)
 
 from .unit import by_column
 
@@ -26,22 +35,11 @@ _SIGNED = LinearSegmentedColormap.from_list("orange_blue", ["#D55E00", PAPER, "#
 
 def mixing_figures(runs: Sequence[FinishedRun]) -> Iterator[ReportFigure]:
     """Draw one figure for each label of finished runs of columns that mix, of the middle error."""
-    by_label: dict[str, list[FinishedRun]] = {}
-    for record in runs:
-        if record.result is not None and record.result.strategy in STRATEGIES:
-            by_label.setdefault(record.strategy, []).append(record)
-    for number, (label, records) in enumerate(by_label.items()):
-        ranked = sorted(records, key=_error)
-        record = ranked[(len(ranked) - 1) // 2]
+    for number, (label, record, count) in enumerate(middle_runs(runs, STRATEGIES)):
         others = [run for run in runs if run.strategy != label and run.result is not None]
-        yield mixing_maps(record, len(records), others, f"mixing-{number}")
+        yield mixing_maps(record, count, others, f"mixing-{number}")
         if _layers(state := record.checkpoint()) is not None:
-            yield unit_map(record, state, len(records), f"units-{number}")
-
-
-def _error(record: FinishedRun) -> tuple[float, int]:
-    assert record.result is not None
-    return record.result.test.overall, record.seed
+            yield unit_map(record, state, count, f"units-{number}")
 
 
 def mixing_maps(
@@ -165,11 +163,7 @@ def _draw(
     axes.set_title(unit)
     axes.set_xticks(np.arange(len(across)), across, rotation=90 if len(across) > 2 else 0)
     axes.set_yticks(np.arange(len(tasks)), tasks)
-    axes.grid(False)
-    axes.tick_params(length=0)
-    for spine in axes.spines.values():
-        spine.set_visible(True)
-        spine.set_color(MUTED)
+    bare(axes, MUTED)
     if len(tasks) <= _MOST_NUMBERED:
         for (row, column), value in np.ndenumerate(matrix):
             # the map keeps its colours on a dark page, so its numbers do, too
