@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import permutations
 
+from ..runs.comparable import other_examples, other_iterations
 from ..runs.records import Group, RunRecord, Select
-from ..runs.same_examples import other_examples
 from .all_metrics import MetricTable, gains_of_all, metric_spreads, metric_tables
 from .controls import Controls, analyse_controls
 from .stats import (
@@ -161,6 +161,8 @@ def analyse(
         notes.append(
             f"The runs do not have the same examples, so their figures tell little: {other}."
         )
+    if counts := other_iterations(group.records):
+        notes.append(f"The runs have different numbers of iterations: {counts}.")
     return Analysis(
         group,
         baseline,

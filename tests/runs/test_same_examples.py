@@ -14,10 +14,10 @@ from support.synthetic_runs import make_run
 from mtl_framework.data.objectives import Classification
 from mtl_framework.data.tasks import Examples, Suite, Task
 from mtl_framework.reports.analysis import analyse
+from mtl_framework.runs.comparable import other_examples, other_iterations
 from mtl_framework.runs.known_data import check_known, describe
 from mtl_framework.runs.recorded_splits import with_recorded_splits
 from mtl_framework.runs.records import make_groups
-from mtl_framework.runs.same_examples import other_examples
 from mtl_framework.support.errors import MtlError
 
 
@@ -107,3 +107,13 @@ def test_runs_with_other_examples_are_named_in_what_compares_them(tmp_path: Path
     assert "d, unlike a: test split of odd: 1 example is gone (9.png)." in note
     (tmp_path / "d" / "tasks.json").write_text("[")
     assert other_examples(records) == "d, unlike a: tasks.json cannot be read (MtlError)"
+
+
+def test_settings_with_other_budgets_are_named(tmp_path: Path) -> None:
+    given = [("full", 0, 400), ("full", 1, 400), ("none", 0, 1200), ("found", 0, 400)]
+    records = [
+        make_run(tmp_path / f"{name}{seed}", name, seed, iterations=count)
+        for name, seed, count in given
+    ]
+    assert other_iterations(records) == "full, found 400; none 1,200"
+    assert other_iterations([records[0], records[1], records[3]]) is None

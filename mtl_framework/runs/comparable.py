@@ -1,4 +1,4 @@
-"""Runs that are compared should have the same examples; by their records one can tell."""
+"""Runs that are compared should have the same examples, and as many iterations."""
 
 import hashlib
 from collections.abc import Iterable
@@ -40,3 +40,17 @@ def other_examples(records: Iterable[RunRecord]) -> str | None:
             reference = "the first run" if first is None else f"{first[0].directory.name}"
             return f"{record.directory.name}, unlike {reference}: {problem}"
     return None
+
+
+def other_iterations(records: Iterable[RunRecord]) -> str | None:
+    """Say which settings were given how many iterations; ``None``: all the same.
+
+    Runs that ended early count with the iterations that they were given.
+    """
+    settings: dict[int, dict[str, None]] = {}
+    for record in records:
+        if record.result is not None:
+            settings.setdefault(int(record.config["iterations"]), {})[record.strategy] = None
+    if len(settings) < 2:
+        return None
+    return "; ".join(f"{', '.join(labels)} {count:,}" for count, labels in settings.items())
