@@ -45,11 +45,12 @@ def other_examples(records: Iterable[RunRecord]) -> str | None:
 def other_iterations(records: Iterable[RunRecord]) -> str | None:
     """Say which settings were given how many iterations; ``None``: all the same.
 
-    Runs that ended early count with the iterations that they were given.
+    Runs that ended early count with the iterations that they were given; those whose folder holds
+    no config are passed over.
     """
     settings: dict[int, dict[str, None]] = {}
     for record in records:
-        if record.result is not None:
+        if record.result is not None and kind_of(RunFolder(record.directory).config) == "file":
             settings.setdefault(int(record.config["iterations"]), {})[record.strategy] = None
     if len(settings) < 2:
         return None

@@ -15,7 +15,7 @@ from .resolve import Layer, resolve
 QUICK = "quick"  # the preset that a run takes by itself where nothing says how it should train
 
 _MOST_OPTIONS = 3
-_MOST_CHARACTERS = 24  # of an option's value or a name
+_MOST_CHARACTERS = 24  # of a name, or of an option and its value
 _NAMED = ("strategy", "suite", "backbone")
 
 
@@ -33,11 +33,10 @@ def run_name(config: RunConfig, plugins: Plugins) -> str:
     """
     names = [config.suite.name, config.strategy.name, config.backbone.name, f"s{config.seed}"]
     changed = dict(_changed(config, plugins))
-    parts = [_plain(shown_name(name)) for name in names]
-    parts += [_plain(f"{key}={_value(value)}") for key, value in changed.items()][:_MOST_OPTIONS]
-    exact = all(part == name for part, name in zip(parts, names, strict=False)) and all(
-        _plain(_value(value)) == _value(value) for value in changed.values()
-    )
+    texts = [f"{key}={_value(value)}" for key, value in changed.items()]
+    parts = [_plain(shown_name(name)) for name in names] + [_plain(text) for text in texts]
+    exact = parts == names + texts
+    del parts[len(names) + _MOST_OPTIONS :]
     if not exact or len(changed) > _MOST_OPTIONS:
         text = json.dumps([names, changed], sort_keys=True, default=str)
         parts.append(hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:6])

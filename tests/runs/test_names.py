@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from support.tiny import TinyPlugins
 
@@ -34,6 +34,7 @@ def test_names_say_what_differs(values: dict[str, Any], name: str) -> None:
     assert name_of(**values) == name
 
 
+@example("0" * 17)  # with its key as long as a part may be
 @given(st.text(st.characters(codec="utf-8"), min_size=1, max_size=300))
 def test_odd_options_give_names_of_their_own(pattern: str) -> None:
     name = name_of(backbone={"name": "tiny", "shared": [pattern]})

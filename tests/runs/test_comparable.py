@@ -117,3 +117,5 @@ def test_settings_with_other_budgets_are_named(tmp_path: Path) -> None:
     ]
     assert other_iterations(records) == "full, found 400; none 1,200"
     assert other_iterations([records[0], records[1], records[3]]) is None
+    (tmp_path / "none0" / "config.yaml").unlink()
+    assert other_iterations(records) is None
