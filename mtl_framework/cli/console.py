@@ -103,8 +103,8 @@ def say_error(message: str, label: str = "error") -> None:
     _line(label, "bold red", message)
 
 
-def say_warning(problem: "PluginProblem") -> None:
-    """Print one line about a plugin that is left out."""
+def say_warning(problem: "PluginProblem | str") -> None:
+    """Print one line about a plugin that is left out, or about doubtful figures."""
     _line("warning", "bold yellow", str(problem))
 
 

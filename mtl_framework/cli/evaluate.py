@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -10,7 +11,15 @@ from rich.text import Text
 from ..support.alive import alive
 from ..support.terminal import Column, fitted_table
 from . import options, saved
-from .console import load_plugins, stderr, stdout
+from .console import load_plugins, say_warning, stderr, stdout
+
+
+class Seen(StrEnum):
+    """What is done with test examples that the run was trained on."""
+
+    refuse = "refuse"
+    warn = "warn"
+    allow = "allow"
 
 
 def evaluate(
@@ -22,12 +31,21 @@ def evaluate(
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Option of --suite. Repeatable."),
     ] = None,
+    seen: Annotated[
+        Seen,
+        typer.Option(
+            "--seen",
+            help="What to do where --suite has test examples that the run was trained on: refuse "
+            "images; warn: measure them and say so; allow: do not look.",
+        ),
+    ] = Seen.refuse,
     device: saved.Device = "cpu",
     as_json: saved.Json = False,
 ) -> None:
     """Measure a run's networks again, on its own examples or on those of another suite."""
     from ..data.metrics.shown import shown_value
     from ..runs.load import load_run
+    from ..runs.seen_in_training import check_unseen
     from ..support.errors import MtlError
 
     parsed = options.settings_of(settings)
@@ -38,11 +56,16 @@ def evaluate(
         loaded = load_run(
             run, which=checkpoint.value, device=device, plugins=plugins, data_root=data_root
         )
-        other = None
+        other, told = None, []
         if suite is not None:
             given = {".".join(setting.key): setting.value for setting in parsed}
             other = plugins.suite(suite)(**given)
-        evaluation = loaded.evaluate(other)
+            told = [] if seen is Seen.allow else loaded.seen_in_training(other)
+            if seen is Seen.refuse:
+                check_unseen(told)
+        evaluation = loaded.evaluate(other, "allow")
+    for line in told:
+        say_warning(str(line))
     if as_json:
         typer.echo(json.dumps(dataclasses.asdict(evaluation), indent=2))
         return

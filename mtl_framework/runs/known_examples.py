@@ -78,16 +78,24 @@ def label_digests(splits: Sequence[Examples]) -> list[str]:
     return digests
 
 
-def _contents(examples: Examples) -> dict[str, str]:
-    """Return a digest of every example's contents, of eight digits; empty where unknown."""
+def content_digests(examples: Examples) -> str:
+    """Return a digest of every example's contents, of eight digits; empty where unknown.
+
+    It is empty, too, where names are digests, which say it already.
+    """
     if examples.contents is not None:
         texts = [text.encode() for text in examples.contents]
         digests = [hashlib.blake2b(text, digest_size=4).hexdigest() for text in texts]
     elif examples.names is None or isinstance(examples.inputs, LazyInputs):
-        return {}  # names that are digests say it already
+        return ""
     else:
         digests = _digests(examples.inputs, 4)
-    return {"contents": "".join(digests)}
+    return "".join(digests)
+
+
+def _contents(examples: Examples) -> dict[str, str]:
+    digests = content_digests(examples)
+    return {"contents": digests} if digests else {}
 
 
 def _digests(rows: Tensor, size: int = 8) -> list[str]:

@@ -4,7 +4,7 @@ import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float, Shaped
@@ -20,8 +20,6 @@ from ..networks.decoding import decoded
 from ..networks.evaluation import Evaluation, evaluate
 from ..networks.model import MultiTaskModel
 from ..networks.reestimation import set_statistics
-from ..plugins.checks import Kind
-from ..plugins.given import is_given
 from ..plugins.manager import Plugins
 from ..strategies.state import check_module_state
 from ..strategies.strategy import Strategy
@@ -34,6 +32,7 @@ from .assembly import assemble, common_backbone, find_suite, normalizations
 from .config import RunConfig
 from .earlier_runs import remember
 from .folder import RunFolder, unchangeable_difference
+from .given_objects import give_objects
 from .known_data import StandIn, check_known, read_known
 from .location import relocated
 from .other_suite import as_learned, check_tasks
@@ -41,6 +40,7 @@ from .progress_state import ProgressState
 from .reach import prepare_strategy
 from .recorded_splits import transformed_alike, with_recorded_splits, with_recorded_tasks
 from .resolve import Layer, former, read_file, resolve
+from .seen_in_training import Seen, SeenExamples, check_unseen, seen_in_training
 from .task_choices import with_metrics, with_task_choices
 from .task_heads import all_installed, with_heads, with_recorded_heads
 
@@ -63,6 +63,7 @@ class LoadedRun:
         device: device of the networks.
         read_suite: builds the suite with its data, and checks that these are the run's.
         adapt: gives another suite the objectives and metrics that the run's config chose.
+        known: the run's record of its data; ``None``: it has none.
     """
 
     directory: Path
@@ -76,6 +77,7 @@ class LoadedRun:
     device: torch.device
     read_suite: Callable[[], Suite] = field(repr=False, compare=False)
     adapt: Callable[[Suite], Suite] = field(repr=False, compare=False)
+    known: Mapping[str, Any] | None = field(default=None, repr=False, compare=False)
 
     @property
     def backbone(self) -> Backbone:
@@ -146,18 +148,34 @@ class LoadedRun:
             self.network.extract(number), self.suite.tasks[number].objective, self.backbones[number]
         )
 
-    def evaluate(self, suite: Suite | None = None) -> Evaluation:
-        """Evaluate on the validation and test examples of a suite; default: the run's own.
+    def seen_in_training(self, suite: Suite) -> list[SeenExamples]:
+        """Look for examples of the run's training split in another suite's validation and test.
 
         Raises:
-            MtlError: if the suite's tasks are not those of the networks, or the run's own
-                validation or test examples have changed.
+            MtlError: if the run's record of its data is damaged.
+        """
+        return seen_in_training(self.known, suite)
+
+    def evaluate(self, suite: Suite | None = None, seen: Seen = "refuse") -> Evaluation:
+        """Evaluate on the validation and test examples of a suite; default: the run's own.
+
+        Args:
+            suite: its tasks have to be those of the networks.
+            seen: whether test images on which the networks were trained are refused; ``allow``:
+                they are measured, and :meth:`seen_in_training` says which they are.
+
+        Raises:
+            MtlError: if the suite's tasks are not those of the networks, the run's own validation
+                or test examples have changed, or test images were in the run's training split.
         """
         if suite is None:
             suite = self.read_suite()
+            check_tasks(suite, self.suite)
         else:
             suite = as_learned(self.adapt(suite), self.suite)
-        check_tasks(suite, self.suite)
+            check_tasks(suite, self.suite)
+            if seen == "refuse":
+                check_unseen(self.seen_in_training(suite))
         return evaluate(
             self.network,
             suite,
@@ -204,7 +222,7 @@ def load_run(
     state = _state(folder, which)
     plugins = Plugins.load() if plugins is None else plugins
     saved = read_file(folder.config)
-    _give(saved, plugins, strategy=strategy, backbone=backbone, suite=suite)
+    give_objects(saved, plugins, strategy=strategy, backbone=backbone, suite=suite)
     moved = {} if data_root is None else {"suite": relocated(saved.values["suite"], data_root)}
     complete = resolve(plugins, [former(saved, plugins), Layer(moved)])
     config, target = complete.config, resolve_device(device)
@@ -228,26 +246,8 @@ def load_run(
         target,
         functools.partial(_read_suite, config, plugins, known),
         functools.partial(with_task_choices, config=config, plugins=plugins),
+        known,
     )
-
-
-def _give(saved: Layer, plugins: Plugins, **objects: Any) -> None:
-    """Register Python objects under the names that the run's config has for them."""
-    for kind, value in objects.items():
-        if value is None:
-            continue
-        section = saved.values.get(kind)
-        name = section.get("name") if isinstance(section, Mapping) else section
-        if not isinstance(name, str) or not is_given(name):
-            raise MtlError(f"{kind} of this run is {name!r}, no Python object: leave out {kind}")
-        if isinstance(value, nn.Module):
-            value = ModuleBackbone(value)
-        factory = value if not isinstance(value, Suite) else functools.partial(_same, value)
-        plugins.give(cast(Kind, kind), name, factory)
-
-
-def _same(suite: Suite) -> Suite:
-    return suite
 
 
 def _tasks(
