@@ -3,7 +3,7 @@
 import dataclasses
 import json
 from enum import StrEnum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.text import Text
@@ -12,6 +12,10 @@ from ..support.alive import alive
 from ..support.terminal import Column, fitted_table
 from . import options, saved
 from .console import load_plugins, say_warning, stderr, stdout
+
+if TYPE_CHECKING:
+    from ..networks.evaluation import Evaluation
+    from ..runs.load import LoadedRun
 
 
 class Seen(StrEnum):
@@ -43,7 +47,6 @@ def evaluate(
     as_json: saved.Json = False,
 ) -> None:
     """Measure a run's networks again, on its own examples or on those of another suite."""
-    from ..data.metrics.shown import shown_value
     from ..runs.load import load_run
     from ..runs.seen_in_training import check_unseen
     from ..support.errors import MtlError
@@ -69,6 +72,12 @@ def evaluate(
     if as_json:
         typer.echo(json.dumps(dataclasses.asdict(evaluation), indent=2))
         return
+    _print(loaded, evaluation)
+
+
+def _print(loaded: "LoadedRun", evaluation: "Evaluation") -> None:
+    from ..data.metrics.shown import shown_value
+
     columns = [Column("task"), Column("metric", importance=2)]
     for split in evaluation.splits:
         columns.append(Column(split, right=True, importance=0 if split == "test" else 1))

@@ -206,8 +206,7 @@ def load_run(
 
     Args:
         path: the run's folder.
-        which: ``"last"``: after the last step, as ``test`` of ``result.json`` reports;
-            ``"best"``: those that validation preferred.
+        which: ``"last"``: those after the last step; ``"best"``: those that validation preferred.
         device: where to put the networks.
         plugins: where names are looked up; default: all installed ones.
         data_root: folder of the suite's files; default: where they were.

@@ -31,7 +31,7 @@ def test_rows_of_training_are_not_measured_as_test(
     Path("t.csv").write_text(table(range(28), 20))
     sets = ["--set", "path=t.csv", "--set", "size=16", "--set", "validation_per_task=0"]
     dotted = [part if part == "--set" else f"suite.{part}" for part in sets]
-    trained = ["--suite", "table", *dotted, "--output", "run", "--iterations", 1]
+    trained: list[str | int] = ["--suite", "table", *dotted, "--output", "run", "--iterations", 1]
     assert status("run", "--backbone", "lenet", "--strategy", "full_sharing", *trained) == 0
     other = ["evaluate", "run", "--suite", "table", *sets]
     capsys.readouterr()
