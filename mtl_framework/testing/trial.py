@@ -169,7 +169,7 @@ class Trial:
             "eval_every": 3,
             "log_every": 1,
             "batch_size": 6,
-            "eval_batch_size": 4,
+            "eval_batch_size": 8,
             "device": "cpu",
             **self.config,
             **config,

@@ -93,6 +93,7 @@ def test_a_program_needs_torch_alone(run: LoadedRun, tmp_path: Path) -> None:
     assert json.loads((tmp_path / "model.pt2.json").read_text())["kind"] == "torch-export"
 
 
+@pytest.mark.long
 def test_onnx_gives_the_same(run: LoadedRun, tmp_path: Path) -> None:
     onnxruntime = pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")

@@ -31,11 +31,13 @@ BACKBONES: dict[str, dict[str, Any]] = {
     "hrnet_w18_small": {},
     "tnt_s_legacy_patch16_224": {"args": {"depth": 1}},  # rows x patches
     "coat_tiny": {"args": {"serial_depths": (1, 1, 1, 1), "parallel_depth": 1}},  # tied modules
-    "resnetv2_18": {},  # a convolution as classifier
+    "resnetv2_18": {
+        "args": {"channels": (16, 24, 32, 40), "layers": (1, 2, 1, 1)}
+    },  # a convolution as classifier
     "deit_tiny_distilled_patch16_224": {"args": {"depth": 2}},  # two classifiers, averaged
     "crossvit_tiny_240": {"args": {"depth": ((1, 1, 0),)}},  # several streams and classifiers
     "levit_128s": {"args": {"depth": (1, 1, 1)}},  # batch norm over tokens; layers of its own
-    "pit_ti_224": {},  # no matcher; tuples between blocks
+    "pit_ti_224": {"args": {"depth": (1, 2, 1)}},  # no matcher; tuples between blocks
     "dla46_c": {},  # trees
 }
 NARROW = {"args": {"channels": (16, 24, 32, 40)}}  # for a ResNet: the same in less time

@@ -75,7 +75,7 @@ def assert_same(a: Any, b: Any) -> None:
 
 
 @settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(state=states)
 def test_every_state_comes_back(tmp_path: Path, state: dict[Any, Any]) -> None:

@@ -2,11 +2,14 @@
 
 from pathlib import Path
 
+import pytest
+
 from mtl_framework.plugins.manager import Plugins
 from mtl_framework.runs.config import RunConfig
 from mtl_framework.runs.run import Run
 
 
+@pytest.mark.long
 def test_learned_sharing_is_clearly_better_than_chance_on_alphabets(tmp_path: Path) -> None:
     config = RunConfig.model_validate(
         {

@@ -96,6 +96,7 @@ def test_an_interrupted_run_goes_on_bit_for_bit(folder: Path, tmp_path: Path) ->
         assert torch.equal(value, states[1][name]), name
 
 
+@pytest.mark.long
 def test_predictions_are_written_and_equal_those_of_python(folder: Path, tmp_path: Path) -> None:
     generator = np.random.default_rng(0)
     images = generator.integers(0, 256, (2, 64, 64, 3), dtype=np.uint8)

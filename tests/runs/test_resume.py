@@ -55,6 +55,7 @@ def test_a_run_stopped_after_any_step_goes_on_as_if_it_had_not(
     assert content(tmp_path / "r") == whole[strategy]
 
 
+@pytest.mark.long
 def test_the_papers_network_on_embedded_data_goes_on(tmp_path: Path) -> None:
     config = check_config(
         {

@@ -19,8 +19,8 @@ def environment() -> dict[str, str]:
 @pytest.mark.parametrize(
     ("strategy", "stride"),
     [
-        ("soft", "97"),
-        *(pytest.param(*p, marks=pytest.mark.long) for p in (("soft", "31"), ("learned", "97"))),
+        *(pytest.param("soft", stride, marks=pytest.mark.long) for stride in ("97", "31")),
+        pytest.param("learned", "97", marks=pytest.mark.long),
         *(pytest.param(*p, marks=pytest.mark.slow) for p in (("soft", "1"), ("learned", "9"))),
     ],
 )
@@ -61,7 +61,11 @@ except Interrupted as error:
 
 
 @pytest.mark.parametrize(
-    "number", [pytest.param(signal.SIGINT, marks=pytest.mark.long), signal.SIGTERM, signal.SIGKILL]
+    "number",
+    [
+        *(pytest.param(n, marks=pytest.mark.long) for n in (signal.SIGINT, signal.SIGTERM)),
+        signal.SIGKILL,
+    ],
 )
 def test_a_process_that_gets_a_signal_goes_on_later(tmp_path: Path, number: int) -> None:
     command = [sys.executable, "-c", SLOW_RUN, str(tmp_path / "r")]

@@ -52,6 +52,7 @@ def learned(folder: Path, iterations: int, **suite: int) -> dict[str, float]:
     return result.test.per_task
 
 
+@pytest.mark.long
 def test_a_few_steps_are_better_than_the_mean(tmp_path: Path) -> None:
     few = {"train": 64, "test": 16}
     suite = Plugins.load().suite("scenes")(**{**SUITE, **few})

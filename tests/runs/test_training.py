@@ -22,7 +22,14 @@ def plugins(stop_at: int | None = None) -> TinyPlugins:
     return recipe_plugins(stop_at, worsening=Worsening)
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES)
+#: Strategies of kinds that differ; `test_recipe_resumes.py` has all, with two other recipes.
+KINDS = ("lws", "fixed_sharing", "pta", "cross_stitch", "muir", "adapters")
+
+
+@pytest.mark.parametrize(
+    "strategy",
+    [pytest.param(s, marks=[] if s in KINDS else [pytest.mark.long]) for s in STRATEGIES],
+)
 def test_every_strategy_uses_the_recipe_and_goes_on_as_if_not_stopped(
     tmp_path: Path, strategy: str
 ) -> None:

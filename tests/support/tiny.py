@@ -210,7 +210,7 @@ def tiny_config(strategy: str | dict[str, Any] = "soft", **changes: Any) -> RunC
         "eval_every": 2,
         "log_every": 1,
         "batch_size": 8,
-        "eval_batch_size": 4,
+        "eval_batch_size": 6,
         "device": "cpu",
         **changes,
     }
