@@ -10,6 +10,7 @@ import torch
 from support.tiny import content, start, tiny_config
 from torch import Tensor
 
+from mtl_framework.data.augmentation import AugmentationConfig
 from mtl_framework.data.batches import BalancedBatches, Batch
 from mtl_framework.data.mixing import Mixing
 from mtl_framework.data.objectives import Binary, Classification
@@ -62,6 +63,14 @@ KEYS = [
     *(("policy", policy) for policy in POLICIES),
     ("transforms", ["RandomInvert", {"name": "RandomSolarize", "threshold": 10, "p": 1.0}]),
 ]
+
+
+#: What is done to batches, by keys that other tests are about.
+MIXING = {"mixup", "cutmix", "mix_probability", "mix_switch"}
+
+
+def test_the_table_has_every_key() -> None:
+    assert {key for key, _ in KEYS} | MIXING == set(AugmentationConfig.model_fields)
 
 
 @pytest.mark.parametrize(("key", "value"), KEYS, ids=lambda value: str(value)[:12])
@@ -182,6 +191,25 @@ def test_how_often_batches_are_mixed_and_by_what() -> None:
     assert "cutmix" not in kinds(switch=0.0)
     assert "mixup" not in kinds(switch=1.0)
     assert {"mixup", "cutmix"} <= set(kinds(switch=0.5))
+
+
+def test_how_often_and_by_what_is_as_the_section_says() -> None:
+    plain = batches(augmented({"all": {"transforms": ["Identity"]}}))
+    raw = [plain.next().inputs[0] for _ in range(6)]
+
+    def taken(**section: float) -> list[tuple[bool, bool]]:
+        """Whether each batch is as it was, and whether each of its pixels is an image's."""
+        found = batches(augmented({"all": {"mixup": 1.0, "cutmix": 1.0, **section}}))
+        mixed = [found.next().inputs[0] for _ in raw]
+        return [
+            (torch.equal(m, x), bool(((m == x) | (m == x.flip(0))).all()))
+            for m, x in zip(mixed, raw, strict=True)
+        ]
+
+    assert all(same for same, _ in taken(mix_probability=1e-9))
+    assert not all(same for same, _ in taken(mix_probability=1.0))
+    assert all(pasted for _, pasted in taken(mix_switch=1.0))
+    assert not any(pasted for _, pasted in taken(mix_switch=0.0))
 
 
 def test_soft_targets_are_the_mean_of_hard_losses() -> None:
