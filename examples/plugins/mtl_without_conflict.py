@@ -2,31 +2,23 @@
 
 from collections.abc import Generator
 
-from mtl_framework import (
-    Backbone,
-    GradientWeighting,
-    Step,
-    Strategy,
-    TaskNetworks,
-    TrainingRun,
-    hookimpl,
-)
+import mtl_framework as mtl
 from mtl_framework.data import Suite
 
 
-class WithoutConflict(Strategy):
+class WithoutConflict(mtl.Strategy):
     """One weight a unit; what a step does to it harms no task (UPGrad, of TorchJD)."""
 
-    network: TaskNetworks
+    network: mtl.TaskNetworks
 
-    def build(self, backbone: Backbone, suite: Suite) -> TaskNetworks:
+    def build(self, backbone: mtl.Backbone, suite: Suite) -> mtl.TaskNetworks:
         """Whatever section `training` says of optimiser, schedule and averages holds here, too."""
-        network = TaskNetworks(backbone, suite.tasks, weights_per_unit=1)
-        network.weighting = GradientWeighting("upgrad", {}, tasks=len(suite))
+        network = mtl.TaskNetworks(backbone, suite.tasks, weights_per_unit=1)
+        network.weighting = mtl.GradientWeighting("upgrad", {}, tasks=len(suite))
         self.optimizer = self.make_optimizer(network, "adamw", 1e-3, weight_decay=0.01)
         return network
 
-    def optimize(self, run: TrainingRun) -> Generator[Step, None, None]:
+    def optimize(self, run: mtl.TrainingRun) -> Generator[mtl.Step, None, None]:
         """A batch of every task, a step."""
         while True:
             self.network.train()
@@ -34,10 +26,10 @@ class WithoutConflict(Strategy):
             assignments = self.network.assignment.cpu()[None]  # (samples, units, tasks)
             losses = self.network.accumulate_gradients(run.next_batch(), assignments)
             self.optimizer.step()
-            yield Step(losses)
+            yield mtl.Step(losses)
 
 
-@hookimpl
-def mtl_strategies() -> dict[str, type[Strategy]]:
+@mtl.hookimpl
+def mtl_strategies() -> dict[str, type[mtl.Strategy]]:
     """Strategies of this plugin by name."""
     return {"without_conflict": WithoutConflict}
