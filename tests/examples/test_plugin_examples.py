@@ -103,8 +103,7 @@ def test_even_and_odd_tasks_share() -> None:
 def test_a_recipe_and_an_aggregator_take_fewer_than_30_lines(tmp_path: Path) -> None:
     pytest.importorskip("torchjd", reason="TorchJD is an extra")
     text = (FOLDER / "mtl_without_conflict.py").read_text()
-    strategy = text[text.index("class ") : text.index("@hookimpl")]
-    assert len(strategy.split("\n")) < 30
+    assert len([line for line in text.split("\n") if line.strip()]) < 30  # imports and all
     recipe = {"optimizer": "sgd", "schedule": "cosine", "clip": 1.0, "average": "ema"}
     for name, training in (("own", {}), ("recipe", recipe), ("sum", {"weighting": "sum"})):
         run = start(tmp_path / name, plugins("without_conflict"), strategy="without_conflict",
