@@ -23,10 +23,11 @@ _SAVE = "numpy.savez('data.npz', images=..., labels=...)"
 
 @runtime_checkable
 class Source(Protocol):
-    """Arrays by name."""
+    """Arrays by name; ``first_row`` is the number that programs of its kind give the first row."""
 
     names: list[str]
     remarks: list[str]
+    first_row: int
 
     def get(self, name: str) -> np.ndarray:
         """One array; any exception says why it cannot be read."""
@@ -61,6 +62,8 @@ def open_source(path: Path) -> Source:
 
 
 class _Npz:
+    first_row = 0
+
     def __init__(self, path: Path, start: bytes) -> None:
         other = foreign(start, path)
         instead = f", but {other.what}: {other.as_arrays}" if other else ""
@@ -100,6 +103,8 @@ def _has_arrays(archive: ZipFile) -> bool:
 
 class _Mat:
     """A file of MATLAB, where examples lie along the last axis and vectors have two axes."""
+
+    first_row = 1
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -148,6 +153,8 @@ def _text(cell: object) -> str:
 
 class _Folder:
     """Files of a folder whose names say the split; their arrays are called ``SPLIT_NAME``."""
+
+    first_row = 0
 
     def __init__(self, path: Path) -> None:
         files = sorted(p for p in path.iterdir() if p.suffix.lower() in _SUFFIXES)

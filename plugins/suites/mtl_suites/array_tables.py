@@ -18,13 +18,13 @@ from mtl_framework.data import (
     SplitSizes,
     Task,
     make_splits,
-    split_name,
 )
 
 from .array_duplicates import without_copies
 from .array_inputs import flat_hints, image_hints, resized, to_features, to_images
 from .array_joins import Range, joined, joined_inputs
 from .array_labels import Columns, Labels, as_whole
+from .array_splits import rows_of
 from .class_checks import check_classes, common_classes, frequent_classes, rare_classes
 from .class_hints import class_hints
 from .duplicates import Policy
@@ -78,10 +78,9 @@ class Table:
         for split, length in self.lengths.items():
             self.rows[split] = np.arange(begin, begin + length)
             begin += length
-        named = file.find_any(["split"], task) if None in self.rows else None
-        if named is not None:
-            splits = _split_names(named, self.column(named))
-            self.rows = {str(split): np.flatnonzero(splits == split) for split in np.unique(splits)}
+        if None in self.rows:
+            self.rows, lines = rows_of(file, found.what, begin, task)
+            self.remarks = (*self.remarks, *lines)
 
     def name(self, row: int) -> str:
         """What a row is called in messages."""
@@ -114,16 +113,6 @@ class Table:
                 f"{values.dtype}"
             )
         return values.reshape(-1) if values.shape[1:] == (1,) else values
-
-
-def _split_names(found: Found, names: np.ndarray) -> np.ndarray:
-    splits = []
-    for row, name in enumerate(names):
-        try:
-            splits.append(split_name(str(name)))
-        except MtlError as error:
-            raise MtlError(f"{found.what}, row {row}: {error}") from None
-    return np.array(splits)
 
 
 def _listed(lengths: Mapping[str | None, int]) -> str:

@@ -9,6 +9,7 @@ from mtl_framework.data import PictureOptions, SplitSizes, Suite, Transforms
 
 from .array_layouts import Wanted
 from .array_names import INPUTS
+from .array_splits import SPLIT
 from .array_tables import Form
 from .duplicates import Policy
 from .faults import Faults
@@ -19,7 +20,7 @@ from .options import Kinds, Names, NamesByTask, options_before
 from .transformed import transformed
 
 
-@options_before(standardize=False, duplicates="warn")
+@options_before(standardize=False, duplicates="warn", split=SPLIT)
 def arrays(  # longer than 60 lines: an option each, and what it means
     *,
     path: str,
@@ -27,6 +28,7 @@ def arrays(  # longer than 60 lines: an option each, and what it means
     tasks: Names | None = None,
     inputs: str | None = None,
     labels: str = "labels",
+    split: str | None = None,
     group_by: str | None = None,
     task_axis: bool = False,
     kind: Literal["auto", "classes", "binary", "numbers"] = "auto",
@@ -57,10 +59,11 @@ def arrays(  # longer than 60 lines: an option each, and what it means
       examples of that group, and labels that count within it;
     - with ``task_axis`` the first axis of inputs and labels is the task.
 
-    An array ``TASK_split`` or ``split`` of texts names every row's split. Without splits, and
-    where sizes are given, examples are chosen at random, stratified by class, the same for every
-    seed of a run. ``NAME_packed`` holds bits of images of shape ``image_shape``; ``TASK_names`` or
-    ``class_names`` what the classes are called, ``GROUP_names`` the groups.
+    An array ``TASK_split`` or ``split`` of texts names every row's split, or arrays such as
+    ``train_idx`` and ``test_mask`` say which rows are in one. Without splits, and where sizes are
+    given, examples are chosen at random, stratified by class, the same for every seed of a run.
+    ``NAME_packed`` holds bits of images of shape ``image_shape``; ``TASK_names`` or ``class_names``
+    what the classes are called, ``GROUP_names`` the groups.
 
     Images are (N, H, W), (N, H, W, C) or (N, C, H, W), uint8 from 0 to 255, bool or floats.
 
@@ -72,6 +75,8 @@ def arrays(  # longer than 60 lines: an option each, and what it means
         inputs: name of the input arrays; default: ``images`` or ``features``. Braces make it a
             pattern, e.g. ``{split}_X``.
         labels: name of the label arrays; braces make it a pattern, e.g. ``{split}_y``.
+        split: name of the array of texts that name every row's split; empty: no array says it, and
+            splits are made here; default: arrays with a usual name that do.
         group_by: name of the array that says which task an example belongs to.
         task_axis: whether axis 0 is the task, axis 1 the example.
         kind: what labels are: classes, binary or numbers; ``auto``: numbers where they are floats
@@ -125,12 +130,14 @@ def arrays(  # longer than 60 lines: an option each, and what it means
         pictures,
         duplicates=duplicates,
     )
-    suite = _suite(Path(data_root) / path, wanted, form, Faults("arrays", skip_bad))
+    file = ArrayFile(Path(data_root) / path, split)
+    suite = _suite(file, wanted, form, Faults("arrays", skip_bad))
     return transformed(suite, further)
 
 
-def _suite(path: Path, wanted: Wanted, form: Form, faults: Faults) -> Suite:
-    with ArrayFile(path) as file:
+def _suite(file: ArrayFile, wanted: Wanted, form: Form, faults: Faults) -> Suite:
+    path = file.path
+    with file:
         built, common_input = wanted.built(file, form, faults)
     done = [task for task in built if task is not None]
     if not done and faults.found and not faults.skip:

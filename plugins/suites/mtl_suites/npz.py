@@ -13,6 +13,7 @@ from mtl_framework.data import SPLIT_NAMES, SPLITS
 
 from .array_names import INPUTS, LABELS, Meaning, is_about, meaning, without_split
 from .array_sources import native, open_source
+from .array_splits import says_splits
 
 #: Where an array called NAME is looked for; ``{split}`` stands for train, validation and test, by
 #: whatever name.
@@ -53,16 +54,19 @@ class ArrayFile:
 
     Args:
         path: of the file, or of a folder with a file a split; see :mod:`.array_sources`.
+        split: the array that names splits, as the user says; ``None``: nobody says, empty: none.
 
     Raises:
         MtlError: if it cannot be read or is not such a file.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, split: str | None = None) -> None:
         self.path = path
+        self.split = split
         self._source = open_source(path)
         self.names: list[str] = list(self._source.names)
         self.remarks: list[str] = list(self._source.remarks)
+        self.first_row = self._source.first_row
         self._read: set[str] = set()
 
     def __enter__(self) -> "ArrayFile":
@@ -173,7 +177,11 @@ class ArrayFile:
     def columns(self, found: "Found") -> list[str]:
         """Names of other arrays, splits apart, that have an entry for every one of some inputs."""
         lengths = {split: len(array) for split, array in found.arrays.items()}
-        names = dict.fromkeys(without_split(key) for key in self.unread() if not is_about(key))
+        names = dict.fromkeys(
+            without_split(key)
+            for key in self.unread()
+            if not is_about(key) and not says_splits(self, key)
+        )
         fitting = []
         for name in names:
             keys = {split: self._present(_with_split(name, split)) for split in lengths}
@@ -188,13 +196,18 @@ class ArrayFile:
         """Names of the arrays that nobody has asked for."""
         return [name for name in self.names if name not in self._read]
 
-    def _length(self, key: str) -> int | None:
-        """Entries of an array that holds a number, a text, or a row of them each."""
+    def peek(self, name: str) -> np.ndarray | None:
+        """The array of that name without taking it as read; ``None``: it cannot be read."""
         try:
-            array = self._source.get(key)
+            array = self._source.get(name)
         except Exception:  # read() says why, where it is used
             return None
-        return len(array) if getattr(array, "ndim", 0) in (1, 2) else None
+        return array if isinstance(array, np.ndarray) else None
+
+    def _length(self, key: str) -> int | None:
+        """Entries of an array that holds a number, a text, or a row of them each."""
+        array = self.peek(key)
+        return len(array) if array is not None and array.ndim in (1, 2) else None
 
     def _present(self, keys: Sequence[str]) -> list[str]:
         return [key for key in dict.fromkeys(keys) if key in self.names]
