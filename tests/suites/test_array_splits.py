@@ -35,7 +35,8 @@ def test_every_dialect_says_the_same_splits(tmp_path: Path, data: st.DataObject)
     if how == "names":
         names = np.empty(12, "U20")
         for split, rows in ROWS.items():
-            names[rows] = data.draw(st.sampled_from([str.upper, str.title, str]))(spelled[split])
+            case = data.draw(st.sampled_from(["upper", "title", "lower"]))
+            names[rows] = getattr(spelled[split], case)()
         key = data.draw(st.sampled_from(["split", "subset", "Partition", "labels_split", "phase"]))
         arrays: dict[str, Any] = {key: names}
     else:
