@@ -17,6 +17,7 @@ enforce_shapes(
         "mtl_backbones",
         "mtl_muir",
         "mtl_pta",
+        "mtl_routing_networks",
         "mtl_soft_ordering",
         "mtl_soft_sharing",
         "mtl_suites",

@@ -297,7 +297,7 @@ def test_a_run_with_an_auxiliary_head_is_saved_and_exported_without_it(tmp_path:
     "strategy",
     [
         "adapters", "cross_stitch", "full_sharing", "lws", "nddr", "no_sharing", "recon", "roaming",
-        "sluice", "soft_ordering", "task_grouping",
+        "routing_networks", "sluice", "soft_ordering", "task_grouping",
     ],
 )  # fmt: skip
 def test_strategies_take_maps(strategy: str, tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ STRATEGIES: dict[str, Any] = {
     "adapters": "mtl_adapters.strategy:Adapters",
     "task_grouping": "mtl_branching.grouping:TaskGrouping",
     "recon": "mtl_branching.recon:Recon",
+    "routing_networks": "mtl_routing_networks.strategy:RoutingNetworks",
     "muir": "mtl_muir.strategy:Muir",
 }
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -28,6 +29,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "muir": {"block_in": 2, "block_out": 2, "layers": ["low.*"], "steps_per_generation": 2,
              "indivisible": "ordinary", "search_generations": 2, "save_best": True},
     "lws": {"nes_samples": 2, "weight_samples": 2},
+    "routing_networks": {"paths": 2, "router_learning_rate": 0.3},
 }  # fmt: skip
 #: Strategies whose steps cannot be taken apart by task.
 WITHOUT_WEIGHTING = ("cross_stitch", "nddr", "sluice", "soft_ordering", "muir")

@@ -40,6 +40,7 @@ TRIALS = {
     "no_sharing": Trial("no_sharing"),
     "recon": Trial("recon", {"measure": 0.5}),
     "roaming": Trial("roaming"),
+    "routing_networks": Trial("routing_networks", {"paths": 2, "router_learning_rate": 0.3}),
     "soft_ordering": Trial("soft_ordering"),
     "task_grouping": Trial("task_grouping", {"measure": 0.5, "every": 1}),
     "pta": Trial("pta", {"variant": "IFPDHG", "decoders": 2, "meta_iteration": 2}),

@@ -1,0 +1,79 @@
+"""Routing networks have these options."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from mtl_framework import InitialWeights
+
+
+class RoutingConfig(InitialWeights):
+    """These are options of :class:`~mtl_routing_networks.strategy.RoutingNetworks`."""
+
+    router: Literal["wpl", "reinforce"] = Field(
+        "wpl",
+        description="how the routers learn: wpl, the weighted policy learner (paper); reinforce, "
+        "the gradient of the expected return",
+    )
+    weights_per_unit: int | None = Field(
+        None, ge=1, description="number K of blocks of every unit; default: one a task"
+    )
+    paths: int = Field(
+        1, ge=1, description="number of paths that a step draws for every task and averages over"
+    )
+    reward: Literal["correct", "loss"] = Field(
+        "correct",
+        description="what a path earns: correct, +1 for every right answer and -1 for every wrong "
+        "one, on average over its examples (where a task's metric is no error rate, minus its "
+        "loss); loss, minus the loss for all tasks",
+    )
+    collaboration: float = Field(
+        0.1,
+        ge=0,
+        le=1,
+        description="most that a path earns beside its reward for choosing the blocks that others "
+        "choose (rho in the paper)",
+    )
+    collaboration_by: Literal["decisions", "probabilities"] = Field(
+        "decisions",
+        description="how much others choose a block: its share of the recent decisions at its "
+        "unit, or its mean probability there over all tasks",
+    )
+    history: int = Field(
+        256, ge=1, description="number of decisions at a unit that count as recent ones"
+    )
+    router_learning_rate: float = Field(
+        0.01, ge=0, description="learning rate of the routers; 0 leaves them as they start"
+    )
+    baseline: Literal["policy", "action"] = Field(
+        "policy",
+        description="what a return is compared with: policy, the mean value of a unit's blocks by "
+        "their probabilities; action, the value of the block that was chosen",
+    )
+    value_rate: float = Field(
+        0.05,
+        gt=0,
+        le=1,
+        description="weight of a new return in the running mean that is a block's value",
+    )
+    p_min: float = Field(
+        1e-3, ge=0, lt=1, description="smallest probability of a block, so that none is lost"
+    )
+    delay: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="share of the run, at its start, in which blocks are chosen at random and the "
+        "routers do not learn",
+    )
+    settle: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="share of the run, at its end, in which the most probable paths alone are "
+        "trained; 0: paths are drawn to the end (paper)",
+    )
+    optimizer: Literal["adam", "sgd"] = Field(
+        "adam", description="optimiser of blocks and heads; sgd has no momentum (published code)"
+    )
+    learning_rate: float = Field(1e-3, gt=0, description="learning rate of blocks and heads")

@@ -1,0 +1,167 @@
+"""In routing networks a router per task chooses a block at every depth.
+
+Rosenbaum, Klinger and Riemer, "Routing Networks: Adaptive Selection of Non-Linear Functions for
+Multi-Task Learning", ICLR 2018, arXiv 1711.01239.
+"""
+
+from collections.abc import Generator, Mapping
+from typing import Any, ClassVar
+
+import torch
+from jaxtyping import Bool, Float, Float64, Int64
+from torch import Tensor
+
+from mtl_framework import (
+    Backbone,
+    Step,
+    Strategy,
+    StrategyConfig,
+    TaskNetworks,
+    TrainingRun,
+    all_reduce_mean,
+)
+from mtl_framework.data import Batch, Suite
+
+from .agents import Agents
+from .collaboration import RecentDecisions, returns
+from .collapse import blocks_in_use, largest_groups
+from .config import RoutingConfig
+from .network import RewardingNetworks
+
+_MOST_CHOICES = 512  # of routes that are written down while training
+
+
+class RoutingNetworks(Strategy):
+    """Every task's agent draws a path over blocks; blocks learn from the loss, agents from rewards.
+
+    ``network.assignment`` is always the most probable path of every task. The preset ``paper`` has
+    the values of the published code, as the paper's own were not at hand.
+    """
+
+    Config: ClassVar[type[StrategyConfig]] = RoutingConfig
+    config: RoutingConfig
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "paper": {
+            "strategy": {
+                "name": "routing_networks",
+                "router": "wpl",
+                "collaboration": 0.3,
+                "history": 256,
+                "optimizer": "sgd",
+                "learning_rate": 3e-3,
+                "router_learning_rate": 9e-4,
+            },
+            "batch_size": 10,
+        }
+    }
+
+    network: TaskNetworks
+    settled: bool
+
+    def build(self, backbone: Backbone, suite: Suite) -> TaskNetworks:
+        """Make K blocks of every unit, and an agent for every task.
+
+        Raises:
+            MtlError: if ``p_min`` does not leave room for all blocks.
+        """
+        config, units = self.config, len(backbone.units)
+        blocks = config.weights_per_unit or len(suite)
+        self.agents = Agents(
+            units,
+            len(suite),
+            blocks,
+            learner=config.router,
+            p_min=config.p_min,
+            baseline=config.baseline,
+            value_rate=config.value_rate,
+        )
+        self.recent = RecentDecisions(units, blocks, config.history)
+        self.network = network = RewardingNetworks(backbone, suite.tasks, blocks)
+        network.initialize(config.initialization_of(backbone))
+        if config.optimizer == "sgd":  # timm's name for SGD without Nesterov's momentum
+            self.optimizer = self.make_optimizer(
+                network, "momentum", config.learning_rate, momentum=0.0
+            )
+        else:
+            self.optimizer = self.make_optimizer(network, "adam", config.learning_rate)
+        self.generator = torch.Generator().manual_seed(self.seed)
+        self.register_state("settled", False)
+        return network
+
+    def optimize(self, run: TrainingRun) -> Generator[Step, None, None]:
+        """Draw paths, train the blocks on them, then let the agents learn from what they earned."""
+        while True:
+            done = run.iteration / run.iterations
+            if self.config.settle and done >= 1 - self.config.settle and not self.settled:
+                self.settled = True  # for good, also in a longer run
+                self.agents.policy.harden()
+            learns = done >= self.config.delay and not self.settled
+            losses, rewards = self.step(run.next_batch(), learns)
+            yield Step(losses, {"reward": rewards.mean(), **self.measures()})
+
+    def step(
+        self, batch: Batch, learns: bool = True
+    ) -> tuple[Float[Tensor, "samples tasks"], Float64[Tensor, "samples tasks"]]:
+        """Do one step of the blocks and, if told so, of the agents; return losses and rewards.
+
+        Args:
+            batch: examples of every task.
+            learns: whether the agents learn from it.
+        """
+        network, config = self.network, self.config
+        assert isinstance(network, RewardingNetworks)
+        network.train()
+        paths = 1 if self.settled else config.paths  # all are the most probable one then
+        assignments = self.agents.policy.sample(paths, self.generator)
+        self.optimizer.zero_grad()
+        losses, rewards = [], []
+        each = 1 / (paths * len(network.tasks))  # of the mean over paths and tasks
+        share = torch.full((1, len(network.tasks)), each, dtype=torch.float64)
+        for path in assignments:
+            own = network.accumulate_gradients(batch, path[None], share)
+            earned = network.take_rewards(own[0])
+            losses.append(own[0])
+            rewards.append(-own[0] if config.reward == "loss" else earned)
+        self.optimizer.step()
+        # every process draws the same paths, and its agents must learn the same
+        earned = network.averaged_losses(batch, torch.stack(rewards)).cpu().double()
+        if learns:
+            self._learn(assignments, earned, self._judged(batch) & earned.isfinite().all(0))
+        network.assignment.copy_(self.agents.policy.mode())
+        return torch.stack(losses), earned
+
+    def _learn(
+        self,
+        assignments: Int64[Tensor, "samples units tasks"],
+        rewards: Float64[Tensor, "samples tasks"],
+        judged: Bool[Tensor, " tasks"],
+    ) -> None:
+        """Let the agents of tasks with a reward learn, and remember what they have decided."""
+        config, policy = self.config, self.agents.policy
+        if config.collaboration_by == "decisions":
+            shares = self.recent.shares()
+        else:
+            shares = policy.pi.mean(1)
+        brought = returns(rewards.nan_to_num(), assignments, shares, config.collaboration)
+        self.agents.learn(assignments, brought, config.router_learning_rate, judged)
+        self.recent.add(assignments[:, :, judged].transpose(0, 1).flatten(1))
+
+    def _judged(self, batch: Batch) -> Bool[Tensor, " tasks"]:
+        """Return tasks with a label in any process's batch."""
+        return all_reduce_mean(batch.label_weights().to(batch.inputs[0].device)).cpu() > 0
+
+    def measures(self) -> dict[str, Tensor | float]:
+        """Return how decided the agents are, and how far their most probable paths collapsed."""
+        assignment = self.network.assignment
+        measures: dict[str, Tensor | float] = {
+            "entropy": self.agents.policy.entropy(),
+            "blocks": float(blocks_in_use(assignment).mean()),
+            "largest": largest_groups(assignment),
+        }
+        if assignment.numel() <= _MOST_CHOICES:
+            measures["assignment"] = assignment
+        return measures
+
+    def length_options(self) -> list[str]:
+        """Name the shares of the run in which the routers wait, or have settled."""
+        return [f"strategy.{name}" for name in ("delay", "settle") if getattr(self.config, name)]
