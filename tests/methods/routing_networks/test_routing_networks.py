@@ -126,9 +126,11 @@ def test_micro_batches_change_nothing() -> None:
 
 
 def test_reduced_precision_and_a_weighting_of_gradients_work(tmp_path: Path) -> None:
-    for number, config in enumerate(
-        [{"precision": "bf16"}, {"training": {"weighting": {"name": "pcgrad"}}}]
-    ):
+    configs: list[dict[str, Any]] = [
+        {"precision": "bf16"},
+        {"training": {"weighting": {"name": "pcgrad"}}},
+    ]
+    for number, config in enumerate(configs):
         run = Trial("routing_networks", config=config).start(tmp_path / str(number))
         run.execute()
         strategy = run.strategy
@@ -171,7 +173,7 @@ def test_the_most_probable_path_is_taken_out_and_retrained_as_given(tmp_path: Pa
     given = Trial("fixed_sharing", {"from_run": str(tmp_path / "run")})
     again = given.start(tmp_path / "again")
     same = [[row[0] == other for other in row] for row in mode]
-    rows = again.network.assignment.tolist()  # type: ignore[union-attr, operator]
+    rows = again.network.assignment.tolist()  # type: ignore[operator]
     assert [[row[0] == other for other in row] for row in rows] == same
 
 
