@@ -18,7 +18,7 @@ def mtl_strategies() -> dict[str, str]:
 
 @hookimpl
 def mtl_figures(runs: "Sequence[FinishedRun]") -> "Iterable[ReportFigure]":
-    """Sizes of the adapters of the runs of this strategy among ``runs``, and what they change."""
+    """Draw, for the runs of strategy ``adapters``, how large adapters are and what they change."""
     from .figures import adapter_figures
 
     return adapter_figures(runs)

@@ -1,4 +1,4 @@
-"""Which batch norm reads what a layer returns, found out by running the plain model."""
+"""This module runs a plain model to see which batch norm reads the output of which layer."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -13,17 +13,19 @@ _BATCH_NORM: type[nn.Module] = nn.modules.batchnorm._BatchNorm
 
 @torch.no_grad()
 def norms_behind(backbone: Backbone, layers: Iterable[str]) -> dict[str, str]:
-    """Names of batch norms by the names of the layers right before them.
+    """Return, by the name of a layer, the name of the batch norm that reads its output.
 
-    What a series adapter adds to every output in evaluation mode goes into the layer's bias when it
-    is merged, or where it has none, into the running mean of the batch norm behind it.
+    Layers whose output no batch norm reads are left out. In evaluation mode a series adapter adds a
+    constant to every output channel. When the adapter is merged, that constant goes into the bias
+    of the layer; a layer without bias leaves it to the running mean of the batch norm behind it.
 
     Args:
-        backbone: its plain model is run once.
-        layers: names of layers in it, which get series adapters.
+        backbone: the backbone whose plain model is run once, on zeros.
+        layers: names of the plain model's layers that get series adapters.
 
     Raises:
-        MtlError: naming a layer that the model does not call, or that has neither bias nor norm.
+        MtlError: if the model does not call one of the layers, or one has neither a bias nor a
+            batch norm behind it; the message names the layer.
     """
     with torch.random.fork_rng(devices=[]):
         model = backbone.recipe.create(2, pretrained=False).eval()

@@ -1,4 +1,4 @@
-"""Adapters have these options."""
+"""This module defines the options of strategy ``adapters``."""
 
 from typing import Annotated, Literal
 
@@ -19,91 +19,125 @@ Layers = Annotated[
 
 
 class SearchOptions(InitialWeights):
-    """Options of the search for an assignment, which matter with ``assignment: learned``."""
+    """These options of the search for an assignment matter with ``assignment: learned`` only."""
 
     weights_per_unit: int | None = Field(
         None,
         ge=1,
-        description="number K of adapters of every unit that the search of assignment: learned "
-        "chooses among; default: one a task",
+        description="number K of adapters at every unit, among which assignment: learned chooses "
+        "one for each task; default: as many as there are tasks",
     )
     nes_samples: int = Field(
-        4, ge=2, description="number of assignments that a step of the search ranks"
+        4,
+        ge=2,
+        description="number of assignments that are drawn and ranked by their loss in "
+        "every step of the search (assignment: learned)",
     )
     weight_samples: int = Field(
         1,
         ge=1,
-        description="number of assignments whose gradients a step of the weights averages, while "
-        "the assignment is learned",
+        description="number of assignments that are drawn in every step of the weights, which "
+        "averages their gradients (assignment: learned)",
     )
     nes_learning_rate: float = Field(
-        1e-2, ge=0, description="learning rate of the search distribution"
+        1e-2,
+        ge=0,
+        description="learning rate of the distribution that assignments are drawn from "
+        "(assignment: learned); 0 leaves it as it starts",
     )
     p_min: float = Field(
-        1e-3, ge=0, lt=1, description="smallest probability of a choice of the search"
+        1e-3,
+        ge=0,
+        lt=1,
+        description="smallest probability with which an adapter is drawn for a task "
+        "(assignment: learned); times weights_per_unit it is below 1",
     )
 
 
 class AdaptersConfig(SearchOptions):
-    """Options of :class:`~mtl_adapters.strategy.Adapters`."""
+    """These are the options of :class:`~mtl_adapters.strategy.Adapters`."""
 
     kind: Kind = Field(
         "parallel",
-        description="what stands beside the trunk's layers: parallel (a 1x1 convolution of the "
-        "same input), series (one behind it), low_rank (a pair of thin matrices, LoRA), norms "
-        "(nothing but norms)",
+        description="what an adapter is: parallel (a 1x1 convolution that reads the input of a "
+        "layer and is added to its output), series (a batch norm and a 1x1 convolution that read "
+        "the output of a layer and are added to it), low_rank (the product of two thin matrices, "
+        "added to the weight of a layer: LoRA), norms (norms of its own and nothing else)",
     )
     assignment: Literal["own", "shared", "learned"] | GivenAssignment = Field(
         "own",
-        description="which tasks have a unit's adapters in common: own (each its own), shared (one "
-        "for all), learned (by evolution strategy, as in lws), or one of pattern, matrix, "
-        "from_run, shared_first, which are options of fixed_sharing",
+        description="which tasks use the same adapters of a unit: own (every task has its own), "
+        "shared (all tasks use the same ones), learned (an evolution strategy chooses, as in "
+        "strategy lws), or a mapping with one of pattern, matrix, from_run, shared_first, which "
+        "mean what they mean in strategy fixed_sharing",
     )
     trunk: Literal["auto", "frozen", "trained"] = Field(
         "auto",
-        description="whether the layers that tasks have in common learn; auto: frozen where they "
-        "are pretrained or start_from is given, trained otherwise",
+        description="whether the trunk, that is the layers which all tasks share, is trained or "
+        "stays as it starts (frozen); auto: frozen where the backbone is pretrained or start_from "
+        "is given, trained otherwise",
     )
     layers: Layers = Field(
         "auto",
-        description="layers of the units that get an adapter, by name or glob of the backbone's "
-        "own names; auto: dense layers and convolutions larger than 1x1, with low_rank all of them",
+        description="layers that get an adapter, as names of the backbone's layers or patterns of "
+        "names such as layer3.*.conv1; auto: dense layers and convolutions larger than 1x1, and "
+        "with kind: low_rank 1x1 convolutions, too",
     )
     norms: Literal["auto", "own", "trunk"] = Field(
         "auto",
-        description="norms of the units: own (with each adapter its own), trunk (those of the "
-        "trunk, which predict with its running averages also in training where it is frozen); "
-        "auto: trunk with low_rank, own otherwise",
+        description="whether the norms inside units belong to adapters (own: every adapter comes "
+        "with its own norms) or to the trunk (trunk: all tasks use the same norms, which keep "
+        "their running averages in training where the trunk is frozen); auto: trunk with kind: "
+        "low_rank, own otherwise",
     )
-    rank: int = Field(4, ge=1, description="rank of the pairs of low_rank")
-    scale: float = Field(1.0, gt=0, description="factor of the product of a pair of low_rank")
+    rank: int = Field(
+        4,
+        ge=1,
+        description="rank of the matrix that kind: low_rank adds to a layer's weight",
+    )
+    scale: float = Field(
+        1.0,
+        gt=0,
+        description="factor that the matrix of kind: low_rank is multiplied by before it is added "
+        "to a layer's weight",
+    )
     start: Start = Field(
         "zero",
-        description="1x1 convolutions at the start: zero, so that networks begin as the trunk, or "
-        "normal (published code), with variance 2 / outputs",
+        description="what the 1x1 convolutions of kind: parallel and kind: series start from: zero "
+        "(networks begin as the trunk) or normal (published code: random values of variance 2 / "
+        "number of output channels)",
     )
     dropout: float = Field(
         0.0,
         ge=0,
         lt=1,
-        description="share of the inputs of parallel and low_rank adapters that are left out in "
-        "training",
+        description="probability with which an input of an adapter is set to zero in training; "
+        "other than 0 only with kind: parallel and kind: low_rank",
     )
     optimizer: Literal["adam", "sgd"] = Field(
         "adam", description="optimiser of all weights; sgd has a momentum of 0.9 (published code)"
     )
-    learning_rate: float = Field(1e-3, gt=0, description="learning rate of all weights")
-    weight_decay: float = Field(
-        0.0, ge=0, description="weight decay of everything but adapters' matrices"
+    learning_rate: float = Field(
+        1e-3, gt=0, description="learning rate of adapters, norms, heads and a trained trunk"
     )
-    adapter_decay: float = Field(0.0, ge=0, description="weight decay of adapters' matrices")
+    weight_decay: float = Field(
+        0.0, ge=0, description="weight decay of all weights but the adapters' matrices"
+    )
+    adapter_decay: float = Field(
+        0.0,
+        ge=0,
+        description="weight decay of the adapters' matrices, which weight_decay leaves out",
+    )
     start_from: str | None = Field(
-        None, description="folder of a run that the trunk is taken from, on this backbone"
+        None,
+        description="folder of an earlier run with the same backbone, whose trained network the "
+        "trunk starts from",
     )
     start_task: str | None = Field(
         None,
-        description="task of the run in start_from whose network becomes the trunk, with its "
-        "running averages; default: its first, where all are alike but for norms and heads",
+        description="task of the run in start_from whose network, running averages included, "
+        "becomes the trunk; default: the first task of that run, if its tasks' networks differ in "
+        "norms and heads only",
     )
 
     @model_validator(mode="after")
@@ -123,5 +157,5 @@ class AdaptersConfig(SearchOptions):
 
     @property
     def own_norms(self) -> bool:
-        """Whether every adapter has norms of its own."""
+        """Say whether every adapter has norms of its own."""
         return self.norms == "own" or (self.norms == "auto" and self.kind != "low_rank")

@@ -1,4 +1,4 @@
-"""How large adapters are, and how much they change, as a figure of the report."""
+"""A figure of the report shows how large adapters are and how much they change."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -26,14 +26,19 @@ _MOST_DRAWN = 24  # tasks
 
 
 def adapter_figures(runs: Sequence[FinishedRun]) -> Iterator[ReportFigure]:
-    """One figure for each label of finished runs: that of the middle error."""
+    """Yield a figure for each setting with adapters, of its run with the middle test error."""
     for number, (label, record, count) in enumerate(middle_runs(runs, ["adapters"])):
         sizes = record.checkpoint()["sizes"]
         yield size_figure(record, sizes, count, f"adapters-{number}", label)
 
 
 def changes(record: FinishedRun, sizes: Mapping[str, Any]) -> np.ndarray:
-    """What each task's adapters change, (units, tasks), relative to the weights beside them."""
+    """Return how much the adapters of every task change the layers of every unit.
+
+    Returns:
+        (units, tasks): the Frobenius norm of what the task's adapters add to the weights of the
+        unit's layers, divided by the norm of those weights.
+    """
     assert record.result is not None
     assert record.result.assignment is not None
     rows = zip(sizes["change"], record.result.assignment.weights, strict=True)
@@ -43,14 +48,14 @@ def changes(record: FinishedRun, sizes: Mapping[str, Any]) -> np.ndarray:
 def size_figure(
     record: FinishedRun, sizes: Mapping[str, Any], count: int, name: str, label: str
 ) -> ReportFigure:
-    """A heat map of what adapters change, and beside it bars of their sizes, unit by unit.
+    """Draw a heat map of what adapters change, and beside it bars of their sizes, unit by unit.
 
     Args:
         record: the run that is drawn.
-        sizes: as :class:`AdapterSizes` saves them.
-        count: number of runs that it stands for.
+        sizes: the state that :meth:`AdapterSizes.state_dict` has saved in the run's checkpoint.
+        count: number of finished runs of the setting, of which ``record`` has the middle error.
         name: name of the figure.
-        label: what the report calls its setting.
+        label: what the report calls the setting of the run.
     """
     assert record.result is not None
     change = changes(record, sizes)
@@ -80,7 +85,7 @@ def size_figure(
 def _draw_changes(
     figure: Figure, axes: Axes, change: np.ndarray, tasks: Sequence[str], units: Sequence[str]
 ) -> None:
-    """Draw what adapters change (units, tasks)."""
+    """Draw the heat map of :func:`changes` (units, tasks)."""
     image = axes.imshow(change, cmap=SEQUENTIAL, vmin=0, aspect="auto")
     axes.set_xticks(np.arange(len(tasks)), tasks, **tick_rotation(len(tasks)))
     axes.set_yticks(np.arange(len(units)), shortened(units, 22))
@@ -97,7 +102,7 @@ def _draw_changes(
 
 
 def _draw_shares(axes: Axes, share: np.ndarray) -> None:
-    """Draw the size of an adapter of every unit, in percent of the unit."""
+    """Draw bars of the size of one adapter of every unit, in percent of the unit's parameters."""
     places = np.arange(len(share))
     axes.barh(places, share, color=PALETTE[0], height=0.7)
     axes.set_title("size of an adapter")

@@ -1,4 +1,4 @@
-"""Convolutions and dense layers with an adapter beside them."""
+"""This module has convolutions and dense layers with an adapter beside them."""
 
 import math
 from abc import abstractmethod
@@ -27,7 +27,10 @@ _CONVOLUTIONS = (F.conv1d, F.conv2d, F.conv3d)
 
 
 def is_layer(module: nn.Module) -> bool:
-    """Whether an adapter can stand beside a module: a convolution, not transposed, or dense."""
+    """Say whether an adapter can stand beside a module.
+
+    That holds for dense layers, and for convolutions that are not transposed.
+    """
     if isinstance(module, nn.Linear):
         return True
     known = isinstance(module, (nn.Conv1d, nn.Conv2d, nn.Conv3d))
@@ -35,12 +38,15 @@ def is_layer(module: nn.Module) -> bool:
 
 
 def kernel(layer: nn.Module) -> tuple[int, ...]:
-    """Extents of a convolution's kernel; () for a dense layer."""
+    """Return the extents of a convolution's kernel, e.g. (3, 3), or () for a dense layer."""
     return () if isinstance(layer, nn.Linear) else tuple(layer.kernel_size)  # type: ignore[arg-type]
 
 
 def outputs_and_inputs(layer: nn.Module) -> tuple[int, int, int]:
-    """Output channels, input channels that each of them reads, and groups of channels."""
+    """Return the number of output channels, of inputs that each one reads, and of groups.
+
+    A convolution of 8 to 16 channels in 2 groups gives (16, 4, 2): each output reads 8 / 2 inputs.
+    """
     weight = layer.weight
     assert isinstance(weight, Tensor)
     groups = 1 if isinstance(layer, nn.Linear) else int(layer.groups)  # type: ignore[arg-type]
@@ -48,11 +54,11 @@ def outputs_and_inputs(layer: nn.Module) -> tuple[int, int, int]:
 
 
 class WeightAdapter(AdaptedLayer):
-    """A layer whose weight W is that of the trunk plus a small matrix of this adapter's own.
+    """A weight adapter is a layer whose weight is the trunk's plus a change of the adapter's own.
 
     Args:
-        layer: the layer as the trunk has it.
-        dropout: share of the adapter's inputs that are left out in training.
+        layer: the trunk's layer, which adapters of all tasks share.
+        dropout: probability with which an input of the adapter is set to zero in training.
     """
 
     def __init__(self, layer: nn.Module, dropout: float) -> None:
@@ -61,19 +67,20 @@ class WeightAdapter(AdaptedLayer):
 
     @abstractmethod
     def change(self) -> Float[Tensor, "outputs inputs *kernel"]:
-        """What is added to the trunk's weight."""
+        """Return what is added to the trunk's weight."""
 
     @property
     def weight(self) -> Float[Tensor, "outputs inputs *kernel"]:
-        """The weight in use, also for models that read it from their layers."""
+        """Return trunk's weight plus change, also to models that read their layers' weights."""
         trunk = self.layer.weight
         assert isinstance(trunk, Tensor)
         return trunk + self.change()
 
     def forward(self, x: Float[Tensor, "rows *dims"]) -> Float[Tensor, "rows *out"]:
-        """Apply the layer with the weight in use.
+        """Apply the layer with the sum of the trunk's weight and the change.
 
-        With dropout the adapter reads another input than the trunk, in a call of its own.
+        With dropout in training the adapter reads another input than the trunk, so that the trunk's
+        weight and the change are applied in two calls, whose outputs are added.
         """
         if not (self.dropout and self.training):
             return _applied(self.layer, self.weight, x)
@@ -84,12 +91,12 @@ class WeightAdapter(AdaptedLayer):
 
     @torch.no_grad()
     def merged(self, task: int) -> Mapping[str, Tensor]:
-        """State of the layer with the weight in use."""
+        """Return the state of a plain layer that computes the same as layer and adapter."""
         return {**self.layer.state_dict(), "weight": self.weight}
 
 
 def _applied(layer: nn.Module, weight: Tensor, x: Tensor, zero: Tensor | None = None) -> Tensor:
-    """Apply a layer with another weight, and a zero for its bias, where it is given."""
+    """Apply a layer with another weight, and with ``zero`` as its bias where that is given."""
     if zero is None and type(layer) is nn.Linear:
         return F.linear(x, weight, layer.bias)
     if zero is None and type(layer) is nn.Conv2d:
@@ -101,15 +108,16 @@ def _applied(layer: nn.Module, weight: Tensor, x: Tensor, zero: Tensor | None = 
 
 
 class Parallel(WeightAdapter):
-    """y = f * x + a * x: a 1x1 convolution a beside the trunk's f, with its stride and groups.
+    """A parallel adapter computes y = f * x + a * x: a 1x1 convolution a beside the trunk's f.
 
-    The 1x1 convolution is the middle tap of the kernel, number (k - 1) // 2 of k in each direction,
-    so that both are one convolution. A dense layer has a matrix of its own size beside it.
+    The 1x1 convolution has stride and groups of f. It is added to the middle tap of f's kernel,
+    number (k - 1) // 2 of k in each direction counted from 0, so that both are one convolution.
+    Beside a dense layer stands a matrix of the size of the layer's weight.
 
     Source: Rebuffi, Bilen and Vedaldi, CVPR 2018, arXiv 1803.10082.
 
     Attributes:
-        alpha: (outputs, inputs of a group).
+        alpha: weight of the 1x1 convolution (outputs, inputs of a group).
     """
 
     def __init__(
@@ -120,29 +128,34 @@ class Parallel(WeightAdapter):
         self.alpha = nn.Parameter(_drawn(outputs, inputs, start, generator))
 
     def change(self) -> Float[Tensor, "outputs inputs *kernel"]:
-        """The 1x1 convolution as the middle tap of a kernel of the trunk's size."""
+        """Return the 1x1 convolution as a kernel of the trunk's size, zero but for its middle."""
         return middle_tap(self.alpha, kernel(self.layer))
 
 
 def middle_tap(
     alpha: Float[Tensor, "outputs inputs"], extents: tuple[int, ...]
 ) -> Float[Tensor, "outputs inputs *kernel"]:
-    """A kernel whose middle tap is a matrix, and whose other taps are zero."""
+    """Return a kernel whose middle tap is a matrix, and whose other taps are zero.
+
+    ``F.pad`` takes the last dimension first. For a kernel of 3 x 4 taps the pads are (1, 2, 1, 1):
+    one zero before and two behind in the row of 4 taps, then one before and one behind in the
+    column of 3, which puts the matrix at tap (1, 1).
+    """
     pads = [side for k in reversed(extents) for side in ((k - 1) // 2, k // 2)]
     return F.pad(alpha.reshape(*alpha.shape, *[1] * len(extents)), pads) if pads else alpha
 
 
 class LowRank(WeightAdapter):
-    """W + scale * B A: a matrix of rank r beside the trunk's, as it lies in memory.
+    """A low-rank adapter changes the trunk's weight W to W + scale * B A, with B A of rank r.
 
-    A convolution's weight counts as a matrix of its outputs and of inputs times taps. B starts at
-    zero, A as PyTorch's linear layers do, so that the layer starts as the trunk's.
+    A convolution's weight (outputs, inputs, taps) counts as a matrix (outputs, inputs * taps). B
+    starts at zero and A as PyTorch's linear layers do, so that the layer starts as the trunk's.
 
     Source: Hu et al., "LoRA", ICLR 2022, arXiv 2106.09685.
 
     Attributes:
-        down: A, (rank, inputs * taps).
-        up: B, (outputs, rank).
+        down: the matrix A (rank, inputs * taps).
+        up: the matrix B (outputs, rank).
     """
 
     def __init__(
@@ -162,23 +175,25 @@ class LowRank(WeightAdapter):
         self.up = nn.Parameter(torch.zeros(outputs, rank))
 
     def change(self) -> Float[Tensor, "outputs inputs *kernel"]:
-        """The product of both matrices, scaled."""
+        """Return scale * B A in the shape of the trunk's weight."""
         trunk = self.layer.weight
         assert isinstance(trunk, Tensor)
         return (self.scale * (self.up @ self.down)).view(trunk.shape)
 
 
 class Series(AdaptedLayer):
-    """y = u + a * BN(u) with u = f * x: a 1x1 convolution a behind the trunk's f.
+    """A series adapter computes y = u + a * BN(u) with u = f * x: a 1x1 convolution a behind f.
 
-    It has the trunk's groups of channels. In evaluation mode the norm is a scale and a shift of
-    every channel, so that all is one convolution: (1 + a diag(scale)) f * x + a shift.
+    The 1x1 convolution has as many groups of channels as the trunk's f. In evaluation mode the
+    batch norm BN multiplies every channel by a scale and adds a shift, so that trunk and adapter
+    are one convolution: y = (1 + a diag(scale)) f * x + a shift.
 
-    Source: Rebuffi, Bilen and Vedaldi, NeurIPS 2017, arXiv 1705.08045; the form is that of the
+    Source: Rebuffi, Bilen and Vedaldi, NeurIPS 2017, arXiv 1705.08045; the equation is that of the
     authors' code.
 
     Attributes:
-        alpha: (outputs, outputs of a group).
+        alpha: weight of the 1x1 convolution (outputs, outputs of a group).
+        norm: the batch norm BN.
     """
 
     def __init__(self, layer: nn.Module, start: Start, generator: Draws = None) -> None:
@@ -193,7 +208,7 @@ class Series(AdaptedLayer):
         u: Tensor = self.layer(x)
         extents = kernel(self.layer)
         if not extents:
-            # tokens (rows, ..., channels) are rows of the norm
+            # the norm takes tokens (rows, ..., channels) as a matrix (rows * ..., channels)
             normalised: Tensor = self.norm(u.flatten(0, -2)).view(u.shape)
             return u + F.linear(normalised, self.alpha)
         alpha = self.alpha.reshape(*self.alpha.shape, *[1] * len(extents))
@@ -202,7 +217,13 @@ class Series(AdaptedLayer):
 
     @torch.no_grad()
     def merged(self, task: int) -> Mapping[str, Tensor]:
-        """State of the layer with the adapter in it; see :meth:`shift` for layers without bias."""
+        """Return the state of a plain layer that computes the same in evaluation mode.
+
+        A layer without bias has no place for :meth:`shift`, which the caller puts elsewhere.
+
+        Args:
+            task: position of the task whose running averages the norm uses, if it has several.
+        """
         state = dict(self.layer.state_dict())
         weight, bias = state["weight"], state.get("bias")
         scale, _ = self._scale_and_shift(task)
@@ -213,21 +234,28 @@ class Series(AdaptedLayer):
 
     @torch.no_grad()
     def shift(self, task: int) -> Float[Tensor, " outputs"]:
-        """What the adapter adds to every output in evaluation mode, whatever the input."""
+        """Return what the adapter adds to each output channel in evaluation mode, for any input.
+
+        Args:
+            task: position of the task whose running averages the norm uses, if it has several.
+        """
         return self._mixed(self._scale_and_shift(task)[1])
 
     def _scale_and_shift(self, task: int) -> tuple[Tensor, Tensor]:
-        """The norm of one task in evaluation mode, channel by channel."""
+        """Return scale and shift (outputs) of a task's norm in evaluation mode."""
         norm = self.norm
         parts = [norm.running_mean, norm.running_var, norm.weight, norm.bias]
         mean, var, weight, bias = (part for part in parts if isinstance(part, Tensor))
-        if mean.ndim == 2:  # averages of every task's own
+        if mean.ndim == 2:  # every task has its own averages: (tasks, outputs)
             mean, var = mean[task], var[task]
         scale = weight * (var + float(norm.eps)).rsqrt()  # type: ignore[arg-type]
         return scale, bias - mean * scale
 
     def _mixed(self, rows: Float[Tensor, "outputs *rest"]) -> Float[Tensor, "outputs *rest"]:
-        """The adapter's matrix, group by group of channels, times a matrix with a row a channel."""
+        """Multiply the adapter's matrix, group by group, with a matrix of one row per channel.
+
+        With 6 channels in 2 groups alpha[:3] mixes rows 0 to 2, and alpha[3:] mixes rows 3 to 5.
+        """
         flat = rows.reshape(self.groups, -1, rows[0].numel())
         matrices = self.alpha.view(self.groups, -1, self.alpha.shape[1])
         return torch.bmm(matrices, flat).view(rows.shape)
@@ -236,7 +264,7 @@ class Series(AdaptedLayer):
 def _drawn(
     outputs: int, inputs: int, start: Start, generator: Draws
 ) -> Float[Tensor, "outputs inputs"]:
-    """An adapter's matrix at the start: zero, or N(0, 2 / outputs) as the published code has it."""
+    """Return an adapter's matrix at the start: zeros, or draws from N(0, 2 / outputs)."""
     if start == "zero":
         return torch.zeros(outputs, inputs)
     return torch.randn(outputs, inputs, generator=generator) * math.sqrt(2 / outputs)
@@ -252,10 +280,19 @@ def adapted(
     dropout: float,
     generator: Draws,
 ) -> AdaptedLayer:
-    """A layer with an adapter of a kind beside it.
+    """Put an adapter beside a layer.
+
+    Args:
+        kind: kind of the adapter; anything but parallel and series makes a low-rank one.
+        layer: the trunk's layer.
+        start: how the 1x1 convolution of a parallel or series adapter starts.
+        rank: rank of a low-rank adapter.
+        scale: factor of a low-rank adapter.
+        dropout: probability with which an input of the adapter is set to zero in training.
+        generator: source of random starting values.
 
     Raises:
-        MtlError: if a low-rank pair would be no smaller than the layer's own weight.
+        MtlError: if ``rank`` is higher than the rank that the layer's weight can have.
     """
     if kind == "parallel":
         return Parallel(layer, start, dropout, generator)

@@ -1,4 +1,4 @@
-"""Networks of one trunk, and beside its layers adapters that tasks choose among."""
+"""Networks of tasks consist of one trunk and, beside its layers, adapters to choose among."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
@@ -23,17 +23,17 @@ Load = Callable[[str], TrainedRun]
 
 
 class AdapterNetworks(TaskNetworks):
-    """Banks whose weights are adapters: the layers that they stand beside are one for all.
+    """Tasks choose among the adapters of a unit, while all use the layers that these stand beside.
 
     The k-th copy of a unit is the trunk's unit with the k-th adapters, and with norms of its own
-    where ``config.own_norms`` says so. What is outside the units belongs to the trunk.
+    where ``config.own_norms`` says so. Layers outside the units belong to the trunk, heads do not.
 
     Args:
-        backbone: whose layers are the trunk.
-        suite: the tasks.
+        backbone: the backbone whose layers are the trunk.
+        suite: the suite whose tasks get networks.
         weights_per_unit: number of adapters of every unit.
-        preparing: makes the copies of a unit.
-        frozen: whether the trunk stays as it is, with the running averages that it has.
+        preparing: the object that makes the copies of a unit.
+        frozen: whether the trunk's weights and running averages stay as they start.
 
     Raises:
         MtlError: if an adapter does not fit its layer.
@@ -64,7 +64,7 @@ class AdapterNetworks(TaskNetworks):
             ]
 
     def adapters(self) -> list[nn.Parameter]:
-        """Matrices of all adapters, whose norms are not among them."""
+        """Return the matrices of all adapters, without the weights of their norms."""
         return [
             parameter
             for layer in adapted_layers(self.model).values()
@@ -72,7 +72,7 @@ class AdapterNetworks(TaskNetworks):
         ]
 
     def trunk_parameters(self) -> list[nn.Parameter]:
-        """Parameters that belong to no adapter, head or norm of a copy's own."""
+        """Return the parameters that belong to no adapter, no head and no adapter's own norm."""
         own = {p for task in range(len(self.tasks)) for p in self.head_parameters(task)}
         for layer in adapted_layers(self.model).values():
             own |= set(layer.parameters()) - set(layer.layer.parameters())
@@ -83,14 +83,19 @@ class AdapterNetworks(TaskNetworks):
         return [parameter for parameter in self.model.parameters() if parameter not in own]
 
     def train(self, mode: bool = True) -> "AdapterNetworks":
-        """As of :class:`TaskNetworks`; a frozen trunk's norms stay in evaluation mode."""
+        """Switch between training and evaluation; a frozen trunk's norms stay in evaluation."""
         super().train(mode)
         for module in self._held:
             module.__dict__["training"] = False
         return self
 
     def extract_path(self, task: int, weights: Sequence[int]) -> nn.Module:
-        """A plain model into whose layers one task's adapters are merged."""
+        """Return a plain model into whose layers one task's adapters are merged.
+
+        Args:
+            task: position of the task.
+            weights: number of the task's adapters at every unit.
+        """
         network = super().extract_path(task, weights)
         model = network.get_submodule("model") if self.maps[task] else network
         with torch.no_grad():
@@ -101,7 +106,7 @@ class AdapterNetworks(TaskNetworks):
         return network
 
     def _on_path(self, weights: Sequence[int]) -> Iterator[tuple[str, AdaptedLayer]]:
-        """Adapted layers of a path, by the names that they have in the plain model."""
+        """Yield the adapted layers of a path, each with the name that it has in the plain model."""
         places = [place for places in self.backbone.places for place in places]
         for bank, place in zip(self.banks(), places, strict=True):
             start = place.names[0]
@@ -109,21 +114,22 @@ class AdapterNetworks(TaskNetworks):
                 yield (f"{start}.{name}" if name else start), layer
 
     def parameter_counts(self) -> ParameterCounts:
-        """Count the parameters that learn, and those that the tasks' networks need."""
+        """Count the parameters that are trained, and those that the tasks' networks use."""
         learn = sum(p.numel() for p in self.parameters() if p.requires_grad)
         return ParameterCounts(learn, super().parameter_counts().deployed)
 
     def load_trunk(self, folder: str, task: str | None, load: Load) -> None:
-        """Take the trunk, and the norms that adapters start with, from the network of a run.
+        """Take the trunk, and the norms that adapters start with, from a network of another run.
 
         Args:
-            folder: of the run.
-            task: whose network it is; ``None``: the first, if all agree but for norms and heads.
-            load: gives the run in a folder.
+            folder: folder of the other run.
+            task: name of the task whose network is taken; ``None`` takes that of the run's first
+                task, if the networks of its tasks differ in norms and heads only.
+            load: function that loads the run in a folder.
 
         Raises:
-            MtlError: if the run has no such task, its networks are of another kind, or they differ
-                and no task is named; nothing has changed then.
+            MtlError: if the run has no such task, if its backbone is another one, or if its
+                networks differ and no task is named; nothing has changed then.
         """
         run = load(folder)
         names = run.suite.task_names
@@ -145,7 +151,7 @@ class AdapterNetworks(TaskNetworks):
                 self.load_path(number, path, states[0], head=False)
 
     def _check_alike(self, states: Sequence[Mapping[str, Tensor]], folder: str) -> None:
-        """Refuse networks that would be different trunks."""
+        """Refuse networks that differ in more than norms and heads."""
         with torch.random.fork_rng(devices=[]):
             model = self.backbone.recipe.create(2, pretrained=False)
         norms = [f"{n}." for n, m in model.named_modules() if is_norm(m)]

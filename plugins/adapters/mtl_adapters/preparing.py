@@ -1,4 +1,4 @@
-"""Copies of a unit are made: one trunk, and beside its layers every copy's own adapters."""
+"""The copies of a unit are made to share one trunk, each with its own adapters beside it."""
 
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
@@ -13,10 +13,11 @@ from .layers import adapted, is_layer, kernel
 
 
 def chosen_layers(backbone: Backbone, config: AdaptersConfig) -> list[set[str]]:
-    """Names of the layers of every unit that get an adapter, as the plain model has them.
+    """Return, for every unit, the plain model's names of the layers that get an adapter.
 
     Raises:
-        MtlError: if a pattern fits no layer, or no layer is left.
+        MtlError: if a pattern of ``config.layers`` fits no layer of a unit, or if no layer of the
+            backbone would get an adapter.
     """
     if config.kind == "norms":
         return [set() for _ in backbone.units]
@@ -56,11 +57,11 @@ def chosen_layers(backbone: Backbone, config: AdaptersConfig) -> list[set[str]]:
 
 
 class Preparing:
-    """Makes the copies of every place of every unit, as :class:`TaskNetworks` asks for them.
+    """:class:`TaskNetworks` calls this object once for every place where a unit has modules.
 
     Args:
-        backbone: whose units get adapters.
-        config: which ones.
+        backbone: the backbone whose units get adapters.
+        config: the options that say which layers get which adapters.
     """
 
     def __init__(self, backbone: Backbone, config: AdaptersConfig) -> None:
@@ -71,7 +72,17 @@ class Preparing:
             self._draws = torch.Generator().manual_seed(int(torch.randint(2**62, (1,))))
 
     def __call__(self, unit: int, copies: Sequence[nn.Module]) -> list[nn.Module]:
-        """Tie the layers of all copies of the next place of a unit, and put adapters beside them.
+        """Let the copies of a module share their layers, and put adapters of each beside them.
+
+        A unit may have modules at several places of the model; calls for one unit come in the order
+        of its places.
+
+        Args:
+            unit: position of the unit.
+            copies: equal modules, one for every adapter of the unit.
+
+        Returns:
+            the copies, changed in place; one that is itself an adapted layer is a new module.
 
         Raises:
             MtlError: if an adapter does not fit its layer.
@@ -107,7 +118,11 @@ class Preparing:
 
 
 def is_norm(module: nn.Module) -> bool:
-    """Whether a module is a norm: called so, with a weight a channel and no layers below."""
+    """Say whether a module is a norm.
+
+    A norm has "Norm" in the name of its class, parameters of one dimension only, and no modules
+    with parameters inside.
+    """
     own = list(module.parameters(recurse=False))
     below = any(True for child in module.children() for _ in child.parameters())
     named = "Norm" in type(module).__name__
@@ -115,9 +130,10 @@ def is_norm(module: nn.Module) -> bool:
 
 
 def tie(copy: nn.Module, first: nn.Module, own: set[str]) -> None:
-    """Let a copy have the parameters of the first one, but for modules of its own by name.
+    """Let a copy of a module use the parameters of the first copy.
 
-    Those start with the same values. Buffers, such as running averages, stay each copy's.
+    Modules named in ``own`` keep parameters of their own, which start with the first copy's values.
+    So do all buffers, such as running averages.
     """
     modules = dict(copy.named_modules())
     for name, original in first.named_modules():
@@ -135,5 +151,5 @@ def tie(copy: nn.Module, first: nn.Module, own: set[str]) -> None:
 
 
 def adapted_layers(model: nn.Module) -> dict[str, AdaptedLayer]:
-    """All layers of a model with an adapter beside them, by name."""
+    """Return all layers of a model that have an adapter beside them, by name."""
     return {name: m for name, m in model.named_modules() if isinstance(m, AdaptedLayer)}

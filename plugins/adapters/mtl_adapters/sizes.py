@@ -1,4 +1,4 @@
-"""How large adapters are and how much they change, saved with the weights, for reports."""
+"""Checkpoints say how large adapters are and how much they change, for the figures of reports."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,17 +11,23 @@ from .preparing import adapted_layers
 
 
 class AdapterSizes:
-    """Sizes of the trunk and of adapters, unit by unit; a part of every checkpoint.
+    """This part of every checkpoint holds the sizes of the trunk and of adapters, unit by unit.
 
     Args:
-        network: the networks that are measured whenever they are saved.
+        network: the networks, which are measured anew at every checkpoint.
     """
 
     def __init__(self, network: AdapterNetworks) -> None:
         self._network = network
 
     def state_dict(self) -> dict[str, Any]:
-        """Names of units, parameters of trunk and of one adapter, and what adapters change."""
+        """Return names and sizes of the units, and how much adapters change.
+
+        Returns:
+            ``units``: name of every unit; ``trunk``: number of the unit's parameters in the trunk;
+            ``beside``: number of parameters of one adapter of the unit; ``change``: for every unit,
+            :func:`relative_change` of each of its adapters.
+        """
         network = self._network
         units = len(network.backbone.units)
         common = set(network.trunk_parameters())
@@ -36,14 +42,20 @@ class AdapterSizes:
         return {"units": names, "trunk": trunk, "beside": beside, "change": change}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Leave all as it is: sizes are measured, not restored."""
+        """Do nothing, because sizes are measured from the network and need not be restored."""
 
 
 @torch.no_grad()
 def relative_change(network: AdapterNetworks, unit: int, weight: int) -> float:
-    """Norm of what the adapters of a unit add to the weights beside them, relative to theirs.
+    """Return how much the adapters of a unit change the weights of its layers.
 
-    Frobenius norms over all adapted layers of one copy of the unit; 0 where there are none.
+    This is the Frobenius norm of what the adapters add, over all adapted layers of one copy of the
+    unit, divided by the norm of the trunk's weights of these layers; 0 where no layer is adapted.
+
+    Args:
+        network: the networks.
+        unit: position of the unit.
+        weight: number of the copy, from 0.
     """
     added, there = 0.0, 0.0
     for bank in network.banks():

@@ -1,9 +1,9 @@
-"""Adapters: small modules beside the layers of a trunk, own, shared, given or searched for.
+"""Tasks share a trunk and have small adapters beside its layers: own, shared, given or learned.
 
 Rebuffi, Bilen and Vedaldi, "Learning Multiple Visual Domains with Residual Adapters", NeurIPS 2017,
 arXiv 1705.08045 (series), and "Efficient Parametrization of Multi-domain Deep Neural Networks",
-CVPR 2018, arXiv 1803.10082 (parallel). Low-rank pairs are those of Hu et al., "LoRA", ICLR 2022,
-arXiv 2106.09685; banks of them with a hard assignment are our own.
+CVPR 2018, arXiv 1803.10082 (parallel). Low-rank adapters are those of Hu et al., "LoRA", ICLR 2022,
+arXiv 2106.09685; that each task chooses one of several at every unit is an idea of this project.
 """
 
 from collections.abc import Callable, Generator, Mapping
@@ -34,7 +34,7 @@ from .sizes import AdapterSizes
 
 
 class Adapters(Strategy):
-    """Tasks have a trunk in common, and beside its layers adapters, of which each uses one a unit.
+    """Tasks share a trunk, and each task uses one of several sets of small adapters at every unit.
 
     With ``assignment: learned`` the search of learned weight sharing (Prellberg and Kramer, 2020)
     decides which adapters each task uses. The preset ``paper`` has the values of the published code
@@ -61,7 +61,11 @@ class Adapters(Strategy):
     network: AdapterNetworks
 
     def build(self, backbone: Backbone, suite: Suite) -> AdapterNetworks:
-        """A trunk with K adapters a unit; the search distribution, where there is a search."""
+        """Make a trunk with K adapters at every unit, and the search distribution if one is used.
+
+        Raises:
+            MtlError: if options do not fit the backbone, the suite or each other.
+        """
         config = self.config
         preparing = Preparing(backbone, config)
         groups = self._groups(backbone, suite)
@@ -107,7 +111,7 @@ class Adapters(Strategy):
         )
 
     def _groups(self, backbone: Backbone, suite: Suite) -> Int64[Tensor, "units tasks"]:
-        """Group numbers of the tasks, unit by unit, before a search."""
+        """Return which tasks share adapters at the start: those with equal numbers in a row."""
         given = self.config.assignment
         if isinstance(given, GivenAssignment):
             return given.groups([unit.name for unit in backbone.units], suite.task_names)
@@ -120,7 +124,7 @@ class Adapters(Strategy):
             self.network.load_trunk(self.config.start_from, self.config.start_task, load)
 
     def optimize(self, run: TrainingRun) -> Generator[Step, None, None]:
-        """Plain training, or a step of the search before each step of the weights."""
+        """Train the weights; a learned assignment has a step of the search before each step."""
         while True:
             metrics: dict[str, Tensor | float] = {}
             if self.distribution is not None:
@@ -131,7 +135,15 @@ class Adapters(Strategy):
     def search_step(
         self, distribution: SearchDistribution, batch: Batch
     ) -> Float[Tensor, "samples tasks"]:
-        """Rank assignments by the mean of their losses, and move the distribution."""
+        """Draw assignments, rank them by their mean loss over tasks, and move the distribution.
+
+        Args:
+            distribution: the distribution that assignments are drawn from.
+            batch: the batch that all of them are evaluated on, without gradients.
+
+        Returns:
+            (samples, tasks): the losses of the tasks under every assignment.
+        """
         config, network = self.config, self.network
         network.eval()
         assignments = distribution.sample(config.nes_samples, self.generator)
@@ -142,7 +154,11 @@ class Adapters(Strategy):
         return losses
 
     def weight_step(self, batch: Batch) -> Float[Tensor, "samples tasks"]:
-        """Move adapters, norms and heads, and the trunk where it learns."""
+        """Do a step of the optimiser for adapters, norms, heads and a trunk that is trained.
+
+        Returns:
+            (samples, tasks): the losses before the step, under every assignment that it averages.
+        """
         network = self.network
         assignments = network.assignment.cpu()[None]
         if self.distribution is not None:
