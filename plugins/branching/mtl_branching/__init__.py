@@ -1,4 +1,4 @@
-"""Sharing that is found by measuring how tasks' gradients help or hinder each other."""
+"""These strategies measure how tasks help or hinder each other, and decide who shares what."""
 
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
@@ -22,7 +22,7 @@ def mtl_strategies() -> dict[str, str]:
 
 @hookimpl
 def mtl_figures(runs: "Sequence[FinishedRun]") -> "Iterable[ReportFigure]":
-    """What the runs of these strategies among ``runs`` have measured."""
+    """Draw, for the runs of this plugin's strategies, what was measured to decide the sharing."""
     from .figures import measured_figures
 
     return measured_figures(runs)

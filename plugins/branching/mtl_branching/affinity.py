@@ -1,4 +1,4 @@
-"""What a step for one task does to the loss of every task (TAG)."""
+"""Task grouping (TAG) measures what a step for one task does to the loss of every task."""
 
 import torch
 from jaxtyping import Float, Float64
@@ -13,24 +13,26 @@ from .measured import undisturbed
 def affinities(
     network: TaskNetworks, batch: Batch, optimizer: RecipeOptimizer, rate: float | None
 ) -> Float64[Tensor, "tasks tasks"]:
-    """Affinity Z_ij of task i to task j: by how much a virtual step for i lowers the loss of j.
+    """Return by how much a virtual step for task i lowers the loss of task j, for all i and j.
 
-    Z_ij = (1 - L_j(after) / L_j(before)) / rate, where the weights that tasks share have made a
-    step of gradient descent along the gradient of task i alone, and heads stay. Both losses are
-    those of the same batch, with its own batch statistics and the same random numbers. Where the
-    optimiser keeps momentum, the step has it. Weights, gradients, running averages and random
-    numbers are as they were afterwards.
+    The affinity Z_ij = (1 - L_j(after) / L_j(before)) / rate compares the loss of task j before and
+    after a step of gradient descent along the gradient of task i alone. The step moves the weights
+    that tasks share, with the optimiser's momentum if it has one; heads stay as they are. Both
+    losses are computed on the same batch, normalised by its own statistics, with the same random
+    numbers. Afterwards weights, gradients, running averages and random numbers are restored.
 
-    Source: Fifty et al., NeurIPS 2021, arXiv 2109.04617; the division is that of the code.
+    Source: Fifty et al., NeurIPS 2021, arXiv 2109.04617; the division by the rate is not in the
+    paper, but in the authors' code.
 
     Args:
-        network: all of whose tasks share every unit.
+        network: networks whose tasks share every unit.
         batch: examples of every task.
         optimizer: the optimiser of the run.
-        rate: step size; ``None``: the optimiser's present learning rate.
+        rate: step size; ``None`` takes the optimiser's present learning rate.
 
     Returns:
-        entry (i, j); NaN where one of the two has no labelled examples in the batch.
+        (tasks, tasks), entry (i, j) being Z_ij; above 0 where the step for i lowers the loss of j,
+        NaN where i or j has no labelled examples in the batch.
     """
     assignments = network.assignment.cpu()[None]
     network.train()
@@ -61,7 +63,7 @@ def _after(
     optimizer: RecipeOptimizer,
     rate: float | None,
 ) -> Float64[Tensor, " tasks"]:
-    """Losses of all tasks after a virtual step along one task's gradient."""
+    """Return the losses of all tasks after a virtual step along one task's gradient."""
     rates = {p: g["lr"] for g in optimizer.param_groups for p in g["params"]}
     momenta = {p: g.get("momentum", 0.0) for g in optimizer.param_groups for p in g["params"]}
     held = {p: p.detach().clone() for p in gradient}

@@ -1,4 +1,4 @@
-"""Which examples are hard for a task, and for which other tasks the same ones are."""
+"""Fully-adaptive sharing asks for which tasks the same examples are hard, and groups the tasks."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -10,23 +10,25 @@ from torch import Tensor
 
 from mtl_framework import MtlError, all_reduce_mean
 
-MOST_EXACT = 7  # branches; all partitions of more are too many
-REPEATS = 5  # of a clustering, of which the best counts
+MOST_EXACT = 7  # branches of which all partitions are compared; more branches have too many
+REPEATS = 5  # clusterings, each from another seed, for every number of groups
 
 
 class Difficulty:
-    """Running affinities A_ij = P(hard for both) + P(hard for neither), over training examples.
+    """This class keeps running affinities of tasks: how often they agree on what is hard.
 
-    The margin of a task on an example is 1 - exp(-loss), which for a classification is one minus
-    the probability of the label. An example is hard for a task if its margin is at least the
-    running mean of the task's margins. A new batch enters with weight 1, and what was there is
-    multiplied by ``memory``.
+    The affinity of tasks i and j is A_ij = P(hard for both) + P(hard for neither), estimated from
+    the training examples that have labels of both. The margin of a task on an example is
+    1 - exp(-loss), which for a classification is one minus the probability of the label. An example
+    is hard for a task if its margin is at least the running mean of the task's margins. In running
+    means a new batch has weight 1, and the weights of earlier batches are multiplied by ``memory``.
 
-    Source: Lu et al., CVPR 2017, arXiv 1611.05377; the weights are those of the published code.
+    Source: Lu et al., CVPR 2017, arXiv 1611.05377; the weights of batches are those of the
+    published code.
 
     Args:
-        tasks: T.
-        memory: from 0 to 1.
+        tasks: number of tasks.
+        memory: factor from 0 to 1 by which the weight of a batch shrinks with every further one.
     """
 
     def __init__(self, tasks: int, memory: float) -> None:
@@ -39,9 +41,12 @@ class Difficulty:
         }
 
     def add(self, losses: Float[Tensor, "tasks examples"]) -> None:
-        """Take note of the losses of all tasks on the examples of a batch, NaN without a label.
+        """Let the losses of a batch enter the running means.
 
-        Every process adds its own examples, and holds the means over all.
+        Of several processes each one passes its own examples, and all get the means over all.
+
+        Args:
+            losses: loss of every task on every example; NaN where an example has no label.
         """
         margins = 1 - (-losses.double()).exp()
         labelled = ~margins.isnan()
@@ -56,14 +61,17 @@ class Difficulty:
         self._move("agreed", "compared", _over_processes(agree.double(), both.any(2)))
 
     def _move(self, total: str, weight: str, new: Tensor) -> None:
-        """Let new values enter with weight 1 where there are some; NaN leaves all as it is."""
+        """Let new values enter a running sum with weight 1; NaN leaves its entry as it is."""
         has = ~new.isnan()
         for name, value in ((total, new.nan_to_num()), (weight, has.double())):
             old = self._state[name]
             self._state[name] = torch.where(has, self.memory * old + value, old)
 
     def affinity(self) -> np.ndarray:
-        """Affinities (tasks, tasks); 0.5, as of independent tasks, where nothing is known."""
+        """Return the affinities (tasks, tasks), from 0 to 1, with ones on the diagonal.
+
+        Two tasks that have had no labelled example in common have affinity 0.5.
+        """
         agreed, compared = self._state["agreed"], self._state["compared"]
         mean = torch.where(compared > 0, agreed / compared.clamp(min=1e-12), 0.5)
         mean.fill_diagonal_(1)
@@ -71,14 +79,14 @@ class Difficulty:
         return values
 
     def state_dict(self) -> dict[str, Any]:
-        """Give the running sums."""
+        """Return the running sums and the sums of their weights."""
         return {name: value.clone() for name, value in self._state.items()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restore :meth:`state_dict`.
+        """Restore what :meth:`state_dict` has returned.
 
         Raises:
-            MtlError: if it is that of another number of tasks.
+            MtlError: if the state was saved with another number of tasks.
         """
         for name, value in self._state.items():
             if state[name].shape != value.shape:
@@ -90,7 +98,7 @@ class Difficulty:
 
 
 def _over_processes(values: Tensor, has: Tensor) -> Float64[Tensor, "..."]:
-    """Means over the processes that have a value, on the CPU; NaN where none has."""
+    """Return means over the processes that have a value, on the CPU; NaN where none has one."""
     weights = has.to(values)
     mean = all_reduce_mean(values, weights)
     known = all_reduce_mean(weights, torch.ones_like(weights)) > 0
@@ -98,11 +106,17 @@ def _over_processes(values: Tensor, has: Tensor) -> Float64[Tensor, "..."]:
 
 
 def branch_affinity(affinity: np.ndarray, branches: Sequence[Sequence[int]]) -> np.ndarray:
-    """Affinities of branches: (a_kl + a_lk) / 2, a_kl the mean over k of the least affinity to l.
+    """Return the affinities of branches, each of which is a group of tasks.
+
+    The affinity of branches k and l is (a_kl + a_lk) / 2, where a_kl takes for every task of k its
+    lowest affinity to a task of l, and averages these over the tasks of k.
 
     Args:
-        affinity: of the tasks.
-        branches: tasks of every branch.
+        affinity: affinities of the tasks (tasks, tasks).
+        branches: positions of the tasks of every branch.
+
+    Returns:
+        (branches, branches): symmetric; on the diagonal a branch's affinity to itself.
     """
     one = np.array([[affinity[np.ix_(k, m)].min(1).mean() for m in branches] for k in branches])
     mean: np.ndarray = (one + one.T) / 2
@@ -110,7 +124,11 @@ def branch_affinity(affinity: np.ndarray, branches: Sequence[Sequence[int]]) -> 
 
 
 def separation(affinity: np.ndarray, groups: Sequence[Sequence[int]]) -> float:
-    """Mean over groups of branches of one minus the mean of each one's least affinity."""
+    """Return how little the branches of a group agree, averaged over groups.
+
+    The separation of one group is one minus the mean, over its branches, of a branch's lowest
+    affinity to a branch of the group.
+    """
     parts = [1 - affinity[np.ix_(group, group)].min(1).mean() for group in groups]
     return float(np.mean(parts))
 
@@ -118,18 +136,21 @@ def separation(affinity: np.ndarray, groups: Sequence[Sequence[int]]) -> float:
 def best_split(
     affinity: np.ndarray, cost: float, alpha: float, most: int, seed: int = 0
 ) -> list[list[int]]:
-    """Groups of branches that minimise (number - 1) cost + alpha separation.
+    """Return the groups of branches that minimise (number - 1) * cost + alpha * separation.
 
-    All partitions of up to :data:`MOST_EXACT` branches are compared. Of more branches spectral
-    clustering proposes one for every number of groups, the best of :data:`REPEATS`, as in the
-    published code. Fewer groups win where costs are equal.
+    Up to :data:`MOST_EXACT` branches, all partitions are compared. For more branches spectral
+    clustering proposes :data:`REPEATS` partitions for every number of groups, as in the published
+    code. Of partitions with equal values one with the fewest groups is returned.
 
     Args:
-        affinity: of the branches, see :func:`branch_affinity`.
-        cost: of one more group.
-        alpha: weight of the separation; 0 never splits.
-        most: groups.
-        seed: of the clustering.
+        affinity: affinities of the branches, see :func:`branch_affinity`.
+        cost: cost of every group after the first.
+        alpha: weight of the separation; with 0 all branches stay in one group.
+        most: highest number of groups.
+        seed: seed of the clusterings.
+
+    Returns:
+        for every group the positions of its branches.
     """
     count = len(affinity)
     proposals = list(_partitions(count)) if count <= MOST_EXACT else _clusterings(affinity, seed)
@@ -143,7 +164,11 @@ def best_split(
 
 
 def _partitions(count: int) -> Iterator[list[list[int]]]:
-    """All partitions: the last number joins each group of those of the others, or is alone."""
+    """Yield all partitions of the numbers below ``count``.
+
+    Each partition of the smaller numbers gives several: the last number joins one of its groups, or
+    is alone. From [[0, 1]] come [[0, 1, 2]] and [[0, 1], [2]].
+    """
     if not count:
         yield []
         return

@@ -1,4 +1,4 @@
-"""Fully-adaptive feature sharing: a shared network that splits from the heads down.
+"""Fully-adaptive feature sharing starts from a shared network, which splits from the heads down.
 
 Lu, Kumar, Zhai, Cheng, Javidi and Feris, "Fully-Adaptive Feature Sharing in Multi-Task Networks
 with Applications in Person Attribute Classification", CVPR 2017, arXiv 1611.05377.
@@ -29,36 +29,41 @@ from mtl_framework.data import Batch, Suite
 from .difficulty import Difficulty, best_split, branch_affinity
 from .measured import CandidateNetworks, adam_or_sgd, check_several
 
-_LEAST_COST = 1 / 64  # of a split where nothing is pooled above
+_LEAST_COST = 1 / 64  # cost of a branch where no map is pooled between its unit and the heads
 
 
 class FafsConfig(InitialWeights):
-    """Options of :class:`Fafs`."""
+    """These are the options of :class:`Fafs`."""
 
     alpha: float = Field(
         1.0,
         ge=0,
-        description="weight of what tasks of one branch disagree on, against the cost of a split; "
-        "0 never splits, a large one parts all tasks; the paper's scripts have 0 to 4",
+        description="how much it counts that tasks of one branch find different examples hard, "
+        "against the cost of one more branch; 0 never splits, a large value parts all tasks; the "
+        "paper's scripts have values from 0 to 4",
     )
     stall: int | None = Field(
         None,
         ge=1,
-        description="iterations before the next unit may split, or the same one is tried again; "
-        "default: the run's iterations / (2 U), the published code has 1000",
+        description="number of iterations from the start, or from one attempt to split a unit, to "
+        "the next attempt; default: the run's iterations divided by twice the number of units; "
+        "the published code has 1000",
     )
     settle: float = Field(
-        0.25, ge=0, lt=1, description="share of the run at its end in which nothing splits"
+        0.25, ge=0, lt=1, description="share of the run, at its end, in which no unit splits"
     )
     columns: int | None = Field(
-        None, ge=1, description="most branches of a unit; default: as many as tasks"
+        None,
+        ge=1,
+        description="highest number of branches that a unit may split into; default: as many as "
+        "there are tasks",
     )
     memory: float = Field(
         0.99,
         gt=0,
         lt=1,
-        description="what the weight of a batch in the affinities is multiplied by with every "
-        "further batch",
+        description="factor by which the weight of a batch shrinks with every further batch, when "
+        "it is measured which tasks find the same examples hard",
     )
     optimizer: Literal["adam", "sgd"] = Field(
         "adam", description="optimiser of all weights; sgd has a momentum of 0.9 (published code)"
@@ -68,7 +73,7 @@ class FafsConfig(InitialWeights):
 
 
 class GrowingNetworks(CandidateNetworks):
-    """Networks that know every row's loss of the last step, and can copy a weight to another."""
+    """These networks keep every row's loss of the last step, and copy a weight to another."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -77,13 +82,20 @@ class GrowingNetworks(CandidateNetworks):
     def row_losses(
         self, task: int, features: Features, targets: Shaped[Tensor, "rows *dims"]
     ) -> Float[Tensor, " rows"]:
-        """As of :class:`TaskNetworks`, and remembered."""
+        """Return the loss of every row, and keep it for :meth:`last_rows`."""
         losses = super().row_losses(task, features, targets)
         self._rows[task] = losses.detach()
         return losses
 
     def last_rows(self, batch: Batch) -> Float[Tensor, "tasks examples"]:
-        """Losses of all tasks on the examples of the batch of the last step; NaN without labels."""
+        """Return the losses of all tasks on the examples of the last step, and forget them.
+
+        Args:
+            batch: the batch of the last step.
+
+        Returns:
+            (tasks, examples); NaN where an example has no label of a task.
+        """
         examples = len(batch.targets[0])
         losses = torch.full((len(self.tasks), examples), torch.nan, device=self.device)
         for task, rows in self._rows.items():
@@ -95,7 +107,14 @@ class GrowingNetworks(CandidateNetworks):
 
     @torch.no_grad()
     def copy_weight(self, unit: int, source: int, target: int, optimizer: RecipeOptimizer) -> None:
-        """Make one weight of a unit a copy of another: values, running averages and moments."""
+        """Make one weight of a unit a copy of another, with its running averages and moments.
+
+        Args:
+            unit: position of the unit.
+            source: number of the weight that is copied.
+            target: number of the weight that is overwritten.
+            optimizer: the optimiser whose moments are copied, too.
+        """
         for bank in self.banks():
             if bank.unit == unit:
                 bank.copies[target].load_state_dict(bank.copies[source].state_dict())
@@ -110,7 +129,7 @@ class GrowingNetworks(CandidateNetworks):
 
 
 class Fafs(Strategy):
-    """Starts with everything shared; units split from the heads down where difficulty differs.
+    """Tasks share everything at first; then units split, from the heads down.
 
     At a split every branch gets a copy of the unit, so that no output changes. Branches are
     clusters of tasks for which the same examples are hard. The preset ``paper`` has the published
@@ -141,7 +160,7 @@ class Fafs(Strategy):
     history: list[list[int]]
 
     def build(self, backbone: Backbone, suite: Suite) -> GrowingNetworks:
-        """Banks with room for every branch, of which all tasks use the first weight.
+        """Make networks whose units have a weight for every possible branch; all use the first.
 
         Raises:
             MtlError: if there is one task only.
@@ -161,7 +180,7 @@ class Fafs(Strategy):
         return network
 
     def optimize(self, run: TrainingRun) -> Generator[Step, None, None]:
-        """Plain training; after some steps the next unit may split."""
+        """Train the weights; every ``stall`` steps try to split the next unit."""
         network = self.network
         while True:
             batch = run.next_batch()
@@ -185,7 +204,10 @@ class Fafs(Strategy):
         return self.active >= 0 and not settled and self.stalled >= stall
 
     def split(self) -> bool:
-        """Try to split the active unit, and say whether it did; then the next one is active."""
+        """Try to split the active unit, and say whether that happened.
+
+        If it has split, the unit before it becomes active.
+        """
         network, unit = self.network, self.active
         self.stalled = 0
         branches = self._branches_above(unit)
@@ -208,7 +230,10 @@ class Fafs(Strategy):
         return True
 
     def _branches_above(self, unit: int) -> list[list[int]]:
-        """Tasks of every branch right above a unit: heads above the last one."""
+        """Return the tasks of every branch of the unit behind this one; heads are behind the last.
+
+        With row [0, 0, 1] of the assignment in the unit behind, the branches are [[0, 1], [2]].
+        """
         tasks = range(len(self.network.tasks))
         if unit + 1 == len(self.network.assignment):
             return [[task] for task in tasks]
@@ -226,16 +251,18 @@ class Fafs(Strategy):
         return f"unit {self.network.backbone.units[unit].name} splits: {' | '.join(groups)}"
 
     def length_options(self) -> list[str]:
-        """When units may split goes by the length of the run."""
+        """Name the options by which the length of the run decides when units may split."""
         options = ["strategy.settle"] if self.config.settle else []
         return options + (["strategy.stall"] if self.config.stall is None else [])
 
 
 def split_cost(network: TaskNetworks, unit: int) -> float:
-    """Cost of one more branch of a unit: 1/64, doubled for every halving of maps above it.
+    """Return the cost of one more branch of a unit, 1/64 or more.
 
-    What a unit and the last one return is compared: the square root of how many more positions the
-    map of the unit has. Units that do not return one map cost 1/64.
+    The cost is 1/64 times the square root of p / q, where the map that the unit returns has p
+    positions and that of the last unit has q. Each halving of height and width behind the unit
+    doubles it: a map of 16 x 16 before a last one of 4 x 4 costs 4/64. Where a unit does not return
+    one map, the cost is 1/64.
     """
     positions = []
     for one in (network.backbone.units[unit], network.backbone.units[-1]):

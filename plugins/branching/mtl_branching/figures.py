@@ -1,4 +1,4 @@
-"""What was measured before the sharing was decided, as figures of the report."""
+"""Figures of the report show what was measured before the sharing was decided."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -29,7 +29,7 @@ _MOST_NUMBERED = 10  # tasks whose cells have room for numbers
 
 
 def measured_figures(runs: Sequence[FinishedRun]) -> Iterator[ReportFigure]:
-    """One figure for each label of finished runs: that of the middle error."""
+    """Yield a figure for each setting of these strategies, of its run of middle test error."""
     kinds: dict[str, Draw] = {
         "task_grouping": affinity_figure,
         "recon": conflict_figure,
@@ -45,14 +45,14 @@ def measured_figures(runs: Sequence[FinishedRun]) -> Iterator[ReportFigure]:
 def affinity_figure(
     record: FinishedRun, state: Mapping[str, Any], count: int, name: str, label: str
 ) -> ReportFigure:
-    """A heat map of the tasks' affinities, in the order of the groups, which are framed.
+    """Draw a heat map of the tasks' affinities, ordered by group, with a frame around each group.
 
     Args:
         record: the run that is drawn.
         state: saved state of the strategy.
-        count: number of runs that it stands for.
+        count: number of finished runs of the setting, of which ``record`` has the middle error.
         name: name of the figure.
-        label: what the report calls its setting.
+        label: what the report calls the setting of the run.
     """
     assert record.result is not None
     assert record.result.assignment is not None
@@ -104,14 +104,14 @@ def _number(axes: Axes, values: np.ndarray, middle: float) -> None:
 def conflict_figure(
     record: FinishedRun, state: Mapping[str, Any], count: int, name: str, label: str
 ) -> ReportFigure:
-    """Bars of conflicts, unit by unit, with those of shuffled gradients beside them.
+    """Draw how often gradients conflict in every unit, and how often shuffled gradients do.
 
     Args:
         record: the run that is drawn.
         state: saved state of the strategy.
-        count: number of runs that it stands for.
+        count: number of finished runs of the setting, of which ``record`` has the middle error.
         name: name of the figure.
-        label: what the report calls its setting.
+        label: what the report calls the setting of the run.
     """
     assert record.result is not None
     assert record.result.assignment is not None

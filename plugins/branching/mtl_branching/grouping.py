@@ -1,4 +1,4 @@
-"""Task grouping: which tasks to train together, by what each does for the others.
+"""Task grouping trains those tasks together whose training steps help each other most.
 
 Fifty, Amid, Zhao, Yu, Anil and Finn, "Efficiently Identifying Task Groupings for Multi-Task
 Learning", NeurIPS 2021, arXiv 2109.04617.
@@ -22,26 +22,27 @@ from .partitions import best_partition
 
 
 class TaskGroupingConfig(MeasuredConfig):
-    """Options of :class:`TaskGrouping`."""
+    """These are the options of :class:`TaskGrouping`."""
 
     groups: int | None = Field(
         None,
         ge=1,
-        description="most groups of tasks, each of which gets a network; default: half as many as "
-        "tasks, rounded up",
+        description="highest number of groups of tasks, each of which gets a network of its own; "
+        "default: half as many as there are tasks, rounded up",
     )
     virtual_rate: float | None = Field(
         None,
         gt=0,
-        description="size of the virtual steps; default: the present learning rate",
+        description="learning rate of the virtual steps that measure what a step for one task "
+        "does to the losses of the others; default: the present learning rate",
     )
 
 
 class TaskGrouping(MeasuredSharing):
-    """Measures what a step for one task does to each other's loss, then trains the best groups.
+    """A first phase measures what a step for one task does to all losses; the best groups follow.
 
-    Tasks of a group share every unit, others none. The preset ``paper`` measures while half of the
-    run trains full sharing with SGD.
+    Tasks of one group share every unit, tasks of different groups share none. With the preset
+    ``paper`` the first phase is half of the run and the optimiser is SGD.
     """
 
     Config: ClassVar[type[StrategyConfig]] = TaskGroupingConfig
@@ -62,7 +63,11 @@ class TaskGrouping(MeasuredSharing):
     count: Float64[Tensor, "tasks tasks"]
 
     def most_groups(self, backbone: Backbone, suite: Suite) -> int:
-        """The most groups that the options allow."""
+        """Return the highest number of groups that the options allow.
+
+        Raises:
+            MtlError: if there is one task only, or more groups are asked for than there are tasks.
+        """
         check_several(suite, "task_grouping")
         groups = (len(suite) + 1) // 2 if self.config.groups is None else self.config.groups
         if groups > len(suite):
@@ -73,20 +78,20 @@ class TaskGrouping(MeasuredSharing):
         return groups
 
     def start_measuring(self) -> None:
-        """Sums of affinities, and how many each has."""
+        """Register the sums of affinities, and the numbers of measurements in each sum."""
         tasks = len(self.network.tasks)
         for name in ("total", "count"):
             self.register_state(name, torch.zeros(tasks, tasks, dtype=torch.float64))
 
     def measure(self, batch: Batch) -> None:
-        """Add the affinities on a batch."""
+        """Measure the affinities on a batch, and add them to the sums."""
         change = affinities(self.network, batch, self.optimizer, self.config.virtual_rate)
         has = ~change.isnan()
         self.total = self.total + change.nan_to_num() * has
         self.count = self.count + has
 
     def affinity(self) -> np.ndarray:
-        """Mean affinities (tasks, tasks); 0 for two tasks that were never labelled together."""
+        """Return mean affinities (tasks, tasks); 0 for tasks never labelled in the same batch."""
         mean: np.ndarray = (self.total / self.count.clamp(min=1)).numpy()
         return mean
 
@@ -99,7 +104,7 @@ class TaskGrouping(MeasuredSharing):
         return row.repeat(len(self.network.weights_per_unit), 1)
 
     def told(self) -> str:
-        """The groups, by their tasks' names."""
+        """Say in one line which tasks form groups."""
         row = self.network.assignment[0].tolist()
         names = [task.name for task in self.network.tasks]
         groups = [

@@ -1,4 +1,4 @@
-"""Strategies that measure full sharing first, decide who shares what, and then train that anew."""
+"""Some strategies measure full sharing first, decide which tasks share what, and train again."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Generator, Iterator
@@ -26,38 +26,41 @@ from mtl_framework.data import Batch, Suite
 
 
 class MeasuredConfig(InitialWeights):
-    """Options of every :class:`MeasuredSharing`."""
+    """Every :class:`MeasuredSharing` has these options."""
 
     measure: float = Field(
         0.25,
         gt=0,
         lt=1,
-        description="share of the run in which everything is shared and measured; the rest trains "
-        "the decided sharing from scratch",
+        description="share of the run, at its beginning, in which tasks share everything and are "
+        "measured; the rest of the run trains, from scratch, the sharing that this has decided",
     )
     every: int = Field(
-        10, ge=1, description="number of iterations from one measurement to the next"
+        10,
+        ge=1,
+        description="number of iterations from one measurement to the next, while tasks share "
+        "everything",
     )
     optimizer: Literal["adam", "sgd"] = Field(
         "adam", description="optimiser of all weights; sgd has a momentum of 0.9"
     )
-    learning_rate: float = Field(1e-3, gt=0, description="learning rate of weights and heads")
+    learning_rate: float = Field(1e-3, gt=0, description="learning rate of all weights")
 
 
 class CandidateNetworks(TaskNetworks):
-    """Task networks of whose banks an assignment uses a part; the rest does not count."""
+    """Of these networks' banks the assignment uses a part, and only that part counts as trained."""
 
     def parameter_counts(self) -> ParameterCounts:
-        """Count the parameters that the assignment uses: no others are trained."""
+        """Count the parameters that the assignment uses, as trained and as deployed alike."""
         needed = super().parameter_counts().deployed
         return ParameterCounts(needed, needed)
 
 
 class MeasuredSharing(Strategy, ABC):
-    """Trains full sharing, measures meanwhile, then trains the sharing that follows from scratch.
+    """A first phase measures while all is shared; a second trains the decided sharing from scratch.
 
-    The first phase uses weight 0 of every unit. Between the phases all weights, norms and heads are
-    drawn anew and the optimiser forgets its moments.
+    In the first phase all tasks use weight 0 of every unit. Between the phases all weights, norms
+    and heads are drawn anew, and the optimiser forgets its moments.
     """
 
     config: MeasuredConfig
@@ -66,7 +69,7 @@ class MeasuredSharing(Strategy, ABC):
 
     @abstractmethod
     def most_groups(self, backbone: Backbone, suite: Suite) -> int:
-        """Most groups of tasks that a unit can have.
+        """Return the highest number of groups that tasks can form at a unit.
 
         Raises:
             MtlError: if options do not fit backbone or suite.
@@ -74,7 +77,7 @@ class MeasuredSharing(Strategy, ABC):
 
     @abstractmethod
     def start_measuring(self) -> None:
-        """Register what measurements add to."""
+        """Register the sums that :meth:`measure` adds to as state of the strategy."""
 
     @abstractmethod
     def measure(self, batch: Batch) -> None:
@@ -82,14 +85,21 @@ class MeasuredSharing(Strategy, ABC):
 
     @abstractmethod
     def decide(self) -> Int64[Tensor, "units tasks"]:
-        """Group numbers: tasks with equal numbers in a row share that unit."""
+        """Return a group number for every unit and task.
+
+        Tasks with equal numbers in a row share that unit.
+        """
 
     @abstractmethod
     def told(self) -> str:
-        """What was decided, in one line."""
+        """Say in one line which sharing was decided."""
 
     def build(self, backbone: Backbone, suite: Suite) -> CandidateNetworks:
-        """Banks of as many weights as a unit may need, of which the first is measured."""
+        """Make networks with as many weights at every unit as tasks may form groups.
+
+        Raises:
+            MtlError: if options do not fit backbone or suite.
+        """
         most = self.most_groups(backbone, suite)
         self.network = network = CandidateNetworks(backbone, suite.tasks, most)
         network.initialize(self.config.initialization_of(backbone))
@@ -100,7 +110,7 @@ class MeasuredSharing(Strategy, ABC):
         return network
 
     def optimize(self, run: TrainingRun) -> Generator[Step, None, None]:
-        """Both phases; what is measured at a step is measured before it, on its batch."""
+        """Run both phases; a measurement comes before the step of weights on the same batch."""
         while True:
             if not self.decided and run.iteration >= max(1, self._measured_steps(run.iterations)):
                 self._begin_anew()
@@ -139,7 +149,7 @@ class MeasuredSharing(Strategy, ABC):
         self.decided = True
 
     def length_options(self) -> list[str]:
-        """The first phase is a share of the run."""
+        """Name the option that says which share of the run is the first phase."""
         return ["strategy.measure"]
 
 
@@ -161,7 +171,7 @@ def adam_or_sgd(
 
 @contextmanager
 def undisturbed(network: TaskNetworks) -> Iterator[None]:
-    """Running averages and random numbers are as before, after what is run inside."""
+    """Restore running averages and random numbers after the code that is run inside."""
     averages = [(buffer, buffer.clone()) for buffer in network.buffers()]
     device = network.device
     with torch.random.fork_rng(devices=[device.index or 0] if device.type == "cuda" else []):
@@ -172,7 +182,7 @@ def undisturbed(network: TaskNetworks) -> Iterator[None]:
 
 
 def check_several(suite: Suite, strategy: str) -> None:
-    """Refuse a single task, which nothing can be measured against.
+    """Refuse a suite of one task, because there is nothing to share.
 
     Raises:
         MtlError: if there is one task only.

@@ -1,23 +1,23 @@
-"""The best way to part tasks into groups, given how much each gains from each."""
+"""This module looks for the best groups of tasks, given how much each gains from every other."""
 
 from collections.abc import Iterator, Sequence
 from itertools import combinations
 
 import numpy as np
 
-MOST_EXACT = 12  # groups of twins; all partitions of more are too many
-ALIKE = 0.95
+MOST_EXACT = 12  # groups of twins of which all partitions are compared; more have too many
+ALIKE = 0.95  # least share of a task's own effect that the step for its twin has
 
 
 def group_score(affinity: np.ndarray, group: Sequence[int]) -> float:
-    """What the tasks of a group gain from each other, summed over them.
+    """Return what the tasks of a group gain from each other, summed over the tasks.
 
     A task's gain is the mean of the affinities of the other tasks of the group to it; a task alone
     gains nothing.
 
     Args:
-        affinity: (tasks, tasks), entry (i, j) is what a step of task i does for task j.
-        group: positions of the tasks.
+        affinity: (tasks, tasks), entry (i, j) says how much a step for task i helps task j.
+        group: positions of the group's tasks.
     """
     if len(group) < 2:
         return 0.0
@@ -26,15 +26,16 @@ def group_score(affinity: np.ndarray, group: Sequence[int]) -> float:
 
 
 def score(affinity: np.ndarray, groups: Sequence[Sequence[int]]) -> float:
-    """What all tasks gain, summed over groups."""
+    """Return the sum of :func:`group_score` over groups."""
     return sum(group_score(affinity, group) for group in groups)
 
 
 def twins(affinity: np.ndarray) -> list[list[int]]:
-    """Groups of tasks each of which helps another about as much as that helps itself.
+    """Return groups of tasks that are nearly one task: a step for one is as good for the other.
 
-    Two tasks are twins if a step for either lowers the other's loss by at least :data:`ALIKE` of
-    what the other's own step does; twins of twins are in one group.
+    Two tasks are twins if a step for either lowers the other's loss by at least :data:`ALIKE` times
+    what a step for that other task does. Twins of twins are in one group; a task without twins is a
+    group of one.
     """
     own = np.diag(affinity)
     alike = (affinity >= ALIKE * own[None]) & (own > 0)[None]
@@ -48,15 +49,19 @@ def twins(affinity: np.ndarray) -> list[list[int]]:
 
 
 def best_partition(affinity: np.ndarray, most: int) -> list[list[int]]:
-    """The partition of the tasks into at most so many groups with the highest :func:`score`.
+    """Return the partition of the tasks that has the highest :func:`score`.
 
-    :func:`twins` stay together. It is exact for up to :data:`MOST_EXACT` groups of twins; more are
-    merged pair by pair, and then moved one by one while that helps. Groups are ordered by their
-    first task; among equal scores fewer groups win.
+    Tasks that are :func:`twins` stay together. Up to :data:`MOST_EXACT` groups of twins, the result
+    is exact. More groups are merged pair by pair, and then moved one by one while that helps, which
+    may miss the best partition. Of partitions with equal scores one with the fewest groups is
+    returned.
 
     Args:
         affinity: (tasks, tasks), see :func:`group_score`.
-        most: at least one.
+        most: highest number of groups, at least one.
+
+    Returns:
+        positions of the tasks of every group; groups are ordered by their first task.
     """
     items = twins(affinity)
     if len(items) <= MOST_EXACT:
@@ -65,7 +70,12 @@ def best_partition(affinity: np.ndarray, most: int) -> list[list[int]]:
 
 
 def _exact(affinity: np.ndarray, items: list[list[int]], most: int) -> list[list[int]]:
-    """Dynamic programming over subsets: the group of the lowest item, then the best of the rest."""
+    """Return the best partition of items, by dynamic programming over subsets of them.
+
+    A subset is a number whose bit n says whether it contains item n: 5 = 0b101 contains items 0 and
+    2. The best score of a subset, with some number of groups left, is the highest sum of the score
+    of a group that contains the subset's lowest item, and the best score of the rest.
+    """
     count = len(items)
     groups = [
         sorted(task for n in range(count) if subset >> n & 1 for task in items[n])
@@ -93,7 +103,10 @@ def _exact(affinity: np.ndarray, items: list[list[int]], most: int) -> list[list
 
 
 def _containing(subset: int, lowest: int) -> Iterator[int]:
-    """All parts of a set of bits that contain its lowest bit, the whole set first."""
+    """Yield all parts of a set of bits that contain its lowest bit, the whole set first.
+
+    Of 0b1101 these are 0b1101, 0b1001, 0b0101 and 0b0001.
+    """
     rest = subset ^ lowest
     part = rest
     while True:
@@ -123,7 +136,7 @@ def _merged(affinity: np.ndarray, items: list[list[int]], most: int) -> list[lis
 def _improved(
     affinity: np.ndarray, groups: list[list[int]], items: list[list[int]], most: int
 ) -> list[list[int]]:
-    """Move single items to other groups, or out of all, as long as the score grows."""
+    """Move items one by one to another group, or to a new one, as long as the score grows."""
     improving = True
     while improving:
         improving = False

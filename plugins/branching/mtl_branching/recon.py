@@ -1,4 +1,4 @@
-"""Recon: units in which tasks' gradients conflict most become every task's own.
+"""Recon gives every task a copy of its own of the units in which gradients conflict most.
 
 Shi, Li, Zhang, Chen and Wu, "Recon: Reducing Conflicting Gradients from the Root for Multi-Task
 Learning", ICLR 2023, arXiv 2302.11289.
@@ -20,33 +20,40 @@ from .measured import MeasuredConfig, MeasuredSharing, check_several, undisturbe
 
 
 class ReconConfig(MeasuredConfig):
-    """Options of :class:`Recon`."""
+    """These are the options of :class:`Recon`."""
 
-    every: int = Field(1, ge=1, description="number of iterations from one measurement to the next")
+    every: int = Field(
+        1,
+        ge=1,
+        description="number of iterations from one measurement to the next, while tasks share "
+        "everything",
+    )
     parted: int | Literal["half"] = Field(
         "half",
-        description="number of units that become every task's own: those with most conflicts; "
-        "half: U // 2",
+        description="number of units of which every task gets a copy of its own, those with most "
+        "conflicts first; half: half of the backbone's units, rounded down",
     )
     threshold: float = Field(
         0.0,
         gt=-1,
         lt=1,
-        description="cosine of two tasks' gradients below which they conflict; the paper uses "
-        "0, -0.02 and -0.1",
+        description="cosine between the gradients of two tasks below which they count as a "
+        "conflict; the paper uses 0, -0.02 and -0.1",
     )
     rank_by: Literal["conflicts", "excess"] = Field(
         "conflicts",
-        description="what ranks the units: conflicts (the paper), or excess: conflicts beyond "
-        "those of shuffled gradients, which small units have more of by chance",
+        description="what the units are ranked by: conflicts, the share of pairs of tasks whose "
+        "gradients conflict (paper), or excess, that share minus the one for gradients of shuffled "
+        "entries, because units with few weights have more conflicts by chance",
     )
 
 
 class Recon(MeasuredSharing):
-    """Counts conflicts of the tasks' gradients in every unit, parts the units with most of them.
+    """Units in which the tasks' gradients conflict most often become every task's own.
 
-    A unit is parted by itself, whatever is above and below. The preset ``paper`` has the threshold
-    of the paper's smaller data sets and measures while half of the run trains full sharing.
+    Conflicts are counted in a first phase with everything shared. Each unit is judged by itself:
+    tasks may share a unit behind one that they do not share. With the preset ``paper`` the first
+    phase is half of the run, and the threshold is that of the paper's smaller data sets.
     """
 
     Config: ClassVar[type[StrategyConfig]] = ReconConfig
@@ -68,7 +75,11 @@ class Recon(MeasuredSharing):
     pairs: Float64[Tensor, "units"]
 
     def most_groups(self, backbone: Backbone, suite: Suite) -> int:
-        """A weight for every task."""
+        """Return the number of tasks, since a unit may become every task's own.
+
+        Raises:
+            MtlError: if there is one task only, or more units are asked for than there are.
+        """
         check_several(suite, "recon")
         units, parted = len(backbone.units), self.config.parted
         self._parted = units // 2 if parted == "half" else parted
@@ -80,7 +91,7 @@ class Recon(MeasuredSharing):
         return len(suite)
 
     def start_measuring(self) -> None:
-        """Numbers of conflicts of every unit, of shuffled gradients' ones, and of pairs seen."""
+        """Register, for every unit, numbers of conflicts, of shuffled ones, and of pairs seen."""
         units = len(self.network.weights_per_unit)
         for name in ("conflicts", "chance", "pairs"):
             self.register_state(name, torch.zeros(units, dtype=torch.float64))
@@ -98,7 +109,10 @@ class Recon(MeasuredSharing):
             self.pairs[unit] += len(rows) * (len(rows) - 1) / 2
 
     def decide(self) -> Int64[Tensor, "units tasks"]:
-        """Give every task its own weight in the units with most conflicts; early ones win ties."""
+        """Give every task its own weight in the units with most conflicts.
+
+        Of units with equally many the one nearer to the input comes first.
+        """
         measured = self.conflicts / self.pairs.clamp(min=1)
         if self.config.rank_by == "excess":
             measured = measured - self.chance / self.pairs.clamp(min=1)
@@ -108,7 +122,7 @@ class Recon(MeasuredSharing):
         return groups
 
     def told(self) -> str:
-        """The units that were parted."""
+        """Say in one line which units have become every task's own."""
         own = (self.network.assignment.amax(1) > 0).tolist()
         names = [
             u.name for u, is_own in zip(self.network.backbone.units, own, strict=True) if is_own
@@ -120,7 +134,7 @@ class Recon(MeasuredSharing):
 
 
 def _measured_gradients(network: TaskNetworks, batch: Batch) -> list[dict[nn.Parameter, Tensor]]:
-    """Gradients of every task that has labels; nothing else changes."""
+    """Return the gradients of every task that has labels, and leave the networks as they are."""
     network.train()
     with undisturbed(network):
         gradients, _ = task_gradients(network, batch, network.assignment.cpu()[None])
@@ -130,7 +144,15 @@ def _measured_gradients(network: TaskNetworks, batch: Batch) -> list[dict[nn.Par
 def flat_gradients(
     gradients: Sequence[Mapping[nn.Parameter, Tensor]], parameters: Sequence[nn.Parameter]
 ) -> Float64[Tensor, "tasks entries"]:
-    """Gradients of some parameters, one behind the other, a row a task."""
+    """Return the gradients of some parameters as a matrix with a row for each task.
+
+    A row has the entries of one parameter behind those of the other; parameters without a gradient
+    count as zeros.
+
+    Args:
+        gradients: for every task its gradients by parameter.
+        parameters: the parameters whose gradients are taken.
+    """
     rows = [
         torch.cat([
             (own[p] if p in own else torch.zeros_like(p)).detach().flatten() for p in parameters
@@ -142,7 +164,7 @@ def flat_gradients(
 
 
 def conflicts(rows: Float64[Tensor, "tasks entries"], threshold: float) -> int:
-    """Number of pairs of rows whose cosine is below a threshold."""
+    """Return the number of pairs of rows whose cosine is below a threshold from -1 to 1."""
     directions = F.normalize(rows, dim=1)
     cosines = directions @ directions.T
     return int((cosines < threshold).triu(1).sum())
@@ -151,7 +173,10 @@ def conflicts(rows: Float64[Tensor, "tasks entries"], threshold: float) -> int:
 def shuffle(
     rows: Float64[Tensor, "tasks entries"], generator: torch.Generator
 ) -> Float64[Tensor, "tasks entries"]:
-    """Every row with its entries in an order of its own: cosines that come about by chance."""
+    """Return the rows with their entries in random order, another one for each row.
+
+    Their cosines are those that gradients with the same entries have by chance.
+    """
     if not len(rows):
         return rows
     orders = [torch.randperm(rows.shape[1], generator=generator) for _ in range(len(rows))]

@@ -1,4 +1,4 @@
-"""A tree of tasks: which of them have a unit in common, from the input to the heads."""
+"""A figure of the report shows the tree of tasks: which share a unit, from input to heads."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -20,14 +20,14 @@ from mtl_framework.plotting import (
 def tree_figure(
     record: FinishedRun, state: Mapping[str, Any], count: int, name: str, label: str
 ) -> ReportFigure:
-    """The tree that a network has grown into.
+    """Draw the tree that a network has grown into.
 
     Args:
         record: the run that is drawn.
         state: saved state of the strategy.
-        count: number of runs that it stands for.
+        count: number of finished runs of the setting, of which ``record`` has the middle error.
         name: name of the figure.
-        label: what the report calls its setting.
+        label: what the report calls the setting of the run.
     """
     assert record.result is not None
     assert record.result.assignment is not None
@@ -58,10 +58,11 @@ def tree_figure(
 
 
 def leaf_order(weights: Sequence[Sequence[int]]) -> list[int]:
-    """Tasks in an order in which those of every branch are next to each other.
+    """Return the tasks in an order in which those of every branch are next to each other.
 
     Args:
-        weights: weights of the tasks, unit by unit, of a tree: tasks that part stay apart.
+        weights: for every unit the number of the weight that each task uses. They are a tree: tasks
+            that use different weights at a unit do so at all later units.
     """
     tasks = range(len(weights[0]))
     return sorted(tasks, key=lambda task: [row[task] for row in weights] + [task])
