@@ -1,11 +1,11 @@
-"""The suites that come with the framework; nothing is loaded before one of them is used."""
+"""This plugin has the suites that come with the framework; each is imported when it is used."""
 
 from mtl_framework import hookimpl
 
 
 @hookimpl
 def mtl_suites() -> dict[str, str]:
-    """The embedded suites by name."""
+    """Contribute the suites that come with the framework: where each is defined, by name."""
     return {
         "alphabets": "mtl_suites.alphabets:alphabets",
         "arrays": "mtl_suites.arrays:arrays",

@@ -1,4 +1,4 @@
-"""The suite ``alphabets``: handwritten digits, and letters of several scripts."""
+"""The suite ``alphabets`` has handwritten digits and letters of several scripts to be read."""
 
 import zlib
 from collections.abc import Mapping, Sequence
@@ -36,10 +36,10 @@ def alphabets(
     validation_per_task: int = 200,
     test_per_task: int = 500,
 ) -> Suite:
-    """Small alphabets to be read from 28x28 grey images, one task an alphabet.
+    """Read digits or letters from 28x28 grey images, with a task for every alphabet.
 
-    ``digits`` are real handwriting; no original serves two images. The other alphabets are the
-    capital letters of a script (``georgian`` has one case only), drawn from the fonts that
+    ``digits`` are real handwriting; every original is used for one image only. The other alphabets
+    are the capital letters of a script (``georgian`` has one case only), drawn from the fonts that
     matplotlib ships; the fonts of the test images occur nowhere in training or validation. Every
     image is distorted at random: turned, slanted, stretched, moved, blurred, faded, noisy.
     The images depend on the options only, never on a run's seed; another version of the font
@@ -47,14 +47,15 @@ def alphabets(
     class is in every split, about equally often.
 
     Args:
-        tasks: alphabets, a task each: ``digits`` or names of scripts (:data:`SCRIPTS`).
+        tasks: names of the alphabets, each of which is a task: ``digits`` or one of the scripts
+            armenian, cyrillic, georgian, greek, latin.
         train_per_task: number of training images of each task, 40 to 5000.
         validation_per_task: number of validation images of each task, 40 to 5000.
         test_per_task: number of test images of each task, 40 to 5000. There are 1797 handwritten
             digits for the three splits together.
 
     Raises:
-        MtlError: naming the option, what was found and what is allowed.
+        MtlError: if an option is wrong; the message names it, its value, and what is allowed.
     """
     sizes = {"train": train_per_task, "validation": validation_per_task, "test": test_per_task}
     for split, number in sizes.items():
@@ -77,7 +78,7 @@ Drawn = tuple[UInt8[np.ndarray, "images side side"], Int64[np.ndarray, " images"
 
 @lru_cache(maxsize=32)  # a comparison asks once a cell
 def _drawn(name: str, train: int, validation: int, test: int) -> Mapping[str, Drawn]:
-    """Images and labels of a task by split; not to be written to."""
+    """Return images and labels of a task by split, which callers share and must not write to."""
     sizes = {"train": train, "validation": validation, "test": test}
     return _digits(sizes) if name == "digits" else _letters(name, sizes)
 
@@ -127,5 +128,5 @@ def _distorted(
 
 
 def _random(task: str, split: str) -> np.random.RandomState:
-    """A sequence of its own for every task and split, so that none depends on the others."""
+    """Return random numbers of a task's split that do not depend on other tasks and splits."""
     return np.random.RandomState(zlib.crc32(f"{task}/{split}".encode()))

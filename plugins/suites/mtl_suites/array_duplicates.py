@@ -1,4 +1,4 @@
-"""One input in two splits of arrays: what is measured on it was seen in training."""
+"""Arrays may have one input in two splits, so that a network is tested on what it has seen."""
 
 import hashlib
 from collections.abc import Mapping
@@ -13,17 +13,22 @@ from .faults import Faults
 
 @runtime_checkable
 class Inputs(Protocol):
-    """Inputs of all splits, one behind the other."""
+    """These are the inputs of all splits, one split behind the other.
+
+    Attributes:
+        what: what the inputs are called in messages.
+        inputs: the inputs (rows, ...).
+    """
 
     what: str
     inputs: np.ndarray
 
     @property
     def are_images(self) -> bool:
-        """Whether they are pictures."""
+        """Say whether the inputs are images."""
 
     def name(self, row: int) -> str:
-        """What a row is called in messages."""
+        """Return what a row is called in messages."""
 
 
 Chosen = dict[str, Int64[np.ndarray, " _"]]
@@ -36,17 +41,18 @@ def without_copies(
     policy: Policy,
     faults: Faults,
 ) -> tuple[Chosen, list[str]]:
-    """Rows by split, and lines that tell of inputs that two splits have.
+    """Return the rows of every split, and lines that tell which inputs are in two splits.
 
-    Pictures in training and test are faults where the file names the splits and ``policy`` is
-    ``refuse``, and are taken out of training; all others are told, unless ``policy`` is ``allow``.
+    Images that are in training and in test are faults, and are taken out of training, where the
+    file itself says which split a row is in and ``policy`` is ``refuse``. Other inputs in two
+    splits get a line, and stay. With ``policy: allow`` nothing is looked for.
 
     Args:
-        table: the inputs.
-        rows: by split as the file names them.
-        chosen: the rows of every split.
-        policy: what to do.
-        faults: gets the pictures that are refused.
+        table: the inputs of all splits.
+        rows: the rows by the split that the file names; under ``None`` those without one.
+        chosen: the rows of every split, which are compared.
+        policy: what happens to inputs that are in two splits.
+        faults: the collection that gets the images that are refused.
     """
     kept = {split: np.asarray(members) for split, members in chosen.items()}
     if policy == "allow":

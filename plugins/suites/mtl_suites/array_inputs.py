@@ -1,4 +1,4 @@
-"""Arrays as the inputs of networks: images, features, and what a user should know of them."""
+"""Arrays become the inputs of networks: images or features, with hints where that is a guess."""
 
 from collections.abc import Callable
 
@@ -20,18 +20,20 @@ def to_images(
     what: str,
     value_range: tuple[float, float] | None = None,
 ) -> Tensor:
-    """Images (N, C, H, W), uint8 or float32.
+    """Return an array of images as a tensor (N, C, H, W) of uint8 or float32.
 
     Args:
-        array: (N, H, W), (N, H, W, C) or (N, C, H, W); uint8, uint16 (scaled to 0 to 255),
-            bool (0 and 255 then) or floats, which stay as they are.
-        channels: ``first``, ``last``, or ``auto``: where 1, 3 or 4 of them are, preferably last.
-        what: name of the array, for messages.
-        value_range: the two numbers that become 0 and 255, of whole numbers and of floats; without
-            it, whole numbers of other types are refused.
+        array: images of shape (N, H, W), (N, H, W, C) or (N, C, H, W). Without ``value_range``
+            uint8 and floats keep their values, uint16 is scaled to 0 to 255, and bool becomes 0 and
+            255; other dtypes are refused.
+        channels: position of the channels in four dimensions: ``first``, ``last``, or ``auto``,
+            which takes the axis of length 1, 3 or 4, and the last one where both have such lengths.
+        what: name of the array in messages.
+        value_range: the two numbers of the array that become 0 and 255.
 
     Raises:
-        MtlError: naming the array, on another dtype or shape, and numbers outside the range.
+        MtlError: if dtype or shape do not fit, or numbers are outside the range; the message names
+            the array.
     """
     if array.dtype.kind != "f" or value_range is not None:
         if array.dtype.kind not in "fiub":
@@ -60,13 +62,13 @@ def to_images(
 
 
 def image_hints(array: np.ndarray, channels: str, what: str, ranged: bool) -> list[str]:
-    """What a user should know of how an array of images is taken.
+    """Return lines that tell a user how an array of images is read, where that is a guess.
 
     Args:
-        array: as for :func:`to_images`.
-        channels: likewise.
-        what: name of the array.
-        ranged: whether the range of its numbers was given.
+        array: the images, as :func:`to_images` takes them.
+        channels: position of the channels, as :func:`to_images` takes it.
+        what: name of the array in messages.
+        ranged: whether the user has given the range of its numbers.
     """
     hints = []
     ends = {array.shape[1], array.shape[-1]} if array.ndim == 4 else {0}
@@ -97,7 +99,10 @@ def image_hints(array: np.ndarray, channels: str, what: str, ranged: bool) -> li
 
 
 def flat_hints(array: np.ndarray, what: str) -> list[str]:
-    """A line where rows of bytes may be pictures whose shape was lost."""
+    """Return a line if features are rows of bytes that may be pictures which have lost their shape.
+
+    Rows of 784 bytes, for instance, may be grey images of 28 x 28 pixels.
+    """
     if array.dtype != np.uint8 or array.ndim != 2:
         return []
     for channels in (1, 3):
@@ -112,18 +117,23 @@ def flat_hints(array: np.ndarray, what: str) -> list[str]:
 
 
 def is_images(array: np.ndarray) -> bool:
-    """Whether an array of inputs that may be features has the shape (N, H, W, C) or (N, C, H, W).
+    """Say whether an array of inputs has the shape of images: (N, H, W, C) or (N, C, H, W).
 
-    There are 1, 3 or 4 channels then.
+    C, the number of channels, is 1, 3 or 4 then.
     """
     return array.ndim == 4 and bool({array.shape[1], array.shape[3]} & set(_CHANNELS))
 
 
 def to_features(array: np.ndarray, what: str) -> Tensor:
-    """Feature vectors: floats and bytes as float32, other whole numbers (tokens) as int64.
+    """Return features: floats and bytes become float32, other whole numbers (tokens) int64.
+
+    Args:
+        array: features of shape (N, ...).
+        what: name of the array in messages.
 
     Raises:
-        MtlError: naming the array, on another dtype or without a dimension beside the examples.
+        MtlError: if the array does not hold numbers, or has no axis but that of the examples; the
+            message names it.
     """
     if array.dtype.kind not in "fiub":
         raise MtlError(f"{what} should be numbers, found {array.dtype}")
@@ -135,7 +145,7 @@ def to_features(array: np.ndarray, what: str) -> Tensor:
 
 
 def resized(images: Tensor, size: int) -> Tensor:
-    """Images ``size`` pixels wide and high, with antialiasing.
+    """Resize images (N, C, H, W) to ``size`` pixels in width and height, with antialiasing.
 
     Raises:
         MtlError: if ``size`` is not from 1 to 1024.
@@ -148,5 +158,5 @@ def resized(images: Tensor, size: int) -> Tensor:
 
 
 def in_parts(rows: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
-    """``function`` of all rows, some at a time, so that its intermediate results stay small."""
+    """Return ``function`` of all rows, computed part by part, which bounds the memory in use."""
     return torch.cat([function(part) for part in torch.split(rows, _ROWS_AT_ONCE)])

@@ -33,12 +33,12 @@ def joined(found: Found) -> Shaped[np.ndarray, "*shape"]:
 
 @dataclass(frozen=True)
 class Joined:
-    """Inputs of all splits, one behind the other.
+    """These are the inputs of all splits, one split behind the other.
 
     Args:
-        array: the inputs.
+        array: the inputs (rows, ...).
         scaled: whether images of several dtypes were scaled to uint8, each by its own range.
-        remarks: what a user should know of that.
+        remarks: lines that tell a user how inputs were scaled.
     """
 
     array: Shaped[np.ndarray, "*shape"]
@@ -49,16 +49,17 @@ class Joined:
 def joined_inputs(found: Found, images: bool, value_range: Range = None) -> Joined:
     """Join the inputs of several splits; images of 8 bits, 16 bits and bool get one scale.
 
-    Arrays without a row say nothing of the dtype.
+    Arrays without rows are left out, so that their dtype does not matter.
 
     Args:
         found: the inputs of every split.
-        images: whether they are images, not features.
-        value_range: the two numbers that become black and white in all; ``None``: not given.
+        images: whether the inputs are images, not features.
+        value_range: the two numbers that become black and white in every array; ``None`` if the
+            user has not given them.
 
     Raises:
-        MtlError: naming two arrays whose numbers are not of one scale, their dtypes and ranges; or
-            if their shapes differ in more than their lengths.
+        MtlError: if the numbers of two arrays are not of one scale, with names, dtypes and ranges
+            of both, or if shapes differ in more than the number of rows.
     """
     _check_shapes(found)
     parts = [
@@ -99,7 +100,7 @@ def _together(arrays: Sequence[np.ndarray]) -> np.ndarray:
 
 @dataclass(frozen=True)
 class _Part:
-    """The array of a split, its name, and of numbers the least and the greatest."""
+    """A part is the array of one split, with its name; as text it shows dtype and range."""
 
     name: str
     array: np.ndarray
@@ -119,13 +120,16 @@ class _Part:
 
     @property
     def is_known(self) -> bool:
-        """Whether the dtype says what white is: not where 16 bits hold nothing beyond 8 bits."""
+        """Say whether the dtype tells which number is white.
+
+        Those of 16 bits do not where no number is above 255: they may be bytes in a wider dtype.
+        """
         dtype = self.array.dtype
         return dtype in _KNOWN and not (dtype == np.uint16 and 0 < self.ends[1] < 256)
 
     @property
     def role(self) -> str:
-        """What these numbers are as features: measured, or tokens."""
+        """Return what the numbers are as features: ``tokens``, or the kind of their dtype."""
         dtype = self.array.dtype
         return "tokens" if dtype.kind in "iu" and dtype != np.uint8 else str(dtype.kind)
 
@@ -157,7 +161,7 @@ def _fit(one: _Part, other: _Part, images: bool, ranged: bool) -> bool:
 
 
 def _far_apart(one: _Part, other: _Part) -> bool:
-    """Whether one seems to be from 0 (or -1) to 1, and the other to 255 or the like."""
+    """Say whether one array seems to end at 1 and the other far above, at 255 for instance."""
     kinds = {one.array.dtype.kind, other.array.dtype.kind}
     if "f" not in kinds or "b" in kinds:
         return False

@@ -1,4 +1,4 @@
-"""Labels of a task in arrays: what they are, and which rows have one."""
+"""Labels of a task in arrays are classes, zeros and ones, or numbers, and some rows lack them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -14,13 +14,13 @@ from .options import Kind, option
 
 @dataclass(frozen=True)
 class Labels:
-    """The labels of a task: one entry a row of its table.
+    """This class holds the labels of a task, with an entry for every row of its table.
 
     Args:
-        task: whose they are.
-        kind: what they are.
-        values: one a row, or several numbers.
-        present: which rows have one.
+        task: name of the task.
+        kind: whether the labels are classes, binary or numbers.
+        values: the label of every row: one value, or several numbers.
+        present: whether a row has a label.
     """
 
     task: str
@@ -30,30 +30,32 @@ class Labels:
 
     @property
     def names(self) -> list[str]:
-        """What the classes are called by themselves."""
+        """Return the labels that occur, sorted and as texts, which are the names of classes."""
         return [str(value) for value in np.unique(self.values[self.present])]
 
     @property
     def strata(self) -> Int64[np.ndarray, " rows"]:
-        """Number of every row's class, -1 where there is none."""
+        """Return the number of every row's class, and -1 for rows without a label."""
         return class_codes(self.values, self.present)
 
     def of(self, rows: Int64[np.ndarray, " _"]) -> Int64[np.ndarray, " _"]:
-        """Those of some rows that have a label."""
+        """Return those of the given row numbers whose rows have a label."""
         return np.asarray(rows[self.present[rows]])
 
     def only(self, rows: Int64[np.ndarray, " _"]) -> "Labels":
-        """These labels, but none for all other rows."""
+        """Return a copy in which only the given rows have labels."""
         present = np.zeros(len(self.present), bool)
         present[rows] = True
         return replace(self, present=self.present & present)
 
 
 class Columns(NamedTuple):
-    """What an array of labels is for: one task, or one a column.
+    """An array of labels belongs to one task, or has a column for each of several tasks.
 
-    ``parts`` are names and values of the tasks, ``kind`` what those hold where that follows from
-    the array as a whole, and ``remark`` what a user should know.
+    Attributes:
+        parts: name and labels of every task.
+        kind: what the labels of all these tasks are, where the array as a whole says so.
+        remark: a line that tells the user how the array was taken; empty if there is no choice.
     """
 
     parts: list[tuple[str, Shaped[np.ndarray, "rows *numbers"]]]
@@ -67,17 +69,17 @@ def columns_of(
     kind: Kind | Literal["auto"],
     names: Sequence[str],
 ) -> Columns:
-    """The tasks of an array with several labels a row.
+    """Divide an array with several labels in each row into the labels of tasks.
 
-    Rows with a single 1 among zeros are one-hot: one task, whose classes are the columns. Other
-    columns of 0 and 1 (multi-label) are tasks of their own; whatever else stays one task of several
-    numbers, unless ``kind`` says that the columns are classes.
+    An array in which every row has a single 1 among zeros is one task whose classes are the
+    columns. In other arrays of zeros and ones every column is a task. Any other array is one task
+    of several numbers, unless ``kind`` says that it holds classes, when every column is a task.
 
     Args:
-        task: whose labels these are.
-        values: with a row an example; not a number (nan) where a label is missing.
-        kind: as the user says.
-        names: of the columns, used where there is one for each.
+        task: name of the task, or beginning of the names of the columns' tasks.
+        values: labels of every row; nan where a label is missing.
+        kind: what the user says that the labels are.
+        names: names of the columns, which are used if there is a different one for each.
     """
     several = values.ndim == 2 and values.shape[1] > 1
     if not several or kind == "numbers":
@@ -113,7 +115,12 @@ def columns_of(
 def as_whole(
     values: Shaped[np.ndarray, " rows"], present: Bool[np.ndarray, " rows"]
 ) -> Shaped[np.ndarray, " rows"]:
-    """Floats that are classes: as whole numbers where all are whole, else as texts."""
+    """Return classes that are stored as floats as whole numbers, or as texts if some are not whole.
+
+    Args:
+        values: the class of every row.
+        present: whether a row has a label; other rows get 0.
+    """
     known = np.where(present, values, 0)
     whole = bool((known == np.round(known)).all())
     return known.astype(np.int64) if whole else known.astype(str)

@@ -1,4 +1,4 @@
-"""Layouts of a file of arrays: which arrays are the inputs and labels of which task."""
+"""The layout of a file of arrays says which arrays are the inputs and labels of which task."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,14 +20,15 @@ from .npz import ArrayFile
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a user says of the arrays of a file.
+    """These options say which arrays of a file a user wants.
 
     Args:
-        tasks: names, in order; ``None``: all.
-        inputs: what the arrays of inputs may be called, the first one first.
-        labels: what those of labels are called.
-        group_by: the array that says which task an example belongs to; ``None``: none does.
-        task_axis: whether axis 0 is the task.
+        tasks: names of the tasks, in order; ``None`` takes all that are in the file.
+        inputs: names that arrays of inputs may have, the preferred one first.
+        labels: name of arrays of labels.
+        group_by: name of the array that says which task an example belongs to; ``None`` if the file
+            has no such array.
+        task_axis: whether axis 0 of inputs and labels is the task.
 
     Raises:
         MtlError: if options exclude each other.
@@ -46,7 +47,20 @@ class Wanted:
     def built(
         self, file: ArrayFile, form: Form, faults: Faults
     ) -> tuple[Sequence[Task | None], bool]:
-        """Tasks, and whether they read the same inputs; those that cannot be had are ``None``."""
+        """Make the tasks of a file.
+
+        Args:
+            file: the arrays.
+            form: what becomes of the arrays; gets lines for the user.
+            faults: the collection that gets what is wrong with a task.
+
+        Returns:
+            the tasks, with ``None`` for one that cannot be made, and whether all tasks read the
+            same inputs.
+
+        Raises:
+            MtlError: if no task can be made.
+        """
         form.notes.extend(file.remarks)
         if self.task_axis:
             return _by_axis(self, file, form, faults), False
@@ -61,7 +75,7 @@ class Wanted:
 def _by_name(
     wanted: Wanted, file: ArrayFile, form: Form, faults: Faults
 ) -> tuple[Sequence[Task | None], bool]:
-    """Tasks with arrays of their own, or with labels of their own for common inputs."""
+    """Make tasks that have arrays of their own, or labels of their own for common inputs."""
     tasks = wanted.tasks or file.owners(wanted.inputs) or _columns(wanted, file, form)
     tables: dict[str, Table] = {}
     columns = []
@@ -102,9 +116,9 @@ def _common_tasks(
     form: Form,
     faults: Faults,
 ) -> list[Task]:
-    """Tasks that read the same inputs; the splits are stratified by the classes of all.
+    """Make tasks that read the same inputs; splits are stratified by the classes of all tasks.
 
-    Those that cannot be had are left out, which ``faults`` gets.
+    Tasks that cannot be made are left out, and ``faults`` gets the reason.
     """
     table = columns[0][1]
     found: list[tuple[Labels, list[str]]] = []
@@ -137,7 +151,10 @@ def _common_tasks(
 
 
 def _columns(wanted: Wanted, file: ArrayFile, form: Form) -> list[str]:
-    """The labels, or where there are none of that name all arrays with an entry an example."""
+    """Return the name of the labels, or of all arrays with an entry for every example.
+
+    The latter are taken where the user names no labels and the file has no array ``labels``.
+    """
     if wanted.labels != LABELS or file.find_any([LABELS]) is not None:
         return [wanted.labels]
     inputs = file.find_any(wanted.inputs)
@@ -153,7 +170,7 @@ def _columns(wanted: Wanted, file: ArrayFile, form: Form) -> list[str]:
 def _by_group(
     wanted: Wanted, group_by: str, file: ArrayFile, form: Form, faults: Faults
 ) -> list[Task | None]:
-    """A task for every value of the array ``group_by``."""
+    """Make a task of every value in the array ``group_by``."""
     table = Table(file, file.find(wanted.inputs), value_range=form.pictures.value_range)
     form.notes.extend(table.remarks)
     groups, values = (table.column(file.find([name])) for name in (group_by, wanted.labels))
@@ -169,7 +186,7 @@ def _by_group(
 
 
 def _by_axis(wanted: Wanted, file: ArrayFile, form: Form, faults: Faults) -> list[Task | None]:
-    """A task for every position along axis 0."""
+    """Make a task of every position along axis 0."""
     inputs, targets = file.find(wanted.inputs), file.find([wanted.labels])
     lengths = {
         len(array) if array.ndim else 0
@@ -194,7 +211,7 @@ def _by_axis(wanted: Wanted, file: ArrayFile, form: Form, faults: Faults) -> lis
 def _chosen(
     wanted: list[str] | None, values: np.ndarray, names: list[str]
 ) -> list[tuple[str, int]]:
-    """Tasks and the positions of their values, all where none are wanted by name."""
+    """Return wanted tasks, or all of them, each with the position of its value in ``values``."""
     called = called_by(values, names)
     for task in wanted or ():
         if task not in called:

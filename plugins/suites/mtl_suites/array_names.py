@@ -1,4 +1,4 @@
-"""What an array of a file is for, by its name: inputs or labels, of which split and which task."""
+"""The name of an array says whether it holds inputs or labels, of which split and which task."""
 
 import re
 from collections.abc import Sequence
@@ -6,16 +6,16 @@ from dataclasses import dataclass
 
 from mtl_framework.data import SPLIT_NAMES, known_split
 
-#: What inputs are called in files that others distribute, in small letters.
+#: Names of inputs in files that others distribute, in small letters.
 INPUT_WORDS = frozenset(
     [
         *("images", "image", "imgs", "img", "pictures", "pixels", "x", "xs", "data"),
         *("inputs", "input", "features", "feats", "embeddings"),
     ]
 )
-#: What labels are called there.
+#: Names of labels in files that others distribute, in small letters.
 LABEL_WORDS = frozenset(["labels", "label", "lbls", "y", "ys", "targets", "target"])
-#: Where images, features and labels are looked for where nobody says how they are called.
+#: Names of images, features and labels that are looked for where the user gives none.
 INPUTS = ("images", "images_packed", "features")
 LABELS = "labels"
 
@@ -34,12 +34,12 @@ _GLUED = re.compile(rf"([xy])({_SPLITS})|({_SPLITS})([xy])")
 
 @dataclass(frozen=True)
 class Meaning:
-    """What the name of an array says.
+    """This class holds what the name of an array says.
 
     Args:
-        role: ``images`` (or features) or ``labels``.
-        split: train, validation or test; ``None``: the name says none.
-        task: whose array it is; empty: every task's.
+        role: ``images``, which stands for features, too, or ``labels``.
+        split: train, validation or test; ``None`` if the name does not say.
+        task: name of the task that the array belongs to; empty if it belongs to all tasks.
         last: whether the role stands behind the task, as in ``TASK_images``.
     """
 
@@ -50,14 +50,15 @@ class Meaning:
 
 
 def meaning(key: str, words: Sequence[str] = ()) -> Meaning | None:
-    """What an array's name says; ``None``: neither inputs nor labels.
+    """Return what an array's name says, or ``None`` if it names neither inputs nor labels.
 
-    A word for inputs or labels stands first or last, one for a split before or behind it, or
-    first; what is left is the task: ``x_train``, ``train_images``, ``GREEK_val_y``.
+    A word for inputs or labels stands first or last in a name, and a word for a split beside it or
+    first. What is left of the name is the task: ``GREEK_val_y`` has labels of the task GREEK for
+    validation; ``x_train`` and ``train_images`` have inputs of all tasks for training.
 
     Args:
         key: the array's name.
-        words: for inputs, as the user says; none: :data:`INPUT_WORDS`.
+        words: words for inputs that the user gives; without any, :data:`INPUT_WORDS` are taken.
     """
     text = _as_said(key.removesuffix("_packed"), [word.removesuffix("_packed") for word in words])
     parts = [part for part in _BETWEEN.split(text) if part]
@@ -81,14 +82,14 @@ def meaning(key: str, words: Sequence[str] = ()) -> Meaning | None:
 
 
 def split_of(stem: str) -> str | None:
-    """The split that the name of a file says, without its suffix; ``None``: none, or several."""
+    """Return the split in a file's name without suffix; ``None`` if it names none or several."""
     parts = _BETWEEN.split(stem)
     found = {split for part in parts if (split := known_split(part))}
     return found.pop() if len(found) == 1 else None
 
 
 def without_split(key: str) -> str:
-    """A name without the word for a split at its beginning or end, e.g. ``train_age``: ``age``."""
+    """Return a name without the word for a split at its ends: ``age`` for ``train_age``."""
     for match in (re.match(r"([A-Za-z]+)[_\-. ]+", key), re.search(r"[_\-. ]+([A-Za-z]+)$", key)):
         if match and known_split(match[1]):
             return key[: match.start()] + key[match.end() :]
@@ -96,12 +97,15 @@ def without_split(key: str) -> str:
 
 
 def is_about(key: str) -> bool:
-    """Whether a name says that the array is about others, as ``label_names`` and ``split`` do."""
+    """Say whether an array describes other arrays, as ``label_names`` and ``split`` do."""
     return _BETWEEN.split(key)[-1].lower() in _ABOUT
 
 
 def _as_said(key: str, words: Sequence[str]) -> str:
-    """The key with a user's own word for inputs, which may have parts, as one."""
+    """Return the key with a NUL in place of a user's own word for inputs.
+
+    Such a word may have several parts; with the word ``my_x``, ``train_my_x`` gives ``train_NUL``.
+    """
     for word in sorted(words, key=len, reverse=True):
         match = re.search(rf"(?<![A-Za-z0-9]){re.escape(word)}(?![A-Za-z0-9])", key)
         if match:
@@ -116,7 +120,11 @@ def _role(part: str, own_words: bool) -> str:
 
 
 def _split_off(before: list[str], behind: list[str]) -> tuple[str | None, str]:
-    """The split among what stands around the role: next to it, or at an end; and the task."""
+    """Return the split and the task among the words before and behind the role.
+
+    A word for a split stands next to the role or at an end. Before ``images``, ``[GREEK, train]``
+    gives ``(train, GREEK)``.
+    """
     rest = before + behind
     for place in (len(before) - 1, len(before), 0, len(rest) - 1):
         if 0 <= place < len(rest) and (split := known_split(rest[place])):

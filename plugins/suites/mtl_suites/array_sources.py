@@ -1,6 +1,7 @@
-"""Files that hold arrays: ``.npz`` of numpy, ``.mat`` of MATLAB up to version 7.2, one or a split.
+"""Arrays are read from ``.npz`` files of numpy and ``.mat`` files of MATLAB up to version 7.2.
 
-Every array is read when it is asked for, and nothing is executed.
+One file may hold all splits, or a folder one file for each. Every array is read when it is asked
+for, and nothing in a file is executed.
 """
 
 import warnings
@@ -23,29 +24,36 @@ _SAVE = "numpy.savez('data.npz', images=..., labels=...)"
 
 @runtime_checkable
 class Source(Protocol):
-    """Arrays by name; ``first_row`` is the number that programs of its kind give the first row."""
+    """A source gives arrays by name.
+
+    Attributes:
+        names: names of all arrays.
+        remarks: lines that tell a user how the files are read.
+        first_row: number by which programs that write such files call the first row: 0, or 1 in
+            MATLAB.
+    """
 
     names: list[str]
     remarks: list[str]
     first_row: int
 
     def get(self, name: str) -> np.ndarray:
-        """One array; any exception says why it cannot be read."""
+        """Return one array; any exception's text says why it cannot be read."""
 
     def close(self) -> None:
         """Close the files."""
 
 
 def native(array: np.ndarray) -> np.ndarray:
-    """An array in this machine's order of bytes, which is the only one that torch takes."""
+    """Return an array in this machine's order of bytes, which is the only one that torch takes."""
     return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
 
 
 def open_source(path: Path) -> Source:
-    """The arrays in a file, or in the files of a folder, one a split.
+    """Open a file of arrays, or a folder that has one file for each split.
 
     Raises:
-        MtlError: if it cannot be read, naming what it is instead and the remedy.
+        MtlError: if the file cannot be read; the message says what it is instead, and what to do.
     """
     if path.is_dir():
         return _Folder(path)
@@ -102,7 +110,12 @@ def _has_arrays(archive: ZipFile) -> bool:
 
 
 class _Mat:
-    """A file of MATLAB, where examples lie along the last axis and vectors have two axes."""
+    """This source reads a file of MATLAB, where examples often lie along the last axis.
+
+    Vectors there have two axes, (1, N) or (N, 1). An array with as many entries along its last axis
+    as some vector has, but not along its first, is turned: images (32, 32, 3, N) with labels (N, 1)
+    become (N, 32, 32, 3) and (N).
+    """
 
     first_row = 1
 
@@ -127,7 +140,7 @@ class _Mat:
 
     def get(self, name: str) -> np.ndarray:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of duplicate names, and of what is no array
+            warnings.simplefilter("ignore")  # about duplicate names and entries that are no arrays
             array: Any = scipy.io.loadmat(self._path, variable_names=[name])[name]
         if not isinstance(array, np.ndarray):
             raise MtlError(f"is a {type(array).__name__}, and no array")
@@ -152,7 +165,10 @@ def _text(cell: object) -> str:
 
 
 class _Folder:
-    """Files of a folder whose names say the split; their arrays are called ``SPLIT_NAME``."""
+    """This source reads a folder in which the name of every file says the split.
+
+    The array ``NAME`` of the file of split ``SPLIT`` is called ``SPLIT_NAME``.
+    """
 
     first_row = 0
 

@@ -1,7 +1,7 @@
-"""Which rows of arrays are in which split, where one array of inputs has the rows of all.
+"""Where one array of inputs has the rows of all splits, other arrays may say which row is where.
 
-An array with an entry a row may name the splits (``split``, ``subset``), or arrays may say for
-every split which rows are in it: their numbers (``train_idx``) or a mark for each
+An array with an entry for every row may name the splits (``split``, ``subset``), or arrays may say
+for every split which rows are in it, by their numbers (``train_idx``) or by a mark for every row
 (``train_mask``, ``is_test``).
 """
 
@@ -20,11 +20,11 @@ from .array_names import INPUT_WORDS, LABEL_WORDS
 from .faults import listed
 from .options import counted
 
-#: The array that names splits in older files; it need not exist where a user says it.
+#: Name of the array that older versions look for; a user may give it even if it does not exist.
 SPLIT = "split"
 
 _NAMING = frozenset(["split", "splits", "subset", "subsets", "partition", "partitions", "set"])
-# Words that are other things, too: their arrays count where all texts in them are names of splits.
+# Words with other meanings, too: their arrays count only if all texts in them are names of splits.
 _PERHAPS = frozenset(["sets", "phase", "stage", "usage", "mode", "part", "type", "purpose"])
 _FOLDS = frozenset(["fold", "folds"])
 _ROWS = frozenset(
@@ -41,10 +41,13 @@ Rows = dict[str | None, Int64[np.ndarray, " _"]]
 
 @runtime_checkable
 class File(Protocol):
-    """Arrays by name.
+    """A file gives arrays by name.
 
-    ``names`` are those of all, ``split`` is the one that a user says (``None``: nobody says), and
-    ``first_row`` the number that programs of its kind give the first row.
+    Attributes:
+        names: names of all arrays.
+        split: name of the array of splits that a user gives; ``None`` if no user has said it, empty
+            if no array names splits.
+        first_row: number by which programs that write such files call the first row: 0 or 1.
     """
 
     names: list[str]
@@ -52,22 +55,23 @@ class File(Protocol):
     first_row: int
 
     def read(self, name: str) -> np.ndarray:
-        """One array."""
+        """Return one array, which counts as read from now on."""
 
     def peek(self, name: str) -> np.ndarray | None:
-        """One array, which does not count as read; ``None`` where it cannot be read."""
+        """Return one array without counting it as read; ``None`` if it cannot be read."""
 
 
 @dataclass(frozen=True)
 class SplitName:
-    """What the name of an array says about splits.
+    """This class holds what the name of an array says about splits.
 
     Args:
-        role: ``names``: it names the split of every row; ``perhaps``: it may do so; ``rows``: it
-            says which rows are in a split; ``folds``: it numbers parts of a cross-validation.
-        split: of which split it says the rows.
-        task: whose rows; empty: every task's.
-        bare: whether it is the split's name and nothing else, which may mean other things, too.
+        role: what the array holds: ``names``, the split of every row; ``perhaps``, which may be the
+            same; ``rows``, which rows are in a split; ``folds``, numbers of parts of a
+            cross-validation.
+        split: the split whose rows the array gives, with role ``rows``.
+        task: name of the task whose rows are meant; empty if those of all tasks are.
+        bare: whether the name is that of a split and nothing else, which may have other meanings.
     """
 
     role: Literal["names", "perhaps", "rows", "folds"]
@@ -77,7 +81,11 @@ class SplitName:
 
 
 def split_meaning(key: str) -> SplitName | None:
-    """What an array's name says about splits: ``greek_split``, ``train_idx``; ``None``: nothing."""
+    """Return what an array's name says about splits, or ``None`` if it says nothing.
+
+    ``greek_split`` names the splits of rows of the task greek; ``train_idx`` has the numbers of the
+    rows in training.
+    """
     parts = [part for part in _BETWEEN.split(key) if part]
     words = [part.lower() for part in parts]
     splits = [n for n, word in enumerate(words) if known_split(word)]
@@ -102,7 +110,7 @@ def _task(parts: list[str]) -> str:
 
 
 def says_splits(file: File, key: str) -> bool:
-    """Whether an array is about splits, and no task by itself."""
+    """Say whether an array is about splits, so that it is not taken for the labels of a task."""
     told = _meanings(file).get(key)
     if told is None or key == file.split:
         return key == file.split
@@ -110,16 +118,18 @@ def says_splits(file: File, key: str) -> bool:
 
 
 def rows_of(file: File, what: str, count: int, task: str | None) -> tuple[Rows, list[str]]:
-    """Rows by split as a file's arrays say, all under ``None`` where none does; and lines on that.
+    """Return the rows of every split as a file's arrays say, and lines that tell a user of it.
+
+    All rows are under ``None`` if no array says which split they are in.
 
     Args:
         file: the arrays.
-        what: the inputs, for messages.
+        what: what the inputs are called in messages.
         count: number of rows.
-        task: whose inputs they are; ``None``: several tasks'.
+        task: name of the task that the inputs belong to; ``None`` if several tasks read them.
 
     Raises:
-        MtlError: naming the array, what is wrong with it, and the remedy.
+        MtlError: if an array does not fit; the message names it, what is wrong, and the remedy.
     """
     everything: Rows = {None: np.arange(count)}
     if file.split == "":
@@ -150,7 +160,10 @@ def rows_of(file: File, what: str, count: int, task: str | None) -> tuple[Rows, 
 
 
 def _meanings(file: File) -> dict[str, SplitName]:
-    """Arrays that are about splits by their names; ``train`` alone only where ``test`` is, too."""
+    """Return, by name, what arrays say about splits.
+
+    Arrays with the mere name of a split count only if ``train`` and one more split have one.
+    """
     told = {key: each for key in file.names if (each := split_meaning(key))}
     bare = {each.split for each in told.values() if each.bare}
     alone = len(bare) < 2 or "train" not in bare
@@ -158,7 +171,7 @@ def _meanings(file: File) -> dict[str, SplitName]:
 
 
 def _naming(file: File, told: Mapping[str, SplitName], count: int) -> Iterator[str]:
-    """Arrays that name the split of every row; those that may do so where all texts are splits."""
+    """Yield the names of arrays that name the split of every row."""
     for key, each in told.items():
         array = file.peek(key) if each.role in ("names", "perhaps") else None
         if (
@@ -178,7 +191,7 @@ def _spelled(file: File, name: str, task: str | None) -> str:
 
 
 def _named(file: File, key: str, what: str, count: int) -> Rows:
-    """Rows by the names in an array."""
+    """Return the rows of every split by an array that names the split of every row."""
     array = file.read(key)
     if array.size != count or array.ndim not in (1, 2) or len(array) != count:
         raise MtlError(
@@ -217,7 +230,7 @@ def _texts_are_splits(array: np.ndarray | None) -> bool:
 
 
 def _may_say_rows(array: np.ndarray | None, count: int) -> bool:
-    """Whether an array holds numbers of rows, or a mark a row; also several columns of them."""
+    """Say whether an array may hold numbers of rows or a mark for every row, in some columns."""
     return (
         array is not None
         and array.size > 0
@@ -229,14 +242,14 @@ def _may_say_rows(array: np.ndarray | None, count: int) -> bool:
 
 
 def _are_whole(array: np.ndarray) -> bool:
-    """Whether an array holds whole numbers, which MATLAB writes as floats."""
+    """Say whether an array holds whole numbers, which MATLAB writes as floats."""
     if array.dtype.kind == "f":
         return bool(np.isfinite(array).all() and (array == np.floor(array)).all())
     return array.dtype.kind in "iu"
 
 
 def _by_rows(file: File, keys: Mapping[str, str], what: str, count: int) -> tuple[Rows, list[str]]:
-    """Rows by split from an array of row numbers, or of marks, for every split."""
+    """Return the rows of every split by arrays of row numbers, or of marks, for every split."""
     arrays: dict[str, tuple[str, np.ndarray]] = {}
     for key, split in keys.items():
         if split in arrays:
@@ -293,14 +306,18 @@ def _completed(
 
 
 def _is_mask(array: np.ndarray, count: int) -> bool:
-    """Whether an array marks rows: True and False, or 0 and 1, an entry a row."""
+    """Say whether an array marks rows: True and False, or 0 and 1, with an entry for every row."""
     if len(array) != count:
         return False
     return array.dtype.kind == "b" or (count > 2 and bool(np.isin(array, (0, 1)).all()))
 
 
 def _first_row(numbered: list[np.ndarray], count: int, habit: int) -> int:
-    """The number of the first row: 0 or 1."""
+    """Return the number of the first row, 0 or 1.
+
+    Numbers from 1 to the number of rows count from 1. Those that fit both ways count as programs do
+    that write such files (``habit``): among 100 rows, 1 to 99 may be either.
+    """
     if not numbered:
         return 0
     least = min(int(array.min()) for array in numbered)

@@ -1,4 +1,4 @@
-"""From arrays to tasks: rows of several splits, their labels, the choice among them."""
+"""Arrays become tasks: rows are given labels and are divided into splits."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -42,19 +42,19 @@ Rows = Mapping[str | None, Int64[np.ndarray, " _"]]
 
 
 class Table:
-    """Inputs of all splits, one behind the other.
+    """A table holds the inputs of all splits, one split behind the other.
 
     Args:
-        file: where the splits of the rows may be named.
+        file: the file of arrays, in which an array ``split`` may name the split of every row.
         found: the inputs.
-        task: whose inputs they are; ``None``: several tasks'.
-        value_range: the two numbers that become black and white; ``None``: not given.
+        task: name of the task that the inputs belong to; ``None`` if several tasks read them.
+        value_range: the two numbers that become black and white in images, if a user gives them.
 
     Attributes:
-        are_images: whether the inputs are called or shaped so.
-        rows: the rows of every split, under ``None`` those of none.
+        are_images: whether the inputs have more than two axes and are not called features.
+        rows: the rows of every split, and under ``None`` those that are in none yet.
         scaled: whether images of several dtypes were scaled to uint8 when they were joined.
-        remarks: what a user should know of that.
+        remarks: lines that tell a user how inputs were scaled.
 
     Raises:
         MtlError: if the inputs of the splits differ in shape or scale, or the array that names
@@ -83,7 +83,7 @@ class Table:
             self.remarks = (*self.remarks, *lines)
 
     def name(self, row: int) -> str:
-        """What a row is called in messages."""
+        """Return what a row is called in messages: its number in its own array, and the split."""
         ends = np.cumsum(list(self.lengths.values()))
         number = int(np.searchsorted(ends, row, side="right"))
         split = list(self.lengths)[number]
@@ -91,10 +91,10 @@ class Table:
         return f"row {row - begin}" + (f" of {split}" if split else "")
 
     def column(self, found: Found) -> Shaped[np.ndarray, "rows *numbers"]:
-        """One value a row.
+        """Return the entries of an array that has one entry for every row of the inputs.
 
         Raises:
-            MtlError: if there are not as many as rows in every split.
+            MtlError: if there are more or fewer entries than rows, or entries of another type.
         """
         lengths = {split: len(array) if array.ndim else 0 for split, array in found.arrays.items()}
         if lengths != self.lengths:
@@ -121,21 +121,21 @@ def _listed(lengths: Mapping[str | None, int]) -> str:
 
 @dataclass(frozen=True)
 class Form:
-    """What becomes of arrays.
+    """These options say what becomes of arrays; what is decided on the way is kept here, too.
 
     Args:
-        kinds: of the labels, by task.
-        kind: of all others; ``auto``: guessed.
-        missing: markers of missing values.
-        channels: where images have them: ``auto``, ``first`` or ``last``.
-        size: of the images in the end; ``None``: as they are.
-        sizes: of the splits.
-        standardize: numbers that are targets, by their training split.
+        kinds: what the labels of single tasks are, by task: classes, binary or numbers.
+        kind: what the labels of all other tasks are; ``auto`` guesses.
+        missing: the markers of missing labels.
+        channels: position of the channels in images: ``auto``, ``first`` or ``last``.
+        size: width and height in pixels that images are resized to; ``None`` leaves them.
+        sizes: sizes of the splits.
+        standardize: whether targets that are numbers are standardised by their training split.
         pictures: which numbers become black and white in images.
-        notes: gets what a user should know of every task.
-        found: gets the kind of every task.
-        divided: gets the arrays with several labels a row, by name.
-        duplicates: what to do with a picture in training and test.
+        notes: a list that gets lines for the user about every task.
+        found: a dictionary that gets what the labels of every task are.
+        divided: a dictionary that gets, by name, arrays with several labels in each row.
+        duplicates: what happens to inputs that are in two splits.
     """
 
     kinds: Kinds
@@ -152,7 +152,7 @@ class Form:
     duplicates: Policy = "allow"
 
     def look_at(self, table: Table) -> None:
-        """Tell how images are taken, where that is a guess."""
+        """Note how inputs are read, where that is a guess."""
         self.notes.extend(table.remarks)
         if table.are_images:
             ranged = self.pictures.value_range is not None
@@ -161,13 +161,13 @@ class Form:
             self.notes.extend(flat_hints(table.inputs, table.what))
 
     def decide(self, name: str, columns: Columns) -> None:
-        """Keep what an array with several labels a row was taken for, and tell it."""
+        """Keep and note what an array with several labels in each row is taken for."""
         self.notes.extend([columns.remark] if columns.remark else [])
         if columns.kind:
             self.divided[name] = columns
 
     def kind_of(self, task: str) -> Kind | None:
-        """What labels are, as the user says or as their whole array does; ``None``: guessed."""
+        """Return what a task's labels are if that is known, and ``None`` if it must be guessed."""
         if task in self.kinds:
             return self.kinds[task]
         of_array = (c.kind for c in self.divided.values() if task in [name for name, _ in c.parts])
@@ -180,10 +180,10 @@ class Form:
         rows: Rows,
         class_names: Sequence[str],
     ) -> Labels:
-        """What the labels of a task are, by its rows; tells the user.
+        """Find out what the labels of a task are and which of its rows have one, and note it.
 
         Raises:
-            MtlError: if there is none.
+            MtlError: if there is no example, or none with a label.
         """
         present, count = self.missing.mask(task, values)
         everything = np.concatenate([*rows.values(), np.arange(0)])
@@ -217,7 +217,7 @@ class Form:
         class_names: Sequence[str],
         faults: Faults,
     ) -> Task | None:
-        """A task with inputs of its own; ``None`` if it cannot be had, which ``faults`` gets."""
+        """Make a task with inputs of its own; ``None``, and a fault, if it cannot be made."""
         where = f"{table.what}: task {name!r}"
         try:
             labels = self.labels(name, values, rows, class_names)
@@ -237,7 +237,7 @@ class Form:
             return None
 
     def usable(self, table: Table, rows: Rows, labels: Labels, where: str, faults: Faults) -> Rows:
-        """Rows without those of classes that are in one split only or too rare."""
+        """Return the rows without classes that are in one split only or too rare to be divided."""
         if labels.kind == "numbers":
             return rows
         rows = common_classes(rows, labels.values, where, faults, table.name)
@@ -252,7 +252,7 @@ class Form:
         table: Table,
         faults: Faults,
     ) -> Labels:
-        """Labels without classes that are not in both training and test."""
+        """Return the labels without classes that are not in both training and test."""
         if labels.kind == "numbers":
             return labels
         where = f"{table.what}: task {labels.task!r}"
@@ -263,7 +263,7 @@ class Form:
         return usable
 
     def split(self, rows: Rows, labels: Labels) -> dict[str, Int64[np.ndarray, " _"]]:
-        """Rows by split, those that are made here stratified where values are classes."""
+        """Divide rows into splits, stratified by class where labels are not numbers."""
         return make_splits(rows, None if labels.kind == "numbers" else labels.values, self.sizes)
 
     def targets(
@@ -273,9 +273,13 @@ class Form:
         chosen: Mapping[str, Int64[np.ndarray, " _"]],
         class_names: Sequence[str],
     ) -> tuple[Objective, dict[str, Tensor], dict[str, Tensor | None]]:
-        """Objective, and by split targets and which rows have one.
+        """Return the objective, and by split the targets and masks.
 
-        Classes are those of all rows, chosen or not.
+        A mask says which rows have a label; it is ``None`` if all have. The classes are those of
+        all rows, whether they are chosen for a split or not.
+
+        Raises:
+            MtlError: if a split has no label, or training or test lacks a class.
         """
         known = {split: labels.of(found) for split, found in chosen.items()}
         lacking = [split for split, found in known.items() if not len(found)]
@@ -306,7 +310,7 @@ class Form:
         targets: Mapping[str, Tensor],
         masks: Mapping[str, Tensor | None],
     ) -> Task:
-        """A task of its splits' inputs, targets, and masks of what is labelled."""
+        """Make a task of inputs, targets and masks by split."""
         splits = {s: Examples(inputs[s], targets[s], masks.get(s)) for s in inputs}
         return Task(
             name,
@@ -318,7 +322,11 @@ class Form:
         )
 
     def inputs(self, table: Table, rows: Int64[np.ndarray, " _"]) -> Tensor:
-        """What the network reads."""
+        """Return the inputs of some rows as a tensor of images or features.
+
+        Raises:
+            MtlError: if an option does not fit the inputs.
+        """
         if not table.are_images:
             if self.size is not None:
                 raise MtlError("suite.size is for images, and these are features")
@@ -329,7 +337,7 @@ class Form:
 
 
 def class_names(file: ArrayFile, task: str | None, labels: str) -> list[str]:
-    """What a file calls the classes of a task, of a label array, or of all its labels."""
+    """Return the names of classes that a file has for a task, a label array, or all labels."""
     keys = ([f"{task}_names"] if task is not None else []) + [f"{labels}_names"]
     keys += ["class_names", "label_names", "target_names"]
     return next((texts for texts in map(file.texts, keys) if texts), [])

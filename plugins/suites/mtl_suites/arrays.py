@@ -1,4 +1,4 @@
-"""The suite ``arrays``: tasks from the arrays of one ``.npz`` or ``.mat`` file, or one a split."""
+"""The suite ``arrays`` makes tasks from the arrays of ``.npz`` or ``.mat`` files."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,7 +21,7 @@ from .transformed import transformed
 
 
 @options_before(standardize=False, duplicates="warn", split=SPLIT)
-def arrays(  # longer than 60 lines: an option each, and what it means
+def arrays(  # longer than 60 lines: every option has a description
     *,
     path: str,
     data_root: str = ".",
@@ -47,72 +47,80 @@ def arrays(  # longer than 60 lines: an option each, and what it means
     skip_bad: bool = False,
     duplicates: Policy = "refuse",
 ) -> Suite:
-    """Tasks from the arrays of your own .npz or .mat file: images or features, and labels.
+    """Make tasks from the arrays of your own .npz or .mat file: images or features, and labels.
 
-    Arrays are found by name, in one of these layouts; each may have ``train_``, ``validation_``
-    and ``test_`` in its name, one array a split. Other usual names (``x_train``, ``val_images``,
-    ``data`` and ``target``) are understood where none is called so:
+    Arrays are found by name, in one of the layouts below. Where a file has an array for every
+    split, ``train_``, ``validation_`` and ``test_`` are in their names. Other usual names
+    (``x_train``, ``val_images``, ``data`` and ``target``) are understood where an array has none of
+    these names:
 
     - ``TASK_images`` (or ``TASK_features``) and ``TASK_labels``: every task has its own inputs;
     - ``images`` and, for every name in ``tasks``, labels of that name: tasks have a common input;
-    - ``images``, ``labels`` and the array that ``group_by`` names: a task a group, with the
-      examples of that group, and labels that count within it;
+    - ``images``, ``labels`` and the array that ``group_by`` names: every group of examples is a
+      task, whose classes are the labels that occur in the group;
     - with ``task_axis`` the first axis of inputs and labels is the task.
 
     An array ``TASK_split`` or ``split`` of texts names every row's split, or arrays such as
-    ``train_idx`` and ``test_mask`` say which rows are in one. Without splits, and where sizes are
-    given, examples are chosen at random, stratified by class, the same for every seed of a run.
-    ``NAME_packed`` holds bits of images of shape ``image_shape``; ``TASK_names`` or ``class_names``
-    what the classes are called, ``GROUP_names`` the groups.
+    ``train_idx`` and ``test_mask`` say which rows are in a split. Without splits, and where sizes
+    are given, examples are chosen at random, stratified by class, the same for every seed of a run.
+    An array ``NAME_packed`` holds the bits of black and white images whose shape is
+    in ``image_shape``. Names of classes are in ``TASK_names`` or ``class_names``, names of groups
+    in ``GROUP_names``.
 
     Images are (N, H, W), (N, H, W, C) or (N, C, H, W), uint8 from 0 to 255, bool or floats.
 
     Args:
-        path: path of the .npz or .mat file, or of a folder with one a split, within ``data_root``.
+        path: path, within ``data_root``, of the .npz or .mat file, or of a folder that has one such
+            file for every split.
         data_root: folder that ``path`` starts from.
-        tasks: names of the tasks, in order, also as one text with commas; default: all that are in
-            the file.
+        tasks: names of the tasks, in order, as a list or as one text with commas; default: all
+            tasks that are in the file.
         inputs: name of the input arrays; default: ``images`` or ``features``. Braces make it a
             pattern, e.g. ``{split}_X``.
         labels: name of the label arrays; braces make it a pattern, e.g. ``{split}_y``.
-        split: name of the array of texts that name every row's split; empty: no array says it, and
-            splits are made here; default: arrays with a usual name that do.
+        split: name of the array of texts that name every row's split; an empty name ignores all
+            such arrays, so that rows are divided at random; default: arrays with a usual name, such
+            as ``split`` or ``train_idx``.
         group_by: name of the array that says which task an example belongs to.
-        task_axis: whether axis 0 is the task, axis 1 the example.
-        kind: what labels are: classes, binary or numbers; ``auto``: numbers where they are floats
-            or several a row, else classes; a run prints what every task was taken for.
-        kinds: what the labels of single tasks are, by task: classes, binary or numbers; labels with
-            several columns of 0 and 1: the numbers of one task, or a task a column.
-        missing: values that mean "no label", of all tasks or by task, e.g. -1; ``nan``, and texts
-            that the suite ``table`` takes so, mean it anyway.
-        not_missing: markers of missing values that are values after all, of all tasks or by task,
-            e.g. none.
+        task_axis: whether axis 0 of inputs and labels is the task, and axis 1 the example.
+        kind: what labels are: classes, binary or numbers; ``auto`` takes floats, and several
+            numbers in each row, as numbers, and all others as classes; a run prints what the labels
+            of every task were taken for.
+        kinds: what the labels of single tasks are, as a mapping from task to classes, binary or
+            numbers; for labels with several columns of 0 and 1 numbers makes one task, and binary a
+            task of every column.
+        missing: values that mean "no label", as a list for all tasks or a mapping by task, e.g. -1;
+            ``nan``, and texts such as NA that the suite ``table`` takes as missing, mean it anyway.
+        not_missing: texts that usually mean "no label", but are labels in this file, as a list for
+            all tasks or a mapping by task, e.g. none.
         standardize: whether training sees numbers as (number - mean) / deviation, both of the
             training split; metrics, predictions and exports are in the labels' own units all the
             same.
-        channels: position of the channels in images with four dimensions: first, last, or auto:
-            where there are 1, 3 or 4 of them.
+        channels: position of the channels in images with four dimensions: first (N, C, H, W), last
+            (N, H, W, C), or auto, which takes the axis that has 1, 3 or 4 entries.
         size: width and height, in pixels, that images are resized to; default: as they are.
-        value_range: the two numbers that become black and white in images of whole numbers or
-            floats; default: the range of 8 or 16 bits, floats as they are.
+        value_range: the two numbers that become black and white in images; default: 0 and 255 for
+            8 bits, 0 and 65535 for 16 bits, while floats stay as they are.
         transforms: further transforms of images: lists under ``train`` and ``evaluation``, of names
             of torchvision.transforms.v2 or mappings with ``name`` and arguments.
         train_per_task: number of training examples of each task, or below 1 a share of its
             examples; default: all that other splits leave.
         validation_per_task: number of validation examples of each task, or below 1 a share of its
-            examples; default: those that the file calls so, else none.
+            examples; default: the file's validation examples, or none if it has no such split.
         test_per_task: number of test examples of each task, or below 1 a share of its examples;
-            default: those that the file calls so, else the rest, else a fifth.
+            default: the file's test examples; if it has none, all that other splits leave, or a
+            fifth where ``train_per_task`` is not given.
         split_seed: seed of the random choice of a split's examples.
         skip_bad: whether classes that are not in both training and test, and tasks that cannot be
-            had, are left out and counted instead of refused.
-        duplicates: what happens to a picture that is in two splits: refuse those in training and
-            test where the file names the splits and tell of others, warn of all (many published
-            files have a few), or allow.
+            made, are left out and counted; otherwise a run refuses them.
+        duplicates: what happens to a picture that is in two splits: ``refuse`` ends a run if it is
+            in training and test and the file names the splits, and otherwise prints a line; warn
+            only prints lines (many published files have a few copies); allow does not look.
 
     Raises:
-        ProblemsError: with what is wrong in every task.
-        MtlError: naming file, array and task, what was found and what is allowed.
+        ProblemsError: if tasks cannot be made; the message says what is wrong in every task.
+        MtlError: if the file or an option is wrong; the message names file, array and task, what
+            was found and what is allowed.
     """
     sizes = SplitSizes(train_per_task, validation_per_task, test_per_task, split_seed)
     further = Transforms.from_config(transforms, "suite.transforms")

@@ -1,4 +1,4 @@
-"""The suite ``celeba``: 40 attributes of a face."""
+"""The suite ``celeba`` has 40 attributes of faces as tasks."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -28,7 +28,7 @@ def celeba(
     transforms: dict[str, Any] | None = None,
     check_images: bool = False,
 ) -> Suite:
-    """CelebA: 40 binary attributes of one image of a face, a task each.
+    """Tell 40 binary attributes of a face, each of which is a task, from one image (CelebA).
 
     Inputs have shape (N, 3, size, size), uint8: the middle 178x178 pixels of the aligned images,
     resized. All tasks read the same image. The splits are the official ones: 162,770 images for
@@ -38,9 +38,9 @@ def celeba(
     Meyerson and Miikkulainen, ICML 2018, arXiv 1803.04062.
 
     Args:
-        data_root: folder that holds torchvision's celeba.
+        data_root: folder that holds the folder celeba as torchvision lays it out.
         download: whether the files are downloaded where they are missing; needs the package gdown.
-        tasks: names of the attributes that are tasks, in order; default: all.
+        tasks: names of the attributes that are tasks, in order; default: all 40 attributes.
         size: width and height of the images in pixels, at most 178.
         transforms: further transforms of images: lists under ``train`` and ``evaluation``, of names
             of torchvision.transforms.v2 or mappings with ``name`` and arguments.
@@ -48,8 +48,8 @@ def celeba(
             named at once.
 
     Raises:
-        ProblemsError: naming all images that cannot be read.
-        MtlError: if files are missing or damaged, with what to do; on an unknown attribute.
+        ProblemsError: if images cannot be read; the message names all of them.
+        MtlError: if files are missing or damaged, with what to do, or an attribute is unknown.
     """
     form = _form(size, transforms, check_images)
     attributes, read = _read(data_root, download, form)
@@ -75,7 +75,7 @@ def _form(size: int, transforms: dict[str, Any] | None, check_images: bool) -> I
 def _read(
     data_root: str, download: bool, form: ImageForm
 ) -> tuple[list[str], dict[str, tuple[Tensor, Tensor | LazyInputs]]]:
-    """Names of the attributes, and by split their values and the images."""
+    """Return the names of the attributes, and by split their values (images, 40) and the images."""
     faults = Faults("celeba", skip=False)
     attributes: list[str] = []
     splits = {}

@@ -1,4 +1,4 @@
-"""The suite ``cifar10``: ten kinds of objects in small photographs."""
+"""The suite ``cifar10`` has one task: which of ten kinds of objects a small photograph shows."""
 
 import copy
 from pathlib import Path
@@ -15,13 +15,13 @@ from .published import obtain
 from .transformed import transformed
 
 VALIDATION = 5000
-SEED = 301  # of the published code
+SEED = 301  # seed by which the published code chooses the images for validation
 _NORMALIZE = {
     "name": "Normalize",
     "mean": [125.3 / 255, 123.0 / 255, 113.9 / 255],
     "std": [63.0 / 255, 62.1 / 255, 66.7 / 255],
 }
-#: Those of Meyerson and Miikkulainen 2019.
+#: Transforms of training and evaluation images in Meyerson and Miikkulainen, 2019.
 TRANSFORMS: dict[str, list[Any]] = {
     "train": [
         {"name": "Pad", "padding": 4, "padding_mode": "reflect"},
@@ -42,11 +42,11 @@ def cifar10(
     batch_size: int | None = 128,
     transforms: dict[str, Any] | None = None,
 ) -> Suite:
-    """Which of ten kinds of objects a 32x32 colour photograph shows: CIFAR-10 as one task.
+    """Tell which of ten kinds of objects a 32x32 colour photograph shows: CIFAR-10 as one task.
 
-    45,000 images to train on, 5,000 to validate, always the same ones, and 10,000 to test. Unless
-    other transforms are given, training images are padded by reflection, flipped and cropped at
-    random.
+    There are 45,000 images for training, 5,000 for validation, which are always the same ones, and
+    10,000 for test. Unless other transforms are given, training images are padded by reflection,
+    flipped at random and cropped at random.
 
     Source: Krizhevsky 2009; set-up of Meyerson and Miikkulainen, NeurIPS 2019. The files are read
     by torchvision, which compares them with their published digests before it unpickles them.
@@ -55,13 +55,14 @@ def cifar10(
         data_root: folder that ``path`` starts from.
         path: folder that holds ``cifar-10-batches-py``, within ``data_root``.
         download: whether files that are missing are downloaded.
-        validation: number of training images that are kept for validation; 0: none.
-        batch_size: number of images in a batch; null: the run's batch size.
-        transforms: further transforms of images: lists under ``train`` and ``evaluation``, of names
-            of torchvision.transforms.v2 or mappings with ``name`` and arguments.
+        validation: number of training images that are kept for validation instead, from 0 up.
+        batch_size: number of images in a training batch; null takes the run's batch size.
+        transforms: transforms of images in place of the padding, flips and crops above: lists under
+            ``train`` and ``evaluation``, of names of torchvision.transforms.v2 or mappings with
+            ``name`` and arguments.
 
     Raises:
-        MtlError: naming the folder if the files are not there or not the published ones.
+        MtlError: if the files are missing or are not the published ones, with the folder's name.
     """
     given = TRANSFORMS if transforms is None else transforms
     found = Transforms.from_config(copy.deepcopy(given), "suite.transforms")
@@ -93,7 +94,7 @@ CLASSES = (
 
 
 def _read(root: Path, train: bool, download: bool) -> tuple[torch.Tensor, torch.Tensor]:
-    """Images (N, 3, 32, 32), uint8, and labels."""
+    """Return images (N, 3, 32, 32), uint8, and their labels (N)."""
     found = obtain(
         "CIFAR-10",
         lambda folder, fetch: CIFAR10(folder, train=train, download=fetch),

@@ -1,4 +1,4 @@
-"""The suite ``cifar100``: the 20 coarse labels of CIFAR-100 as tasks."""
+"""The suite ``cifar100`` has the 20 coarse labels of CIFAR-100 as tasks."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,24 +38,25 @@ def cifar100(
     split_seed: int = 0,
     transforms: dict[str, Any] | None = None,
 ) -> Suite:
-    """CIFAR-100 as 20 tasks, a coarse label each, of 5 classes.
+    """Tell apart the 5 fine labels of each coarse label of CIFAR-100, which makes 20 tasks.
 
     Inputs have shape (N, 3, 32, 32), uint8. Every task has 2,500 training and 500 test images;
-    its fine labels, sorted, are its classes 0 to 4.
+    the fine labels of its coarse label, sorted, are its classes 0 to 4.
 
     The files are pickles; torchvision compares their checksums with the published ones before it
-    loads them, and what is read beside is read without executing anything.
+    loads them. The coarse labels, which torchvision leaves out, are read without executing code.
 
     Source: Prellberg and Kramer, IJCNN 2020, arXiv 2003.10159, section IV.
 
     Args:
-        data_root: folder that holds torchvision's cifar-100-python.
+        data_root: folder that holds the folder cifar-100-python as torchvision lays it out.
         download: whether files that are missing are downloaded.
-        train_per_task: number of training images of each task, or below 1 a share of them; default:
-            all that are left.
+        train_per_task: number of training images of each task, or below 1 a share of its training
+            images; default: all that validation leaves.
         validation_per_task: number of images of each task that are taken from its training images
-            for validation, or below 1 a share of them.
-        test_per_task: number of test images of each task, or below 1 a share of them; default: all.
+            for validation, or below 1 a share of its training images.
+        test_per_task: number of test images of each task, or below 1 a share of its test images;
+            default: all 500.
         split_seed: seed of the random choice of images, which is stratified by class.
         transforms: further transforms of images: lists under ``train`` and ``evaluation``, of names
             of torchvision.transforms.v2 or mappings with ``name`` and arguments.
@@ -72,7 +73,7 @@ def cifar100(
 
 @dataclass(frozen=True)
 class _Data:
-    """All images, those of training first, with both labels, and names of labels."""
+    """This class holds all images, training images first, with both labels and their names."""
 
     images: UInt8[Tensor, "images 3 32 32"]
     fine: Int64[np.ndarray, " images"]
@@ -83,7 +84,7 @@ class _Data:
 
     @classmethod
     def read(cls, data_root: str, download: bool) -> "_Data":
-        """From torchvision's files.
+        """Read all from the files that torchvision knows.
 
         Raises:
             MtlError: if files are missing or damaged.
@@ -109,7 +110,7 @@ class _Data:
         return cls(everything, labels, groups, len(images[0]), names, part.classes)
 
     def task(self, group: int, name: str, sizes: SplitSizes) -> Task:
-        """The task of one coarse label."""
+        """Make the task of one coarse label, which is given by number and name."""
         rows = np.flatnonzero(self.coarse == group)
         given: dict[str | None, Int64[np.ndarray, " _"]] = {
             "train": rows[rows < self.training],
@@ -129,7 +130,7 @@ class _Data:
 
 
 def _check_pairs(labels: np.ndarray, groups: np.ndarray, folder: Path) -> None:
-    """Every fine label belongs to one coarse label, and every coarse one has five."""
+    """Refuse labels unless each fine one has one coarse label, and each coarse one five fine."""
     pairs = set(zip(groups.tolist(), labels.tolist(), strict=True))
     a_group = np.bincount([group for group, _ in pairs], minlength=_COARSE)
     if len(pairs) != _COARSE * _FINE or set(a_group.tolist()) != {_FINE}:
