@@ -3,18 +3,21 @@
 ``python tests/fuzz/failing_disk.py`` counts the file operations of everything in
 :mod:`fuzz.disk_uses`, lets each of them fail once with an error of the system, and fails on
 anything but a result or one line, and where things cannot go on afterwards as if nothing had been.
+Each outcome is a line of a log, so that the command goes on where it was stopped.
 """
 
 import argparse
 import errno
 import io
+import json
 import os
 import shutil
 import sys
 import tempfile
+import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,13 +104,32 @@ class Use:
     lost: Callable[[Path], Iterator[str]]
 
 
-def fail_each(
-    use: Use, every: int = 1, code: int = errno.EIO, first: int = 0
-) -> tuple[Counter[str], list[str]]:
-    """Let every ``every``-th operation of a use fail; returns what came of them, and faults."""
+@dataclass(frozen=True)
+class Outcome:
+    """What came of one operation that failed.
+
+    Args:
+        case: number of the operation.
+        count: number of all operations.
+        outcome: ``done``, ``one line`` or ``fault``.
+        faults: what is wrong; none where nothing is.
+    """
+
+    case: int
+    count: int
+    outcome: str
+    faults: tuple[str, ...] = ()
+
+
+def each_failing(
+    use: Use,
+    every: int = 1,
+    code: int = errno.EIO,
+    first: int = 0,
+    known: Collection[int] = (),
+) -> Iterator[Outcome]:
+    """Let every ``every``-th operation of a use fail, but for the known ones."""
     torch.set_num_threads(1)
-    outcomes: Counter[str] = Counter()
-    faults: list[str] = []
     with tempfile.TemporaryDirectory() as name:
         base, folder = Path(name) / "base", Path(name) / "r"
         use.prepare(base)
@@ -121,24 +143,63 @@ def fail_each(
         with Disk(folder, None).watched() as counted:
             use.do(folder)
         for number in range(first, counted.count, every):
+            if number in known:
+                continue
             fresh()
-            disk = Disk(folder, number, code)
-            try:
-                with disk.watched():
-                    use.do(folder)
-                outcomes["done"] += 1
-            except MtlError as error:
-                if len(str(error).splitlines()) == 1:
-                    outcomes["one line"] += 1
-                else:
-                    faults.append(f"{disk.failed}: several lines: {error}")
-            except Exception:
-                faults.append(f"{disk.failed}: {traceback.format_exc(limit=-6)}")
-            try:
-                faults += [f"{disk.failed}: {text}" for text in use.lost(folder)]
-            except Exception:
-                faults.append(f"{disk.failed}: it cannot go on: {traceback.format_exc(limit=-3)}")
-    return outcomes, faults
+            outcome, faults = _fail_one(use, folder, Disk(folder, number, code))
+            yield Outcome(number, counted.count, outcome, tuple(faults))
+
+
+def _fail_one(use: Use, folder: Path, disk: Disk) -> tuple[str, list[str]]:
+    faults: list[str] = []
+    outcome = "done"
+    try:
+        with disk.watched():
+            use.do(folder)
+    except MtlError as error:
+        outcome = "one line"
+        if len(str(error).splitlines()) != 1:
+            faults.append(f"{disk.failed}: several lines: {error}")
+    except Exception:
+        faults.append(f"{disk.failed}: {traceback.format_exc(limit=-6)}")
+    try:
+        faults += [f"{disk.failed}: {text}" for text in use.lost(folder)]
+    except Exception:
+        faults.append(f"{disk.failed}: it cannot go on: {traceback.format_exc(limit=-3)}")
+    return "fault" if faults else outcome, faults
+
+
+def fail_each(
+    use: Use, every: int = 1, code: int = errno.EIO, first: int = 0
+) -> tuple[Counter[str], list[str]]:
+    """Let every ``every``-th operation of a use fail; returns what came of them, and faults."""
+    tried = list(each_failing(use, every, code, first))
+    return Counter(o.outcome for o in tried), [fault for o in tried for fault in o.faults]
+
+
+class Log:
+    """Outcomes of earlier calls and of this one, a line of JSON each.
+
+    Args:
+        path: the file, which need not exist.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lines = path.read_text().splitlines() if path.exists() else []
+        self.entries: list[dict[str, Any]] = [json.loads(line) for line in lines]
+
+    def add(self, use: str, error: str, outcome: Outcome) -> None:
+        """Write one."""
+        entry = {"use": use, "error": error, **vars(outcome), "faults": list(outcome.faults)}
+        self.entries.append(entry)
+        with self._path.open("a") as file:
+            file.write(json.dumps(entry) + "\n")
+
+    def of(self, use: str, error: str) -> list[dict[str, Any]]:
+        """Return those of a use and an error."""
+        return [e for e in self.entries if (e["use"], e["error"]) == (use, error)]
 
 
 def main() -> None:
@@ -151,17 +212,29 @@ def main() -> None:
     parser.add_argument("--every", type=int, default=1, help="operation, of those that are counted")
     parser.add_argument("--first", type=int, default=0, help="operation that fails")
     parser.add_argument("--error", choices=ERRORS, action="append", help="default: all")
+    parser.add_argument("--minutes", type=float, help="after which no further operation is tried")
+    parser.add_argument("--log", type=Path, default=Path("build/fuzz/failing_disk.jsonl"))
     arguments = parser.parse_args()
+    log, begin = Log(arguments.log), time.monotonic()
+    most = float("inf") if arguments.minutes is None else arguments.minutes * 60
+    pairs = [(n, e) for e in arguments.error or ERRORS for n in arguments.uses or USES]
+    for name, error in pairs:
+        known = {entry["case"] for entry in log.of(name, error)}
+        code = getattr(errno, error)
+        tried = each_failing(USES[name], arguments.every, code, arguments.first, known)
+        while time.monotonic() - begin < most and (outcome := next(tried, None)) is not None:
+            log.add(name, error, outcome)
     bad = 0
-    for name in arguments.uses or USES:
-        for error in arguments.error or ERRORS:
-            code = getattr(errno, error)
-            outcomes, faults = fail_each(USES[name], arguments.every, code, arguments.first)
-            counts = ", ".join(f"{number} {what}" for what, number in sorted(outcomes.items()))
-            print(f"{name}, {os.strerror(code)}: {counts}, {len(faults)} faults", flush=True)
-            for fault in faults:
-                print(f"  {fault}", flush=True)
-            bad += len(faults)
+    for name, error in pairs:
+        entries = log.of(name, error)
+        counts = Counter(entry["outcome"] for entry in entries)
+        text = ", ".join(f"{number} {what}" for what, number in sorted(counts.items()))
+        total = entries[0]["count"] if entries else "?"
+        reason = os.strerror(getattr(errno, error))
+        print(f"{name}, {reason}: {len(entries)} of {total} operations: {text or 'none'}")
+        for fault in (fault for entry in entries for fault in entry["faults"]):
+            print(f"  {fault}")
+            bad += 1
     print(f"{bad} faults")
     sys.exit(bool(bad))
 
