@@ -17,6 +17,7 @@ import typer
 from ..plugins.guard import failure_text
 from ..support.errors import MtlError, ProblemsError
 from ..support.interrupts import Interrupted
+from ..support.processes import asked_number
 from ..support.threads import sleep_while_waiting
 from . import (
     check,
@@ -114,10 +115,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _status(arguments: list[str]) -> int:
-    traceback = "--traceback" in arguments
+    given, traceback = arguments, "--traceback" in arguments
     arguments = [argument for argument in arguments if argument != "--traceback"]
     try:
-        status = app(arguments or ["--help"], prog_name="mtl", standalone_mode=False)
+        shown = arguments or ["--help"]
+        status = app(shown, prog_name="mtl", standalone_mode=False, obj=given)
         if status == _AT_ONCE:  # what Typer makes of a KeyboardInterrupt
             raise KeyboardInterrupt
         return status if isinstance(status, int) else 0
@@ -134,10 +136,12 @@ def _status(arguments: list[str]) -> int:
         say_error(str(error))
         return 2
     except _UsageError as error:
-        say_error(_usage(error))
+        if not asked_number():  # else the first of several processes says it
+            say_error(_usage(error))
         return 2
     except (KeyboardInterrupt, typer.Abort):
-        say_error("interrupted at once; what was saved before is kept", label="stopped")
+        if not asked_number():
+            say_error("interrupted at once; what was saved before is kept", label="stopped")
         atexit.register(gc.freeze)  # else Python looks through all of torch first, for seconds
         return _AT_ONCE
     except Exception as error:

@@ -130,6 +130,15 @@ RunDryRun = Annotated[
     ),
 ]
 
+Processes = Annotated[
+    int | None,
+    typer.Option(
+        "--processes",
+        help="Number of processes that train together on this machine, each with its part of every "
+        "batch and, on GPUs, a GPU of its own.",
+    ),
+]
+
 ComparisonFile = Annotated[
     Path, typer.Argument(help="YAML file of the comparison; examples/ has some.")
 ]

@@ -2,7 +2,8 @@
 
 import dataclasses
 import json
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -10,9 +11,14 @@ from ..support.alive import alive
 from ..support.errors import MtlError
 from . import options
 from .console import load_plugins, stderr, stdout
+from .processes import several, started_here
+
+if TYPE_CHECKING:
+    from ..networks.result import Result
 
 
 def run(
+    context: typer.Context,
     strategy: options.Strategy = None,
     backbone: options.Backbone = None,
     suite: options.Suite = None,
@@ -33,6 +39,7 @@ def run(
     as_json: options.RunJson = False,
     json_lines: options.JsonLines = False,
     dry_run: options.RunDryRun = False,
+    processes: options.Processes = None,
 ) -> None:
     """Train the tasks of a suite together, evaluate, and say where the results lie."""
     # Numbers stay text here: the config checks them, with one kind of message for all its keys.
@@ -54,19 +61,26 @@ def run(
         shown = preview(*request.resolved(plugins), plugins)
         stdout().print(str(shown), markup=False, soft_wrap=True)
         return
-    if json_lines:
-        from .json_lines import JsonLines
+    status = started_here(processes, context.obj)
+    if status is not None:
+        raise typer.Exit(status)
+    with several() as speaking:
+        if json_lines and speaking:
+            from .json_lines import JsonLines
 
-        plugins.register(JsonLines(typer.echo), "json lines")
-    console = stderr(quiet, log_file, show_test)
-    with alive(console, "preparing the run"):
-        started = request.start(plugins, console)
-    result = started.execute()
+            plugins.register(JsonLines(typer.echo), "json lines")
+        console = stderr(quiet, log_file, show_test) if speaking else stderr(quiet=True)
+        with alive(console, "preparing the run"):
+            started = request.start(plugins, console)
+        result = started.execute()
+    if speaking and not json_lines:
+        _show(result, started.directory, as_json, quiet)
+
+
+def _show(result: "Result", directory: Path, as_json: bool, quiet: bool) -> None:
     from .summary import print_summary
 
-    if json_lines:
-        return
     if as_json:
         typer.echo(json.dumps(dataclasses.asdict(result), indent=2))
     else:
-        print_summary(result, started.directory, stdout(quiet))
+        print_summary(result, directory, stdout(quiet))

@@ -15,7 +15,7 @@ from .images import RAW, ImageNormalization, prepare
 from .joint import apply_jointly, map_objectives
 from .placement import rows_of, targets_on
 from .readers import Reader, labelled_rows, readers, seed_of
-from .samplers import Draw
+from .samplers import Draw, Part
 from .streaming import Rows, Stream
 from .tasks import Examples, Suite, Task
 
@@ -112,10 +112,13 @@ class BalancedBatches:
         normalizations: one for each task, see :func:`prepare`; default: none is normalised.
         streamed: read images when they are needed, rather than keep them on the device.
         workers: number of processes that read streamed images; 0: this process reads them.
+        part: the part of every batch that is read, where several processes train together;
+            default: all of it.
 
     Raises:
         MtlError: if tasks with a common input differ in their batch sizes, a normalization does
-            not fit the inputs, or an image that is kept on the device cannot be read.
+            not fit the inputs, an image that is kept on the device cannot be read, or batches
+            cannot be divided.
 
     Source: Prellberg and Kramer 2020, arXiv 2003.10159, by their published code.
     """
@@ -129,6 +132,7 @@ class BalancedBatches:
         normalizations: Sequence[ImageNormalization] = (),
         streamed: bool = False,
         workers: int = 0,
+        part: Part | None = None,
     ) -> None:
         if batch_size < 1:
             raise MtlError(f"batch_size should be at least 1, found {batch_size}")
@@ -146,7 +150,8 @@ class BalancedBatches:
         self._targets = targets_on(device, suite)
         self._labelled = [_mask(task, suite.common_input, device) for task in suite.tasks]
         self._masked = any(mask is not None for mask in self._labelled)
-        self._orders = {reader.name: reader.order(seed) for reader in self._readers}
+        self._part = part
+        self._orders = {reader.name: reader.order(seed, part) for reader in self._readers}
         self._maps = map_objectives(suite.tasks)
         # images of maps are transformed together with these, once the batch is there
         sources = [
@@ -210,7 +215,8 @@ class BalancedBatches:
             readers.append((replace(reader, rows=rows[0]), replace(reader, rows=rows[1])))
         for number, part in enumerate((kept, held)):
             part._readers = [pair[number] for pair in readers]
-            part._orders = {r.name: r.order(seed_of(seed, f"part {number}")) for r in part._readers}
+            own = seed_of(seed, f"part {number}")
+            part._orders = {r.name: r.order(own, self._part) for r in part._readers}
             part._stream = self._new_stream() if self._stream is not None else None
             part._parts = []
         self._parts += [kept, held]

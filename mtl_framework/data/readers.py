@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..support.errors import MtlError
 from .mixing import Mixing
-from .samplers import Order, ShuffledOrder, StreamOrder
+from .samplers import Order, Part, PartOrder, ShuffledOrder, StreamOrder
 from .tasks import Examples, Suite
 
 
@@ -34,12 +34,35 @@ class Reader:
     size: int
     mixing: Mixing | None = None
 
-    def order(self, seed: int) -> Order:
-        """Return the order of the rows, at its beginning."""
+    def order(self, seed: int, part: Part | None = None) -> Order:
+        """Return the order of the rows, at its beginning.
+
+        Args:
+            seed: decides the order.
+            part: the part of every batch that is read; default: all of it.
+
+        Raises:
+            MtlError: if batches cannot be divided so.
+        """
+        divided = part is not None and part.count > 1
         if self.data.streams is not None:
+            if divided:
+                raise MtlError(
+                    f"{self.name!r} is read as streams, whose networks carry a state from batch to "
+                    "batch: such a suite is trained by one process"
+                )
             return StreamOrder(len(self.data), self.data.streams)
         transformed = self.data.transform is not None or self.mixing is not None
-        return ShuffledOrder(self.rows, self.size, seed_of(seed, self.name), transformed)
+        order = ShuffledOrder(self.rows, self.size, seed_of(seed, self.name), transformed)
+        if part is None or not divided:
+            return order
+        if self.size % part.count:
+            raise MtlError(
+                f"batch_size {self.size} of {self.name!r} cannot be divided among {part.count} "
+                f"processes: it is for all of them together, and should be a multiple of "
+                f"{part.count}"
+            )
+        return PartOrder(order, part)
 
 
 def readers(suite: Suite, batch_size: int) -> list[Reader]:

@@ -152,3 +152,46 @@ class StreamOrder(Order):
         order = StreamOrder(self._windows * self._streams, self._streams)
         order._position = position
         return order
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of every batch, where several processes read different examples of it.
+
+    Args:
+        number: number of the part, from 0 on.
+        count: number of parts, all of one size.
+    """
+
+    number: int = 0
+    count: int = 1
+
+
+class PartOrder(Order):
+    """A part of every draw of another order: of rows 0 to 5, part 1 of 3 has rows 2 and 3.
+
+    Its state is that of the whole order, whatever the number of parts.
+
+    Args:
+        order: the whole order; its draws have a multiple of ``part.count`` rows.
+        part: which part.
+    """
+
+    def __init__(self, order: Order, part: Part) -> None:
+        self._order = order
+        self._part = part
+
+    def next(self) -> Draw:
+        """Draw for all parts, and return this one's."""
+        draw = self._order.next()
+        size = len(draw.rows) // self._part.count
+        own = slice(self._part.number * size, (self._part.number + 1) * size)
+        return Draw(draw.rows[own], draw.seeds[own], draw.starts)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return where the whole order stands."""
+        return self._order.state_dict()
+
+    def at(self, state: Any) -> "PartOrder":
+        """Return the same part of the whole order at ``state``."""
+        return PartOrder(self._order.at(state), self._part)

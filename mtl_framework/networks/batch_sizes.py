@@ -10,7 +10,9 @@ from ..data.tasks import Suite
 from ..support.errors import MtlError
 
 
-def check_batch_sizes(suite: Suite, backbones: Sequence[PlainBackbone], batch_size: int) -> None:
+def check_batch_sizes(
+    suite: Suite, backbones: Sequence[PlainBackbone], batch_size: int, processes: int = 1
+) -> None:
     """Refuse a batch of one example where a batch norm would see one value per channel.
 
     Nothing is run where every task has more. Statistics that are pooled over tasks have more values
@@ -20,13 +22,14 @@ def check_batch_sizes(suite: Suite, backbones: Sequence[PlainBackbone], batch_si
         suite: the suite, whose tasks may set batch sizes of their own.
         backbones: the backbones, one for each task.
         batch_size: number of examples a task has in a batch where it sets none of its own.
+        processes: number of processes among which a batch is divided.
 
     Raises:
         MtlError: naming the task, the layer and ``batch_size``.
     """
     refused: dict[int, str | None] = {}
     for task, backbone in zip(suite.tasks, backbones, strict=True):
-        size = task.train.streams or task.batch_size or batch_size
+        size = (task.train.streams or task.batch_size or batch_size) // processes
         pooled = isinstance(backbone, Backbone) and backbone.normalization == "pooled"
         if size > 1 or pooled:
             continue
@@ -34,10 +37,11 @@ def check_batch_sizes(suite: Suite, backbones: Sequence[PlainBackbone], batch_si
             refused[id(backbone)] = _layer_with_one_value(backbone)
         layer = refused[id(backbone)]
         if layer is not None:
+            each = f" by {processes} processes" if processes > 1 else ""
             raise MtlError(
-                f"batch_size=1 of task {task.name!r} gives batch norm {layer!r} of backbone "
-                f"{backbone.name!r} one value per channel, whose variance is not defined; set "
-                "batch_size to at least 2, or use larger images"
+                f"batch_size={size * processes}{each} of task {task.name!r} gives batch norm "
+                f"{layer!r} of backbone {backbone.name!r} one value per channel, whose variance is "
+                f"not defined; set batch_size to at least {2 * processes}, or use larger images"
             )
 
 

@@ -13,6 +13,7 @@ from ..routing.norms import RoutedBatchNorm
 from ..support.errors import MtlError
 from ..support.seeding import untouched_generators
 from .model import MultiTaskModel
+from .several import average_statistics
 
 
 def reestimate_statistics(
@@ -51,6 +52,7 @@ def reestimate_statistics(
         network.train()
         for batch in batches:
             network.update_statistics(batch)
+        average_statistics(network)
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """The data that a run reads: training batches, and the examples on which it is evaluated."""
 
 from collections.abc import Iterator, Mapping, MutableMapping
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -9,6 +9,7 @@ from torch import Tensor
 from ..backbones.backbone import PlainBackbone
 from ..data.batches import BalancedBatches, Batch
 from ..data.placement import place_inputs, usable_workers
+from ..data.samplers import Part
 from ..data.tasks import Suite
 from ..networks.candidates import CandidateMetrics, Candidates, validate
 from ..networks.evaluation import Evaluation, evaluate
@@ -16,6 +17,7 @@ from ..networks.map_samples import MapSamples, map_samples
 from ..networks.model import MultiTaskModel
 from ..plugins.guard import Guard
 from ..strategies.step import Step
+from ..support.distributed import from_first, is_first, process_count, process_number
 from ..support.seeding import derive_seed
 from .assembly import normalizations
 from .config import RunConfig
@@ -54,6 +56,7 @@ class Feed:
             self._normalizations,
             place_inputs(suite, config.keep_on_device, self._workers),
             self._workers,
+            Part(process_number(), process_count()),
         )
         self._seed_of_parts = derive_seed(config.seed, "held out")
         self._masks: list[tuple[Tensor | None, ...]] = []  # of the batches of the newest step
@@ -111,9 +114,14 @@ class Feed:
         iteration: int,
         details: MutableMapping[str, Any] | None = None,
     ) -> Evaluation:
-        """Evaluate networks on the validation and test examples; see :func:`evaluate`."""
+        """Evaluate networks on the validation and test examples; see :func:`evaluate`.
+
+        Of several processes the first one does it for all; only there ``details`` is filled.
+        """
+        if not is_first():
+            return from_first(cast(Evaluation, None))
         with self._guard("predict"):
-            return evaluate(
+            evaluation = evaluate(
                 network,
                 self.suite,
                 iteration,
@@ -123,17 +131,28 @@ class Feed:
                 self._workers,
                 details,
             )
+        return from_first(evaluation)
 
     def map_samples(self, network: MultiTaskModel) -> dict[str, MapSamples]:
-        """Return a few test images with true and predicted maps; see :func:`map_samples`."""
+        """Return a few test images with true and predicted maps; see :func:`map_samples`.
+
+        Of several processes only the first one gets any.
+        """
+        if not is_first():
+            return {}
         with self._guard("predict"):
             return map_samples(network, self.suite, self.device, self._normalizations)
 
     def validate(
         self, network: MultiTaskModel, candidates: Candidates
     ) -> tuple[CandidateMetrics, ...]:
-        """Measure several candidates of every task on validation examples; see :func:`validate`."""
-        return validate(
+        """Measure several candidates of every task on validation examples; see :func:`validate`.
+
+        Of several processes the first one does it for all.
+        """
+        if not is_first():
+            return from_first(cast(tuple[CandidateMetrics, ...], ()))
+        measured = validate(
             network,
             self.suite,
             candidates,
@@ -142,6 +161,7 @@ class Feed:
             self._normalizations,
             self._workers,
         )
+        return from_first(measured)
 
     def state_dict(self) -> dict[str, Any]:
         """Return where every task's order of training examples stands."""

@@ -18,6 +18,7 @@ from ..strategies.strategy import Strategy
 from ..support.errors import MtlError
 from ..support.interrupts import Interrupted
 from ..support.notebook import python_console
+from ..support.processes import joined
 from .config import RunConfig
 from .dry_run import Preview, preview
 from .request import Request
@@ -40,6 +41,8 @@ def run(
     **settings: Any,
 ) -> Result:
     """Train the tasks of a suite together and evaluate, as ``mtl run`` does, in this process.
+
+    A program that ``torchrun`` starts several times trains one run in all of its processes.
 
     Configuration, checks, files and numbers are those of the command: ``run("lws", "resnet18",
     iterations=100, nes_learning_rate=0.3)`` is ``mtl run --strategy lws --backbone resnet18
@@ -69,9 +72,10 @@ def run(
     """
     plugins = Plugins.load() if plugins is None else plugins
     request = make_request(strategy, backbone, suite, config, output, resume, settings, plugins)
-    started = request.start(plugins, python_console() if progress else None)
     try:
-        result = started.execute()
+        with joined():
+            started = request.start(plugins, python_console() if progress else None)
+            result = started.execute()
     except Interrupted as stopped:
         again = f"go on with mtl_framework.run(output={str(started.directory)!r}, resume=True)"
         if stopped.signal != signal.SIGINT:

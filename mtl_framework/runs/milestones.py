@@ -9,7 +9,9 @@ import torch
 from ..networks.evaluation import can_be_averaged
 from ..networks.reestimation import reestimated
 from ..networks.result import Best
+from ..networks.several import average_statistics, check_alike
 from ..strategies.strategy import Strategy
+from ..support.distributed import process_count
 from ..support.seeding import generator_states, restore_generators
 from .choices import early_end
 from .config import RunConfig
@@ -35,7 +37,7 @@ class Milestones:
     Attributes:
         state: how far the run has come.
         watch: notices losses that are not finite.
-        metrics: the metrics file, while the run trains.
+        metrics: the metrics file, while the run trains; ``None`` where this process writes none.
         resumed: whether the run was resumed from a checkpoint.
     """
 
@@ -78,9 +80,9 @@ class Milestones:
         if not self.is_due():
             return
         self._check_finite()
-        assert self.metrics is not None
         state, former, network = self.state, self.state.measured, self._strategy.network
-        length = self.metrics.length()
+        average_statistics(network)
+        length = 0 if self.metrics is None else self.metrics.length()
         recipe = self._strategy.recipe
         raw = self._feed.evaluate(network, state.iteration) if recipe.evaluates_both else None
         with ExitStack() as stack:
@@ -124,16 +126,17 @@ class Milestones:
         Raises:
             MtlError: if something is not finite, or a file cannot be written.
         """
-        assert self.metrics is not None
         self._check_finite()
-        state = self.state
+        state, network = self.state, self._strategy.network
+        average_statistics(network)
+        check_alike(network, state.iteration, self.config.strategy.name)
         if state.measured.last is None or state.measured.last.iteration != state.iteration:
             state.statistics, state.before_end = None, None
         rest = {
             **state.to_plain(),
             "batches": self._feed.state_dict(),
             "generators": generator_states(self._device),
-            "metrics_length": self.metrics.sync(),
+            "metrics_length": 0 if self.metrics is None else self.metrics.sync(),
         }
         weighting = [made.state_dict() for made in weightings(self._strategy)]
         if any(weighting):
@@ -164,14 +167,23 @@ class Milestones:
             self._say_what_extending_changes(saved["config"]["iterations"])
         if self.config.iterations > state.iteration and state.before_end and state.ended is None:
             state.measured, state.before_end = state.before_end, None
-        threads = torch.get_num_threads()
-        if self._device.type == "cpu" and state.threads not in (None, threads):
+        self._say_what_rounds_otherwise(state)
+        self.state = state
+        self.resumed = True
+
+    def _say_what_rounds_otherwise(self, state: ProgressState) -> None:
+        threads, processes = torch.get_num_threads(), process_count()
+        if state.processes not in (None, processes):
+            self._observers.say(
+                f"hint: the run had {state.processes} process{'es' * (state.processes != 1)} until "
+                f"now and has {processes} from here on: sums are rounded differently, and batch "
+                "norms see parts of another size"
+            )
+        elif self._device.type == "cpu" and state.threads not in (None, threads):
             self._observers.say(
                 f"hint: the run had {state.threads} threads until now and has {threads} from here "
                 "on: sums are rounded differently, so that it equals an undisturbed run only nearly"
             )
-        self.state = state
-        self.resumed = True
 
     def _say_what_extending_changes(self, before: int) -> None:
         options = self._strategy.length_options()

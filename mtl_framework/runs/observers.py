@@ -22,6 +22,7 @@ from ..plugins.hookspecs import hookimpl
 from ..plugins.manager import Plugins
 from ..strategies.context import TrainingRun
 from ..strategies.step import Step
+from ..support.distributed import is_first
 from ..support.errors import MtlError
 from ..support.notebook import NotebookBar
 from .config import RunConfig
@@ -240,6 +241,8 @@ def evaluation_text(run: TrainingRun, evaluation: Evaluation, show_test: bool) -
 class Observers:
     """All observers of a run: the host's own, those of plugins, and those of the config.
 
+    Of several processes only the first one has any.
+
     Args:
         plugins: the plugins, with their observing hooks.
         console: shows messages and the progress bar; ``None``: nothing is shown.
@@ -247,12 +250,17 @@ class Observers:
 
     def __init__(self, plugins: Plugins, console: Console | None) -> None:
         self._plugins = plugins
-        self._console = console
+        self._console = console if is_first() else None
         self._own: list[MetricsFile | Progress | NotebookProgress] = []
 
     @contextlib.contextmanager
-    def watching(self, run: TrainingRun, metrics: MetricsFile, config: RunConfig) -> Iterator[None]:
+    def watching(
+        self, run: TrainingRun, metrics: MetricsFile | None, config: RunConfig
+    ) -> Iterator[None]:
         """Tell everyone inside; observers are closed when the block ends, however it ends."""
+        if metrics is None:
+            yield
+            return
         with contextlib.ExitStack() as stack:
             self._run = run
             self._own = [metrics]
@@ -266,6 +274,8 @@ class Observers:
 
     def tell(self, hook: str, **values: Any) -> None:
         """Call a hook of every observer, the host's own first."""
+        if not is_first():
+            return
         for observer in self._own:
             if hasattr(observer, hook):
                 getattr(observer, hook)(run=self._run, **values)

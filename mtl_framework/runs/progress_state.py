@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..networks.evaluation import Evaluation
 from ..networks.result import Best
+from ..support.distributed import process_count
 from ..support.errors import MtlError
 
 
@@ -44,6 +45,7 @@ class ProgressState:
         statistics: running averages that were measured anew for the newest evaluation, by name of
             the buffer.
         threads: number of torch's threads on the CPU.
+        processes: number of processes that train together.
         begin: when this part of the run began, by :func:`time.perf_counter`; not saved.
     """
 
@@ -55,6 +57,7 @@ class ProgressState:
     ended: str | None = None
     statistics: dict[str, Tensor] | None = None
     threads: int | None = None
+    processes: int | None = None
     begin: float | None = None
 
     def elapsed(self) -> float:
@@ -72,6 +75,8 @@ class ProgressState:
             "training_seconds": self.training_seconds,
             "threads": torch.get_num_threads(),
         }
+        if process_count() > 1:
+            plain["processes"] = process_count()
         if self.ended is not None:
             plain["ended"] = self.ended
         if self.before_end is not None:
@@ -88,7 +93,7 @@ class ProgressState:
             MtlError, KeyError, ValueError: if an entry is missing or is something else.
         """
         before, ended, threads = (plain.get(k) for k in ("before_end", "ended", "threads"))
-        statistics = plain.get("statistics")
+        statistics, processes = plain.get("statistics"), plain.get("processes", 1)
         if ended is not None and not isinstance(ended, str):
             raise MtlError(f"ended should be a text, found {type(ended).__name__}")
         if statistics is not None and not (
@@ -110,6 +115,7 @@ class ProgressState:
             ended=ended,
             statistics=statistics,
             threads=None if threads is None else _COUNT.validate_python(threads),
+            processes=_COUNT.validate_python(processes),
         )
 
 

@@ -95,6 +95,7 @@ class Request:
             MtlError: on anything wrong; nothing was written then.
         """
         complete, output, quick = self._resolved(plugins)
+        from ..support.distributed import from_first
         from .run import Run  # which imports torch: what is wrong above is told at once
 
         keep_freed_memory()
@@ -106,6 +107,7 @@ class Request:
                 markup=False,
                 soft_wrap=True,
             )
+        output = from_first(output)  # of several processes: the others may see it made already
         return Run.start(complete, plugins, output, resume=self.resume, console=console)
 
 

@@ -27,8 +27,10 @@ from ..plugins.guard import Guard
 from ..plugins.manager import Plugins
 from ..strategies.step import Step
 from ..support.devices import resolve_device
-from ..support.errors import MtlError
-from ..support.interrupts import Interrupted, Interrupts
+from ..support.distributed import is_distributed, is_first, wait_for_all
+from ..support.errors import MtlError, ProcessLostError
+from ..support.interrupts import ANSWER, Interrupted, Interrupts
+from ..support.processes import agreed, own_device
 from .assembly import Assembly, common_backbone
 from .config import RunConfig
 from .divergence import NotFiniteError
@@ -41,7 +43,7 @@ from .outcome import result_of
 from .reach import check_weighting_used, prepare_strategy
 from .resolve import ResolvedConfig, resolved
 from .starting import build, read_state
-from .store import RunStore
+from .store import RunStore, store_of
 from .strategy_checks import Steps, check_replacement
 
 __all__ = ["Best", "Evaluation", "Interrupted", "Result", "Run", "SplitMetrics"]
@@ -122,21 +124,22 @@ class Run:
         """
         complete = resolved(config, plugins)
         config = complete.config
-        device = resolve_device(config.device)
+        device = own_device(resolve_device(config.device))
         folder, observers = RunFolder(directory), Observers(plugins, console)
         with ExitStack() as failed:
             failed.callback(folder.lock.release)
             state = read_state(folder, complete, plugins, resume) if claim else None
             start = build(complete, plugins, folder, state, device, observers)
-            store = RunStore(folder, config)
+            store = store_of(folder, config)
             run = cls(config, start.parts, device, store, observers, complete.guard)
             if state is not None:
                 run._milestones.restore(state)
-            if claim:
+            if claim and is_first():
                 folder.claim(config, start.parts.suite.record, start.known, new=not resume)
                 write_earlier(folder.earlier, start.earlier)
             for hint in start.hints():
                 observers.say(f"hint: {hint}")
+            wait_for_all()  # nothing is written before all processes have read
             failed.pop_all()
         return run
 
@@ -258,17 +261,20 @@ class Run:
                     self._observers.say(f"{self.directory} is finished: {done}")
                     return finished
             state.begin = time.perf_counter()
-            milestones.metrics = MetricsFile(folder.metrics, state.measured.metrics_length)
-            watching = self._observers.watching(self, milestones.metrics, self.config)
-            stack.enter_context(watching)
+            if is_first():
+                length = state.measured.metrics_length
+                milestones.metrics = MetricsFile(folder.metrics, length)
+            stack.enter_context(self._observers.watching(self, milestones.metrics, self.config))
             stack.callback(self._feed.close)
-            interrupts = stack.enter_context(Interrupts())
+            interrupts = stack.enter_context(Interrupts(ANSWER if is_first() else ""))
             milestones.tidy()
             self._observers.tell("mtl_run_started")
             try:
                 self._train(interrupts)
             except NotFiniteError as error:
                 raise MtlError(f"{error}; {self._store.describe_kept()}") from error
+            except ProcessLostError as error:
+                raise ProcessLostError(f"{error}; {self._store.describe_kept()}") from error
             with self._guard("sharing"):
                 result = result_of(self, self.config, self.strategy, state)
             self._store.finish(result, self.strategy)
@@ -289,14 +295,14 @@ class Run:
         steps = Steps(self.strategy_name, self.strategy.optimize(self))
         try:
             while not milestones.is_over():
-                self._advance(steps)
-                if interrupts.received is None:
+                asked = self._advance(steps, interrupts)
+                if asked is None:
                     milestones.evaluate_if_due()
                 else:
                     milestones.save()
                 done = milestones.is_over() and not milestones.is_due()
-                if interrupts.received is not None and not done:
-                    raise self._interrupted(interrupts.received)
+                if asked is not None and not done:
+                    raise self._interrupted(asked)
         finally:
             steps.close()
 
@@ -305,12 +311,14 @@ class Run:
         done = f"interrupted at iteration {self.iteration} of {self.iterations}, all saved"
         return Interrupted(number, f"{done}; go on with: mtl run --resume --output {folder}")
 
-    def _advance(self, steps: Steps) -> None:
-        """One iteration of the strategy, or the end of its training."""
+    def _advance(self, steps: Steps, interrupts: Interrupts) -> int | None:
+        """One iteration of the strategy, or the end of its training; the signal to be answered."""
         milestones, begin = self._milestones, time.perf_counter()
         state = milestones.state
         self._feed.begin_step()
         step = steps.next()
+        # of several processes each has to do the same, whichever got the signal or the reason
+        asked, self._stop_reason = agreed(interrupts.received, self._stop_reason)
         self._adopt()
         if step is None:
             if not state.iteration:
@@ -318,7 +326,7 @@ class Run:
             state.ended = self._stop_reason or f"strategy {self.strategy_name!r} ended its training"
             if not milestones.is_due():
                 milestones.save()
-            return
+            return asked
         state.iteration += 1
         if self._stop_reason is not None and state.iteration < self.iterations:
             state.ended = self._stop_reason
@@ -330,6 +338,7 @@ class Run:
             milestones.watch.check()  # waits for the device, so that the time is that of the steps
         state.training_seconds += time.perf_counter() - begin
         self._observers.tell("mtl_step", step=step)
+        return asked if is_distributed() else interrupts.received
 
     def _adopt(self) -> None:
         """Take over networks that the strategy has put in place of those that it built."""

@@ -12,6 +12,7 @@ from ..data.tasks import Suite
 from ..networks.batch_sizes import check_batch_sizes
 from ..plugins.manager import Plugins
 from ..strategies.assignments import Earlier
+from ..support.distributed import first_goes_ahead, is_first, process_count
 from ..support.seeding import derive_seed, seed_everything
 from .assembly import Assembly, announcement, assemble, check_memory, find_suite
 from .choices import check_validation
@@ -55,15 +56,19 @@ def read_state(
 ) -> Mapping[str, Any] | None:
     """Lock the folder and read the state to resume from; ``None``: there is no checkpoint yet.
 
+    Of several processes the first one locks it for all.
+
     Raises:
         MtlError: if the folder holds a run and ``resume`` is not asked for, or the other way round;
             if another process is at work there; if the checkpoint is not that of this config.
     """
     if not resume:
-        folder.check_free()
+        if is_first():  # which may have begun to write when another one gets here
+            folder.check_free()
         return None
     folder.check_there()
-    folder.lock.take()
+    if is_first():
+        folder.lock.take()
     return folder.load(complete.config, lambda saved: completed(saved, plugins))
 
 
@@ -81,7 +86,8 @@ def build(
         MtlError: on anything wrong with names, options, data or device.
     """
     config = complete.config
-    suite = find_suite(config, plugins)
+    with first_goes_ahead():  # it may have to download files
+        suite = find_suite(config, plugins)
     check_validation(config.training, suite)
     check_memory(config, suite)
     known = _known(suite, folder, state)
@@ -91,7 +97,7 @@ def build(
     earlier = remember(complete.options, None if state is None else folder.earlier)
     strategy = complete.strategy(complete.options, seed=derive_seed(config.seed, "strategy"))
     parts = assemble(config, plugins, suite, strategy, trained=state is not None)
-    check_batch_sizes(suite, parts.backbones, config.batch_size)
+    check_batch_sizes(suite, parts.backbones, config.batch_size, process_count())
     strategy.network = parts.network
     prepare_strategy(strategy, config, device)
     if state is None:

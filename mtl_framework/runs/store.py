@@ -11,6 +11,7 @@ from ..networks.map_samples import MapSamples
 from ..networks.model import MultiTaskModel
 from ..networks.result import Result
 from ..strategies.strategy import Strategy
+from ..support.distributed import is_first
 from ..support.errors import MtlError
 from ..support.files import size_of, write_text
 from .checkpoint import Saved, save_state
@@ -157,6 +158,38 @@ class RunStore:
         if iteration is None:
             return "nothing was saved yet"
         return f"the state of iteration {iteration} is kept in {self.folder.path}"
+
+
+class ReadingStore(RunStore):
+    """The store of a process that writes nothing, as the first one of several does it for all."""
+
+    def save_details(
+        self,
+        kind: Literal["last", "best"],
+        iteration: int,
+        details: Mapping[str, Any],
+        maps: Mapping[str, MapSamples],
+    ) -> None:
+        """Write nothing."""
+
+    def save_best(
+        self, iteration: int, network: MultiTaskModel, statistics: Mapping[str, Tensor]
+    ) -> None:
+        """Write nothing."""
+
+    def save_last(self, iteration: int, strategy: Strategy, rest: Mapping[str, Any]) -> None:
+        """Write nothing."""
+
+    def tidy(self, last: int, *best: int | None) -> None:
+        """Remove nothing."""
+
+    def finish(self, result: Result, strategy: Strategy) -> None:
+        """Write nothing."""
+
+
+def store_of(folder: RunFolder, config: RunConfig) -> RunStore:
+    """Return the store of this process: of several only the first one writes."""
+    return (RunStore if is_first() else ReadingStore)(folder, config)
 
 
 def figure_state(state: Any) -> Any:

@@ -12,6 +12,10 @@ class MtlError(Exception):
     """
 
 
+class ProcessLostError(MtlError):
+    """This is raised where another process of the run has ended, so that none can go on."""
+
+
 class ProblemsError(MtlError):
     """An error that holds several faults at once; each is one line in :attr:`problems`.
 

@@ -40,7 +40,7 @@ class Interrupts:
     delivers no signals, this does nothing.
 
     Args:
-        answer: the line that is written to stderr.
+        answer: the line that is written to stderr; empty: none.
     """
 
     def __init__(self, answer: str = ANSWER) -> None:
@@ -66,8 +66,9 @@ class Interrupts:
         self.received = number
         self._restore()
         # not by print: the signal may have come while a line was being written
-        with contextlib.suppress(OSError):
-            os.write(2, f"\n{self._answer}\n".encode())
+        if self._answer:
+            with contextlib.suppress(OSError):
+                os.write(2, f"\n{self._answer}\n".encode())
 
     def _restore(self) -> None:
         while self._former:

@@ -82,6 +82,8 @@ class Meter:
         self._metrics = tuple(metrics)
         makers = {metric.state: metric.make for metric in self._metrics}
         self._states = {name: make() for name, make in {**makers, **(details or {})}.items()}
+        for state in self._states.values():
+            _measure_alone(state)
 
     @property
     def is_empty(self) -> bool:
@@ -112,6 +114,17 @@ class Meter:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return {m.label: _finite(m.read(computed[m.state])) for m in self._metrics}
+
+
+def _measure_alone(state: object) -> None:
+    """Let a metric of torchmetrics ask no other process: the one that measures has all rows."""
+    for each in (state, getattr(state, "inner", None)):
+        if hasattr(each, "distributed_available_fn"):
+            each.distributed_available_fn = _never
+
+
+def _never() -> bool:
+    return False
 
 
 def _finite(value: float | None) -> float | None:

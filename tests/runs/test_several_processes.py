@@ -1,0 +1,59 @@
+"""Two processes train the same run as one, up to rounding, and either goes on with the other's."""
+
+from pathlib import Path
+
+import pytest
+from support.several import free_strategies, run_by_two, small_run
+
+from mtl_framework.networks.result import Result
+
+#: One draws dropout's masks, the other normalises over batches of which each process has a part.
+ANOTHER_RUN = ("pta", "nddr")
+SAME = free_strategies(ANOTHER_RUN)
+RESUMED = ("lws", "muir")
+
+
+@pytest.fixture(scope="module")
+def together(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Runs of two processes, of every strategy; some stop early, and some go on from one."""
+    folder = tmp_path_factory.mktemp("together")
+    runs = {name: {"strategy": name} for name in (*SAME, *ANOTHER_RUN)}
+    for name in RESUMED:
+        small_run(name, folder / f"{name} from one", iterations=2)
+        runs[f"{name} from one"] = {"strategy": name, "resume": True}
+        runs[f"{name} from two"] = {"strategy": name, "iterations": 2}
+    run_by_two(folder, runs)
+    return folder
+
+
+def losses(folder: Path) -> dict[str, float]:
+    return Result.load(folder / "result.json").test.loss_per_task
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("strategy", SAME)
+def test_two_processes_do_the_run_of_one(together: Path, tmp_path: Path, strategy: str) -> None:
+    alone = small_run(strategy, tmp_path / "run").test.loss_per_task
+    assert losses(together / strategy) == pytest.approx(alone, rel=1e-4)
+    for file in ("metrics.jsonl", "config.yaml"):
+        lines = [
+            (f / file).read_text().splitlines() for f in (together / strategy, tmp_path / "run")
+        ]
+        assert len(lines[0]) == len(lines[1])
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("strategy", RESUMED)
+def test_another_number_goes_on_with_the_same_run(
+    together: Path, tmp_path: Path, strategy: str
+) -> None:
+    alone = small_run(strategy, tmp_path / "run").test.loss_per_task
+    assert losses(together / f"{strategy} from one") == pytest.approx(alone, rel=1e-4)
+    two = small_run(strategy, together / f"{strategy} from two", resume=True)
+    assert two.test.loss_per_task == pytest.approx(alone, rel=1e-4)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("strategy", ANOTHER_RUN)
+def test_all_others_end(together: Path, strategy: str) -> None:
+    assert all(loss < 4 for loss in losses(together / strategy).values())
