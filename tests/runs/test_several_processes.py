@@ -1,6 +1,7 @@
 """Two processes train the same run as one, up to rounding, and either goes on with the other's."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.several import free_strategies, run_by_two, small_run
@@ -17,7 +18,7 @@ RESUMED = ("lws", "muir")
 def together(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Runs of two processes, of every strategy; some stop early, and some go on from one."""
     folder = tmp_path_factory.mktemp("together")
-    runs = {name: {"strategy": name} for name in (*SAME, *ANOTHER_RUN)}
+    runs: dict[str, dict[str, Any]] = {name: {"strategy": name} for name in (*SAME, *ANOTHER_RUN)}
     for name in RESUMED:
         small_run(name, folder / f"{name} from one", iterations=2)
         runs[f"{name} from one"] = {"strategy": name, "resume": True}

@@ -282,10 +282,12 @@ def finish(run: Run, stop_at: int | None = None) -> None:
         return
     advance = run._advance
 
-    def interrupted(steps: Any) -> None:
-        advance(steps)
+    def interrupted(steps: Any, interrupts: Any) -> int | None:
+        advance(steps, interrupts)
         if run.iteration == stop_at:
             signal.raise_signal(signal.SIGINT)
+        received: int | None = interrupts.received
+        return received
 
     run._advance = interrupted  # type: ignore[method-assign]
     with pytest.raises(Interrupted):
