@@ -9,6 +9,7 @@ from jaxtyping import Int64, Shaped
 from mtl_framework import MtlError
 from mtl_framework.data import SplitSizes
 
+from .class_hints import looks, told_apart
 from .faults import Faults, listed
 
 #: Examples below which a class is named before training.
@@ -40,9 +41,19 @@ def common_classes(
         for label in lacking:
             members = everywhere[present == label]
             what = f"{_examples(len(members))}, the first is {name(int(members[0]))}"
-            faults.add(where, f"class {str(label)!r} is not in {split} ({what})")
+            other = _called_else(str(label), np.unique(labels[rows[split]]))
+            faults.add(where, f"class {str(label)!r} is not in {split} ({what}){other}")
         lost += lacking.tolist()
     return {split: found[~np.isin(labels[found], lost)] for split, found in rows.items()}
+
+
+def _called_else(name: str, others: np.ndarray) -> str:
+    """Which class of another split seems to be the same, if one does."""
+    alike = [str(other) for other in others if looks(str(other)) == looks(name)]
+    if not alike:
+        return ""
+    one, other = told_apart([name, alike[0]])
+    return f", which has {other}, and here it is {one}: give them one name"
 
 
 def frequent_classes(

@@ -68,13 +68,13 @@ def _alike(names: Sequence[str]) -> list[str]:
     for name in names:
         groups.setdefault(looks(name), []).append(name)
     return [
-        listed([name if name.isprintable() else ascii(name) for name in _told_apart(group)])
+        listed([name if name.isprintable() else ascii(name) for name in told_apart(group)])
         for group in groups.values()
         if len(group) > 1
     ]
 
 
-def _told_apart(names: Sequence[str]) -> list[str]:
+def told_apart(names: Sequence[str]) -> list[str]:
     """Names in quotes; by their codes where they would be printed alike."""
     forms = {unicodedata.normalize("NFC", name) for name in names}
     same = len(forms) < len(names) or any(unicodedata.category(c) == "Cf" for n in names for c in n)

@@ -1,6 +1,6 @@
 """What lies in folders of images: tasks, splits and classes by the names of folders."""
 
-import os
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,16 +9,16 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int64
 
-from mtl_framework import MtlError, UnknownNameError
-from mtl_framework.data import is_litter, known_split, picture_suffixes, pictures_below, split_name
+from mtl_framework import MtlError
+from mtl_framework.data import is_litter, pictures_below, split_name
 
 from .faults import Faults, listed
 from .flat_splits import classes_of, flat_pictures, labelled
-from .folder_contents import DEEPEST, holds_pictures, pictures_in, subfolders, with_pictures
-from .foreign import REMEDIES
+from .folder_contents import holds_pictures, only_files, split_folders, subfolders
 from .options import counted
 
-_MOST_FILES = 10_000  # that are looked at to say what lies there
+# Pictures of two domains, as they are distributed to learn to translate one into the other
+_DOMAINS = re.compile(r"(?:train|test|val|valid|validation)[_-]?[AB]")
 
 
 @dataclass(frozen=True)
@@ -42,103 +42,6 @@ class Images:
         return str(self.paths[row])
 
 
-def task_folders(root: Path, wanted: Sequence[str] | None) -> tuple[dict[str, Path], str | None]:
-    """The folder of every task, by name, and a line where the whole root is one task.
-
-    A root that holds splits, or classes with images in them, is one task that is called as the
-    root is, or as ``wanted`` says; else every folder in it is a task.
-
-    Raises:
-        MtlError: if there is no such folder, or nothing in it.
-        UnknownNameError: if a task that is wanted has no folder.
-    """
-    if not root.is_dir():
-        raise MtlError(_not_there(root))
-    root, line = _unwrapped(root, wanted)
-    present = subfolders(root)
-    empty = [name for name in present if not holds_pictures(root / name)]
-    if present and len(empty) == len(present):
-        raise MtlError(f"{root} holds no picture that is read{_only_files(root)}")
-    if not present:
-        raise MtlError(f"{root} should hold one folder a task, found none{_pictures_in(root)}")
-    splits = _split_folders(root)
-    lines = [line] if line else []
-    if splits and not (wanted and set(wanted) <= set(present) - set(splits)):
-        name = _one_name(root, wanted)
-        line = f"{root} is one task, {name!r}, with the splits {listed(splits)}"
-        return {name: root}, "; ".join([*lines, line])
-    flat = all(_holds_classes_images(root / name) for name in present)
-    if flat and not (wanted and set(wanted) <= set(present)):
-        name = _one_name(root, wanted)
-        line = f"{root} is one task, {name!r}, with the classes {listed(present)}"
-        return {name: root}, "; ".join([*lines, line])
-    for name in wanted or ():
-        if name not in present:
-            raise UnknownNameError(f"task: folder in {root}", name, present)
-    return {name: root / name for name in wanted or present}, "; ".join(lines) or None
-
-
-def _only_files(folder: Path) -> str:
-    """What a folder holds instead of pictures, most of all, and what to do about it."""
-    count: Counter[str] = Counter()
-    for place, folders, files in os.walk(folder):
-        if place.count(os.sep) - str(folder).count(os.sep) > DEEPEST:
-            folders.clear()
-        count.update("".join(Path(n).suffixes[-2:]).lower() for n in files if not is_litter(n))
-        if count.total() > _MOST_FILES:
-            break
-    if not count:
-        return ""
-    suffix, number = count.most_common(1)[0]
-    known = [end for end in REMEDIES if (suffix.endswith(end) if end else not suffix)]
-    remedy = f": {REMEDIES[known[0]]}" if known else ""
-    if suffix in picture_suffixes():
-        remedy = ": put those of a class into a folder of its name"
-    what = f"{suffix} files" if suffix else "files without a suffix"
-    return f", but {number} {what}{remedy}"
-
-
-def _not_there(root: Path) -> str:
-    if root.is_file():
-        return f"{root} is a file and no folder: unpack it, and say where with suite.path"
-    return f"there is no folder {root}; say where the data lies with --data-root and suite.path"
-
-
-def _unwrapped(root: Path, wanted: Sequence[str] | None) -> tuple[Path, str]:
-    """The folder below ones with pictures in nothing but one folder, as archives do; and a line."""
-    place, alone = root, True
-    while True:
-        inside = with_pictures(place)
-        deeper = with_pictures(place / inside[0]) if len(inside) == 1 else []
-        if len(deeper) != 1 or set(wanted or ()) & set(inside) or _split_folders(place / inside[0]):
-            break
-        if pictures_in(place / inside[0]) or not subfolders(place / inside[0] / deeper[0]):
-            break
-        alone = alone and len(subfolders(place)) == 1
-        place = place / inside[0]
-    what = "nothing but" if alone else "pictures in nothing but"
-    return place, f"{root} holds {what} {place}" if place != root else ""
-
-
-def _split_folders(folder: Path) -> list[str]:
-    """Names of the folders that are splits; none where they are classes that are called so."""
-    names = subfolders(folder)
-    splits = [name for name in names if known_split(name)]
-    if len(splits) < len(names) and all(_holds_classes_images(folder / name) for name in names):
-        return []
-    return splits
-
-
-def _holds_classes_images(folder: Path) -> bool:
-    return _holds_images(folder) and not subfolders(folder)
-
-
-def _pictures_in(folder: Path) -> str:
-    count = len(pictures_in(folder))
-    remedy = "put those of a class into a folder of its name, or list them with labels in a table"
-    return f", but {counted(count, 'picture')}: {remedy} (suite table)" if count else ""
-
-
 def scan(folder: Path, faults: Faults, left_out: Counter[str]) -> Images | None:
     """What lies in a task's folder; ``None`` where there is no image.
 
@@ -147,6 +50,14 @@ def scan(folder: Path, faults: Faults, left_out: Counter[str]) -> Images | None:
         faults: gets what is wrong.
         left_out: gets files that are not read, and classes without any, counted by reason.
     """
+    domains = [name for name in subfolders(folder) if _DOMAINS.fullmatch(name)]
+    if len(domains) > 1:
+        faults.add(
+            str(folder),
+            f"{listed(domains)} hold pictures of two domains, to be translated into each other, "
+            "and no classes; to learn to tell the domains, call them train/A, train/B, test/A, ...",
+        )
+        return None
     by_split = _splits(folder, faults)
     found, notes = _samples_of(by_split, faults, left_out)
     paths: list[Path] = []
@@ -158,7 +69,7 @@ def scan(folder: Path, faults: Faults, left_out: Counter[str]) -> Images | None:
         classes += [label for _, label in samples]
     if not by_split:
         faults.add(
-            str(folder), f"the task has no folder of a split or a class{_only_files(folder)}"
+            str(folder), f"the task has no folder of a split or a class{only_files(folder)}"
         )
     if not rows:
         return None
@@ -210,25 +121,16 @@ def told(left_out: Counter[str], root: Path) -> list[str]:
     return [line.replace(f"{root.as_posix()}/", "") for line in lines]
 
 
-def _one_name(root: Path, wanted: Sequence[str] | None) -> str:
-    name = root.resolve().name or "images"
-    if wanted and len(wanted) > 1:
-        raise UnknownNameError(f"task: {root} holds one task, not", ", ".join(wanted), [name])
-    return wanted[0] if wanted else name
-
-
-def _holds_images(folder: Path) -> bool:
-    return any(p.suffix.lower() in picture_suffixes() for p in folder.iterdir() if p.is_file())
-
-
 def _splits(folder: Path, faults: Faults) -> dict[str | None, Path]:
-    names, splits = subfolders(folder), _split_folders(folder)
+    names, splits = subfolders(folder), split_folders(folder)
     if not splits:
         return {None: folder} if names else {}
     by_split: dict[str | None, Path] = {}
     for name in names:
         if name not in splits:
-            faults.add(str(folder / name), "is no split, but lies beside splits: move it elsewhere")
+            whole = f", or read it alone with suite.path={folder / name}"
+            remedy = f"move it elsewhere{whole if split_folders(folder / name) else ''}"
+            faults.add(str(folder / name), f"is no split, but lies beside splits: {remedy}")
         elif split_name(name) in by_split:
             faults.add(str(folder / name), f"is a second {split_name(name)} split")
         else:
@@ -238,10 +140,12 @@ def _splits(folder: Path, faults: Faults) -> dict[str | None, Path]:
 
 def _without_class(split: Path, count: int) -> str:
     """What to do about a split whose pictures, so many, are in no folder of a class."""
+    if not count and not holds_pictures(split):
+        return ": remove it, and examples of this split are taken from training"
     if not count:
         return ""
     what = f", but {counted(count, 'picture')}"
-    if not any(subfolders(split.parent / name) for name in _split_folders(split.parent)):
+    if not any(subfolders(split.parent / name) for name in split_folders(split.parent)):
         what += f": move them to {split.name}/CLASS/ if {split.parent.name!r} is a task"
         return f"{what}, to {split.name}/{split.parent.name}/ if it is a class"
     return (

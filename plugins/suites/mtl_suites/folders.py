@@ -29,7 +29,8 @@ from .class_hints import folder_hints
 from .duplicates import Policy, seen_twice
 from .faults import Faults, listed
 from .file_contents import FileContents
-from .folder_layout import Images, scan, task_folders, told
+from .folder_layout import Images, scan, told
+from .folder_tasks import Layout, task_folders
 from .image_files import ImageForm, picture_kinds
 from .options import Animated, Names
 
@@ -41,6 +42,7 @@ def folders(  # longer than 60 lines: an option each, and what it means
     path: str = ".",
     data_root: str = ".",
     tasks: Names | None = None,
+    layout: Layout = "auto",
     size: int | None = None,
     grey: bool = False,
     ground: str = "white",
@@ -68,6 +70,8 @@ def folders(  # longer than 60 lines: an option each, and what it means
         data_root: folder that ``path`` starts from.
         tasks: names of the tasks' folders, in order; default: all, by name. Where the folder itself
             is one task, its name.
+        layout: what the folders in ``path`` are: ``tasks``; splits or classes of one ``task``; or
+            ``auto``: one task where they are called as splits, or each holds images itself.
         size: width and height, in pixels, that images are resized to; default: as they are.
         grey: whether images get one channel instead of three.
         ground: colour behind the transparent parts of images, a name or like #ffffff.
@@ -102,7 +106,7 @@ def folders(  # longer than 60 lines: an option each, and what it means
     )
     sizes = SplitSizes(train_per_task, validation_per_task, test_per_task, split_seed)
     plan = _Plan(sizes, form, duplicates, Faults("folders", skip_bad))
-    return plan.suite(Path(data_root) / path, tasks)
+    return plan.suite(Path(data_root) / path, tasks, layout)
 
 
 @dataclass(frozen=True)
@@ -125,12 +129,12 @@ class _Plan:
     lines: list[str] = field(default_factory=list)
     contents: FileContents = field(default_factory=FileContents)
 
-    def suite(self, root: Path, tasks: Sequence[str] | None) -> Suite:
+    def suite(self, root: Path, tasks: Sequence[str] | None, layout: Layout) -> Suite:
         """The suite of a folder, with all tasks or those of some names."""
         built: list[Task] = []
         record: dict[str, dict[str, list[str]]] = {}
         left_out: Counter[str] = Counter()
-        places, layout = task_folders(root, tasks)
+        places, taken = task_folders(root, tasks, layout)
         for name, place in places.items():
             images = scan(place, self.faults, left_out)
             self.lines.extend(images.notes if images else ())
@@ -150,7 +154,7 @@ class _Plan:
                 for files in splits.values()
                 for file in files
             )
-        lines = [*([layout] if layout else []), *reasons, *self.lines, *notes]
+        lines = [*([taken] if taken else []), *reasons, *self.lines, *notes]
         return Suite("folders", built, notes=lines, record=kept)
 
     def task(
