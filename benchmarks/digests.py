@@ -17,6 +17,7 @@ from mtl_suites.file_contents import FileContents
 from mtl_suites.folders import folders
 from PIL import Image
 
+from mtl_framework.data import read_image
 from mtl_framework.runs.known_data import describe
 
 REPEATS = 5
@@ -64,6 +65,16 @@ def main() -> None:
         whole = processor_seconds(lambda: folders(path="set", data_root=name, size=64))
         part = processor_seconds(lambda: FileContents().described(files, True))
         rows.append(share(f"{pictures} JPEG of 224 x 224", part, whole, 0.1, megabytes))
+        read = [read_image(file) for file in files]
+        contents = FileContents()
+
+        def pixels() -> None:
+            for file, picture in zip(files, read, strict=True):
+                contents.add_pixels(file, picture)
+
+        part = processor_seconds(pixels)
+        megabytes = sum(picture.nbytes for picture in read) / 1e6
+        rows.append(share(f"pixels of {pictures} JPEG of 224 x 224", part, whole, 0.2, megabytes))
         images = np.random.default_rng(0).integers(0, 256, (rows_of_arrays, 32, 32, 3), np.uint8)
         np.savez(folder / "a.npz", images=images, labels=np.arange(rows_of_arrays) % 10)
         whole = processor_seconds(lambda: arrays(path="a.npz", data_root=name))

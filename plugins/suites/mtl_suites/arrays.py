@@ -17,6 +17,7 @@ from .labels import standardized
 from .missing import Missing
 from .npz import ArrayFile
 from .options import Kinds, Names, NamesByTask, options_before
+from .other_tasks import digests_of, in_other_tasks
 from .transformed import transformed
 
 
@@ -150,6 +151,8 @@ def _suite(file: ArrayFile, wanted: Wanted, form: Form, faults: Faults) -> Suite
     done = [task for task in built if task is not None]
     if not done and faults.found and not faults.skip:
         faults.stop()  # leaving out what is wrong would leave nothing
+    if not common_input and len(done) > 1 and form.duplicates != "allow":
+        form.notes.extend(in_other_tasks(digests_of(done)))
     notes = (*form.notes, *faults.settle())
     _check_tasks([task.name for task in done], form)
     if not done:

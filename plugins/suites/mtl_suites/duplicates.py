@@ -60,6 +60,39 @@ def seen_twice(
     return keep, lines
 
 
+def same_pixels(
+    files: Mapping[str, Sequence[Path]],
+    names: Mapping[str, Sequence[str]],
+    policy: Policy,
+    contents: FileContents,
+) -> list[str]:
+    """Lines that tell of pictures of the same pixels in two splits, in files of other bytes.
+
+    Arguments are those of :func:`seen_twice`; only files whose pixels were read are compared.
+    """
+    if policy == "allow":
+        return []
+    same: dict[bytes, list[tuple[str, int]]] = {}
+    for split, paths in files.items():
+        for row, path in enumerate(paths):
+            if path in contents.pixels:
+                same.setdefault(contents.pixels[path], []).append((split, row))
+    lines = []
+    for (earlier, later), pairs in copies_between(same.values()).pairs.items():
+        others = [
+            (names[earlier][one], names[later][two])
+            for one, two in pairs
+            if contents.digest(files[earlier][one]) != contents.digest(files[later][two])
+        ]
+        if others:
+            what = "picture is" if len(others) == 1 else "pictures are"
+            lines.append(
+                f"{len(others)} {what} in both {earlier} and {later} with the same pixels in "
+                f"other files, e.g. {others[0][0]} and {others[0][1]}"
+            )
+    return lines
+
+
 @dataclass(frozen=True)
 class Copies:
     """What several splits have in common.

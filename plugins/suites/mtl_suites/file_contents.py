@@ -1,20 +1,38 @@
-"""What files hold, as digests; every file is read once for all that asks."""
+"""What files hold, as digests of bytes and pixels; every file is read once for all that asks."""
 
 import hashlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import torch
+from jaxtyping import UInt8
+from torch import Tensor
 
 _SIZE = 16  # bytes of a digest that are kept
 
 
 class FileContents:
-    """Digests of files, kept while a suite is built."""
+    """Digests of files, kept while a suite is built.
+
+    Attributes:
+        pixels: digests of the pictures in files that were read, whatever their format.
+    """
 
     def __init__(self) -> None:
         self._known: dict[Path, bytes | None] = {}
+        self.pixels: dict[Path, bytes] = {}
+
+    def add_pixels(self, path: Path, picture: UInt8[Tensor, "channels height width"]) -> None:
+        """Keep what a file's picture is, as large as it is in the file."""
+        content = hashlib.blake2b(np.ascontiguousarray(picture.numpy()), digest_size=_SIZE)
+        content.update(repr(tuple(picture.shape)).encode())
+        self.pixels[path] = content.digest()
+
+    def picture(self, path: Path) -> bytes | None:
+        """Stands for a file's picture, or for its bytes where no picture was read of it."""
+        return self.pixels.get(path) or self.digest(path)
 
     def digest(self, path: Path) -> bytes | None:
         """Of a file's bytes; ``None`` where it cannot be read, which is told when it is needed."""

@@ -68,9 +68,7 @@ def scan(folder: Path, faults: Faults, left_out: Counter[str]) -> Images | None:
         paths += [file for file, _ in samples]
         classes += [label for _, label in samples]
     if not by_split:
-        faults.add(
-            str(folder), f"the task has no folder of a split or a class{only_files(folder)}"
-        )
+        faults.add(str(folder), f"the task has no folder of a split or a class{only_files(folder)}")
     if not rows:
         return None
     if None not in rows and "train" not in rows:

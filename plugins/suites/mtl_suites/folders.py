@@ -26,13 +26,14 @@ from mtl_framework.data import (
 
 from .class_checks import common_classes, frequent_classes, rare_classes
 from .class_hints import folder_hints
-from .duplicates import Policy, seen_twice
+from .duplicates import Policy, same_pixels, seen_twice
 from .faults import Faults, listed
 from .file_contents import FileContents
 from .folder_layout import Images, scan, told
 from .folder_tasks import Layout, task_folders
 from .image_files import ImageForm, picture_kinds
 from .options import Animated, Names
+from .other_tasks import Contents, in_other_tasks
 
 Rows = dict[str | None, Int64[np.ndarray, " _"]]
 
@@ -142,6 +143,8 @@ class _Plan:
             if made:
                 built.append(made[0])
                 record[name] = made[1]
+        if len(record) > 1 and self.duplicates != "allow":
+            self.lines.extend(in_other_tasks(self._pictures(places, record)))
         notes = self.faults.settle()
         if not built:
             raise MtlError(f"suite 'folders': skip_bad has left out every task in {root}")
@@ -157,19 +160,34 @@ class _Plan:
         lines = [*([taken] if taken else []), *reasons, *self.lines, *notes]
         return Suite("folders", built, notes=lines, record=kept)
 
+    def _pictures(
+        self, places: Mapping[str, Path], record: Mapping[str, Mapping[str, Sequence[str]]]
+    ) -> Contents:
+        """What stands for every picture of all tasks, and its name."""
+        return {
+            task: {
+                split: [
+                    (self.contents.picture(places[task] / file), str(places[task] / file))
+                    for file in files
+                ]
+                for split, files in splits.items()
+            }
+            for task, splits in record.items()
+        }
+
     def task(
         self, name: str, images: Images, place: Path
     ) -> tuple[Task, dict[str, list[str]]] | None:
         """A task and its files by split; ``None`` if it cannot be had."""
         labels, where = np.array(images.classes), str(place)
         chosen = self._chosen(images, labels, where)
-        read = chosen and _read(images, chosen, self.form, where, self.faults)
+        read = chosen and _read(images, chosen, self.form, where, self.faults, self.contents)
         if not read:
             return None
         good: Rows = {split: members for split, (_, members) in read.items()}
         kept = common_classes(good, labels, where, self.faults, images.name)
         if any(len(kept[split]) < len(good[split]) for split in good):  # lost with damaged images
-            read = _read(images, kept, self.form, where, self.faults)
+            read = _read(images, kept, self.form, where, self.faults, self.contents)
             if read is None:
                 return None
         classes = sorted({str(label) for _, members in read.values() for label in labels[members]})
@@ -182,6 +200,9 @@ class _Plan:
         self.lines.extend(
             [*folder_hints(name, classes), *rare_classes(name, codes, classes, members)]
         )
+        files = {split: [images.paths[row] for row in rows] for split, rows in members.items()}
+        texts = {split: [str(path) for path in paths] for split, paths in files.items()}
+        self.lines.extend(same_pixels(files, texts, self.duplicates, self.contents))
         record = {
             split: [images.paths[row].relative_to(place).as_posix() for row in rows]
             for split, rows in members.items()
@@ -192,9 +213,7 @@ class _Plan:
                 torch.from_numpy(codes[rows]),
                 transform=self.form.transforms.of(split).rest,
                 names=record[split],
-                contents=self.contents.described(
-                    [images.paths[row] for row in rows], self.form.check
-                ),
+                contents=self.contents.described(files[split], self.form.check),
             )
             for split, (inputs, rows) in read.items()
         }
@@ -247,12 +266,13 @@ def _read(
     form: ImageForm,
     where: str,
     faults: Faults,
+    contents: FileContents,
 ) -> dict[str, tuple[Tensor | LazyInputs, Int64[np.ndarray, " _"]]] | None:
     """By split the images that can be read, and their rows; ``None`` if a split has none."""
     read = {}
     for split, members in chosen.items():
         files = [images.paths[row] for row in members]
-        inputs, good = form.read(split, files, [str(file) for file in files], faults)
+        inputs, good = form.read(split, files, [str(file) for file in files], faults, contents)
         if inputs is None:
             faults.add(where, f"no image of the {split} split can be read")
             return None

@@ -18,6 +18,7 @@ from mtl_framework import MtlError
 from mtl_framework.data import ImageTransform, LazyInputs, PictureOptions, Transforms, read_image
 
 from .faults import SHAPE_REMEDY, Faults, reason
+from .file_contents import FileContents
 
 _MOST_BYTES = 2**30  # of one split's images in memory
 _AS_THEY_ARE = PictureOptions()
@@ -45,7 +46,20 @@ class ImageReader:
         Raises:
             MtlError: naming the file that is missing, damaged or no image.
         """
-        image = read_image(Path(path), self.grey, self.pictures)
+        return self.finished(self.picture(path))
+
+    def picture(self, path: str) -> UInt8[Tensor, "channels height width"]:
+        """Read one image as large as it is in the file.
+
+        Raises:
+            MtlError: naming the file that is missing, damaged or no image.
+        """
+        return read_image(Path(path), self.grey, self.pictures)
+
+    def finished(
+        self, image: UInt8[Tensor, "channels height width"]
+    ) -> UInt8[Tensor, "channels height_ width_"]:
+        """Resize an image, and do the other steps."""
         if self.size is not None and image.shape[1:] != (self.size, self.size):
             image = transforms.resize(image, [self.size, self.size], antialias=True)
         return self.steps(image)
@@ -100,7 +114,12 @@ class ImageForm:
         return ImageTransform.from_config(resize) + self.transforms.evaluation
 
     def read(
-        self, split: str, paths: Sequence[Path], names: Sequence[str], faults: Faults
+        self,
+        split: str,
+        paths: Sequence[Path],
+        names: Sequence[str],
+        faults: Faults,
+        contents: FileContents | None = None,
     ) -> tuple[Tensor | LazyInputs | None, Int64[np.ndarray, " _"]]:
         """The images of a split, and the positions of those that can be read.
 
@@ -111,6 +130,7 @@ class ImageForm:
             paths: of the files.
             names: what to call the images in messages, one each.
             faults: gets those that cannot be read, or have another shape than the first.
+            contents: gets digests of their pixels, where they are read here.
 
         Returns:
             ``None`` for the images where none can be read.
@@ -120,7 +140,7 @@ class ImageForm:
         shape = self._shape(reader, texts)
         keep = shape is not None and len(texts) * int(np.prod(shape)) <= _MOST_BYTES
         if shape is None or keep or self.check:
-            images, good = _read_all(reader, texts, names, shape, keep, faults)
+            images, good = _read_all(reader, texts, names, shape, keep, faults, contents)
             if images is not None or not len(good):
                 return images, good
         else:
@@ -170,12 +190,16 @@ def _read_all(
     shape: tuple[int, ...] | None,
     keep: bool,
     faults: Faults,
+    contents: FileContents | None,
 ) -> tuple[Tensor | None, Int64[np.ndarray, " _"]]:
     held = torch.empty((len(paths), *shape), dtype=torch.uint8) if keep and shape else None
 
     def read(row: int) -> MtlError | None:
         try:
-            image = reader(paths[row])
+            picture = reader.picture(paths[row])
+            if contents is not None:
+                contents.add_pixels(Path(paths[row]), picture)
+            image = reader.finished(picture)
         except MtlError as error:
             return error
         if tuple(image.shape) != shape:

@@ -18,7 +18,7 @@ from mtl_framework.data import LazyInputs, is_litter, picture_suffixes
 from .array_inputs import image_hints, is_images, resized, to_features, to_images
 from .array_sources import native
 from .columns import TextTable
-from .duplicates import Policy, seen_twice
+from .duplicates import Policy, same_pixels, seen_twice
 from .faults import Faults
 from .file_contents import FileContents
 from .image_files import ImageForm, picture_kinds
@@ -124,6 +124,19 @@ class RowInputs:
         keep, lines = seen_twice(files, names, policy, faults, self.files)
         return {split: rows[keep[split]] for split, rows in chosen.items()}, lines
 
+    def same_pixels(
+        self, members: Mapping[str, Int64[np.ndarray, " _"]], policy: Policy
+    ) -> list[str]:
+        """Lines that tell of pictures that two splits have in files of other bytes."""
+        if self.cells is None:
+            return []
+        files = {s: [self.root / self.cells[row] for row in rows] for s, rows in members.items()}
+        names = {
+            s: [f"{self.text.places[row]}: {self.cells[row]}" for row in rows]
+            for s, rows in members.items()
+        }
+        return same_pixels(files, names, policy, self.files)
+
     def read(
         self, split: str, rows: Int64[np.ndarray, " _"], faults: Faults
     ) -> tuple[Tensor | LazyInputs | None, Int64[np.ndarray, " _"]]:
@@ -144,7 +157,7 @@ class RowInputs:
                 faults.add(self.text.places[row], "names no input")
         paths = [self.root / self.cells[row] for row in named]
         names = [f"{self.text.lines[row]}: {self.cells[row]}" for row in named]
-        found, good = self.form.read(split, paths, names, faults)
+        found, good = self.form.read(split, paths, names, faults, self.files)
         return found, np.array(named, np.int64)[good]
 
     def _from_array(

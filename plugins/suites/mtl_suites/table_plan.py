@@ -80,6 +80,7 @@ class TablePlan:
         chosen, twice = self._chosen(text, split, labels, source, file, faults)
         read = _read(source, chosen, file, faults)
         members = {name: good for name, (_, good) in read.items()}
+        twice = [*twice, *source.same_pixels(members, self.duplicates)]
         built = self._tasks(labels, read, source, file, text, faults)
         notes = (*twice, *faults.settle())
         if not built:
