@@ -82,7 +82,7 @@ def test_arrays_of_other_tasks_are_told(tmp_path: Path) -> None:
     labels = np.arange(12) % 2
     parts = {"train": slice(0, 8), "test": slice(8, 12)}
     arrays_of = {"greek": images[:12], "latin": np.concatenate([images[8:12], images[16:24]])}
-    contents = {
+    contents: dict[str, Any] = {
         f"{split}_{task}_{what}": values[part]
         for task, pictures in arrays_of.items()
         for split, part in parts.items()
@@ -95,7 +95,7 @@ def test_arrays_of_other_tasks_are_told(tmp_path: Path) -> None:
 
 
 def test_many_tasks_are_told_in_a_few_lines() -> None:
-    contents = {
+    contents: dict[str, Any] = {
         f"t{n}": {"train": [(b"%d" % n, f"a{n}")], "test": [(b"%d" % (n + 1), f"b{n}")]}
         for n in range(9)
     }

@@ -26,7 +26,7 @@ class FileContents:
 
     def add_pixels(self, path: Path, picture: UInt8[Tensor, "channels height width"]) -> None:
         """Keep what a file's picture is, as large as it is in the file."""
-        content = hashlib.blake2b(np.ascontiguousarray(picture.numpy()), digest_size=_SIZE)
+        content = hashlib.blake2b(np.ascontiguousarray(picture.numpy()).data, digest_size=_SIZE)
         content.update(repr(tuple(picture.shape)).encode())
         self.pixels[path] = content.digest()
 
