@@ -1,7 +1,7 @@
 """In some networks units are mixtures of layers that may run at several depths."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -33,6 +33,8 @@ class MixtureNetworks(TaskNetworks):
     several places the one with most weights is meant; all tasks share the others, such as the norm
     behind the last block of a ViT.
 
+    Units in ``mixed`` are in no pool: a task goes on with a mixture of the unit's own K weights.
+
     In assignments the number of such a unit says which mixture a task uses: its own.
 
     Args:
@@ -45,11 +47,14 @@ class MixtureNetworks(TaskNetworks):
         batched: whether the layers of a place run in one call, under ``torch.vmap``; else one after
             the other, which layers need that have operations that cannot be batched.
         dropout: share of the values of every layer's results that are left out in training.
+        mixed: by unit, a module whose ``forward()`` gives the shares (tasks, weights) of the unit's
+            own weights, in all of its places.
         checkpoint: see :class:`TaskNetworks`; layers then run one after the other.
         group_major: see :class:`TaskNetworks`.
 
     Attributes:
         shares: the modules that give shares, one for each pool.
+        mixed: the modules that give shares of a unit's own weights, by the unit's number.
 
     Raises:
         MtlError: if the units of a pool have weights of other shapes than each other, or return
@@ -66,6 +71,7 @@ class MixtureNetworks(TaskNetworks):
         shares: Sequence[nn.Module],
         batched: bool = True,
         dropout: float = 0.0,
+        mixed: Mapping[int, nn.Module] | None = None,
         checkpoint: bool = False,
         group_major: bool | None = None,
     ) -> None:
@@ -82,14 +88,18 @@ class MixtureNetworks(TaskNetworks):
         for pool, module in zip(self.pools, self.shares, strict=True):
             places = [_main_place(banks[unit]) for unit in pool]
             _check_pool(backbone, pool, places)
-            for unit, place, mixed in zip(
+            for unit, place, mixture in zip(
                 pool, places, _mixtures(places, pool, module, batched, dropout), strict=True
             ):
                 for bank, names in zip(banks[unit], self._names(unit), strict=True):
                     for name in names:
-                        self.model.set_submodule(name, mixed if bank is place else bank.copies[0])
-                banks[unit] = [mixed]
-        for unit in pooled:
+                        new = mixture if bank is place else bank.copies[0]
+                        self.model.set_submodule(name, new)
+                banks[unit] = [mixture]
+        self.mixed = nn.ModuleDict({str(unit): own for unit, own in (mixed or {}).items()})
+        for unit, own in (mixed or {}).items():
+            banks[unit] = self._own_mixtures(banks[unit], own, batched, dropout)
+        for unit in [*pooled, *map(int, self.mixed)]:
             numbers[unit] = len(self.tasks)
             self.assignment[unit] = torch.arange(len(self.tasks))
         self.weights_per_unit = self.planner.weights_per_unit = tuple(numbers)
@@ -98,6 +108,29 @@ class MixtureNetworks(TaskNetworks):
         self._runner = ModelRunner(
             self.model, backbone, banks[0][0].forward_pass, widths, self.maps, self.mixers
         )
+
+    def _own_mixtures(
+        self, banks: Sequence[WeightBank], shares: nn.Module, batched: bool, dropout: float
+    ) -> list[WeightBank]:
+        """Put mixtures in the places of a unit's banks, and return them."""
+        mixtures: list[WeightBank] = []
+        for place, (bank, names) in enumerate(zip(banks, self._names(banks[0].unit), strict=True)):
+            check_single_output(self.backbone, bank)
+            mixture = MixtureBank(
+                list(bank.copies),
+                bank.unit,
+                bank.ports,
+                bank.forward_pass,
+                shares=partial(shares),  # a module would be registered a second time
+                key=(-1, bank.unit, place),  # no pool begins with a negative number
+                batched=batched,
+                dropout=dropout,
+                checkpoint=bank.checkpoint,
+            )
+            mixtures.append(mixture)
+            for name in names:
+                self.model.set_submodule(name, mixture)
+        return mixtures
 
     def _names(self, unit: int) -> list[tuple[str, ...]]:
         """Return the names of every place of a unit."""
@@ -137,12 +170,15 @@ class MixtureNetworks(TaskNetworks):
         It needs no other task's head, shares or weights.
         """
         path: list[int] = self.assignment[:, task].tolist()
-        most = max((len(pool) for pool in self.pools), default=1)
+        counts = {int(unit): len(self._parts.banks[int(unit)][0].copies) for unit in self.mixed}
+        most = max([1, *map(len, self.pools), *counts.values()])
         plain = []
         for layer in range(most):
             for pool in self.pools:
                 for unit in pool:
                     path[unit] = min(layer, len(pool) - 1)
+            for unit, count in counts.items():
+                path[unit] = min(layer, count - 1)
             plain.append(self.extract_path(task, path))
         network = plain[0]
         models = [m.model if isinstance(m, DenseNetwork) else m for m in plain]
@@ -157,11 +193,18 @@ class MixtureNetworks(TaskNetworks):
                 own = shares(depth)[task].detach().cpu()
                 for name in names:
                     models[0].set_submodule(name, MixedLayers(layers, own))
+        for unit, count in counts.items():
+            own = self.mixed[str(unit)]()[task].detach().cpu()
+            for names in self._names(unit):
+                layers = [model.get_submodule(names[0]) for model in models[:count]]
+                for name in names:
+                    models[0].set_submodule(name, MixedLayers(layers, own))
         return network.eval()
 
     def parameter_counts(self) -> ParameterCounts:
         """Count all parameters, and those that the tasks need: all layers of a pool among them."""
-        counts, own = super().parameter_counts(), sum(p.numel() for p in self.shares.parameters())
+        counts, shares = super().parameter_counts(), (*self.shares, *self.mixed.values())
+        own = sum(p.numel() for module in shares for p in module.parameters())
         return ParameterCounts(counts.trained, counts.deployed + own)
 
     def sharing(self) -> None:
@@ -261,11 +304,7 @@ def _check_pool(backbone: Backbone, pool: Sequence[int], places: Sequence[Weight
     shapes = []
     for number, place in zip(pool, places, strict=True):
         name = backbone.units[number].name
-        if len(place.ports) != 1 or place.ports[0].outputs != (1,):
-            raise MtlError(
-                f"unit {name!r} of backbone {backbone.name!r} does not return a single tensor with "
-                "one row an input, so it cannot be mixed with others"
-            )
+        check_single_output(backbone, place)
         parameters = place.copies[0].named_parameters()
         shapes.append([(key, tuple(parameter.shape)) for key, parameter in parameters])
         if shapes[-1] != shapes[0]:
@@ -273,3 +312,16 @@ def _check_pool(backbone: Backbone, pool: Sequence[int], places: Sequence[Weight
                 f"units {backbone.units[pool[0]].name!r} and {name!r} of backbone "
                 f"{backbone.name!r} have other weights, so they cannot take each other's places"
             )
+
+
+def check_single_output(backbone: Backbone, place: WeightBank) -> None:
+    """Refuse a place that returns more than one tensor, which cannot be mixed.
+
+    Raises:
+        MtlError: naming the unit.
+    """
+    if len(place.ports) != 1 or place.ports[0].outputs != (1,):
+        raise MtlError(
+            f"unit {backbone.units[place.unit].name!r} of backbone {backbone.name!r} does not "
+            "return a single tensor with one row an input, so it cannot be mixed with others"
+        )

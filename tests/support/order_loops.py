@@ -66,6 +66,10 @@ class Loops:
         units = enumerate(self.backbone.places)
         for unit, name in [(unit, place.names[0]) for unit, own in units for place in own]:
             module = model.get_submodule(name)
+            if str(unit) in self.network.mixed:
+                shares = self.network.mixed[str(unit)]()[task]
+                model.set_submodule(name, self._mean(module, name, len(shares), shares, task))
+                continue
             pool = next((pool for pool in self.network.pools if unit in pool), None)
             if pool is None:
                 self._bind(module, f"model.{name}.copies.0.", task)
@@ -76,11 +80,7 @@ class Loops:
             depth, number = pool.index(unit), self.network.pools.index(pool)
             logits = self.network.shares[number].get_parameter("logits")[task, depth]
             shares = logits.exp() / logits.exp().sum()
-            layers = []
-            for layer in range(len(pool)):
-                layers.append(copy.deepcopy(module))
-                self._bind(layers[-1], f"model.{name}.copies.{layer}.", task)
-            model.set_submodule(name, Mean(layers, shares))
+            model.set_submodule(name, self._mean(module, name, len(pool), shares, task))
         places = tuple(place.names[0] + "." for ps in self.backbone.places for place in ps)
         rest = [n for n, _ in model.named_parameters() if not n.startswith(places)]
         for name in {n.rpartition(".")[0] for n in rest}:
@@ -88,6 +88,15 @@ class Loops:
             self._bind(model.get_submodule(name), start, task, deep=False)
         features: Tensor = model(inputs)
         return features
+
+    def _mean(
+        self, module: nn.Module, name: str, count: int, shares: Tensor, task: int
+    ) -> nn.Module:
+        """Copies of a plain module with the layers' own parameters, mixed by shares."""
+        layers = [copy.deepcopy(module) for _ in range(count)]
+        for number, layer in enumerate(layers):
+            self._bind(layer, f"model.{name}.copies.{number}.", task)
+        return Mean(layers, shares)
 
     def _bind(self, module: nn.Module, prefix: str, task: int, deep: bool = True) -> None:
         """Put the networks' own parameters, and views of their averages, into a plain module."""

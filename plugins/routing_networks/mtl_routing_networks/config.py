@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from mtl_framework import InitialWeights
 
@@ -10,10 +10,11 @@ from mtl_framework import InitialWeights
 class RoutingConfig(InitialWeights):
     """These are options of :class:`~mtl_routing_networks.strategy.RoutingNetworks`."""
 
-    router: Literal["wpl", "reinforce"] = Field(
+    router: Literal["wpl", "reinforce", "gumbel"] = Field(
         "wpl",
         description="how the routers learn: wpl, the weighted policy learner (paper); reinforce, "
-        "the gradient of the expected return",
+        "the gradient of the expected return; gumbel, that of the loss through all blocks of a "
+        "unit, which all run",
     )
     weights_per_unit: int | None = Field(
         None, ge=1, description="number K of blocks of every unit; default: one a task"
@@ -59,6 +60,12 @@ class RoutingConfig(InitialWeights):
     p_min: float = Field(
         1e-3, ge=0, lt=1, description="smallest probability of a block, so that none is lost"
     )
+    temperature: float = Field(
+        5.0, gt=0, description="temperature of router gumbel's soft choices at the start of the run"
+    )
+    last_temperature: float = Field(
+        0.1, gt=0, description="temperature of router gumbel's soft choices when the run ends"
+    )
     delay: float = Field(
         0.0,
         ge=0,
@@ -77,3 +84,14 @@ class RoutingConfig(InitialWeights):
         "adam", description="optimiser of blocks and heads; sgd has no momentum (published code)"
     )
     learning_rate: float = Field(1e-3, gt=0, description="learning rate of blocks and heads")
+
+    @model_validator(mode="after")
+    def _suits_the_router(self) -> "RoutingConfig":
+        if self.router == "gumbel":
+            for name in ("reward", "baseline", "value_rate", "p_min"):
+                if getattr(self, name) != type(self).model_fields[name].default:
+                    raise ValueError(
+                        f"should leave out {name} with router 'gumbel', which has no rewards: "
+                        f"found {getattr(self, name)!r}"
+                    )
+        return self

@@ -5,14 +5,16 @@ Multi-Task Learning", ICLR 2018, arXiv 1711.01239.
 """
 
 from collections.abc import Generator, Mapping
+from contextlib import nullcontext
 from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Bool, Float, Float64, Int64
-from torch import Tensor
+from torch import Tensor, nn
 
 from mtl_framework import (
     Backbone,
+    RecipeOptimizer,
     Step,
     Strategy,
     StrategyConfig,
@@ -26,6 +28,7 @@ from .agents import Agents
 from .collaboration import RecentDecisions, returns
 from .collapse import blocks_in_use, largest_groups
 from .config import RoutingConfig
+from .gumbel import GumbelNetworks, gumbel_noise
 from .network import RewardingNetworks
 
 _MOST_CHOICES = 512  # of routes that are written down while training
@@ -70,23 +73,46 @@ class RoutingNetworks(Strategy):
             units,
             len(suite),
             blocks,
-            learner=config.router,
+            learner="reinforce" if config.router == "reinforce" else "wpl",
             p_min=config.p_min,
             baseline=config.baseline,
             value_rate=config.value_rate,
         )
         self.recent = RecentDecisions(units, blocks, config.history)
-        self.network = network = RewardingNetworks(backbone, suite.tasks, blocks)
-        network.initialize(config.initialization_of(backbone))
-        if config.optimizer == "sgd":  # timm's name for SGD without Nesterov's momentum
-            self.optimizer = self.make_optimizer(
-                network, "momentum", config.learning_rate, momentum=0.0
-            )
+        network: TaskNetworks
+        logits: list[nn.Parameter] = []
+        if config.router == "gumbel":
+            network = GumbelNetworks(backbone, suite.tasks, blocks)
+            logits = [routes.logits for routes in network.unit_routes()]
         else:
-            self.optimizer = self.make_optimizer(network, "adam", config.learning_rate)
+            network = RewardingNetworks(backbone, suite.tasks, blocks)
+        self.network = network
+        network.initialize(config.initialization_of(backbone))
+        self.optimizer = self._optimizer(network, logits)
         self.generator = torch.Generator().manual_seed(self.seed)
         self.register_state("settled", False)
         return network
+
+    def _optimizer(self, network: TaskNetworks, logits: list[nn.Parameter]) -> RecipeOptimizer:
+        """Make the optimiser, in which logits have a group of their own."""
+        config = self.config
+        # timm's "momentum" is SGD without Nesterov's momentum
+        name, choices = (
+            ("momentum", {"momentum": 0.0})
+            if config.optimizer == "sgd"
+            else (
+                "adam",
+                {},
+            )
+        )
+        if logits:
+            own = set(logits)
+            scale = config.router_learning_rate / config.learning_rate
+            choices["groups"] = [
+                {"params": [p for p in network.parameters() if p not in own]},
+                {"params": logits, "lr_scale": scale, "weight_decay": 0.0},
+            ]
+        return self.make_optimizer(network, name, config.learning_rate, **choices)
 
     def optimize(self, run: TrainingRun) -> Generator[Step, None, None]:
         """Draw paths, train the blocks on them, then let the agents learn from what they earned."""
@@ -96,8 +122,19 @@ class RoutingNetworks(Strategy):
                 self.settled = True  # for good, also in a longer run
                 self.agents.policy.harden()
             learns = done >= self.config.delay and not self.settled
-            losses, rewards = self.step(run.next_batch(), learns)
+            batch = run.next_batch()
+            if isinstance(self.network, GumbelNetworks):
+                if run.iteration == 0:
+                    self._hint(run)
+                losses, rewards = self.gumbel_step(batch, self._temperature(done), learns)
+            else:
+                losses, rewards = self.step(batch, learns)
             yield Step(losses, {"reward": rewards.mean(), **self.measures()})
+
+    def _temperature(self, done: float) -> float:
+        """Return the temperature of soft choices, which falls linearly until the routes settle."""
+        first, last = self.config.temperature, self.config.last_temperature
+        return first + (last - first) * min(1.0, done / (1 - self.config.settle))
 
     def step(
         self, batch: Batch, learns: bool = True
@@ -130,6 +167,51 @@ class RoutingNetworks(Strategy):
         network.assignment.copy_(self.agents.policy.mode())
         return torch.stack(losses), earned
 
+    def gumbel_step(
+        self, batch: Batch, temperature: float, learns: bool = True
+    ) -> tuple[Float[Tensor, "samples tasks"], Float64[Tensor, "samples tasks"]]:
+        """Do one step of blocks and logits; return losses, and minus the losses as rewards.
+
+        Args:
+            batch: examples of every task.
+            temperature: of the soft choices.
+            learns: whether the logits learn from it.
+        """
+        network, config = self.network, self.config
+        assert isinstance(network, GumbelNetworks)
+        network.train()
+        self.optimizer.zero_grad()
+        paths = 1 if self.settled else config.paths
+        each = 1 / (paths * len(network.tasks))
+        share = torch.full((1, len(network.tasks)), each, dtype=torch.float64)
+        mixtures, losses = network.assignment.cpu()[None], []
+        pi = self.agents.policy.pi
+        for _ in range(paths):
+            noise = gumbel_noise(pi.shape, self.generator)
+            chosen = (pi.log() + noise).argmax(-1)
+            with nullcontext() if self.settled else network.drawing(noise, temperature):
+                losses.append(network.accumulate_gradients(batch, mixtures, share)[0])
+            self.recent.add(chosen)
+        if learns:
+            self._collaborate(network)
+        else:
+            for routes in network.unit_routes():
+                routes.logits.grad = None
+        self.optimizer.step()
+        self.agents.policy.load_state_dict({"pi": network.probabilities()})
+        return torch.stack(losses), -torch.stack(losses).cpu().double()
+
+    def _collaborate(self, network: GumbelNetworks) -> None:
+        """Let the logits of all tasks earn, in expectation, what a path earns for collaboration."""
+        config, routes = self.config, network.unit_routes()
+        if not config.collaboration:
+            return
+        by_decisions = config.collaboration_by == "decisions"
+        shares = self.recent.shares() if by_decisions else self.agents.policy.pi.mean(1)
+        for own, common in zip(routes, shares, strict=True):
+            earned = (own.logits.softmax(-1) * common.to(own.logits)).sum(-1).mean()
+            (-config.collaboration / len(routes) * earned).backward()  # type: ignore[no-untyped-call]
+
     def _learn(
         self,
         assignments: Int64[Tensor, "samples units tasks"],
@@ -152,7 +234,7 @@ class RoutingNetworks(Strategy):
 
     def measures(self) -> dict[str, Tensor | float]:
         """Return how decided the agents are, and how far their most probable paths collapsed."""
-        assignment = self.network.assignment
+        assignment = self.agents.policy.mode()
         measures: dict[str, Tensor | float] = {
             "entropy": self.agents.policy.entropy(),
             "blocks": float(blocks_in_use(assignment).mean()),
@@ -163,5 +245,19 @@ class RoutingNetworks(Strategy):
         return measures
 
     def length_options(self) -> list[str]:
-        """Name the shares of the run in which the routers wait, or have settled."""
-        return [f"strategy.{name}" for name in ("delay", "settle") if getattr(self.config, name)]
+        """Name the shares of the run in which routers wait or have settled, and temperatures."""
+        config = self.config
+        used = {
+            "delay": config.delay > 0,
+            "settle": config.settle > 0,
+            "temperature": config.router == "gumbel"
+            and config.temperature != config.last_temperature,
+        }
+        return [f"strategy.{name}" for name, matters in used.items() if matters]
+
+    def _hint(self, run: TrainingRun) -> None:
+        if run.backbones and getattr(run.backbones[0], "normalization", "") == "shared":
+            run.hint(
+                "with router gumbel all tasks' rows pass all blocks, and move their running "
+                "averages: set backbone.normalization=task if the model has batch norms"
+            )
