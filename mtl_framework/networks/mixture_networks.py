@@ -16,7 +16,7 @@ from ..routing.banks import WeightBank, plain_attribute
 from ..routing.mixture_bank import MixtureBank
 from ..support.errors import MtlError
 from .dense import DenseNetwork
-from .model import MultiTaskModel, ParameterCounts
+from .model import MultiTaskModel, ParameterCounts, Sharing
 from .parts import NetworkParts
 from .running import ModelRunner
 from .task_networks import Assignments, TaskNetworks
@@ -207,8 +207,8 @@ class MixtureNetworks(TaskNetworks):
         own = sum(p.numel() for module in shares for p in module.parameters())
         return ParameterCounts(counts.trained, counts.deployed + own)
 
-    def sharing(self) -> None:
-        """Say that tasks share layers in mixtures, which no assignment tells."""
+    def sharing(self) -> Sharing | None:
+        """Say that tasks share layers in mixtures, which no assignment tells: ``None``."""
         return None
 
 

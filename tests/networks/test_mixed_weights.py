@@ -1,5 +1,7 @@
 """Units whose own weights are mixed: against plain loops, as one-hot shares, taken out."""
 
+from typing import Any
+
 import pytest
 import torch
 from support.makers import make_backbone, make_batch, make_tasks, stirred
@@ -9,7 +11,7 @@ from torch import Tensor, nn
 from mtl_framework import MixtureNetworks, TaskNetworks
 from mtl_framework.networks.mixture_networks import MixedLayers
 
-MODELS = {
+MODELS: dict[str, dict[str, Any]] = {
     "resnet18": {"args": {"layers": (1, 1, 1, 1), "channels": (8, 8, 12, 16)}},
     "convnext_atto": {"args": {"depths": (1, 1, 1, 1), "dims": (8, 12, 16, 20)}},
     "vit_tiny_patch16_224": {"args": {"depth": 2, "embed_dim": 24}},

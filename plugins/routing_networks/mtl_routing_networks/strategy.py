@@ -97,14 +97,8 @@ class RoutingNetworks(Strategy):
         """Make the optimiser, in which logits have a group of their own."""
         config = self.config
         # timm's "momentum" is SGD without Nesterov's momentum
-        name, choices = (
-            ("momentum", {"momentum": 0.0})
-            if config.optimizer == "sgd"
-            else (
-                "adam",
-                {},
-            )
-        )
+        name = "momentum" if config.optimizer == "sgd" else "adam"
+        choices: dict[str, Any] = {"momentum": 0.0} if config.optimizer == "sgd" else {}
         if logits:
             own = set(logits)
             scale = config.router_learning_rate / config.learning_rate
@@ -210,7 +204,7 @@ class RoutingNetworks(Strategy):
         shares = self.recent.shares() if by_decisions else self.agents.policy.pi.mean(1)
         for own, common in zip(routes, shares, strict=True):
             earned = (own.logits.softmax(-1) * common.to(own.logits)).sum(-1).mean()
-            (-config.collaboration / len(routes) * earned).backward()  # type: ignore[no-untyped-call]
+            (-config.collaboration / len(routes) * earned).backward()
 
     def _learn(
         self,

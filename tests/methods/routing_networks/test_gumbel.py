@@ -76,7 +76,7 @@ def test_logits_get_the_gradient_of_the_soft_choice() -> None:
     noise = gumbel_noise((4, 3, 3), torch.Generator().manual_seed(4))
     network.train()
     with network.drawing(noise, 0.7):
-        network.losses(batch, network.assignment[None]).sum().backward()  # type: ignore[no-untyped-call]
+        network.losses(batch, network.assignment[None]).sum().backward()
     unit, routes = 2, network.unit_routes()[2]
     soft = ((routes.logits.detach() + noise[unit]) / 0.7).softmax(-1)
     by_share = torch.zeros(3, 3, dtype=torch.float64)
