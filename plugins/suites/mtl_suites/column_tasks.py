@@ -1,4 +1,4 @@
-"""Tasks of a table's columns: which columns, what they hold, and their targets."""
+"""Columns of a table become tasks: this module says which, what they hold, and their targets."""
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
@@ -25,14 +25,14 @@ from .options import Kind, Kinds
 
 @dataclass(frozen=True)
 class Label:
-    """A column that is a task.
+    """A label is a column that is a task.
 
     Args:
-        name: of the column.
-        kind: what it holds.
-        values: of all rows, texts or numbers.
-        present: which rows have a value.
-        missing: how often every marker stands for no value.
+        name: name of the column.
+        kind: what the column holds: classes, binary or numbers.
+        values: text or number of every row.
+        present: whether a row has a value.
+        missing: how often each marker stands in the column for a missing value.
     """
 
     name: str
@@ -42,19 +42,22 @@ class Label:
     missing: Counter[str]
 
     def summary(self) -> str:
-        """What a user should see before training: kind, classes or range, labelled, missing."""
+        """Return a line for the user: kind, classes or range, numbers of labelled and missing."""
         return summary(self.name, self.kind, self.values[self.present], int((~self.present).sum()))
 
     @property
     def classes(self) -> list[str]:
-        """Names of the classes in their order; none where the column holds numbers."""
+        """Return the names of the classes in order; none if the column holds numbers."""
         if self.kind == "numbers":
             return []
         return class_order(np.unique(self.values[self.present]))
 
     @property
     def strata(self) -> Int64[np.ndarray, " rows"]:
-        """Number of every row's class, -1 where there is none; of numbers whether there is one."""
+        """Return the number of every row's class, by which splits are stratified.
+
+        Rows without a value have -1; in a column of numbers all others have 0.
+        """
         if self.kind == "numbers":
             return np.where(self.present, 0, -1)
         number = {name: n for n, name in enumerate(self.classes)}
@@ -64,7 +67,11 @@ class Label:
         )
 
     def rare(self, members: Mapping[str, Int64[np.ndarray, " _"]]) -> list[str]:
-        """A line that names classes with few examples, where there are some."""
+        """Return a line that names the classes with few examples, or none if all have enough.
+
+        Args:
+            members: rows of every split.
+        """
         if self.kind == "numbers":
             return []
         return rare_classes(self.name, self.strata, self.classes, members)
@@ -77,7 +84,19 @@ class Label:
         faults: Faults,
         standardize: bool = False,
     ) -> tuple[Objective, dict[str, Tensor], dict[str, Tensor | None]] | None:
-        """Objective, and by split the targets and which rows have one; ``None``: too few have."""
+        """Return the objective, and by split the targets and masks.
+
+        Args:
+            members: rows of every split.
+            file: the table's file, for messages.
+            places: what every row is called in messages.
+            faults: the collection that gets classes which training or test lacks, and splits
+                without a label.
+            standardize: whether targets that are numbers are standardised by their training split.
+
+        Returns:
+            ``None`` if the task cannot be made. A mask says which rows have a target.
+        """
         where = f"{file}: task {self.name!r}"
         known = self.present.copy()
         if self.kind != "numbers":
@@ -128,19 +147,20 @@ def read_labels(
     missing: Missing,
     faults: Faults,
 ) -> tuple[list[Label], list[str]]:
-    """The columns that are tasks, and what a user should know of them and of those left out.
+    """Return the columns that are tasks, and lines for the user on them and on columns left out.
 
     Args:
         text: the table.
-        file: where it lies.
-        tasks: columns, in order; ``None``: all that can be tasks.
-        others: columns that are something else.
-        kinds: of columns where they are not guessed; a column named here is a task in any case.
-        missing: markers of missing values.
-        faults: gets cells that do not fit, and columns without any value.
+        file: the table's file, for messages.
+        tasks: names of the columns that are tasks, in order; ``None`` takes all that can be tasks.
+        others: names of columns that serve another purpose.
+        kinds: what single columns hold, by name; other columns are guessed. A column that is named
+            here is a task even if it does not look like one.
+        missing: the markers of missing values.
+        faults: the collection that gets cells which do not fit, and columns without any value.
 
     Raises:
-        MtlError: if a column that is asked for does not exist, or there is none.
+        MtlError: if a column that is asked for does not exist, or no column is a task.
     """
     names = list(tasks or [name for name in text.names if name not in others])
     if not names:
@@ -181,7 +201,10 @@ def _label(
     remarks: list[str],
     faults: Faults,
 ) -> list[Label]:
-    """The task of a column that has values; none where it is an index or the like."""
+    """Return the task of a column that has values, or an empty list if it looks like no task.
+
+    An index of the rows, for instance, is no task.
+    """
     cells = text.columns[name]
     if text.decimal_commas:
         cells = with_points(cells, present)
@@ -209,7 +232,7 @@ def _label(
 def _check_names(
     names: Sequence[str], text: TextTable, file: Path, kinds: Kinds, missing: Missing
 ) -> None:
-    """All names of columns in options that do not exist, at once."""
+    """Refuse names of columns in options that do not exist, all at once."""
     wrong: list[MtlError] = [
         UnknownNameError(f"task: column of {file}", name, text.names)
         for name in names

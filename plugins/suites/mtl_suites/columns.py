@@ -1,4 +1,4 @@
-"""Tables of text: CSV and Parquet files, and what their columns hold."""
+"""Tables are read from CSV and Parquet files, and their columns as classes or numbers."""
 
 import csv
 import datetime
@@ -23,26 +23,26 @@ from .kinds import as_classes, number, truth
 from .options import Kind, option
 
 _DECIMAL_COMMA = re.compile(r"[+-]?[0-9]+(?:,[0-9]+)?")
-#: The column with the inputs' paths where nobody says which.
+#: Name of the column with the inputs' paths, unless the user gives another.
 INPUTS = "image"
 _SHOWN = 40  # characters of a row's content in messages
 
 
 @dataclass(frozen=True)
 class TextTable:
-    """A file's columns as text; an empty text is an empty cell.
+    """This class holds the columns of a file as texts; an empty text is an empty cell.
 
     Args:
-        names: of all columns that the file has.
-        columns: texts by name, of the columns that are looked at.
-        lines: where every row stands, for messages.
+        names: names of all columns that the file has.
+        columns: texts of the columns that are looked at, by name.
+        lines: file and line of every row, for messages.
         positions: number of every row in the file, from 0; rows that cannot be read are left out.
-        count: number of the file's rows, those that are left out among them.
-        contents: what every row is known by, for messages.
-        remarks: what a user should know of how the file was read.
-        unread: why a column that the file has is not among them.
-        decimal_commas: whether ``3,5`` is a number here.
-        inputs: the column that holds the inputs' paths, or what was asked for instead.
+        count: number of all rows in the file, also of those that are left out.
+        contents: beginning of every row's content, for messages.
+        remarks: lines that tell a user how the file was read.
+        unread: for columns of the file that are not in ``columns``, the reason.
+        decimal_commas: whether ``3,5`` is a number in this file.
+        inputs: name of the column that holds the inputs' paths.
     """
 
     names: list[str]
@@ -58,7 +58,7 @@ class TextTable:
 
     @cached_property
     def places(self) -> list[str]:
-        """Where every row stands, and what it is known by."""
+        """Return what every row is called in messages: file, line and beginning of its content."""
         return [f"{line} ({text})" for line, text in zip(self.lines, self.contents, strict=True)]
 
 
@@ -69,18 +69,18 @@ def read_table(
     wanted: Collection[str] | None = None,
     encoding: str | None = None,
 ) -> TextTable:
-    """A table from a text file (CSV, TSV and their like) or a Parquet file.
+    """Read a table from a text file (CSV, TSV and similar formats) or a Parquet file.
 
     Args:
-        path: of the file; ``.parquet`` and ``.pq`` are Parquet.
-        faults: gets rows that cannot be read.
-        inputs: the column that rows are known by.
-        wanted: columns that are looked at; ``None``: all.
-        encoding: of a text file; ``None``: recognised.
+        path: path of the file; ``.parquet`` and ``.pq`` are Parquet.
+        faults: the collection that gets rows which cannot be read.
+        inputs: name of the column with the inputs, whose cells stand for rows in messages.
+        wanted: names of the columns that are looked at; ``None`` takes all.
+        encoding: encoding of a text file; ``None`` recognises it.
 
     Raises:
-        MtlError: if the file cannot be read, has no row or no header, or a column that is looked
-            at twice.
+        MtlError: if the file cannot be read, has no row or no header, or if two columns that are
+            looked at have one name.
     """
     unread: dict[str, str] = {}
     looked_at = None if wanted is None else {inputs, *wanted}
@@ -118,7 +118,7 @@ def _table(
     looked_at: Collection[str] | None,
     unread: dict[str, str],
 ) -> TextTable:
-    """The columns that are looked at, and where every row stands."""
+    """Make the table of the columns that are looked at."""
     names, separator = text.names, " row " if text.delimiter == "" else ":"
     columns = {
         name: [cells[n] for _, _, cells in text.rows]
@@ -172,7 +172,10 @@ def _check_header(path: Path, text: TextRows, inputs: str, wanted: Collection[st
 
 
 def _input_column(text: TextRows, path: Path) -> tuple[str, list[str]]:
-    """The only column that holds names of pictures, and a line that says so; else the usual one."""
+    """Return the column of inputs, and a line if it does not have the usual name.
+
+    A column is taken if it is the only one that holds names of pictures.
+    """
     files = [
         name
         for n, name in enumerate(text.names)
@@ -189,7 +192,7 @@ def _is_file(name: str) -> bool:
 
 
 def _read_parquet(path: Path, wanted: Collection[str] | None) -> tuple[TextRows, dict[str, str]]:
-    """Rows, and the columns that are nothing a table of text can have, with the reason."""
+    """Return the rows, and the reason why a column cannot be read as texts, by its name."""
     try:
         from pyarrow import parquet
     except ImportError as error:
@@ -234,18 +237,18 @@ def parse_column(
     places: Sequence[str],
     faults: Faults,
 ) -> tuple[np.ndarray, Bool[np.ndarray, " rows"]]:
-    """Values of a column, and which rows have one.
+    """Return the values of a column, and which rows have one.
 
     Args:
-        name: of the column.
-        cells: its texts.
-        present: which of them are no markers of a missing value.
-        kind: what it holds.
-        places: where the rows stand.
-        faults: gets cells that hold something else; they have no value then.
+        name: name of the column.
+        cells: text of every row.
+        present: whether a row's text is something else than a marker of a missing value.
+        kind: what the column holds: classes, binary or numbers.
+        places: what every row is called in messages.
+        faults: the collection that gets cells which hold something else; they have no value then.
 
     Returns:
-        texts where the kind is classes, else int64 or float64 numbers; and a mask.
+        texts for classes, int64 zeros and ones for binary, float64 numbers otherwise; and a mask.
     """
     present = present.copy()
     if kind == "classes":
@@ -277,7 +280,7 @@ def parse_column(
 
 
 def with_points(cells: Sequence[str], present: Bool[np.ndarray, " rows"]) -> list[str]:
-    """Cells with decimal points where all that are present are numbers, some with commas."""
+    """Return the cells with decimal points for commas, if all that are present are numbers."""
     texts = {cells[row] for row in np.flatnonzero(present).tolist()}
     if not all(map(_DECIMAL_COMMA.fullmatch, texts)) or not any("," in text for text in texts):
         return list(cells)

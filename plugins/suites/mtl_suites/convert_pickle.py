@@ -1,8 +1,9 @@
-"""``python -m mtl_suites.convert_pickle --trust FILE...``: pickles as JSON, which executes nothing.
+"""``python -m mtl_suites.convert_pickle --trust FILE...`` turns pickles into JSON.
 
-This unpickles, and so executes whatever the files contain: only for files that one trusts. Beside
-``name.pkl`` it writes ``name.json``, which suites read in its place. Dictionaries are written as
-``{"dict": [[key, value], ...]}`` and tuples as ``{"tuple": [...]}``; arrays become lists.
+Reading a pickle executes whatever code the file contains, so use this only for files that you
+trust; reading the JSON executes nothing. Beside ``name.pkl`` it writes ``name.json``, which suites
+read in its place. Dictionaries are written as ``{"dict": [[key, value], ...]}`` and tuples as
+``{"tuple": [...]}``; arrays become lists.
 """
 
 import argparse
@@ -16,7 +17,7 @@ from mtl_framework import MtlError
 
 
 def encode(value: Any) -> Any:
-    """A value as JSON holds it.
+    """Return a value in the form in which JSON holds it.
 
     Raises:
         MtlError: if it is neither text, number, list, tuple, dictionary nor array.
@@ -35,10 +36,10 @@ def encode(value: Any) -> Any:
 
 
 def decode(value: Any) -> Any:
-    """What :func:`encode` was given; arrays come back as lists.
+    """Return the value that :func:`encode` was given; arrays come back as lists.
 
     Raises:
-        MtlError: if it is no value that :func:`encode` gives.
+        MtlError: if :func:`encode` cannot have returned ``value``.
     """
     if isinstance(value, list):
         return [decode(item) for item in value]
@@ -56,7 +57,7 @@ def decode(value: Any) -> Any:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Convert files; returns the exit status."""
+    """Convert files, and return the exit status: 0, or 2 after an error."""
     parser = argparse.ArgumentParser(prog="mtl_suites.convert_pickle", description=__doc__)
     parser.add_argument(
         "--trust", action="store_true", required=True, help="the files may execute anything"

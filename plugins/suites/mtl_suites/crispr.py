@@ -1,4 +1,4 @@
-"""The suite ``crispr``: how strongly CRISPR binds to a stretch of DNA."""
+"""The suite ``crispr`` has one task: how strongly CRISPR binds to a stretch of DNA."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -26,29 +26,30 @@ def crispr(
     evaluation_windows: int = 100_000,
     batch_size: int | None = 512,
 ) -> Suite:
-    """How strongly CRISPR binds around a base, from the bases before and after it.
+    """Predict how strongly CRISPR binds around a base, from the bases before and after it.
 
-    Reads the published files ``read_data.pkl``, ``dna_data.pkl`` and ``splits.pkl``. A record's
-    position has ``length`` windows, all with its affinity ``aba``; window i holds bases i to
-    i + 2 * context of the position's part of the sequence (``start_offset`` to ``end_offset`` of
-    sequence ``index_position``). Of all windows of a split some are drawn at random, always the
-    same ones. Inputs are symbols 0 to 4 for N, A, C, G, T, int8. The one task is a regression with
-    DeepBind-256. The published files are pickles, whose checksums are not known here: they are read
-    only once ``python -m mtl_suites.convert_pickle --trust`` has turned them into JSON.
+    The suite reads the published files ``read_data.pkl``, ``dna_data.pkl`` and ``splits.pkl``. A
+    position in a record has ``length`` windows, all with the affinity ``aba`` of the position;
+    window i holds bases i to i + 2 * context of the position's part of the sequence
+    (``start_offset`` to ``end_offset`` of sequence ``index_position``). Of all windows of a split
+    some are drawn at random, always the same ones. Inputs are symbols 0 to 4 for N, A, C, G, T,
+    int8. The one task is a regression with the backbone deepbind (DeepBind-256). The published
+    files are pickles whose checksums are not known: they are read only after ``python -m
+    mtl_suites.convert_pickle --trust`` has turned them into JSON.
 
-    Source: Jung et al., Cell 2017; set-up of Meyerson and Miikkulainen, NeurIPS 2019, whose metric
-    is the mean squared error, the square of the one here.
+    Source: Jung et al., Cell 2017; set-up of Meyerson and Miikkulainen, NeurIPS 2019. Their metric
+    is the mean squared error, which is the square of the root mean squared error reported here.
 
     Args:
         data_root: folder that ``path`` starts from.
         path: folder of the files, within ``data_root``.
-        context: number of bases to each side of the middle one.
-        train_windows: largest number of windows to train on.
-        evaluation_windows: largest number of windows to validate on, and of windows to test on.
-        batch_size: number of windows in a batch; null: the run's batch size.
+        context: number of bases on each side of a window's middle base, at least 1.
+        train_windows: highest number of training windows, at least 1.
+        evaluation_windows: highest number of validation windows, and of test windows, at least 1.
+        batch_size: number of windows in a training batch; null takes the run's batch size.
 
     Raises:
-        MtlError: naming the file, and the entry that is missing or does not fit.
+        MtlError: if an entry is missing or does not fit; the message names it and the file.
     """
     amounts = {"context": context, "train_windows": train_windows}
     for name, number in (amounts | {"evaluation_windows": evaluation_windows}).items():
@@ -74,7 +75,7 @@ def crispr(
 
 
 def _splits(folder: Path, context: int, most: Mapping[str, int]) -> dict[str, Examples]:
-    """Examples of every split, not more than ``most``."""
+    """Return the examples of every split, at most as many as ``most`` says."""
     files = {name: folder / f"{name}.pkl" for name in ("read_data", "dna_data", "splits")}
     reads, sequences, splits = (published_or_converted(file, {}) for file in files.values())
     files = {name: p if not converted(p).is_file() else converted(p) for name, p in files.items()}
@@ -96,7 +97,11 @@ def _examples(
     most: int,
     files: Mapping[str, Path],
 ) -> Examples:
-    """Windows drawn from positions, each (record, position)."""
+    """Draw windows from the places of a split, each of which is a pair (record, position).
+
+    Windows of all places are numbered one place behind the other. With 3, 2 and 4 windows window 4
+    is the second one of place 1: it is below ends[1] = 5, and 4 - (5 - 2) = 1.
+    """
     width = 2 * context + 1
     parts, lengths, affinities = [], [], []
     for place in places:

@@ -1,4 +1,4 @@
-"""Files of maps: arrays and pictures, read as the values that they hold."""
+"""Maps are read from arrays and pictures as the numbers that these files hold."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -19,15 +19,15 @@ _UNIT = 0.5  # shortest vector in a picture of bytes that can be a direction
 
 
 def read_map(path: Path) -> NDArray[Any]:
-    """The array in a file: (H, W), or (H, W, C) as it lies there.
+    """Read the array in a file: (H, W), or three axes in the order in which the file has them.
 
-    PNG of 8 and 16 bits keep their numbers; palettes give the numbers of their entries, not
-    colours. TIFF may hold floats. EXR needs the extra ``exr``; its channels are R, G and B, else
-    the only one.
+    PNG of 8 and 16 bits keep their numbers; a picture with a palette gives the numbers of palette
+    entries, not colours. TIFF may hold floats. EXR needs the extra ``exr`` and has the channels R,
+    G and B, or a single one.
 
     Raises:
-        MtlError: naming the file that cannot be read, holds no map, or has more pixels than
-            ``PIL.Image.MAX_IMAGE_PIXELS``.
+        MtlError: if the file cannot be read, holds no map, or has more pixels than
+            ``PIL.Image.MAX_IMAGE_PIXELS``; the message names it.
     """
     try:
         array = _read(path)
@@ -82,10 +82,10 @@ def _read_exr(path: Path) -> NDArray[Any]:
 
 
 def channels_first(array: NDArray[Any], path: Path, channels: int) -> NDArray[Any]:
-    """A map with its channels in front, wherever they lie.
+    """Return a map (C, H, W) for one of shape (C, H, W) or (H, W, C).
 
     Raises:
-        MtlError: naming the file, if it has another number of them.
+        MtlError: if the map does not have so many channels; the message names the file.
     """
     if array.ndim == 3 and array.shape[2] == channels:
         return array.transpose(2, 0, 1)
@@ -97,13 +97,14 @@ def channels_first(array: NDArray[Any], path: Path, channels: int) -> NDArray[An
 def converted(
     kind: MapKind, scale: float, ignored: tuple[int, ...] | None
 ) -> Callable[[Path], NDArray[Any]]:
-    """How files of one kind of maps become targets.
+    """Return a function that reads a file of one kind of maps as targets.
 
     Args:
-        kind: of the maps.
-        scale: by which numbers are multiplied; of normals in pictures of bytes nothing: their 0 to
-            255 stand for -1 to 1, and black and middle grey for no label.
-        ignored: whole numbers that stand for no label; default: -1, and of classes 255.
+        kind: kind of the maps.
+        scale: factor that numbers are multiplied by. It does not apply to normals in pictures of
+            bytes: there 0 to 255 stand for -1 to 1, and black and middle grey for no label.
+        ignored: whole numbers that stand for no label; ``None`` takes -1, and 255 unless maps are
+            binary.
     """
     if ignored is None:  # in pictures of black and white 255 is a label
         ignored = (-1,) if kind == "binary" else (-1, 255)

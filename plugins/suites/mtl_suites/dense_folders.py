@@ -1,4 +1,4 @@
-"""The suites ``dense_folders``, ``nyuv2`` and ``cityscapes``: images and maps in files."""
+"""The suites ``dense_folders``, ``nyuv2`` and ``cityscapes`` have images and maps in files."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,7 +24,7 @@ NYU_CLASSES = (
 CITY_CLASSES = ("flat", "construction", "object", "nature", "sky", "human", "vehicle")
 
 
-def dense_folders(  # longer than 60 lines: an option each, and what it means
+def dense_folders(  # longer than 60 lines: every option has a description
     *,
     path: str = ".",
     data_root: str = ".",
@@ -39,33 +39,39 @@ def dense_folders(  # longer than 60 lines: an option each, and what it means
     test_share: float = 0.2,
     split_seed: int = 0,
 ) -> Suite:
-    """Tasks from your own folders of images and maps: images/NAME.png and TASK/NAME.npy.
+    """Make tasks from your own folders of images and maps: images/NAME.png and TASK/NAME.npy.
 
-    A map belongs to the image of its name, in NPY, PNG of 8 or 16 bits, or TIFF. Folders train,
-    validation (or val) and test, each with a folder of images and one a task, are the splits;
-    without a folder for validation or test, or without any, those are taken at random, the same for
-    every seed of a run. An image without a map of a task has no label for it. Images are read when
-    they are needed; maps are held in memory, or in a temporary file where they are large.
+    A map belongs to the image of the same name; it is a file in NPY, PNG of 8 or 16 bits, TIFF or
+    EXR. The splits are folders train, validation (or val) and test, each with a folder of images
+    and a folder for every task. Splits without a folder are taken at random from the other
+    examples, the same for every seed of a run. An image without a map of a task has no label for
+    it. Images are read when they are needed; maps are held in memory, or in a temporary file where
+    they are large.
 
     Args:
         path: path of the folder, within ``data_root``.
         data_root: folder that ``path`` starts from.
-        tasks: names of the tasks' folders, in order; default: all beside the images', by name.
+        tasks: names of the tasks' folders, in order; default: all folders but that of the images,
+            by name.
         images: name of the folder of images.
-        kinds: by task what its maps are: segmentation, depth, normals, binary or numbers; default:
-            by the folder's name, as in label, depth, normal, edge.
-        classes: by task the number of classes; default: one more than the largest number.
-        scales: by task what numbers of depth, normals or numbers are multiplied by, e.g. 0.001 for
-            millimetres.
-        ignored: by task the whole numbers that stand for no label; default: -1 and 255.
-        size: height and width that images and maps are resized to; default: as they are.
-        validation_share: share of the examples that validate, where there is no folder for them; 0:
-            none.
-        test_share: share of the examples that test, where there is no folder for them.
+        kinds: what the maps of a task are, as a mapping from task to segmentation, depth, normals,
+            binary or numbers; default: what the folder's name says, e.g. label, depth, normal or
+            edge.
+        classes: number of classes, as a mapping from task; default: one more than the largest
+            number in the task's maps.
+        scales: factor that the numbers in maps of depth, normals or numbers are multiplied by, as a
+            mapping from task, e.g. 0.001 for millimetres; default: 1.
+        ignored: whole numbers in maps that stand for no label, as a mapping from task to a list;
+            default: -1 and 255, and -1 alone in binary maps.
+        size: height and width, in pixels, that images and maps are resized to; default: their own.
+        validation_share: share of the examples that become the validation split if there is no
+            folder for it; 0 makes no such split.
+        test_share: share of the examples that become the test split if there is no folder for it.
         split_seed: seed of the random choice of a split's examples.
 
     Raises:
-        MtlError: naming the folder or file that is missing, cannot be read or does not fit.
+        MtlError: if a folder or file is missing, cannot be read or does not fit; the message names
+            it.
     """
     root = Path(data_root) / path
     if not root.is_dir():
@@ -95,22 +101,23 @@ def nyuv2(
     validation_share: float = 0.1,
     split_seed: int = 0,
 ) -> Suite:
-    """NYUv2 as frameworks of the field distribute it: segmentation of 13 classes, depth, normals.
+    """Predict segmentation (13 classes), depth and normals of indoor scenes: preprocessed NYUv2.
 
     Silberman et al., ECCV 2012, preprocessed by Liu et al., CVPR 2019 (MTAN): folders train and
-    val, in each image, label, depth and normal with 0.npy, 1.npy, ... of 288x384 pixels. What is
-    called val there is what results are reported on; here it is the test split.
+    val, in each image, label, depth and normal with 0.npy, 1.npy, ... of 288x384 pixels. Papers
+    report results on the folder val, so it is the test split here.
 
     Args:
         data_root: folder that ``path`` starts from.
-        path: folder with train and val.
-        tasks: which of segmentation, depth and normals.
-        size: height and width that images and maps are resized to; default: as they are.
-        validation_share: share of the training examples that validate; 0: none.
-        split_seed: seed of their random choice.
+        path: folder, within ``data_root``, that holds the folders train and val.
+        tasks: names of the tasks, in order, out of segmentation, depth and normals; default: all.
+        size: height and width, in pixels, that images and maps are resized to; default: their own.
+        validation_share: share of the training examples that become the validation split; 0 makes
+            no such split.
+        split_seed: seed of the random choice of validation examples.
 
     Raises:
-        MtlError: naming the folder or file that is missing or does not fit.
+        MtlError: if a folder or file is missing or does not fit; the message names it.
     """
     every = [
         MapTask("segmentation", "label", "segmentation", classes=13, class_names=NYU_CLASSES),
@@ -130,23 +137,24 @@ def cityscapes(
     validation_share: float = 0.1,
     split_seed: int = 0,
 ) -> Suite:
-    """Cityscapes as frameworks of the field distribute it: segmentation of 7 classes, disparity.
+    """Predict segmentation (7 classes) and disparity of street scenes: preprocessed Cityscapes.
 
     Cordts et al., CVPR 2016, preprocessed by Liu et al., CVPR 2019 (MTAN): folders train and val,
-    in each image, label and depth with 0.npy, 1.npy, ... of 128x256 pixels. What is called val
-    there is what results are reported on; here it is the test split. What is called depth are
-    inverse depths.
+    in each image, label and depth with 0.npy, 1.npy, ... of 128x256 pixels. Papers report results
+    on the folder val, so it is the test split here. The files in the folder depth hold inverse
+    depths.
 
     Args:
         data_root: folder that ``path`` starts from.
-        path: folder with train and val.
-        tasks: which of segmentation and disparity.
-        size: height and width that images and maps are resized to; default: as they are.
-        validation_share: share of the training examples that validate; 0: none.
-        split_seed: seed of their random choice.
+        path: folder, within ``data_root``, that holds the folders train and val.
+        tasks: names of the tasks, in order, out of segmentation and disparity; default: both.
+        size: height and width, in pixels, that images and maps are resized to; default: their own.
+        validation_share: share of the training examples that become the validation split; 0 makes
+            no such split.
+        split_seed: seed of the random choice of validation examples.
 
     Raises:
-        MtlError: naming the folder or file that is missing or does not fit.
+        MtlError: if a folder or file is missing or does not fit; the message names it.
     """
     every = [
         MapTask("segmentation", "label", "segmentation", classes=7, class_names=CITY_CLASSES),
@@ -192,7 +200,7 @@ def _check(splits: dict[str, SplitFiles], root: Path) -> None:
 
 
 def _split_folders(root: Path) -> dict[str, Path]:
-    """Folders by the split that their names say, in any of its usual names.
+    """Return the folders that are splits by their names, which may be any usual ones, by split.
 
     Raises:
         MtlError: if two folders are one split.
@@ -212,10 +220,10 @@ def _split_folders(root: Path) -> dict[str, Path]:
 def _tasks(
     root: Path, images: str, names: list[str] | None, given: Mapping[str, Mapping[str, Any] | None]
 ) -> list[MapTask]:
-    """Tasks of folders, with what options say about them.
+    """Return the tasks of folders, with what options say about each.
 
     Raises:
-        MtlError: naming the option or folder.
+        MtlError: if a folder is missing or an option does not fit; the message names it.
     """
     if not (root / images).is_dir():
         raise MtlError(

@@ -1,4 +1,4 @@
-"""Suites of images and maps in files: one folder of images, and one of maps for every task."""
+"""A suite of images and maps has a folder of images, and a folder of maps for every task."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -34,18 +34,20 @@ from .options import counted
 
 @dataclass(frozen=True)
 class MapTask:
-    """A task of maps in files.
+    """A map task says where the maps of a task are and how they are read.
 
     Args:
-        name: of the task.
-        folder: in which its maps are.
-        kind: what they are.
-        scale: by which their numbers are multiplied.
-        ignored: whole numbers that stand for no label; default: -1, and of classes 255.
-        classes: number of classes; ``None``: one more than the largest number.
-        class_names: what they are called.
-        read: gives the map in a file, or that there is none; default: by kind.
-        objective: of the task; default: by kind.
+        name: name of the task.
+        folder: name of the folder of its maps.
+        kind: kind of the maps.
+        scale: factor that numbers in maps are multiplied by.
+        ignored: whole numbers that stand for no label; ``None`` takes -1, and 255 unless maps are
+            binary.
+        classes: number of classes; ``None`` takes one more than the largest number in the maps.
+        class_names: names of the classes.
+        read: function that reads the map in a file, or returns ``None`` if there is none; ``None``
+            takes the usual one for the kind.
+        objective: objective of the task; ``None`` takes the usual one for the kind.
     """
 
     name: str
@@ -61,22 +63,28 @@ class MapTask:
 
 @dataclass(frozen=True)
 class SplitFiles:
-    """The images of a split, and where the maps of each task are; ``None``: there is none."""
+    """This class has the files of a split.
+
+    Args:
+        images: file of every image.
+        maps: for every task the file of each image's map; ``None`` for images without a map.
+    """
 
     images: list[Path]
     maps: dict[str, list[Path | None]]
 
     def part(self, rows: Sequence[int]) -> "SplitFiles":
-        """Some of them."""
+        """Return the files of some images, given by their positions."""
         maps = {name: [paths[n] for n in rows] for name, paths in self.maps.items()}
         return SplitFiles([self.images[n] for n in rows], maps)
 
 
 def find_files(root: Path, image_folder: str, tasks: Sequence[MapTask]) -> SplitFiles:
-    """Images below a folder, and maps of the same names without what follows the last dot.
+    """Find images in one folder, and maps of the same names, suffixes aside, in others.
 
     Raises:
-        MtlError: naming the folder that is missing or holds none, or an image without any map.
+        MtlError: if a folder is missing or has no fitting file, or an image has no map of any task;
+            the message names it.
     """
     images = _files(root / image_folder, {*picture_suffixes(), ".npy"})
     maps: dict[str, list[Path | None]] = {}
@@ -109,7 +117,7 @@ def _files(folder: Path, suffixes: set[str]) -> list[Path]:
 
 
 def listed(folder: Path) -> str:
-    """What a folder holds, for the end of a message; nothing where there is no such folder."""
+    """Return the end of a message that says what a folder holds; empty if there is no folder."""
     if not folder.is_dir():
         return ""
     names = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
@@ -118,7 +126,16 @@ def listed(folder: Path) -> str:
 
 
 def random_parts(count: int, shares: Sequence[float], seed: int) -> list[list[int]]:
-    """Rows of disjoint random parts of the given shares, and behind them all others, ascending."""
+    """Divide rows at random into disjoint parts.
+
+    Args:
+        count: number of rows.
+        shares: share of each part but the last; a part of a share above 0 has at least one row.
+        seed: seed of the random choice.
+
+    Returns:
+        row numbers of every part in ascending order; the last part has all rows that are left.
+    """
     order = np.random.Generator(np.random.PCG64(seed)).permutation(count).tolist()
     parts, start = [], 0
     for share in shares:
@@ -135,17 +152,21 @@ def dense_suite(
     size: tuple[int, int] | None,
     notes: Sequence[str] = (),
 ) -> Suite:
-    """A suite of files; images are read when they are needed, maps are held, see :class:`MapStack`.
+    """Make a suite whose images are read when they are needed, while maps are held.
+
+    Maps are in memory or in a temporary file, see :class:`MapStack`.
 
     Args:
-        name: of the suite.
-        splits: train, test and perhaps validation.
-        tasks: of the suite.
-        size: height and width that images and maps are resized to; labels take the nearest pixel.
-        notes: what a user should know.
+        name: name of the suite.
+        splits: files of the splits train and test, and possibly validation.
+        tasks: the tasks of the suite.
+        size: height and width, in pixels, that images and maps are resized to, where classes take
+            that of the nearest pixel; ``None`` leaves them as they are.
+        notes: lines for the user.
 
     Raises:
-        MtlError: naming the file that cannot be read, does not fit its image or its task.
+        MtlError: if a file cannot be read, or does not fit its image or its task; the message names
+            it.
     """
     images = {split: _images(files, size) for split, files in splits.items()}
     made, told = [], list(notes)
@@ -190,7 +211,7 @@ def _images(files: SplitFiles, size: tuple[int, int] | None) -> LazyInputs:
 
 @dataclass(frozen=True)
 class _Resized:
-    """Resizes images; a class, so that worker processes can be given it."""
+    """Resize images. This is a class so that it can be passed to worker processes."""
 
     size: tuple[int, int]
 
@@ -215,7 +236,7 @@ def _fitted(
     shape: Sequence[int],
     size: tuple[int, int] | None,
 ) -> NDArray[Any]:
-    """The map, as large as its image."""
+    """Return a map that is as large as its image, resized if the user asks for a size."""
     if size is not None and array.shape[-2:] != size:
         target = torch.from_numpy(np.ascontiguousarray(array))
         given = target[None] if kind == "numbers" else target
@@ -230,7 +251,11 @@ def _fitted(
 
 
 def _objective(task: MapTask, stacks: Mapping[str, MapStack]) -> MapObjective:
-    """What a task is learned by; what white stands for in binary maps is settled."""
+    """Return the objective of a task.
+
+    In binary maps it is only known now what 255 stands for: 1 where maps hold nothing but 0 and
+    255, no label where they hold 1, too. The stacks are changed accordingly.
+    """
     if task.kind not in ("segmentation", "binary"):
         return task.objective or _SMOOTH[task.kind]
     seen = sorted(set().union(*(stack.seen for stack in stacks.values())))

@@ -1,4 +1,4 @@
-"""Text files that hold a table: their encoding, what stands between cells, and their rows."""
+"""Tables in text files have different encodings and separators, which are recognised here."""
 
 import csv
 import io
@@ -22,21 +22,21 @@ _MARKS = (
     (b"\xff\xfe", "utf-16"),
     (b"\xfe\xff", "utf-16"),
 )
-_LOOKED_AT = 50  # rows, to tell what separates cells
-_TOP = 10  # rows, to tell where the names of the columns stand
+_LOOKED_AT = 50  # rows that are read to tell what separates cells
+_TOP = 10  # rows that are read to tell where the names of the columns stand
 _KEPT = re.compile(r'="((?:[^"]|"")*)"')
 
 
 @dataclass(frozen=True)
 class TextRows:
-    """What a text file holds.
+    """This class holds the rows of a text file.
 
     Args:
-        names: of the columns.
-        rows: number of the line, position in the file from 0, and cells of every row.
-        remarks: what a user should know of how the file was read, one line each.
-        delimiter: what stands between cells.
-        count: number of the file's rows, those among them that are left out.
+        names: names of the columns.
+        rows: for every row the number of its line, its number in the file from 0, and its cells.
+        remarks: lines that tell a user how the file was read.
+        delimiter: character between cells; empty for a file that is not text.
+        count: number of all rows in the file, also of those that are left out.
     """
 
     names: list[str]
@@ -47,17 +47,17 @@ class TextRows:
 
 
 def read_text(path: Path, encoding: str | None, wanted: Container[str], faults: Faults) -> TextRows:
-    """A CSV file: commas, semicolons, tabs or vertical bars; UTF-8, UTF-16 or Latin-1.
+    """Read a text file with commas, semicolons, tabs or vertical bars between cells.
 
     Args:
-        path: of the file.
-        encoding: of its texts; ``None``: by its mark, else UTF-8, else Latin-1.
-        wanted: names that a right header has.
-        faults: gets rows with more or fewer cells than the header.
+        path: path of the file.
+        encoding: encoding of the file; ``None`` recognises UTF-8, UTF-16, UTF-32 and Latin-1.
+        wanted: names of columns, one of which a right header has.
+        faults: the collection that gets rows with more or fewer cells than the header.
 
     Raises:
-        MtlError: if it is another kind of file, or is in no such encoding.
-        OSError: if it cannot be read.
+        MtlError: if it is another kind of file, or in another encoding.
+        OSError: if the file cannot be read.
     """
     text, remarks = _decoded(path, path.read_bytes(), encoding)
     told = re.match(r"sep=(.)\r?\n", text)  # what Excel writes and reads, and nobody else
@@ -91,10 +91,10 @@ def read_text(path: Path, encoding: str | None, wanted: Container[str], faults: 
 
 
 def _cells(text: str, delimiter: str, path: Path, before: int) -> Iterator[tuple[int, list[str]]]:
-    """Rows that are not blank: the number of their last line, and cells without blanks around.
+    """Yield the number of its last line and the stripped cells of every row that is not blank.
 
     Raises:
-        MtlError: where a quote is not closed, or there is a NUL.
+        MtlError: if a quote is not closed, or the text holds a NUL.
     """
     if "\0" in text:
         line = text[: text.index("\0")].count("\n") + 1 + before
@@ -119,7 +119,10 @@ def _cells(text: str, delimiter: str, path: Path, before: int) -> Iterator[tuple
 
 
 def _cut_ends(names: list[str], rows: Sequence[list[str]]) -> int:
-    """Cut off what delimiters behind the last cell of every row make; how many cells were."""
+    """Cut off empty cells that every row has beyond the header, and return how many there were.
+
+    Delimiters behind the last cell make them: ``a;b`` as header, ``1;2;`` and ``3;4;`` as rows.
+    """
     more = len(rows[0]) - len(names) if rows else 0
     if more < 1 or any(len(cells) != len(rows[0]) or any(cells[-more:]) for cells in rows):
         return 0
@@ -134,7 +137,7 @@ def _check_top(
     lines: Sequence[tuple[int, Sequence[str]]],
     wanted: Container[str],
 ) -> None:
-    """Refuse a file whose names of columns stand further down, behind a title or comments."""
+    """Refuse a file with a title or comments above the row that names the columns."""
     title = sum(map(bool, names)) < 2 or names[0].startswith("#")
     if not title or any(name in wanted for name in names):
         return
@@ -150,7 +153,7 @@ def _check_top(
 
 
 def _as_excel_shows(path: Path, rows: Sequence[tuple[int, int, list[str]]]) -> list[str]:
-    """Take ``="01"``, by which texts of digits are kept in Excel, as ``01``; and a line."""
+    """Replace cells like ``="01"``, which keep digits as text in Excel, by ``01``, and say so."""
     count, example = 0, ""
     for _, _, cells in rows:
         for n, cell in enumerate(cells):
@@ -183,7 +186,11 @@ def _decoded(path: Path, content: bytes, encoding: str | None) -> tuple[str, lis
 
 
 def _western(path: Path, content: bytes) -> tuple[str, list[str]]:
-    """Latin-1 as Windows writes it, where letters beyond ASCII stand alone, as they do there."""
+    """Decode Latin-1 as Windows writes it (cp1252), and return a line that says so.
+
+    In such texts most letters beyond ASCII stand between ASCII letters. If most stand side by side,
+    the file is in another encoding, and refused.
+    """
     high = len(re.findall(rb"[\x80-\xff]", content))
     together = sum(map(len, re.findall(rb"[\x80-\xff]{2,}", content)))
     try:
@@ -201,7 +208,11 @@ def _western(path: Path, content: bytes) -> tuple[str, list[str]]:
 
 
 def _delimiter(text: str, path: Path, wanted: Container[str]) -> str:
-    """What gives most rows as many cells as the header, and the header names that are wanted."""
+    """Return the delimiter that fits best.
+
+    A wanted name in the header counts most, then the share of rows with as many cells as the
+    header, then the number of columns.
+    """
     usual = "\t" if path.suffix.lower() == ".tsv" else ","
     best, most = usual, (False, 0.0, 0)
     for delimiter in dict.fromkeys([usual, *DELIMITERS]):

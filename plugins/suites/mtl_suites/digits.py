@@ -1,4 +1,4 @@
-"""The suite ``digits``: three questions about every handwritten digit."""
+"""The suite ``digits`` asks three questions about every handwritten digit."""
 
 import numpy as np
 import torch
@@ -10,14 +10,14 @@ from .handwriting import NUM_DIGITS, enlarge, handwriting, split_digits
 
 
 def digits(*, size: int = 28) -> Suite:
-    """Which digit it is, whether it is odd, and whether it is at least five.
+    """Tell which digit an image shows, whether it is odd, and whether it is at least five.
 
-    The tasks are attributes of one image and so have a common input. All three report an error in
-    percent, so that their mean means something. 1077 images to train on, 360 to validate and
-    360 to test, (N, 1, size, size), uint8.
+    The three tasks are attributes of one image and so have a common input. All report an error in
+    percent, so that their mean makes sense. There are 1077 images for training, 360 for validation
+    and 360 for test, of shape (N, 1, size, size), uint8.
 
     Args:
-        size: width and height of the images in pixels; the originals have 8.
+        size: width and height of the images in pixels, from 8, as the originals have, to 224.
 
     Raises:
         MtlError: if ``size`` is not from 8 to 224.

@@ -1,4 +1,4 @@
-"""Random distortions that make many different images of one picture."""
+"""Random distortions make many different images of one picture."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from scipy import ndimage
 
 @dataclass(frozen=True)
 class Distortion:
-    """Ranges of a random distortion; every image draws its own values, uniformly.
+    """A distortion has ranges from which every image draws its own values, uniformly.
 
     Args:
         rotation: largest angle to either side, in degrees.
@@ -34,9 +34,9 @@ class Distortion:
     def apply(
         self, picture: UInt8[np.ndarray, "side side"], size: int, random: np.random.RandomState
     ) -> UInt8[np.ndarray, "{size} {size}"]:
-        """One distorted image of a square picture, ``size`` pixels wide and high.
+        """Return a distorted image of a square picture, ``size`` pixels wide and high.
 
-        ``random`` is a ``RandomState`` since numpy promises that its sequence never changes, so
+        ``random`` is a ``RandomState`` because numpy promises that its sequence never changes, so
         that every machine and version makes the same images.
         """
         side = len(picture)
@@ -49,8 +49,10 @@ class Distortion:
         ground = random.uniform(0, self.ground)
         noise = random.uniform(0, self.noise) * random.standard_normal((size, size))
 
-        # Row and column in the picture of every point of the image, about their centres. Twice the
-        # resolution, averaged afterwards, keeps thin strokes from vanishing between the points.
+        # The matrix maps a point of the image to a point of the picture, both counted from their
+        # centres. With side 64 and size 28 the image has 2 * 28 points in each direction at first;
+        # without distortion the point 7 right of its centre is read 7 * 64 / 56 = 8 right of the
+        # picture's. Averaging 2 x 2 points afterwards keeps thin strokes from vanishing between.
         cos, sin = np.cos(angle), np.sin(angle)
         matrix = np.array([[cos, -sin], [sin, cos]]) @ np.array([[1, 0], [shear, 1]])
         matrix = matrix @ np.diag(side / (2 * size) / scale)

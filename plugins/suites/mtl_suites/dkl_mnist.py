@@ -1,4 +1,4 @@
-"""The suite ``dkl_mnist``: digits, Latin letters and kuzushiji, with few training images."""
+"""The suite ``dkl_mnist`` has digits, Latin letters and kuzushiji, with few training images."""
 
 from typing import Any
 
@@ -34,23 +34,24 @@ def dkl_mnist(
     upright: bool = True,
     transforms: dict[str, Any] | None = None,
 ) -> Suite:
-    """DKL-MNIST: EMNIST digits, EMNIST letters and KMNIST, 500 training images a task.
+    """Read digits, Latin letters and kuzushiji from few images: EMNIST and KMNIST as DKL-MNIST.
 
-    Inputs have shape (N, 1, 28, 28), uint8, white on black. 10, 26 and 10 classes; letters are
-    numbered from 0. The training images are drawn from the training sets, stratified by class, the
-    same for every seed of a run; the test sets are whole: 40,000, 20,800 and 10,000 images.
+    Inputs have shape (N, 1, 28, 28), uint8, white on black. The three tasks have 10, 26 and 10
+    classes. The 500 training images of each task are drawn from its training set, stratified by
+    class, the same for every seed of a run; the test sets are whole and have 40,000, 20,800 and
+    10,000 images.
 
     Source: Prellberg and Kramer, IJCNN 2020, arXiv 2003.10159, section IV.
 
     Args:
-        data_root: folder that holds torchvision's EMNIST and KMNIST.
+        data_root: folder that holds the folders EMNIST and KMNIST as torchvision lays them out.
         download: whether files that are missing are downloaded.
         train_per_task: number of training images of each task, or below 1 a share of its training
             set.
         validation_per_task: number of images of each task that are taken from its training set for
-            validation, or below 1 a share of it.
+            validation, or below 1 a share of its training set.
         test_per_task: number of test images of each task, or below 1 a share of its test set;
-            default: all.
+            default: the whole test set.
         split_seed: seed of the random choice of images.
         upright: whether EMNIST's images, which are stored transposed, are turned the way they are
             read.
@@ -58,7 +59,7 @@ def dkl_mnist(
             of torchvision.transforms.v2 or mappings with ``name`` and arguments.
 
     Raises:
-        MtlError: if files are missing or damaged, with what to do; on sizes that cannot be had.
+        MtlError: if files are missing or damaged, with what to do, or a split is too large.
     """
     further = Transforms.from_config(transforms, "suite.transforms")
     sizes = SplitSizes(train_per_task, validation_per_task, test_per_task, split_seed)

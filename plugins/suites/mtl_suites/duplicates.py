@@ -1,4 +1,4 @@
-"""One picture in two splits, by whatever name: what is measured on it was seen in training."""
+"""One picture may be in two splits, so that a network is tested on what it has seen."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from jaxtyping import Bool
 from .faults import Faults
 from .file_contents import FileContents
 
-#: What should be done where training and test have pictures in common.
+#: What happens if training and test have pictures in common.
 Policy = Literal["refuse", "warn", "allow"]
 _ORDER = ("train", "validation", "test")
 
@@ -26,16 +26,17 @@ def seen_twice(
     """Look for files with the same bytes in two splits, links and other spellings included.
 
     Args:
-        files: of every split.
-        names: what to call them in messages.
-        policy: ``refuse``: pictures in training and test are faults, and others are told;
-            ``warn``: all are told; ``allow``: nothing is looked for.
-        faults: gets the pictures that are refused.
-        contents: of the files.
+        files: the files of every split.
+        names: what the files of every split are called in messages.
+        policy: what happens to pictures in two splits. With ``refuse`` those in training and test
+            are faults, and others get a line; with ``warn`` all get a line; with ``allow`` nothing
+            is looked for.
+        faults: the collection that gets the pictures that are refused.
+        contents: digests of the files.
 
     Returns:
-        by split which files to keep, where what is refused is left out: the copies in training go;
-        and lines that tell of the others.
+        for every split whether a file is kept, which copies in training of refused pictures are
+        not; and lines that tell of pictures that are not refused.
     """
     keep = {split: np.ones(len(paths), bool) for split, paths in files.items()}
     if policy == "allow":
@@ -95,11 +96,12 @@ def same_pixels(
 
 @dataclass(frozen=True)
 class Copies:
-    """What several splits have in common.
+    """This class says what several splits have in common.
 
     Args:
-        pairs: by the first split that has something, and a later one: where each of them has it.
-        train: where training has what the test split has, too.
+        pairs: for two splits, of which the first comes earlier, the positions in both of every
+            content that they have in common.
+        train: positions in training of what the test split has, too.
     """
 
     pairs: dict[tuple[str, str], list[tuple[int, int]]]
@@ -107,10 +109,12 @@ class Copies:
 
 
 def copies_between(groups: Iterable[Sequence[tuple[str, int]]]) -> Copies:
-    """What several splits have in common.
+    """Return what several splits have in common.
+
+    A content in all three splits counts for training with validation, and for training with test.
 
     Args:
-        groups: places (split, position) that have the same content, a group each.
+        groups: groups of places (split, position) that have the same content.
     """
     copies = Copies({}, [])
     for members in groups:
@@ -127,7 +131,7 @@ def copies_between(groups: Iterable[Sequence[tuple[str, int]]]) -> Copies:
 def _same(
     files: Mapping[str, Sequence[Path]], contents: FileContents
 ) -> dict[bytes, list[tuple[str, int]]]:
-    """Files by their content, (split, position) each; only content that two splits have."""
+    """Return the places (split, position) of files by content, for content that two splits have."""
     sizes: dict[int, list[tuple[str, int]]] = {}
     for split, paths in files.items():
         for row, path in enumerate(paths):

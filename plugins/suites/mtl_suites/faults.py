@@ -1,4 +1,4 @@
-"""Everything that is wrong with somebody's files, told at once or left out and counted."""
+"""All that is wrong with a user's files is reported at once, or left out and counted."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,11 +10,11 @@ SHAPE_REMEDY = "images of one task need one shape"
 
 
 class Faults:
-    """Collects what is wrong with the files of a suite.
+    """This class collects what is wrong with the files of a suite.
 
     Args:
-        suite: its name, for messages.
-        skip: leave out what is wrong instead of refusing everything.
+        suite: name of the suite, for messages.
+        skip: whether what is wrong is left out; otherwise the whole suite is refused.
     """
 
     def __init__(self, suite: str, skip: bool) -> None:
@@ -26,26 +26,26 @@ class Faults:
         """Note a fault.
 
         Args:
-            place: file, with its row where it has rows, or folder.
-            what: is wrong there.
+            place: file, with the row if it has rows, or folder where something is wrong.
+            what: what is wrong there.
         """
         self._found.append((place, " ".join(what.split())))
 
     @property
     def found(self) -> list[str]:
-        """All faults, by place, row 9 before row 10."""
+        """Return all faults as texts, ordered by place, with row 9 before row 10."""
         return group_by_cause(self._found, most_single=len(self._found))
 
     def grouped(self) -> list[str]:
-        """The faults by cause: those of one cause that are many, in a line with three examples."""
+        """Return the faults as texts; many of one cause are one line with three examples."""
         return group_by_cause(self._found)
 
     def record(self, root: Path) -> list[str]:
-        """All faults, their places as seen from a folder, so that the data may be moved."""
+        """Return all faults with paths relative to a folder, which may be moved."""
         return [text.replace(f"{root.as_posix()}/", "") for text in self.found]
 
     def stop(self) -> NoReturn:
-        """Tell all that was found where nothing useful would be left.
+        """Refuse the suite, because leaving out what is wrong would leave nothing useful.
 
         Raises:
             ProblemsError: with all faults.
@@ -53,10 +53,10 @@ class Faults:
         raise ProblemsError(self.grouped())
 
     def settle(self) -> tuple[str, ...]:
-        """What a suite should say about itself, if it may be had in spite of the faults.
+        """Return what the suite says about faults that are left out; nothing if there are none.
 
         Raises:
-            ProblemsError: with all faults, unless they are to be left out.
+            ProblemsError: with all faults, unless ``skip`` leaves them out.
         """
         if not self._found:
             return ()
@@ -75,18 +75,18 @@ class Faults:
 
 
 def no_file(path: Path) -> str:
-    """That a file is not there, and how to say where it is."""
+    """Return a message that a file does not exist, and how to say where it is."""
     return f"there is no file {path}; say where the data lies with --data-root and suite.path"
 
 
 def listed(names: Sequence[str], most: int = 5) -> str:
-    """Names with commas between them, only the first where there are many."""
+    """Join names by commas; of more than ``most`` only the first, and the number of the others."""
     more = len(names) - most
     return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
 
 
 def reason(error: MtlError, path: str) -> str:
-    """A message without the path that stands before it anyway."""
+    """Return a message without the path, which its reader sees in front of it anyway."""
     text = str(error)
     for part in (f"{path} ", f" {path}"):
         text = text.replace(part, " " if part.startswith(" ") else "")

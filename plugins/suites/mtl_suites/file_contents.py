@@ -1,4 +1,4 @@
-"""What files hold, as digests of bytes and pixels; every file is read once for all that asks."""
+"""Digests stand for the bytes and the pixels of files, each of which is read once."""
 
 import hashlib
 from collections.abc import Sequence
@@ -10,11 +10,11 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
-_SIZE = 16  # bytes of a digest that are kept
+_SIZE = 16  # number of bytes of a digest that are kept
 
 
 class FileContents:
-    """Digests of files, kept while a suite is built.
+    """This class keeps digests of files while a suite is built.
 
     Attributes:
         pixels: digests of the pictures in files that were read, whatever their format.
@@ -25,27 +25,28 @@ class FileContents:
         self.pixels: dict[Path, bytes] = {}
 
     def add_pixels(self, path: Path, picture: UInt8[Tensor, "channels height width"]) -> None:
-        """Keep what a file's picture is, as large as it is in the file."""
+        """Keep the digest of a file's picture, which is as large as it is in the file."""
         content = hashlib.blake2b(np.ascontiguousarray(picture.numpy()).data, digest_size=_SIZE)
         content.update(repr(tuple(picture.shape)).encode())
         self.pixels[path] = content.digest()
 
     def picture(self, path: Path) -> bytes | None:
-        """Stands for a file's picture, or for its bytes where no picture was read of it."""
+        """Return the digest of a file's picture, or of its bytes if no picture was read of it."""
         return self.pixels.get(path) or self.digest(path)
 
     def digest(self, path: Path) -> bytes | None:
-        """Of a file's bytes; ``None`` where it cannot be read, which is told when it is needed."""
+        """Return the digest of a file's bytes, or ``None`` if the file cannot be read."""
         if path not in self._known:
             self._known[path] = _digest(path)
         return self._known[path]
 
     def described(self, paths: Sequence[Path], whole: bool) -> list[str]:
-        """A short text for every file that is another one when the file's bytes change.
+        """Return a short text for every file, which changes when the file does.
 
         Args:
-            paths: of the files.
-            whole: digests of all bytes; else only the sizes, where reading would take too long.
+            paths: paths of the files.
+            whole: whether texts are digests of all bytes; otherwise they are sizes, which notice
+                fewer changes and need no reading.
         """
         if not whole:
             return [f"{_size(path)} bytes" for path in paths]

@@ -1,8 +1,8 @@
-"""Splits whose pictures all lie in one folder, and whose classes a file beside them names.
+"""The pictures of a split may lie in one folder, with a file beside them that names the classes.
 
-Tiny ImageNet has its validation pictures so (``val/images``, ``val/val_annotations.txt``), and
-ImageNet, as Kaggle distributes it (``Data/CLS-LOC/val``, ``LOC_val_solution.csv``, or a file of
-``Annotations/CLS-LOC/val`` for each picture).
+The validation pictures of Tiny ImageNet do (``val/images`` and ``val/val_annotations.txt``), and
+those of ImageNet as Kaggle distributes it (``Data/CLS-LOC/val`` with ``LOC_val_solution.csv``, or
+with a file in ``Annotations/CLS-LOC/val`` for each picture).
 """
 
 import csv
@@ -25,7 +25,7 @@ _OBJECT = re.compile(rb"<object>.*?<name>([^<]+)</name>", re.DOTALL)
 
 @dataclass(frozen=True)
 class Classes:
-    """The classes that a file, or a folder of files, gives to pictures.
+    """This class holds the classes that a file, or a folder of files, gives to pictures.
 
     Args:
         source: the file or folder.
@@ -37,7 +37,15 @@ class Classes:
 
 
 def flat_pictures(split: Path) -> list[Path]:
-    """The pictures of a split that are in no folder of a class; none where it has such folders."""
+    """Return the pictures of a split that lie in no folder of a class.
+
+    Args:
+        split: folder of the split.
+
+    Returns:
+        the pictures in the folder, or in the only folder inside if that is called like ``images``;
+        none if the split has folders of classes.
+    """
     names = with_pictures(split)
     here = pictures_in(split)
     if not names:
@@ -48,10 +56,15 @@ def flat_pictures(split: Path) -> list[Path]:
 
 
 def classes_of(split: Path, pictures: Sequence[Path]) -> Classes | None:
-    """The classes of a flat split's pictures; ``None`` where no file is known to name them.
+    """Return the classes of pictures that lie in one folder; ``None`` if no known file names them.
+
+    Args:
+        split: folder of the split.
+        pictures: the pictures.
 
     Raises:
-        MtlError: if a file that should name them cannot be read, or two of them lie there.
+        MtlError: if a file that should name the classes cannot be read, or there are two such
+            files.
     """
     files = sorted(p for p in split.iterdir() if p.is_file() and _FILE.fullmatch(p.name))
     if len(files) > 1:
@@ -74,14 +87,14 @@ def classes_of(split: Path, pictures: Sequence[Path]) -> Classes | None:
 def labelled(
     pictures: Sequence[Path], classes: Classes, split: Path, faults: Faults, left_out: Counter[str]
 ) -> list[tuple[Path, str]]:
-    """Pictures and their classes.
+    """Return pictures with their classes.
 
     Args:
-        pictures: of the split.
-        classes: what is known of them.
-        split: the split's folder.
-        faults: gets pictures without a class, and classes without a picture.
-        left_out: gets other files beside the pictures.
+        pictures: the pictures of the split.
+        classes: the classes of pictures.
+        split: folder of the split.
+        faults: the collection that gets pictures without a class, and classes without a picture.
+        left_out: the counter that gets other files beside the pictures, by reason.
     """
     samples, used = [], set()
     for path in pictures:
@@ -102,9 +115,9 @@ def labelled(
 
 
 def _rows(file: Path, pictures: Sequence[Path]) -> Iterator[tuple[str, str]]:
-    """Names of pictures and what stands behind them, of the first two cells of every line.
+    """Yield the first two cells of every line, which are a picture's name and its class.
 
-    The first line is a header where it names no picture.
+    The first line is a header, and left out, if it names no picture.
     """
     known = {name for path in pictures for name in (path.name, path.stem)}
     try:
@@ -127,13 +140,16 @@ def _rows(file: Path, pictures: Sequence[Path]) -> Iterator[tuple[str, str]]:
 
 
 def _objects(folder: Path, pictures: Sequence[Path]) -> Iterator[tuple[str, str]]:
-    """Names of pictures and the one class of the objects in each, by its XML file."""
+    """Yield the name of every picture, and the class of the objects in it by its XML file.
+
+    All objects in a picture should have one class.
+    """
     for path in pictures:
         file = folder / f"{path.stem}.xml"
         try:
             names = {name.strip() for name in _OBJECT.findall(file.read_bytes())}
         except FileNotFoundError:
-            continue  # told as a picture without a class
+            continue  # labelled() reports a picture without a class
         except OSError as error:
             raise MtlError(f"cannot read {file}: {error.strerror}") from error
         if len(names) > 1:

@@ -1,4 +1,4 @@
-"""Files that are something else than was expected: what they are, and the remedy."""
+"""A file may be something else than expected: this module says what it is, and the remedy."""
 
 import zipfile
 from pathlib import Path
@@ -9,7 +9,13 @@ _CSV = "save the sheet as CSV UTF-8"
 
 
 class Foreign(NamedTuple):
-    """What a file is, and how its content becomes a table of text, or arrays."""
+    """This class says what a file is.
+
+    Attributes:
+        what: what the file is, e.g. ``an HDF5 file``.
+        as_table: how a user makes a table of text of it.
+        as_arrays: how a user makes an archive of arrays of it.
+    """
 
     what: str
     as_table: str = "save the table as CSV UTF-8"
@@ -69,11 +75,11 @@ _PAGE = Foreign(
 
 
 def foreign(content: bytes, path: Path) -> Foreign | None:
-    """What a file is, where it is neither a table of text nor an archive of arrays.
+    """Return what a file is if it is neither a table of text nor an archive of arrays.
 
     Args:
-        content: of the file, at least the first 512 bytes.
-        path: of the file.
+        content: the file's content, at least the first 512 bytes.
+        path: path of the file.
     """
     for suffix, known in _BY_NAME.items():
         if path.name.lower().endswith(suffix):
@@ -117,7 +123,7 @@ def _zip(path: Path) -> Foreign:
     return Foreign("an archive (zip)", _UNPACK, _UNPACK)
 
 
-#: What to do with files that are no pictures as they are, by suffix, in folders of pictures.
+#: What a user can do with files in folders of pictures that are not read as pictures, by suffix.
 REMEDIES = {
     ".dcm": "save the slices as 16-bit PNG (pydicom), or as arrays for the suite 'arrays'",
     ".nii": "save the slices as 16-bit PNG (nibabel), or as arrays for the suite 'arrays'",

@@ -1,4 +1,4 @@
-"""Letters as pictures, drawn from the fonts that matplotlib ships."""
+"""Letters are drawn as pictures from the fonts that matplotlib ships."""
 
 from functools import cache
 from pathlib import Path
@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from mtl_framework import MtlError
 
-#: Letters by script, one class each, in the order of their labels.
+#: The letters of every script, each of which is a class, in the order of their labels.
 SCRIPTS = {
     "latin": "ABCDEFGHIJKLMNOPQRSTUVWXYZ",
     "greek": "ΑΒΓΔΕΖΗΘΙΚΛΜΝΞΟΠΡΣΤΥΦΧΨΩ",
@@ -41,22 +41,26 @@ TEST_FONTS = (
 
 #: Width and height of a drawn letter's picture, in pixels.
 CANVAS = 64
-#: The longer side of a letter's bounding box; the rest of the canvas is margin.
+#: The longer side of a letter's bounding box, in pixels; the rest of the canvas is margin.
 LETTER = 44
-_POINTS = 128  # drawn large and reduced, so that hinting, which differs by version, hardly shows
+# Size at which letters are drawn, large, and then reduced, so that hinting, which differs between
+# versions, hardly shows
+_POINTS = 128
 
 
 def font_file(font: str) -> Path:
-    """Where matplotlib keeps a font."""
+    """Return the file in which matplotlib keeps a font."""
     return Path(matplotlib.get_data_path(), "fonts", "ttf", f"{font}.ttf")
 
 
 @cache
 def draw(letter: str, font: str) -> UInt8[np.ndarray, "canvas canvas"]:
-    """A letter, white on black, centred, its longer side of a fixed length. Do not write to it.
+    """Draw a letter white on black, centred, with a longer side of :data:`LETTER` pixels.
+
+    Callers share the array and must not write to it.
 
     Raises:
-        MtlError: naming the font file that cannot be read.
+        MtlError: if the font file cannot be read or has no such letter; the message names it.
     """
     file = font_file(font)
     try:

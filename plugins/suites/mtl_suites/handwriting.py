@@ -1,4 +1,4 @@
-"""Real handwritten digits, from scikit-learn's bundled copy of a UCI data set."""
+"""Real handwritten digits come with scikit-learn, which has a copy of a UCI data set."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -9,13 +9,16 @@ from PIL import Image
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
-#: How many there are, about 180 of every digit.
+#: Number of all images, about 180 of every digit.
 NUM_DIGITS = 1797
 
 
 @dataclass(frozen=True)
 class Handwriting:
-    """Digits 0 to 9 as 8x8 images, white on black, and what they are. Do not write to them."""
+    """This class holds digits 0 to 9 as 8x8 images, white on black, and their labels.
+
+    Callers share the arrays and must not write to them.
+    """
 
     images: UInt8[np.ndarray, "digits 8 8"]
     labels: Int64[np.ndarray, " digits"]
@@ -23,10 +26,10 @@ class Handwriting:
 
 @cache
 def handwriting() -> Handwriting:
-    """All digits, in scikit-learn's order.
+    """Return all digits, in scikit-learn's order.
 
     Source: E. Alpaydin and C. Kaynak, Optical Recognition of Handwritten Digits, UCI Machine
-    Learning Repository, 1998 (the part that was their test set).
+    Learning Repository, 1998; these images were the test set there.
     """
     bunch = load_digits()
     images = np.rint(bunch.images * (255 / 16)).astype(np.uint8)
@@ -34,14 +37,20 @@ def handwriting() -> Handwriting:
 
 
 def enlarge(image: UInt8[np.ndarray, "8 8"], size: int) -> UInt8[np.ndarray, "{size} {size}"]:
-    """A digit drawn ``size`` pixels wide and high, smoothly."""
+    """Enlarge a digit to ``size`` pixels in width and height, by bicubic interpolation."""
     return np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.BICUBIC))
 
 
 def split_digits(train: int, validation: int, test: int) -> dict[str, Int64[np.ndarray, " _"]]:
-    """Which digits are in which split: always the same, stratified by label, no digit in two.
+    """Return which digits are in which split.
 
-    The test digits depend on ``test`` only.
+    Splits are stratified by label, have no digit in common, and are always the same for the same
+    sizes. The test digits depend on ``test`` only.
+
+    Args:
+        train: number of training digits.
+        validation: number of validation digits.
+        test: number of test digits.
     """
     labels = handwriting().labels
     rest, tested = train_test_split(

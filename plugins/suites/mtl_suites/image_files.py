@@ -1,4 +1,4 @@
-"""Images of a suite that lie in files: checked all at once, held in memory where they are few."""
+"""Images of a suite that lie in files are checked at once, and held in memory if they are few."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,19 +20,19 @@ from mtl_framework.data import ImageTransform, LazyInputs, PictureOptions, Trans
 from .faults import SHAPE_REMEDY, Faults, reason
 from .file_contents import FileContents
 
-_MOST_BYTES = 2**30  # of one split's images in memory
+_MOST_BYTES = 2**30  # largest size of a split's images that are held in memory
 _AS_THEY_ARE = PictureOptions()
 
 
 @dataclass(frozen=True)
 class ImageReader:
-    """An image of one shape from a file.
+    """An image reader reads images from files.
 
     Args:
-        grey: one channel instead of three.
-        size: width and height in pixels; ``None``: as the file has it.
-        steps: what is done to every image afterwards, when it is read.
-        pictures: how files are taken.
+        grey: whether images get one channel instead of three.
+        size: width and height in pixels that images are resized to; ``None`` leaves them.
+        steps: transforms that every image goes through afterwards.
+        pictures: how pixels of files become images, see :class:`PictureOptions`.
     """
 
     grey: bool
@@ -44,7 +44,7 @@ class ImageReader:
         """Read one image.
 
         Raises:
-            MtlError: naming the file that is missing, damaged or no image.
+            MtlError: if the file is missing, damaged or no image; the message names it.
         """
         return self.finished(self.picture(path))
 
@@ -52,14 +52,14 @@ class ImageReader:
         """Read one image as large as it is in the file.
 
         Raises:
-            MtlError: naming the file that is missing, damaged or no image.
+            MtlError: if the file is missing, damaged or no image; the message names it.
         """
         return read_image(Path(path), self.grey, self.pictures)
 
     def finished(
         self, image: UInt8[Tensor, "channels height width"]
     ) -> UInt8[Tensor, "channels height_ width_"]:
-        """Resize an image, and do the other steps."""
+        """Resize an image as the options say, and apply the other transforms."""
         if self.size is not None and image.shape[1:] != (self.size, self.size):
             image = transforms.resize(image, [self.size, self.size], antialias=True)
         return self.steps(image)
@@ -67,14 +67,14 @@ class ImageReader:
 
 @dataclass(frozen=True)
 class ImageForm:
-    """How a suite's options say that images should be read.
+    """These options of a suite say how images are read.
 
     Args:
-        grey: one channel instead of three.
-        size: width and height in pixels; ``None``: that of the files.
-        transforms: of the images, for training and evaluation apart.
-        check: read every image once, whatever their number, so that all that are damaged are found.
-        pictures: how files are taken: ground, range of values, animations.
+        grey: whether images get one channel instead of three.
+        size: width and height in pixels that images are resized to; ``None`` leaves them.
+        transforms: transforms of training images, and those of images for evaluation.
+        check: whether every image is read once, even if they are many, to find all damaged ones.
+        pictures: how pixels of files become images: ground, range of values, animations.
 
     Raises:
         MtlError: if ``size`` is not from 1 to 4096.
@@ -99,17 +99,17 @@ class ImageForm:
         check: bool,
         pictures: PictureOptions = _AS_THEY_ARE,
     ) -> "ImageForm":
-        """The form that options of a suite ask for.
+        """Make the form of a suite's options, whose transforms are still a mapping.
 
         Raises:
-            MtlError: naming what is wrong in ``suite.transforms``.
+            MtlError: if ``suite.transforms`` is wrong; the message says what.
         """
         further = Transforms.from_config(transforms, "suite.transforms")
         return cls(grey, size, further, check, pictures)
 
     @property
     def prediction(self) -> ImageTransform:
-        """What is done to an image before a prediction."""
+        """Return the transforms that an image goes through before a prediction."""
         resize = [{"name": "Resize", "size": [self.size, self.size]}] if self.size else []
         return ImageTransform.from_config(resize) + self.transforms.evaluation
 
@@ -121,19 +121,21 @@ class ImageForm:
         faults: Faults,
         contents: FileContents | None = None,
     ) -> tuple[Tensor | LazyInputs | None, Int64[np.ndarray, " _"]]:
-        """The images of a split, and the positions of those that can be read.
+        """Read the images of a split.
 
-        Few images become one tensor; many are read when they are needed.
+        Images of up to 1 GiB become one tensor; more are read when they are needed.
 
         Args:
-            split: whose transforms are applied.
-            paths: of the files.
-            names: what to call the images in messages, one each.
-            faults: gets those that cannot be read, or have another shape than the first.
-            contents: gets digests of their pixels, where they are read here.
+            split: name of the split, whose transforms are applied.
+            paths: files of the images.
+            names: what every image is called in messages.
+            faults: the collection that gets images which cannot be read, or have another shape than
+                the first.
+            contents: the digests of files, which get those of the pixels of images that are read.
 
         Returns:
-            ``None`` for the images where none can be read.
+            the images that can be read, ``None`` if there are none, and their positions in
+            ``paths``.
         """
         reader = ImageReader(self.grey, self.size, self.transforms.of(split).fixed, self.pictures)
         texts = [str(path) for path in paths]
@@ -152,19 +154,23 @@ class ImageForm:
         return lazy, good
 
     def _shape(self, reader: ImageReader, paths: Sequence[str]) -> tuple[int, ...] | None:
-        """Of the first image that can be read."""
+        """Return the shape of the first image that can be read."""
         for path in paths:
             try:
                 return tuple(reader(path).shape)
             except MtlError:
-                continue  # told of when all are read
+                continue  # reported when all are read
         return None
 
 
 def picture_kinds(paths: Iterable[Path]) -> dict[str, Any]:
-    """What image files are by themselves: Pillow's modes, counted, the smallest and largest size.
+    """Describe image files by their headers.
 
-    Only their heads are read; files that cannot be opened are left out, and told of elsewhere.
+    Files that cannot be opened are left out, because they are reported elsewhere.
+
+    Returns:
+        ``modes``: number of files of each of Pillow's modes; ``sizes``: number of different sizes;
+        ``from_to``: the smallest and the largest size, as width and height.
     """
     modes: Counter[str] = Counter()
     sizes: set[tuple[int, int]] = set()

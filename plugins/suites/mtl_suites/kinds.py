@@ -1,4 +1,4 @@
-"""What the labels of a task are, where nobody says: the rules, and how sure they are."""
+"""Rules guess what the labels of a task are, if a user does not say it, and tell their doubts."""
 
 import math
 import re
@@ -14,13 +14,13 @@ from mtl_framework.data import guess_kind
 
 from .options import Kind, counted, option
 
-#: Of a column's cells, for it to hold numbers with decimals, and the rest to be mistakes.
+#: Share of a column's cells that are numbers, from which on all others are taken for mistakes.
 NUMERIC = 0.9
-#: Up to so many different whole numbers are classes without a word.
+#: Up to so many different whole numbers are classes, and the user is not asked to check that.
 FEW = 9
-#: Up to so many different whole numbers are classes also where they are not consecutive.
+#: Up to so many different whole numbers are classes even if they are not consecutive.
 MANY = 20
-#: Rows that every class has on average, else whole numbers are no classes.
+#: Whole numbers are classes only if every class has so many rows on average.
 ROWS_A_CLASS = 2
 
 _WHOLE = re.compile(r"-?(?:0|[1-9][0-9]*)")
@@ -48,21 +48,22 @@ _FOLD = re.compile(r"(?i:(?:k|cv|kf)?[_ -]?folds?)")
 _SPLIT = re.compile(
     r"(?i:is[_ ]?(?:train|training|valid|validation|val|test)(?:_?(?:img|image|set))?)"
 )
-# Numbers with a currency, a unit, or something between thousands
+# Numbers with a currency, a unit, or a mark between thousands
 _DRESSED = re.compile(
     r"[€$£¥]? ?[+-]?(?:[0-9]{1,3}(?:[,.' \u00a0\u202f][0-9]{3})+|[0-9]+)(?:[.,][0-9]+)? ?"
     r"(?:[%€$£¥]|[kmµ]?g|[cmkµ]?m|m?l|m?s|min|h|px|°[CF]|USD|EUR)?"
 )
-_MARKS = 3  # different texts among numbers that may all mean: no label
+_MARKS = 3  # so many different texts among numbers may all mean that there is no label
 
 
 @dataclass(frozen=True)
 class Guess:
-    """What a column seems to hold.
+    """A guess says what a column seems to hold.
 
     Args:
-        kind: ``None``: nothing that can be a task.
-        remark: what a user should know of it: why it is no task, or that it might be another kind.
+        kind: classes, binary or numbers; ``None`` if the column is no task.
+        remark: a line that tells a user why the column is no task, or that it may be of another
+            kind; empty if there is no doubt.
     """
 
     kind: Kind | None
@@ -70,16 +71,16 @@ class Guess:
 
 
 def guess_column(name: str, cells: Sequence[str]) -> Guess:
-    """What a table's column holds, by its cells that have a value.
+    """Guess what a table's column holds, from its cells that have a value.
 
-    1. An index (a column without a name, or called as pandas calls one; whole numbers that count
-       the rows; an id, a fold), dates, times and a single class are no task.
-    2. 0 and 1, or true and false, are binary.
-    3. Numbers some of which have decimals are numbers, also where a tenth of the cells is
-       something else, or more where that is the same three texts at most: marks of no label.
-    4. Whole numbers are classes where there are at most 20 different ones, or where they count
-       from 0 or 1 without a gap, and where a class has two rows or more on average; else numbers.
-    5. Everything else is classes, each text its own: ``01`` is not ``1``. Texts that are
+    1. An index (a column without a name, or with the name that pandas gives an index; whole numbers
+       that count the rows; an id, a fold), dates, times and a single class are no task.
+    2. Cells with 0 and 1, or true and false, are binary.
+    3. Numbers some of which have decimals are numbers, even if up to a tenth of the cells is
+       something else, or up to half if that is at most three texts, which may mean "no label".
+    4. Whole numbers are classes if a class has at least two rows on average, and there are at most
+       20 different ones or they count from 0 or 1 without a gap; otherwise they are numbers.
+    5. All other cells are classes, where ``01`` and ``1`` are different ones. Texts that are
        different in every row are names, and no task.
     """
     count = Counter(cells)
@@ -122,7 +123,12 @@ def guess_column(name: str, cells: Sequence[str]) -> Guess:
 
 
 def guess_array(name: str, values: Shaped[np.ndarray, "rows *numbers"]) -> Guess:
-    """What an array of labels holds, without those that are missing: see :func:`guess_kind`."""
+    """Guess what an array of labels holds, by the rules of :func:`guess_kind`.
+
+    Args:
+        name: name of the task.
+        values: the labels that are not missing.
+    """
     kind = guess_kind(values)
     if values.ndim > 1 or values.dtype.kind not in "iuf" or (values != np.round(values)).any():
         return Guess(kind)
@@ -142,23 +148,23 @@ def guess_array(name: str, values: Shaped[np.ndarray, "rows *numbers"]) -> Guess
 
 
 def is_whole(cells: Sequence[str]) -> bool:
-    """Whether all cells are whole numbers in one way of writing: ``3``, or ``3.0``."""
+    """Say whether all cells are whole numbers written in the same way: ``3``, or ``3.0``."""
     return all(map(_WHOLE.fullmatch, cells)) or all(map(_POINTED.fullmatch, cells))
 
 
 def as_classes(cells: Sequence[str]) -> list[str]:
-    """Names of the classes of cells: the cells, but ``3.0`` as ``3`` where all are of that form."""
+    """Return the class of every cell: its text, with ``3`` for ``3.0`` if all have that form."""
     found = [_POINTED.fullmatch(cell) for cell in cells]
     return [match[1] for match in found if match] if all(found) else list(cells)
 
 
 def _is_coded(text: str) -> bool:
-    """Whether it begins with zeros that a number does not have, as ``007`` does."""
+    """Say whether a text begins with a zero that a number would not have, as ``007`` does."""
     return re.match(r"[+-]?0[0-9]", text) is not None
 
 
 def _no_task(name: str, count: Counter[str]) -> str:
-    """Why a column is no task whatever kind it is; empty where it may be one."""
+    """Return the reason why a column is no task of any kind; empty if it may be one."""
     texts = list(count)
     rows = sum(count.values())
     if not name:
@@ -202,12 +208,12 @@ def _has_format(cell: str, format: str) -> bool:
 
 
 def truth(cell: str) -> int | None:
-    """0 or 1; ``None`` where the text says neither."""
+    """Return 0 or 1 for a text that says one of them, e.g. ``true``, and ``None`` for others."""
     return _TRUTH.get(cell.lower())
 
 
 def number(cell: str) -> float | None:
-    """The finite number that a text is; ``None`` where it is none."""
+    """Return the finite number that a text stands for, or ``None`` if it is no such number."""
     value = float(cell) if _NUMBER.fullmatch(cell) else None
     return value if value is not None and math.isfinite(value) else None
 
@@ -228,7 +234,7 @@ def _guess_whole(name: str, values: Sequence[int]) -> Guess:
 
 
 def _negative(name: str, least: int) -> str:
-    """What to say of classes that are numbers below zero, which are often marks of no label."""
+    """Return a remark on a class below zero, which often means "no label"; empty without one."""
     if least >= 0:
         return ""
     way = option("missing", name, str(least))

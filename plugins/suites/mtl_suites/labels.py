@@ -1,4 +1,4 @@
-"""From what stands in a file to targets: classes, binary attributes, or numbers."""
+"""Labels in a file become targets: classes, binary attributes, or numbers."""
 
 import re
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from .faults import listed
 from .kinds import as_classes, is_whole
 from .options import Kind, counted, option
 
-#: Distance from the median, in interquartile ranges, beyond which a label is an outlier.
+#: A label is an outlier if it is more than so many interquartile ranges from the median.
 OUTLIER = 20
 
 
@@ -25,16 +25,16 @@ def make_targets(
     names: Sequence[str] = (),
     order: Sequence[str] = (),
 ) -> tuple[Objective, Tensor]:
-    """The objective that fits the values, and its targets.
+    """Return the objective that fits the values, and its targets.
 
-    Classes are numbered in the order of their values, from 0. Whole numbers that index ``names``
-    are called so, others and texts by themselves.
+    Classes are numbered from 0 in the order of their values. If all values are positions in
+    ``names``, classes get these names; otherwise their values are their names.
 
     Args:
-        values: of all splits together, so that all have the same classes.
-        kind: what they are.
-        names: of the classes 0, 1, ...; may name more than occur.
-        order: of the classes, where it is not that of their values.
+        values: labels of all splits together, so that all splits have the same classes.
+        kind: whether labels are classes, binary or numbers.
+        names: names of the classes 0, 1, ...; there may be more names than classes that occur.
+        order: names of the classes in their order, if that is not the order of their values.
 
     Raises:
         MtlError: if the values are not of that kind.
@@ -67,13 +67,13 @@ def make_targets(
 
 
 def called_by(values: Shaped[np.ndarray, " values"], names: Sequence[str]) -> list[str]:
-    """What values are called: by ``names`` where all are positions in it, else by themselves."""
+    """Return what values are called: by ``names`` if all are positions in it, else as they are."""
     whole = values.dtype.kind in "iu" and bool((values >= 0).all() and (values < len(names)).all())
     return [names[int(value)] if whole else str(value) for value in values]
 
 
 def class_order(classes: Shaped[np.ndarray, " classes"]) -> list[str]:
-    """Names of classes in order: whole numbers by their values, texts by the alphabet."""
+    """Return the names of classes in order: whole numbers by value, texts by the alphabet."""
     names = as_classes([str(value) for value in classes])
     return sorted(names, key=int) if is_whole(names) else sorted(names)
 
@@ -85,14 +85,14 @@ def summary(
     missing: int,
     names: Sequence[str] = (),
 ) -> str:
-    """One line on a task before training: kind, classes or range, labelled, missing.
+    """Return a line on a task: kind, classes or range, number of labelled and of missing rows.
 
     Args:
-        task: its name.
-        kind: what its labels are.
-        values: those that are not missing.
-        missing: how many rows have none.
-        names: of the classes 0, 1, ..., where they have names.
+        task: name of the task.
+        kind: whether labels are classes, binary or numbers.
+        values: the labels that are not missing.
+        missing: number of rows without a label.
+        names: names of the classes 0, 1, ..., if they have names.
     """
     if kind == "classes":
         order = class_order(np.unique(values))
@@ -114,7 +114,10 @@ def summary(
 
 
 def thousands(task: str, cells: Sequence[str]) -> list[str]:
-    """A line where points may stand between thousands, in a table with decimal commas."""
+    """Return a line if points may stand between thousands, in a table with decimal commas.
+
+    If every cell is like ``1.234``, the numbers may be 1234 and the like.
+    """
     if not all(re.fullmatch(r"[+-]?[0-9]{1,3}(?:\.[0-9]{3})+", cell) for cell in cells):
         return []
     plain = cells[0].replace(".", "")
@@ -122,7 +125,7 @@ def thousands(task: str, cells: Sequence[str]) -> list[str]:
 
 
 def scale_hints(task: str, values: Shaped[np.ndarray, "rows *numbers"]) -> list[str]:
-    """What a user should know of numbers that are to be predicted: constants, outliers, times."""
+    """Return lines on numbers that are hard to predict: constants, outliers, times, rounding."""
     rows = values.reshape(len(values), -1).astype(np.float64)
     hints = []
     for n, column in enumerate(rows.T):
@@ -163,7 +166,7 @@ def scale_hints(task: str, values: Shaped[np.ndarray, "rows *numbers"]) -> list[
 
 
 def standardized(tasks: Sequence[Task]) -> dict[str, dict[str, list[float]]]:
-    """Means and deviations of tasks whose targets are standardised, for the record of a run."""
+    """Return mean and deviation of tasks whose targets are standardised, for a run's record."""
     return {
         task.name: {
             "mean": list(task.objective.means),

@@ -1,4 +1,4 @@
-"""The maps of a task and split as one array: in memory, or on disk where they are large."""
+"""The maps of a task and split are one array, in memory, or on disk if they are large."""
 
 import math
 import os
@@ -14,25 +14,25 @@ from mtl_framework import MtlError
 
 from .dense_files import MapKind
 
-IGNORED = 255  # in targets, whatever files have
-MOST_IN_MEMORY = 512 * 2**20  # bytes of the maps of one task and split
-_WHITE = 254  # 255 of a binary map, until it is known whether it is a label
+IGNORED = 255  # what targets have at pixels without a label
+MOST_IN_MEMORY = 512 * 2**20  # bytes of a task's maps in a split that are held in memory
+_WHITE = 254  # stands for 255 in a binary map until it is known whether that is a label
 
 
 class MapStack:
-    """Maps that are put in row by row, in the form of targets.
+    """A stack takes maps row by row, and gives them as targets.
 
-    More than :data:`MOST_IN_MEMORY` bytes lie in a file without a name in the folder for temporary
+    More than :data:`MOST_IN_MEMORY` bytes are in a file without a name in the folder for temporary
     files, which the system reads when they are needed and removes when the process ends.
 
     Attributes:
-        labelled: (rows,), whether a row has a map.
-        seen: whole numbers that occur, -1 aside, which stands for no label.
+        labelled: whether a row has a map (rows).
+        seen: the whole numbers that occur in maps, without -1, which stands for no label.
 
     Args:
         rows: number of examples.
-        kind: of the maps.
-        unknown: what floats have at pixels without a label; whole numbers have 255.
+        kind: kind of the maps.
+        unknown: number that maps of floats get in rows without a map; whole numbers get 255.
     """
 
     def __init__(self, rows: int, kind: MapKind, unknown: float) -> None:
@@ -44,7 +44,7 @@ class MapStack:
         self._targets: NDArray[Any] | None = None
 
     def put(self, row: int, array: NDArray[Any]) -> None:
-        """Put in the map of a row."""
+        """Take the map of a row."""
         if self._whole:
             self.seen |= set(np.unique(array).astype(int).tolist()) - {-1}
             if self._kind == "binary":
@@ -58,12 +58,12 @@ class MapStack:
         self.labelled[row] = True
 
     def set_white(self, label: int) -> None:
-        """Say what 255 in a binary map stands for: 1, or no label (255)."""
+        """Replace 255 in binary maps by the label that it stands for: 1, or 255 for no label."""
         for row in self._rows(self.labelled):
             row[row == _WHITE] = label
 
     def targets(self) -> Tensor:
-        """All maps (rows, ...); rows without one are unknown.
+        """Return all maps (rows, ...); rows without a map have the unknown number everywhere.
 
         Raises:
             MtlError: if no row has a map.
@@ -80,7 +80,7 @@ class MapStack:
 
 
 def _empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
-    """An array to be filled, in memory or in a file.
+    """Return an array to be filled, in memory or in a temporary file.
 
     Raises:
         MtlError: if the folder for temporary files has no room for it.

@@ -1,4 +1,4 @@
-"""Markers of missing values: what people and programs write where a label is not known."""
+"""Where a label is not known, people and programs write different markers of a missing value."""
 
 import math
 import re
@@ -21,18 +21,19 @@ _PLAIN = re.compile(r"[+-]?(?:0|[1-9][0-9]*)(?:[.,][0-9]+)?(?:[eE][+-]?[0-9]+)?"
 
 @dataclass(frozen=True)
 class Missing:
-    """Which texts say that a task has no label for a row.
+    """This class knows which texts say that a task has no label for a row.
 
     Args:
         more: markers beside ``MISSING_MARKERS``, for all tasks or by task.
-        real: of all markers those that are values after all, likewise.
+        real: texts that are labels although they are in ``MISSING_MARKERS`` or ``more``, for all
+            tasks or by task.
     """
 
     more: Sequence[str] | Mapping[str, Sequence[str]] = ()
     real: Sequence[str] | Mapping[str, Sequence[str]] = ()
 
     def wrong(self, tasks: Sequence[str]) -> list[UnknownNameError]:
-        """Complaints about options for tasks that do not exist."""
+        """Return an error for every option of a task that does not exist."""
         return [
             UnknownNameError(f"task in suite.{name}:", task, tasks)
             for name, given in (("missing", self.more), ("not_missing", self.real))
@@ -41,13 +42,13 @@ class Missing:
         ]
 
     def markers(self, task: str) -> frozenset[str]:
-        """The markers of a task; a whole number is one with a point behind it, too."""
+        """Return the markers of a task; with ``-1`` among them, ``-1.0`` is one, too."""
         more, real = _of(self.more, task), _of(self.real, task)
         whole = [f"{text}.0" for text in more if text.lstrip("-").isdecimal()]
         return MISSING_MARKERS.union(more, whole).difference(real)
 
     def _written_otherwise(self, task: str, texts: Shaped[np.ndarray, " _"]) -> list[str]:
-        """Texts that are a marker's number in another way: -999.00 and -9.99E+02 for -999."""
+        """Return texts that write a marker's number otherwise: -999.00 or -9.99E+02 for -999."""
         real = _of(self.real, task)
         numbers = {_number(text) for text in _of(self.more, task)} - {None}
         if not numbers:
@@ -63,12 +64,12 @@ class Missing:
     def mask(
         self, task: str, values: Shaped[np.ndarray, "rows *numbers"]
     ) -> tuple[Bool[np.ndarray, " rows"], Counter[str]]:
-        """Which rows have a value, and how often every marker stands for none.
+        """Return which rows have a value, and how often each marker stands for a missing one.
 
         Args:
-            task: whose labels these are.
-            values: texts, or numbers: of those ``nan`` and what ``more`` lists is missing. A row
-                of several numbers has a value where it has all of them.
+            task: name of the task.
+            values: labels of all rows, texts or numbers. A number is missing if it is ``nan`` or
+                in ``more``; a row of several numbers has a value if none of them is missing.
         """
         markers = self.markers(task)
         if values.dtype.kind in "US":
@@ -92,7 +93,7 @@ class Missing:
 
 
 def told(task: str, count: Mapping[str, int]) -> str:
-    """One line that says what was taken as missing; empty where nothing but empty cells was."""
+    """Return a line that says what was taken as missing; empty if only empty cells were."""
     words = {marker: n for marker, n in count.items() if marker}
     if not words:
         return ""

@@ -1,4 +1,4 @@
-"""DNA with motifs, drawn from a seed: how well the best place fits a motif."""
+"""Sequences of DNA are drawn from a seed, and scored by how well their best place fits a motif."""
 
 import numpy as np
 import torch
@@ -9,7 +9,7 @@ _SHARE_PLANTED = 0.7
 
 
 def motif_examples(sizes: dict[str, int], length: int, seed: int) -> dict[str, Examples]:
-    """Sequences with the score of their best place, split by split.
+    """Draw sequences with the score of their best place, for every split.
 
     A motif of eight bases has a weight for every base at every place; the score of a place is the
     sum of its eight weights. Into seven of ten sequences the motif is planted at random, with some
@@ -17,9 +17,12 @@ def motif_examples(sizes: dict[str, int], length: int, seed: int) -> dict[str, E
     deviation 1 over the training examples. Everything depends on the arguments only.
 
     Args:
-        sizes: number of sequences by split, with ``train``.
-        length: bases of a sequence, at least 8.
-        seed: of motif and sequences.
+        sizes: number of sequences of every split, among which is ``train``.
+        length: number of bases in a sequence, at least 8.
+        seed: seed of the motif and the sequences.
+
+    Returns:
+        for every split inputs (N, length) of int8, with 1 to 4 for the four bases, and targets (N).
     """
     generator = np.random.default_rng(seed)
     weights = generator.normal(size=(8, 4))

@@ -1,4 +1,4 @@
-"""The suite ``muir_synthetic``: thirty linear regressions in three groups."""
+"""The suite ``muir_synthetic`` has thirty linear regressions in three groups."""
 
 from pathlib import Path
 
@@ -10,18 +10,19 @@ from mtl_framework import MtlError
 from mtl_framework.data import Examples, Regression, Suite, Task
 
 TASKS, INPUTS, VALIDATION = 30, 20, 5
-SEED = 301  # of the published code
+SEED = 301  # seed by which the published code chooses the validation examples
 
 
 def muir_synthetic(
     *, data_root: str = ".", path: str = "muir_synthetic.npz", noisy: bool = False
 ) -> Suite:
-    """Thirty linear regressions of 20 inputs, in three groups whose weights are collinear.
+    """Solve thirty linear regressions of 20 inputs, in three groups whose weights are collinear.
 
-    Tasks 0 to 9, 10 to 19 and 20 to 29 are a group each: within it every task's true weights are a
-    multiple of one vector. Of 15 training examples five are for validation, the same in all tasks;
-    the other ten are one batch. 50 test examples. Every task has a linear model without bias. The
-    root of the mean squared error over all tasks, which papers report, is the pooled figure.
+    Tasks 0 to 9, 10 to 19 and 20 to 29 are three groups: the true weights of all tasks of a group
+    are multiples of one vector. Of 15 training examples of a task five are for validation, the same
+    ones in all tasks, and the other ten are one batch; there are 50 test examples. Every task has a
+    linear model without bias. Papers report the root of the mean squared error over all tasks,
+    which reports here call pooled.
 
     Source: Kang, Grauman and Sha, ICML 2011; set-up of Meyerson and Miikkulainen, NeurIPS 2019,
     whose figures for single tasks the choice of the validation examples reproduces.
@@ -30,10 +31,10 @@ def muir_synthetic(
         data_root: folder that ``path`` starts from.
         path: path of the .npz file with ``train_X`` (30, 15, 20), ``train_Y`` (30, 15), ``test_X``,
             ``test_Y``, ``noisy_train_Y`` and ``noisy_test_Y``, within ``data_root``.
-        noisy: whether targets are the noisy ones.
+        noisy: whether targets are those with noise, ``noisy_train_Y`` and ``noisy_test_Y``.
 
     Raises:
-        MtlError: naming the file, and the array that is missing or has another shape.
+        MtlError: if an array is missing or has another shape; the message names it and the file.
     """
     file = Path(data_root) / path
     prefix = "noisy_" if noisy else ""
@@ -57,7 +58,7 @@ def muir_synthetic(
 
 
 def _read(file: Path, names: tuple[str, ...]) -> list[Tensor]:
-    """Arrays of a file as floats, inputs (tasks, examples, 20) and targets (tasks, examples)."""
+    """Read arrays as floats: inputs (tasks, examples, 20) and targets (tasks, examples)."""
     try:
         with np.load(file, allow_pickle=False) as found:
             missing = [name for name in names if name not in found]

@@ -1,4 +1,4 @@
-"""Arrays of a file, found by what they are for."""
+"""Arrays of a file are found by what they are for, which their names say."""
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,8 +15,8 @@ from .array_names import INPUTS, LABELS, Meaning, is_about, meaning, without_spl
 from .array_sources import native, open_source
 from .array_splits import says_splits
 
-#: Where an array called NAME is looked for; ``{split}`` stands for train, validation and test, by
-#: whatever name.
+#: Names under which arrays of a name are looked for; ``{split}`` stands for train, validation and
+#: test, by any of their usual names.
 PATTERNS = (
     "{task}_{name}",
     "{split}_{task}_{name}",
@@ -32,10 +32,13 @@ _PACKED = "_packed"
 
 @dataclass(frozen=True)
 class Found:
-    """Arrays of one name: by split, or under ``None`` one without a split in its name.
+    """This class holds the arrays that were looked for under one name.
 
-    ``what`` names file and arrays, for messages; ``of_task``: they belong to one task alone;
-    ``names``: what each array is called.
+    Attributes:
+        what: what the arrays are called in messages, with their file.
+        arrays: the array of every split, or under ``None`` one without a split in its name.
+        of_task: whether the arrays belong to one task alone.
+        names: name of every array, by split.
     """
 
     what: str
@@ -44,20 +47,22 @@ class Found:
     names: Mapping[str | None, str] = field(default_factory=dict)
 
     def at(self, position: int) -> "Found":
-        """What lies at a position along axis 0 of every array."""
+        """Return what is at a position along axis 0 of every array."""
         parts = {split: array[position] for split, array in self.arrays.items()}
         return Found(f"{self.what} [{position}]", parts, names=self.names)
 
 
 class ArrayFile:
-    """Arrays in a file; every one is read when it is asked for, and nothing is executed.
+    """An array file gives arrays by name, each of which is read when it is asked for.
 
     Args:
-        path: of the file, or of a folder with a file a split; see :mod:`.array_sources`.
-        split: the array that names splits, as the user says; ``None``: nobody says, empty: none.
+        path: path of the file, or of a folder that has a file for every split, see
+            :mod:`.array_sources`.
+        split: name of the array that names splits; ``None`` if no user has said it, empty if there
+            is none.
 
     Raises:
-        MtlError: if it cannot be read or is not such a file.
+        MtlError: if the file cannot be read or is of another kind.
     """
 
     def __init__(self, path: Path, split: str | None = None) -> None:
@@ -81,10 +86,12 @@ class ArrayFile:
         self._source.close()
 
     def read(self, name: str) -> np.ndarray:
-        """The array of that name; ``NAME_packed`` holds bits and is unpacked to 0 and 255.
+        """Return the array of that name.
+
+        ``NAME_packed`` holds bits, which become 0 and 255 in the shape that ``image_shape`` says.
 
         Raises:
-            MtlError: if there is none, or it is damaged or would execute code.
+            MtlError: if there is no such array, or it is damaged or would execute code.
         """
         if name not in self.names:
             raise MtlError(f"{self.path} has no array {name}; there are {', '.join(self.names)}")
@@ -115,15 +122,16 @@ class ArrayFile:
         return array
 
     def find(self, names: Sequence[str], task: str | None = None) -> "Found":
-        """The arrays of the first of several names that there is.
+        """Return the arrays of the first of several names that the file has.
 
         Args:
-            names: e.g. ``images``, to be found as :data:`PATTERNS` says; or a pattern with
-                ``{task}`` or ``{split}`` in it, e.g. ``noisy_{split}_Y``.
-            task: also look for arrays of this task alone.
+            names: names such as ``images``, which are looked for as :data:`PATTERNS` says, or
+                patterns with ``{task}`` or ``{split}`` in them, e.g. ``noisy_{split}_Y``.
+            task: name of a task whose own arrays are preferred; ``None`` looks for arrays of all
+                tasks only.
 
         Raises:
-            MtlError: if there is none, listing what there is.
+            MtlError: if the file has none of them; the message lists what it has.
         """
         found = self.find_any(names, task)
         if found is None:
@@ -137,10 +145,10 @@ class ArrayFile:
         return found
 
     def find_any(self, names: Sequence[str], task: str | None = None) -> "Found | None":
-        """Like :meth:`find`, but ``None`` where there is none.
+        """Return the arrays that :meth:`find` does, but ``None`` if the file has none of them.
 
-        ``images``, ``features`` and ``labels`` are also looked for by other usual names
-        (:mod:`.array_names`) where no array is called so.
+        If no array has one of the names ``images``, ``features`` or ``labels``, those with other
+        usual names are taken, see :mod:`.array_names`.
 
         Raises:
             MtlError: if two arrays may be meant.
@@ -161,21 +169,24 @@ class ArrayFile:
                 if told.role == role and told.task == owner:
                     keys.setdefault(told.split, []).append(key)
             if set(keys) > {None}:
-                keys.pop(None, None)  # one beside the splits serves something else
+                keys.pop(None, None)  # an array beside those of splits serves another purpose
             if keys:
                 order = {split: keys[split] for split in (None, *SPLITS) if split in keys}
                 return self._found(order, names, bool(owner))
         return None
 
     def meanings(self, words: Sequence[str] = ()) -> Iterator[tuple[str, Meaning]]:
-        """Arrays that are inputs or labels by their names, and what these say."""
+        """Yield the names of arrays that are inputs or labels, with what each name says."""
         for key in self.names:
             told = meaning(key, words)
             if told is not None:
                 yield key, told
 
     def columns(self, found: "Found") -> list[str]:
-        """Names of other arrays, splits apart, that have an entry for every one of some inputs."""
+        """Return the names, without splits, of arrays that have an entry for every input.
+
+        Arrays that have been read are left out.
+        """
         lengths = {split: len(array) for split, array in found.arrays.items()}
         names = dict.fromkeys(
             without_split(key)
@@ -193,11 +204,11 @@ class ArrayFile:
         return fitting
 
     def unread(self) -> list[str]:
-        """Names of the arrays that nobody has asked for."""
+        """Return the names of the arrays that have not been read."""
         return [name for name in self.names if name not in self._read]
 
     def peek(self, name: str) -> np.ndarray | None:
-        """The array of that name without taking it as read; ``None``: it cannot be read."""
+        """Return an array without counting it as read, or ``None`` if it cannot be read."""
         try:
             array = self._source.get(name)
         except Exception:  # read() says why, where it is used
@@ -205,7 +216,7 @@ class ArrayFile:
         return array if isinstance(array, np.ndarray) else None
 
     def _length(self, key: str) -> int | None:
-        """Entries of an array that holds a number, a text, or a row of them each."""
+        """Return the number of entries of an array of one or two axes; ``None`` for others."""
         array = self.peek(key)
         return len(array) if array is not None and array.ndim in (1, 2) else None
 
@@ -229,7 +240,7 @@ class ArrayFile:
         return Found(what, arrays, of_task, called)
 
     def texts(self, name: str) -> list[str]:
-        """An array of texts, e.g. names of classes; empty where there is none of that name."""
+        """Return an array of texts, e.g. names of classes; empty if there is none of that name."""
         if name not in self.names:
             return []
         array = self.read(name)
@@ -240,10 +251,13 @@ class ArrayFile:
         return [str(text) for text in array.astype(str)]
 
     def owners(self, names: Sequence[str]) -> list[str]:
-        """Every TASK with inputs of its own, e.g. an array ``TASK_images``, in the file's order.
+        """Return the tasks that have inputs of their own, such as ``TASK_images``.
 
         Args:
-            names: what inputs are called; :data:`INPUTS` stands for all usual names, too.
+            names: names of inputs; :data:`INPUTS` stands for all usual names.
+
+        Returns:
+            names of the tasks, in the order of the file.
         """
         words = () if tuple(names) == INPUTS else names
         labelled = {told.task for _, told in self.meanings() if told.role == "labels"}
@@ -256,7 +270,10 @@ class ArrayFile:
 
 
 def _spellings(text: str, split: str | None) -> list[str]:
-    """A pattern with all that a split may be called, in small letters, capitals, or one of them."""
+    """Return a pattern with all names of a split in place, in three ways of writing each.
+
+    For the split test these are ``test``, ``TEST``, ``Test``, ``testing`` and so on.
+    """
     if split is None:
         return [text]
     words = [word for word, meant in SPLIT_NAMES.items() if meant == split]
@@ -271,7 +288,7 @@ def _with_split(name: str, split: str | None) -> list[str]:
 
 
 def _check_texts(array: np.ndarray, what: str) -> None:
-    """Refuse texts of characters that do not exist, which Python cannot hold."""
+    """Refuse texts with numbers of characters that do not exist, which Python cannot hold."""
     native = array.astype(array.dtype.newbyteorder("="))
     codes = np.frombuffer(native.tobytes(), np.uint32)
     if codes.size and int(codes.max()) > sys.maxunicode:

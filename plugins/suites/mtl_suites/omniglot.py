@@ -1,4 +1,4 @@
-"""The suite ``omniglot``: 50 alphabets, a task each."""
+"""The suite ``omniglot`` has 50 alphabets, each of which is a task."""
 
 import hashlib
 from pathlib import Path
@@ -17,7 +17,7 @@ from .options import Names
 from .published import obtain
 from .transformed import transformed
 
-#: Shares of a character's images by split, as both papers have them.
+#: Share of a character's images in every split, in the two papers that use this data as tasks.
 SHARES = {
     "lws": {"train": 0.8, "validation": 0.0, "test": 0.2},
     "pta": {"train": 0.5, "validation": 0.2, "test": 0.3},
@@ -35,32 +35,33 @@ def omniglot(
     size: int | None = None,
     transforms: dict[str, Any] | None = None,
 ) -> Suite:
-    """Omniglot: a task for every alphabet, a class for every character, 20 images each.
+    """Tell the characters of an alphabet apart, with a task for each of 50 alphabets (Omniglot).
 
     Inputs have shape (N, 1, 105, 105), uint8, black on white as in the files. The alphabets of both
     official halves (background first, each by name) stand in the order of numpy's
-    ``RandomState(666).permutation(50)``. Every character's images are permuted by a generator
-    seeded with md5 of the alphabet's name, modulo 2**32, and then cut into splits: 16 and 4 for
-    training and test (lws), or 10, 4 and 6 for training, validation and test (pta). Taken
-    together 1,623 classes, for lws 25,968 training and 6,492 test images.
+    ``RandomState(666).permutation(50)``. A character has 20 images, which are permuted by a
+    generator seeded with md5 of the alphabet's name, modulo 2**32, and then divided: 16 and 4 for
+    training and test (lws), or 10, 4 and 6 for training, validation and test (pta). All tasks
+    together have 1,623 classes, and with lws 25,968 training and 6,492 test images.
 
     Sources: Prellberg and Kramer, IJCNN 2020, arXiv 2003.10159, section IV, by their published
     code; Meyerson and Miikkulainen, ICML 2018, arXiv 1803.04062, who state a fixed random split of
-    50/20/30 % and no more, so that it is this one only in its sizes.
+    50/20/30 % without saying how it is made, so that only the sizes of ``pta`` are theirs.
 
     Args:
-        data_root: folder that holds torchvision's omniglot-py, with its zip files.
+        data_root: folder that holds the folder omniglot-py as torchvision lays it out, with its zip
+            files.
         download: whether files that are missing are downloaded.
         split: paper whose split of the images is used: ``lws`` or ``pta``.
-        tasks: names of the alphabets that are tasks, in order; default: all.
-        num_tasks: number of alphabets that are used, the first in order; default: all.
+        tasks: names of the alphabets that are tasks, in order; default: all 50 alphabets.
+        num_tasks: number of alphabets that are used, from the first on; default: all.
         size: width and height, in pixels, that images are resized to; default: their own 105.
         transforms: further transforms of images: lists under ``train`` and ``evaluation``, of names
             of torchvision.transforms.v2 or mappings with ``name`` and arguments.
 
     Raises:
-        ProblemsError: naming all images that cannot be read.
-        MtlError: if files are missing or damaged, with what to do; on an unknown alphabet.
+        ProblemsError: if images cannot be read; the message names all of them.
+        MtlError: if files are missing or damaged, with what to do, or an alphabet is unknown.
     """
     further = Transforms.from_config(transforms, "suite.transforms")
     form = ImageForm(True, size, Transforms.from_config(None))
@@ -83,7 +84,7 @@ def omniglot(
 
 
 def _alphabets(data_root: str, download: bool) -> dict[str, Path]:
-    """Folders of the alphabets by name, in the order of the published code."""
+    """Return the folder of every alphabet, in the order of the published code."""
     folders: list[Path] = []
     for background in (True, False):
         half = obtain(
@@ -121,7 +122,7 @@ def _task(folder: Path, shares: dict[str, float], form: ImageForm, faults: Fault
             paths = files[split]
             inputs, good = form.read(split, paths, [str(path) for path in paths], faults)
             if inputs is None or len(good) < len(paths):
-                return None  # told of when all alphabets are read
+                return None  # the faults are reported when all alphabets are read
             splits[split] = Examples(inputs, torch.tensor(labels[split]))
     if not {"train", "test"} <= set(splits):
         faults.add(str(folder), "holds too few images")

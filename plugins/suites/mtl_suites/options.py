@@ -1,4 +1,4 @@
-"""Options that several suites have."""
+"""This module defines types of options that several suites have."""
 
 from collections.abc import Callable
 from typing import Annotated, Any, Literal, TypeVar
@@ -29,30 +29,30 @@ _KINDS = {
     "regression": "numbers",
 }
 
-#: A list of names, also as one text with commas between them, as they are typed on a command line.
+#: A list of names, or one text with commas between the names, as typed on a command line.
 Names = Annotated[list[str], BeforeValidator(_names)]
 
-#: What should be done with files that hold several pictures.
+#: What happens to files that hold several pictures: they are refused, or the first one is taken.
 Animated = Literal["refuse", "first"]
 
-#: Names for all tasks alike, or for some of them, by task.
+#: A list of names for all tasks, or a mapping from some tasks to lists of names.
 NamesByTask = Names | dict[str, Names]
 
 Kind = Literal["classes", "binary", "numbers"]
 
-#: What the labels of every task are, by task.
+#: A mapping from tasks to what their labels are.
 Kinds = dict[str, Annotated[Kind, BeforeValidator(_kind)]]
 
 
 def option(name: str, task: str, value: str) -> str:
-    """How an option of one task is set, to be copied behind ``--set`` or into a message."""
+    """Return how an option of one task is set, as a user types it behind ``--set``."""
     quoted = task.replace("\\", "\\\\").replace('"', '\\"')
     key = task if task.replace("_", "").replace("-", "").isalnum() else f'"{quoted}"'
     return f"suite.{name}.{key}={value}"
 
 
 def counted(number: int, noun: str) -> str:
-    """A number and what is counted, e.g. ``1 row`` or ``3 rows``."""
+    """Return a number with the noun that is counted, e.g. ``1 row`` or ``3 rows``."""
     plural = f"{noun}es" if noun.endswith("s") else f"{noun}s"
     return f"{number} {noun if number == 1 else plural}"
 
@@ -61,7 +61,7 @@ Suites = TypeVar("Suites", bound=Callable[..., Any])
 
 
 def older_names(**names: str) -> Callable[[Suites], Suites]:
-    """Marks a suite with former names of its options, by which they can still be set."""
+    """Mark a suite with former names of its options, by which users can still set them."""
 
     def mark(suite: Suites) -> Suites:
         suite.older_names = names  # type: ignore[attr-defined]
@@ -71,7 +71,7 @@ def older_names(**names: str) -> Callable[[Suites], Suites]:
 
 
 def options_before(**values: Any) -> Callable[[Suites], Suites]:
-    """Marks a suite with what it did before these options existed, for runs that are older."""
+    """Mark a suite with the values that options have in runs from before these options existed."""
 
     def mark(suite: Suites) -> Suites:
         suite.options_before = values  # type: ignore[attr-defined]
