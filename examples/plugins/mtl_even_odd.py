@@ -14,14 +14,14 @@ class EvenOdd(Strategy):
     network: TaskNetworks
 
     def build(self, backbone: Backbone, suite: Suite) -> TaskNetworks:
-        """Networks in which each task uses the weights that the assignment names."""
+        """Make networks in which each task uses the weights that the assignment names."""
         network = TaskNetworks(backbone, suite.tasks, weights_per_unit=2)
         network.assignment.copy_(torch.arange(len(suite)) % 2)  # (units, tasks)
         self.optimizer = torch.optim.Adam(network.parameters())
         return network
 
     def optimize(self, run: TrainingRun) -> Generator[Step, None, None]:
-        """A batch of every task, a step."""
+        """Do a step of the optimiser for a batch of every task, again and again."""
         while True:
             self.network.train()
             self.optimizer.zero_grad()
@@ -33,5 +33,5 @@ class EvenOdd(Strategy):
 
 @hookimpl
 def mtl_strategies() -> dict[str, type[Strategy]]:
-    """Strategies of this plugin by name."""
+    """Contribute the strategy of this plugin by name."""
     return {"even_odd": EvenOdd}

@@ -30,7 +30,7 @@ class ExpertsConfig(StrategyConfig):
 
 
 class Mixture(nn.Module):
-    """One task's network: all experts, its mixture of them, its head."""
+    """A mixture is one task's network: all experts, the task's shares of them, and its head."""
 
     def __init__(self, experts: nn.ModuleList, shares: Tensor, head: nn.Module) -> None:
         super().__init__()
@@ -38,14 +38,14 @@ class Mixture(nn.Module):
         self.shares = nn.Parameter(shares)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Outputs (rows, outputs)."""
+        """Return the outputs (rows, outputs)."""
         features = torch.stack([expert(inputs) for expert in self.experts], -1)
         outputs: Tensor = self.head(features @ self.shares.softmax(0))
         return outputs
 
 
 class ExpertNetworks(MultiTaskModel):
-    """What the host needs of any networks: predict, extract, sharing, parameter_counts."""
+    """These networks have what the host needs: predict, extract, sharing, parameter_counts."""
 
     def __init__(self, backbone: Backbone, suite: Suite, experts: int, features: int) -> None:
         super().__init__(suite.tasks)
@@ -56,21 +56,21 @@ class ExpertNetworks(MultiTaskModel):
         )
 
     def predict(self, task: int, inputs: Tensor) -> Tensor:
-        """Outputs of a task, in the networks' present mode and precision."""
+        """Return the outputs of a task, in the networks' present mode and precision."""
         with self.autocast(inputs.device):
             outputs: Tensor = self.networks[task](inputs)
         return outputs if outputs.dtype == torch.float64 else outputs.float()
 
     def extract(self, task: int) -> nn.Module:
-        """A task's network alone; it needs all experts, and says so by its size."""
+        """Return a task's network alone, which contains all experts."""
         return copy.deepcopy(self.networks[task]).cpu().eval()
 
     def sharing(self) -> None:
-        """No unit is shared as a whole, so there is no grid to show."""
+        """Return None, because no unit is shared as a whole and there is no grid to show."""
         return None
 
     def parameter_counts(self) -> ParameterCounts:
-        """Shared parameters are counted once."""
+        """Count parameters, those that tasks share once."""
         count = sum(parameter.numel() for parameter in self.parameters())
         return ParameterCounts(trained=count, deployed=count)
 
@@ -83,14 +83,14 @@ class Experts(Strategy):
     network: ExpertNetworks
 
     def build(self, backbone: Backbone, suite: Suite) -> ExpertNetworks:
-        """Networks of one's own, and an optimiser over them."""
+        """Make the networks, and an optimiser for them."""
         config = self.config
         self.network = ExpertNetworks(backbone, suite, config.experts, config.features)
         self.optimizer = torch.optim.Adam(self.network.parameters(), config.learning_rate)
         return self.network
 
     def optimize(self, run: TrainingRun) -> Generator[Step, None, None]:
-        """Mean loss of every task's labelled examples."""
+        """Train on the mean loss of every task's labelled examples."""
         while True:
             self.network.train()
             self.optimizer.zero_grad()
@@ -112,5 +112,5 @@ class Experts(Strategy):
 
 @hookimpl
 def mtl_strategies() -> dict[str, Any]:
-    """Strategies of this plugin by name."""
+    """Contribute the strategy of this plugin by name."""
     return {"experts": Experts}

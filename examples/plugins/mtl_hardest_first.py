@@ -20,7 +20,7 @@ from mtl_framework.data import Suite
 
 
 class HardestFirstConfig(StrategyConfig):
-    """Options, with their types, bounds and defaults; the command line checks them."""
+    """These options have types, bounds and defaults, which the command line checks."""
 
     learning_rate: float = Field(1e-3, gt=0, description="Adam's learning rate")
     memory: float = Field(
@@ -29,7 +29,7 @@ class HardestFirstConfig(StrategyConfig):
 
 
 class Smoothed(nn.Module):
-    """Every task's loss, smoothed over steps, as a share of its first one."""
+    """This module smooths every task's loss over steps, as a share of its first one."""
 
     def __init__(self, tasks: int, memory: float) -> None:
         super().__init__()
@@ -40,14 +40,14 @@ class Smoothed(nn.Module):
         self.register_buffer("mean", torch.zeros(tasks))
 
     def update(self, losses: Tensor) -> None:
-        """Add the losses (tasks,) of a step."""
+        """Let the losses (tasks,) of a step enter the means."""
         if not self.first.any():
             self.first.copy_(losses)
             self.mean.copy_(losses)
         self.mean.lerp_(losses, 1 - self.memory)
 
     def weights(self) -> Tensor:
-        """(tasks,) larger where less of the first loss is gone; their mean is one."""
+        """Return weights (tasks,), larger for tasks that have learned less; their mean is one."""
         if not self.first.any():
             return torch.ones_like(self.mean)
         shares = self.mean / self.first.clamp(min=1e-8)
@@ -55,21 +55,21 @@ class Smoothed(nn.Module):
 
 
 class HardestFirst(Strategy):
-    """One weight a unit for all tasks; the loss of each is weighted by what is left of it."""
+    """All tasks share every unit; the loss of each is weighted by how much of it is left."""
 
     Config = HardestFirstConfig
     config: HardestFirstConfig
     network: TaskNetworks
 
     def build(self, backbone: Backbone, suite: Suite) -> TaskNetworks:
-        """Networks that share every unit, and what the loop remembers."""
+        """Make networks that share every unit, and the means that the loop remembers."""
         self.network = TaskNetworks(backbone, suite.tasks, weights_per_unit=1)
         self.smoothed = Smoothed(len(suite), self.config.memory)
         self.optimizer = torch.optim.Adam(self.network.parameters(), self.config.learning_rate)
         return self.network
 
     def optimize(self, run: TrainingRun) -> Generator[Step, None, None]:
-        """Weighted losses; what is remembered lies on the object, so that a resumed run has it."""
+        """Train on weighted losses; the means are attributes, so that a resumed run has them."""
         assignments = self.network.assignment.cpu()[None]  # all zeros: the only weight
         while True:
             self.network.train()
@@ -83,5 +83,5 @@ class HardestFirst(Strategy):
 
 @hookimpl
 def mtl_strategies() -> dict[str, Any]:
-    """Strategies of this plugin by name."""
+    """Contribute the strategy of this plugin by name."""
     return {"hardest_first": HardestFirst}

@@ -21,26 +21,26 @@ from mtl_framework.data import Suite
 
 
 class NoConflictConfig(StrategyConfig):
-    """Options of :class:`NoConflict`."""
+    """These are the options of :class:`NoConflict`."""
 
     learning_rate: float = Field(1e-3, gt=0, description="learning rate of Adam")
 
 
 class NoConflict(Strategy):
-    """One weight a unit for all tasks; conflicts between their gradients are projected away."""
+    """All tasks share every unit; conflicts between their gradients are projected away."""
 
     Config = NoConflictConfig
     config: NoConflictConfig
     network: TaskNetworks
 
     def build(self, backbone: Backbone, suite: Suite) -> TaskNetworks:
-        """Networks that share every unit, and an optimiser that knows the run's recipe."""
+        """Make networks that share every unit, and an optimiser that knows the run's recipe."""
         self.network = TaskNetworks(backbone, suite.tasks, weights_per_unit=1)
         self.optimizer = self.make_optimizer(self.network, "adam", self.config.learning_rate)
         return self.network
 
     def optimize(self, run: TrainingRun) -> Generator[Step, None, None]:
-        """All tasks' gradients in one backward pass; what is common to all is aggregated."""
+        """Compute all gradients in one backward pass, and aggregate those of shared weights."""
         network, aggregator = self.network, UPGrad()
         heads = [p for task in range(len(run.suite)) for p in network.head_parameters(task)]
         units = range(len(network.weights_per_unit))
@@ -60,5 +60,5 @@ class NoConflict(Strategy):
 
 @hookimpl
 def mtl_strategies() -> dict[str, Any]:
-    """Strategies of this plugin by name."""
+    """Contribute the strategy of this plugin by name."""
     return {"no_conflict": NoConflict}

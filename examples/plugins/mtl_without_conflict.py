@@ -7,19 +7,19 @@ from mtl_framework.data import Suite
 
 
 class WithoutConflict(mtl.Strategy):
-    """One weight a unit; what a step does to it harms no task (UPGrad, of TorchJD)."""
+    """All tasks share every unit; steps are made to harm no task (UPGrad, of TorchJD)."""
 
     network: mtl.TaskNetworks
 
     def build(self, backbone: mtl.Backbone, suite: Suite) -> mtl.TaskNetworks:
-        """Whatever section `training` says of optimiser, schedule and averages holds here, too."""
+        """Make networks, and an optimiser that follows the section `training` of a config."""
         network = mtl.TaskNetworks(backbone, suite.tasks, weights_per_unit=1)
         network.weighting = mtl.GradientWeighting("upgrad", {}, tasks=len(suite))
         self.optimizer = self.make_optimizer(network, "adamw", 1e-3, weight_decay=0.01)
         return network
 
     def optimize(self, run: mtl.TrainingRun) -> Generator[mtl.Step, None, None]:
-        """A batch of every task, a step."""
+        """Do a step of the optimiser for a batch of every task, again and again."""
         while True:
             self.network.train()
             self.optimizer.zero_grad()
@@ -31,5 +31,5 @@ class WithoutConflict(mtl.Strategy):
 
 @mtl.hookimpl
 def mtl_strategies() -> dict[str, type[mtl.Strategy]]:
-    """Strategies of this plugin by name."""
+    """Contribute the strategy of this plugin by name."""
     return {"without_conflict": WithoutConflict}

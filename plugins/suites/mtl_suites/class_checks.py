@@ -1,4 +1,4 @@
-"""Classes that cannot be learned or measured: in one split only, or too rare to be divided."""
+"""Classes that are in one split only, or too rare to be divided, cannot be learned or measured."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -12,7 +12,7 @@ from mtl_framework.data import SplitSizes
 from .class_hints import looks, told_apart
 from .faults import Faults, listed
 
-#: Examples below which a class is named before training.
+#: Classes with fewer examples are named before training.
 RARE = 10
 
 
@@ -23,14 +23,14 @@ def common_classes(
     faults: Faults,
     name: Callable[[int], str],
 ) -> dict[str | None, Int64[np.ndarray, " _"]]:
-    """The rows whose class is in training and in test, where those are given.
+    """Return the rows whose class is in the training and the test split, if these are given.
 
     Args:
-        rows: by split, under ``None`` those of none.
-        labels: of all rows.
+        rows: rows of every split, and under ``None`` those that are in none yet.
+        labels: label of every row.
         where: file or folder, and task, for messages.
-        faults: gets the classes that are not.
-        name: what to call a row in messages.
+        faults: the collection that gets the classes which are in one of both only.
+        name: function that says what a row is called in messages.
     """
     given = [split for split in ("train", "test") if split in rows]
     everywhere = np.concatenate(list(rows.values()))
@@ -48,7 +48,7 @@ def common_classes(
 
 
 def _called_else(name: str, others: np.ndarray) -> str:
-    """Which class of another split seems to be the same, if one does."""
+    """Return the end of a message that names a class of another split that looks the same."""
     alike = [str(other) for other in others if looks(str(other)) == looks(name)]
     if not alike:
         return ""
@@ -64,9 +64,15 @@ def frequent_classes(
     faults: Faults,
     name: Callable[[int], str],
 ) -> dict[str | None, Int64[np.ndarray, " _"]]:
-    """The rows whose class has enough of them to be in training and in test.
+    """Return the rows whose class has enough rows to be in training and in test.
 
-    Arguments are those of :func:`common_classes`; ``sizes``: of the splits.
+    Args:
+        rows: rows of every split, and under ``None`` those that are in none yet.
+        labels: label of every row.
+        sizes: sizes of the splits, which say whether there is a validation split.
+        where: file or folder, and task, for messages.
+        faults: the collection that gets the classes which are too rare.
+        name: function that says what a row is called in messages.
     """
     made = [split for split in ("validation", "test") if split not in rows]
     if not sizes.validation:
@@ -91,12 +97,12 @@ def rare_classes(
     names: Sequence[str],
     members: Mapping[str, Int64[np.ndarray, " _"]],
 ) -> list[str]:
-    """One line that names a task's classes with few examples, and where these are; or none.
+    """Return a line that names a task's classes with few examples, or none if all have enough.
 
     Args:
-        task: its name.
-        labels: number of every row's class, -1 where there is none.
-        names: of the classes, by number.
+        task: name of the task.
+        labels: number of every row's class; -1 for rows without one.
+        names: names of the classes, in the order of their numbers.
         members: rows of every split.
     """
     counts = {
@@ -116,13 +122,13 @@ def _examples(count: int) -> str:
 
 
 def check_classes(labels: Mapping[str, Shaped[np.ndarray, " _"]]) -> None:
-    """Every class should be in the training split and in the test split.
+    """Refuse labels unless every class is in the training split and in the test split.
 
     Args:
-        labels: by split.
+        labels: labels of every split.
 
     Raises:
-        MtlError: naming the classes and the split that lacks them.
+        MtlError: if a split lacks classes; the message names both.
     """
     classes = {split: set(np.unique(found).tolist()) for split, found in labels.items()}
     everything = sorted(set().union(*classes.values()))

@@ -1,4 +1,4 @@
-"""Names of classes that may be mistakes: two that look alike, no label at all, several in one."""
+"""Names of classes may be mistakes: two that look alike, one for no label, one for several."""
 
 import re
 import unicodedata
@@ -14,7 +14,7 @@ _UNKNOWN = frozenset(
     ]
 )
 _SEPARATORS = "|;,/+&"
-#: Folders that hold maps to be predicted and pictures beside them, not examples of two classes.
+#: Usual names of a folder of pictures, and of the folder of their maps, which are no two classes.
 _PAIRS = (
     frozenset(["images", "image", "imgs", "img", "photos", "pictures", "jpegimages"]),
     frozenset(["masks", "mask", "labels", "annotations", "segmentations", "segmentationclass"]),
@@ -22,11 +22,11 @@ _PAIRS = (
 
 
 def class_hints(task: str, names: Sequence[str]) -> list[str]:
-    """What a user should know of the classes of a task, one line each; nothing is changed.
+    """Return lines that tell a user which classes of a task may be mistakes.
 
     Args:
-        task: its name.
-        names: of its classes.
+        task: name of the task.
+        names: names of its classes.
     """
     hints = [f"{task}: classes that look alike: {text}" for text in _alike(names)]
     for name in names:
@@ -44,7 +44,12 @@ def class_hints(task: str, names: Sequence[str]) -> list[str]:
 
 
 def folder_hints(task: str, names: Sequence[str]) -> list[str]:
-    """Like :func:`class_hints`, of folders that are taken for classes."""
+    """Return lines that tell a user which folders, taken for classes, may be mistakes.
+
+    Args:
+        task: name of the task.
+        names: names of the folders.
+    """
     hints = [f"{task}: classes that look alike: {text}" for text in _alike(names)]
     lower = {name.lower(): name for name in names}
     pictures, maps = ([lower[word] for word in sorted(words & set(lower))] for words in _PAIRS)
@@ -57,7 +62,11 @@ def folder_hints(task: str, names: Sequence[str]) -> list[str]:
 
 
 def looks(name: str) -> str:
-    """What a name looks like: without capitals, blanks, invisible letters and ways of coding."""
+    """Return a text that is equal for names that look alike.
+
+    Capitals, invisible letters and ways of coding a letter do not count, and blanks, ``_`` and
+    ``-`` between words are the same: ``Golden_Retriever`` and ``golden retriever`` are equal.
+    """
     text = unicodedata.normalize("NFKC", name).casefold()
     seen = (letter for letter in text if unicodedata.category(letter) != "Cf")
     return re.sub(r"(?<=\w)[\s_\-]+(?=\w)", " ", "".join(seen)).strip()
@@ -75,7 +84,7 @@ def _alike(names: Sequence[str]) -> list[str]:
 
 
 def told_apart(names: Sequence[str]) -> list[str]:
-    """Names in quotes; by their codes where they would be printed alike."""
+    """Return names in quotes, with codes for letters if the names would be printed alike."""
     forms = {unicodedata.normalize("NFC", name) for name in names}
     same = len(forms) < len(names) or any(unicodedata.category(c) == "Cf" for n in names for c in n)
     return [ascii(name) if same else repr(name) for name in names]

@@ -67,9 +67,15 @@ def same_pixels(
     policy: Policy,
     contents: FileContents,
 ) -> list[str]:
-    """Lines that tell of pictures of the same pixels in two splits, in files of other bytes.
+    """Return lines on pictures with the same pixels in two splits, in files of different bytes.
 
-    Arguments are those of :func:`seen_twice`; only files whose pixels were read are compared.
+    Only files whose pixels have been read are compared.
+
+    Args:
+        files: the files of every split.
+        names: what the files of every split are called in messages.
+        policy: what happens to pictures in two splits; with ``allow`` there are no lines.
+        contents: digests of files and pixels.
     """
     if policy == "allow":
         return []

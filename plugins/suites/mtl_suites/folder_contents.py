@@ -1,4 +1,7 @@
-"""What a folder holds: folders, and pictures by their suffixes; systems' litter does not count."""
+"""This module says what a folder holds: folders, and pictures, which it knows by their suffixes.
+
+Files that operating systems leave behind, such as ``Thumbs.db``, do not count.
+"""
 
 import os
 from collections import Counter
@@ -8,23 +11,23 @@ from mtl_framework.data import is_litter, known_split, picture_suffixes
 
 from .foreign import REMEDIES
 
-DEEPEST = 8  # levels that are looked at to say what lies there
-_MOST_FILES = 10_000  # that are looked at to say what lies there
+DEEPEST = 8  # levels of folders that are looked at to say what a folder holds
+_MOST_FILES = 10_000  # files that are looked at to say what a folder holds
 
 
 def subfolders(folder: Path) -> list[str]:
-    """Names of the folders in a folder that are no system's litter."""
+    """Return the names of the folders in a folder, without those of operating systems."""
     return sorted(p.name for p in folder.iterdir() if p.is_dir() and not is_litter(p.name))
 
 
 def pictures_in(folder: Path) -> list[Path]:
-    """The pictures that lie in a folder itself, by name."""
+    """Return the pictures that are in a folder itself, sorted by name."""
     files = (path for path in folder.iterdir() if path.is_file() and not is_litter(path.name))
     return sorted(path for path in files if path.suffix.lower() in picture_suffixes())
 
 
 def holds_pictures(folder: Path) -> bool:
-    """Whether a picture lies anywhere below; the first one ends the search."""
+    """Say whether there is a picture in a folder or in folders below it."""
     for place, folders, files in os.walk(folder, followlinks=True):
         if place.count(os.sep) - str(folder).count(os.sep) > DEEPEST:
             folders.clear()
@@ -34,13 +37,20 @@ def holds_pictures(folder: Path) -> bool:
 
 
 def with_pictures(folder: Path) -> list[str]:
-    """Names of the folders in a folder that have pictures; all names where there is only one."""
+    """Return the names of the folders in a folder that hold pictures.
+
+    A single folder counts whether it holds pictures or not.
+    """
     names = subfolders(folder)
     return [name for name in names if len(names) == 1 or holds_pictures(folder / name)]
 
 
 def split_folders(folder: Path) -> list[str]:
-    """Names of the folders that are splits; none where they are classes that are called so."""
+    """Return the names of the folders in a folder that are splits.
+
+    Folders with the name of a split are classes if they stand beside others and all of them hold
+    pictures and no folders, e.g. ``train``, ``bus`` and ``car``.
+    """
     names = subfolders(folder)
     splits = [name for name in names if known_split(name)]
     if len(splits) < len(names) and all(holds_classes_images(folder / name) for name in names):
@@ -49,12 +59,15 @@ def split_folders(folder: Path) -> list[str]:
 
 
 def holds_classes_images(folder: Path) -> bool:
-    """Whether a folder holds images and no folder."""
+    """Say whether a folder holds images and no folders."""
     return holds_images(folder) and not subfolders(folder)
 
 
 def only_files(folder: Path) -> str:
-    """What a folder holds instead of pictures, most of all, and what to do about it."""
+    """Return the end of a message on a folder without pictures.
+
+    It says which files there are most of, and what to do about them; it is empty without files.
+    """
     count: Counter[str] = Counter()
     for place, folders, files in os.walk(folder):
         if place.count(os.sep) - str(folder).count(os.sep) > DEEPEST:
@@ -74,5 +87,5 @@ def only_files(folder: Path) -> str:
 
 
 def holds_images(folder: Path) -> bool:
-    """Whether an image lies in a folder itself."""
+    """Say whether there is an image in a folder itself."""
     return any(p.suffix.lower() in picture_suffixes() for p in folder.iterdir() if p.is_file())

@@ -1,4 +1,4 @@
-"""What lies in folders of images: tasks, splits and classes by the names of folders."""
+"""The names of folders say which splits and classes the images of a task are in."""
 
 import re
 from collections import Counter
@@ -23,13 +23,13 @@ _DOMAINS = re.compile(r"(?:train|test|val|valid|validation)[_-]?[AB]")
 
 @dataclass(frozen=True)
 class Images:
-    """Images of a task.
+    """This class holds the images of a task.
 
     Args:
-        paths: files of the images.
-        classes: names of their classes.
-        rows: numbers of the images by split, under ``None`` of those in none.
-        notes: what a user should know, one line each.
+        paths: file of every image.
+        classes: name of every image's class.
+        rows: positions of the images of every split, and under ``None`` of those in none yet.
+        notes: lines that tell a user how folders were read.
     """
 
     paths: Sequence[Path]
@@ -38,17 +38,18 @@ class Images:
     notes: Sequence[str] = ()
 
     def name(self, row: int) -> str:
-        """What an image is called in messages."""
+        """Return what an image is called in messages."""
         return str(self.paths[row])
 
 
 def scan(folder: Path, faults: Faults, left_out: Counter[str]) -> Images | None:
-    """What lies in a task's folder; ``None`` where there is no image.
+    """Find the images in a task's folder, and return ``None`` if there are none.
 
     Args:
-        folder: of the task.
-        faults: gets what is wrong.
-        left_out: gets files that are not read, and classes without any, counted by reason.
+        folder: folder of the task.
+        faults: the collection that gets what is wrong.
+        left_out: the counter that gets files which are not read and classes without images, by
+            reason.
     """
     domains = [name for name in subfolders(folder) if _DOMAINS.fullmatch(name)]
     if len(domains) > 1:
@@ -80,10 +81,10 @@ def scan(folder: Path, faults: Faults, left_out: Counter[str]) -> Images | None:
 def _samples_of(
     by_split: Mapping[str | None, Path], faults: Faults, left_out: Counter[str]
 ) -> tuple[dict[str | None, list[tuple[Path, str]]], list[str]]:
-    """Images and classes of every split that has some, and lines that say where classes are from.
+    """Return every split's images with their classes, and lines that say where classes are from.
 
-    Where a file names the classes of one split, a test split without such a file is one that nobody
-    has the classes of, and is left out.
+    If a file names the classes of one split, a test split without such a file is left out, because
+    its classes are not published.
     """
     found: dict[str | None, list[tuple[Path, str]]] = {}
     unknown: dict[str | None, int] = {}
@@ -114,7 +115,7 @@ def _samples_of(
 
 
 def told(left_out: Counter[str], root: Path) -> list[str]:
-    """What was left out, a line a reason, places as seen from a folder."""
+    """Return a line for every reason why files were left out, with paths relative to a folder."""
     lines = [f"left out {reason}: {count}" for reason, count in sorted(left_out.items())]
     return [line.replace(f"{root.as_posix()}/", "") for line in lines]
 
@@ -137,7 +138,12 @@ def _splits(folder: Path, faults: Faults) -> dict[str | None, Path]:
 
 
 def _without_class(split: Path, count: int) -> str:
-    """What to do about a split whose pictures, so many, are in no folder of a class."""
+    """Return the end of a message on a split whose pictures are in no folder of a class.
+
+    Args:
+        split: folder of the split.
+        count: number of the pictures.
+    """
     if not count and not holds_pictures(split):
         return ": remove it, and examples of this split are taken from training"
     if not count:
@@ -153,7 +159,7 @@ def _without_class(split: Path, count: int) -> str:
 
 
 def _samples(folder: Path, left_out: Counter[str]) -> list[tuple[Path, str]]:
-    """Images and their classes, in a fixed order."""
+    """Return the images in folders of classes, each with its class, in a fixed order."""
     samples = []
     for name in subfolders(folder):
         files = pictures_below(folder / name, left_out)

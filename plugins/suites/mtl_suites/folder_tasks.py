@@ -1,4 +1,4 @@
-"""Which folders are tasks: those in a root, or the root itself, with splits or classes in it."""
+"""The tasks are the folders in a root, or the root itself, with splits or classes in it."""
 
 import re
 from collections.abc import Sequence
@@ -20,23 +20,29 @@ from .folder_contents import (
 )
 from .options import counted
 
-#: What the folders in a root are: tasks, or splits or classes of one task.
+#: What a root is: one ``task``, whose splits or classes its folders are, or a folder of ``tasks``.
 Layout = Literal["auto", "task", "tasks"]
-_FEW = 10  # of so many pictures in folders below a folder, one may lie in the folder itself
+# Folders are no classes for sure if those below them have more than so many times their pictures
+_FEW = 10
 _FOLD = re.compile(r"(?:fold|split|cv)[ _-]?\d+", re.IGNORECASE)
 
 
 def task_folders(
     root: Path, wanted: Sequence[str] | None, layout: Layout = "auto"
 ) -> tuple[dict[str, Path], str | None]:
-    """The folder of every task, by name, and a line that says what the root was taken for.
+    """Return the folder of every task, by name, and a line that says what the root was taken for.
 
-    A root that holds splits, or folders with images in each of them, is one task that is called
-    as the root is, or as ``wanted`` says; else every folder in it is a task.
+    A root that holds splits, or folders with images in each of them, is one task, with the name of
+    the root or the one in ``wanted``; otherwise every folder in it is a task.
+
+    Args:
+        root: the folder.
+        wanted: names of the tasks that the user wants; ``None`` takes all.
+        layout: what the user says that the root is; ``auto`` finds out.
 
     Raises:
-        MtlError: if there is no such folder, nothing in it, or classes and tasks cannot be told
-            apart.
+        MtlError: if there is no such folder or nothing in it, or if it cannot be told whether
+            folders are classes or tasks.
         UnknownNameError: if a task that is wanted has no folder.
     """
     if not root.is_dir():
@@ -76,13 +82,14 @@ def _one_task(
 
 
 def _classes(root: Path, filled: Sequence[str]) -> str | None:
-    """Whether folders are classes: each holds pictures itself; ``None``: they are not.
+    """Find out whether the folders in a root are classes, each of which holds pictures itself.
 
     Returns:
-        a folder below a class that holds pictures, too; empty where there is none.
+        ``None`` if they are no classes; otherwise a folder below a class that holds pictures, too,
+        or an empty text if there is none.
 
     Raises:
-        MtlError: if each holds a few pictures beside folders with many.
+        MtlError: if each folder holds a few pictures beside folders with many.
     """
     if not all(holds_images(root / name) for name in filled):
         return None
@@ -107,7 +114,7 @@ def _with_some(folder: Path) -> list[str]:
 
 
 def _told(root: Path, tasks: dict[str, Path]) -> list[str]:
-    """That folders are taken for tasks, where they may be classes with folders in them."""
+    """Return a line if folders are taken for tasks that may be classes with folders in them."""
     if all(split_folders(place) for place in tasks.values()):
         return []
     if all(_FOLD.fullmatch(name) for name in tasks):
@@ -126,7 +133,11 @@ def _not_there(root: Path) -> str:
 
 
 def _unwrapped(root: Path, wanted: Sequence[str] | None) -> tuple[Path, str]:
-    """The folder below ones with pictures in nothing but one folder, as archives do; and a line."""
+    """Skip folders that have pictures in a single folder only, as unpacked archives do.
+
+    Returns:
+        the folder at which the search ends, and a line on it, which is empty if it is ``root``.
+    """
     place, alone = root, True
     while True:
         inside = with_pictures(place)

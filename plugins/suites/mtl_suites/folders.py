@@ -1,4 +1,4 @@
-"""The suite ``folders``: tasks from folders of images, a folder a class."""
+"""The suite ``folders`` makes tasks from folders of images, with a folder for every class."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -38,7 +38,7 @@ from .other_tasks import Contents, in_other_tasks
 Rows = dict[str | None, Int64[np.ndarray, " _"]]
 
 
-def folders(  # longer than 60 lines: an option each, and what it means
+def folders(  # longer than 60 lines: every option has a description
     *,
     path: str = ".",
     data_root: str = ".",
@@ -58,49 +58,51 @@ def folders(  # longer than 60 lines: an option each, and what it means
     check_images: bool = True,
     duplicates: Policy = "refuse",
 ) -> Suite:
-    """Tasks from your own folders of images: TASK/SPLIT/CLASS/image.png.
+    """Make tasks from your own folders of images: TASK/SPLIT/CLASS/image.png.
 
     Splits are called train, validation (or valid, val, dev) and test. A folder that holds splits
-    itself (SPLIT/CLASS/image.png), or classes, is one task, called as the folder is. Without a
-    folder for validation or test, or without any (TASK/CLASS/image.png), those examples are taken
-    at random, stratified by class, the same for every seed of a run; which ones is kept in the
-    run's ``data.json``. Images become RGB, or grey.
+    itself (SPLIT/CLASS/image.png), or classes, is one task with the name of the folder. Splits
+    without a folder, of which there may be none (TASK/CLASS/image.png), are taken at random from
+    the other images, stratified by class, the same for every seed of a run; the run's ``data.json``
+    says which images are in which split. Images become RGB, or grey.
 
     Args:
-        path: path of the folder that holds one folder a task, within ``data_root``.
+        path: path, within ``data_root``, of the folder that holds one folder for every task.
         data_root: folder that ``path`` starts from.
-        tasks: names of the tasks' folders, in order; default: all, by name. Where the folder itself
-            is one task, its name.
+        tasks: names of the tasks' folders, in order; default: all folders, by name. If the folder
+            itself is one task, this may give it another name.
         layout: what the folders in ``path`` are: ``tasks``; splits or classes of one ``task``; or
-            ``auto``: one task where they are called as splits, or each holds images itself.
+            ``auto``, which takes them for one task if they have names of splits, or if each of them
+            holds images itself.
         size: width and height, in pixels, that images are resized to; default: as they are.
         grey: whether images get one channel instead of three.
-        ground: colour behind the transparent parts of images, a name or like #ffffff.
+        ground: colour behind the transparent parts of images, by name or as #ffffff.
         value_range: the two numbers that become black and white in images of 16 bits, whole numbers
-            or floats; default: the range of the bits, for floats 0 to 1.
-        animated: what happens to files of several pictures (animations, pages): they are refused,
-            or the first picture is taken.
+            or floats; default: 0 and the largest number of so many bits, 0 and 1 for floats.
+        animated: what happens to files of several pictures (animations, pages): refuse, or first,
+            which takes the first picture.
         transforms: further transforms of images: lists under ``train`` and ``evaluation``, of names
             of torchvision.transforms.v2 or mappings with ``name`` and arguments.
         train_per_task: number of training examples of each task, or below 1 a share of its
             examples; default: all that other splits leave.
         validation_per_task: number of validation examples of each task, or below 1 a share of its
-            examples; default: the folder's own, else a fifth; 0: none.
+            examples; default: all in the folder of the validation split, or a fifth if there is no
+            such folder; 0 makes no such split.
         test_per_task: number of test examples of each task, or below 1 a share of its examples;
-            default: the folder's own, else a fifth.
+            default: all in the folder of the test split, or a fifth if there is no such folder.
         split_seed: seed of the random choice of a split's examples.
         skip_bad: whether images that cannot be read, classes that are not in both training and
-            test, and tasks without images are left out and counted instead of refused.
+            test, and tasks without images are left out and counted; otherwise a run refuses them.
         check_images: whether every image is read before training, so that all damaged ones are
-            named at once; false: where images are too many for memory, damaged ones are noticed
-            when they are needed.
-        duplicates: what happens to a picture that is in two splits of a task, also as a copy or a
-            link: refuse those in training and test and tell of the others, warn of all, or allow.
-            Where the splits are made at random, all are only told.
+            named at once; with false, images that are too many for memory are not, and damaged ones
+            are noticed when they are needed.
+        duplicates: what happens to a picture that is in two splits of a task, also as a copy or as
+            a link: refuse ends a run if it is in training and test and splits have folders, and
+            otherwise prints a line; warn only prints lines; allow does not look.
 
     Raises:
-        ProblemsError: with everything that is wrong in the folders.
-        MtlError: naming an option, what was found and what is allowed.
+        ProblemsError: if folders or images are faulty; the message says all that is wrong.
+        MtlError: if an option is wrong; the message names it, its value, and what is allowed.
     """
     form = ImageForm.from_options(
         grey, size, transforms, check_images, PictureOptions(ground, value_range, animated)
@@ -112,15 +114,15 @@ def folders(  # longer than 60 lines: an option each, and what it means
 
 @dataclass(frozen=True)
 class _Plan:
-    """What becomes of folders.
+    """A plan holds what becomes of folders.
 
     Args:
-        sizes: of the splits.
+        sizes: sizes of the splits.
         form: how pictures are read.
-        duplicates: what to do with a picture in two splits.
-        faults: gets what is wrong.
-        lines: gets what a user should know.
-        contents: of the files.
+        duplicates: what happens to a picture in two splits.
+        faults: the collection that gets what is wrong.
+        lines: a list that gets lines for the user.
+        contents: digests of the files.
     """
 
     sizes: SplitSizes
@@ -131,7 +133,7 @@ class _Plan:
     contents: FileContents = field(default_factory=FileContents)
 
     def suite(self, root: Path, tasks: Sequence[str] | None, layout: Layout) -> Suite:
-        """The suite of a folder, with all tasks or those of some names."""
+        """Make the suite of a folder, with all tasks or those that are named."""
         built: list[Task] = []
         record: dict[str, dict[str, list[str]]] = {}
         left_out: Counter[str] = Counter()
@@ -163,7 +165,7 @@ class _Plan:
     def _pictures(
         self, places: Mapping[str, Path], record: Mapping[str, Mapping[str, Sequence[str]]]
     ) -> Contents:
-        """What stands for every picture of all tasks, and its name."""
+        """Return digest and name of every picture, by task and split."""
         return {
             task: {
                 split: [
@@ -178,7 +180,7 @@ class _Plan:
     def task(
         self, name: str, images: Images, place: Path
     ) -> tuple[Task, dict[str, list[str]]] | None:
-        """A task and its files by split; ``None`` if it cannot be had."""
+        """Return a task and its files by split, or ``None`` if the task cannot be made."""
         labels, where = np.array(images.classes), str(place)
         chosen = self._chosen(images, labels, where)
         read = chosen and _read(images, chosen, self.form, where, self.faults, self.contents)
@@ -234,10 +236,14 @@ class _Plan:
     def _chosen(
         self, images: Images, labels: np.ndarray, where: str
     ) -> dict[str, Int64[np.ndarray, " _"]] | None:
-        """Rows by split, no picture in two that must not be; ``None`` if they cannot be had."""
+        """Divide the images into splits, without pictures that are refused in two of them.
+
+        Returns:
+            positions of the images of every split; ``None`` if splits cannot be made.
+        """
         rows = common_classes(images.rows, labels, where, self.faults, images.name)
         if any(not len(members) for members in rows.values()):
-            return None  # told already: the splits have no class in common
+            return None  # reported already: the splits have no class in common
         sizes = self.sizes if "validation" in rows else self.sizes.with_validation()
         rows = frequent_classes(rows, labels, sizes, where, self.faults, images.name)
         if any(not len(members) for members in rows.values()):
@@ -268,7 +274,11 @@ def _read(
     faults: Faults,
     contents: FileContents,
 ) -> dict[str, tuple[Tensor | LazyInputs, Int64[np.ndarray, " _"]]] | None:
-    """By split the images that can be read, and their rows; ``None`` if a split has none."""
+    """Return every split's images that can be read, with their positions.
+
+    Returns:
+        ``None`` if no image of a split can be read.
+    """
     read = {}
     for split, members in chosen.items():
         files = [images.paths[row] for row in members]

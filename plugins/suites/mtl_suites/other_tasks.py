@@ -1,7 +1,8 @@
-"""One picture in the test split of a task and in the training split of another one.
+"""One picture may be in the test split of a task and in the training split of another one.
 
-Tasks that share weights learn from each other's examples, so it may help in a test that should be
-new. It is told, not refused: whether it matters depends on the tasks.
+Tasks that share weights learn from each other's examples, so such a picture is not new to the
+network that is tested on it. A run prints a line on it and goes on, because it depends on the tasks
+whether that matters.
 """
 
 import hashlib
@@ -15,16 +16,16 @@ from mtl_framework.data import Task
 from .faults import listed
 from .options import counted
 
-#: By task and split what stands for the contents of every example, and what it is called.
+#: For every task and split the digest of each example's content, and what the example is called.
 Contents = Mapping[str, Mapping[str, Sequence[tuple[bytes | None, str]]]]
-_MOST = 5  # tasks that are named
+_MOST = 5  # number of tasks that are named
 
 
 def in_other_tasks(contents: Contents) -> list[str]:
-    """Say which tasks have test examples on which other tasks are trained, a line each.
+    """Return a line for every task that has test examples on which other tasks are trained.
 
     Args:
-        contents: digests and names; ``None`` instead of a digest where there is none.
+        contents: digests and names of examples; examples without a digest have ``None``.
     """
     trained: dict[bytes, dict[str, str]] = {}
     for task, splits in contents.items():
@@ -53,7 +54,7 @@ def in_other_tasks(contents: Contents) -> list[str]:
 
 
 def digests_of(tasks: Sequence[Task]) -> Contents:
-    """Digests of the pictures that tasks hold in memory; features are left out."""
+    """Return the digests of the pictures that tasks hold in memory; features are left out."""
     return {
         task.name: {
             split: [

@@ -1,4 +1,4 @@
-"""The suite ``pascal_context``: five tasks on the pictures of PASCAL VOC 2010."""
+"""The suite ``pascal_context`` has five tasks on the pictures of PASCAL VOC 2010."""
 
 import functools
 import json
@@ -23,8 +23,8 @@ VOC_CLASSES = (
     "cow", "diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa",
     "train", "tvmonitor",
 )  # fmt: skip
-EDGE_WEIGHT = 19.0  # of edges: 0.95 to 0.05, as published networks weigh them
-_LABELS = Path("pascal-context", "trainval")  # of 459 classes, from which edges are made
+EDGE_WEIGHT = 19.0  # weight of edge pixels in the loss: 0.95 / 0.05, as published networks have it
+_LABELS = Path("pascal-context", "trainval")  # labels of 459 classes, from which edges are made
 _SEMANTIC = (Path("semseg", "VOC12"), Path("semseg", "pascal-context"))
 _JSON = ("nyu_classes.json", "context_classes.json")
 
@@ -38,31 +38,37 @@ def pascal_context(
     validation_share: float = 0.1,
     split_seed: int = 0,
 ) -> Suite:
-    """PASCAL-Context with five tasks, in the layout that multi-task frameworks distribute.
+    """Predict five maps of a picture (PASCAL-Context), from files as frameworks distribute them.
 
-    Mottaghi et al., CVPR 2014 (semantic classes, edges), Chen et al., CVPR 2014 (parts), and labels
-    distilled from networks by Maninis et al., CVPR 2019, arXiv 1904.08918 (saliency, normals):
-    JPEGImages, ImageSets/Context with train.txt and val.txt, semseg/VOC12 or semseg/pascal-context,
-    human_parts, sal_distill, normals_distill and pascal-context/trainval. What is called val there
-    is what results are reported on; here it is the test split.
+    The labels are those of Mottaghi et al., CVPR 2014 (semantic classes, edges), Chen et al., CVPR
+    2014 (parts), and Maninis et al., CVPR 2019, arXiv 1904.08918, who distilled them from networks
+    (saliency, normals). The files are in JPEGImages, ImageSets/Context with train.txt and val.txt,
+    semseg/VOC12 or semseg/pascal-context, human_parts, sal_distill, normals_distill and
+    pascal-context/trainval. Papers report results on the images of val.txt, so these are the test
+    split here.
 
     ``segmentation`` has VOC's 21 classes. ``human_parts`` has the background and six parts of
-    persons; an image without them has no label. ``saliency`` is 1 above half of the distilled
-    probability. ``normals`` count on classes that NYUv2 has, too, where json/nyu_classes.json and
-    json/context_classes.json say which, else everywhere. ``edges`` are pixels whose right or lower
-    neighbour is of another one of 459 classes; their loss weighs 19 times as much. Maps are held in
-    memory: some 16 bytes a pixel of each image for all tasks.
+    persons; an image without them has no label. ``saliency`` is 1 where the distilled probability
+    is above one half. ``normals`` count on classes that NYUv2 has, too, if json/nyu_classes.json
+    and json/context_classes.json say which, and otherwise everywhere. ``edges`` are pixels whose
+    right or lower neighbour is of another one of 459 classes; these pixels weigh 19 times as much
+    in the loss. Maps of all tasks take some 16 bytes for each pixel, in memory or, if they are
+    large, in a temporary file.
 
     Args:
         data_root: folder that ``path`` starts from.
-        path: folder with JPEGImages.
-        tasks: which of the five, in this order.
-        size: height and width that images and maps are resized to, as the pictures' sizes differ.
-        validation_share: share of the training examples that validate; 0: none.
-        split_seed: seed of their random choice.
+        path: folder, within ``data_root``, that holds JPEGImages and the other folders.
+        tasks: names of the tasks, in order, out of segmentation, human_parts, saliency, normals and
+            edges; default: all five.
+        size: height and width, in pixels, that images and maps are resized to, because the
+            pictures' sizes differ.
+        validation_share: share of the training examples that become the validation split; 0 makes
+            no such split.
+        split_seed: seed of the random choice of validation examples.
 
     Raises:
-        MtlError: naming the folder or file that is missing, cannot be read or does not fit.
+        MtlError: if a folder or file is missing, cannot be read or does not fit; the message names
+            it.
     """
     root = Path(data_root) / path
     if not tasks or len(set(tasks)) != len(tasks):
@@ -103,7 +109,7 @@ def _all_tasks(root: Path, valid: frozenset[int] | None) -> list[MapTask]:
 
 
 def _split(root: Path, split: str, tasks: Sequence[MapTask]) -> SplitFiles:
-    """The files of a split by its list of names."""
+    """Return the files of a split, whose names are in a list."""
     file = root / "ImageSets" / "Context" / f"{split}.txt"
     try:
         names = file.read_text(encoding="utf-8").split()
@@ -130,7 +136,7 @@ def _there(path: Path, names: Path) -> Path:
 
 
 def _semantic(root: Path, name: str, names: Path) -> Path:
-    """VOC's own labels where an image has some, else those made of the 459 classes."""
+    """Return the file of an image's labels: VOC's own if there are some, else PASCAL-Context's."""
     paths = [root / folder / f"{name}.png" for folder in _SEMANTIC]
     return next((path for path in paths if path.is_file()), None) or _there(paths[-1], names)
 
@@ -168,7 +174,7 @@ def _labels(path: Path) -> NDArray[Any]:
 
 
 def _classes_of_normals(root: Path, notes: list[str]) -> frozenset[int] | None:
-    """Numbers of the classes on which normals count; ``None``: on all."""
+    """Return the numbers of the classes on which normals count, or ``None`` if they do on all."""
     files = [root / "json" / name for name in _JSON]
     if not all(file.is_file() for file in files):
         notes.append(

@@ -1,4 +1,4 @@
-"""Parts of persons as PASCAL-Part's files hold them: MATLAB structures of objects with masks."""
+"""PASCAL-Part's files hold parts of persons as MATLAB structures of objects with masks."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from mtl_framework import MtlError
 
 PARTS = ("background", "head", "torso", "upper arms", "lower arms", "upper legs", "lower legs")
-_PERSON = 15  # VOC's number
+_PERSON = 15  # number of the class person in VOC
 _HEAD = (
     "hair", "head", "lear", "rear", "lebrow", "rebrow", "leye", "reye", "mouth", "nose",
 )  # fmt: skip
@@ -25,10 +25,10 @@ _OF_PARTS = {
 
 
 def read_mat(path: Path) -> Mapping[str, Any]:
-    """The variables of a MATLAB file, structures as dictionaries.
+    """Return the variables of a MATLAB file by name, with structures as dictionaries.
 
     Raises:
-        MtlError: naming the file that cannot be read.
+        MtlError: if the file cannot be read; the message names it.
     """
     import scipy.io
 
@@ -41,10 +41,15 @@ def read_mat(path: Path) -> Mapping[str, Any]:
 
 
 def person_parts(path: Path) -> NDArray[Any] | None:
-    """The number of a part at every pixel, 0 where there is none; ``None``: no person has parts.
+    """Return the number of a person's part at every pixel of a file's image.
+
+    Returns:
+        (H, W): positions in :data:`PARTS`, 0 at pixels without a part; ``None`` if no person in the
+        image has parts.
 
     Raises:
-        MtlError: naming the file that is none of PASCAL-Part, or a part that is not known.
+        MtlError: if the file is none of PASCAL-Part, or has a part that is not known; the message
+            names both.
     """
     anno = read_mat(path).get("anno")
     if not isinstance(anno, Mapping) or "objects" not in anno:
@@ -66,7 +71,7 @@ def person_parts(path: Path) -> NDArray[Any] | None:
 
 
 def _entries(given: Any) -> Iterator[Mapping[str, Any]]:
-    """The structures of an array, a single one, or none."""
+    """Yield the structures in an array, or a single structure, or nothing for other values."""
     if isinstance(given, Mapping):
         yield given
     elif isinstance(given, (list, np.ndarray)):

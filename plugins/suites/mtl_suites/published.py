@@ -1,4 +1,4 @@
-"""Published data sets through torchvision's classes, which know their files and checksums."""
+"""Published data sets are read by torchvision's classes, which know their files and checksums."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -14,17 +14,19 @@ Dataset = TypeVar("Dataset")
 def obtain(
     name: str, make: Callable[[str, bool], Dataset], data_root: str, files: str, download: bool
 ) -> Dataset:
-    """A data set from its files, fetched first where that is asked for.
+    """Make a data set from its files, which are downloaded first if the user asks for that.
 
     Args:
-        name: of the data set, for messages.
-        make: builds torchvision's class, from the root folder and whether to download.
+        name: name of the data set, for messages.
+        make: function that makes torchvision's object, given the root folder and whether to
+            download.
         data_root: folder of the data.
-        files: which there should be below it, for messages.
-        download: fetch what is missing; several processes wait for one another.
+        files: files that should be below ``data_root``, for messages.
+        download: whether missing files are downloaded; several processes wait for one another.
 
     Raises:
-        MtlError: if files are missing or damaged, or cannot be fetched; with what to do.
+        MtlError: if files are missing or damaged, or cannot be downloaded; the message says what to
+            do.
     """
     try:
         return make(data_root, False)

@@ -1,8 +1,8 @@
-"""Pickles of published data sets: read only where they are the published files, byte for byte.
+"""Pickles of data sets are read only if they are the published files, byte for byte.
 
-A pickle is a program, and no list of allowed names makes a foreign one harmless: what builds arrays
-can be made to write through memory. So nothing is unpickled whose digest is not known. Other files
-are converted once, by somebody who trusts them: see :func:`published`.
+A pickle is a program, and no list of allowed names makes a stranger's one harmless: functions that
+build arrays can be made to write anywhere in memory. So a file is unpickled only if its digest is
+known. A user who trusts another file can convert it once, see :mod:`.convert_pickle`.
 """
 
 import hashlib
@@ -17,8 +17,8 @@ from mtl_framework import MtlError
 
 from .convert_pickle import decode
 
-#: Digests (SHA-256 or MD5) of published files in pickle form, by file name. Those of CIFAR-100 are
-#: the ones that torchvision compares.
+#: Digests (SHA-256 or MD5) of published pickles, by file name. These are the files of CIFAR-100,
+#: with the digests that torchvision compares.
 PUBLISHED: dict[str, tuple[str, ...]] = {
     "train": ("16019d7e3df5f24257cddd939b257f8d",),
     "test": ("f0ef6b0ae62326f3e7ffdfab6717acfc",),
@@ -28,14 +28,15 @@ _DIGESTS = {32: hashlib.md5, 64: hashlib.sha256}
 
 
 def published(file: Path, known: Mapping[str, tuple[str, ...]] = PUBLISHED) -> Any:
-    """What a published pickle holds; texts of Python 2 are taken for Latin-1.
+    """Return what a published pickle holds; texts of Python 2 are decoded as Latin-1.
 
     Args:
         file: the pickle.
         known: digests of published files, by file name.
 
     Raises:
-        MtlError: naming the file that is missing, or is not the published one, and what to do.
+        MtlError: if the file is missing or is not the published one; the message names it, and says
+            what to do.
     """
     try:
         data = file.read_bytes()
@@ -57,15 +58,20 @@ def published(file: Path, known: Mapping[str, tuple[str, ...]] = PUBLISHED) -> A
 
 
 def converted(file: Path) -> Path:
-    """Where ``mtl_suites.convert_pickle`` writes what a pickle holds."""
+    """Return the file to which ``mtl_suites.convert_pickle`` writes what a pickle holds."""
     return file.with_suffix(".json")
 
 
 def published_or_converted(file: Path, known: Mapping[str, tuple[str, ...]] = PUBLISHED) -> Any:
-    """What a pickle holds, from its converted file where there is one.
+    """Return what a pickle holds, read from its converted file if there is one.
+
+    Args:
+        file: the pickle.
+        known: digests of published files, by file name.
 
     Raises:
-        MtlError: as :func:`published`, or if the converted file is damaged.
+        MtlError: if the converted file is damaged, or there is none and :func:`published` refuses
+            the pickle.
     """
     other = converted(file)
     if not other.is_file():

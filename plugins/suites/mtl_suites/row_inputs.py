@@ -1,4 +1,4 @@
-"""Inputs of a table's rows: images in files, or one array with an entry a row."""
+"""The inputs of a table's rows are images in files, or one array with an entry for every row."""
 
 import posixpath
 from collections import Counter
@@ -23,22 +23,22 @@ from .faults import Faults
 from .file_contents import FileContents
 from .image_files import ImageForm, picture_kinds
 
-_TRIED = 20  # paths, to tell which folder they start from
+_TRIED = 20  # paths that are looked for to tell which folder they start from
 
 
 @dataclass(frozen=True)
 class RowInputs:
-    """Where the inputs of a table's rows come from; made by :meth:`find`.
+    """This class knows where the inputs of a table's rows are; :meth:`find` makes it.
 
     Args:
         text: the table.
-        cells: what its input column says; ``None``: ``array`` holds the inputs.
-        root: folder that the column's paths start from.
-        array: an entry for every row of the file.
-        what: the array's file, for messages.
+        cells: path of every row's input; ``None`` if ``array`` holds the inputs.
+        root: folder that the paths start from.
+        array: an array with an entry for every row of the file; ``None`` if inputs are files.
+        what: what the array is called in messages.
         form: how images are read.
-        remarks: what a user should know of the paths.
-        files: their contents.
+        remarks: lines that tell a user how the paths or the array are read.
+        files: digests of the inputs' files.
     """
 
     text: TextTable
@@ -54,11 +54,18 @@ class RowInputs:
     def find(
         cls, inputs: str, text: TextTable, data_root: Path, images: Path, form: ImageForm
     ) -> "RowInputs":
-        """From what the option ``inputs`` says: a column, or an .npy file within ``data_root``.
+        """Find the inputs by the option ``inputs``, a column or an .npy file in ``data_root``.
+
+        Args:
+            inputs: name of the column, or path of the file.
+            text: the table.
+            data_root: folder that the path of an .npy file starts from.
+            images: folder that the paths in a column start from.
+            form: how images are read.
 
         Raises:
-            MtlError: if there is neither, the paths start from another folder, or the file cannot
-                be read or has more or fewer entries than the table has rows.
+            MtlError: if there is no such column or file, if the paths start from another folder, or
+                if the file cannot be read or has more or fewer entries than the table has rows.
         """
         if inputs in text.columns:
             cells, slashes = _with_slashes(text.columns[inputs], images)
@@ -88,19 +95,19 @@ class RowInputs:
         return cls(text, None, images, array, str(file), form, tuple(hints))
 
     def names(self, rows: Int64[np.ndarray, " _"]) -> list[str] | None:
-        """What the inputs of some rows are called; ``None`` where an array holds them."""
+        """Return the paths of the inputs of some rows, or ``None`` if an array holds them."""
         if self.cells is None:
             return None
         return [posixpath.normpath(self.cells[row].replace("\\", "/")) for row in rows]
 
     def contents(self, rows: Int64[np.ndarray, " _"]) -> list[str] | None:
-        """What the files of some rows hold, in short; ``None`` where an array holds the inputs."""
+        """Return texts that change with the files of some rows, or ``None`` for an array."""
         if self.cells is None:
             return None
         return self.files.described([self.root / self.cells[row] for row in rows], self.form.check)
 
     def kinds(self, members: Mapping[str, Int64[np.ndarray, " _"]]) -> dict[str, Any]:
-        """What the image files of some rows are; empty where an array holds them."""
+        """Describe the image files of some rows for a record; empty if an array holds them."""
         if self.cells is None:
             return {}
         rows = sorted(row for found in members.values() for row in found.tolist())
@@ -109,9 +116,15 @@ class RowInputs:
     def once(
         self, chosen: Mapping[str, Int64[np.ndarray, " _"]], policy: Policy, faults: Faults
     ) -> tuple[dict[str, Int64[np.ndarray, " _"]], list[str]]:
-        """Rows by split without pictures that are refused because two splits have them.
+        """Return the rows of every split without pictures that are refused because two have them.
 
-        Also lines that tell of others; see :func:`seen_twice`.
+        Args:
+            chosen: rows of every split.
+            policy: what happens to pictures that are in two splits.
+            faults: the collection that gets the pictures that are refused.
+
+        Returns:
+            the rows, and lines on pictures that are not refused, see :func:`seen_twice`.
         """
         if self.cells is None:
             return dict(chosen), []
@@ -127,7 +140,7 @@ class RowInputs:
     def same_pixels(
         self, members: Mapping[str, Int64[np.ndarray, " _"]], policy: Policy
     ) -> list[str]:
-        """Lines that tell of pictures that two splits have in files of other bytes."""
+        """Return lines on pictures that two splits have in files of different bytes."""
         if self.cells is None:
             return []
         files = {s: [self.root / self.cells[row] for row in rows] for s, rows in members.items()}
@@ -140,12 +153,15 @@ class RowInputs:
     def read(
         self, split: str, rows: Int64[np.ndarray, " _"], faults: Faults
     ) -> tuple[Tensor | LazyInputs | None, Int64[np.ndarray, " _"]]:
-        """Inputs of some rows of a split, and those of the rows that can be read.
+        """Read the inputs of some rows of a split.
 
         Args:
-            split: whose transforms are applied.
-            rows: of the table.
-            faults: gets what cannot be read.
+            split: name of the split, whose transforms are applied.
+            rows: rows of the table.
+            faults: the collection that gets inputs which cannot be read.
+
+        Returns:
+            the inputs that can be read, ``None`` if there are none, and their rows.
         """
         if self.cells is None:
             return self._from_array(split, rows, faults)
@@ -190,7 +206,7 @@ class RowInputs:
 
 
 def _with_slashes(cells: Sequence[str], root: Path) -> tuple[list[str], tuple[str, ...]]:
-    """Paths as Windows writes them as this system does, where no file is called so; and a line."""
+    r"""Replace ``\`` in paths by ``/`` where no file has the path as written, and say so."""
     written = [n for n, cell in enumerate(cells) if "\\" in cell and not (root / cell).is_file()]
     found = list(cells)
     for n in written:
@@ -201,7 +217,7 @@ def _with_slashes(cells: Sequence[str], root: Path) -> tuple[list[str], tuple[st
 
 
 def _with_suffixes(cells: Sequence[str], root: Path) -> tuple[list[str], tuple[str, ...]]:
-    """Paths with the suffix of the only picture of that name, where they have none; and a line."""
+    """Append the suffix of the only picture of that name to paths without one, and say so."""
     wanted = {cell for cell in cells if cell and not _has_suffix(cell)}
     wanted = {cell for cell in wanted if not (root / cell).is_file()}
     files: dict[Path, dict[str, list[str]]] = {}
@@ -229,7 +245,7 @@ def _has_suffix(name: str) -> bool:
 
 
 def _check_root(cells: Sequence[str], root: Path, data_root: Path) -> None:
-    """Name the folder that the paths seem to start from, where it is another one."""
+    """Refuse paths that start from another folder, and name the one from which they seem to."""
     some = [cell for cell in cells if cell][:_TRIED]
     if not root.is_dir() or any((root / cell).exists() for cell in some):
         return

@@ -1,4 +1,4 @@
-"""Splits of a table's rows: named in a column, or made."""
+"""A column of a table names the split of every row, or splits are made at random."""
 
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -14,28 +14,29 @@ from .columns import TextTable
 from .faults import Faults
 from .options import option
 
-#: The column that names splits where nobody says which, and what else it is called.
+#: Usual name of the column of splits, and other names that it may have.
 SPLIT = "split"
 _ALSO = ("set", "subset", "partition", "phase", "fold", "usage")
 
 
 def split_columns(split: str) -> list[str]:
-    """Columns that may name splits, where only some are looked at."""
+    """Return the columns that may name splits, so that they are read if not all columns are."""
     forms = [form for word in (SPLIT, *_ALSO) for form in (word, word.capitalize(), word.upper())]
     return forms if split == SPLIT else [split]
 
 
 def split_column(text: TextTable, split: str, others: Collection[str]) -> str | None:
-    """The column that names every row's split; ``None``: there is none.
+    """Return the column that names the split of every row, or ``None`` if there is none.
 
     Args:
-        text: the table; its remarks get what a user should know.
-        split: as the user says; :data:`SPLIT` need not exist: then the only column that holds
-            nothing but names of splits is taken; empty: none.
-        others: columns that are something else.
+        text: the table, whose remarks get a line if another column than ``split`` is taken.
+        split: name of the column as the user gives it, or empty for no such column. If it is
+            :data:`SPLIT` and does not exist, the only column that holds nothing but names of splits
+            is taken.
+        others: names of columns that serve another purpose.
 
     Raises:
-        UnknownNameError: if there is no such column.
+        UnknownNameError: if a column that the user names does not exist.
     """
     if not split or split in text.columns:
         return split or None
@@ -61,7 +62,13 @@ def _names_splits(cells: Sequence[str]) -> bool:
 def given_splits(
     text: TextTable, split: str | None, faults: Faults
 ) -> dict[str | None, Int64[np.ndarray, " _"]]:
-    """Rows by the split that they name; all under ``None`` where there is no such column."""
+    """Return the rows by the split that a column names.
+
+    Args:
+        text: the table.
+        split: name of the column; ``None`` puts all rows under the split ``None``.
+        faults: the collection that gets rows which name no split.
+    """
     if split is None:
         return {None: np.arange(len(text.places))}
     found: dict[str | None, list[int]] = {}
@@ -76,7 +83,10 @@ def given_splits(
 def once(
     rows: Int64[np.ndarray, " _"], text: TextTable, inputs: str, faults: Faults
 ) -> Int64[np.ndarray, " _"]:
-    """The first row of every image: a second one could lie in another split."""
+    """Return the rows without those of images that an earlier row has, which are faults.
+
+    A second row of an image could be in another split.
+    """
     first: dict[str, int] = {}
     for row in rows.tolist() if inputs in text.columns else ():
         path = text.columns[inputs][row]
@@ -99,10 +109,19 @@ def rows_by_split(
     sizes: SplitSizes,
     file: Path,
 ) -> dict[str, Int64[np.ndarray, " _"]]:
-    """Rows by split: those given, and chosen ones that keep the shares of the tasks' classes.
+    """Divide rows into the splits that are not given, keeping the shares of the tasks' classes.
+
+    Args:
+        rows: rows by the split that the table names; under ``None`` those without one.
+        text: the table.
+        labels: the tasks.
+        stratify_by: name of the one column whose shares are kept; ``None`` takes those of all tasks
+            with classes, an empty name none.
+        sizes: sizes of the splits.
+        file: the table's file, for messages.
 
     Raises:
-        MtlError: if there are too few, or ``stratify_by`` is no column.
+        MtlError: if there are too few rows, or ``stratify_by`` is no column.
     """
     strata = [label.strata for label in labels if label.kind != "numbers"]
     if strata:

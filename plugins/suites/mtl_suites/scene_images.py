@@ -1,4 +1,4 @@
-"""Scenes of a room with shapes in it, drawn at random, and all that is known of every pixel."""
+"""Scenes of a room with shapes in it are drawn at random, with labels for every pixel."""
 
 import zlib
 from collections.abc import Sequence
@@ -12,26 +12,26 @@ from .scene_shapes import FAR, Floats, Hits, box, cylinder, ellipsoid, plane, tu
 from .scene_textures import OF_SPLIT
 
 CLASSES = ("floor", "wall", "ball", "box", "cylinder")
-MOST = 4  # shapes in a scene
-FEWEST_PIXELS = 1 / 300  # of the image, for a shape to be counted
+MOST = 4  # highest number of shapes in a scene
+FEWEST_PIXELS = 1 / 300  # smallest share of the image in which a shape is seen if it is counted
 _SHAPES = (ellipsoid, box, cylinder)
-_TOGETHER = 8  # images that are rendered at once
-# what differs between splits: ratios of height and breadth to width, and where light comes from
+_TOGETHER = 8  # number of images that are rendered at once
+# Splits differ in ratios of height and breadth to width, and in the azimuth of the light (degrees)
 _RATIOS = {"train": (0.9, 1.1), "validation": (0.72, 0.84), "test": (1.25, 1.6)}
 _LIGHTS = {"train": (-50.0, 30.0), "validation": (40.0, 70.0), "test": (-110.0, -65.0)}
 
 
 @dataclass(frozen=True)
 class Scenes:
-    """Images and what is known at every pixel.
+    """This class holds images and their labels.
 
     Args:
-        images: (N, 3, H, W), bytes.
-        classes: (N, H, W), numbers of :data:`CLASSES`.
-        depth: (N, H, W), metres along the camera's axis.
-        normals: (N, 3, H, W): x to the right, y up, z towards the camera.
-        edges: (N, H, W), 1 where two surfaces meet.
-        count: (N,), number of shapes that are seen.
+        images: images (N, 3, H, W), bytes.
+        classes: positions in :data:`CLASSES` (N, H, W).
+        depth: metres along the camera's axis (N, H, W).
+        normals: unit vectors (N, 3, H, W) with x to the right, y up, z towards the camera.
+        edges: 1 at pixels whose right or lower neighbour is on another surface (N, H, W).
+        count: number of shapes that are seen (N).
     """
 
     images: NDArray[np.uint8]
@@ -43,13 +43,13 @@ class Scenes:
 
 
 def render(split: str, number: int, size: int, seed: int) -> Scenes:
-    """So many scenes of a split; which they are depends on the arguments only.
+    """Draw scenes of a split, which depend on the arguments only.
 
     Args:
         split: train, validation or test.
-        number: of scenes.
-        size: height and width of the images.
-        seed: of the drawing.
+        number: number of scenes.
+        size: height and width of the images in pixels.
+        seed: seed of the random choices.
     """
     generator = np.random.Generator(np.random.PCG64([zlib.crc32(split.encode()), seed]))
     parts = [
@@ -91,7 +91,13 @@ def _render(split: str, n: int, size: int, generator: np.random.Generator) -> Sc
 
 
 def _camera(n: int, size: int, generator: np.random.Generator) -> tuple[Floats, Floats, Floats]:
-    """Places of cameras, rays whose multiples are depths, and how far they look down."""
+    """Place a camera in every scene.
+
+    Returns:
+        the cameras' places (n, 3) in metres; the rays through their pixels (n, 3, pixels), scaled
+        so that a point at depth d is place + d * ray; and the angles by which cameras look down
+        (n), in radians.
+    """
     height, pitch = generator.uniform(1.4, 2.0, n), generator.uniform(0.15, 0.28, n)
     origin = np.stack([generator.uniform(-0.3, 0.3, n), height, np.zeros(n)], 1)
     at = ((np.arange(size) + 0.5) / size * 2 - 1) * 0.62  # tangent of half the angle of view
@@ -107,7 +113,7 @@ def _camera(n: int, size: int, generator: np.random.Generator) -> tuple[Floats, 
 def _room(
     n: int, origin: Floats, direction: Floats, generator: np.random.Generator
 ) -> tuple[Hits, Hits]:
-    """The floor, and a wall that is turned a little."""
+    """Return where rays meet the floor, and a wall that is turned a little."""
     floor = plane(origin, direction, np.tile([0.0, 1.0, 0.0], (n, 1)), np.zeros(n))
     angle = generator.uniform(-0.5, 0.5, n)
     normal = np.stack([np.sin(angle), np.zeros(n), -np.cos(angle)], 1)
@@ -122,9 +128,10 @@ def _shape(
     direction: Floats,
     generator: np.random.Generator,
 ) -> tuple[Hits, NDArray[np.int64]]:
-    """A shape of every image, in one of six cells of the floor, and of which kind it is.
+    """Return where rays meet one shape of every image, and the kind of the shape (images).
 
-    Images in which it is not ``there`` have nothing in its place.
+    The shape stands in one of six cells of the floor: cell 4 is in the middle (column 4 % 3 = 1) of
+    the second row (4 // 3 = 1). Images in which it is not ``there`` have nothing in its place.
     """
     n = len(cell)
     kind = generator.integers(0, len(_SHAPES), n)
@@ -151,7 +158,12 @@ def _shape(
 
 
 def _of_nearest(values: Sequence[NDArray[Any]], nearest: NDArray[np.int64]) -> NDArray[Any]:
-    """What the nearest surface of every pixel has: (n, channels, pixels)."""
+    """Return the value of the nearest surface at every pixel, (n, channels, pixels).
+
+    Args:
+        values: for every surface its values (n, channels, pixels).
+        nearest: number of the nearest surface at every pixel (n, pixels).
+    """
     found = np.take_along_axis(np.stack(values, 1), nearest[:, None, None], 1)
     return np.asarray(found[:, 0])
 
@@ -162,7 +174,7 @@ def _colours(
     nearest: NDArray[np.int64],
     generator: np.random.Generator,
 ) -> Floats:
-    """Colour of every pixel (n, 3, pixels) from 0 to 1, without light."""
+    """Return the colour of every pixel (n, 3, pixels), from 0 to 1, without light."""
     n, pixels = nearest.shape
     found = np.zeros((n, 3, pixels))
     patterns = OF_SPLIT[split]
@@ -183,7 +195,7 @@ def _colours(
 def _lit(
     split: str, colours: Floats, normal: Floats, generator: np.random.Generator
 ) -> NDArray[np.uint8]:
-    """Colours in the light of a lamp far away, with noise, as bytes."""
+    """Return the colours as bytes, in the light of a lamp far away and with noise."""
     n = len(colours)
     azimuth = np.deg2rad(generator.uniform(*_LIGHTS[split], n))
     elevation = np.deg2rad(generator.uniform(35, 60, n))
@@ -197,14 +209,14 @@ def _lit(
 
 
 def _seen_normals(normal: Floats, pitch: Floats) -> Floats:
-    """Normals as the camera sees them: x to the right, y up, z towards it."""
+    """Return normals in the camera's coordinates: x to the right, y up, z towards the camera."""
     cos, sin = np.cos(pitch)[:, None], np.sin(pitch)[:, None]
     x, y, z = normal[:, 0], normal[:, 1], normal[:, 2]
     return np.stack([x, cos * y + sin * z, -(cos * z - sin * y)], 1)
 
 
 def _edges(face: NDArray[np.int64]) -> NDArray[np.uint8]:
-    """1 at pixels whose right or lower neighbour is on another face."""
+    """Return 1 at pixels whose right or lower neighbour is on another face, and 0 at others."""
     edges = np.zeros(face.shape, np.uint8)
     edges[:, :, :-1] |= face[:, :, 1:] != face[:, :, :-1]
     edges[:, :-1] |= face[:, 1:] != face[:, :-1]

@@ -1,7 +1,9 @@
 """Rays meet shapes: planes, ellipsoids, boxes and cylinders, for many images at once.
 
-World coordinates are x to the right, y up, z away from the camera, in metres. Every array has
-images first; a direction is (images, 3, pixels), scaled so that its multiple is the depth.
+World coordinates are x to the right, y up, z away from the camera, in metres. The first axis of
+every array is the image. Origins and centres are (images, 3); directions of rays are (images, 3,
+pixels), scaled so that the point at depth d is origin + d * direction; angles are (images), in
+radians.
 """
 
 from dataclasses import dataclass
@@ -15,13 +17,13 @@ FAR = 1e6  # depth where nothing is met
 
 @dataclass(frozen=True)
 class Hits:
-    """Where rays meet a shape.
+    """This class says where rays meet a shape.
 
     Args:
-        depth: (images, pixels), ``FAR`` where a ray passes by.
-        normal: (images, 3, pixels), of length 1, outwards.
-        point: (images, 3, pixels), in the shape's own coordinates, of which textures are made.
-        face: (images, pixels), number of the face: edges are where it changes.
+        depth: depth of the point that a ray meets (images, pixels); ``FAR`` if it passes by.
+        normal: vector of length 1 that points outwards there (images, 3, pixels).
+        point: the point in the shape's own coordinates (images, 3, pixels), for textures.
+        face: number of the shape's face there (images, pixels); edges are where it changes.
     """
 
     depth: Floats
@@ -31,20 +33,23 @@ class Hits:
 
 
 def turned(vectors: Floats, angle: Floats) -> Floats:
-    """Vectors turned about the y axis, by an angle of every image."""
+    """Turn vectors (images, 3, ...) about the y axis by an angle for each image.
+
+    By a quarter of a turn z becomes x, and x becomes -z.
+    """
     cos, sin = np.cos(angle)[:, None], np.sin(angle)[:, None]
     x, y, z = vectors[:, 0], vectors[:, 1], vectors[:, 2]
     return np.stack([cos * x + sin * z, y, cos * z - sin * x], 1)
 
 
 def plane(origin: Floats, direction: Floats, normal: Floats, distance: Floats) -> Hits:
-    """A plane n . x = distance.
+    """Return where rays meet a plane, whose points x satisfy n . x = distance.
 
     Args:
-        origin: (images, 3), the camera.
-        direction: of the rays.
-        normal: (images, 3), towards the camera.
-        distance: (images,).
+        origin: place of the camera (images, 3).
+        direction: directions of the rays (images, 3, pixels).
+        normal: the vector n, towards the camera (images, 3).
+        distance: the plane's distance from the origin of coordinates, along n (images).
     """
     along = np.einsum("nc,ncp->np", normal, direction)
     ahead = distance - (normal * origin).sum(1)
@@ -59,13 +64,13 @@ def plane(origin: Floats, direction: Floats, normal: Floats, distance: Floats) -
 def _local(
     origin: Floats, direction: Floats, centre: Floats, angle: Floats
 ) -> tuple[Floats, Floats]:
-    """Camera and rays in the coordinates of a shape that is turned by ``angle``."""
+    """Return camera and rays in the coordinates of a shape that is turned by ``angle``."""
     start = turned((origin - centre)[:, :, None], -angle)
     return start, turned(direction, -angle)
 
 
 def _nearer(a: Floats, half_b: Floats, c: Floats) -> Floats:
-    """The smaller root of a t^2 + 2 half_b t + c; ``FAR`` where there is none ahead."""
+    """Return the smaller root t of a t^2 + 2 half_b t + c, or ``FAR`` if it is not above 0."""
     inside = half_b**2 - a * c
     depth = (-half_b - np.sqrt(np.maximum(inside, 0))) / np.maximum(a, 1e-12)
     return np.where((inside > 0) & (depth > 0), depth, FAR)
@@ -74,7 +79,7 @@ def _nearer(a: Floats, half_b: Floats, c: Floats) -> Floats:
 def ellipsoid(
     origin: Floats, direction: Floats, centre: Floats, half: Floats, angle: Floats
 ) -> Hits:
-    """An ellipsoid with half axes ``half`` (images, 3)."""
+    """Return where rays meet an ellipsoid with half axes ``half`` (images, 3)."""
     start, ray = _local(origin, direction, centre, angle)
     scale = half[:, :, None]
     s, r = start / scale, ray / scale
@@ -86,7 +91,12 @@ def ellipsoid(
 
 
 def box(origin: Floats, direction: Floats, centre: Floats, half: Floats, angle: Floats) -> Hits:
-    """A box with half edges ``half`` (images, 3)."""
+    """Return where rays meet a box with half edges ``half`` (images, 3).
+
+    A ray is inside the box while it is between both faces of each axis: from the last of the three
+    places where it enters to the first where it leaves. If it enters at depths 2, 3 and 1 and
+    leaves at 5, 4 and 6, it meets the box at depth 3, on a face of axis 1.
+    """
     start, ray = _local(origin, direction, centre, angle)
     scale = half[:, :, None]
     safe = np.where(np.abs(ray) < 1e-9, 1e-9, ray)
@@ -105,7 +115,11 @@ def box(origin: Floats, direction: Floats, centre: Floats, half: Floats, angle: 
 def cylinder(
     origin: Floats, direction: Floats, centre: Floats, half: Floats, angle: Floats
 ) -> Hits:
-    """An upright cylinder of radius ``half[:, 0]`` and half height ``half[:, 1]``."""
+    """Return where rays meet an upright cylinder.
+
+    Its radius is ``half[:, 0]`` and its half height ``half[:, 1]``; it has a lid, but no bottom,
+    which no camera sees.
+    """
     start, ray = _local(origin, direction, centre, angle)
     radius, height = half[:, :1], half[:, 1:2]
     a = ray[:, 0] ** 2 + ray[:, 2] ** 2

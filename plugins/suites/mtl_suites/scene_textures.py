@@ -1,4 +1,8 @@
-"""Textures of surfaces: where on a surface which of two colours is."""
+"""Textures say where a surface has which of its two colours.
+
+Every texture is a function of points (n, 3, pixels) in the surface's own coordinates and of
+frequencies (n, 1), and returns where the second colour is (n, pixels).
+"""
 
 from collections.abc import Callable
 
@@ -10,40 +14,40 @@ Pattern = Callable[[Floats, Floats], NDArray[np.bool_]]
 
 
 def plain(point: Floats, frequency: Floats) -> NDArray[np.bool_]:
-    """One colour."""
+    """Return a surface of one colour."""
     return np.zeros((len(point), point.shape[2]), bool)
 
 
 def stripes(point: Floats, frequency: Floats) -> NDArray[np.bool_]:
-    """Slanted stripes."""
+    """Return slanted stripes."""
     along = point[:, 0] + 0.5 * point[:, 1] + 0.3 * point[:, 2]
     return np.asarray(np.floor(along * frequency) % 2 == 1, bool)
 
 
 def checks(point: Floats, frequency: Floats) -> NDArray[np.bool_]:
-    """Cubes of two colours."""
+    """Return cubes of alternating colours."""
     return np.asarray(np.floor((point + 0.013) * frequency[:, None]).sum(1) % 2 == 1, bool)
 
 
 def rings(point: Floats, frequency: Floats) -> NDArray[np.bool_]:
-    """Rings around the upright axis."""
+    """Return rings around the upright axis."""
     away = np.hypot(point[:, 0], point[:, 2])
     return np.asarray(np.floor(away * frequency + point[:, 1]) % 2 == 1, bool)
 
 
 def dots(point: Floats, frequency: Floats) -> NDArray[np.bool_]:
-    """Balls of one colour in the other."""
+    """Return balls of the second colour in the first."""
     cell = (point + 0.013) * frequency[:, None] % 1 - 0.5
     return np.asarray((cell**2).sum(1) < 0.16, bool)
 
 
 def waves(point: Floats, frequency: Floats) -> NDArray[np.bool_]:
-    """Stripes that swing."""
+    """Return stripes that swing."""
     swing = 0.4 * np.sin(4 * point[:, 0] * frequency[:, :1])
     return np.asarray(np.floor((point[:, 1] + point[:, 2]) * frequency + swing) % 2 == 1, bool)
 
 
-#: The textures of each split; only plain surfaces are in all.
+#: Textures of the surfaces in each split, of which only the plain one is in all splits.
 OF_SPLIT: dict[str, tuple[Pattern, ...]] = {
     "train": (plain, stripes, checks),
     "validation": (plain, rings),

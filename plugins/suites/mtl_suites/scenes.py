@@ -1,4 +1,4 @@
-"""The suite ``scenes``: rendered rooms, of which everything is known at every pixel."""
+"""The suite ``scenes`` has rendered rooms, with exact labels for every pixel."""
 
 from functools import lru_cache
 from typing import Literal
@@ -23,7 +23,7 @@ from .scene_images import CLASSES, MOST, render
 
 TaskName = Literal["segmentation", "depth", "normals", "edges", "count"]
 TASKS: tuple[TaskName, ...] = ("segmentation", "depth", "normals", "edges", "count")
-EDGE_WEIGHT = 4.0  # of pixels that are edges, of which there are few
+EDGE_WEIGHT = 4.0  # weight of edge pixels in the loss, because they are few
 
 
 def scenes(
@@ -35,26 +35,27 @@ def scenes(
     test: int = 160,
     seed: int = 0,
 ) -> Suite:
-    """Rooms with one to four shapes, rendered: segmentation, depth, normals, edges and a count.
+    """Predict segmentation, depth, normals, edges and a count in rendered rooms with shapes.
 
-    A scene is a floor, a wall, and balls, boxes and cylinders, each plain or with a texture, in the
-    light of one lamp. All tasks read the same images (N, 3, size, size). What is validated and
-    tested with is not seen in training: other proportions of shapes, other textures, light from
-    other sides. The images depend on the options only, never on a run's seed.
+    A scene is a floor, a wall, and one to four balls, boxes and cylinders, each plain or with a
+    texture, in the light of one lamp. All tasks read the same images (N, 3, size, size).
+    Validation and test images have what training images do not: other proportions of shapes, other
+    textures, light from other sides. The images depend on the options only, never on a run's seed.
 
     ``segmentation`` has the classes floor, wall, ball, box and cylinder. ``depth`` is in metres
     along the camera's axis, about 2 to 10. ``normals`` have x to the right, y up and z towards the
-    camera. ``edges`` are pixels whose right or lower neighbour is on another surface; those weigh
-    four times as much in the loss. ``count`` is the number of shapes of which at least a three
-    hundredth of the image is seen, a classification.
+    camera. ``edges`` are pixels whose right or lower neighbour is on another surface; these pixels
+    weigh four times as much in the loss. ``count``, a classification, is the number of shapes that
+    cover at least 1/300 of the image.
 
     Args:
-        tasks: which of the five, in this order.
-        size: height and width of the images.
+        tasks: names of the tasks, in order, out of segmentation, depth, normals, edges and count;
+            default: all five.
+        size: height and width of the images in pixels, 64 or 128.
         train: number of training scenes.
         validation: number of validation scenes.
         test: number of test scenes.
-        seed: seed of the drawing of scenes.
+        seed: seed of the random choices by which scenes are made.
 
     Raises:
         MtlError: if a number is below 8 or above 20000, or a task is named twice.
@@ -93,11 +94,12 @@ def _objectives() -> dict[str, Objective]:
     }
 
 
-_kept = lru_cache(maxsize=8)(render)  # a comparison asks once a cell; not to be written to
+# Comparisons make the same suite for every cell; its arrays are shared and must not be written to.
+_kept = lru_cache(maxsize=8)(render)
 
 
 def _examples(split: str, number: int, size: int, seed: int) -> dict[str, Examples]:
-    """Examples of a split by task, all with the same images."""
+    """Return the examples of a split for every task, all with the same images."""
     small = number * size**2 <= 2_000_000  # 42 MB
     made = _kept(split, number, size, seed) if small else render(split, number, size, seed)
     own = torch.tensor if small else torch.from_numpy

@@ -1,11 +1,11 @@
-"""DNA as numbers."""
+"""Sequences of DNA are encoded as numbers."""
 
 import numpy as np
 from jaxtyping import Int8
 
 from mtl_framework import MtlError
 
-#: Symbols by their number; N stands for an unknown base.
+#: Symbols in the order of their numbers; N stands for an unknown base.
 SYMBOLS = "NACGT"
 _NUMBERS = np.full(256, -1, dtype=np.int8)
 _NUMBERS[np.frombuffer(SYMBOLS.encode(), dtype=np.uint8)] = np.arange(len(SYMBOLS))
@@ -13,14 +13,14 @@ _NUMBERS[np.frombuffer(SYMBOLS.lower().encode(), dtype=np.uint8)] = np.arange(le
 
 
 def encoded(sequence: str, where: str) -> Int8[np.ndarray, " bases"]:
-    """A sequence of A, C, G, T and N, either case, as numbers 0 to 4.
+    """Return a sequence of bases as numbers: 0 to 4 for N, A, C, G and T, in either case.
 
     Args:
         sequence: the bases.
-        where: it is from, for messages.
+        where: what the sequence is called in messages.
 
     Raises:
-        MtlError: naming another symbol and its place.
+        MtlError: if the sequence has another symbol; the message names it and its position.
     """
     numbers: np.ndarray = _NUMBERS[np.frombuffer(sequence.encode("latin1"), dtype=np.uint8)]
     wrong = np.flatnonzero(numbers < 0)

@@ -1,4 +1,4 @@
-"""What the suite ``table`` does with a table: columns to tasks, rows to splits."""
+"""The suite ``table`` makes tasks of a table's columns and splits of its rows."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,25 +23,26 @@ from .options import Kinds
 from .row_inputs import RowInputs
 from .row_splits import given_splits, once, rows_by_split, split_column, split_columns
 
-#: By split the inputs that can be read, and their rows.
+#: For every split the inputs that can be read, and their rows.
 Read = Mapping[str, tuple[Tensor | LazyInputs, Int64[np.ndarray, " _"]]]
 
 
 @dataclass(frozen=True)
 class TablePlan:
-    """What a user says of a table.
+    """A plan holds what a user says of a table.
 
     Args:
-        inputs: column with paths of pictures, or an .npy file.
-        split: column with names of splits; empty: none.
-        tasks: columns, in order; ``None``: all that can be tasks.
-        kinds: of columns that are not guessed.
-        missing: markers of missing values.
-        standardize: columns of numbers, by their training split.
+        inputs: name of the column with paths of pictures, or an .npy file.
+        split: name of the column with names of splits; empty if there is none.
+        tasks: names of the columns that are tasks, in order; ``None`` takes all that can be tasks.
+        kinds: what single columns hold, by name; other columns are guessed.
+        missing: the markers of missing values.
+        standardize: whether columns of numbers are standardised by their training split.
         form: how pictures are read.
-        sizes: of the splits.
-        stratify_by: the one column whose shares the splits keep; empty: none; ``None``: all.
-        duplicates: what to do with a picture in two splits.
+        sizes: sizes of the splits.
+        stratify_by: name of the one column whose shares the splits keep; ``None`` takes those of
+            all tasks with classes, an empty name none.
+        duplicates: what happens to a picture in two splits.
     """
 
     inputs: str
@@ -58,17 +59,17 @@ class TablePlan:
     def suite(
         self, file: Path, root: Path, images: Path, encoding: str | None, faults: Faults
     ) -> Suite:
-        """The suite of a table.
+        """Make the suite of a table.
 
         Args:
-            file: the table.
+            file: file of the table.
             root: folder of the data.
-            images: folder that paths start from.
-            encoding: of a text file; ``None``: recognised.
-            faults: gets what is wrong.
+            images: folder that the paths of pictures start from.
+            encoding: encoding of a text file; ``None`` recognises it.
+            faults: the collection that gets what is wrong.
 
         Raises:
-            MtlError: with all that is wrong.
+            MtlError: if something is wrong; the message says all that is.
         """
         text = read_table(file, faults, self.inputs, self._columns(), encoding)
         split = split_column(text, self.split, [*(self.tasks or ()), *self.kinds])
@@ -100,7 +101,7 @@ class TablePlan:
         return Suite("table", built, True, [*told, *notes], record)
 
     def _columns(self) -> set[str] | None:
-        """Columns that are looked at; ``None``: all."""
+        """Return the names of the columns that are looked at, or ``None`` for all."""
         if self.tasks is None:
             return None
         return {*split_columns(self.split), *self.tasks, *([self.stratify_by or ""])}
@@ -114,7 +115,7 @@ class TablePlan:
         file: Path,
         faults: Faults,
     ) -> tuple[Mapping[str, Int64[np.ndarray, " _"]], list[str]]:
-        """Rows by split, and lines that tell of pictures in two of them."""
+        """Return the rows of every split, and lines that tell of pictures in two splits."""
         rows = given_splits(text, split, faults)
         if None in rows:
             rows = {**rows, None: once(rows[None], text, text.inputs, faults)}

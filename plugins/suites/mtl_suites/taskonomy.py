@@ -1,4 +1,4 @@
-"""The suite ``taskonomy``: rooms of some buildings, with depth, normals, edges and others."""
+"""The suite ``taskonomy`` has rooms of some buildings, with depth, normals, edges and more."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -20,9 +20,9 @@ TaskName = Literal[
     "keypoints3d", "reshading", "segment_semantic",
 ]  # fmt: skip
 DEPTHS = ("depth_zbuffer", "depth_euclidean")
-_METRE = 512  # numbers of depths a metre
+_METRE = 512  # number by which files of depths mean one metre
 _SIXTEEN_BITS = 65535
-_SEMANTIC = 18  # numbers in segment_semantic: 0 for none, 1 for the background, 16 objects
+_SEMANTIC = 18  # numbers in segment_semantic: 0 for no label, 1 for the background, 16 objects
 _NAME = re.compile(r"(?P<view>point_\d+_view_\d+)_domain_(?P<domain>\w+)")
 _VALIDATION = ("collierville", "corozal", "darden", "markleeville", "wiconisco")
 _TEST = ("ihlen", "mcdade", "muleshoe", "noxapater", "uvalda")
@@ -39,29 +39,34 @@ def taskonomy(
     size: tuple[int, int] | None = None,
     split_seed: int = 0,
 ) -> Suite:
-    """Taskonomy: images of some buildings, whose maps are tasks.
+    """Predict depth, normals, edges and other maps of rooms in some buildings (Taskonomy).
 
-    Zamir et al., CVPR 2018, arXiv 1804.08328, as its tools download it: rgb/BUILDING and
-    TASK/BUILDING, or BUILDING/rgb and BUILDING/TASK, with point_P_view_V_domain_TASK.png. Images of
-    one building are in one split.
+    The files are those of Zamir et al., CVPR 2018, arXiv 1804.08328, as its tools download them:
+    rgb/BUILDING and TASK/BUILDING, or BUILDING/rgb and BUILDING/TASK, with
+    point_P_view_V_domain_TASK.png. All images of a building are in one split.
 
-    ``depth_zbuffer`` and ``depth_euclidean`` are in metres, 65535 is no label. ``normal`` has the
-    axes of the files. ``segment_semantic`` has the numbers of the files, 0 is no label. Others are
-    any numbers, those of 16 bits divided by 65535 and those of 8 bits by 255.
+    ``depth_zbuffer`` and ``depth_euclidean`` are in metres; pixels with 65535 in a file have no
+    label. ``normal`` has the axes of the files. ``segment_semantic`` has the numbers of the files,
+    where 0 means no label. The other tasks predict numbers from 0 to 1, which are those of the
+    files divided by 65535 (16 bits) or 255 (8 bits).
 
     Args:
         data_root: folder that ``path`` starts from.
-        path: folder with rgb, or with buildings.
-        tasks: which maps, in this order; default: all that are there.
-        buildings: names of those to read; default: all that are there.
-        validation: names of those that validate; default: those of the published tiny split that
-            are there, else one in five at random, none where there are fewer than three.
-        test: names of those that test; default: likewise, at least one.
-        size: height and width that images and maps are resized to; default: as they are.
+        path: folder, within ``data_root``, that holds rgb, or the buildings.
+        tasks: names of the tasks, in order, which are names of folders; default: all that the
+            folder has.
+        buildings: names of the buildings that are read; default: all that the folder has.
+        validation: names of the buildings of the validation split; default: those of the published
+            tiny split that the folder has; if it has none of them, one in five at random, and none
+            of fewer than three buildings.
+        test: names of the buildings of the test split; default: those of the published tiny split
+            that the folder has; if it has none of them, one in five at random, at least one.
+        size: height and width, in pixels, that images and maps are resized to; default: their own.
         split_seed: seed of the random choice of buildings.
 
     Raises:
-        MtlError: naming the folder or file that is missing, cannot be read or does not fit.
+        MtlError: if a folder or file is missing, cannot be read or does not fit; the message names
+            it.
     """
     root = Path(data_root) / path
     if not root.is_dir():
@@ -139,10 +144,17 @@ def _parts(
     test: Sequence[str] | None,
     seed: int,
 ) -> dict[str, list[str]]:
-    """Buildings by split.
+    """Divide buildings into splits.
+
+    Args:
+        buildings: names of all buildings.
+        validation: names of those for validation; ``None`` chooses them.
+        test: names of those for test; ``None`` chooses them.
+        seed: seed of the random choice.
 
     Raises:
-        MtlError: if a building is not there or in two splits, or none is left to train on.
+        MtlError: if a building does not exist or is in two splits, or none is left for training or
+            test.
     """
     given = {"test": test, "validation": validation}
     tiny = {"test": _TEST, "validation": _VALIDATION}
@@ -187,7 +199,7 @@ def _there(
 def _files(
     root: Path, nested: bool, buildings: Sequence[str], tasks: Sequence[MapTask]
 ) -> SplitFiles:
-    """Images of some buildings, and the maps of the same views."""
+    """Return the images of some buildings, and the maps of the same views."""
     images: list[Path] = []
     maps: dict[str, list[Path | None]] = {task.name: [] for task in tasks}
     for building in buildings:
@@ -208,7 +220,7 @@ def _files(
 
 
 def _views(folder: Path) -> dict[str, Path]:
-    """Files by the point and view in their names, in the order of the numbers."""
+    """Return files by the point and view in their names, in the order of these numbers."""
     found = {}
     for path in folder.iterdir():
         match = _NAME.fullmatch(path.stem)

@@ -1,4 +1,4 @@
-"""Text as parallel streams of windows, for recurrent language models."""
+"""Recurrent language models read text as parallel streams of windows."""
 
 from collections.abc import Iterable
 
@@ -13,10 +13,12 @@ from mtl_framework.data import Examples
 def numbered(
     parts: dict[str, Iterable[str]],
 ) -> tuple[dict[str, Int64[Tensor, " _"]], tuple[str, ...]]:
-    """Tokens as numbers, in the order in which they first occur, and the vocabulary.
+    """Return the tokens of all parts as numbers, and the vocabulary.
+
+    Tokens are numbered from 0 in the order in which they first occur.
 
     Args:
-        parts: tokens by the name of their part; the parts' order counts.
+        parts: tokens of every part, in the order in which parts are numbered.
     """
     numbers: dict[str, int] = {}
     found = {
@@ -27,16 +29,18 @@ def numbered(
 
 
 def windows(tokens: Int64[Tensor, " _"], streams: int, positions: int, what: str) -> Examples:
-    """A text cut into streams of equal lengths, each of them read ``positions`` tokens at a time.
+    """Cut a text into streams of equal lengths, and these into windows.
 
-    The target of every position is the token that follows it. What does not fill the streams, or
-    a last window, is left out.
+    The target of every position is the token that follows it. Tokens at the end that do not fill
+    the streams, or a last window of each, are left out. With tokens 0 to 13, 2 streams and 3
+    positions the streams are 0 to 6 and 7 to 13, and the rows are, window by window, [0, 1, 2],
+    [7, 8, 9], [3, 4, 5], [10, 11, 12]; the targets of the first row are [1, 2, 3].
 
     Args:
-        tokens: of the whole text.
-        streams: how many are read in parallel.
-        positions: tokens of a window.
-        what: the text, for messages.
+        tokens: tokens of the whole text.
+        streams: number of streams that are read in parallel.
+        positions: number of tokens of a window.
+        what: what the text is called in messages.
 
     Raises:
         MtlError: if the text is too short for one window.

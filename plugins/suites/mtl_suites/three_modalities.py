@@ -1,4 +1,4 @@
-"""The suite ``three_modalities``: images, text and DNA, each with a network of its own kind."""
+"""The suite ``three_modalities`` has images, text and DNA, each with its own kind of network."""
 
 import hashlib
 import pydoc_data.topics
@@ -15,7 +15,7 @@ from .options import older_names
 from .text import windows
 
 CHARACTERS = "\n " + "abcdefghijklmnopqrstuvwxyz" + "0123456789" + ".,;:!?'\"()[]{}<>=+-*/_`#%&@"
-HELD = 20_000  # characters to validate, and to test
+HELD = 20_000  # number of validation characters, and of test characters
 POSITIONS = 35
 
 
@@ -31,30 +31,31 @@ def three_modalities(
     dna_width: int = 64,
     batch_size: int | None = 32,
 ) -> Suite:
-    """Handwritten digits, characters of English prose and DNA motifs; needs no download.
+    """Learn handwritten digits, English prose by characters, and DNA motifs; needs no download.
 
     - ``digits``: real handwriting (UCI) as (1, size, size) images, with LeNet; error in percent.
     - ``text``: the next character of the language reference that Python carries for its ``help``
-      (``pydoc_data.topics``), with a stacked LSTM whose state goes on from batch to batch;
-      perplexity a character. Another version of Python has slightly other prose: a digest of it is
-      kept with the run.
+      (``pydoc_data.topics``), with a stacked LSTM whose state goes on from batch to batch; the
+      metric is the perplexity of a character. Another version of Python has slightly other prose: a
+      digest of it is kept with the run.
     - ``dna``: how well a sequence's best place fits a motif drawn from a fixed seed, with DeepBind;
-      root of the mean squared error, 1 for a constant guess.
+      the metric is the root of the mean squared error, which is about 1 for a constant guess.
 
     Args:
-        size: width and height of the digits, 10 to 224 pixels.
-        train_characters: number of characters of the text to train on; 20,000 more are for
-            validation and for test each.
+        size: width and height of the digits in pixels, from 10 to 224.
+        train_characters: number of training characters of the text, up to 300,000; 20,000 more are
+            for validation and for test each.
         streams: number of parallel streams of the text in a batch.
-        train_sequences: number of DNA sequences to train on; 500 more are for validation and for
+        train_sequences: number of training sequences of DNA; 500 more are for validation and for
             test each.
-        sequence_length: number of bases of a sequence, at least 24.
+        sequence_length: number of bases of a sequence, from 24 to 10,000.
         text_width: number of units of each of the LSTM's layers.
         dna_width: number of channels of DeepBind, the network that reads DNA.
-        batch_size: number of digits, and of sequences, in a batch; null: the run's batch size.
+        batch_size: number of digits, and of sequences, in a training batch; null takes the run's
+            batch size.
 
     Raises:
-        MtlError: naming the option, what was found and what is allowed.
+        MtlError: if an option is wrong; the message names it, its value, and what is allowed.
     """
     for name, number, least, most in (
         ("size", size, 10, 224),
@@ -75,7 +76,7 @@ def three_modalities(
 
 
 def _reading_task(train_characters: int, streams: int, width: int) -> tuple[Task, str]:
-    """The task of the text, and a digest of what is read."""
+    """Make the task of the text, and a digest of what it reads."""
     text, digest = _text(train_characters)
     reading = {
         split: windows(part, streams if split == "train" else 10, POSITIONS, f"{split} text")
@@ -129,10 +130,10 @@ def _digits(size: int) -> dict[str, Examples]:
 
 
 def _text(train: int) -> tuple[dict[str, torch.Tensor], str]:
-    """Characters of every split as numbers, and a digest of them all.
+    """Return the characters of every split as numbers, and a digest of them all.
 
-    Topics stand in the order of their names; what is not in :data:`CHARACTERS` becomes a blank,
-    and blanks in a row become one.
+    Topics of the prose stand in the order of their names. Characters that are not in
+    :data:`CHARACTERS` become blanks, and several blanks between words become one.
     """
     topics = pydoc_data.topics.topics
     prose = "\n".join(topics[name] for name in sorted(topics)).lower()

@@ -1,4 +1,4 @@
-"""Transforms for the images of a suite that is built already."""
+"""The images of a suite that is built already may get transforms."""
 
 from dataclasses import replace
 
@@ -12,9 +12,14 @@ Inputs = Tensor | LazyInputs
 
 
 def transformed(suite: Suite, transforms: Transforms) -> Suite:
-    """The suite with transforms of its images: the same for all tasks, by split.
+    """Return a suite whose images have transforms, which are the same for all tasks.
 
-    What does the same to an image every time is done here, once; the rest when batches are made.
+    Transforms that do the same to an image every time are done here, once; the others are done when
+    batches are made.
+
+    Args:
+        suite: the suite, whose inputs are uint8 images (N, C, H, W).
+        transforms: transforms of training images, and those of images for evaluation.
 
     Raises:
         MtlError: if the suite's inputs are no uint8 images, or cannot be transformed.
@@ -39,7 +44,7 @@ def transformed(suite: Suite, transforms: Transforms) -> Suite:
         return replace(examples, inputs=done[key], transform=rest[which])
 
     def change_all(task: Task) -> Task:
-        size = list(task.train.inputs.shape[2:])  # which a file's image has to have before
+        size = list(task.train.inputs.shape[2:])  # an image in a file gets this size first
         fitted = ImageTransform.from_config([{"name": "Resize", "size": size}])
         return replace(
             task,

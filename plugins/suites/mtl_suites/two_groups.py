@@ -1,4 +1,4 @@
-"""The suite ``two_groups``: tasks of which it is known who should share with whom."""
+"""The suite ``two_groups`` has tasks of which it is known who should share with whom."""
 
 import torch
 from jaxtyping import Float
@@ -13,25 +13,25 @@ INPUTS = 16
 def two_groups(
     *, tasks_per_group: int = 3, train_per_task: int = 24, test_per_task: int = 500, seed: int = 0
 ) -> Suite:
-    """Classifications of 16 random numbers, in two groups that contradict each other.
+    """Classify 16 random numbers, in two groups of tasks that should share within, not between.
 
     A group has two directions of its own, and all of its tasks ask in which of the four quadrants
-    that these span an input lies; the directions of the groups are orthogonal, so that what one
-    group's tasks say about an input tells nothing about what the other's say. Heads are never
-    shared, and a permutation of the classes would be no contradiction to them; with the backbone
-    ``two_features`` there is room for one group's directions only, and nothing else than sharing
-    within the groups and not between them gives all tasks what they need: alone, a task has too
-    few examples to find its directions, and with the other group no room for them. Inputs, and so
-    the examples, are the tasks' own; as many validation as training examples.
+    that these span an input lies. The directions of the two groups are orthogonal, so that the
+    class of an input in one group says nothing about its class in the other. The backbone
+    ``two_features`` has room for the directions of one group only. So all tasks get what they need
+    only by sharing within groups and not between them: alone, a task has too few examples to find
+    its directions; with a task of the other group, it has no room for them. Tasks have inputs of
+    their own, and as many validation as training examples.
 
     Args:
-        tasks_per_group: number of tasks of each group, ``a0``, ``a1``, ... and ``b0``, ``b1``, ...
+        tasks_per_group: number of tasks of each group, which are called ``a0``, ``a1``, ... and
+            ``b0``, ``b1``, ...
         train_per_task: number of training examples of each task.
         test_per_task: number of test examples of each task.
         seed: seed of the tasks' directions and of the inputs.
 
     Raises:
-        MtlError: if a number is below one.
+        MtlError: if one of the first three options is below one.
     """
     given = {
         "tasks_per_group": tasks_per_group,

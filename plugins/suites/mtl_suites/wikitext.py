@@ -1,4 +1,4 @@
-"""The suite ``wikitext2``: which word comes next."""
+"""The suite ``wikitext2`` has one task: which word comes next."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,28 +24,29 @@ def wikitext2(
     streams: int = 20,
     evaluation_streams: int = 10,
 ) -> Suite:
-    """Which word comes next in articles of Wikipedia, from the text files of WikiText-2.
+    """Predict the next word in articles of Wikipedia, from the text files of WikiText-2.
 
-    Words are what blanks separate; every line ends with ``<eos>``. The vocabulary is that of all
-    files together, 33,278 words of the complete set. The one task has a stacked LSTM with tied
+    Blanks separate words, and ``<eos>`` ends every line. The vocabulary has the words of all files
+    together, which are 33,278 in the complete data set. The one task has a stacked LSTM with tied
     embedding, whose state goes on from batch to batch; its metric is the perplexity.
 
-    Source: Merity et al. 2016; set-up of Meyerson and Miikkulainen, NeurIPS 2019. Their code leaves
-    out the last window of every text also where it is full.
+    Source: Merity et al. 2016; set-up of Meyerson and Miikkulainen, NeurIPS 2019, whose code leaves
+    out the last window of every text even if it is full, which is not done here.
 
     Args:
         data_root: folder that ``path`` starts from.
         path: folder of the text files, within ``data_root``.
-        train: file to train on, within the folder.
-        validation: file to validate on, within the folder; null: none, e.g. where it is needed to
-            train on.
-        test: file for the final figures, within the folder.
+        train: file with the training text, within the folder.
+        validation: file with the validation text, within the folder; null makes no such split.
+        test: file with the test text, within the folder.
         positions: number of words of a window, through which gradients flow back.
-        streams: number of parallel streams of the training text, which are a batch.
-        evaluation_streams: number of parallel streams of a text in evaluation.
+        streams: number of parallel streams that the training text is cut into, which is the number
+            of windows in a batch.
+        evaluation_streams: number of parallel streams that a text is cut into for evaluation.
 
     Raises:
-        MtlError: naming the file that is missing, empty, too short, or serves two splits.
+        MtlError: if a file is missing, empty, too short, or serves two splits; the message names
+            it.
     """
     files = {"train": train, "validation": validation, "test": test}
     for name, number in (("positions", positions), ("streams", min(streams, evaluation_streams))):
