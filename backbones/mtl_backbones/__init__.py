@@ -5,7 +5,7 @@ from mtl_framework import hookimpl
 
 @hookimpl
 def mtl_backbones() -> dict[str, str]:
-    """Networks of Prellberg and Kramer 2020, and of Meyerson and Miikkulainen 2019."""
+    """Return the networks of Prellberg and Kramer 2020, and of Meyerson and Miikkulainen 2019."""
     return {
         "dkl_convnet": "mtl_backbones.convnets:DklConvNet",
         "cifar_convnet": "mtl_backbones.convnets:CifarConvNet",

@@ -158,7 +158,7 @@ class _Processes:
         return max(1, status)
 
     def _failed(self) -> int | None:
-        """The first process that ended otherwise than well, or by a signal that it answered."""
+        """Return the first process that ended with an error, not by a signal that it answered."""
         codes = [process.returncode for process in self._running]
         return next((n for n, code in enumerate(codes) if code and code < 128), None)
 

@@ -32,7 +32,7 @@ class LabelledRows:
 
     @property
     def is_empty(self) -> bool:
-        """Whether no row has a label."""
+        """Say whether no row has a label."""
         return self.mask is not None and not bool(self.mask.any())
 
     def of(self, *values: Tensor) -> tuple[Tensor, ...]:
@@ -73,16 +73,16 @@ class Batch:
                 raise ValueError(f"a batch of {len(self.inputs)} tasks holds {count} {name}")
 
     def select(self, task: int) -> LabelledRows:
-        """The rows of a task that have a label."""
+        """Return the rows of a task that have a label."""
         return LabelledRows(self.labelled[task] if self.labelled else None)
 
     @property
     def labelled_tasks(self) -> tuple[int, ...]:
-        """Positions of the tasks that have at least one label in the batch."""
+        """Return the positions of the tasks that have at least one label in the batch."""
         return tuple(task for task in range(len(self.inputs)) if not self.select(task).is_empty)
 
     def label_weights(self) -> Float[Tensor, " tasks"]:
-        """Weights of the tasks' losses: 1 where a task has a label in the batch, 0 elsewhere."""
+        """Return the tasks' weights: 1 for a task with a label in the batch, 0 for others."""
         weights = torch.zeros(len(self.inputs))
         weights[list(self.labelled_tasks)] = 1
         return weights
@@ -301,7 +301,7 @@ class BalancedBatches:
 
 
 def _mask(task: Task, common_input: bool, device: torch.device) -> Bool[Tensor, " rows"] | None:
-    """Which examples have a label, where examples without one can come up."""
+    """Return which examples have a label, or ``None`` if all examples have one."""
     labelled = task.train.labelled
     return labelled.to(device) if common_input and labelled is not None else None
 

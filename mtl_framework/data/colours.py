@@ -68,8 +68,10 @@ def _without_alpha(image: Image.Image) -> Image.Image:
 
 @functools.lru_cache(maxsize=64)
 def _transform(profile: bytes | None, mode: str) -> ImageCms.ImageCmsTransform | str:
-    """The conversion to sRGB; ``same`` where it changes nothing, ``rgb`` for a grey image's profile
-    that is one of RGB.
+    """Return the conversion to sRGB, or a word if there is none.
+
+    The word is ``same`` if the conversion would change nothing, and ``rgb`` if a grey image has a
+    profile for RGB.
     """
     try:
         if profile is None:
@@ -105,7 +107,7 @@ def _transform(profile: bytes | None, mode: str) -> ImageCms.ImageCmsTransform |
 
 
 def _colours(mode: str) -> Image.Image:
-    """An image of all colours with levels 0, 17, 34 and so on to 255, grey or RGB."""
+    """Return an image of all colours with levels 0, 17, 34 and so on to 255, grey or RGB."""
     levels = np.arange(0, 256, 17, dtype=np.uint8)
     if mode == "L":
         return Image.fromarray(levels[None])

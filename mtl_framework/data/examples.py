@@ -52,18 +52,18 @@ class Examples:
 
     @property
     def num_labelled(self) -> int:
-        """How many examples have a label."""
+        """Return the number of examples that have a label."""
         return len(self) if self.labelled is None else int(self.labelled.sum())
 
     @property
     def input_shape(self) -> tuple[int, ...]:
-        """Shape of one input as it is in a batch, after the transform."""
+        """Return the shape of one input as it is in a batch, after the transform."""
         shape = tuple(self.inputs.shape[1:])
         return shape if self.transform is None else self.transform.output_shape(shape)
 
 
 def parts(examples: Examples, rows: Int64[Tensor, " rows"]) -> tuple[Int64[Tensor, " _"], ...]:
-    """Rows in parts whose targets are few enough to be copied: maps may be larger than memory."""
+    """Yield the rows in parts, since targets that are maps may be larger than memory."""
     one = max(1, examples.targets[:1].nbytes)
     return torch.split(rows, max(1, _MOST_COPIED // one))
 

@@ -152,7 +152,7 @@ def suite_from_arrays(tasks: Mapping[str, Sequence[Any]], kinds: Mapping[str, An
 
 
 def three_splits(task: str, given: Any) -> dict[str, Any]:
-    """Splits by name; validation may be ``None`` or left out."""
+    """Return the splits by name; validation may be ``None`` or left out."""
     given = tuple(given) if isinstance(given, Sequence) else ()
     if len(given) not in (2, 3):
         raise MtlError(
@@ -177,7 +177,7 @@ def check_kinds(kinds: Mapping[str, Any], tasks: Any) -> None:
 
 
 def as_inputs(values: Any, where: str) -> Tensor:
-    """Inputs (N, ...) as a tensor; ``where`` begins messages.
+    """Return inputs (N, ...) as a tensor; ``where`` begins messages.
 
     Raises:
         MtlError: if they are nothing that can be read.

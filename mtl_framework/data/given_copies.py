@@ -15,7 +15,7 @@ def copies_notes(task: str, splits: Mapping[str, Examples]) -> list[str]:
 
     Args:
         task: name of the task, or of the first one of those that read these examples.
-        splits: its splits.
+        splits: the task's splits, by name.
     """
     seen: dict[bytes, tuple[str, int]] = {}
     pairs: dict[tuple[str, str], list[tuple[int, int]]] = {}

@@ -82,7 +82,7 @@ def _scan(reading: "_Reading") -> _Scanned:
 
 
 def _part(scanned: _Scanned, labels: GivenLabels, colours: bool) -> Part:
-    """A split; ``colours``: grey pictures get three channels, as others of the task have them."""
+    """Return a split; with ``colours`` its grey pictures get three channels, as others have."""
     reading = scanned.reading
     reading.colours = colours
     count = len(scanned.labels)
@@ -128,10 +128,10 @@ class _Reading:
         return tensor, label.detach().cpu().numpy() if isinstance(label, Tensor) else label
 
     def plain_shape(self, inputs: Tensor) -> tuple[int, ...]:
-        """The shape that all items have in common: without the channels of pictures."""
+        """Return the shape that all items have in common, for pictures height and width."""
         return tuple(inputs.shape[1:] if self.pictures else inputs.shape)
 
     def widened(self, inputs: Tensor) -> Tensor:
-        """A grey picture with three channels, where others have colours."""
+        """Return a grey picture with three equal channels, because other pictures have colours."""
         narrow = self.pictures and self.colours and len(inputs) == 1
         return inputs.expand(_COLOURS, -1, -1) if narrow else inputs

@@ -22,12 +22,12 @@ MISSING_MARKERS = frozenset(
 
 @dataclass(frozen=True)
 class GivenLabels:
-    """Labels of a split, or of a column.
+    """This class holds the labels of a split, or of a column.
 
     Args:
-        values: of all rows; of rows without a label anything.
-        present: which rows have a label; ``None``: all.
-        marked: how often each marker stands for none.
+        values: label of every row; rows without a label have any value.
+        present: whether a row has a label; ``None`` if all rows have one.
+        marked: how often each marker stands for a missing label.
     """
 
     values: Shaped[np.ndarray, "rows *numbers"]

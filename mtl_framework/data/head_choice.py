@@ -42,8 +42,8 @@ class AuxiliaryHead:
     It is there in training only: predictions, extracted networks and exports are without it.
 
     Args:
-        choice: which head.
-        loss_weight: factor, above 0, with which its loss is added to the task's.
+        choice: name and options of the head.
+        loss_weight: factor, above 0, with which the head's loss is added to the task's.
 
     Source: Zhao et al. 2017, Pyramid Scene Parsing Network, arXiv 1612.01105, section 3.3: 0.4.
     """

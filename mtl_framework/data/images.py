@@ -88,7 +88,7 @@ def decode_image(
 
 
 def channels_first(picture: Image.Image) -> UInt8[Tensor, "channels height width"]:
-    """A picture of 8 bits a channel as a tensor."""
+    """Return a picture of 8 bits a channel as a tensor (C, H, W)."""
     array = np.array(picture, dtype=np.uint8)
     return torch.from_numpy(array.reshape(*array.shape[:2], -1)).permute(2, 0, 1).contiguous()
 

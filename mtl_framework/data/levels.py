@@ -13,7 +13,7 @@ _WIDE_BUT_SIXTEEN = ("PNG", "PPM")
 
 
 def is_deep(mode: str) -> bool:
-    """Whether images of a Pillow mode have more than 8 bits a channel."""
+    """Say whether images of a Pillow mode have more than 8 bits a channel."""
     return mode in ("I", "F") or mode.startswith("I;16")
 
 
@@ -111,7 +111,7 @@ def _values(image: Image.Image) -> np.ndarray:
 
 
 def _is_negative(opened: Image.Image) -> bool:
-    """Whether a TIFF says that 0 is white; Pillow turns such images of 8 bits and fewer itself."""
+    """Say whether 0 is white in a TIFF; of up to 8 bits Pillow inverts such images itself."""
     return opened.format == "TIFF" and getattr(opened, "tag_v2", {}).get(262) == 0
 
 

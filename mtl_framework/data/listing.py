@@ -11,7 +11,7 @@ _LITTER = {"__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "$recycle.bin"
 
 
 def is_litter(name: str) -> bool:
-    """Whether a file or folder of this name belongs to the operating system, or is hidden."""
+    """Say whether a file or folder of this name belongs to the operating system, or is hidden."""
     return name.startswith(".") or name.lower() in _LITTER
 
 

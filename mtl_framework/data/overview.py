@@ -42,7 +42,7 @@ class TaskOverview:
 
     @property
     def missing(self) -> int:
-        """Examples without a label."""
+        """Return the number of examples without a label."""
         return sum(self.examples.values()) - sum(self.labelled.values())
 
     def __str__(self) -> str:

@@ -119,16 +119,16 @@ def read_picture(path: Path, mode: Mode, options: PictureOptions = DEFAULT) -> I
 def plain_picture(
     image: Image.Image, mode: Mode | None, options: PictureOptions = DEFAULT
 ) -> Image.Image:
-    """A picture that a program holds, as :func:`read_picture` gives it of a file.
+    """Return a picture in memory in the form in which :func:`read_picture` returns a file's.
 
     Args:
-        image: of Pillow, in any mode.
-        mode: ``L`` (grey), ``RGB`` or ``RGBA``; ``None``: ``L`` where the picture is grey, else
-            ``RGB``.
-        options: of the reading.
+        image: an image of Pillow, in any mode.
+        mode: ``L`` (grey), ``RGB`` or ``RGBA``; ``None`` takes ``L`` for grey pictures and ``RGB``
+            for others.
+        options: how pixels become numbers.
 
     Raises:
-        MtlError: if it cannot be read faithfully; what to call it is to be put in front.
+        MtlError: if the picture cannot be read faithfully; callers put its name before the message.
     """
     _check_frames(image, options)
     image.load()
@@ -173,10 +173,11 @@ def check_picture_size(width: int, height: int) -> None:
 
     Args:
         width: width of the picture or map, in pixels.
-        height: its height, in pixels.
+        height: height of the picture or map, in pixels.
 
     Raises:
-        MtlError: naming the size and what to do; callers put the name of the file before it.
+        MtlError: if there are more pixels; the message says what to do, and callers put the name of
+            the file before it.
     """
     most = Image.MAX_IMAGE_PIXELS
     if most is not None and width * height > most:

@@ -52,7 +52,7 @@ def input_bytes(suite: Suite) -> int:
 
 
 def targets_on(device: torch.device, suite: Suite) -> list[Tensor]:
-    """Training targets of every task, on a device.
+    """Return the training targets of every task, on a device.
 
     More than :data:`MOST_KEPT` bytes stay in the CPU's memory, or in the files that stand for it.
     """
@@ -65,7 +65,7 @@ def targets_on(device: torch.device, suite: Suite) -> list[Tensor]:
 def rows_of(
     held: Shaped[Tensor, "all *dims"], rows: Int64[Tensor, " rows"], there: Int64[Tensor, " rows"]
 ) -> Shaped[Tensor, "rows *dims"]:
-    """Rows of what :func:`targets_on` gave, on the device.
+    """Return rows of what :func:`targets_on` has returned, on the device.
 
     Args:
         held: the targets of a task.

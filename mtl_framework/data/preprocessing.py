@@ -48,7 +48,7 @@ class Preprocessing:
 
     @property
     def reads_images(self) -> bool:
-        """Whether image files can be read: one, three or four channels, height and width."""
+        """Say whether image files can be read, which need 1, 3 or 4 channels, height and width."""
         is_image = len(self.input_shape) == 3 and self.input_shape[0] in _MODES
         return is_image and self.dtype.is_floating_point and self.from_files
 
@@ -121,7 +121,7 @@ class Preprocessing:
 
 
 def in_unit_range(inputs: Shaped[Tensor, "rows *dims"] | LazyInputs) -> bool:
-    """Whether inputs are whole numbers, or floats from 0 to 1, as image files hold them."""
+    """Say whether inputs are whole numbers, or floats from 0 to 1, as image files hold them."""
     if isinstance(inputs, LazyInputs) or not inputs.is_floating_point():
         return True
     return bool(inputs.min() >= 0) and bool(inputs.max() <= 1)

@@ -31,7 +31,7 @@ class Axis:
 
     @property
     def whole(self) -> bool:
-        """Whether every new pixel coincides with exactly one old pixel."""
+        """Say whether every new pixel coincides with exactly one old pixel."""
         return abs(self.scale) == 1 and self.offset == round(self.offset)
 
     def centres(self) -> Float[Tensor, " new"]:

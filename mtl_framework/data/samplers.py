@@ -174,7 +174,7 @@ class PartOrder(Order):
 
     Args:
         order: the whole order; its draws have a multiple of ``part.count`` rows.
-        part: which part.
+        part: number of this part, and number of all parts.
     """
 
     def __init__(self, order: Order, part: Part) -> None:

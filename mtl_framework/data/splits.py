@@ -10,7 +10,7 @@ from ..support.errors import MtlError, UnknownNameError
 from .examples import SPLITS
 from .stratify import class_codes, draw
 
-#: What else the splits are called in files, folders and arrays; see :func:`split_name`.
+#: The split that is meant by each of its names in files, folders and arrays.
 SPLIT_NAMES = {
     "train": "train",
     "training": "train",
@@ -31,28 +31,32 @@ SPLIT_NAMES = {
 }
 _ENDINGS = ("_set", "set", "_split", "_data", "_images")
 
-#: Of the examples, for a test or validation split that neither data nor options name.
+#: Share of the examples in a test or validation split that neither data nor options name.
 DEFAULT_SHARE = 0.2
-#: Numbers of the classes of every row, for every task; -1 where there is none.
+#: For every task the number of every row's class, -1 for rows without one.
 Strata = Sequence[Int64[np.ndarray, " rows"]]
 _LARGEST_SEED = 2**32 - 1
 
 
 @dataclass(frozen=True)
 class SplitSizes:
-    """How many examples of a task every split gets.
+    """This class says how many examples of a task every split gets.
 
     Args:
-        train: a number of examples, or below 1 a share of those there are; ``None``: what the
-            other splits leave.
-        validation: likewise; ``None``: those that a file calls so, where there are some, else none.
-        test: likewise; ``None``: those that a file calls so, else what is left where ``train`` is
-            given, else a fifth.
-        seed: of the choice, 0 to 2**32 - 1. Splits depend on it, the labels and the sizes only.
-        by_default: whether ``validation`` is nobody's wish: it gets less where examples are few.
+        train: number of training examples, or below 1 a share of the task's examples; ``None``
+            takes all that the other splits leave.
+        validation: number of validation examples, or below 1 a share; ``None`` takes the validation
+            split of the data, or makes none if the data has no such split.
+        test: number of test examples, or below 1 a share; ``None`` takes the test split of the
+            data; if the data has none, all that is left where ``train`` is given, and otherwise a
+            fifth.
+        seed: seed of the random choice, 0 to 2**32 - 1. Splits depend on the seed, the labels and
+            the sizes only.
+        by_default: whether ``validation`` is a default that no user has asked for, which is made
+            smaller if examples are few.
 
     Raises:
-        MtlError: naming the option, what was found and what is allowed.
+        MtlError: if a size is wrong; the message names the option, its value and what is allowed.
     """
 
     train: int | float | None = None
@@ -62,7 +66,7 @@ class SplitSizes:
     by_default: bool = False
 
     def with_validation(self) -> "SplitSizes":
-        """The same sizes, with the usual share for validation where nobody says."""
+        """Return the same sizes, with the usual share for validation if it has none."""
         if self.validation is not None:
             return self
         return replace(self, validation=DEFAULT_SHARE, by_default=True)
@@ -85,12 +89,13 @@ class SplitSizes:
     def counts(
         self, examples: int, cut: Sequence[str] = ("validation", "test"), least: int = 1
     ) -> dict[str, int]:
-        """Numbers of examples by split, of ``examples`` that are in none yet.
+        """Return how many of the examples that are in no split yet every split gets.
 
         Args:
-            examples: how many there are.
+            examples: number of these examples.
             cut: splits that get a part of them, beside training.
-            least: what training and test should have where nobody says how many, one a class.
+            least: number of examples, one for each class, that training and test get at least if
+                the user gives no sizes.
 
         Raises:
             MtlError: if there are too few.
@@ -141,7 +146,7 @@ def split_name(name: str) -> str:
 
 
 def known_split(name: str) -> str | None:
-    """The split that a text is a name of, as :func:`split_name` has it; ``None``: no split."""
+    """Return the split that a text names, see :func:`split_name`, or ``None`` for other texts."""
     plain = name.strip().lower().replace("-", "_").replace(" ", "_")
     forms = [plain, *(plain.removesuffix(ending) for ending in _ENDINGS)]
     return next((SPLIT_NAMES[form] for form in forms if form in SPLIT_NAMES), None)
@@ -153,7 +158,7 @@ def make_splits(
     sizes: SplitSizes,
     cut_test: bool = False,
 ) -> dict[str, Int64[np.ndarray, " _"]]:
-    """Rows by split: those given, reduced to their sizes, or chosen where none are given.
+    """Return the rows of every split: given ones, reduced to their sizes, or ones chosen here.
 
     Every choice is stratified by ``labels``: each split has the classes in the proportions of what
     it is drawn from, and a class with few examples has some in training and test, and in
@@ -162,16 +167,17 @@ def make_splits(
 
     Args:
         given: rows by split; under ``None`` those that are in no split yet.
-        labels: class of every row; or for several tasks the numbers of their classes, -1 where
-            there is none; ``None`` where there are no classes.
-        sizes: how many rows of every split; see :class:`SplitSizes`.
-        cut_test: take a test split that is not given from training, too, instead of refusing.
+        labels: class of every row, or for several tasks the number of every row's class, -1 for
+            rows without one; ``None`` if there are no classes.
+        sizes: number of rows of every split, see :class:`SplitSizes`.
+        cut_test: whether a test split that is not given is taken from training, too; otherwise it
+            is an error that there is none.
 
     Returns:
-        rows in ascending order, no row in two splits.
+        rows of every split in ascending order; no row is in two splits.
 
     Raises:
-        MtlError: if there are too few rows, or fewer than classes.
+        MtlError: if a split has too few rows, or fewer rows than classes.
     """
     if isinstance(labels, np.ndarray):
         labels = [class_codes(labels)]
@@ -230,7 +236,7 @@ def _split(
 
 
 def _least(labels: Strata | None, rows: Int64[np.ndarray, " _"]) -> int:
-    """How many classes with two examples or more the task with most of them has."""
+    """Return how many classes with two examples or more the task with most of them has."""
     least = 1
     for column in labels or ():
         here = column[rows]
@@ -277,7 +283,7 @@ def _covers(
     rest: Int64[np.ndarray, " _"],
     parts: int,
 ) -> bool:
-    """Whether every class has an example on either side, and one for every part of the rest."""
+    """Say whether every class has an example on either side, and one for each part of the rest."""
     classes, members = np.unique(labels[np.concatenate([drawn, rest])], return_counts=True)
     here = (labels[drawn][:, None] == classes).sum(0)
     needed = np.minimum(members - (members >= 2), parts)

@@ -16,7 +16,7 @@ _OPEN, _DRAWN, _REST = -1, 0, 1
 def class_codes(
     values: Shaped[np.ndarray, " rows"], present: Bool[np.ndarray, " rows"] | None = None
 ) -> Int64[np.ndarray, " rows"]:
-    """Classes of rows as numbers, in the order of their values; -1 where there is none."""
+    """Return the class of every row as a number, in the order of values, or -1 without one."""
     numbers = np.full(len(values), -1, np.int64)
     known = np.ones(len(values), bool) if present is None else present
     if known.any():
@@ -27,7 +27,7 @@ def class_codes(
 def draw(
     strata: Sequence[Int64[np.ndarray, " rows"]], count: int, seed: int, parts: int = 1
 ) -> Bool[np.ndarray, " rows"]:
-    """Which rows to draw so that both sides have every task's classes in their shares.
+    """Return which rows to draw so that drawn and other rows have the same shares of classes.
 
     Of every class with two examples or more, one is drawn and one stays; more of them stay where
     the rest will be divided into several parts. Everything else follows Sechidis, Tsoumakas and
@@ -35,10 +35,11 @@ def draw(
     iterative-stratification.
 
     Args:
-        strata: class of every row, for every task; -1: none.
-        count: how many rows to draw.
-        seed: of the choice among rows that serve equally well.
-        parts: that the rest will be divided into, each to have one of every class.
+        strata: for every task the number of every row's class, -1 for rows without one.
+        count: number of rows to draw.
+        seed: seed of the random choice among rows that serve equally well.
+        parts: number of parts that the other rows will be divided into, each of which should have a
+            row of every class.
     """
     random = np.random.RandomState(seed)
     total = len(strata[0])

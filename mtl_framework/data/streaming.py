@@ -68,13 +68,13 @@ class LazyInputs:
 
     @property
     def shape(self) -> torch.Size:
-        """Shape (N, C, H, W) of all images together."""
+        """Return the shape (N, C, H, W) of all images together."""
         assert self._image_shape is not None
         return torch.Size((len(self), *self._image_shape))
 
     @property
     def nbytes(self) -> int:
-        """Memory that all images take together, in bytes."""
+        """Return the memory that all images take together, in bytes."""
         return self.shape.numel()
 
     def __len__(self) -> int:
@@ -134,7 +134,7 @@ class LazyInputs:
 
     @property
     def held(self) -> UInt8[Tensor, "rows channels height width"] | None:
-        """All images, once :meth:`hold` has read them; before that ``None``."""
+        """Return all images once :meth:`hold` has read them, and ``None`` before."""
         return self._held
 
 
@@ -172,9 +172,9 @@ class Rows:
         """Yield the inputs of one draw after the other, on the CPU; worker processes read ahead.
 
         Args:
-            draws: which rows to read.
-            workers: number of worker processes; 0: this process reads.
-            device: where the inputs will be copied; for a GPU they are pinned in memory.
+            draws: the rows to read, draw by draw.
+            workers: number of worker processes; with 0 this process reads.
+            device: device that the inputs will be copied to; for a GPU they are pinned in memory.
         """
         if not isinstance(self.inputs, LazyInputs) or self.inputs.held is not None:
             workers = 0
@@ -205,7 +205,7 @@ class Stream:
 
     @property
     def running(self) -> bool:
-        """Whether the stream is between :meth:`start` and :meth:`stop`."""
+        """Say whether the stream is between :meth:`start` and :meth:`stop`."""
         return self._batches is not None
 
     def start(self, orders: Sequence[Order]) -> None:

@@ -39,12 +39,12 @@ class Task:
 
     Args:
         name: name of the task, unique within its suite.
-        objective: its loss and metrics.
+        objective: the loss and the metrics of the task.
         train: examples to train on.
         test: examples for the final results; nothing is ever chosen by them.
-        validation: examples by which networks are chosen; ``None``: there are none.
-        batch_size: training examples of this task in a batch; ``None``: the run's, or one window
-            of every stream where the examples are streams.
+        validation: examples by which networks are chosen; ``None`` if there are none.
+        batch_size: number of training examples of this task in a batch; ``None`` takes the run's
+            batch size, or one window of every stream if the examples are streams.
         backbone: a network of the task's own: keys of a run's ``backbone`` section with at least
             ``name``, e.g. ``{"name": "lenet"}``; ``None``: the task uses the run's backbone.
         normalization: mean and std for uint8 images; ``None``: those of the backbone.
@@ -110,7 +110,7 @@ class Task:
 
     @property
     def main_metric(self) -> Metric | None:
-        """The metric by which networks are chosen; ``None``: the mean of the objective's scores.
+        """Return the metric by which networks are chosen; ``None`` is the mean of the scores.
 
         Raises:
             UnknownNameError: if the objective has no such metric.
@@ -119,13 +119,13 @@ class Task:
 
     @property
     def metric(self) -> str:
-        """Label of the main metric, with its unit."""
+        """Return the label of the main metric, with its unit."""
         chosen = self.main_metric
         return self.objective.metric if chosen is None else chosen.label
 
     @property
     def metrics(self) -> tuple[Metric, ...]:
-        """All metrics that are reported, the main one among them.
+        """Return all metrics that are reported, the main one among them.
 
         Raises:
             UnknownNameError: if the objective has no such metric.
@@ -133,7 +133,7 @@ class Task:
         return chosen_metrics(self.name, self.objective, self.main, self.reported)
 
     def splits(self) -> dict[str, Examples]:
-        """The splits that exist, by name."""
+        """Return the splits that the task has, by name."""
         by_name = {"train": self.train, "validation": self.validation, "test": self.test}
         return {name: examples for name, examples in by_name.items() if examples is not None}
 
@@ -327,12 +327,12 @@ class Suite:
 
     @property
     def task_names(self) -> tuple[str, ...]:
-        """Names of the tasks, in order."""
+        """Return the names of the tasks, in order."""
         return tuple(task.name for task in self.tasks)
 
     @property
     def in_chans(self) -> int:
-        """Channels of the first task's images; for other inputs their first dimension."""
+        """Return the channels of the first task's images; of other inputs the first dimension."""
         return self.input_shape[0]
 
     def index(self, task: int | str) -> int:

@@ -51,7 +51,7 @@ class ImageTransform:
         return transform
 
     def __eq__(self, other: object) -> bool:
-        """Whether both were made from the same entries."""
+        """Say whether both were made from the same entries."""
         return isinstance(other, ImageTransform) and self.entries == other.entries
 
     def __hash__(self) -> int:
@@ -69,13 +69,13 @@ class ImageTransform:
 
     @property
     def fixed(self) -> "ImageTransform":
-        """The leading steps that are in :data:`FIXED`, which are applied when images are read."""
+        """Return the leading steps in :data:`FIXED`, which are applied when images are read."""
         count = self._count_fixed()
         return ImageTransform(self._steps[:count], self.entries[:count])
 
     @property
     def rest(self) -> "ImageTransform | None":
-        """The steps after :attr:`fixed`, for :class:`Examples`; ``None`` where there is none."""
+        """Return the steps after :attr:`fixed`, for :class:`Examples`; ``None`` without any."""
         count = self._count_fixed()
         return (
             ImageTransform(self._steps[count:], self.entries[count:]) if count < len(self) else None

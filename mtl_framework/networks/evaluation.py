@@ -48,7 +48,7 @@ class SplitMetrics:
 
     @property
     def gaps(self) -> dict[str, float]:
-        """What every task lacks, lower is better: the metric, or the ideal minus the metric."""
+        """Return what every task lacks: its metric, or if larger is better, the ideal minus it."""
         return {
             task: self.ideals[task] - value if task in self.ideals else value
             for task, value in self.per_task.items()
@@ -56,7 +56,7 @@ class SplitMetrics:
 
     @property
     def overall(self) -> float:
-        """One number to order figures of the same tasks by, lower is better.
+        """Return a number by which figures of the same tasks are ordered; lower is better.
 
         The mean; where metrics differ their geometric mean, whose order does not depend on units.
         """

@@ -27,7 +27,7 @@ class PathNetworks(MultiTaskModel):
 
     @property
     def device(self) -> torch.device:
-        """Device of the weights."""
+        """Return the device of the weights."""
         return next(self.parameters()).device
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "PathNetworks":

@@ -44,8 +44,8 @@ class Result(ShownResult):
         threads: number of torch's threads, on the CPU.
         backbones: name of each task's own backbone, by task name; ``None`` where all share one.
         ended: why the run ended before it had done all its iterations; ``None`` where it did.
-        reported: which networks' figures are the run's: after the last step (``test``), or those
-            that validation prefers (``best``); chosen before the run, by ``training.report``.
+        reported: the networks that the run's figures are of: those after the last step (``test``),
+            or those that validation prefers (``best``); ``training.report`` chooses before the run.
         weights: whether all figures are those of averaged weights, see ``training.average``.
         raw_test: figures of the raw weights after the last step, where both are evaluated.
         higher_is_better: labels of all reported metrics that are better when larger.

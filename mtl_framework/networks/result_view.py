@@ -44,7 +44,7 @@ class ShownResult:
 
     @property
     def directory(self) -> Path | None:
-        """The run's folder; ``None`` where the result is not that of a folder's run."""
+        """Return the run's folder; ``None`` where the result is not that of a folder's run."""
         folder: Path | None = vars(self).get("_directory")
         return folder
 
@@ -116,7 +116,7 @@ class ShownResult:
 
     @property
     def _unit(self) -> str:
-        """Label of the first task's metric, which is that of all where they have a mean."""
+        """Return the label of the first task's metric, which all tasks have if there is a mean."""
         return next(iter(self.metrics.values()))
 
     def _splits(self, best: bool = False) -> dict[str, SplitMetrics]:

@@ -27,9 +27,9 @@ def task_gradients(
         network: the networks, whose parameters' own gradients stay as they are.
         batch: examples of every task; one without a label in it has no gradient.
         assignments: weights by sample, unit and task.
-        weights: weights of the losses, as of ``accumulate_gradients``; default: all alike. A task's
-            loss is the sum over samples of its losses times their weights times the number of
-            tasks: its mean over samples by default.
+        weights: weights of the losses, as ``accumulate_gradients`` takes them; default: all alike.
+            A task's loss is the sum over samples of its losses times their weights times the number
+            of tasks, which by default is the mean over samples.
 
     Raises:
         MtlError: if columns are mixed, so that tasks use each other's weights.

@@ -91,12 +91,12 @@ class RowGroups:
 
     @property
     def _first(self) -> Ints:
-        """One column of each group."""
+        """Return one column of each group."""
         return self.plan.trie.first[self.level][self._chosen]
 
     @cached_property
     def tasks(self) -> Int64[Tensor, " groups"]:
-        """The task of each group: its first one, where tasks share a group."""
+        """Return the task of each group: its first one, where tasks share a group."""
         return self.plan.index(self.plan.columns.task[self._first])
 
     @cached_property
@@ -106,7 +106,7 @@ class RowGroups:
 
     @property
     def num_segments(self) -> int:
-        """Number of samples that have groups here."""
+        """Return the number of samples that have groups here."""
         return int(self._segments.max()) + 1
 
     @cached_property
@@ -115,12 +115,12 @@ class RowGroups:
 
     @cached_property
     def multiplicity(self) -> Int64[Tensor, " groups"]:
-        """Number of columns that run through each group."""
+        """Return the number of columns that run through each group."""
         return self.plan.index(self.plan.trie.sizes(self.level)[self._chosen])
 
     @cached_property
     def fewest(self) -> int:
-        """Smallest number of groups whose rows make one statistic; 1 unless pooled."""
+        """Return the smallest number of groups whose rows make one statistic; 1 unless pooled."""
         pooled = self.plan.statistics.is_pooled
         return int(np.bincount(self._segments).min()) if pooled else 1
 
@@ -242,12 +242,12 @@ class RoutePlan:
 
     @property
     def num_units(self) -> int:
-        """Number of units of the backbone; levels run from 0 to this."""
+        """Return the number of units of the backbone; levels run from 0 to this."""
         return self.order.num_units
 
     @property
     def group_major(self) -> bool:
-        """Whether the rows of a group lie together, instead of those of an example."""
+        """Say whether the rows of a group lie together, instead of those of an example."""
         return self.options.group_major
 
     def num_groups(self, level: int) -> int:

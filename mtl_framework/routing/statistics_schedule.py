@@ -87,12 +87,12 @@ class StepOrder:
 
     @property
     def num_slots(self) -> int:
-        """Number of running averages that a weight keeps."""
+        """Return the number of running averages that a weight keeps."""
         return self.num_tasks if self.mode == "task" else 1
 
     @property
     def counts_rows(self) -> bool:
-        """Whether rows that several columns have in common are one visit.
+        """Say whether rows that several columns have in common are one visit.
 
         A pooled statistic is of all rows of a sample, which is one visit in any case.
         """
@@ -100,7 +100,7 @@ class StepOrder:
 
     @cached_property
     def first_sample(self) -> "StepOrder":
-        """The order of a step that has the first sample only."""
+        """Return the order of a step that has the first sample only."""
         return StepOrder(self.assignments[:1], self.mode, self.present)
 
     def visits(self, unit: int | None, level: int) -> Visits:

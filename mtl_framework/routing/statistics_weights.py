@@ -40,7 +40,7 @@ class LayerCall:
 
     @property
     def level(self) -> int:
-        """Level of the rows at this call."""
+        """Return the level of the rows at this call."""
         return self.levels[self.number]
 
 
@@ -65,7 +65,7 @@ class StatisticsWeights:
 
     @property
     def is_pooled(self) -> bool:
-        """Whether a statistic is of all rows of a weight under a sample."""
+        """Say whether a statistic is of all rows of a weight under a sample."""
         return self.order.mode == "pooled"
 
     def of(self, call: LayerCall, dtype: torch.dtype) -> tuple[Tensor, Ints]:

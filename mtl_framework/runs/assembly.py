@@ -195,12 +195,12 @@ def normalizations(
 
 
 def joint_name(backbones: Sequence[PlainBackbone]) -> str:
-    """Names of all different backbones, joined by ``+``."""
+    """Return the names of all different backbones, joined by ``+``."""
     return "+".join(dict.fromkeys(backbone.name for backbone in backbones))
 
 
 def common_backbone(backbones: tuple[PlainBackbone, ...]) -> Backbone | None:
-    """The backbone that all tasks share, where they have one."""
+    """Return the backbone that all tasks share, where they have one."""
     return backbones[0] if isinstance(backbones[0], Backbone) else None
 
 
@@ -230,7 +230,7 @@ def _trained(backbone: Any) -> Any:
 
 
 def _without_weights(config: RunConfig) -> RunConfig:
-    """A config whose backbone reads no file of weights (timm's ``checkpoint_path``)."""
+    """Return a config whose backbone reads no file of weights (timm's ``checkpoint_path``)."""
     if not _FILES & set(config.backbone.args):
         return config
     args = {key: value for key, value in config.backbone.args.items() if key not in _FILES}

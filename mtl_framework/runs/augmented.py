@@ -157,7 +157,7 @@ def _mixing(wanted: AugmentationConfig) -> Mixing | None:
 
 
 def _single(wanted: AugmentationConfig) -> bool:
-    """Whether anything is done to single images."""
+    """Say whether anything is done to single images."""
     batches = {"mixup", "cutmix", "mix_probability", "mix_switch"}
     return bool(set(_set_keys(wanted)) - batches)
 

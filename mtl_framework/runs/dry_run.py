@@ -57,12 +57,12 @@ class Preview:
 
     @property
     def seconds_per_iteration(self) -> float:
-        """The median of the steps after the first, in seconds."""
+        """Return the median time of the steps after the first, in seconds."""
         return statistics.median(self.seconds[1:] or self.seconds)
 
     @property
     def total_seconds(self) -> float:
-        """Seconds that all iterations would take, without evaluations and checkpoints."""
+        """Return the seconds that all iterations would take, evaluations and checkpoints aside."""
         return self.seconds_per_iteration * self.iterations
 
     @property

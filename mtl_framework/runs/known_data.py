@@ -189,7 +189,7 @@ def _split(examples: Examples) -> dict[str, Any]:
 
 
 def _finite_range(examples: Examples) -> tuple[float, float]:
-    """Smallest and largest finite number among the labels."""
+    """Return the smallest and largest finite number among the labels."""
     low, high = inf, -inf
     for rows in parts(examples, labelled_rows([examples])):
         seen = examples.targets[rows]
@@ -200,7 +200,7 @@ def _finite_range(examples: Examples) -> tuple[float, float]:
 
 
 def objective_to_plain(objective: Objective) -> dict[str, Any]:
-    """An objective of the framework's as plain values.
+    """Return an objective of the framework's as plain values.
 
     Raises:
         MtlError: if it is a plugin's own.
@@ -220,7 +220,7 @@ def objective_to_plain(objective: Objective) -> dict[str, Any]:
 
 
 def objective_from_plain(plain: Mapping[str, Any]) -> Objective:
-    """The objective of which :func:`objective_to_plain` gave these values.
+    """Return the objective for which :func:`objective_to_plain` has returned these values.
 
     Raises:
         MtlError: if a value is out of range.

@@ -135,7 +135,7 @@ def examples_differ(
 
 
 def _names_beside(group: Mapping[str, Any], split: str) -> set[str]:
-    """Names of the examples in all other splits."""
+    """Return the names of the examples in all other splits."""
     return {n for other, about in group["splits"].items() if other != split for n in about["names"]}
 
 
@@ -192,7 +192,7 @@ def _few(names: Sequence[str]) -> str:
 
 
 def _changed(before: Mapping[str, Any], after: Mapping[str, Any], what: str) -> list[str]:
-    """Names of the examples in both descriptions whose ``labels`` or ``contents`` differ.
+    """Return the names of examples in both descriptions whose ``labels`` or ``contents`` differ.
 
     Runs from before contents were kept have none.
     """
@@ -207,7 +207,7 @@ def _changed(before: Mapping[str, Any], after: Mapping[str, Any], what: str) -> 
 
 
 def _by_name(names: Sequence[str], text: str) -> dict[str, Counter[str]]:
-    """The digests of every name, which several examples may have."""
+    """Return the digests of every name, which several examples may have."""
     digests: dict[str, Counter[str]] = {}
     for name, digest in zip(names, in_eights(text), strict=True):
         digests.setdefault(name, Counter())[digest] += 1

@@ -109,7 +109,7 @@ def _of_training(training: Any, setting: Setting) -> Setting:
 
 
 def holds(values: Any, key: KeyPath) -> bool:
-    """Whether a path of keys exists in nested values."""
+    """Say whether a path of keys exists in nested values."""
     for part in key:
         if isinstance(values, Mapping):
             if part not in values:

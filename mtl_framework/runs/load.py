@@ -81,7 +81,7 @@ class LoadedRun:
 
     @property
     def backbone(self) -> Backbone:
-        """The backbone that all tasks have in common.
+        """Return the backbone that all tasks have in common.
 
         Raises:
             MtlError: if tasks have their own: see ``backbones``.
@@ -93,7 +93,7 @@ class LoadedRun:
 
     @property
     def preprocessing(self) -> Preprocessing:
-        """The preprocessing of inputs that all tasks have in common.
+        """Return the preprocessing of inputs that all tasks have in common.
 
         Raises:
             MtlError: if tasks have different ones: see ``preprocessings``.
@@ -160,8 +160,8 @@ class LoadedRun:
         """Evaluate on the validation and test examples of a suite; default: the run's own.
 
         Args:
-            suite: its tasks have to be those of the networks.
-            seen: whether test images on which the networks were trained are refused; ``allow``:
+            suite: a suite with the same tasks as the networks; ``None`` takes the run's own.
+            seen: whether test images on which the networks were trained are refused; with ``allow``
                 they are measured, and :meth:`seen_in_training` says which they are.
 
         Raises:

@@ -62,11 +62,11 @@ class Milestones:
         self._observers = observers
 
     def is_over(self) -> bool:
-        """Whether no further step is to be done."""
+        """Say whether no further step is to be done."""
         return self.state.ended is not None or self.state.iteration >= self.config.iterations
 
     def is_due(self) -> bool:
-        """Whether an evaluation should follow now and has not been done."""
+        """Say whether an evaluation should follow now and has not been done."""
         iteration, last = self.state.iteration, self.state.measured.last
         now = iteration % self.config.eval_every == 0 or self.is_over()
         return iteration > 0 and now and (last is None or last.iteration != iteration)

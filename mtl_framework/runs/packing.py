@@ -154,7 +154,7 @@ class _Unpacker:
 
 
 def _all_zero(tensor: Tensor) -> bool:
-    """Whether every number is zero, and none is a negative zero."""
+    """Say whether every number is zero, and none is a negative zero."""
     if bool(tensor[(0,) * tensor.ndim]) or bool(tensor.any()):
         return False
     return not (tensor.is_floating_point() and bool(torch.signbit(tensor).any()))

@@ -21,7 +21,7 @@ class ProgressLine(ProgressColumn):
     how long the present step takes; never the strategy's name and the number of steps.
 
     Args:
-        console: whose width it fits.
+        console: the console into whose width the line fits.
     """
 
     max_refresh = None
@@ -31,7 +31,7 @@ class ProgressLine(ProgressColumn):
         self._console = console
 
     def render(self, task: Task) -> Text:
-        """The line; ``figures`` of the task are texts, the most important first."""
+        """Return the line; ``figures`` of the task are texts, the most important first."""
         total = int(task.total or 0)
         steps = f"{int(task.completed):>{len(str(total))}}/{total}"
         figures: Sequence[str] = task.fields["figures"]

@@ -36,7 +36,7 @@ class ProgressState:
 
     Args:
         iteration: number of steps done.
-        measured: its newest and best evaluation.
+        measured: the newest and the best evaluation of the run.
         before_end: ``measured`` before the last evaluation, where that is one that a longer run
             would not have made; an extended run goes back to it.
         seconds: wall time of the earlier parts of the run.
@@ -61,7 +61,7 @@ class ProgressState:
     begin: float | None = None
 
     def elapsed(self) -> float:
-        """Wall time of the run so far, in seconds, without the time between its parts."""
+        """Return the wall time of the run so far, in seconds, without pauses between its parts."""
         return self.seconds + (0.0 if self.begin is None else time.perf_counter() - self.begin)
 
     def to_plain(self) -> dict[str, Any]:

@@ -19,7 +19,7 @@ Place = tuple[str, int]
 
 
 def transformed_alike(config: RunConfig) -> RunConfig:
-    """A run's config whose suite treats all images as in evaluation, also those of training.
+    """Return a run's config whose suite treats all images as in evaluation, also those of training.
 
     A suite may put an example of a recorded split elsewhere now, where data have been added.
     """
@@ -68,7 +68,7 @@ def with_recorded_splits(
     out.
 
     Args:
-        suite: as its data are now; what is done to an image must be the same for every split.
+        suite: the suite as its data are now; all splits must have the same transforms of images.
         recorded: what :func:`describe_examples` gave when the run began.
         splits: names of the splits to restore; never the training split.
     """
@@ -104,11 +104,11 @@ def with_recorded_splits(
 
 
 class _Places:
-    """Where examples of a name lie now; several may have one name, and each is taken once.
+    """This class finds where examples of a name are now; each example is found once only.
 
     Args:
-        names: of all examples, by split.
-        labels: digests of their labels, by split.
+        names: names of all examples, by split; several may have one name.
+        labels: digests of the examples' labels, by split.
         first: the split that is looked at first.
     """
 
@@ -171,6 +171,6 @@ class _Pick:
     """Reads one of several sources; a class, so that worker processes can be given it."""
 
     def __call__(self, item: tuple[Tensor | LazyInputs, int]) -> Shaped[Tensor, "*dims"]:
-        """One image of a source."""
+        """Return one image of a source."""
         inputs, row = item
         return inputs.read(row) if isinstance(inputs, LazyInputs) else inputs[row]

@@ -40,7 +40,7 @@ class Control:
 
     @property
     def label(self) -> str:
-        """Label of the control in a comparison, e.g. ``lws: permuted 2``."""
+        """Return the label of the control in a comparison, e.g. ``lws: permuted 2``."""
         return f"{self.of}: {self.kind}" + (f" {self.number}" if self.number else "")
 
 
@@ -109,12 +109,12 @@ class RunRecord:
 
     @cached_property
     def history(self) -> History:
-        """The evaluations and metrics in the run's metrics file; empty where there is none."""
+        """Return the evaluations and metrics in the run's metrics file; nothing without one."""
         return read_history(self.directory / "metrics.jsonl")
 
     @cached_property
     def config(self) -> Mapping[str, Any]:
-        """The run's complete config, as plain values.
+        """Return the run's complete config, as plain values.
 
         Raises:
             MtlError: if it cannot be read.
@@ -214,7 +214,7 @@ class Group:
 
     @property
     def strategies(self) -> tuple[str, ...]:
-        """Labels of the strategies, in the order of the comparison."""
+        """Return the labels of the strategies, in the order of the comparison."""
         return tuple(dict.fromkeys(record.strategy for record in self.records))
 
     def of(self, strategy: str) -> list[RunRecord]:
@@ -228,7 +228,7 @@ class Group:
 
     @property
     def tasks(self) -> tuple[str, ...]:
-        """Names of the tasks, from the first result; none where no run has ended."""
+        """Return the names of the tasks, from the first result; none where no run has ended."""
         for record in self.records:
             if record.result is not None:
                 return tuple(record.result.test.per_task)
@@ -236,7 +236,7 @@ class Group:
 
     @property
     def metrics(self) -> Mapping[str, str]:
-        """Name of every task's metric, from the first result; none where no run has ended."""
+        """Return the name of every task's metric, from the first result; none before a run ends."""
         for record in self.records:
             if record.result is not None:
                 return record.result.metrics
@@ -252,7 +252,7 @@ class Group:
 
     @property
     def higher_metrics(self) -> frozenset[str]:
-        """Labels of all metrics that are better when larger, from the first result."""
+        """Return the labels of all metrics that are better when larger, from the first result."""
         for record in self.records:
             if record.result is not None:
                 return frozenset(record.result.higher_is_better)
@@ -260,12 +260,12 @@ class Group:
 
     @property
     def mixed(self) -> bool:
-        """Whether the tasks' metrics differ, or have units, so that their mean means nothing."""
+        """Say whether tasks' metrics differ, or have units, so that their mean means nothing."""
         return bool(self.metrics) and not can_be_averaged(list(self.metrics.values()))
 
     @property
     def unit(self) -> str:
-        """Label of the tasks' common metric, e.g. ``error %``; ``mixed`` where tasks differ."""
+        """Return the label of the tasks' common metric, e.g. ``error %``, or ``mixed``."""
         return "mixed" if self.mixed else next(iter(self.metrics.values()), "error")
 
     @property

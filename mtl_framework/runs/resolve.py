@@ -218,7 +218,7 @@ def plain_values(values: Any, where: str) -> Any:
 def _completed(
     named: NamedOptions, find: Callable[[str], Callable[..., Any]], prefix: KeyPath, locate: Locate
 ) -> dict[str, Any]:
-    """A plugin's name with all options that its factory takes."""
+    """Return a plugin's name with all options that its factory takes."""
     factory = find(named.name)
     return {"name": named.name, **complete_arguments(factory, named.options, prefix, locate)}
 
@@ -226,7 +226,7 @@ def _completed(
 def _head(
     given: Mapping[str, Any], plugins: "Plugins", prefix: KeyPath, locate: Locate
 ) -> dict[str, Any]:
-    """A head's name with all its options."""
+    """Return a head's name with all its options."""
     name = given.get("name")
     if not isinstance(name, str):
         raise MtlError(f"{locate(prefix)}{dotted(prefix)} should have a name, found {dict(given)}")
@@ -238,7 +238,7 @@ def _head(
 def _auxiliary_head(
     given: Mapping[str, Any], plugins: "Plugins", prefix: KeyPath, locate: Locate
 ) -> dict[str, Any]:
-    """An auxiliary head's name with all its options, and the weight of its loss."""
+    """Return an auxiliary head's name with all its options, and the weight of its loss."""
     rest = {option: value for option, value in given.items() if option != "loss_weight"}
     weight = given.get("loss_weight", AuxiliaryHead.loss_weight)
     if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 < weight < inf:
@@ -311,7 +311,7 @@ def _preset(
 
 
 def _placed(setting: Setting, strategy: "type[Strategy]") -> Setting:
-    """A setting's full key: what is not at the top is an option of the strategy."""
+    """Return a setting's full key: what is not at the top is an option of the strategy."""
     first = setting.key[0]
     if first in RunConfig.model_fields:
         return setting

@@ -147,7 +147,7 @@ class Run:
 
     @property
     def backbone(self) -> Backbone:
-        """The backbone that all tasks have in common.
+        """Return the backbone that all tasks have in common.
 
         Raises:
             MtlError: if tasks have their own.
@@ -159,27 +159,27 @@ class Run:
 
     @property
     def network(self) -> MultiTaskModel:
-        """The strategy's networks."""
+        """Return the strategy's networks."""
         return self._network
 
     @property
     def iteration(self) -> int:
-        """Number of steps done so far."""
+        """Return the number of steps done so far."""
         return self._milestones.state.iteration
 
     @property
     def last_evaluation(self) -> Evaluation | None:
-        """The newest evaluation; ``None`` before the first."""
+        """Return the newest evaluation; ``None`` before the first."""
         return self._milestones.state.measured.last
 
     @property
     def best(self) -> Best | None:
-        """The evaluation with the best validation metric so far; ``None``: there is none."""
+        """Return the evaluation with the best validation metric so far; ``None``: there is none."""
         return self._milestones.state.measured.best
 
     @property
     def seconds(self) -> float:
-        """Wall time of the run so far, without the time between an interruption and its end."""
+        """Return the wall time of the run so far in seconds, without pauses after interruptions."""
         return self._milestones.state.elapsed()
 
     def next_batch(self, source: BalancedBatches | None = None) -> Batch:
@@ -197,7 +197,7 @@ class Run:
         strategy's to keep.
 
         Args:
-            share: of every task's training examples in the second part, stratified by target.
+            share: share of a task's training examples in the second part, stratified by target.
 
         Raises:
             MtlError: if a task has too few examples, or reads streams.
@@ -312,7 +312,7 @@ class Run:
         return Interrupted(number, f"{done}; go on with: mtl run --resume --output {folder}")
 
     def _advance(self, steps: Steps, interrupts: Interrupts) -> int | None:
-        """One iteration of the strategy, or the end of its training; the signal to be answered."""
+        """Do one iteration, or end the training; return a signal that is to be answered."""
         milestones, begin = self._milestones, time.perf_counter()
         state = milestones.state
         self._feed.begin_step()

@@ -21,12 +21,13 @@ class SeenExamples:
     """Examples of one split that a run was trained on.
 
     Args:
-        tasks: names of the tasks that read them.
-        split: their split in the suite that is measured.
-        names: what they are called.
-        of: number of examples of that split.
-        surely: whether they hold the same as examples of training, and not only their names.
-        images: whether they are images; rows of few numbers may be equal by chance.
+        tasks: names of the tasks that read the examples.
+        split: split of the examples in the suite that is measured.
+        names: names of the examples.
+        of: number of all examples of that split.
+        surely: whether the examples hold the same as examples of training, and not only have their
+            names.
+        images: whether the examples are images; rows of few numbers may be equal by chance.
     """
 
     tasks: tuple[str, ...]
@@ -38,7 +39,7 @@ class SeenExamples:
 
     @property
     def refused(self) -> bool:
-        """Whether figures of the test split would be those of training."""
+        """Say whether test figures are refused, because the run was trained on test examples."""
         return self.split == "test" and self.surely and self.images
 
     def __str__(self) -> str:
@@ -113,15 +114,15 @@ class _Known:
                 self.unknown.update(about["names"])
 
     def same(self, one: "_Held") -> bool:
-        """Whether an example holds what one of these holds, and has its name."""
+        """Say whether an example holds what one of these holds, and has its name."""
         return one.name in self.names if one.by_digest else (one.name, one.content) in self.pairs
 
     def alike(self, one: "_Held") -> bool:
-        """Whether an example holds what one of these holds, by whatever name."""
+        """Say whether an example holds what one of these holds, by whatever name."""
         return one.content is not None and one.whole and one.content in self.contents
 
     def named(self, one: "_Held") -> bool:
-        """Whether an example has the name of one of these, and nothing else is known."""
+        """Say whether an example has the name of one of these, and nothing else is known."""
         return one.name in (self.names if one.content is None else self.unknown)
 
 

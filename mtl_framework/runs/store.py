@@ -49,10 +49,11 @@ class RunStore:
         """Write what a report draws of the test examples: confusion matrices, reliability, maps.
 
         Args:
-            kind: whose networks: those after the last step, or those that validation prefers.
-            iteration: after which they are as they are.
-            details: by task name, as the evaluation gave them.
-            maps: by task name; none where no task has maps.
+            kind: the networks that were evaluated: those after the last step, or those that
+                validation prefers.
+            iteration: number of the step after which the networks were evaluated.
+            details: details of every task, by its name, as the evaluation returned them.
+            maps: images with maps of every task that has maps, by its name.
 
         Raises:
             MtlError: if that cannot be done.

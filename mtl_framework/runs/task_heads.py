@@ -83,7 +83,7 @@ def _check_alike(one: Task, other: Task) -> None:
 
 
 def _plain(task: Task, config: RunConfig) -> Task:
-    """A task without maps, whose head is linear."""
+    """Return a task without maps, whose head is linear."""
     name = config.heads.get(task.name, {"name": LINEAR}).get("name")
     if name != LINEAR:
         raise MtlError(
@@ -98,7 +98,7 @@ def _plain(task: Task, config: RunConfig) -> Task:
 
 
 def _dense(task: Task, config: RunConfig, plugins: Plugins) -> Task:
-    """A task with maps and its heads."""
+    """Return a task with maps and its heads."""
     place = task.name if task.name in config.heads else ALL
     if place in config.heads:
         head = _choice(config.heads[place], ("heads", place), plugins)
@@ -138,7 +138,7 @@ def with_recorded_heads(suite: Suite, heads: Sequence[RecordedHeads], plugins: P
 
 
 def all_installed(heads: Iterable[RecordedHeads], plugins: Plugins) -> bool:
-    """Whether all these heads are installed ones; a suite can make others of its own."""
+    """Say whether all these heads are installed ones; a suite can make others of its own."""
     names = {head["name"] for both in heads for head in both if head is not None}
     return names <= set(plugins.names("head"))
 

@@ -26,35 +26,35 @@ class TrainingRun(Protocol):
 
     @property
     def suite(self) -> Suite:
-        """Suite whose tasks are trained."""
+        """Return the suite whose tasks are trained."""
 
     @property
     def backbones(self) -> Sequence[PlainBackbone]:
-        """The backbone of every task; one object where tasks have it in common."""
+        """Return the backbone of every task; one object where tasks have it in common."""
 
     @property
     def network(self) -> MultiTaskModel:
-        """The strategy's networks."""
+        """Return the strategy's networks."""
 
     @property
     def directory(self) -> Path:
-        """The run's folder."""
+        """Return the run's folder."""
 
     @property
     def device(self) -> torch.device:
-        """Device of the networks, to which batches are brought."""
+        """Return the device of the networks, to which batches are brought."""
 
     @property
     def strategy_name(self) -> str:
-        """Name of the strategy in the configuration."""
+        """Return the name of the strategy in the configuration."""
 
     @property
     def iteration(self) -> int:
-        """Number of steps that are done, 0 to ``iterations``."""
+        """Return the number of steps that are done, 0 to ``iterations``."""
 
     @property
     def iterations(self) -> int:
-        """Number of steps that the run will do in all."""
+        """Return the number of steps that the run will do in all."""
 
     @property
     def batch_size(self) -> int:
@@ -70,11 +70,11 @@ class TrainingRun(Protocol):
 
     @property
     def seconds(self) -> float:
-        """Wall time of the run so far, without the time between an interruption and a resume."""
+        """Return the wall time of the run so far in seconds, without pauses after interruptions."""
 
     @property
     def last_evaluation(self) -> Evaluation | None:
-        """The newest evaluation; ``None`` before the first."""
+        """Return the newest evaluation; ``None`` before the first."""
 
     def next_batch(self, source: BalancedBatches | None = None) -> Batch:
         """Return the next training examples of every task, on the device, inputs as floats.
@@ -120,15 +120,15 @@ class TrainedRun(Protocol):
 
     @property
     def directory(self) -> Path:
-        """The run's folder."""
+        """Return the run's folder."""
 
     @property
     def suite(self) -> Suite:
-        """Suite whose tasks are trained."""
+        """Return the suite whose tasks are trained."""
 
     @property
     def backbone(self) -> Backbone:
-        """The backbone that all tasks have in common.
+        """Return the backbone that all tasks have in common.
 
         Raises:
             MtlError: if tasks have their own.
@@ -136,7 +136,7 @@ class TrainedRun(Protocol):
 
     @property
     def network(self) -> MultiTaskModel:
-        """Networks of all tasks."""
+        """Return the networks of all tasks."""
 
     def extract(self, task: int | str) -> nn.Module:
         """Return one task's network, on the CPU, in evaluation mode.
@@ -152,27 +152,27 @@ class FinishedRun(Protocol):
 
     @property
     def strategy(self) -> str:
-        """Label of the run's setting in the comparison or report."""
+        """Return the label of the run's setting in the comparison or report."""
 
     @property
     def suite(self) -> str:
-        """Label of the suite in the comparison or report."""
+        """Return the label of the suite in the comparison or report."""
 
     @property
     def backbone(self) -> str:
-        """Label of the backbone in the comparison or report."""
+        """Return the label of the backbone in the comparison or report."""
 
     @property
     def seed(self) -> int:
-        """The run's seed."""
+        """Return the run's seed."""
 
     @property
     def directory(self) -> Path:
-        """The run's folder."""
+        """Return the run's folder."""
 
     @property
     def result(self) -> Result | None:
-        """Result of the run; ``None`` where it has not ended well."""
+        """Return the result of the run; ``None`` where it has not ended well."""
 
     @property
     def history(self) -> History:
@@ -180,7 +180,7 @@ class FinishedRun(Protocol):
 
     @property
     def config(self) -> Mapping[str, Any]:
-        """The run's complete config, as plain values.
+        """Return the run's complete config, as plain values.
 
         Raises:
             MtlError: if it cannot be read.

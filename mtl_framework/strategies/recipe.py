@@ -42,13 +42,13 @@ class Recipe:
 
     @property
     def averages(self) -> bool:
-        """Whether there are averaged weights, which evaluations and predictions should use."""
+        """Say whether there are averaged weights, which evaluations and predictions should use."""
         average = self.training.average
         return average is not None and average.evaluate != "raw" and bool(self.made)
 
     @property
     def evaluates_both(self) -> bool:
-        """Whether raw weights are evaluated beside the averaged ones."""
+        """Say whether raw weights are evaluated beside the averaged ones."""
         average = self.training.average
         return self.averages and average is not None and average.evaluate == "both"
 

@@ -49,7 +49,7 @@ class RecipeOptimizer:
 
     @property
     def param_groups(self) -> list[dict[str, Any]]:
-        """The groups of parameters, as in torch."""
+        """Return the groups of parameters, as in torch."""
         return self.inner.param_groups
 
     @property
@@ -59,12 +59,12 @@ class RecipeOptimizer:
 
     @property
     def parameters(self) -> list[nn.Parameter]:
-        """All parameters that are moved."""
+        """Return all parameters that are moved."""
         return [p for group in self.inner.param_groups for p in group["params"]]
 
     @property
     def moves_next(self) -> bool:
-        """Whether the next call of :meth:`step` moves the weights."""
+        """Say whether the next call of :meth:`step` moves the weights."""
         return (self.steps + 1) % self.training.accumulate == 0
 
     def register_step_post_hook(self, hook: Callable[..., None]) -> Any:

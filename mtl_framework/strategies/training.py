@@ -22,7 +22,7 @@ class OptimizerConfig(BaseModel):
 
     @property
     def options(self) -> dict[str, Any]:
-        """The keys beside ``name``."""
+        """Return the keys beside ``name``."""
         return dict(self.model_extra or {})
 
 

@@ -21,12 +21,12 @@ class Cause:
 
     @property
     def what(self) -> str:
-        """What is wrong, in the words of the first fault."""
+        """Return what is wrong, in the words of the first fault."""
         return self.faults[0][1]
 
     @property
     def places(self) -> list[str]:
-        """Places of the faults, in order."""
+        """Return the places of the faults, in order."""
         return [place for place, _ in self.faults]
 
     def lines(self, most_single: int) -> list[str]:

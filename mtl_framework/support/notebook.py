@@ -54,7 +54,7 @@ class NotebookBar:
 
     @property
     def is_due(self) -> bool:
-        """Whether it is time to draw the bar again."""
+        """Say whether it is time to draw the bar again."""
         return time.monotonic() - self._shown >= _EVERY
 
     def show(self, done: int, text: str = "", force: bool = False) -> None:

@@ -127,7 +127,7 @@ class Trial:
 
     @property
     def name(self) -> str:
-        """What messages call the strategy."""
+        """Return what messages call the strategy."""
         return self.strategy if isinstance(self.strategy, str) else self.strategy.__name__
 
     def plugins(self, on_step: Callable[[TrainingRun], None] | None = None) -> Plugins:

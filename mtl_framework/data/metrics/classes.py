@@ -69,18 +69,18 @@ def percent(share: Tensor) -> float:
 
 
 def accuracy(confusion: Int64[Tensor, "classes classes"]) -> float:
-    """Accuracy in percent; ``confusion[true, predicted]`` counts rows."""
+    """Return the accuracy in percent; ``confusion[true, predicted]`` counts rows."""
     return 100 * float(confusion.diagonal().sum()) / float(confusion.sum())
 
 
 def recalls(confusion: Int64[Tensor, "classes classes"]) -> list[float | None]:
-    """Recall of every class in percent; ``None`` for classes without rows."""
+    """Return the recall of every class in percent, and ``None`` for classes without rows."""
     pairs = zip(confusion.diagonal().tolist(), confusion.sum(1).tolist(), strict=True)
     return [100 * right / rows if rows else None for right, rows in pairs]
 
 
 def balanced(confusion: Int64[Tensor, "classes classes"]) -> float | None:
-    """Balanced accuracy: the mean recall over the classes that occur, in percent."""
+    """Return the mean recall over the classes that occur, in percent."""
     return mean_of_defined(recalls(confusion))
 
 
@@ -106,7 +106,7 @@ def reliability(
 
 
 def _of_present(each: Tensor, targets: Tensor, classes: int) -> float | None:
-    """Mean in percent over the classes that occur in some rows but not in all."""
+    """Return the mean in percent over the classes that occur in some rows but not in all."""
     rows = torch.bincount(targets, minlength=classes)
     present = (rows > 0) & (rows < len(targets))
     value = mean_of_defined(each[present].tolist())

@@ -56,7 +56,7 @@ def multi_label_metrics() -> tuple[Metric, ...]:
 
 
 def _f1(confusion: Tensor) -> float | None:
-    """F1 in percent; ``None`` where the label neither occurs nor is predicted."""
+    """Return F1 in percent, or ``None`` if the label neither occurs nor is predicted."""
     wrong, right = int(confusion[0, 1] + confusion[1, 0]), int(confusion[1, 1])
     return 200 * right / (2 * right + wrong) if right + wrong else None
 
@@ -84,7 +84,7 @@ def _label_f1(predictions: Tensor, targets: Tensor) -> float | None:
 def _each(
     metric: Callable[[Tensor, Tensor], float | None],
 ) -> Callable[[Gathering], float | None]:
-    """Mean of a metric over the labels for which it is defined."""
+    """Return the mean of a metric over the labels for which it is defined."""
 
     def mean(rows: Gathering) -> float | None:
         values = []
@@ -102,7 +102,7 @@ def _label_accuracy(rows: Gathering) -> float:
 
 
 def _exact(rows: Gathering) -> float:
-    """Percentage of rows all of whose known labels are right, among rows with a known label."""
+    """Return the percentage of rows with known labels of which all known labels are right."""
     known = rows[1] != UNKNOWN
     right = (((rows[0] > 0.5) == (rows[1] > 0)) | ~known).all(1)
     return percent(right[known.any(1)].double().mean())

@@ -17,7 +17,7 @@ THRESHOLDS = 255  # number of thresholds of the probability at which F is comput
 
 @cache
 def segmentation_metrics(classes: int) -> tuple[Metric, ...]:
-    """Metrics of classes at pixels, from one confusion matrix."""
+    """Return the metrics of classes at pixels, computed from one confusion matrix."""
 
     def confusion() -> State:
         from torchmetrics.classification import MulticlassConfusionMatrix
@@ -35,7 +35,7 @@ def segmentation_metrics(classes: int) -> tuple[Metric, ...]:
 
 
 def unions(confusion: Int64[Tensor, "classes classes"]) -> list[float | None]:
-    """IoU of every class in percent; ``None`` where it neither occurs nor is predicted."""
+    """Return the IoU of every class in percent; ``None`` if it neither occurs nor is predicted."""
     hits = confusion.diagonal()
     union = confusion.sum(0) + confusion.sum(1) - hits
     pairs = zip(hits.tolist(), union.tolist(), strict=True)
@@ -84,7 +84,7 @@ def depth_metrics() -> tuple[Metric, ...]:
 
 @cache
 def map_number_metrics() -> tuple[Metric, ...]:
-    """Metrics of any numbers at pixels."""
+    """Return the metrics of numbers at pixels: RMSE and mean absolute error."""
     return (
         Metric("rmse", "RMSE", Errors, lambda means: math.sqrt(means[1]), "errors"),
         Metric("mae", "MAE", Errors, lambda means: means[0], "errors"),

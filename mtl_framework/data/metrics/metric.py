@@ -46,7 +46,7 @@ class Metric:
 
     @property
     def higher_is_better(self) -> bool:
-        """Whether larger values are better ones."""
+        """Say whether larger values are better ones."""
         return self.ideal is not None
 
 
@@ -87,7 +87,7 @@ class Meter:
 
     @property
     def is_empty(self) -> bool:
-        """Whether there is nothing to be measured."""
+        """Say whether there is nothing to be measured."""
         return not self._states
 
     def update(
@@ -132,6 +132,6 @@ def _finite(value: float | None) -> float | None:
 
 
 def mean_of_defined(values: Sequence[float | None]) -> float | None:
-    """Mean of the values that are defined; ``None`` where none is."""
+    """Return the mean of the values that are defined; ``None`` where none is."""
     known = [value for value in values if value is not None and math.isfinite(value)]
     return sum(known) / len(known) if known else None

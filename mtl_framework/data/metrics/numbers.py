@@ -84,7 +84,7 @@ class _Words(nn.Module):
         self.inner.update(predictions, targets)
 
     def compute(self) -> Tensor:
-        """The metric."""
+        """Return the metric over all numbers so far."""
         value: Tensor = self.inner.compute()
         return value
 

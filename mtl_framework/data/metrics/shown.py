@@ -6,7 +6,7 @@ _DIGITS = 4  # that count, of figures that are no shares and no angles
 
 
 def decimals(value: float, label: str) -> int:
-    """Decimals of a metric's value: two of shares and angles, else at least four digits that count.
+    """Return a value's number of decimals: 2 for shares and angles, else for 4 significant digits.
 
     So 87.5 % is 87.50, an R² of 0.98712 is 0.9871, and a price of 114493.2 is 114493.20.
 
@@ -20,5 +20,5 @@ def decimals(value: float, label: str) -> int:
 
 
 def shown_value(value: float | None, label: str) -> str:
-    """A metric's value as text; a dash where it is not defined."""
+    """Return a metric's value as text, or a dash if it is not defined."""
     return "–" if value is None else f"{value:.{decimals(value, label)}f}"

@@ -86,7 +86,7 @@ class Objective(ABC):
 
     @property
     def decodes(self) -> bool:
-        """Whether :meth:`decode` changes anything."""
+        """Say whether :meth:`decode` changes outputs."""
         return False
 
     def decode(self, outputs: Float[Tensor, "rows *outputs"]) -> Float[Tensor, "rows *decoded"]:
@@ -109,7 +109,7 @@ class Objective(ABC):
         return [{f"output {n}": x for n, x in enumerate(row)} for row in decoded.tolist()]
 
     def same_task(self, other: "Objective") -> bool:
-        """Whether targets mean the same under both objectives, however they are learned."""
+        """Say whether targets mean the same under both objectives, however they are learned."""
         if type(self) is not type(other) or not is_dataclass(self):
             return self == other
         names = {field.name for field in fields(self)} - self.of_training

@@ -43,17 +43,17 @@ class Binary(Objective):
     def losses(
         self, outputs: Float[Tensor, "rows outputs"], targets: Shaped[Tensor, "rows *dims"]
     ) -> Float[Tensor, " rows"]:
-        """Binary cross-entropy of every row, in nats."""
+        """Return the binary cross-entropy of every row, in nats."""
         return binary_losses(outputs[:, 0], targets, self.positive_weight, self.focal_gamma)
 
     def scores(
         self, outputs: Float[Tensor, "rows outputs"], targets: Shaped[Tensor, "rows *dims"]
     ) -> Float[Tensor, " rows"]:
-        """100 where the sign of the logit is wrong, else 0."""
+        """Return 100 for rows with a logit of the wrong sign, and 0 for others."""
         return ((outputs[:, 0] > 0) != (targets > 0.5)).to(torch.float32) * 100
 
     def metrics(self) -> tuple[Metric, ...]:
-        """Metrics of one label."""
+        """Return the metrics of a single binary label."""
         return binary_metrics()
 
     def judged(
@@ -79,11 +79,11 @@ class Binary(Objective):
     def probabilities(
         self, outputs: Float[Tensor, "rows outputs"]
     ) -> Float[Tensor, "rows outputs"]:
-        """Probability of 1."""
+        """Return the probability of 1 for every row."""
         return outputs.sigmoid()
 
     def describe(self, outputs: Float[Tensor, "rows outputs"]) -> list[dict[str, Any]]:
-        """The more probable answer and its probability."""
+        """Say for every row the more probable answer and its probability."""
         values = outputs[:, 0].double().sigmoid().tolist()
         return [{"class": int(p > 0.5), "probability": max(p, 1 - p)} for p in values]
 
@@ -105,7 +105,7 @@ def binary_losses(
     positive_weight: float | Float[Tensor, " labels"] = 1.0,
     focal_gamma: float = 0.0,
 ) -> Float[Tensor, "*entries"]:
-    """Binary cross-entropy of every entry, in nats.
+    """Return the binary cross-entropy of every entry, in nats.
 
     Args:
         logits: logits of target 1.

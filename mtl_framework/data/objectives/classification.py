@@ -73,13 +73,13 @@ class Classification(Objective):
 
     @property
     def num_outputs(self) -> int:  # type: ignore[override]
-        """One logit a class."""
+        """Return the number of classes: a head has one logit for each."""
         return self.num_classes
 
     def losses(
         self, outputs: Float[Tensor, "rows outputs"], targets: Shaped[Tensor, "rows *dims"]
     ) -> Float[Tensor, " rows"]:
-        """Cross-entropy of every row, in nats; targets may be shares of the classes, too."""
+        """Return the cross-entropy of every row, in nats; targets may be shares of classes, too."""
         if targets.is_floating_point():
             targets = targets.to(outputs.dtype)
         weights = None
@@ -96,11 +96,11 @@ class Classification(Objective):
     def scores(
         self, outputs: Float[Tensor, "rows outputs"], targets: Shaped[Tensor, "rows *dims"]
     ) -> Float[Tensor, " rows"]:
-        """100 where the most probable class is wrong, else 0."""
+        """Return 100 for rows whose most probable class is wrong, and 0 for others."""
         return (outputs.argmax(1) != targets).to(torch.float32) * 100
 
     def metrics(self) -> tuple[Metric, ...]:
-        """Metrics of classes."""
+        """Return the metrics of a classification."""
         return class_metrics(self.num_classes)
 
     def judged(
@@ -131,11 +131,11 @@ class Classification(Objective):
     def probabilities(
         self, outputs: Float[Tensor, "rows outputs"]
     ) -> Float[Tensor, "rows outputs"]:
-        """Softmax over the classes."""
+        """Return the softmax over the classes."""
         return outputs.softmax(1)
 
     def describe(self, outputs: Float[Tensor, "rows outputs"]) -> list[dict[str, Any]]:
-        """The most probable class and its probability."""
+        """Say for every row the most probable class and its probability."""
         probability, best = outputs.double().softmax(1).max(1)
         names = self.class_names or tuple(map(str, range(self.num_classes)))
         pairs = zip(best.tolist(), probability.tolist(), strict=True)

@@ -42,7 +42,7 @@ class LanguageModel(Objective):
 
     @property
     def num_outputs(self) -> int:  # type: ignore[override]
-        """One logit a word."""
+        """Return the number of words: a head has one logit for each."""
         return self.vocabulary_size
 
     def losses(
@@ -50,7 +50,7 @@ class LanguageModel(Objective):
         outputs: Float[Tensor, "rows positions words"],
         targets: Shaped[Tensor, "rows positions"],
     ) -> Float[Tensor, " rows"]:
-        """Cross-entropy of every row, averaged over its positions, in nats."""
+        """Return the cross-entropy of every row, averaged over its positions, in nats."""
         each = F.cross_entropy(outputs.flatten(0, 1), targets.flatten(), reduction="none")
         return each.view(targets.shape).mean(1)
 
@@ -59,7 +59,7 @@ class LanguageModel(Objective):
         outputs: Float[Tensor, "rows positions words"],
         targets: Shaped[Tensor, "rows positions"],
     ) -> Float[Tensor, " rows"]:
-        """The same cross-entropies; :meth:`summarize` makes a perplexity of their mean."""
+        """Return the same cross-entropies; :meth:`summarize` makes a perplexity of their mean."""
         return self.losses(outputs.float(), targets)
 
     def summarize(self, mean_score: float) -> float:
@@ -67,7 +67,7 @@ class LanguageModel(Objective):
         return math.exp(mean_score) if mean_score < _MOST_NATS else math.inf
 
     def metrics(self) -> tuple[Metric, ...]:
-        """Metrics of words."""
+        """Return the metrics of a language model."""
         return word_metrics(self.vocabulary_size)
 
     def judged(
@@ -81,7 +81,7 @@ class LanguageModel(Objective):
     def probabilities(
         self, outputs: Float[Tensor, "rows positions words"]
     ) -> Float[Tensor, "rows positions words"]:
-        """Softmax over the words."""
+        """Return the softmax over the words."""
         return outputs.softmax(2)
 
     def check(self, targets: Tensor) -> None:

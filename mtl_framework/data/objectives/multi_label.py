@@ -59,18 +59,18 @@ class MultiLabel(Objective):
 
     @property
     def num_outputs(self) -> int:  # type: ignore[override]
-        """One logit a label."""
+        """Return the number of labels: a head has one logit for each."""
         return self.num_labels
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Names of the labels, or their numbers."""
+        """Return the names of the labels, or their numbers if they have no names."""
         return self.label_names or tuple(map(str, range(self.num_labels)))
 
     def losses(
         self, outputs: Float[Tensor, "rows labels"], targets: Shaped[Tensor, "rows labels"]
     ) -> Float[Tensor, " rows"]:
-        """Binary cross-entropy of every row, averaged over its known labels, in nats."""
+        """Return the binary cross-entropy of every row, averaged over its known labels, in nats."""
         weights: float | Tensor = 1.0
         if self.positive_weights:
             weights = torch.tensor(self.positive_weights, device=outputs.device)
@@ -87,7 +87,7 @@ class MultiLabel(Objective):
         return 100 * wrong.sum(1).float() / known.sum(1).clamp(min=1)
 
     def metrics(self) -> tuple[Metric, ...]:
-        """Metrics of several labels."""
+        """Return the metrics of several binary labels."""
         return multi_label_metrics()
 
     def judged(
@@ -113,11 +113,11 @@ class MultiLabel(Objective):
         }
 
     def probabilities(self, outputs: Float[Tensor, "rows labels"]) -> Float[Tensor, "rows labels"]:
-        """Probability of every label."""
+        """Return the probability of every label."""
         return outputs.sigmoid()
 
     def describe(self, outputs: Float[Tensor, "rows labels"]) -> list[dict[str, Any]]:
-        """The probability of every label, by its name."""
+        """Say for every row the probability of each label, by its name."""
         rows = outputs.double().sigmoid().tolist()
         return [dict(zip(self.names, row, strict=True)) for row in rows]
 

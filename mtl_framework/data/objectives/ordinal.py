@@ -46,13 +46,13 @@ class Ordinal(Objective):
 
     @property
     def num_outputs(self) -> int:  # type: ignore[override]
-        """One logit a threshold between two levels."""
+        """Return the number of thresholds between levels: a head has one logit for each."""
         return self.num_levels - 1
 
     def losses(
         self, outputs: Float[Tensor, "rows outputs"], targets: Shaped[Tensor, "rows *dims"]
     ) -> Float[Tensor, " rows"]:
-        """Binary cross-entropy of every row, averaged over its thresholds, in nats."""
+        """Return the binary cross-entropy of every row, averaged over its thresholds, in nats."""
         thresholds = torch.arange(self.num_outputs, device=targets.device)
         above = targets[:, None] > thresholds  # level 2 of 4: above 0 and 1, not above 2
         return binary_losses(outputs, above).mean(1)
@@ -64,7 +64,7 @@ class Ordinal(Objective):
         return ((outputs > 0).sum(1) - targets).abs().float()
 
     def metrics(self) -> tuple[Metric, ...]:
-        """Metrics of levels."""
+        """Return the metrics of ordered levels."""
         return level_metrics(self.num_levels)
 
     def judged(
@@ -75,7 +75,7 @@ class Ordinal(Objective):
 
     @property
     def decodes(self) -> bool:
-        """Whether predictions differ from outputs: they do, they are levels."""
+        """Return True, because predictions are levels, not logits of thresholds."""
         return True
 
     def decode(self, outputs: Float[Tensor, "rows outputs"]) -> Float[Tensor, "rows one"]:
@@ -83,7 +83,7 @@ class Ordinal(Objective):
         return (outputs > 0).sum(1, keepdim=True).to(outputs.dtype)
 
     def describe(self, outputs: Float[Tensor, "rows outputs"]) -> list[dict[str, Any]]:
-        """The level and its name."""
+        """Say for every row its level and the level's name."""
         names = self.level_names or tuple(map(str, range(self.num_levels)))
         levels = (outputs > 0).sum(1).tolist()
         return [{"level": level, "class": names[level]} for level in levels]

@@ -78,13 +78,13 @@ class Regression(Objective):
 
     @property
     def num_outputs(self) -> int:  # type: ignore[override]
-        """One output a number."""
+        """Return the number of numbers: a head has one output for each."""
         return self.num_targets
 
     def losses(
         self, outputs: Float[Tensor, "rows outputs"], targets: Shaped[Tensor, "rows *dims"]
     ) -> Float[Tensor, " rows"]:
-        """Error of every row, averaged over its numbers, of standardised targets where they are."""
+        """Return the error of every row, averaged over its numbers, standardised if targets are."""
         wanted = self._learned(targets, outputs)
         if self.loss == "mse":
             return (outputs - wanted).square().mean(1)
@@ -95,13 +95,13 @@ class Regression(Objective):
     def scores(
         self, outputs: Float[Tensor, "rows outputs"], targets: Shaped[Tensor, "rows *dims"]
     ) -> Float[Tensor, " rows"]:
-        """Squared error of every row, in the squared units of the targets."""
+        """Return the squared error of every row, in the squared units of the targets."""
         predictions = self.decode(outputs.float())
         wanted = targets.reshape(predictions.shape).to(predictions.dtype)
         return (predictions - wanted).square().mean(1)
 
     def metrics(self) -> tuple[Metric, ...]:
-        """Metrics of numbers."""
+        """Return the metrics of numbers."""
         return number_metrics()
 
     def judged(
@@ -113,7 +113,7 @@ class Regression(Objective):
 
     @property
     def decodes(self) -> bool:
-        """Whether predictions differ from outputs: they do where targets are standardised."""
+        """Say whether predictions differ from outputs: they do if targets are standardised."""
         return bool(self.means)
 
     def decode(self, outputs: Float[Tensor, "rows *outputs"]) -> Float[Tensor, "rows *outputs"]:
@@ -124,7 +124,7 @@ class Regression(Objective):
         return outputs * deviation + mean
 
     def summarize(self, mean_score: float) -> float:
-        """Root of the mean squared error."""
+        """Return the root of the mean squared error."""
         return float(mean_score**0.5)
 
     def _learned(
@@ -179,13 +179,13 @@ class PoissonRegression(Regression):
     def losses(
         self, outputs: Float[Tensor, "rows outputs"], targets: Shaped[Tensor, "rows *dims"]
     ) -> Float[Tensor, " rows"]:
-        """Negative log-likelihood of every row, averaged over its numbers, in nats."""
+        """Return the negative log-likelihood of every row, averaged over its numbers, in nats."""
         wanted = self._learned(targets, outputs)
         return F.poisson_nll_loss(outputs, wanted, log_input=True, reduction="none").mean(1)
 
     @property
     def decodes(self) -> bool:
-        """Whether predictions differ from outputs: they do, outputs are logarithms."""
+        """Return True, because outputs are the logarithms of predictions."""
         return True
 
     def decode(self, outputs: Float[Tensor, "rows *outputs"]) -> Float[Tensor, "rows *outputs"]:
@@ -215,7 +215,7 @@ class GaussianRegression(Regression):
 
     @property
     def num_outputs(self) -> int:  # type: ignore[override]
-        """A mean and a logarithm of a variance for every number."""
+        """Return twice the number of numbers: a head gives a mean and a log variance for each."""
         return 2 * self.num_targets
 
     def losses(
@@ -228,7 +228,7 @@ class GaussianRegression(Regression):
 
     @property
     def decodes(self) -> bool:
-        """Whether predictions differ from outputs: they do, they are the means alone."""
+        """Return True, because predictions are the means, and outputs have variances, too."""
         return True
 
     def decode(self, outputs: Float[Tensor, "rows *outputs"]) -> Float[Tensor, "rows *numbers"]:

@@ -46,7 +46,7 @@ class ColumnNetworks(TaskNetworks):
 
     @property
     def passes(self) -> int:
-        """How many passes of one task's batch through one column a step takes."""
+        """Return how many passes of one task's batch through one column a step takes."""
         return len(self.tasks) if self.common_input else len(self.tasks) ** 2
 
     def own_weight(self) -> Float[Tensor, ""]:

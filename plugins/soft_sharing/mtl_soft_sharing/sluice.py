@@ -188,7 +188,7 @@ class Sluice(ColumnStrategy):
 
     @property
     def penalized(self) -> bool:
-        """Whether the overlap of subspaces costs anything."""
+        """Say whether the overlap of subspaces costs anything."""
         return self.config.penalty > 0 and self.config.subspaces > 1
 
     def penalize(self) -> dict[str, Tensor]:

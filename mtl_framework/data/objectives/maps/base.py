@@ -104,7 +104,7 @@ class MapObjective(Objective):
         return self.pixels(fitted(outputs, targets), targets, self.known(targets))
 
     def describe(self, outputs: Outputs) -> list[dict[str, Any]]:
-        """Smallest, mean and largest value of every row's map."""
+        """Say for every row the smallest, mean and largest value of its map."""
         flat = self.decode(outputs).double().cpu().flatten(1)
         return [
             {"smallest": float(row.min()), "mean": float(row.mean()), "largest": float(row.max())}
@@ -137,7 +137,7 @@ def resized(x: Float[Tensor, "_ _ _ _"], size: Size) -> Float[Tensor, "_ _ _ _"]
 
 
 def mean_of_known(values: Pixels, known: Bool[Tensor, "rows height width"]) -> Tensor:
-    """Mean (rows,) over the known pixels of every row; 0 where there is none."""
+    """Return the mean (rows,) over the known pixels of every row; 0 where there is none."""
     counted = torch.where(known, values, torch.zeros((), dtype=values.dtype, device=values.device))
     return counted.flatten(1).sum(1) / known.flatten(1).sum(1).clamp(min=1)
 

@@ -43,24 +43,24 @@ class BinaryMap(MapObjective):
 
     @property
     def unknown(self) -> float:  # type: ignore[override]
-        """The value of targets at pixels that do not count."""
+        """Return the value that targets have at pixels without a label."""
         return float(self.ignored)
 
     def known(self, targets: Targets) -> Bool[Tensor, "rows height width"]:
-        """Pixels that are 0 or 1."""
+        """Return which pixels have a label, 0 or 1."""
         return targets != self.ignored
 
     def pixel_losses(self, outputs: Outputs, targets: Targets) -> Pixels:
-        """Binary cross-entropy of every pixel, in nats."""
+        """Return the binary cross-entropy of every pixel, in nats."""
         wanted = torch.where(self.known(targets), targets, 0)
         return binary_losses(outputs[:, 0], wanted, self.positive_weight)
 
     def pixel_scores(self, outputs: Outputs, targets: Targets) -> Pixels:
-        """100 where the sign of the logit is wrong, else 0."""
+        """Return 100 for pixels with a logit of the wrong sign, and 0 for others."""
         return ((outputs[:, 0] > 0) != (targets > 0)).to(torch.float32) * 100
 
     def metrics(self) -> tuple[Metric, ...]:
-        """Metrics of binary maps, over all known pixels."""
+        """Return the metrics of binary maps, over all pixels with a label."""
         return binary_map_metrics()
 
     def pixels(
@@ -70,11 +70,11 @@ class BinaryMap(MapObjective):
         return outputs[:, 0].double().sigmoid()[known], targets[known].long()
 
     def probabilities(self, outputs: Outputs) -> Outputs:
-        """Probability of 1 at every pixel."""
+        """Return the probability of 1 at every pixel."""
         return outputs.sigmoid()
 
     def pictures(self, decoded: Outputs) -> Pixels:
-        """Probability of 1 at every pixel."""
+        """Return the probability of 1 at every pixel."""
         return decoded[:, 0].sigmoid()
 
     def describe(self, outputs: Outputs) -> list[dict[str, Any]]:

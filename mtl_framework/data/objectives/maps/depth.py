@@ -38,7 +38,7 @@ class Depth(MapObjective):
     of_training: ClassVar[frozenset[str]] = frozenset({"loss"})
 
     def known(self, targets: Targets) -> Bool[Tensor, "rows height width"]:
-        """Pixels with a positive, finite distance."""
+        """Return which pixels have a label, which is a positive, finite distance."""
         return (targets > 0) & torch.isfinite(targets)
 
     def pixel_losses(self, outputs: Outputs, targets: Targets) -> Pixels:
@@ -55,24 +55,24 @@ class Depth(MapObjective):
         return torch.where(error <= limit, error, (error**2 + limit**2) / (2 * limit))
 
     def pixel_scores(self, outputs: Outputs, targets: Targets) -> Pixels:
-        """Squared error of every pixel."""
+        """Return the squared error of every pixel."""
         return (self.decode(outputs)[:, 0] - targets.nan_to_num(0, 0, 0)) ** 2
 
     def summarize(self, mean_score: float) -> float:
-        """Root of the mean squared error."""
+        """Return the root of the mean squared error."""
         return math.sqrt(mean_score)
 
     @property
     def decodes(self) -> bool:
-        """Whether outputs are inverse depths."""
+        """Say whether outputs are inverse depths, so that predictions differ from them."""
         return self.loss == "inverse"
 
     def decode(self, outputs: Outputs) -> Outputs:
-        """Distances."""
+        """Return the distances that outputs stand for."""
         return 1 / outputs.clamp(min=SMALLEST) if self.decodes else outputs
 
     def metrics(self) -> tuple[Metric, ...]:
-        """Errors over all known pixels."""
+        """Return the metrics of distances, over all pixels with a label."""
         return depth_metrics()
 
     def pixels(
@@ -82,7 +82,7 @@ class Depth(MapObjective):
         return self.decode(outputs)[:, 0][known].double(), targets[known].double()
 
     def pictures(self, decoded: Outputs) -> Pixels:
-        """Distances."""
+        """Return the distances that outputs stand for."""
         return decoded[:, 0]
 
     def moved(

@@ -44,11 +44,11 @@ class MapRegression(MapObjective):
 
     @property
     def num_outputs(self) -> int:  # type: ignore[override]
-        """One output a number."""
+        """Return the number of numbers at a pixel: a head has one output for each."""
         return self.num_targets
 
     def known(self, targets: Targets) -> Bool[Tensor, "rows height width"]:
-        """Pixels all of whose numbers are finite."""
+        """Return which pixels have a label, which are those with finite numbers only."""
         return torch.isfinite(targets).all(1)
 
     def pixel_losses(self, outputs: Outputs, targets: Targets) -> Pixels:
@@ -62,11 +62,11 @@ class MapRegression(MapObjective):
         return ((outputs - targets.nan_to_num(0, 0, 0)) ** 2).mean(1)
 
     def summarize(self, mean_score: float) -> float:
-        """Root of the mean squared error."""
+        """Return the root of the mean squared error."""
         return math.sqrt(mean_score)
 
     def metrics(self) -> tuple[Metric, ...]:
-        """Errors over all known pixels."""
+        """Return the metrics of numbers, over all pixels with a label."""
         return map_number_metrics()
 
     def pixels(

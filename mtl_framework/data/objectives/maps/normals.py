@@ -42,7 +42,7 @@ class Normals(MapObjective):
         return torch.isfinite(targets).all(1) & (targets != 0).any(1)
 
     def pixel_losses(self, outputs: Outputs, targets: Targets) -> Pixels:
-        """The chosen loss of every pixel."""
+        """Return the loss of every pixel that the option ``loss`` names."""
         given, wanted = unit(outputs), self._wanted(targets, outputs.dtype)
         if self.loss == "l1":
             return (given - wanted).abs().sum(1)
@@ -59,7 +59,7 @@ class Normals(MapObjective):
 
     @property
     def decodes(self) -> bool:
-        """Whether predictions differ from outputs: they do, they have length 1."""
+        """Return True, because predictions are outputs scaled to length 1."""
         return True
 
     def decode(self, outputs: Outputs) -> Outputs:
@@ -67,7 +67,7 @@ class Normals(MapObjective):
         return unit(outputs)
 
     def metrics(self) -> tuple[Metric, ...]:
-        """Angles over all known pixels."""
+        """Return the metrics of directions, over all pixels with a label."""
         return normal_metrics()
 
     def pixels(
@@ -111,6 +111,6 @@ def unit(vectors: Float[Tensor, "rows 3 height width"]) -> Float[Tensor, "rows 3
 def angles(
     given: Float[Tensor, "rows 3 height width"], wanted: Float[Tensor, "rows 3 height width"]
 ) -> Pixels:
-    """Angles between unit vectors, in degrees from 0 to 180, exact where they are small."""
+    """Return angles between unit vectors, in degrees from 0 to 180, exact for small ones, too."""
     across = torch.linalg.cross(given, wanted, dim=1).norm(dim=1)
     return torch.atan2(across, (given * wanted).sum(1)).rad2deg()

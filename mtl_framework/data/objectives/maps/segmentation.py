@@ -73,20 +73,20 @@ class Segmentation(MapObjective):
 
     @property
     def num_outputs(self) -> int:  # type: ignore[override]
-        """One logit a class."""
+        """Return the number of classes: a head has one logit for each."""
         return self.num_classes
 
     @property
     def unknown(self) -> float:  # type: ignore[override]
-        """The value of targets at pixels that do not count."""
+        """Return the value that targets have at pixels without a label."""
         return float(self.ignored)
 
     def known(self, targets: Targets) -> Bool[Tensor, "rows height width"]:
-        """Pixels that have a class."""
+        """Return which pixels have a label."""
         return targets != self.ignored
 
     def pixel_losses(self, outputs: Outputs, targets: Targets) -> Pixels:
-        """Cross-entropy of every pixel, in nats."""
+        """Return the cross-entropy of every pixel, in nats."""
         weights = None
         if self.class_weights:
             weights = torch.tensor(self.class_weights, dtype=outputs.dtype, device=outputs.device)
@@ -94,11 +94,11 @@ class Segmentation(MapObjective):
         return F.cross_entropy(outputs, classes, weights, ignore_index=-100, reduction="none")
 
     def pixel_scores(self, outputs: Outputs, targets: Targets) -> Pixels:
-        """100 where the most probable class is wrong, else 0."""
+        """Return 100 for pixels whose most probable class is wrong, and 0 for others."""
         return (outputs.argmax(1) != targets).to(torch.float32) * 100
 
     def metrics(self) -> tuple[Metric, ...]:
-        """Metrics of one confusion matrix over all pixels."""
+        """Return the metrics of classes, from one confusion matrix over all pixels."""
         return segmentation_metrics(self.num_classes)
 
     def pixels(
@@ -120,15 +120,15 @@ class Segmentation(MapObjective):
         return detail
 
     def probabilities(self, outputs: Outputs) -> Outputs:
-        """Softmax over the classes, pixel by pixel."""
+        """Return the softmax over the classes, pixel by pixel."""
         return outputs.softmax(1)
 
     def pictures(self, decoded: Outputs) -> Int64[Tensor, "rows height width"]:
-        """The most probable class of every pixel."""
+        """Return the most probable class of every pixel."""
         return decoded.argmax(1)
 
     def describe(self, outputs: Outputs) -> list[dict[str, Any]]:
-        """The classes with the largest areas, and their shares of the image."""
+        """Say for every row the classes with the largest areas, and their shares of the image."""
         names = self.class_names or tuple(map(str, range(self.num_classes)))
         rows = []
         for classes in outputs.argmax(1).flatten(1).cpu():

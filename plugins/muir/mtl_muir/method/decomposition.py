@@ -49,27 +49,27 @@ class BlockGrid:
 
     @property
     def outs(self) -> int:
-        """Number of blocks along the outputs."""
+        """Return the number of blocks along the outputs."""
         return math.ceil(self.shape[0] / self.block_out)
 
     @property
     def ins(self) -> int:
-        """Number of blocks along the inputs."""
+        """Return the number of blocks along the inputs."""
         return math.ceil(self.shape[1] / self.block_in)
 
     @property
     def taps(self) -> int:
-        """Number of kernel positions; 1 for dense weights."""
+        """Return the number of kernel positions; 1 for dense weights."""
         return math.prod(self.shape[2:])
 
     @property
     def count(self) -> int:
-        """Number of blocks."""
+        """Return the number of blocks."""
         return self.ins * self.taps * self.outs
 
     @property
     def divides(self) -> bool:
-        """Whether the blocks cover the weight exactly, so that nothing is discarded."""
+        """Say whether the blocks cover the weight exactly, so that nothing is discarded."""
         return self.shape[0] % self.block_out == 0 and self.shape[1] % self.block_in == 0
 
     def index(self, in_block: int, out_block: int, tap: int = 0) -> int:

@@ -76,7 +76,7 @@ class Places:
 
     @property
     def task_names(self) -> tuple[str, ...]:
-        """Names of all tasks, in order."""
+        """Return the names of all tasks, in order."""
         return tuple(dict.fromkeys(task for task, _, _ in self.weights))
 
     def tasks_of_locations(self) -> Int64[Tensor, " locations"]:
