@@ -9,6 +9,12 @@ from ..support.validation import KeyPath, dotted, shortened
 from ..support.yamls import parse_scalar
 
 _PART = re.compile(r"""\s*(?:"((?:[^"\\]|\\.)*)"|'([^']*)'|([^.="'][^.=]*))\s*([.=])""")
+# Several values with commas between them, of which at least one is in quotes
+_QUOTED = r"""\s*(?:"(?:[^"\\]|\\.)*"|'[^']*')\s*"""
+_PLAIN = r"""[^,"'\[\]{}]+"""
+_QUOTED_LIST = re.compile(
+    rf"(?:{_PLAIN},)*{_QUOTED}(?:,(?:{_QUOTED}|{_PLAIN}))+|(?:{_PLAIN},)+{_QUOTED}"
+)
 
 
 @dataclass(frozen=True)
@@ -23,7 +29,8 @@ def parse_setting(text: str) -> Setting:
     """Parse ``key=value``, the value in YAML: ``samples=4``, ``backbone.shared=[stem,layer1.0]``.
 
     A part of the key that has a dot or an equals sign itself is put in quotes:
-    ``suite.kinds."height.cm"=number``; within double quotes, ``\\"`` is a quote.
+    ``suite.kinds."height.cm"=number``; within double quotes, ``\\"`` is a quote. Texts in
+    quotes with commas between them are a list: ``suite.tasks="a,b",c``.
 
     Raises:
         MtlError: if there is no key, or the value is not YAML.
@@ -45,7 +52,10 @@ def parse_setting(text: str) -> Setting:
         position = match.end()
         if end == "=":
             break
-    return Setting(tuple(parts), parse_scalar(text[position:], f"--set {dotted(parts)}"))
+    value, where = text[position:], f"--set {dotted(parts)}"
+    if _QUOTED_LIST.fullmatch(value):
+        value = f"[{value}]"
+    return Setting(tuple(parts), parse_scalar(value, where))
 
 
 def key_of(text: str) -> KeyPath:

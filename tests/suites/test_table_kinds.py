@@ -66,7 +66,6 @@ def test_kinds_of_columns(cells: list[str], kind: str | None) -> None:
         ("", ["red", "blue"], "column '' has no name: left out; write a name"),
         ("day", ["2024-01-31"], r"holds dates (e.g. 2024-01-31): left out"),
         ("digit", ["0", "1", "2"] * 3, ""),
-        ("mood", ["-1", "0", "1"] * 3, "'mood': -1 is taken as a class; suite.missing.mood=-1"),
     ],
 )  # fmt: skip
 def test_guesses_near_the_line_say_so(name: str, cells: list[str], remark: str) -> None:

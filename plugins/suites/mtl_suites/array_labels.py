@@ -1,6 +1,6 @@
 """Labels of a task in arrays are classes, zeros and ones, or numbers, and some rows lack them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
@@ -10,6 +10,7 @@ from jaxtyping import Bool, Int64, Shaped
 from mtl_framework.data import class_codes
 
 from .options import Kind, option
+from .suspects import constant_hints
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,10 @@ class Labels:
     def strata(self) -> Int64[np.ndarray, " rows"]:
         """Return the number of every row's class, and -1 for rows without a label."""
         return class_codes(self.values, self.present)
+
+    def constant(self, members: Mapping[str, Int64[np.ndarray, " _"]]) -> list[str]:
+        """Lines on splits in which all labels are the same."""
+        return constant_hints(self.task, self.kind, self.values, self.present, members)
 
     def of(self, rows: Int64[np.ndarray, " _"]) -> Int64[np.ndarray, " _"]:
         """Return those of the given row numbers whose rows have a label."""

@@ -34,6 +34,7 @@ from .labels import make_targets, scale_hints, summary
 from .missing import Missing, told
 from .npz import ArrayFile, Found
 from .options import Kind, Kinds
+from .suspects import code_hints
 
 _AS_THEY_ARE = PictureOptions()
 _DTYPES = {"M": "dates, ", "m": "times, ", "c": "complex numbers, ", "V": "records, ", "O": ""}
@@ -202,6 +203,7 @@ class Form:
             self.notes.append(line)
         if kind == "numbers" and values.dtype.kind in "fiub":
             self.notes.extend(scale_hints(task, mine))
+        self.notes.extend(code_hints(task, kind, mine))
         if kind == "classes" and values.dtype.kind == "U":
             self.notes.extend(class_hints(task, np.unique(mine).tolist()))
         if kind != "numbers" and values.dtype.kind == "f":
@@ -281,6 +283,7 @@ class Form:
         Raises:
             MtlError: if a split has no label, or training or test lacks a class.
         """
+        self.notes.extend(labels.constant(chosen))
         known = {split: labels.of(found) for split, found in chosen.items()}
         lacking = [split for split, found in known.items() if not len(found)]
         if lacking:

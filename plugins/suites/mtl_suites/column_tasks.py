@@ -21,6 +21,7 @@ from .kinds import guess_column
 from .labels import class_order, make_targets, scale_hints, summary, thousands
 from .missing import Missing, told
 from .options import Kind, Kinds
+from .suspects import code_hints, constant_hints
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,10 @@ class Label:
         if self.kind == "numbers":
             return []
         return rare_classes(self.name, self.strata, self.classes, members)
+
+    def constant(self, members: Mapping[str, Int64[np.ndarray, " _"]]) -> list[str]:
+        """Lines on splits in which all labels are the same."""
+        return constant_hints(self.name, self.kind, self.values, self.present, members)
 
     def targets(
         self,
@@ -224,6 +229,7 @@ def _label(
         remarks.append(line)
     if kind == "numbers" and known.any():
         remarks += scale_hints(name, values[known])
+    remarks += code_hints(name, kind, values[known])
     if kind == "classes":
         remarks += class_hints(name, np.unique(values[known]).tolist())
     return [Label(name, kind, values, known, count)]

@@ -18,7 +18,7 @@ from .folder_contents import (
     subfolders,
     with_pictures,
 )
-from .options import counted
+from .options import counted, rejoined
 
 #: What a root is: one ``task``, whose splits or classes its folders are, or a folder of ``tasks``.
 Layout = Literal["auto", "task", "tasks"]
@@ -51,6 +51,7 @@ def task_folders(
     present = subfolders(root)
     if not present:
         raise MtlError(f"{root} should hold one folder a task, found none{_pictures_in(root)}")
+    wanted = wanted and rejoined(wanted, present)
     filled = [name for name in present if holds_pictures(root / name)]
     if not filled:
         raise MtlError(f"{root} holds no picture that is read{only_files(root)}")

@@ -144,7 +144,7 @@ def guess_array(name: str, values: Shaped[np.ndarray, "rows *numbers"]) -> Guess
     consecutive = different == int(values.max()) - int(values.min()) + 1
     if different > FEW and not consecutive:
         return Guess(kind, _near(name, what, "classes", "numbers"))
-    return Guess(kind, _negative(name, int(values.min())) if kind == "classes" else "")
+    return Guess(kind)
 
 
 def is_whole(cells: Sequence[str]) -> bool:
@@ -230,15 +230,7 @@ def _guess_whole(name: str, values: Sequence[int]) -> Guess:
         return Guess("numbers", _near(name, what, "numbers", "classes"))
     if len(different) > FEW:
         return Guess("classes", _near(name, what, "classes", "numbers"))
-    return Guess("classes", _negative(name, different[0]))
-
-
-def _negative(name: str, least: int) -> str:
-    """Return a remark on a class below zero, which often means "no label"; empty without one."""
-    if least >= 0:
-        return ""
-    way = option("missing", name, str(least))
-    return f"{name!r}: {least} is taken as a class; {way} takes it as no label"
+    return Guess("classes")
 
 
 def _near(name: str, what: str, taken: Kind, other: Kind) -> str:

@@ -1,6 +1,8 @@
 """This module defines types of options that several suites have."""
 
-from collections.abc import Callable
+import csv
+from collections.abc import Callable, Collection, Sequence
+from itertools import combinations
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BeforeValidator
@@ -8,6 +10,8 @@ from pydantic import BeforeValidator
 
 def _names(value: Any) -> Any:
     if isinstance(value, str):
+        if '"' in value:  # around names with commas
+            return [name.strip() for name in next(csv.reader([value], skipinitialspace=True))]
         return [name.strip() for name in value.split(",")]
     if isinstance(value, bool | int | float):
         return [str(value)]
@@ -44,6 +48,32 @@ Kind = Literal["classes", "binary", "numbers"]
 Kinds = dict[str, Annotated[Kind, BeforeValidator(_kind)]]
 
 
+def joined(names: Sequence[str]) -> dict[str, tuple[int, int]]:
+    """What names are with the commas at which one text was divided, by the part that is joined."""
+    return {
+        mark.join(names[first:last]): (first, last)
+        for first, last in combinations(range(len(names) + 1), 2)
+        if 1 < last - first <= _MOST_COMMAS
+        for mark in (",", ", ")
+    }
+
+
+def rejoined(names: Sequence[str], known: Collection[str]) -> list[str]:
+    """Names, those that are parts of a known name with commas in it put together again."""
+    left = list(names)
+    while not set(left) <= set(known):
+        spans = [
+            (span, text)
+            for text, span in joined(left).items()
+            if text in known and not set(left[slice(*span)]) <= set(known)
+        ]
+        if not spans:
+            break
+        (first, last), text = spans[-1]
+        left[first:last] = [text]
+    return left
+
+
 def option(name: str, task: str, value: str) -> str:
     """Return how an option of one task is set, as a user types it behind ``--set``."""
     quoted = task.replace("\\", "\\\\").replace('"', '\\"')
@@ -56,6 +86,8 @@ def counted(number: int, noun: str) -> str:
     plural = f"{noun}es" if noun.endswith("s") else f"{noun}s"
     return f"{number} {noun if number == 1 else plural}"
 
+
+_MOST_COMMAS = 8  # parts of one name
 
 Suites = TypeVar("Suites", bound=Callable[..., Any])
 

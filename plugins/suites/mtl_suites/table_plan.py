@@ -19,7 +19,7 @@ from .faults import Faults
 from .image_files import ImageForm
 from .labels import standardized
 from .missing import Missing
-from .options import Kinds
+from .options import Kinds, joined, rejoined
 from .row_inputs import RowInputs
 from .row_splits import given_splits, once, rows_by_split, split_column, split_columns
 
@@ -72,12 +72,11 @@ class TablePlan:
             MtlError: if something is wrong; the message says all that is.
         """
         text = read_table(file, faults, self.inputs, self._columns(), encoding)
-        split = split_column(text, self.split, [*(self.tasks or ()), *self.kinds])
+        tasks = self.tasks and rejoined(self.tasks, text.names)
+        split = split_column(text, self.split, [*(tasks or ()), *self.kinds])
         source = RowInputs.find(text.inputs, text, root, images, self.form)
         others = {text.inputs, self.split, split or text.inputs}
-        labels, remarks = read_labels(
-            text, file, self.tasks, others, self.kinds, self.missing, faults
-        )
+        labels, remarks = read_labels(text, file, tasks, others, self.kinds, self.missing, faults)
         chosen, twice = self._chosen(text, split, labels, source, file, faults)
         read = _read(source, chosen, file, faults)
         members = {name: good for name, (_, good) in read.items()}
@@ -97,14 +96,15 @@ class TablePlan:
         if scales := standardized(built):
             record["standardized"] = scales
         told = [label.summary() for label in labels] + [*text.remarks, *source.remarks, *remarks]
-        told += [line for label in labels for line in label.rare(members)]
+        told += [line for x in labels for line in (*x.rare(members), *x.constant(members))]
         return Suite("table", built, True, [*told, *notes], record)
 
     def _columns(self) -> set[str] | None:
         """Return the names of the columns that are looked at, or ``None`` for all."""
         if self.tasks is None:
             return None
-        return {*split_columns(self.split), *self.tasks, *([self.stratify_by or ""])}
+        asked = {*self.tasks, *joined(self.tasks)}
+        return {*split_columns(self.split), *asked, self.stratify_by or ""}
 
     def _chosen(
         self,
