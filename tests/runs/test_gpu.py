@@ -29,8 +29,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "lws": {"nes_samples": 4, "weight_samples": 2},
     "muir": {"block_out": 4, "block_in": 4, "indivisible": "ordinary"},
 }
-# how often a step may wait for the device: the search ranks losses on the CPU
-ALLOWED_WAITS = {"lws": 1}
+# how often a step may wait for the device: the search ranks losses on the CPU, routers learn there
+ALLOWED_WAITS = {"lws": 1, "routing_networks": 1}
 
 
 def trained(

@@ -31,7 +31,8 @@ def route_figures(runs: Sequence[FinishedRun]) -> Iterator[ReportFigure]:
         state = record.checkpoint()
         yield routes_figure(record, state, count, f"routes-{number}", label)
         if record.history.metrics.get("largest"):
-            yield collapse_figure(record, count, f"collapse-{number}", label)
+            blocks = state["agents"]["pi"].shape[-1]
+            yield collapse_figure(record, blocks, count, f"collapse-{number}", label)
 
 
 def routes_figure(
@@ -84,14 +85,21 @@ def _cells(axes: Axes, routes: np.ndarray, sure: np.ndarray) -> None:
     axes.imshow(cells, aspect="auto")
     if routes.size <= _MOST_NUMBERED:
         for (task, unit), block in np.ndenumerate(routes):
-            axes.text(unit, task, str(block + 1), ha="center", va="center", fontsize=7.5, color=INK)
+            light = cells[task, unit, :3] @ (0.3, 0.59, 0.11) > 0.5
+            colour = "black" if light else "white"
+            axes.text(
+                unit, task, str(block + 1), ha="center", va="center", fontsize=7.5, color=colour
+            )
 
 
-def collapse_figure(record: FinishedRun, count: int, name: str, label: str) -> ReportFigure:
+def collapse_figure(
+    record: FinishedRun, blocks: int, count: int, name: str, label: str
+) -> ReportFigure:
     """Draw, for every unit, the share of the tasks on its most used block over the iterations.
 
     Args:
         record: the run that is drawn.
+        blocks: K, the number of blocks of every unit.
         count: number of runs that it stands for.
         name: name of the figure.
         label: name of the run's setting in the report.
@@ -101,6 +109,7 @@ def collapse_figure(record: FinishedRun, count: int, name: str, label: str) -> R
     units, tasks = record.result.assignment.units, len(record.result.assignment.tasks)
     rows = record.history.metrics["largest"]
     steps = np.array([iteration for iteration, _ in rows])
+    least = 100 * -(-tasks // blocks) / tasks
     course = 100 * np.array([value for _, value in rows]).reshape(len(rows), -1)
     with style():
         figure = new_figure(6.4, 2.3 + 0.22 * len(units))
@@ -108,13 +117,18 @@ def collapse_figure(record: FinishedRun, count: int, name: str, label: str) -> R
             2, 1, sharex=True, height_ratios=[1.3, 0.3 + 0.22 * len(units)]
         )
         above.plot(steps, course.mean(1), color=INK, linewidth=2)
-        above.axhline(100 / tasks, color=MUTED, linestyle=":", label="no sharing")
+        above.axhline(least, color=MUTED, linestyle=":", label="tasks as far apart as can be")
         above.set_ylim(0, 104)
         above.set_ylabel("mean %")
         figure.legend(loc="outside upper right")
         edges = np.concatenate([[0], steps])
         image = below.pcolormesh(
-            edges, np.arange(len(units) + 1), course.T, cmap=SEQUENTIAL, vmin=100 / tasks, vmax=100
+            edges,
+            np.arange(len(units) + 1),
+            course.T,
+            cmap=SEQUENTIAL,
+            vmin=min(least, 99),
+            vmax=100,
         )
         below.set_yticks(np.arange(len(units)) + 0.5, shortened(list(units), 18), fontsize=7.5)
         below.set_ylim(len(units), 0)
@@ -131,6 +145,7 @@ def collapse_figure(record: FinishedRun, count: int, name: str, label: str) -> R
         + ", ".join(last),
         f"Run with the middle error of {count} (seed {record.seed}). Share of the tasks whose most "
         "probable path uses the most used block of a unit: 100 % is full sharing, "
-        f"{100 / tasks:.0f} % none. Above, the mean of the units.",
+        f"with {tasks} tasks and {blocks} blocks, it is {least:.0f} % at the least. Above, the "
+        "mean of the units.",
         figure,
     )

@@ -20,7 +20,6 @@ from mtl_framework import (
     StrategyConfig,
     TaskNetworks,
     TrainingRun,
-    all_reduce_mean,
 )
 from mtl_framework.data import Batch, Suite
 
@@ -154,10 +153,13 @@ class RoutingNetworks(Strategy):
             losses.append(own[0])
             rewards.append(-own[0] if config.reward == "loss" else earned)
         self.optimizer.step()
-        # every process draws the same paths, and its agents must learn the same
-        earned = network.averaged_losses(batch, torch.stack(rewards)).cpu().double()
+        # every process draws the same paths, and its agents must learn the same; the last row is
+        # 1 where a task has a label in any process's batch, in one transfer with the rewards
+        present = batch.label_weights().to(rewards[0], non_blocking=True)
+        both = network.averaged_losses(batch, torch.stack([*rewards, present])).cpu().double()
+        earned, judged = both[:-1], both[-1] > 0
         if learns:
-            self._learn(assignments, earned, self._judged(batch) & earned.isfinite().all(0))
+            self._learn(assignments, earned, judged & earned.isfinite().all(0))
         network.assignment.copy_(self.agents.policy.mode())
         return torch.stack(losses), earned
 
@@ -221,10 +223,6 @@ class RoutingNetworks(Strategy):
         brought = returns(rewards.nan_to_num(), assignments, shares, config.collaboration)
         self.agents.learn(assignments, brought, config.router_learning_rate, judged)
         self.recent.add(assignments[:, :, judged].transpose(0, 1).flatten(1))
-
-    def _judged(self, batch: Batch) -> Bool[Tensor, " tasks"]:
-        """Return tasks with a label in any process's batch."""
-        return all_reduce_mean(batch.label_weights().to(batch.inputs[0].device)).cpu() > 0
 
     def measures(self) -> dict[str, Tensor | float]:
         """Return how decided the agents are, and how far their most probable paths collapsed."""

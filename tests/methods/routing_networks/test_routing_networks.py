@@ -191,6 +191,7 @@ def test_the_figures_show_routes_and_collapse(tmp_path: Path) -> None:
     assert f"low: {100 * last['largest'][0]:.0f} %" in collapse.alt
     same = sum(len(set(row)) == 1 for row in result.assignment.weights)
     assert f"In {same} of 3 units" in routes.caption
+    assert "with 3 tasks and 3 blocks, it is 33 % at the least" in collapse.caption
     for figure in (routes, collapse):
         assert png(figure.figure).startswith(b"\x89PNG")
 
@@ -206,6 +207,10 @@ def train_as_rank(rank: int, folder: str) -> None:
         strategy.step(Batch(full.inputs, full.targets, labelled=lacking))
     torch.save(strategy.agents.state_dict(), f"{folder}/agents{rank}")
     torch.save(parameters(strategy.network), f"{folder}/parameters{rank}")
+    soft = dense(router="gumbel", router_learning_rate=0.3)
+    for seed in range(3):
+        soft.gumbel_step(binary_batch(3, 10 * seed + rank), 1.0)
+    torch.save(parameters(soft.network), f"{folder}/soft{rank}")
     dist.destroy_process_group()
 
 
@@ -216,4 +221,7 @@ def test_processes_with_their_own_examples_learn_the_same(tmp_path: Path) -> Non
     weights = [torch.load(tmp_path / f"parameters{rank}", weights_only=True) for rank in range(2)]
     assert_equal(agents[0], agents[1])
     assert_equal(weights[0], weights[1])
+    soft = [torch.load(tmp_path / f"soft{rank}", weights_only=True) for rank in range(2)]
+    assert_equal(soft[0], soft[1])
+    assert soft[0]["mixed.0.logits"].abs().max() > 0.1
     assert agents[0]["counts"].sum((0, 2)).tolist() == [12, 12, 12]  # steps, paths, units
