@@ -19,6 +19,7 @@ from mtl_framework.cli.option_tables import (
     strategy_options,
 )
 from mtl_framework.comparisons.settings import Settings
+from mtl_framework.comparisons.tuning.config import TuneConfig
 from mtl_framework.data.augmentation import AugmentationConfig
 from mtl_framework.plugins.manager import Plugins
 from mtl_framework.runs.config import RunConfig, TaskMetrics
@@ -55,6 +56,7 @@ def page(plugins: Plugins) -> str:
     section(
         "A comparison", model_options(Settings), "The keys that only a comparison's config has."
     )
+    section("tune", model_options(TuneConfig), "The keys within `tune`, of a search's config.")
     for table in _tables(plugins):
         section(f"{table.kind} {table.name}", table.options, table.about)
     return "\n".join(part for part in parts if part)

@@ -30,6 +30,7 @@ from . import (
     predict,
     report,
     run,
+    tune,
 )
 from .console import Forgiving, plain_warnings, say_error
 
@@ -50,6 +51,7 @@ app.command("run", help="Train the tasks of a suite together.")(run.run)
 app.command("compare", help="Compare strategies from one config: many runs, statistics, a report.")(
     compare.compare
 )
+app.command("tune", help="Search for the best options, by validation.")(tune.tune)
 app.command("report", help="Show what runs found: tables and figures on one HTML page.")(
     report.report
 )

@@ -154,7 +154,7 @@ def work_through(
     """
     with alive(err, "looking at what is done"):
         tracked = track(make_grid(comparison), directory / RUNS, plugins)
-        make_executor, workers = _executor(comparison, resources, plugins)
+        make_executor, workers = executor_for(comparison, resources, plugins)
     if dry_run:
         tracked += track(_controls(comparison, tracked, plugins), directory / RUNS, plugins)
         out.print(grid_table(tracked, out.width))
@@ -251,10 +251,19 @@ def _shown(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {key: settings[key] for key in ("baseline", "significance", "select")}
 
 
-def _executor(
+def executor_for(
     comparison: ComparisonConfig, resources: Resources, plugins: Plugins
 ) -> tuple[Callable[[], Executor], int]:
-    """Return a function that makes the executor, and how many cells it runs at a time."""
+    """Return a function that makes the executor, and how many cells it runs at a time.
+
+    Args:
+        comparison: the runs; the config of the first one says which device they want.
+        resources: workers, GPUs or cluster that run the cells.
+        plugins: plugins in which names are looked up.
+
+    Raises:
+        MtlError: naming the option whose resources there are not.
+    """
     workers, threads = resources.workers, machine_threads()
     if workers is not None and workers < 1:
         raise MtlError(f"--workers should be at least 1, found {workers}")

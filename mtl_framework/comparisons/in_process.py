@@ -56,6 +56,9 @@ class InProcess(Executor):
         ended, self._ended = self._ended, []
         return ended
 
+    def cancel(self, cell: Cell) -> None:
+        """Do nothing: a cell that was started has ended."""
+
     def stop(self) -> None:
         """Do nothing: no cell runs beside the caller."""
 

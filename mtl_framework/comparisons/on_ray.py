@@ -53,6 +53,7 @@ class RayTasks(Executor):
             num_cpus=threads, num_gpus=gpus, max_retries=_RETRIES
         )
         self._pending: dict[Any, tuple[Cell, Path]] = {}
+        self._cancelled: set[Any] = set()
 
     def _connect(self, address: str) -> None:
         """Connect to a cluster, or start one, and keep this process's handler of SIGTERM."""
@@ -117,10 +118,19 @@ class RayTasks(Executor):
                     unpack(files, folder)
             except (self._ray.exceptions.RayError, MtlError) as error:
                 ok = False
-                note_failure(folder, f"the Ray task failed: {type(error).__name__}", str(error))
+                if reference not in self._cancelled:
+                    kind = type(error).__name__
+                    note_failure(folder, f"the Ray task failed: {kind}", str(error))
             remove_quietly(folder / TOKEN)
             found.append(Ended(cell, ok))
         return found
+
+    def cancel(self, cell: Cell) -> None:
+        """Cancel the task of a cell."""
+        for reference, (running, _) in self._pending.items():
+            if running == cell and reference not in self._cancelled:
+                self._cancelled.add(reference)
+                self._ray.cancel(reference)
 
     def stop(self) -> None:
         """Let all cells save their state, wait for that, and leave the cluster."""

@@ -40,6 +40,10 @@ class Executor(ABC):
         """Return the cells that ended since the last call, without waiting."""
 
     @abstractmethod
+    def cancel(self, cell: Cell) -> None:
+        """Let one cell save its state and end; :meth:`ended` tells of it as one that is not ok."""
+
+    @abstractmethod
     def stop(self) -> None:
         """Let all cells save their state, and wait for them, if any runs."""
 
@@ -70,6 +74,7 @@ class LocalProcesses(Executor):
             kind(threads, None if devices is None else devices[n]) for n in range(workers)
         ]
         self._running: list[tuple[Cell, Path, Worker]] = []
+        self._cancelled: list[Cell] = []
 
     def _idle(self) -> list[Worker]:
         busy = [worker for _, _, worker in self._running]
@@ -94,8 +99,18 @@ class LocalProcesses(Executor):
             if status is None:
                 continue
             self._running.remove(item)
-            cells.append(Ended(cell, settle(folder, status)))
+            cancelled = cell in self._cancelled
+            if cancelled:  # its process was asked to end, and has no failure to be told
+                self._cancelled.remove(cell)
+            cells.append(Ended(cell, not cancelled and settle(folder, status)))
         return cells
+
+    def cancel(self, cell: Cell) -> None:
+        """Ask the cell's process to save its state and end."""
+        for running, _, worker in self._running:
+            if running == cell and cell not in self._cancelled:
+                self._cancelled.append(cell)
+                worker.close()
 
     def stop(self) -> None:
         """Let all cells save their state, and wait for that; a second Ctrl-C does not wait."""

@@ -72,12 +72,12 @@ def write_report(
             figures += plugin_figures(analysis.group.records)
         prefix = slug(f"{analysis.group.suite}-{analysis.group.backbone}")
         written = [
-            _write_figure(folder, _free(f"{prefix}-{figure.name}", taken), figure)
+            write_figure(folder, _free(f"{prefix}-{figure.name}", taken), figure)
             for figure in figures
         ]
         failed = failures(analysis.group.records)
         sections.append(_Section(analysis, _shown_pairs(analysis), written, failed))
-    page = _template().render(
+    page = template("page.html.j2").render(
         title=title,
         subtitle=subtitle,
         groups=sections,
@@ -129,7 +129,12 @@ def _free(stem: str, taken: set[str]) -> str:
     return free
 
 
-def _write_figure(folder: Path, stem: str, figure: ReportFigure) -> Mapping[str, Any]:
+def write_figure(folder: Path, stem: str, figure: ReportFigure) -> Mapping[str, Any]:
+    """Write a figure as SVG and PNG, and return what a page needs of it.
+
+    Raises:
+        MtlError: if a file cannot be written.
+    """
     text = svg(figure.figure)
     write_text(folder / f"{stem}.svg", text)
     with replacing(folder / f"{stem}.png") as temporary:
@@ -156,7 +161,8 @@ def _shown_pairs(analysis: Analysis) -> list[Pair]:
     return list(found.values())
 
 
-def _template() -> jinja2.Template:
+def template(name: str) -> jinja2.Template:
+    """Return the template of a page, whose texts are escaped."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("mtl_framework", "reports"),
         autoescape=True,
@@ -164,4 +170,4 @@ def _template() -> jinja2.Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template("page.html.j2")
+    return environment.get_template(name)

@@ -1,0 +1,77 @@
+"""The page of a search: its best trials in a table, and the figures of all."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ..support.causes import group_by_cause
+from ..support.files import make_folder, write_text
+from .build import FIGURES, REPORT, template, write_figure
+from .figure import slug
+from .search_figures import search_figures
+from .trials import SearchRecord, TrialRecord
+
+_MOST_ROWS = 20
+
+
+def write_search_page(directory: Path, search: SearchRecord) -> Path:
+    """Write ``report.html``, and every figure as SVG and PNG below ``figures``.
+
+    Args:
+        directory: the folder for the page and its figures.
+        search: the search, of which at least one trial has ended.
+
+    Returns:
+        the path of the page.
+
+    Raises:
+        MtlError: if a file cannot be written.
+    """
+    folder = directory / FIGURES
+    make_folder(folder)
+    taken: dict[str, int] = {}
+    figures: list[Mapping[str, Any]] = []
+    for figure in search_figures(search):
+        count = taken[figure.name] = taken.get(figure.name, 0) + 1
+        stem = slug(figure.name) if count == 1 else f"{slug(figure.name)}-{count}"
+        figures.append(write_figure(folder, stem[:180], figure))
+    states = [trial.state for trial in search.trials]
+    counts = [
+        f"{states.count(state)} {word}"
+        for state, word in (
+            ("done", "run to their end"),
+            ("pruned", "ended early"),
+            ("failed", "failed"),
+            ("running", "not ended"),
+        )
+        if state in states
+    ]
+    page = template("search.html.j2").render(
+        title=search.title,
+        subtitle=f"{len(states)} trials: {', '.join(counts)}",
+        search=search,
+        rows=search.done[:_MOST_ROWS],
+        names=list(search.scales),
+        figures=figures,
+        failed=_failed(search),
+        value_of=value_of,
+    )
+    path = directory / REPORT
+    write_text(path, page)
+    return path
+
+
+def value_of(trial: TrialRecord, name: str) -> str:
+    """Return a trial's value of an option as the table shows it."""
+    value = trial.options.get(name)
+    if value is None:
+        return "null"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _failed(search: SearchRecord) -> list[str]:
+    return group_by_cause(
+        (f"trial {t.number}", t.why) for t in search.trials if t.state == "failed"
+    )
