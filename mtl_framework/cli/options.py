@@ -187,6 +187,35 @@ ComparisonJson = Annotated[
 ]
 
 
+SearchFile = Annotated[
+    Path,
+    typer.Argument(help="YAML file: a run's config, and a section tune on what is searched."),
+]
+SearchOutput = Annotated[
+    Path | None,
+    typer.Option(
+        "--output",
+        metavar="DIR",
+        help="Folder of the search; default: below searches, named after the config.",
+    ),
+]
+Trials = Annotated[
+    int | None,
+    typer.Option(
+        "--trials", min=1, help="Number of settings to try in all; wins over tune.trials."
+    ),
+]
+Storage = Annotated[
+    str | None,
+    typer.Option(
+        "--storage",
+        metavar="URL",
+        help="Data base of the study, e.g. postgresql://user@host/name, which several machines can "
+        "share; default: a SQLite file in the folder.",
+    ),
+]
+
+
 def located(suite: str | None, data_root: str | None) -> str | dict[str, str] | None:
     """Return a config's key ``suite``, given the suite's name, its files' folder, or both."""
     if data_root is None:

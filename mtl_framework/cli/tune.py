@@ -1,9 +1,7 @@
 """``mtl tune`` searches for the options that validation prefers."""
 
 from pathlib import Path
-from typing import Annotated, Any
-
-import typer
+from typing import Any
 
 from ..runs.settings import Setting, parse_setting
 from ..support.interrupts import Interrupted
@@ -14,33 +12,10 @@ SEARCHES = Path("searches")
 
 
 def tune(
-    config: Annotated[
-        Path,
-        typer.Argument(help="YAML file: a run's config, and a section tune on what is searched."),
-    ],
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output",
-            metavar="DIR",
-            help="Folder of the search; default: below searches, named after the config.",
-        ),
-    ] = None,
-    trials: Annotated[
-        int | None,
-        typer.Option(
-            "--trials", min=1, help="Number of settings to try in all; wins over tune.trials."
-        ),
-    ] = None,
-    storage: Annotated[
-        str | None,
-        typer.Option(
-            "--storage",
-            metavar="URL",
-            help="Data base of the study, e.g. postgresql://user@host/name, which several machines "
-            "can share; default: a SQLite file in the folder.",
-        ),
-    ] = None,
+    config: options.SearchFile,
+    output: options.SearchOutput = None,
+    trials: options.Trials = None,
+    storage: options.Storage = None,
     workers: options.Workers = None,
     gpus_per_run: options.GpusPerRun = None,
     ray: options.Ray = None,
