@@ -34,6 +34,7 @@ def compare(
     A comparison that was interrupted goes on when the same command is given again; finished runs
     are never repeated, failed ones are tried again.
     """
+    alone("compare", "--workers says how many of its runs train at a time")
     if as_json and json_lines:
         raise MtlError("--json and --json-lines exclude each other")
     if dry_run and (as_json or json_lines):
@@ -49,16 +50,10 @@ def compare(
     lines = ComparisonLines(directory, typer.echo) if json_lines else None
     overrides: dict[str, Any] = {"seeds": seeds, "iterations": iterations, "device": device}
     overrides["suite.data_root"] = data_root
+    resources = Resources(workers, gpus_per_run, ray)
+    show = None if lines is None else lines.show
     outcome = compare(
-        config,
-        directory,
-        load_plugins(),
-        Resources(workers, gpus_per_run, ray),
-        out,
-        err,
-        overrides,
-        dry_run,
-        None if lines is None else lines.show,
+        config, directory, load_plugins(), resources, out, err, overrides, dry_run, show
     )
     if dry_run:
         return 0

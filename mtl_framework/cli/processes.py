@@ -62,6 +62,19 @@ def started_here(processes: int | None, arguments: Sequence[str]) -> int | None:
         return started.wait()
 
 
+def alone(command: str, instead: str) -> None:
+    """Refuse a command that several processes were started for, and that is one process.
+
+    Raises:
+        MtlError, typer.Exit: for the first of them, and for the others.
+    """
+    count = asked_processes()
+    if count > 1:
+        if asked_number():
+            raise typer.Exit(2)
+        raise MtlError(f"mtl {command} is one process, and {count} were started: {instead}")
+
+
 @contextmanager
 def several() -> Iterator[bool]:
     """Train inside, together with the other processes where there are any; yields whether to speak.

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,7 +64,7 @@ def run(
         return
     status = started_here(processes, context.obj)
     if status is not None:
-        raise typer.Exit(status)
+        sys.exit(status)  # not by Typer, for whom 130 is a Ctrl-C that nobody has answered
     with several() as speaking:
         if json_lines and speaking:
             from .json_lines import JsonLines

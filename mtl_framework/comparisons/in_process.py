@@ -8,7 +8,7 @@ from pathlib import Path
 from ..plugins.manager import Plugins
 from ..support.files import kind_of
 from ..support.interrupts import Interrupted
-from .cells import forget_failure, note_failure, reason_of
+from .cells import finished_result, forget_failure, note_failure, reason_of
 from .grid import Cell
 from .processes import Ended, Executor
 
@@ -31,7 +31,7 @@ class InProcess(Executor):
         return not self._ended
 
     def start(self, cell: Cell, folder: Path) -> None:
-        """Run a cell to its end, or go on with it.
+        """Run a cell to its end, or go on with it; one that is finished stays as it is.
 
         Raises:
             Interrupted: if a signal stopped the run; its state is saved.
@@ -41,8 +41,10 @@ class InProcess(Executor):
         forget_failure(folder)
         begun = any(kind_of(folder / name) for name in ("config.yaml", "checkpoint"))
         try:
-            with _threads(self._threads):
-                Run.start(cell.config, self._plugins, folder, resume=begun).execute()
+            # what could not be read a moment ago may be finished
+            if finished_result(folder, cell.config, self._plugins) is None:
+                with _threads(self._threads):
+                    Run.start(cell.config, self._plugins, folder, resume=begun).execute()
         except Interrupted:
             raise
         except Exception as error:

@@ -1,7 +1,7 @@
 """Examples of one split: inputs, targets, and which rows have a label."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Int64
@@ -16,7 +16,7 @@ SPLITS = ("train", "validation", "test")
 _MOST_COPIED = 2**24  # bytes of targets that are read together
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Examples:
     """One split of a task: inputs and targets, row by row.
 
@@ -44,8 +44,11 @@ class Examples:
     labelled: Bool[Tensor, " rows"] | None = None
     streams: int | None = None
     transform: ImageTransform | None = None
-    names: Sequence[str] | None = field(default=None, repr=False)
-    contents: Sequence[str] | None = field(default=None, repr=False)
+    names: Sequence[str] | None = None
+    contents: Sequence[str] | None = None
+
+    def __repr__(self) -> str:
+        return f"<Examples: {len(self)} of shape {'x'.join(map(str, self.input_shape))}>"
 
     def __len__(self) -> int:
         return len(self.inputs)

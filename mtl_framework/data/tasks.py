@@ -1,5 +1,6 @@
 """Tasks and suites: the data, losses and metrics of what is trained together."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,19 +22,12 @@ from .pictures import DEFAULT, PictureOptions
 from .transforms import ImageTransform
 
 __all__ = [
-    "SPLITS",
-    "Binary",
-    "Classification",
-    "Examples",
-    "LanguageModel",
-    "Objective",
-    "Regression",
-    "Suite",
-    "Task",
-]
+    "SPLITS", "Binary", "Classification", "Examples", "LanguageModel", "Objective", "Regression",
+    "Suite", "Task",
+]  # fmt: skip
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Task:
     """One task: its data, its objective, and what else a suite says of it.
 
@@ -108,6 +102,10 @@ class Task:
             except MtlError as error:
                 raise MtlError(f"{where}: {error}") from None
 
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{len(rows)} {split}" for split, rows in self.splits().items())
+        return f"<Task {self.name}: {type(self.objective).__name__}, {counts} examples>"
+
     @property
     def main_metric(self) -> Metric | None:
         """Return the metric by which networks are chosen; ``None`` is the mean of the scores.
@@ -170,9 +168,8 @@ class Suite:
     ) -> None:
         if not tasks:
             raise MtlError(f"suite {name!r} has no task")
-        names = [task.name for task in tasks]
-        for task_name in names:
-            if names.count(task_name) > 1:
+        for task_name, count in Counter(task.name for task in tasks).items():
+            if count > 1:
                 raise MtlError(f"suite {name!r}: task name {task_name!r} occurs twice")
         self.name = name
         self.tasks = tuple(tasks)
@@ -187,6 +184,9 @@ class Suite:
             self._check_inputs(first if self.common_backbone else task, task)
             if common_input:
                 self._check_common_input(name, first, task)
+
+    def __repr__(self) -> str:
+        return f"<Suite {self.name}: {', '.join(self.task_names[:8])}{', ...' * (len(self) > 8)}>"
 
     @classmethod
     def from_datasets(

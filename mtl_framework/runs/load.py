@@ -67,13 +67,13 @@ class LoadedRun:
     """
 
     directory: Path
-    config: RunConfig
+    config: RunConfig = field(repr=False)
     iteration: int
     suite: Suite
-    backbones: tuple[PlainBackbone, ...]
-    strategy: Strategy
-    network: MultiTaskModel
-    preprocessings: tuple[Preprocessing, ...]
+    backbones: tuple[PlainBackbone, ...] = field(repr=False)
+    strategy: Strategy = field(repr=False)
+    network: MultiTaskModel = field(repr=False)
+    preprocessings: tuple[Preprocessing, ...] = field(repr=False)
     device: torch.device
     read_suite: Callable[[], Suite] = field(repr=False, compare=False)
     adapt: Callable[[Suite], Suite] = field(repr=False, compare=False)

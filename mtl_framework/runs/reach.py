@@ -5,6 +5,7 @@ of its own. All modules go to the run's device, all networks get its precision a
 and everything that trains has to be in the state that is saved; what is not is named at once.
 """
 
+import contextlib
 import types
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -24,7 +25,8 @@ from .config import RunConfig
 
 # Data and descriptions of models: they hold no network that trains.
 _DATA = ("mtl_framework.data", "mtl_framework.backbones.backbone", "pydantic")
-_LEAVES = (str, bytes, int, float, complex, type, types.ModuleType, types.FunctionType, Tensor)
+_LEAVES = (str, bytes, int, float, complex, type, types.ModuleType, Tensor)
+_CLOSED_OVER = (nn.Module, torch.optim.Optimizer, Mapping, list, tuple, set, types.FunctionType)
 _MOST = 100_000
 _INNER = {"_parameters", "_buffers", "_modules", "_non_persistent_buffers_set"}
 
@@ -213,10 +215,25 @@ def _parts(path: str, value: Any) -> Iterator[tuple[str, Any]]:
                     yield f"{inner}.{key}", item
     elif isinstance(value, torch.optim.Optimizer):
         return
+    elif isinstance(value, types.FunctionType):
+        yield from _closed_over(path, value)
     elif is_stateful(value) or type(value).__module__.startswith((*_DATA, "torch", "numpy")):
         return  # saves what it holds itself, or holds nothing that trains
     else:
         yield from ((f"{path}.{key}", item) for key, item in getattr(value, "__dict__", {}).items())
+
+
+def _closed_over(path: str, function: types.FunctionType) -> Iterator[tuple[str, Any]]:
+    """Yield the modules, optimisers and containers that a plugin's function has of its maker."""
+    if function.__module__.startswith("mtl_framework."):  # the host's guards around hooks
+        return
+    names = function.__code__.co_freevars
+    for name, cell in zip(names, function.__closure__ or (), strict=True):
+        with contextlib.suppress(ValueError):  # an empty cell
+            if isinstance(cell.cell_contents, _CLOSED_OVER):
+                yield f"{path}: {name}", cell.cell_contents
+    if isinstance(inner := getattr(function, "__wrapped__", None), types.FunctionType):
+        yield f"{path}.__wrapped__", inner
 
 
 def _own_tensors(module: nn.Module) -> Iterator[tuple[str, Tensor]]:

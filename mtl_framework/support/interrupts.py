@@ -36,8 +36,9 @@ class Interrupts:
     """While entered, the first SIGINT, SIGTERM or SIGHUP only sets :attr:`received`.
 
     The signal is answered at once with a line on stderr. Then the former handlers are back, so that
-    a second Ctrl-C stops at once, with what was saved before. Outside the main thread, where Python
-    delivers no signals, this does nothing.
+    a second Ctrl-C stops at once, with what was saved before; it does so, too, where a shell has
+    its background jobs ignore Ctrl-C. A SIGHUP that is ignored, as ``nohup`` asks for, stays so.
+    Outside the main thread, where Python delivers no signals, this does nothing.
 
     Args:
         answer: the line that is written to stderr; empty: none.
@@ -51,7 +52,8 @@ class Interrupts:
     def __enter__(self) -> "Interrupts":
         if threading.current_thread() is threading.main_thread():
             for number in _SIGNALS:
-                self._former[number] = signal.signal(number, self._remember)
+                if number == signal.SIGINT or signal.getsignal(number) != signal.SIG_IGN:
+                    self._former[number] = signal.signal(number, self._remember)
         return self
 
     def __exit__(
@@ -65,6 +67,8 @@ class Interrupts:
     def _remember(self, number: int, frame: FrameType | None) -> None:
         self.received = number
         self._restore()
+        if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # else a second one would be lost
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         # not by print: the signal may have come while a line was being written
         if self._answer:
             with contextlib.suppress(OSError):

@@ -13,8 +13,15 @@ from support.command import status
 
 SLOW_STEPS = Path(__file__).parents[1] / "support" / "slow_steps"
 # a shell has its background jobs ignore Ctrl-C, and the tests may be one: as at a terminal again
-TERMINAL = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
-MTL = [sys.executable, "-c", f"{TERMINAL}from mtl_framework.cli import main; main()"]
+HANDLERS = {"at a terminal": "default_int_handler", "in the background": "SIG_IGN"}
+
+
+def mtl(where: str) -> list[str]:
+    """The command, with Ctrl-C as Python or a shell leaves it to a process."""
+    given = f"import signal; signal.signal(signal.SIGINT, signal.{HANDLERS[where]}); "
+    return [sys.executable, "-c", f"{given}from mtl_framework.cli import main; main()"]
+
+
 NETWORK = "{suite: {name: digits, size: 8}, backbone: dkl_convnet, device: cpu"
 TRAINING = "iterations: 6, eval_every: 2, log_every: 1}"
 COMMANDS = {
@@ -32,8 +39,17 @@ def alive(number: int) -> bool:
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
-@pytest.mark.parametrize("command", ["run", pytest.param("compare", marks=pytest.mark.slow)])
-def test_the_first_waits_for_the_step_and_the_second_does_not(tmp_path: Path, command: str) -> None:
+@pytest.mark.parametrize(
+    ("command", "where"),
+    [
+        ("run", "at a terminal"),
+        pytest.param("run", "in the background", marks=pytest.mark.long),
+        pytest.param("compare", "at a terminal", marks=pytest.mark.slow),
+    ],
+)
+def test_the_first_waits_for_the_step_and_the_second_does_not(
+    tmp_path: Path, command: str, where: str
+) -> None:
     name, config = COMMANDS[command]
     (tmp_path / "c.yaml").write_text(config)
     arguments = ["c.yaml"] if name == "compare" else ["--config", "c.yaml"]
@@ -45,7 +61,7 @@ def test_the_first_waits_for_the_step_and_the_second_does_not(tmp_path: Path, co
         "OMP_NUM_THREADS": "1",
     }
     with subprocess.Popen(
-        [*MTL, name, *arguments, "--output", "out"],
+        [*mtl(where), name, *arguments, "--output", "out"],
         cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True,
     ) as process:  # fmt: skip
         try:

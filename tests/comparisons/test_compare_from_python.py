@@ -11,6 +11,7 @@ from support.tiny import Routed, Soft, TinyPlugins, content, tiny_suite
 
 from mtl_framework import Comparison, MtlError, compare, run
 from mtl_framework.cli import main
+from mtl_framework.networks.result import Result
 
 COMMON: dict[str, Any] = {"iterations": 2, "eval_every": 2, "batch_size": 8, "device": "cpu"}
 
@@ -123,3 +124,24 @@ def test_it_is_the_commands_comparison(
     same = compare(values, strategies=["full_sharing"], seeds=[4], iterations=2, device="cpu",
                    output="comparisons/c", progress=False)  # fmt: skip
     assert same.results == found.results
+
+
+def test_a_result_that_could_not_be_read_for_a_moment_is_not_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options: dict[str, Any] = {"strategies": [Mine], "seeds": 1}
+    tiny_comparison(tmp_path / "c", **options)
+    (file,) = tmp_path.glob("c/runs/*/result.json")
+    before, load = file.read_bytes(), Result.load
+    unread = [file]
+
+    def once(path: Path) -> Result:
+        if unread:
+            raise MtlError(f"cannot read {unread.pop()}: Input/output error")
+        return load(path)
+
+    monkeypatch.setattr(Result, "load", once)
+    again = tiny_comparison(tmp_path / "c", **options)
+    assert not unread
+    assert [record.state for record in again.records] == ["done"]
+    assert file.read_bytes() == before

@@ -324,3 +324,12 @@ def test_common_input_has_the_same_splits(who: int) -> None:
     ]
     with refused(f"'{'ab'[who]}' has a validation split", f"'{'ab'[1 - who]}' has none"):
         Suite("s", tasks, common_input=True)
+
+
+def test_tasks_suites_and_examples_are_written_in_a_few_words() -> None:
+    one = task("t")
+    assert repr(one) == "<Task t: Classification, 6 train, 6 test examples>"
+    assert repr(one.train) == "<Examples: 6 of shape 1x4x4>"
+    assert repr(Suite("s", [one])) == "<Suite s: t>"
+    many = [replace(one, name=f"t{n}") for n in range(9)]
+    assert repr(Suite("s", many)).endswith("t6, t7, ...>")

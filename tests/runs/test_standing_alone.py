@@ -248,6 +248,8 @@ class Hidden(Soft):
             self.second = torch.optim.SGD([self.temperature], 0.1)
         elif self.where == "named":
             self.register_state("critics", [extra, {"o": torch.optim.SGD(extra.parameters(), 0.1)}])
+        elif self.where == "function":
+            self.judge = lambda inputs: extra(inputs)
         elif self.where == "attribute":
             self.critic = extra
         return network
@@ -260,6 +262,7 @@ class Hidden(Soft):
         ("inside", r"self\.network\.hidden\[0\]\.weight would be left out"),
         ("optimiser", r"the optimiser self\.optimizers\['critic'\] would be left out"),
         ("parameter", r"self\.second trains a tensor of shape \(3,\) that no checkpoint"),
+        ("function", r"self\.judge: extra\.weight would be left out"),
         ("named", None),
         ("attribute", None),
     ],

@@ -282,12 +282,10 @@ def finish(run: Run, stop_at: int | None = None) -> None:
         return
     advance = run._advance
 
-    def interrupted(steps: Any, interrupts: Any) -> int | None:
-        advance(steps, interrupts)
-        if run.iteration == stop_at:
+    def interrupted(steps: Any, interrupts: Any) -> Any:
+        if run.iteration + 1 == stop_at:
             signal.raise_signal(signal.SIGINT)
-        received: int | None = interrupts.received
-        return received
+        return advance(steps, interrupts)
 
     run._advance = interrupted  # type: ignore[method-assign]
     with pytest.raises(Interrupted):
