@@ -9,6 +9,7 @@ from ..support.errors import MtlError
 from ..support.interrupts import Interrupted
 from . import options
 from .console import load_plugins, say_error, stderr, stdout
+from .processes import alone
 
 COMPARISONS = Path("comparisons")
 
