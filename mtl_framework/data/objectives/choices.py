@@ -39,7 +39,7 @@ def classification(
     class_weights: Literal["balanced"] | tuple[Factor, ...] | None = None,
     focal_gamma: Factor = 0.0,
 ) -> Classification:
-    """Cross-entropy over classes.
+    """Learn classes by cross-entropy.
 
     Args:
         task: a task of classes, which stay as they are.
@@ -72,7 +72,7 @@ def binary(
     positive_weight: Literal["balanced"] | Factor = 1.0,
     focal_gamma: Factor = 0.0,
 ) -> Binary:
-    """Binary cross-entropy on one logit.
+    """Learn 0 or 1 by binary cross-entropy on one logit.
 
     Args:
         task: a task whose labels are 0 and 1.
@@ -98,7 +98,7 @@ def multi_label(
     positive_weights: Literal["balanced"] | tuple[Factor, ...] | None = None,
     focal_gamma: Factor = 0.0,
 ) -> MultiLabel:
-    """Binary cross-entropy on one logit a label.
+    """Learn several labels of 0 or 1 by binary cross-entropy, on one logit for each label.
 
     Args:
         task: a task whose targets are several numbers a row: 1, 0, or -1 where a label is unknown.
@@ -125,7 +125,7 @@ def multi_label(
 def regression(
     task: Task, /, *, loss: Loss = "mse", beta: Factor = 1.0, standardize: bool | None = None
 ) -> Regression:
-    """Squared, absolute or smooth absolute error.
+    """Learn numbers by squared, absolute or smooth absolute error.
 
     Args:
         task: a task whose targets are numbers.
@@ -139,7 +139,7 @@ def regression(
 
 
 def poisson(task: Task, /) -> PoissonRegression:
-    """Poisson likelihood of counts; outputs are logarithms of their expectations.
+    """Learn counts by their Poisson likelihood; outputs are logarithms of expected counts.
 
     Args:
         task: a task whose targets are numbers of at least 0; if the suite standardises them, that
@@ -152,7 +152,7 @@ def poisson(task: Task, /) -> PoissonRegression:
 
 
 def gaussian(task: Task, /, *, standardize: bool | None = None) -> GaussianRegression:
-    """Gaussian likelihood of numbers whose variance is predicted as well.
+    """Learn numbers and their variances by Gaussian likelihood.
 
     Args:
         task: a task whose targets are numbers.
@@ -163,7 +163,7 @@ def gaussian(task: Task, /, *, standardize: bool | None = None) -> GaussianRegre
 
 
 def ordinal(task: Task, /) -> Ordinal:
-    """Ordered levels, with one threshold between each two neighbours.
+    """Learn ordered levels by one threshold between each two neighbours.
 
     Args:
         task: a task whose classes are the levels, the lowest first.
@@ -177,7 +177,7 @@ def ordinal(task: Task, /) -> Ordinal:
 
 
 def language_model(task: Task, /) -> LanguageModel:
-    """Cross-entropy of the next word.
+    """Learn the next word by cross-entropy.
 
     Args:
         task: a task whose targets are words.
@@ -190,7 +190,7 @@ def language_model(task: Task, /) -> LanguageModel:
 def segmentation(
     task: Task, /, *, class_weights: Literal["balanced"] | tuple[Factor, ...] | None = None
 ) -> Segmentation:
-    """Cross-entropy over classes at every pixel of maps.
+    """Learn maps of classes by cross-entropy at every pixel.
 
     Args:
         task: a task whose targets are maps of classes, which stay as they are.
@@ -210,7 +210,7 @@ def segmentation(
 
 
 def depth(task: Task, /, *, loss: DepthLoss = "l1") -> Depth:
-    """Errors of a distance at every pixel of maps.
+    """Learn maps of distances by errors at every pixel.
 
     Args:
         task: a task whose targets are maps of distances.
@@ -223,7 +223,7 @@ def depth(task: Task, /, *, loss: DepthLoss = "l1") -> Depth:
 
 
 def normals(task: Task, /, *, loss: NormalLoss = "cosine") -> Normals:
-    """Angles between directions at every pixel of maps.
+    """Learn maps of directions by angles at every pixel.
 
     Args:
         task: a task whose targets are maps of directions.
@@ -235,7 +235,7 @@ def normals(task: Task, /, *, loss: NormalLoss = "cosine") -> Normals:
 
 
 def binary_map(task: Task, /, *, positive_weight: Literal["balanced"] | Factor = 1.0) -> BinaryMap:
-    """Binary cross-entropy at every pixel of maps, e.g. of edges or saliency.
+    """Learn maps of 0 and 1, e.g. edges or saliency, by binary cross-entropy at every pixel.
 
     Args:
         task: a task whose targets are maps of 0 and 1.
@@ -253,7 +253,7 @@ def binary_map(task: Task, /, *, positive_weight: Literal["balanced"] | Factor =
 
 
 def map_regression(task: Task, /, *, loss: LossOfNumbers = "mse") -> MapRegression:
-    """Errors of numbers at every pixel of maps.
+    """Learn maps of numbers by errors at every pixel.
 
     Args:
         task: a task whose targets are maps of numbers.
@@ -265,7 +265,7 @@ def map_regression(task: Task, /, *, loss: LossOfNumbers = "mse") -> MapRegressi
 
 
 def training_targets(task: Task) -> Tensor:
-    """Targets of the labelled training examples of a task."""
+    """Return the targets of a task's training examples that have a label."""
     examples = task.train
     return examples.targets if examples.labelled is None else examples.targets[examples.labelled]
 

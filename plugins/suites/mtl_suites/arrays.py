@@ -102,8 +102,9 @@ def arrays(  # longer than 60 lines: every option has a description
         size: width and height, in pixels, that images are resized to; default: as they are.
         value_range: the two numbers that become black and white in images; default: 0 and 255 for
             8 bits, 0 and 65535 for 16 bits, while floats stay as they are.
-        transforms: further transforms of images: lists under ``train`` and ``evaluation``, of names
-            of torchvision.transforms.v2 or mappings with ``name`` and arguments.
+        transforms: further transforms of images, as two lists, ``train`` and ``evaluation``, whose
+            entries are names of classes of torchvision.transforms.v2, or mappings with ``name`` and
+            arguments.
         train_per_task: number of training examples of each task, or below 1 a share of its
             examples; default: all that other splits leave.
         validation_per_task: number of validation examples of each task, or below 1 a share of its

@@ -42,8 +42,9 @@ def celeba(
         download: whether the files are downloaded where they are missing; needs the package gdown.
         tasks: names of the attributes that are tasks, in order; default: all 40 attributes.
         size: width and height of the images in pixels, at most 178.
-        transforms: further transforms of images: lists under ``train`` and ``evaluation``, of names
-            of torchvision.transforms.v2 or mappings with ``name`` and arguments.
+        transforms: further transforms of images, as two lists, ``train`` and ``evaluation``, whose
+            entries are names of classes of torchvision.transforms.v2, or mappings with ``name`` and
+            arguments.
         check_images: whether every image is read before training, so that all damaged ones are
             named at once.
 

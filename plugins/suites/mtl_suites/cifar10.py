@@ -57,9 +57,9 @@ def cifar10(
         download: whether files that are missing are downloaded.
         validation: number of training images that are kept for validation instead, from 0 up.
         batch_size: number of images in a training batch; null takes the run's batch size.
-        transforms: transforms of images in place of the padding, flips and crops above: lists under
-            ``train`` and ``evaluation``, of names of torchvision.transforms.v2 or mappings with
-            ``name`` and arguments.
+        transforms: transforms of images in place of the padding, flips and crops, as two lists,
+            ``train`` and ``evaluation``, whose entries are names of classes of
+            torchvision.transforms.v2, or mappings with ``name`` and arguments.
 
     Raises:
         MtlError: if the files are missing or are not the published ones, with the folder's name.

@@ -58,8 +58,9 @@ def cifar100(
         test_per_task: number of test images of each task, or below 1 a share of its test images;
             default: all 500.
         split_seed: seed of the random choice of images, which is stratified by class.
-        transforms: further transforms of images: lists under ``train`` and ``evaluation``, of names
-            of torchvision.transforms.v2 or mappings with ``name`` and arguments.
+        transforms: further transforms of images, as two lists, ``train`` and ``evaluation``, whose
+            entries are names of classes of torchvision.transforms.v2, or mappings with ``name`` and
+            arguments.
 
     Raises:
         MtlError: if files are missing or damaged, with what to do.

@@ -55,8 +55,9 @@ def dkl_mnist(
         split_seed: seed of the random choice of images.
         upright: whether EMNIST's images, which are stored transposed, are turned the way they are
             read.
-        transforms: further transforms of images: lists under ``train`` and ``evaluation``, of names
-            of torchvision.transforms.v2 or mappings with ``name`` and arguments.
+        transforms: further transforms of images, as two lists, ``train`` and ``evaluation``, whose
+            entries are names of classes of torchvision.transforms.v2, or mappings with ``name`` and
+            arguments.
 
     Raises:
         MtlError: if files are missing or damaged, with what to do, or a split is too large.

@@ -78,11 +78,13 @@ def folders(  # longer than 60 lines: every option has a description
         grey: whether images get one channel instead of three.
         ground: colour behind the transparent parts of images, by name or as #ffffff.
         value_range: the two numbers that become black and white in images of 16 bits, whole numbers
-            or floats; default: 0 and the largest number of so many bits, 0 and 1 for floats.
+            or floats; default: 0 and 65535 for 16 bits, 0 and 1 for floats; other whole numbers
+            need this option.
         animated: what happens to files of several pictures (animations, pages): refuse, or first,
             which takes the first picture.
-        transforms: further transforms of images: lists under ``train`` and ``evaluation``, of names
-            of torchvision.transforms.v2 or mappings with ``name`` and arguments.
+        transforms: further transforms of images, as two lists, ``train`` and ``evaluation``, whose
+            entries are names of classes of torchvision.transforms.v2, or mappings with ``name`` and
+            arguments.
         train_per_task: number of training examples of each task, or below 1 a share of its
             examples; default: all that other splits leave.
         validation_per_task: number of validation examples of each task, or below 1 a share of its

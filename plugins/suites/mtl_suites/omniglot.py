@@ -56,8 +56,9 @@ def omniglot(
         tasks: names of the alphabets that are tasks, in order; default: all 50 alphabets.
         num_tasks: number of alphabets that are used, from the first on; default: all.
         size: width and height, in pixels, that images are resized to; default: their own 105.
-        transforms: further transforms of images: lists under ``train`` and ``evaluation``, of names
-            of torchvision.transforms.v2 or mappings with ``name`` and arguments.
+        transforms: further transforms of images, as two lists, ``train`` and ``evaluation``, whose
+            entries are names of classes of torchvision.transforms.v2, or mappings with ``name`` and
+            arguments.
 
     Raises:
         ProblemsError: if images cannot be read; the message names all of them.
