@@ -1,4 +1,4 @@
-"""Readers: one sequence of rows for each task, or one for all tasks with a common input."""
+"""Readers yield a sequence of rows for each task, or for all tasks with a common input."""
 
 import hashlib
 from collections.abc import Sequence

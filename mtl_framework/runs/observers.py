@@ -1,4 +1,4 @@
-"""The host's own observers: the metrics file and the progress bar.
+"""The host's own observers write the metrics file and draw the progress bar.
 
 They implement the same hooks as a plugin's observer. A run calls these two itself, because their
 failing must stop it, where a plugin's failing must not.

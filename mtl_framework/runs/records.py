@@ -1,4 +1,4 @@
-"""Records of runs for comparisons and reports, read from the runs' folders."""
+"""Comparisons and reports read records of runs from the runs' folders."""
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -46,7 +46,7 @@ class Control:
 
 @dataclass(frozen=True)
 class RunRecord:
-    """One run of a comparison.
+    """This class holds one run of a comparison.
 
     Args:
         strategy: label of the strategy in the comparison.

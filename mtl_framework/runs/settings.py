@@ -1,4 +1,4 @@
-"""Settings: single keys of a config, as given by ``--set``."""
+"""Settings are single keys of a config, as given by ``--set``."""
 
 import re
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Metrics of regressions in the units of the targets, of ordered levels, and of words."""
+"""Regressions, ordered levels and words have these metrics, in the units of the targets."""
 
 from collections.abc import Callable
 from functools import cache

@@ -1,4 +1,4 @@
-"""Binary: one label a row, 0 or 1."""
+"""A binary task has one label for every row, 0 or 1."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field

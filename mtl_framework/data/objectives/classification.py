@@ -1,4 +1,4 @@
-"""Classification: one of several classes a row."""
+"""A classification has one of several classes for every row."""
 
 import math
 from collections.abc import Callable, Mapping

@@ -1,4 +1,4 @@
-"""LanguageModel: the next word at every position."""
+"""A language model predicts the next word at every position."""
 
 import math
 import sys

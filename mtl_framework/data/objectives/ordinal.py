@@ -1,4 +1,4 @@
-"""Ordinal: one of several ordered levels a row."""
+"""An ordinal task has one of several ordered levels for every row."""
 
 from dataclasses import dataclass, field
 from typing import Any, ClassVar

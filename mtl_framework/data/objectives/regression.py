@@ -1,4 +1,4 @@
-"""Regressions: numbers, learned by squared or absolute errors or by likelihoods."""
+"""Regressions learn numbers by squared or absolute errors, or by likelihoods."""
 
 import math
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""BinaryMap: 0 or 1 at every pixel, e.g. of edges or saliency."""
+"""A binary map has 0 or 1 at every pixel, e.g. for edges or saliency."""
 
 from dataclasses import dataclass, field
 from typing import Any, ClassVar

@@ -1,4 +1,4 @@
-"""Depth: a distance at every pixel."""
+"""A map of depths has a distance at every pixel."""
 
 import math
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""MapRegression: any numbers at every pixel."""
+"""A map of numbers has one or several numbers at every pixel."""
 
 import math
 from dataclasses import dataclass, field

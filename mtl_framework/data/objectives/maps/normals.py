@@ -1,4 +1,4 @@
-"""Normals: the direction of a surface at every pixel."""
+"""A map of normals has the direction of a surface at every pixel."""
 
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal

@@ -1,4 +1,4 @@
-"""Segmentation: a class at every pixel."""
+"""A segmentation has a class at every pixel."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
