@@ -50,13 +50,9 @@ def all_assignments(units: int, tasks: int, weights: int) -> Tensor:
 
 
 def chances(assignments: Tensor, pi: Tensor) -> Tensor:
-    """p(a | pi), equation 24."""
-    return (
-        pi.expand(len(assignments), *pi.shape)
-        .gather(3, assignments[..., None])
-        .prod(2)
-        .prod(1)[:, 0]
-    )
+    """Return p(a | pi) of every assignment, equation 24."""
+    picked = pi.expand(len(assignments), *pi.shape).gather(3, assignments[..., None])
+    return picked.prod(2).prod(1)[:, 0]
 
 
 def exact_gradient(loss: Tensor, every: Tensor, pi: Tensor) -> Tensor:
