@@ -17,6 +17,7 @@ from .blocks import STEM
 from .class_layers import class_layers, in_features
 from .config import BackboneConfig, PlainBackboneConfig
 from .inputs import probe_dtype, probe_inputs
+from .larger_images import larger_images
 from .recurrent import recurrent_modules
 from .units import Place, Unit, declared_units, find_places, unit_labels
 
@@ -115,6 +116,7 @@ def build_plain(
                 outputs = model(torch.zeros(2, *input_shape, dtype=dtype))
         except Exception as error:
             reason = " ".join(str(error).split()) or type(error).__name__
+            reason += larger_images(model, torch.zeros(1, *input_shape, dtype=dtype))
             raise MtlError(
                 f"backbone {config.name!r} cannot run on inputs of shape {input_shape} and "
                 f"{dtype}: {reason}"
@@ -174,7 +176,7 @@ def _named_units(
         reason = " ".join(str(error).split()) or type(error).__name__
         raise MtlError(
             f"backbone {config.name!r} cannot run on inputs of shape {tuple(inputs.shape[1:])}: "
-            f"{reason}"
+            f"{reason}{larger_images(model, inputs)}"
         ) from error
     declared = declared_units(model) is not None
     named = [

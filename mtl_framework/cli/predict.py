@@ -88,6 +88,8 @@ def _predict(
     outputs = loaded.outputs(task, loaded.preprocessings[number].read(files))
     objective = loaded.suite.tasks[number].objective
     described = objective.describe(outputs)
+    if list(described[0]) == ["output 0"] and task not in ("image", "map"):
+        described = [{task: row["output 0"]} for row in described]
     rows = [{"image": str(file), **row} for file, row in zip(files, described, strict=True)]
     if folder is not None and isinstance(objective, MapObjective):
         written = write_maps(objective, objective.decode(outputs), files, folder)

@@ -51,7 +51,7 @@ def test_predict_prints_class_and_probability(
     assert status(*command) == 0
     assert found[0]["class"] in capsys.readouterr().out
     assert status("predict", run.directory, "--task", "brightness", tmp_path, "--json") == 0
-    assert isinstance(json.loads(capsys.readouterr().out)[0]["output 0"], float)
+    assert isinstance(json.loads(capsys.readouterr().out)[0]["brightness"], float)
 
 
 def test_evaluate_repeats_the_result(run: LoadedRun, capsys: pytest.CaptureFixture[str]) -> None:

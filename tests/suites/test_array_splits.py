@@ -149,7 +149,7 @@ def test_what_cannot_be_meant_is_refused(
     with pytest.raises(MtlError, match=message):
         chosen(**where)
     both = {"split", "subset"} <= set(arrays)
-    assert by_split(chosen(**where, split="subset" if both else ""))["train"]
+    assert by_split(chosen(**where, split="subset" if both else None))["train"]
 
 
 def test_an_array_is_named_by_the_user(tmp_path: Path) -> None:

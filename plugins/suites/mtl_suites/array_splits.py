@@ -20,6 +20,8 @@ from .array_names import INPUT_WORDS, LABEL_WORDS
 from .faults import listed
 from .options import counted
 
+#: What stands for a name where the names of arrays say which of them are about splits.
+AUTO = "auto"
 #: Name of the array that older versions look for; a user may give it even if it does not exist.
 SPLIT = "split"
 
@@ -45,13 +47,13 @@ class File(Protocol):
 
     Attributes:
         names: names of all arrays.
-        split: name of the array of splits that a user gives; ``None`` if no user has said it, empty
+        split: name of the array of splits that a user gives; ``auto`` if no user has said it, empty
             if no array names splits.
         first_row: number by which programs that write such files call the first row: 0 or 1.
     """
 
     names: list[str]
-    split: str | None
+    split: str
     first_row: int
 
     def read(self, name: str) -> np.ndarray:
@@ -134,8 +136,8 @@ def rows_of(file: File, what: str, count: int, task: str | None) -> tuple[Rows, 
     everything: Rows = {None: np.arange(count)}
     if file.split == "":
         return everything, []
-    if file.split not in (None, SPLIT):
-        return _named(file, _spelled(file, str(file.split), task), what, count), []
+    if file.split not in (AUTO, SPLIT):
+        return _named(file, _spelled(file, file.split, task), what, count), []
     if file.split == SPLIT:  # arrays called so, and no others
         keys = [key for key in ([f"{task}_{SPLIT}"] if task else []) + [SPLIT] if key in file.names]
         return (_named(file, keys[0], what, count), []) if keys else (everything, [])

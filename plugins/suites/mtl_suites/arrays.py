@@ -29,7 +29,7 @@ def arrays(  # longer than 60 lines: every option has a description
     tasks: Names | None = None,
     inputs: str | None = None,
     labels: str = "labels",
-    split: str | None = None,
+    split: str | None = "auto",
     group_by: str | None = None,
     task_axis: bool = False,
     kind: Literal["auto", "classes", "binary", "numbers"] = "auto",
@@ -79,9 +79,8 @@ def arrays(  # longer than 60 lines: every option has a description
         inputs: name of the input arrays; default: ``images`` or ``features``. Braces make it a
             pattern, e.g. ``{split}_X``.
         labels: name of the label arrays; braces make it a pattern, e.g. ``{split}_y``.
-        split: name of the array of texts that name every row's split; an empty name ignores all
-            such arrays, so that rows are divided at random; default: arrays with a usual name, such
-            as ``split`` or ``train_idx``.
+        split: name of the array of texts that name every row's split; empty: no array says it, and
+            splits are made here; auto: arrays with a usual name that do, ``split`` or others.
         group_by: name of the array that says which task an example belongs to.
         task_axis: whether axis 0 of inputs and labels is the task, and axis 1 the example.
         kind: what labels are: classes, binary or numbers; ``auto`` takes floats, and several
@@ -140,7 +139,7 @@ def arrays(  # longer than 60 lines: every option has a description
         pictures,
         duplicates=duplicates,
     )
-    file = ArrayFile(Path(data_root) / path, split)
+    file = ArrayFile(Path(data_root) / path, split or "")
     suite = _suite(file, wanted, form, Faults("arrays", skip_bad))
     return transformed(suite, further)
 

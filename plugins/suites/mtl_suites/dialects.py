@@ -59,7 +59,7 @@ def read_text(path: Path, encoding: str | None, wanted: Container[str], faults: 
         MtlError: if it is another kind of file, or in another encoding.
         OSError: if the file cannot be read.
     """
-    text, remarks = _decoded(path, path.read_bytes(), encoding)
+    text, remarks = decoded(path, path.read_bytes(), encoding)
     told = re.match(r"sep=(.)\r?\n", text)  # what Excel writes and reads, and nobody else
     text = text[told.end() :] if told else text
     delimiter = told[1] if told else _delimiter(text, path, wanted)
@@ -165,7 +165,17 @@ def _as_excel_shows(path: Path, rows: Sequence[tuple[int, int, list[str]]]) -> l
     return [f"{path}: {counted(count, 'cell')} like {example} read as the text in quotes"]
 
 
-def _decoded(path: Path, content: bytes, encoding: str | None) -> tuple[str, list[str]]:
+def decoded(path: Path, content: bytes, encoding: str | None) -> tuple[str, list[str]]:
+    """Decode a text, and return lines on what was guessed.
+
+    Args:
+        path: path of the file, for messages.
+        content: bytes of the file.
+        encoding: encoding of the file; ``None`` recognises it.
+
+    Raises:
+        MtlError: if it is no text, or in another encoding.
+    """
     if other := foreign(content, path):
         raise MtlError(f"{path} is {other.what}, and no table of text: {other.as_table}")
     if encoding is None:

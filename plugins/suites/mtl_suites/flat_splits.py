@@ -8,18 +8,23 @@ with a file in ``Annotations/CLS-LOC/val`` for each picture).
 import csv
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from mtl_framework import MtlError
 from mtl_framework.data import is_litter
 
+from .dialects import decoded
 from .faults import Faults
 from .folder_contents import pictures_in, subfolders, with_pictures
 
 _FOLDERS = {"images", "image", "imgs", "img", "jpegimages", "pictures"}  # names that are no classes
 _FILE = re.compile(r"(?:.*[_\- .])?(?:annotations?|labels?)\.(?:txt|csv|tsv)", re.IGNORECASE)
+_CLASS_WORDS = {
+    *("class", "classes", "label", "labels", "category", "target", "species", "synset", "wnid"),
+    *("class_name", "classname", "class name", "label_name", "y"),
+}
 _OBJECT = re.compile(rb"<object>.*?<name>([^<]+)</name>", re.DOTALL)
 
 
@@ -30,10 +35,12 @@ class Classes:
     Args:
         source: the file or folder.
         by_picture: the class of every picture, by the picture's name with or without its suffix.
+        remarks: lines for the user on how the file was read.
     """
 
     source: Path
     by_picture: Mapping[str, str]
+    remarks: Sequence[str] = ()
 
 
 def flat_pictures(split: Path) -> list[Path]:
@@ -70,14 +77,16 @@ def classes_of(split: Path, pictures: Sequence[Path]) -> Classes | None:
     if len(files) > 1:
         names = " and ".join(path.name for path in files[:2])
         raise MtlError(f"{names} may both name the classes of the pictures: move one elsewhere")
+    remarks: list[str] = []
     if files:
-        return Classes(files[0], dict(_rows(files[0], pictures)))
+        return Classes(files[0], dict(_rows(files[0], pictures, remarks)), remarks)
     whole = split.absolute()
     for folder in whole.parents[:4]:  # TOP/ILSVRC/Data/CLS-LOC/val
         solution = folder / f"LOC_{split.name}_solution.csv"
         if solution.is_file():
-            rows = _rows(solution, pictures)
-            return Classes(solution, {name: (text.split() or [""])[0] for name, text in rows})
+            rows = _rows(solution, pictures, remarks)
+            named = {name: (text.split() or [""])[0] for name, text in rows}
+            return Classes(solution, named, remarks)
     notes = whole.parents[2] / "Annotations" / whole.parent.name / whole.name
     if whole.parents[1].name == "Data" and notes.is_dir():
         return Classes(notes, dict(_objects(notes, pictures)))
@@ -114,29 +123,78 @@ def labelled(
     return samples
 
 
-def _rows(file: Path, pictures: Sequence[Path]) -> Iterator[tuple[str, str]]:
-    """Yield the first two cells of every line, which are a picture's name and its class.
+def _rows(file: Path, pictures: Sequence[Path], remarks: list[str]) -> Iterator[tuple[str, str]]:
+    """Yield the name of a picture and its class for every line.
 
-    The first line is a header, and left out, if it names no picture.
+    The first line is a header, and left out, if it names no picture. Pictures are in the column
+    that names most of them; classes in the other one, or the one that a header calls so; without a
+    header in the second.
     """
     known = {name for path in pictures for name in (path.name, path.stem)}
     try:
-        text = file.read_text("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise MtlError(f"{file} cannot be read as text in UTF-8: {error}") from error
+        text, told = decoded(file, file.read_bytes(), None)
+    except OSError as error:
+        raise MtlError(f"{file} cannot be read: {error.strerror}") from error
+    except MtlError as error:
+        raise MtlError(
+            str(error).replace(", or name its encoding, e.g. suite.encoding=gbk", "")
+        ) from error
+    remarks.extend(line.replace("; suite.encoding names another", "") for line in told)
+    text = text.removeprefix("\ufeff")
     first = text.partition("\n")[0]
     delimiter = next((mark for mark in "\t,;" if mark in first), " ")
+    rows = [
+        (number, [cell.strip() for cell in cells])
+        for number, cells in enumerate(csv.reader(text.splitlines(), delimiter=delimiter), 1)
+    ]
+    rows = [(number, cells) for number, cells in rows if any(cells)]
+    if not rows:
+        return
+    header = None if any(_name(cell, known) in known for cell in rows[0][1]) else rows.pop(0)[1]
+    at, label = _columns(file, header, [cells for _, cells in rows], known)
     seen: dict[str, int] = {}
-    for number, cells in enumerate(csv.reader(text.splitlines(), delimiter=delimiter), 1):
-        cells = [cell.strip() for cell in cells]
-        if not any(cells) or (number == 1 and cells[0] not in known):
-            continue
-        if len(cells) < 2:
+    for number, cells in rows:
+        if len(cells) <= max(at, label):
             raise MtlError(f"{file}:{number} should have a picture and its class, found {cells[0]}")
-        if cells[0] in seen:
-            raise MtlError(f"{file}:{number} names {cells[0]} again, as line {seen[cells[0]]} does")
-        seen[cells[0]] = number
-        yield cells[0], cells[1]
+        name = _name(cells[at], known)
+        if name in seen:
+            raise MtlError(f"{file}:{number} names {name} again, as line {seen[name]} does")
+        seen[name] = number
+        yield name, cells[label]
+
+
+def _name(cell: str, known: Collection[str]) -> str:
+    """Return a picture's name without the folders before it."""
+    last = cell.replace("\\", "/").rpartition("/")[2]
+    return last if cell not in known and last in known else cell
+
+
+def _certainty(cell: str, known: Collection[str]) -> int:
+    """Return 2 for a picture's name, 1 for one without its suffix, which may be a number."""
+    name = _name(cell, known)
+    return (1 + ("." in name)) * (name in known)
+
+
+def _columns(
+    file: Path, header: list[str] | None, rows: Sequence[list[str]], known: Collection[str]
+) -> tuple[int, int]:
+    """Return the positions of the columns of pictures and of classes."""
+    width = max([len(cells) for cells in rows] + [len(header or ())])
+    named = [
+        sum(_certainty(cells[n], known) for cells in rows if n < len(cells)) for n in range(width)
+    ]
+    at = named.index(max(named))
+    others = [n for n in range(width) if n != at]
+    called = [n for n in others if header and n < len(header) and header[n].lower() in _CLASS_WORDS]
+    if len(others) == 1 or len(called) == 1:
+        return at, (called or others)[0]
+    if header is None and at == 0:
+        return 0, 1
+    columns = ", ".join(header) if header else f"{width} columns"
+    raise MtlError(
+        f"{file} has the columns {columns}, of which it is not known which one names the classes: "
+        "keep two, PICTURE and CLASS, or call the latter class"
+    )
 
 
 def _objects(folder: Path, pictures: Sequence[Path]) -> Iterator[tuple[str, str]]:

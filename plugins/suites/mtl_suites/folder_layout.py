@@ -100,6 +100,7 @@ def _samples_of(
         if classes is not None:
             found[split] = labelled(flat, classes, place, faults, left_out)
             notes.append(f"classes of the pictures in {place} are those in {classes.source}")
+            notes.extend(classes.remarks)
         elif samples := [] if flat else _samples(place, left_out):
             found[split] = samples
         else:

@@ -13,7 +13,7 @@ from mtl_framework.data import SPLIT_NAMES, SPLITS
 
 from .array_names import INPUTS, LABELS, Meaning, is_about, meaning, without_split
 from .array_sources import native, open_source
-from .array_splits import says_splits
+from .array_splits import AUTO, says_splits
 
 #: Names under which arrays of a name are looked for; ``{split}`` stands for train, validation and
 #: test, by any of their usual names.
@@ -58,14 +58,14 @@ class ArrayFile:
     Args:
         path: path of the file, or of a folder that has a file for every split, see
             :mod:`.array_sources`.
-        split: name of the array that names splits; ``None`` if no user has said it, empty if there
+        split: name of the array that names splits; ``auto`` if no user has said it, empty if there
             is none.
 
     Raises:
         MtlError: if the file cannot be read or is of another kind.
     """
 
-    def __init__(self, path: Path, split: str | None = None) -> None:
+    def __init__(self, path: Path, split: str = AUTO) -> None:
         self.path = path
         self.split = split
         self._source = open_source(path)

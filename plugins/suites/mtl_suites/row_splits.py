@@ -16,6 +16,7 @@ from .options import option
 
 #: Usual name of the column of splits, and other names that it may have.
 SPLIT = "split"
+_REMEDY = "write train, validation or test, or let rows be divided here with suite.split= (empty)"
 _ALSO = ("set", "subset", "partition", "phase", "fold", "usage")
 
 
@@ -76,7 +77,8 @@ def given_splits(
         try:
             found.setdefault(split_name(cell), []).append(row)
         except MtlError as error:
-            faults.add(text.places[row], f"column {split!r}: {error}")
+            what = f"column {split!r}: {error}" if cell else f"column {split!r} is empty"
+            faults.add(text.places[row], f"{what}; {_REMEDY}")
     return {name: np.array(rows) for name, rows in found.items()}
 
 

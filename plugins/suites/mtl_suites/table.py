@@ -20,7 +20,7 @@ def table(  # longer than 60 lines: every option has a description; the work is 
     data_root: str = ".",
     inputs: str = "image",
     images_root: str | None = None,
-    split: str = "split",
+    split: str | None = "split",
     tasks: Names | None = None,
     kinds: Kinds | None = None,
     missing: NamesByTask | None = None,
@@ -118,7 +118,7 @@ def table(  # longer than 60 lines: every option has a description; the work is 
     """
     plan = TablePlan(
         inputs=inputs,
-        split=split,
+        split=split or "",
         tasks=tasks,
         kinds=kinds or {},
         missing=Missing(missing or (), not_missing or ()),
