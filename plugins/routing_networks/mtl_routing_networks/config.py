@@ -44,7 +44,7 @@ class RoutingConfig(InitialWeights):
         256, ge=1, description="number of decisions at a unit that count as recent ones"
     )
     router_learning_rate: float = Field(
-        0.01, ge=0, description="learning rate of the routers; 0 leaves them as they start"
+        0.1, ge=0, description="learning rate of the routers; 0 leaves them as they start"
     )
     baseline: Literal["policy", "action"] = Field(
         "policy",
@@ -74,7 +74,7 @@ class RoutingConfig(InitialWeights):
         "routers do not learn",
     )
     settle: float = Field(
-        0.0,
+        0.25,
         ge=0,
         lt=1,
         description="share of the run, at its end, in which the most probable paths alone are "

@@ -52,6 +52,7 @@ class RoutingNetworks(Strategy):
                 "optimizer": "sgd",
                 "learning_rate": 3e-3,
                 "router_learning_rate": 9e-4,
+                "settle": 0.0,
             },
             "batch_size": 10,
         }

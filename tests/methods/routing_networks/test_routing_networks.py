@@ -135,7 +135,7 @@ def test_reduced_precision_and_a_weighting_of_gradients_work(tmp_path: Path) -> 
         run.execute()
         strategy = run.strategy
         assert isinstance(strategy, RoutingNetworks)
-        assert strategy.agents.counts.sum() == 6 * 3 * 3  # iterations, units, tasks
+        assert strategy.agents.counts.sum() == 5 * 3 * 3  # until they settle; units, tasks
         assert strategy.agents.policy.pi.isfinite().all()
 
 
@@ -159,7 +159,7 @@ def test_agents_wait_and_settle(tmp_path: Path) -> None:
     assert seen[4][0] == 0
     assert strategy.settled
     assert strategy.length_options() == ["strategy.delay", "strategy.settle"]
-    assert RoutingNetworks(RoutingConfig()).length_options() == []
+    assert RoutingNetworks(RoutingConfig(settle=0)).length_options() == []
 
 
 def test_the_most_probable_path_is_taken_out_and_retrained_as_given(tmp_path: Path) -> None:
