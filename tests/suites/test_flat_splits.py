@@ -132,7 +132,7 @@ def rewrite(change: Callable[[list[str]], list[str]]) -> Callable[[Path], None]:
         ),
         (
             lambda root: (root / "val" / "val_annotations.txt").write_bytes(b"\xff\xff"),
-            r"val_annotations\.txt is no text in utf-16",
+            r"val_annotations\.txt is not in UTF-8; save it so",
         ),
     ],
 )
