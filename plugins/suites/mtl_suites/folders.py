@@ -26,6 +26,7 @@ from mtl_framework.data import (
 
 from .class_checks import common_classes, frequent_classes, rare_classes
 from .class_hints import folder_hints
+from .colour_hints import colour_lines
 from .duplicates import Policy, same_pixels, seen_twice
 from .faults import Faults, listed
 from .file_contents import FileContents
@@ -161,6 +162,7 @@ class _Plan:
                 for files in splits.values()
                 for file in files
             )
+            self.lines.extend(colour_lines(kept["pictures"].get("colours", {})))
         lines = [*([taken] if taken else []), *reasons, *self.lines, *notes]
         return Suite("folders", built, notes=lines, record=kept)
 

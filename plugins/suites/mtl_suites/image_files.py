@@ -17,6 +17,7 @@ from torchvision.transforms.v2 import functional as transforms
 from mtl_framework import MtlError
 from mtl_framework.data import ImageTransform, LazyInputs, PictureOptions, Transforms, read_image
 
+from .colour_hints import unconverted_colours
 from .faults import SHAPE_REMEDY, Faults, reason
 from .file_contents import FileContents
 
@@ -174,6 +175,7 @@ def picture_kinds(paths: Iterable[Path]) -> dict[str, Any]:
     """
     modes: Counter[str] = Counter()
     sizes: set[tuple[int, int]] = set()
+    colours: Counter[str] = Counter()
     for path in paths:
         if path.suffix == ".npy":
             modes["npy"] += 1
@@ -182,11 +184,14 @@ def picture_kinds(paths: Iterable[Path]) -> dict[str, Any]:
             with Image.open(path) as image:
                 modes[image.mode] += 1
                 sizes.add(image.size)
+                colours[unconverted_colours(image, path)] += 1
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
             continue
     ordered = sorted(sizes, key=lambda size: size[0] * size[1])
     ends = [list(ordered[0]), list(ordered[-1])] if ordered else []
-    return {"modes": dict(modes.most_common()), "sizes": len(sizes), "from_to": ends}
+    kinds = {"modes": dict(modes.most_common()), "sizes": len(sizes), "from_to": ends}
+    del colours[""]
+    return {**kinds, "colours": dict(colours)} if colours else kinds
 
 
 def _read_all(

@@ -12,6 +12,7 @@ from torch import Tensor
 from mtl_framework import MtlError
 from mtl_framework.data import Examples, LazyInputs, SplitSizes, Suite, Task
 
+from .colour_hints import colour_lines
 from .column_tasks import Label, read_labels
 from .columns import TextTable, read_table
 from .duplicates import Policy
@@ -82,7 +83,7 @@ class TablePlan:
         members = {name: good for name, (_, good) in read.items()}
         twice = [*twice, *source.same_pixels(members, self.duplicates)]
         built = self._tasks(labels, read, source, file, text, faults)
-        notes = (*twice, *faults.settle())
+        notes = faults.settle()
         if not built:
             raise MtlError(f"suite 'table': skip_bad has left out every task in {file}")
         record: dict[str, Any] = {
@@ -91,13 +92,14 @@ class TablePlan:
             "left_out": faults.record(root),
             **(source.kinds(members) if self.form.check else {}),
         }
+        twice += colour_lines(record.get("pictures", {}).get("colours", {}))
         if gaps := {label.name: dict(label.missing) for label in labels if label.missing}:
             record["missing"] = gaps
         if scales := standardized(built):
             record["standardized"] = scales
         told = [label.summary() for label in labels] + [*text.remarks, *source.remarks, *remarks]
         told += [line for x in labels for line in (*x.rare(members), *x.constant(members))]
-        return Suite("table", built, True, [*told, *notes], record)
+        return Suite("table", built, True, [*told, *twice, *notes], record)
 
     def _columns(self) -> set[str] | None:
         """Return the names of the columns that are looked at, or ``None`` for all."""
