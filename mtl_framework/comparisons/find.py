@@ -67,7 +67,10 @@ def find(directories: Sequence[Path], baseline: str | None = None) -> Found:
     else:
         records, left_out = _loose_records(directories)
     if not records:
-        raise MtlError(f"there is no run in {', '.join(map(str, directories))}")
+        where = ", ".join(map(str, directories))
+        if left_out:
+            raise MtlError(f"no run in {where} can be read: {'; '.join(_by_cause(left_out)[:3])}")
+        raise MtlError(f"there is no run in {where}")
     compared = [record for record in records if record.control is None]
     strategies = list(dict.fromkeys(record.strategy for record in compared))
     if baseline is not None and baseline not in strategies:

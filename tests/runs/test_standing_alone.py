@@ -19,6 +19,7 @@ from support.typed import tensor
 from torch import nn
 
 from mtl_framework.backbones.backbone import Backbone
+from mtl_framework.comparisons.find import find
 from mtl_framework.data.tasks import Suite
 from mtl_framework.networks.evaluation import SplitMetrics, can_be_averaged
 from mtl_framework.networks.result import Best, Result
@@ -327,3 +328,10 @@ def test_metrics_with_units_are_compared_by_their_ratios() -> None:
     assert not can_be_averaged(["RMSE", "RMSE"])
     assert best(0.05, 1000.5).is_better_than(best(0.5, 1000.0), averaged=False)
     assert not best(0.5, 1000.0).is_better_than(best(0.05, 1000.5), averaged=False)
+
+
+def test_a_damaged_run_is_not_said_to_be_missing(tmp_path: Path) -> None:
+    start(tmp_path / "r", iterations=2, strategy="soft").execute()
+    (tmp_path / "r" / "result.json").write_text('{"strategy": 3}')
+    with pytest.raises(MtlError, match=r"no run in .*r can be read: .*result\.json"):
+        find([tmp_path / "r"])
