@@ -44,6 +44,7 @@ def test_patterns_decide_what_is_shared() -> None:
         make_backbone("resnet18", shared=("*",))
 
 
+@pytest.mark.long
 def test_small_images_gives_the_cifar_form() -> None:
     model = make_backbone("resnet18", small_images=True).create(10)
     stem = model.conv1
@@ -234,6 +235,7 @@ def test_looking_at_a_backbone_draws_nothing_from_the_seed() -> None:
     assert torch.equal(before, torch.get_rng_state())
 
 
+@pytest.mark.long
 def test_a_model_without_stages_has_its_blocks() -> None:
     backbone = make_backbone("rdnet_tiny", 32)
     assert len({unit.stage for unit in backbone.units}) == len(backbone.units) == 8

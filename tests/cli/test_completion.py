@@ -20,6 +20,7 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "120")
 
 
+@pytest.mark.long
 def test_shells_get_their_completion() -> None:
     for shell in ("bash", "zsh", "fish"):
         done = subprocess.run(

@@ -126,6 +126,7 @@ def test_it_is_the_commands_comparison(
     assert same.results == found.results
 
 
+@pytest.mark.long
 def test_a_result_that_could_not_be_read_for_a_moment_is_not_lost(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

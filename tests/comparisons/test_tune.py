@@ -88,6 +88,7 @@ def test_the_best_by_validation_is_written_and_runs(tmp_path: Path) -> None:
     assert f"{best.value:.4g}" in table.file.getvalue()  # type: ignore[attr-defined]
 
 
+@pytest.mark.long
 def test_a_search_that_was_killed_goes_on_as_if_it_had_not_been(tmp_path: Path) -> None:
     section = {"options": RATE, "trials": 4, "seeds": 2, "pruner": "none"}
     whole, _ = search(tmp_path, section, "whole")
@@ -108,6 +109,7 @@ def test_a_search_that_was_killed_goes_on_as_if_it_had_not_been(tmp_path: Path) 
         search(tmp_path, section, "cut", batch_size=4)
 
 
+@pytest.mark.long
 def test_trials_of_another_folder_are_left_to_it(tmp_path: Path) -> None:
     section = {"options": RATE, "trials": 2}
     search(tmp_path, {**section, "trials": 1})
@@ -142,6 +144,7 @@ def test_the_hopeless_are_ended_early(tmp_path: Path) -> None:
     assert outcome.search.best.options["learning_rate"] >= 0.05
 
 
+@pytest.mark.long
 def test_a_grid_ends_by_itself(tmp_path: Path) -> None:
     options = {"learning_rate": [0.1, 0.2], "suite.examples": {"low": 8, "high": 24, "step": 8}}
     section = {"options": options, "sampler": "grid", "trials": 50, "pruner": "none"}

@@ -160,6 +160,7 @@ def test_networks_of_every_strategy_can_be_exported(
         torch.testing.assert_close(found, run.predict(task, stored(run.suite.tasks[0].test)))
 
 
+@pytest.mark.long
 def test_surgery_and_ties_survive(tmp_path: Path) -> None:
     small = run_shapes(tmp_path / "run", small_images=True)
     export_network(small, 0, tmp_path / "small")
@@ -248,6 +249,7 @@ def test_files_of_another_task_are_refused(run: LoadedRun, tmp_path: Path) -> No
         bundle.network("brightnes")
 
 
+@pytest.mark.long
 def test_what_is_more_than_a_backbone_is_a_program_only(tmp_path: Path) -> None:
     start(tmp_path / "run", strategy="routed").execute()
     run = load_run(tmp_path / "run", plugins=TinyPlugins())

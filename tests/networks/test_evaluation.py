@@ -118,6 +118,7 @@ def test_batches_hold_at_most_the_rows_asked_for_and_change_nothing() -> None:
     assert parrot.rows == [2, 2, 1]
 
 
+@pytest.mark.long
 def test_many_examples_are_added_in_double_precision() -> None:
     a = numbers([0.0] * 200_001, [1e4] + [1e-3] * 200_000)
     suite = Suite("s", [Task("a", Regression(), a, a)])

@@ -161,6 +161,7 @@ def test_tasks_that_share_a_head_agree_with_the_loops() -> None:
         TaskNetworks(backbone, [dataclasses.replace(depth, head_of="depth 2"), again], 1)
 
 
+@pytest.mark.long
 def test_only_maps_agree_with_the_loops() -> None:
     network = networks("mobilenetv2_050", kinds=("segmentation", "depth"))
     compare(network, dense_batch(network.tasks), assigned(network))

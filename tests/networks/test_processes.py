@@ -220,6 +220,7 @@ def averaged_by_task(lacking: bool) -> tuple[list[dict[str, Tensor]], Tensor]:
     return means, mean_where(losses, present)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("lacking", [False, True])
 @pytest.mark.parametrize("method", METHODS)
 def test_gradients_of_tasks_are_averaged_before_they_are_aggregated(

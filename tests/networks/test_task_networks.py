@@ -88,7 +88,7 @@ def compare(network: TaskNetworks, batch: Any, assignments: Tensor, training: bo
             close(name, buffer, expected.buffers[name])
 
 
-@pytest.mark.parametrize("branching", [True, False])
+@pytest.mark.parametrize("branching", [True, pytest.param(False, marks=pytest.mark.long)])
 @pytest.mark.parametrize(
     "name", [pytest.param(n, marks=[pytest.mark.long] if n in LONG else []) for n in BACKBONES]
 )

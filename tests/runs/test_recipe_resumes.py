@@ -32,7 +32,9 @@ def test_the_recipes_set_every_option() -> None:
     assert len(STRATEGIES) >= len(BY_STEP)  # each of them with one strategy or more
 
 
-@pytest.mark.parametrize("recipe", ["by_validation", "weighted"])
+@pytest.mark.parametrize(
+    "recipe", ["by_validation", pytest.param("weighted", marks=pytest.mark.long)]
+)
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_it_goes_on_as_if_not_stopped(tmp_path: Path, strategy: str, recipe: str) -> None:
     training: dict[str, Any] = BY_VALIDATION if recipe == "by_validation" else weighted(strategy)

@@ -55,6 +55,7 @@ def decoder(folder: Path) -> str:
     return type(network.heads[0].decoder).__name__
 
 
+@pytest.mark.long
 def test_runs_from_before_heads_were_recorded_have_the_head_of_then(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -104,6 +104,7 @@ def test_natural_is_inverse_fisher_times_plain(weights: int, seed: int) -> None:
         assert float(ours.sum()) == pytest.approx(0, abs=1e-12)
 
 
+@pytest.mark.long
 def test_losses_without_a_preference_move_nothing_on_average() -> None:
     distribution = SearchDistribution(random_pi((1, 2, 3), 4))
     random = generator(5)
@@ -120,6 +121,7 @@ def test_losses_without_a_preference_move_nothing_on_average() -> None:
 # -- step -------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 @many
 @given(
     st.integers(2, 9),

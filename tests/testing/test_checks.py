@@ -45,10 +45,14 @@ TRIALS = {
     "task_grouping": Trial("task_grouping", {"measure": 0.5, "every": 1}),
     "pta": Trial("pta", {"variant": "IFPDHG", "decoders": 2, "meta_iteration": 2}),
 }
+#: Strategies of kinds that differ; the others are tried by `make test-long`.
+KINDS = ("adapters", "cross_stitch", "fafs", "lws", "muir", "no_sharing", "pta")
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
-@pytest.mark.parametrize("name", TRIALS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=[] if n in KINDS else [pytest.mark.long]) for n in TRIALS]
+)
 def test_our_strategies_keep_every_promise(
     name: str, check: Callable[[Trial, Path], None], tmp_path: Path
 ) -> None:

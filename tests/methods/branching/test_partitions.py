@@ -44,6 +44,7 @@ def test_no_partition_scores_higher(tasks: int, most: int, seed: int) -> None:
     assert score(affinity, best) == pytest.approx(max(score(affinity, p) for p in every))
 
 
+@pytest.mark.long
 @settings(max_examples=20)
 @given(tasks=st.integers(13, 16), most=st.integers(1, 5), seed=st.integers(0, 99))
 def test_many_tasks_are_parted_by_merging_and_moving(tasks: int, most: int, seed: int) -> None:

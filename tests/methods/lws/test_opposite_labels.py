@@ -56,6 +56,7 @@ def test_tasks_with_opposite_labels_are_told_apart(seed: int, credit: str) -> No
     assert error < 10
 
 
+@pytest.mark.long
 def test_without_a_choice_opposite_labels_cannot_be_learned() -> None:
     _, error = train_on_opposite_labels(0, weights_per_unit=1)
     assert error > 40

@@ -55,6 +55,7 @@ def test_the_oracle_knows_the_groups(tmp_path: Path) -> None:
     assert strategy_of(run).network.mapping.tolist() == [0, 0, 0, 3, 3, 3]
 
 
+@pytest.mark.long
 def test_random_selection_does_not_learn(tmp_path: Path) -> None:
     run = run_of(
         tmp_path / "a", "groups", keys={"iterations": 40}, selection="random",

@@ -35,6 +35,7 @@ def built(name: str, mode: str = "task", **options: Any) -> tuple[RoutingNetwork
     return strategy, network
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 def test_every_promise_is_kept(check: Any, tmp_path: Path) -> None:
     check(Trial("routing_networks", OPTIONS), tmp_path)
