@@ -95,7 +95,8 @@ def saved(run: LoadedRun, shared: int, images: torch.Tensor) -> float:
     for name in stem_and_shared:
         once += sum(by_module.get(f"{type(networks[0]).__name__}.{name}", {}).values())
     # the counter adds up what modules of one name do: of the tasks' shared parts one is left
-    return float(total) / (total - once * (len(networks) - 1) / len(networks))
+    ratio: float = total / (total - once * (len(networks) - 1) / len(networks))
+    return ratio
 
 
 def main() -> None:
