@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from ..runs.settings import Setting, parse_setting
+from ..runs.settings import Setting
 from ..support.interrupts import Interrupted
 from . import options
 from .console import load_plugins, stderr, stdout
@@ -37,7 +37,7 @@ def tune(
     from ..comparisons.tuning.command import best_table
     from ..comparisons.tuning.command import tune as search
 
-    given: list[Setting] = [parse_setting(text) for text in settings or ()]
+    given = options.settings_of(settings)
     flags: dict[str, Any] = {"iterations": iterations, "device": device}
     flags["suite.data_root"] = data_root
     given += [Setting(tuple(key.split(".")), v) for key, v in flags.items() if v is not None]
@@ -60,10 +60,9 @@ def tune(
         return 1
     out.print(best_table(outcome.search, out.width))
     out.print(f"report: {outcome.page}", markup=False, soft_wrap=True)
-    seed = "--seed 1"
     out.print(
-        f"next: mtl run --config {outcome.best} {seed}   (validation chose the options, so report "
-        "runs with other seeds)",
+        f"next: mtl run --config {outcome.best} --seed {outcome.fresh_seed}   (validation chose "
+        "the options, so report runs with other seeds)",
         markup=False,
         soft_wrap=True,
     )

@@ -72,7 +72,7 @@ def write_report(
             figures += plugin_figures(analysis.group.records)
         prefix = slug(f"{analysis.group.suite}-{analysis.group.backbone}")
         written = [
-            write_figure(folder, _free(f"{prefix}-{figure.name}", taken), figure)
+            write_figure(folder, free_stem(f"{prefix}-{figure.name}", taken), figure)
             for figure in figures
         ]
         failed = failures(analysis.group.records)
@@ -114,7 +114,7 @@ def _sharing_figures(analysis: Analysis, found: Assignments) -> Iterator[ReportF
         yield pairs
 
 
-def _free(stem: str, taken: set[str]) -> str:
+def free_stem(stem: str, taken: set[str]) -> str:
     """Make a file name that no figure has yet, and no file system finds too long.
 
     Different names may need a number: letters other than a to z are all written as ``-``, and long

@@ -9,7 +9,7 @@ from matplotlib.lines import Line2D
 
 from ..plugins.report_figure import ReportFigure
 from .figure import INK, colour_of, new_figure, shortened, slug, style
-from .trials import SearchRecord, TrialRecord
+from .trials import SearchRecord, TrialRecord, plain
 
 _MOST_BARS = 20
 _DONE, _PRUNED = colour_of(0), colour_of(1)
@@ -122,8 +122,8 @@ def option_figure(search: SearchRecord, name: str) -> ReportFigure:
         axes = figure.subplots()
         position: Callable[[TrialRecord], Any] = lambda t: t.options[name]  # noqa: E731
         if not numeric:
-            choices = list(dict.fromkeys(str(trial.options[name]) for trial in shown))
-            position = lambda t: choices.index(str(t.options[name]))  # noqa: E731
+            choices = list(dict.fromkeys(plain(trial.options[name]) for trial in shown))
+            position = lambda t: choices.index(plain(t.options[name]))  # noqa: E731
             axes.set_xticks(range(len(choices)), shortened(choices, 14))
             axes.set_xlim(-0.5, len(choices) - 0.5)
         elif search.scales[name]:

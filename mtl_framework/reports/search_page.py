@@ -1,15 +1,12 @@
 """The page of a search: its best trials in a table, and the figures of all."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from ..support.causes import group_by_cause
 from ..support.files import make_folder, write_text
-from .build import FIGURES, REPORT, template, write_figure
-from .figure import slug
+from .build import FIGURES, REPORT, free_stem, template, write_figure
 from .search_figures import search_figures
-from .trials import SearchRecord, TrialRecord
+from .trials import SearchRecord, plain
 
 _MOST_ROWS = 20
 
@@ -29,12 +26,11 @@ def write_search_page(directory: Path, search: SearchRecord) -> Path:
     """
     folder = directory / FIGURES
     make_folder(folder)
-    taken: dict[str, int] = {}
-    figures: list[Mapping[str, Any]] = []
-    for figure in search_figures(search):
-        count = taken[figure.name] = taken.get(figure.name, 0) + 1
-        stem = slug(figure.name) if count == 1 else f"{slug(figure.name)}-{count}"
-        figures.append(write_figure(folder, stem[:180], figure))
+    taken: set[str] = set()
+    figures = [
+        write_figure(folder, free_stem(figure.name, taken), figure)
+        for figure in search_figures(search)
+    ]
     states = [trial.state for trial in search.trials]
     counts = [
         f"{states.count(state)} {word}"
@@ -54,21 +50,11 @@ def write_search_page(directory: Path, search: SearchRecord) -> Path:
         names=list(search.scales),
         figures=figures,
         failed=_failed(search),
-        value_of=value_of,
+        plain=plain,
     )
     path = directory / REPORT
     write_text(path, page)
     return path
-
-
-def value_of(trial: TrialRecord, name: str) -> str:
-    """Return a trial's value of an option as the table shows it."""
-    value = trial.options.get(name)
-    if value is None:
-        return "null"
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _failed(search: SearchRecord) -> list[str]:

@@ -1,5 +1,6 @@
 """The trials of a search for options, as a report shows them."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -60,3 +61,10 @@ class SearchRecord:
     def best(self) -> TrialRecord | None:
         """Return the trial with the lowest figure of validation; ``None`` where none has ended."""
         return self.done[0] if self.done else None
+
+
+def plain(value: Any) -> str:
+    """Return an option's value as people write it: numbers with four digits that count."""
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return value if isinstance(value, str) else json.dumps(value)

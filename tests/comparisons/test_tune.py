@@ -17,7 +17,7 @@ from mtl_framework.comparisons.tuning import command
 from mtl_framework.comparisons.tuning import search as search_module
 from mtl_framework.comparisons.tuning.command import TuneOutcome, best_table, tune
 from mtl_framework.comparisons.tuning.config import read_tuning
-from mtl_framework.comparisons.tuning.study import ask, open_study
+from mtl_framework.comparisons.tuning.study import _grid, ask, open_study
 from mtl_framework.networks.result import Result
 from mtl_framework.reports.trials import TrialRecord
 from mtl_framework.runs.resolve import read_file, resolve
@@ -94,13 +94,10 @@ def test_a_search_that_was_killed_goes_on_as_if_it_had_not_been(tmp_path: Path) 
     whole, _ = search(tmp_path, section, "whole")
     assert all(len(trial.folders) == 2 for trial in whole.search.trials)
     search(tmp_path, {**section, "trials": 2}, "cut")
-    # a third trial has been drawn, and its process is gone
+    # a third trial has been drawn, and its process is gone before it has any value
     tuning = read_tuning(tmp_path / "t.yaml", TinyPlugins(), {"trials": 4})
     study = open_study(tmp_path / "cut", "t", None, tuning)
-    trial = ask(study, tuning, 1)
-    assert trial is not None
-    trial.set_user_attr("folder", str((tmp_path / "cut").resolve()))
-    # and another one belongs to somebody else, who is still at work
+    assert ask(study, tuning, tmp_path / "cut") is not None
     again, _ = search(tmp_path, section, "cut")
     assert told(again) == told(whole)
     with pytest.raises(MtlError, match=r"had tune.seeds 2, not 1: give another --output"):
@@ -114,9 +111,8 @@ def test_trials_of_another_folder_are_left_to_it(tmp_path: Path) -> None:
     section = {"options": RATE, "trials": 2}
     search(tmp_path, {**section, "trials": 1})
     tuning = read_tuning(tmp_path / "t.yaml", TinyPlugins(), {"trials": 2})
-    trial = ask(open_study(tmp_path / "out", "t", None, tuning), tuning, 1)
-    assert trial is not None
-    trial.set_user_attr("folder", "/elsewhere")
+    study = open_study(tmp_path / "out", "t", None, tuning)
+    assert ask(study, tuning, tmp_path / "elsewhere") is not None
     outcome, _ = search(tmp_path, section)
     assert [t.state for t in outcome.search.trials] == ["done", "running"]
 
@@ -154,6 +150,13 @@ def test_a_grid_ends_by_itself(tmp_path: Path) -> None:
     assert "[6/6]" in said
     again, said = search(tmp_path, section, iterations=2, eval_every=1)
     assert told(again) == told(outcome)
+    # a process that was killed between naming a combination and running it loses none
+    search(tmp_path, {**section, "trials": 2}, "cut", iterations=2, eval_every=1)
+    tuning = read_tuning(tmp_path / "t.yaml", TinyPlugins(), {"trials": 50})
+    study = open_study(tmp_path / "cut", "t", None, tuning)
+    study.enqueue_trial(_grid(tuning)[2])
+    third, _ = search(tmp_path, section, "cut", iterations=2, eval_every=1)
+    assert told(third) == told(outcome)
     assert not said.count("trial ")
 
 

@@ -10,7 +10,7 @@ from rich.console import Console, RenderableType
 
 from ...plugins.manager import Plugins
 from ...reports.search_page import write_search_page
-from ...reports.trials import SearchRecord, TrialRecord
+from ...reports.trials import SearchRecord, TrialRecord, plain
 from ...runs.settings import Setting
 from ...support.alive import alive
 from ...support.errors import MtlError
@@ -22,8 +22,7 @@ from ..settings import Settings
 from .config import Tuning, read_tuning
 from .files import BEST, record_of, write_best, write_trials
 from .search import Search
-from .space import plain
-from .study import grid_size, open_study
+from .study import import_optuna, open_study, trial_count
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -40,12 +39,14 @@ class TuneOutcome:
         signal: the signal that stopped the search before its end; ``None`` if none did.
         page: path of the report; ``None`` where no trial has ended.
         best: path of the best trial's config; ``None`` where no trial has ended.
+        fresh_seed: a seed that no trial has had.
     """
 
     search: SearchRecord
     signal: int | None
     page: Path | None
     best: Path | None
+    fresh_seed: int
 
 
 def tune(
@@ -77,13 +78,12 @@ def tune(
     """
     with alive(err, f"reading {path}"):
         tuning = read_tuning(path, plugins, overrides, settings)
-        trials = tuning.config.trials
-        if tuning.config.sampler == "grid":
-            trials = min(trials, grid_size(tuning.space))
+        trials = trial_count(tuning)
         variant = Variant("trial", tuning.base.suite.name, tuning.base.backbone.name, tuning.base)
         make_executor, workers = executor_for(
             ComparisonConfig(Settings(), (variant,)), resources, plugins
         )
+        optuna = import_optuna()
     title = f"Search {path.stem}"
     try:
         make_folder(directory)
@@ -99,11 +99,16 @@ def tune(
             record = teller.write()
     except Timeout as error:
         raise MtlError(f"another search is at work in {directory}") from error
+    except OSError as error:
+        raise MtlError(f"cannot write in {directory}: {error.strerror or error}") from error
+    except optuna.exceptions.OptunaError as error:  # the data base is gone, or its disk is full
+        reason = str(error).strip().split("\n")[0]
+        raise MtlError(f"the study of {directory} cannot go on: {reason}") from error
     if record.best is None:
-        return TuneOutcome(record, signal, None, None)
+        return TuneOutcome(record, signal, None, None, tuning.seeds.stop)
     with alive(err, "drawing figures"):
         page = write_search_page(directory, record)
-    return TuneOutcome(record, signal, page, directory / BEST)
+    return TuneOutcome(record, signal, page, directory / BEST, tuning.seeds.stop)
 
 
 class _Teller:

@@ -96,6 +96,11 @@ class Tuning:
     settings: tuple[Setting, ...]
     base: RunConfig
 
+    @property
+    def seeds(self) -> range:
+        """Return the seeds of a trial's runs."""
+        return range(self.base.seed, self.base.seed + self.config.seeds)
+
     def run_config(self, plugins: Plugins, values: Mapping[str, Any], seed: int = 0) -> RunConfig:
         """Return the complete config of a trial's run.
 

@@ -7,21 +7,20 @@ from typing import TYPE_CHECKING, Any
 
 from ...networks.result import Result
 from ...plugins.manager import Plugins
-from ...reports.trials import SearchRecord, TrialRecord, TrialState
+from ...reports.trials import SearchRecord, TrialRecord, TrialState, plain
 from ...runs.config import RunConfig, dump
-from ...runs.resolve import Layer, resolve
 from ...support.errors import MtlError
 from ...support.files import write_text
 from ...support.spreadsheets import csv_cell
 from .config import Tuning
-from .search import RUNS, values_of
-from .space import plain
+from .search import run_folder
 from .study import WHY, import_optuna
 
 if TYPE_CHECKING:
     from optuna import Study
 
 BEST, TRIALS = "best.yaml", "trials.csv"
+_ENOUGH = 10  # trials that importances need
 
 
 def record_of(study: "Study", tuning: Tuning, directory: Path, title: str) -> SearchRecord:
@@ -43,21 +42,17 @@ def record_of(study: "Study", tuning: Tuning, directory: Path, title: str) -> Se
         TrialRecord(
             trial.number,
             names.get(trial.state, "running"),
-            values_of(tuning, trial),
+            {d.name: d.value_of(trial.params.get(d.name)) for d in tuning.space},
             trial.value,
             tuple(sorted(trial.intermediate_values.items())),
             trial.user_attrs.get(WHY, ""),
-            tuple(f"{RUNS}/{trial.number:04d}-s{s}" for s in _seeds(tuning)),
+            tuple(run_folder(trial.number, seed) for seed in tuning.seeds),
         )
         for trial in study.get_trials(deepcopy=False)
     ]
     scales = {dimension.name: dimension.is_log for dimension in tuning.space}
     unit = _unit(directory, trials)
     return SearchRecord(title, unit, trials, scales, _importances(optuna, study, trials))
-
-
-def _seeds(tuning: Tuning) -> range:
-    return range(tuning.base.seed, tuning.base.seed + tuning.config.seeds)
 
 
 def _unit(directory: Path, trials: list[TrialRecord]) -> str:
@@ -79,42 +74,27 @@ def _importances(optuna: Any, study: "Study", trials: list[TrialRecord]) -> dict
     Source: Hutter, Hoos and Leyton-Brown, ICML 2014. Empty for fewer than ten trials, or where all
     figures are equal.
     """
-    values = {trial.value for trial in trials if trial.state == "done"}
-    if len([trial for trial in trials if trial.state == "done"]) < 10 or len(values) < 2:
+    values = [trial.value for trial in trials if trial.state == "done"]
+    if len(values) < _ENOUGH or len(set(values)) < 2:
         return {}
     evaluator = optuna.importance.FanovaImportanceEvaluator(seed=0)
     found = optuna.importance.get_param_importances(study, evaluator=evaluator)
     return {name: float(share) for name, share in found.items()}
 
 
-def best_config(
-    search: SearchRecord, tuning: Tuning, plugins: Plugins
-) -> tuple[TrialRecord, RunConfig] | None:
-    """Return the best trial, and its complete config for a run that keeps its weights."""
-    best = search.best
-    if best is None:
-        return None
-    config = tuning.run_config(plugins, best.options)
-    given = any("keep" in layer.values for layer in tuning.layers[1:]) or any(
-        setting.key == ("keep",) for setting in tuning.settings
-    )
-    if not given:  # the trials' runs kept none, to save room
-        config = config.model_copy(update={"keep": RunConfig().keep})
-    resolve(plugins, [Layer(config.model_dump())])
-    return best, config
-
-
 def write_best(directory: Path, search: SearchRecord, tuning: Tuning, plugins: Plugins) -> None:
-    """Write the config of the best trial, where one has ended.
+    """Write the config of the best trial, where one has ended, for a run that keeps its weights.
 
     Raises:
         MtlError: if the file cannot be written.
     """
-    found = best_config(search, tuning, plugins)
-    if found is None:
+    best = search.best
+    if best is None:
         return
-    best, config = found
-    assert best.value is not None
+    config = tuning.run_config(plugins, best.options)
+    given = any("keep" in layer.values for layer in tuning.layers[1:])
+    if not (given or any(setting.key == ("keep",) for setting in tuning.settings)):
+        config = config.model_copy(update={"keep": RunConfig().keep})  # the trials' kept none
     chosen = ", ".join(f"{name} {plain(value)}" for name, value in best.options.items())
     head = (
         f"# trial {best.number} of {directory.name}: {search.unit} {best.value:.6g} on validation\n"

@@ -1,12 +1,11 @@
 """Trials are run side by side, ended early by their curves, and told to the study."""
 
-import json
 import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ...networks.evaluation import SplitMetrics
 from ...networks.result import Result
@@ -20,7 +19,7 @@ from ..cells import inspect
 from ..grid import Cell
 from ..processes import Executor
 from .config import Tuning
-from .study import FOLDER, SECONDS, WHY, again, ask, own_running
+from .study import WHY, again, ask, draw, own_running
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -83,7 +82,6 @@ class Search:
         self.plugins, self.executor, self.workers, self.tell = plugins, executor, workers, tell
         self._left = own_running(study, directory)
         self._active: list[TrialAtWork] = []
-        self._failed = 0
 
     def work(self) -> int | None:
         """Work until all trials have ended; return the signal that stopped it, if one did.
@@ -113,17 +111,14 @@ class Search:
             if self._left:
                 trial = again(self.study, self._left.pop(0))
             else:
-                if len(self.study.get_trials(deepcopy=False)) >= self.tuning.config.trials:
-                    return
-                asked = ask(self.study, self.tuning, self.workers)
+                asked = ask(self.study, self.tuning, self.directory)
                 if asked is None:
                     return
                 trial = asked
-                trial.set_user_attr(FOLDER, str(self.directory.resolve()))
             self._begin(trial)
 
     def _begin(self, trial: "Trial") -> None:
-        values = {d.name: d.suggest(trial) for d in self.tuning.space}
+        values = draw(self.study, trial, self.tuning, self.workers)
         cells = []
         try:
             for seed in range(self.tuning.config.seeds):
@@ -131,7 +126,7 @@ class Search:
                 cell = Cell(
                     f"trial {trial.number}", config.suite.name, config.backbone.name, config
                 )
-                cells.append((cell, self.directory / RUNS / f"{trial.number:04d}-s{config.seed}"))
+                cells.append((cell, self.directory / run_folder(trial.number, config.seed)))
         except MtlError as error:  # options that do not go together
             self._tell_failure(trial, str(error))
             return
@@ -210,10 +205,7 @@ class Search:
                 _forget_weights(folder)
             self.study.tell(item.trial, state=TrialState.PRUNED)
         else:
-            seconds = sum(Result.load(folder).seconds for _, folder in item.cells)
-            item.trial.set_user_attr(SECONDS, seconds)
             self.study.tell(item.trial, sum(item.values) / len(item.values))
-        self._failed = -1
         self.tell(item.trial.number)
 
     def _tell_failure(self, trial: "Trial", why: str) -> None:
@@ -222,11 +214,14 @@ class Search:
         trial.set_user_attr(WHY, why)
         self.study.tell(trial, state=TrialState.FAIL)
         self.tell(trial.number)
-        if self._failed < 0:
-            return
-        self._failed += 1
-        if self._failed == _MOST_FAILED:
-            raise MtlError(f"the first {_MOST_FAILED} trials failed, the last one thus: {why}")
+        ended = [t.state for t in self.study.get_trials(deepcopy=False) if t.state.is_finished()]
+        if len(ended) >= _MOST_FAILED and set(ended) == {TrialState.FAIL}:
+            raise MtlError(f"the first {len(ended)} trials failed, the last one thus: {why}")
+
+
+def run_folder(trial: int, seed: int) -> str:
+    """Return the folder of a trial's run, within the folder of the search."""
+    return f"{RUNS}/{trial:04d}-s{seed}"
 
 
 def _no_validation(item: TrialAtWork) -> str:
@@ -244,13 +239,3 @@ def _forget_weights(folder: Path) -> None:
     if kind_of(checkpoints) == "folder":
         for name in names_in(checkpoints):
             remove_quietly(checkpoints / name)
-
-
-def values_of(tuning: Tuning, trial: Any) -> dict[str, Any]:
-    """Return the values that a trial of the data base has for the options, by their keys."""
-    found = {}
-    for dimension in tuning.space:
-        value = trial.params.get(dimension.name)
-        listed = isinstance(dimension.values, tuple)
-        found[dimension.name] = json.loads(value) if listed and value is not None else value
-    return found

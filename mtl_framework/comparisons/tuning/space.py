@@ -1,7 +1,6 @@
 """The space of a search: ranges of numbers and lists of choices, by keys of a config."""
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -78,7 +77,7 @@ class Dimension:
     def suggest(self, trial: "Trial") -> Any:
         """Return the value that a trial is given."""
         if not isinstance(self.values, Range):
-            return json.loads(trial.suggest_categorical(self.name, self.texts))
+            return self.value_of(trial.suggest_categorical(self.name, self.texts))
         low, high, step = self.values.low, self.values.high, self.values.step
         if self.values.whole:
             return trial.suggest_int(
@@ -91,6 +90,11 @@ class Dimension:
             step=None if step is None else float(step),
             log=self.values.log,
         )
+
+    def value_of(self, stored: Any) -> Any:
+        """Return the value that a data base has stored; ``None``: none was drawn."""
+        listed = not isinstance(self.values, Range)
+        return json.loads(stored) if listed and stored is not None else stored
 
     @property
     def texts(self) -> tuple[str, ...]:
@@ -132,10 +136,3 @@ def _dimension(name: str, given: Any, where: str) -> Dimension:
     if len(given) < 2 or len(set(texts)) < len(texts):
         raise MtlError(f"{place} should have two choices or more, all different, found {given}")
     return Dimension(name, tuple(given))
-
-
-def plain(value: Any) -> str:
-    """Return an option's value as people write it: numbers with four digits that count."""
-    if isinstance(value, float) and math.isfinite(value):
-        return f"{value:.4g}"
-    return value if isinstance(value, str) else json.dumps(value)

@@ -1,6 +1,7 @@
 """The study of a search: its trials in a data base, and who proposes and ends them (Optuna)."""
 
 import itertools
+import math
 import random
 import warnings
 from importlib import import_module
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 DATABASE = "study.db"
 _RANDOM_TRIALS = 10  # before an estimate is made
 # what a trial or study is remembered with
-FOLDER, WHY, SECONDS, CONFIG = "folder", "why", "seconds", "config"
+FOLDER, WHY, CONFIG = "folder", "why", "config"
 
 
 def import_optuna() -> Any:
@@ -99,28 +100,44 @@ def _pruner(optuna: Any, tuning: Tuning) -> Any:
     return optuna.pruners.NopPruner()
 
 
-def ask(study: "Study", tuning: Tuning, workers: int) -> "Trial | None":
-    """Ask for a new trial; ``None``: all combinations of a grid have been tried.
+def ask(study: "Study", tuning: Tuning, directory: Path) -> "Trial | None":
+    """Ask for a new trial; ``None``: there are as many as there should be.
 
-    Who proposes it is seeded by its number, so that resuming changes nothing.
+    It waits in the data base with its folder before it runs, so that it is found again whenever
+    this process is killed.
 
     Args:
         study: the study.
         tuning: what is searched.
+        directory: folder of the search.
+    """
+    from optuna.trial import TrialState
+
+    trials = study.get_trials(deepcopy=False)
+    waiting = [trial for trial in trials if trial.state == TrialState.WAITING]
+    if not waiting:
+        if len(trials) >= trial_count(tuning):
+            return None
+        point = _grid(tuning)[len(trials)] if tuning.config.sampler == "grid" else {}
+        study.enqueue_trial(point, user_attrs={FOLDER: str(directory.resolve())})
+    trial: Trial = study.ask()
+    trial.set_user_attr(FOLDER, str(directory.resolve()))  # where another process had added it
+    return trial
+
+
+def draw(study: "Study", trial: "Trial", tuning: Tuning, workers: int) -> dict[str, Any]:
+    """Return a trial's values of all options; those that it has not yet are drawn.
+
+    Who proposes them is seeded by the trial's number, so that resuming changes nothing.
+
+    Args:
+        study: the study.
+        trial: the trial, which is running by the data base.
+        tuning: what is searched.
         workers: number of trials at a time.
     """
-    optuna = import_optuna()
-    number = len(study.get_trials(deepcopy=False))
-    study.sampler = _sampler(optuna, tuning, number, workers)
-    if tuning.config.sampler == "grid":
-        points = _grid(tuning)
-        if number >= len(points):
-            return None
-        study.enqueue_trial(points[number])
-    trial: Trial = study.ask()
-    for dimension in tuning.space:
-        dimension.suggest(trial)
-    return trial
+    study.sampler = _sampler(import_optuna(), tuning, trial.number, workers)
+    return {dimension.name: dimension.suggest(trial) for dimension in tuning.space}
 
 
 def _sampler(optuna: Any, tuning: Tuning, number: int, workers: int) -> Any:
@@ -144,16 +161,15 @@ def _grid(tuning: Tuning) -> list[dict[str, Any]]:
     return points
 
 
-def grid_size(space: tuple[Dimension, ...]) -> int:
-    """Count the combinations of a grid.
+def trial_count(tuning: Tuning) -> int:
+    """Return how many trials there should be: of a grid no more than it has combinations.
 
     Raises:
-        MtlError: naming an option whose range has no step.
+        MtlError: naming an option whose range has no step, where a grid is wanted.
     """
-    size = 1
-    for dimension in space:
-        size *= len(_points(dimension))
-    return size
+    if tuning.config.sampler != "grid":
+        return tuning.config.trials
+    return min(tuning.config.trials, math.prod(len(_points(d)) for d in tuning.space))
 
 
 def _points(dimension: Dimension) -> list[Any]:

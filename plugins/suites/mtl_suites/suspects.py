@@ -15,12 +15,12 @@ _OFTEN = 3  # times that such a number stands in a column of numbers
 
 
 def code_hints(task: str, kind: Kind, values: Shaped[np.ndarray, "rows *numbers"]) -> list[str]:
-    """A line on numbers that are often written where there is no label; nothing is changed.
+    """Return a line on numbers that are often written where there is no label; nothing is changed.
 
     Args:
-        task: its name.
-        kind: what its labels are.
-        values: those that are not missing.
+        task: name of the task.
+        kind: kind of its labels.
+        values: the labels that are not missing.
     """
     numbers = _as_numbers(values)
     if kind == "binary" or numbers is None or not len(numbers):
@@ -56,7 +56,7 @@ def code_hints(task: str, kind: Kind, values: Shaped[np.ndarray, "rows *numbers"
 def _stands_apart(
     different: Shaped[np.ndarray, " numbers"], times: Int64[np.ndarray, " numbers"], classes: bool
 ) -> bool:
-    """Whether the greatest number is none of a sequence, and of numbers the most frequent one."""
+    """Say whether the greatest class follows no other, or the greatest number is most frequent."""
     last, before = different[-1], different[-2]
     if classes:
         return bool(last - before > 1)
@@ -81,13 +81,13 @@ def constant_hints(
     present: Bool[np.ndarray, " rows"],
     members: Mapping[str, Int64[np.ndarray, " _"]],
 ) -> list[str]:
-    """A line where all labels of a split are the same, so that there is nothing to learn.
+    """Return a line where all labels of a split are the same, so that there is nothing to learn.
 
     Numbers that are the same in all splits are told as numbers; classes are never the same.
 
     Args:
-        task: its name.
-        kind: what its labels are.
+        task: name of the task.
+        kind: kind of its labels.
         values: the labels.
         present: which rows have one.
         members: the rows of every split.
