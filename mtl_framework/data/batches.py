@@ -45,7 +45,7 @@ class LabelledRows:
 
 @dataclass(frozen=True)
 class Batch:
-    """One training batch, task by task.
+    """A batch holds one training batch, task by task.
 
     Args:
         inputs: for every task t its inputs (B_t, ...); with ``common_input`` the same tensor
@@ -89,7 +89,7 @@ class Batch:
 
 
 class BalancedBatches:
-    """An endless sequence of training batches, each with examples of every task.
+    """This endless sequence gives training batches, each with examples of every task.
 
     A batch holds as many examples of a task as :attr:`Task.batch_size` says, or ``batch_size``
     where the task says nothing. Each task's training examples are used in a random order, every one

@@ -18,7 +18,7 @@ _MOST_COPIED = 2**24  # bytes of targets that are read together
 
 @dataclass(frozen=True, repr=False)
 class Examples:
-    """One split of a task: inputs and targets, row by row.
+    """Examples are one split of a task: inputs and targets, row by row.
 
     Args:
         inputs: (N, ...); images are (N, C, H, W), as uint8 in 0..255 or as floats. Images that are

@@ -20,7 +20,7 @@ _MOST_CLASSES = 12  # classes that are listed one by one
 
 @dataclass(frozen=True)
 class TaskOverview:
-    """A summary of one task's data.
+    """An overview sums up the data of one task.
 
     Args:
         name: name of the task.

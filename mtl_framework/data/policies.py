@@ -92,7 +92,9 @@ def _entries(
 
 
 class TimmPolicy(nn.Module):
-    """A timm policy for one uint8 image; torch's generator decides its random numbers.
+    """This transform applies a timm policy to one uint8 image.
+
+    Torch's generator decides its random numbers.
 
     Args:
         policy: the policy as timm writes it, e.g. ``rand-m9-mstd0.5-inc1``.

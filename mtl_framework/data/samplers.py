@@ -48,7 +48,7 @@ class Order(ABC):
 
 
 class ShuffledOrder(Order):
-    """An order of all rows at random, then in another random order, and so on.
+    """This order takes all rows at random, then in another random order, and so on.
 
     Args:
         rows: numbers of the examples to read.
@@ -117,7 +117,7 @@ class ShuffledOrder(Order):
 
 
 class StreamOrder(Order):
-    """An order of the windows of parallel streams, from the first to the last and again.
+    """This order takes the windows of parallel streams from the first to the last, and again.
 
     Args:
         num_examples: number of examples, a multiple of ``streams``.

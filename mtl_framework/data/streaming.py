@@ -256,7 +256,10 @@ class _Parts(Dataset[Any]):
 
 @dataclass(frozen=True)
 class _Failure:
-    """The message of an error in a worker; a raised error would carry the worker's traceback."""
+    """A failure carries the message of an error in a worker.
+
+    A raised error would carry the worker's traceback.
+    """
 
     message: str
 

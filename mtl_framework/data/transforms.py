@@ -164,7 +164,7 @@ class ImageTransform:
 
 @dataclass(frozen=True)
 class Transforms:
-    """The value of a suite's option ``transforms``, parsed.
+    """This class holds the value of a suite's option ``transforms``, parsed.
 
     Args:
         train: is applied to training images.

@@ -30,7 +30,7 @@ _FILES = {"checkpoint_path"}  # arguments by which timm reads weights whatever p
 
 @dataclass(frozen=True)
 class Assembly:
-    """A suite, the backbones of its tasks, and the networks that a strategy built of them.
+    """An assembly holds a suite, the backbones of its tasks, and the networks built of them.
 
     ``backbones`` has one entry for each task. Where all tasks share one backbone, each entry is
     that :class:`Backbone`.

@@ -35,7 +35,7 @@ TaskHead = Annotated[dict[str, Any], BeforeValidator(_named)]
 
 
 class TaskMetrics(BaseModel):
-    """The metrics that one task reports, or all tasks."""
+    """This section says which metrics one task reports, or all tasks."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

@@ -15,7 +15,7 @@ HOLDER = ".run.holder"
 
 
 class FolderLock:
-    """A lock on a folder, which the system releases when the process dies.
+    """A lock keeps a folder for one process; the system releases it when the process dies.
 
     Args:
         folder: the folder to lock; :meth:`take` makes it if need be.

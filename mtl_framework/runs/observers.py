@@ -30,7 +30,7 @@ from .progress_line import ProgressLine
 
 
 class MetricsFile:
-    """The metrics file: one line of JSON every ``log_every`` steps, and one for every evaluation.
+    """This observer writes one line of JSON every ``log_every`` steps, and for every evaluation.
 
     Lines of steps hold ``iteration``, ``loss``, ``loss_per_task`` (where the strategy reports it;
     null for a task without a label in the step, which the mean leaves out), ``metrics`` and
@@ -120,7 +120,7 @@ def evaluation_line(run: TrainingRun, evaluation: Evaluation) -> dict[str, Any]:
 
 
 class Progress:
-    """A progress bar with loss, entropy, rate and time left; a line for every evaluation.
+    """A progress bar shows loss, entropy, rate and time left; a line for every evaluation.
 
     Where the console is no terminal, there are only the lines. They hold no test metrics unless the
     console's ``show_test`` asks for them: whoever sees them during training is tempted to choose
@@ -169,7 +169,7 @@ class Progress:
 
 
 class NotebookProgress:
-    """Progress below a notebook's cell: a bar and, for every evaluation, a line."""
+    """Below a notebook's cell a bar shows the progress, and a line every evaluation."""
 
     def __init__(self) -> None:
         self._bar: NotebookBar | None = None

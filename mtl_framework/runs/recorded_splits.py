@@ -168,7 +168,7 @@ def _gather(items: Sequence[tuple[Tensor | LazyInputs, int]]) -> Tensor | LazyIn
 
 @dataclass(frozen=True)
 class _Pick:
-    """Reads one of several sources; a class, so that worker processes can be given it."""
+    """A pick reads one of several sources; a class, so that worker processes can be given it."""
 
     def __call__(self, item: tuple[Tensor | LazyInputs, int]) -> Shaped[Tensor, "*dims"]:
         """Return one image of a source."""

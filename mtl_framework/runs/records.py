@@ -161,7 +161,7 @@ def read_history(file: Path) -> History:
 
 
 class _Line(BaseModel):
-    """One line of a metrics file."""
+    """This class checks one line of a metrics file."""
 
     model_config = ConfigDict(extra="ignore", strict=True)
 

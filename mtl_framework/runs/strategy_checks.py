@@ -78,7 +78,7 @@ def _checked(name: str, strategy: Strategy, method: str, network: object) -> Mul
 
 
 class Steps:
-    """A strategy's loop, one step at a time.
+    """This class does a strategy's loop, one step at a time.
 
     Args:
         name: name of the strategy.

@@ -1,4 +1,4 @@
-"""Metrics that tasks report, computed by torchmetrics over all rows of a split.
+"""Tasks report metrics, which torchmetrics computes over all rows of a split.
 
 torchmetrics is imported when a metric is first computed: it takes a second.
 """

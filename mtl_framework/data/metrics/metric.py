@@ -13,7 +13,10 @@ from torch import Tensor
 
 @runtime_checkable
 class State(Protocol):
-    """What a metric accumulates over batches; every metric of torchmetrics fits this protocol."""
+    """A state accumulates what a metric needs over batches.
+
+    Every metric of torchmetrics fits this protocol.
+    """
 
     def update(
         self, predictions: Shaped[Tensor, "rows *outputs"], targets: Shaped[Tensor, "rows *dims"]

@@ -71,7 +71,7 @@ def level_metrics(levels: int) -> tuple[Metric, ...]:
 
 
 class _Words(nn.Module):
-    """A metric of torchmetrics over words, given every position as a row of its own."""
+    """This metric gives one of torchmetrics every position of a text as a row of its own."""
 
     def __init__(self, inner: Any, largest: bool) -> None:
         super().__init__()

@@ -18,7 +18,9 @@ from .base import Objective, check_not_negative, first_row
 
 @dataclass(frozen=True)
 class Binary(Objective):
-    """Binary cross-entropy on one logit; targets 0 or 1; the metric is the error in percent.
+    """This objective is the binary cross-entropy on one logit.
+
+    Targets are 0 or 1; the metric is the error in percent.
 
     Args:
         positive_weight: factor by which the loss of rows whose target is 1 is multiplied.

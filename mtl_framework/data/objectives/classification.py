@@ -20,7 +20,9 @@ MOST_DRAWN = 60  # classes whose confusion matrix a run keeps
 
 @dataclass(frozen=True)
 class Classification(Objective):
-    """Cross-entropy over ``num_classes`` classes; the metric is the error in percent.
+    """This objective is the cross-entropy over ``num_classes`` classes.
+
+    The metric is the error in percent.
 
     Args:
         num_classes: number of classes.

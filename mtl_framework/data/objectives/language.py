@@ -20,7 +20,9 @@ _MOST_NATS = math.log(sys.float_info.max)
 
 @dataclass(frozen=True)
 class LanguageModel(Objective):
-    """Cross-entropy of the next word at every position; the metric is the perplexity.
+    """This objective is the cross-entropy of the next word at every position.
+
+    The metric is the perplexity.
 
     Outputs have shape (rows, positions, ``vocabulary_size``), targets (rows, positions), int64. A
     row's loss is its mean over positions, in nats; the perplexity is exp of the mean over rows.

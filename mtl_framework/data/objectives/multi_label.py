@@ -18,7 +18,9 @@ from .binary import binary_losses
 
 @dataclass(frozen=True)
 class MultiLabel(Objective):
-    """Binary cross-entropy on one logit a label; the metric is the percentage of wrong labels.
+    """This objective is the binary cross-entropy on one logit a label.
+
+    The metric is the percentage of wrong labels.
 
     Targets are (rows, labels): 1, 0, or -1 where it is not known whether a row has a label. Such
     entries enter no loss, no gradient and no metric. A row's loss is the mean over its known

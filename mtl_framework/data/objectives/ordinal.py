@@ -17,7 +17,9 @@ from .classification import check_classes
 
 @dataclass(frozen=True)
 class Ordinal(Objective):
-    """One of ``num_levels`` levels in order; the metric is the mean distance in levels.
+    """The target is one of ``num_levels`` levels in order.
+
+    The metric is the mean distance in levels.
 
     Logit k says whether the level is above k; a row's loss is the mean of the binary
     cross-entropies of its logits, and the predicted level is the number of positive logits (Niu et

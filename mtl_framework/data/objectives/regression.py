@@ -19,7 +19,9 @@ Loss = Literal["mse", "l1", "smooth_l1"]
 
 @dataclass(frozen=True)
 class Regression(Objective):
-    """An error over ``num_targets`` numbers; the metric is the root of the mean squared error.
+    """This objective is an error over ``num_targets`` numbers.
+
+    The metric is the root of the mean squared error.
 
     With ``means`` and ``deviations``, one a number, networks learn standardised targets: the loss
     is that of (target - mean) / deviation. The metric, predictions and exported networks are in the
@@ -203,7 +205,7 @@ class PoissonRegression(Regression):
 
 @dataclass(frozen=True)
 class GaussianRegression(Regression):
-    """Regression with a predicted variance, by a Gaussian likelihood.
+    """This regression predicts a variance, too, and learns by a Gaussian likelihood.
 
     Outputs are the means of all numbers, then the logarithms of their variances, in standardised
     units where targets are standardised. A row's loss is the mean over its numbers of (log v +

@@ -16,7 +16,9 @@ from .base import Drawing, MapObjective, Outputs, Pixels, Targets, check_shape, 
 
 @dataclass(frozen=True)
 class BinaryMap(MapObjective):
-    """Binary cross-entropy at every pixel; the main metric is the largest F over thresholds.
+    """This objective is the binary cross-entropy at every pixel.
+
+    The main metric is the largest F over thresholds.
 
     Targets are whole numbers (N, H, W): 1, 0, or ``ignored``.
 

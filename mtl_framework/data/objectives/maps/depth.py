@@ -18,7 +18,9 @@ SMALLEST = 1e-3  # inverse depths are clamped to it before they are inverted
 
 @dataclass(frozen=True)
 class Depth(MapObjective):
-    """Errors of distances, or of disparities, at every pixel; the main metric is their RMSE.
+    """This objective measures errors of distances, or of disparities, at every pixel.
+
+    The main metric is their RMSE.
 
     Targets are floats (N, H, W). Zeros, negative values and what is not finite are no label.
 

@@ -17,7 +17,9 @@ from .base import LossOfNumbers, MapObjective, Outputs, Pixels, Targets, check_s
 
 @dataclass(frozen=True)
 class MapRegression(MapObjective):
-    """Errors of one or several numbers at every pixel; the main metric is their RMSE.
+    """This objective measures errors of one or several numbers at every pixel.
+
+    The main metric is their RMSE.
 
     Targets are floats (N, num_targets, H, W). A pixel with a number that is not finite is unknown.
 

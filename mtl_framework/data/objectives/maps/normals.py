@@ -17,7 +17,9 @@ NormalLoss = Literal["cosine", "l1"]
 
 @dataclass(frozen=True)
 class Normals(MapObjective):
-    """Angles between directions at every pixel; the main metric is their mean.
+    """This objective measures angles between directions at every pixel.
+
+    The main metric is their mean.
 
     Targets are vectors, floats (N, 3, H, W), of any positive length; x points to the right, and y
     changes its sign where an image is turned upside down. Vectors of length 0 and those that are

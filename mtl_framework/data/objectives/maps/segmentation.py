@@ -20,7 +20,9 @@ from .base import Drawing, MapObjective, Outputs, Pixels, Targets, check_shape, 
 
 @dataclass(frozen=True)
 class Segmentation(MapObjective):
-    """Cross-entropy over classes at every pixel; the main metric is the mean IoU.
+    """This objective is the cross-entropy over classes at every pixel.
+
+    The main metric is the mean IoU.
 
     Targets are whole numbers (N, H, W). It has more than a dozen public methods, as training,
     measuring, predicting and drawing each need their own.
