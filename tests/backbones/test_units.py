@@ -236,6 +236,7 @@ def test_looking_at_a_backbone_draws_nothing_from_the_seed() -> None:
 
 
 @pytest.mark.long
+@pytest.mark.long
 def test_a_model_without_stages_has_its_blocks() -> None:
     backbone = make_backbone("rdnet_tiny", 32)
     assert len({unit.stage for unit in backbone.units}) == len(backbone.units) == 8

@@ -186,14 +186,8 @@ def test_config_file_and_flags(tmp_path: Path) -> None:
     assert config["iterations"] == 1
 
 
-@pytest.mark.parametrize(
-    "number",
-    [
-        signal.SIGTERM,
-        pytest.param(signal.SIGINT, marks=pytest.mark.long),
-        pytest.param(signal.SIGHUP, marks=pytest.mark.long),
-    ],
-)
+@pytest.mark.long
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_saves_and_says_how_to_go_on(tmp_path: Path, number: signal.Signals) -> None:
     command = [sys.executable, "-c", "from mtl_framework.cli import main; main()", *FULL]
     command += ["--iterations", "100000", "--output", "out", "--set", "log_every=1"]

@@ -45,7 +45,7 @@ def test_describing_a_backbone(capsys: pytest.CaptureFixture[str]) -> None:
     assert "branching:" in printed
     assert "hint: the last feature map of resnet18 on 32x32 images is a single pixel" in printed
     stages = ["--set", "backbone.granularity=stage", "--set", "backbone.small_images=true"]
-    assert status("describe", "--backbone", "resnet18", "--input", "3x32x32", *stages) == 0
+    assert status("describe", "--backbone", "resnet10t", "--input", "3x32x32", *stages) == 0
     printed = capsys.readouterr().out
     assert "4 units" in printed
     assert "hint" not in printed

@@ -122,7 +122,7 @@ def test_batches_hold_at_most_the_rows_asked_for_and_change_nothing() -> None:
 def test_many_examples_are_added_in_double_precision() -> None:
     a = numbers([0.0] * 200_001, [1e4] + [1e-3] * 200_000)
     suite = Suite("s", [Task("a", Regression(), a, a)])
-    test = evaluate(Parrot(suite), suite, 1, CPU, 64).splits["test"]
+    test = evaluate(Parrot(suite), suite, 1, CPU, 1024).splits["test"]
     assert test.loss_per_task["a"] == pytest.approx((1e8 + 0.2) / 200_001, rel=1e-9)
 
 

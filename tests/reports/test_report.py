@@ -118,6 +118,7 @@ def test_every_figure_has_words_and_two_files(usual: tuple[Path, Page]) -> None:
 
 
 @pytest.mark.long
+@pytest.mark.long
 def test_figures_of_labels_that_no_file_can_be_called_by_are_kept_apart(tmp_path: Path) -> None:
     labels = "分享", "共享", "a" * 300, "a" * 299 + "b"
     runs = [
