@@ -155,7 +155,7 @@ def test_they_can_be_left_out_told_or_allowed(twice: Path) -> None:
     suite = folders(path=str(twice), duplicates="warn")
     assert len(suite.tasks[0].train) == 10
     assert any("3 pictures are in both train and test, e.g." in note for note in suite.notes)
-    assert any("1 pictures are in both train and validation" in note for note in suite.notes)
+    assert any("1 picture is in both train and validation" in note for note in suite.notes)
     suite = folders(path=str(twice), duplicates="allow")
     assert not any("are in both" in note for note in suite.notes)
 

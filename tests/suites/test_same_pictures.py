@@ -1,4 +1,4 @@
-"""One picture in files of other formats, and in several tasks, is told with both names."""
+"""A picture in files of other formats, or in several tasks, is refused or told with its names."""
 
 import shutil
 from pathlib import Path
@@ -11,6 +11,8 @@ from mtl_suites.folders import folders
 from mtl_suites.other_tasks import in_other_tasks
 from mtl_suites.table import table
 from PIL import Image
+
+from mtl_framework import ProblemsError
 
 
 def draw(path: Path, seed: int) -> None:
@@ -36,27 +38,76 @@ def pets(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_other_formats_are_told(pets: Path) -> None:
-    given: dict[str, Any] = {"path": "pets", "data_root": str(pets), "validation_per_task": 0}
-    said = " ".join(folders(**given).notes)
-    assert "2 pictures are in both train and test with the same pixels in other files" in said
-    assert f"{pets}/pets/train/a/1.png and {pets}/pets/test/a/copy.bmp" in said
-    assert "same pixels" in " ".join(folders(**given, size=6, duplicates="warn").notes)
-    assert "same pixels" not in " ".join(folders(**given, duplicates="allow").notes)
+def options(pets: Path, **more: Any) -> dict[str, Any]:
+    return {"path": "pets", "data_root": str(pets), "validation_per_task": 0} | more
+
+
+def test_other_formats_follow_the_option(pets: Path) -> None:
+    with pytest.raises(ProblemsError) as refused:
+        folders(**options(pets))
+    assert len(refused.value.problems) == 3  # the first line says what skip_bad does
+    assert (
+        f"{pets}/pets/test/a/copy.bmp: is the same picture in test as '{pets}/pets/train/a/1.png' "
+        "in train in another format: remove one, or set suite.duplicates=warn"
+    ) in str(refused.value)
+    told = "2 pictures are in both train and test in another format, e.g. "
+    assert told in " ".join(folders(**options(pets, size=6, duplicates="warn")).notes)
+    assert "another format" not in " ".join(folders(**options(pets, duplicates="allow")).notes)
+    skipped = folders(**options(pets, skip_bad=True))
+    assert skipped.record["tasks"]["pets"]["train"] == [
+        f"train/{name}/{n}.png" for name, n in zip("aaabbb", (0, 2, 3, 0, 1, 3), strict=True)
+    ]
+    assert len(skipped.tasks[0].train) == 6
     (pets / "pets/test/a/copy.bmp").unlink()
     (pets / "pets/test/b/turned.tif").unlink()
-    assert "same pixels" not in " ".join(folders(**given).notes)
+    assert "another format" not in " ".join(folders(**options(pets)).notes)
 
 
-def test_tables_tell_them_with_their_rows(pets: Path) -> None:
+def test_splits_made_here_are_told(pets: Path) -> None:
+    shutil.move(pets / "pets/train", pets / "things")
+    with Image.open(pets / "things/a/1.png") as picture:
+        for n in range(9):
+            picture.save(pets / f"things/a/copy{n}.{('bmp', 'tif', 'webp')[n % 3]}", lossless=True)
+    said = " ".join(folders(path="things", data_root=str(pets)).notes)
+    assert "in another format, e.g. " in said
+
+
+def listed(pets: Path) -> Path:
     rows = ["image,kind,split"]
     for file in sorted((pets / "pets").rglob("*.*")):
         split, kind = file.parts[-3:-1]
         rows.append(f"{file.relative_to(pets).as_posix()},{kind},{split}")
     (pets / "t.csv").write_text("\n".join(rows) + "\n")
-    said = " ".join(table(path="t.csv", data_root=str(pets)).notes)
-    assert "2 pictures are in both train and test with the same pixels" in said
-    assert "t.csv:13 (pets/train/a/1.png): pets/train/a/1.png and " in said
+    return pets
+
+
+def test_tables_name_the_rows(pets: Path) -> None:
+    given: dict[str, Any] = {"path": "t.csv", "data_root": str(listed(pets))}
+    with pytest.raises(ProblemsError) as refused:
+        table(**given)
+    assert "t.csv:13 (pets/train/a/1.png): pets/train/a/1.png' in train in another" in str(
+        refused.value
+    )
+    said = " ".join(table(**given, duplicates="warn").notes)
+    assert "2 pictures are in both train and test in another format" in said
+    skipped = table(**given, skip_bad=True, validation_per_task=0)
+    assert [len(skipped.tasks[0].train), len(skipped.tasks[0].test)] == [6, 10]
+
+
+def test_a_picture_with_two_labels_is_told(pets: Path) -> None:
+    shutil.copy(pets / "pets/train/a/1.png", pets / "pets/train/b/again.png")
+    with Image.open(pets / "pets/train/a/2.png") as picture:
+        picture.save(pets / "pets/train/b/again.bmp")
+    given = options(pets, duplicates="warn")
+    (said,) = [note for note in folders(**given).notes if "two labels" in note]
+    assert said == (
+        f"pets: 2 pictures have two labels, e.g. {pets}/pets/train/a/2.png is 'a' and "
+        f"{pets}/pets/train/b/again.bmp is 'b'"
+    )
+    assert "two labels" not in " ".join(folders(**given | {"duplicates": "allow"}).notes)
+    rows: dict[str, Any] = {"path": "t.csv", "data_root": str(listed(pets)), "duplicates": "warn"}
+    said = " ".join(table(**rows).notes)
+    assert "kind: 2 pictures have two labels, e.g. " in said
 
 
 def test_pictures_of_other_tasks_are_told(pets: Path) -> None:

@@ -38,66 +38,76 @@ def seen_twice(
         for every split whether a file is kept, which copies in training of refused pictures are
         not; and lines that tell of pictures that are not refused.
     """
-    keep = {split: np.ones(len(paths), bool) for split, paths in files.items()}
     if policy == "allow":
-        return keep, []
+        return _all(files), []
     copies = copies_between(_same(files, contents).values())
-    lines = []
-    for (earlier, later), pairs in copies.pairs.items():
-        if policy == "refuse" and (earlier, later) == ("train", "test"):
-            for one, other in pairs:
-                faults.add(
-                    names[later][other],
-                    f"is the same picture in test as {names[earlier][one]!r} in train: remove one, "
-                    "or set suite.duplicates=warn",
-                )
-            keep["train"][copies.train] = False
-        else:
-            one, other = pairs[0]
-            lines.append(
-                f"{len(pairs)} pictures are in both {earlier} and {later}, e.g. "
-                f"{names[earlier][one]} and {names[later][other]}"
-            )
-    return keep, lines
+    return _settled(copies, files, names, policy, faults)
 
 
 def same_pixels(
     files: Mapping[str, Sequence[Path]],
     names: Mapping[str, Sequence[str]],
     policy: Policy,
+    faults: Faults,
     contents: FileContents,
-) -> list[str]:
-    """Return lines on pictures with the same pixels in two splits, in files of different bytes.
+) -> tuple[dict[str, Bool[np.ndarray, " _"]], list[str]]:
+    """Look for pictures with the same pixels in two splits, in files of different bytes.
 
-    Only files whose pixels have been read are compared.
-
-    Args:
-        files: the files of every split.
-        names: what the files of every split are called in messages.
-        policy: what happens to pictures in two splits; with ``allow`` there are no lines.
-        contents: digests of files and pixels.
+    Only files whose pixels have been read are compared. Files of the same bytes are left to
+    :func:`seen_twice`, whose arguments and results these are.
     """
     if policy == "allow":
-        return []
+        return _all(files), []
     same: dict[bytes, list[tuple[str, int]]] = {}
     for split, paths in files.items():
         for row, path in enumerate(paths):
             if path in contents.pixels:
                 same.setdefault(contents.pixels[path], []).append((split, row))
-    lines = []
-    for (earlier, later), pairs in copies_between(same.values()).pairs.items():
-        others = [
-            (names[earlier][one], names[later][two])
+    copies = copies_between(members for members in same.values() if _in_two(members))
+    others = {
+        (earlier, later): [
+            (one, two)
             for one, two in pairs
             if contents.digest(files[earlier][one]) != contents.digest(files[later][two])
         ]
-        if others:
-            what = "picture is" if len(others) == 1 else "pictures are"
+        for (earlier, later), pairs in copies.pairs.items()
+    }
+    others = {splits: pairs for splits, pairs in others.items() if pairs}
+    train = copies.train if ("train", "test") in others else []
+    return _settled(Copies(others, train), files, names, policy, faults, " in another format")
+
+
+def _all(files: Mapping[str, Sequence[Path]]) -> dict[str, Bool[np.ndarray, " _"]]:
+    return {split: np.ones(len(paths), bool) for split, paths in files.items()}
+
+
+def _settled(
+    copies: "Copies",
+    files: Mapping[str, Sequence[Path]],
+    names: Mapping[str, Sequence[str]],
+    policy: Policy,
+    faults: Faults,
+    how: str = "",
+) -> tuple[dict[str, Bool[np.ndarray, " _"]], list[str]]:
+    """Refuse copies, or tell of them; ``how`` says what they are besides the same picture."""
+    keep, lines = _all(files), []
+    for (earlier, later), pairs in copies.pairs.items():
+        if policy == "refuse" and (earlier, later) == ("train", "test"):
+            for one, other in pairs:
+                faults.add(
+                    names[later][other],
+                    f"is the same picture in test as {names[earlier][one]!r} in train{how}: remove "
+                    "one, or set suite.duplicates=warn",
+                )
+            keep["train"][copies.train] = False
+        else:
+            one, other = pairs[0]
+            what = "picture is" if len(pairs) == 1 else "pictures are"
             lines.append(
-                f"{len(others)} {what} in both {earlier} and {later} with the same pixels in "
-                f"other files, e.g. {others[0][0]} and {others[0][1]}"
+                f"{len(pairs)} {what} in both {earlier} and {later}{how}, e.g. "
+                f"{names[earlier][one]} and {names[later][other]}"
             )
-    return lines
+    return keep, lines
 
 
 @dataclass(frozen=True)

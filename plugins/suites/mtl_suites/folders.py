@@ -35,6 +35,7 @@ from .folder_tasks import Layout, task_folders
 from .image_files import ImageForm, picture_kinds
 from .options import Animated, Names
 from .other_tasks import Contents, in_other_tasks
+from .two_labels import two_labels
 
 Rows = dict[str | None, Int64[np.ndarray, " _"]]
 
@@ -99,9 +100,9 @@ def folders(  # longer than 60 lines: every option has a description
         check_images: whether every image is read before training, so that all damaged ones are
             named at once; with false, images that are too many for memory are not, and damaged ones
             are noticed when they are needed.
-        duplicates: what happens to a picture that is in two splits of a task, also as a copy or as
-            a link: refuse ends a run if it is in training and test and splits have folders, and
-            otherwise prints a line; warn only prints lines; allow does not look.
+        duplicates: what happens to a picture that is in two splits of a task, also as a copy, as a
+            link or in another format: refuse ends a run if it is in training and test and splits
+            have folders, and otherwise prints a line; warn only prints lines; allow does not look.
 
     Raises:
         ProblemsError: if folders or images are faulty; the message says all that is wrong.
@@ -191,8 +192,11 @@ class _Plan:
         if not read:
             return None
         good: Rows = {split: members for split, (_, members) in read.items()}
-        kept = common_classes(good, labels, where, self.faults, images.name)
-        if any(len(kept[split]) < len(good[split]) for split in good):  # lost with damaged images
+        once, twice = same_pixels(*self._told(good, images), self.faults, self.contents)
+        self.lines.extend(twice)
+        new: Rows = {split: rows[once[str(split)]] for split, rows in good.items()}
+        kept = common_classes(new, labels, where, self.faults, images.name)
+        if any(len(kept[split]) < len(good[split]) for split in good):  # by damaged images, copies
             read = _read(images, kept, self.form, where, self.faults, self.contents)
             if read is None:
                 return None
@@ -207,8 +211,8 @@ class _Plan:
             [*folder_hints(name, classes), *rare_classes(name, codes, classes, members)]
         )
         files = {split: [images.paths[row] for row in rows] for split, rows in members.items()}
-        texts = {split: [str(path) for path in paths] for split, paths in files.items()}
-        self.lines.extend(same_pixels(files, texts, self.duplicates, self.contents))
+        if self.duplicates != "allow":
+            self.lines.extend(self._two_classes(name, images, members))
         record = {
             split: [images.paths[row].relative_to(place).as_posix() for row in rows]
             for split, rows in members.items()
@@ -224,6 +228,23 @@ class _Plan:
             for split, (inputs, rows) in read.items()
         }
         return self._built(name, Classification(len(classes), tuple(classes)), splits), record
+
+    def _told(
+        self, rows: Mapping[Any, Int64[np.ndarray, " _"]], images: Images
+    ) -> tuple[dict[str, list[Path]], dict[str, list[str]], Policy]:
+        """Return files and their names by split, and what happens to pictures in two splits."""
+        files = {split: [images.paths[row] for row in members] for split, members in rows.items()}
+        names = {split: [str(path) for path in paths] for split, paths in files.items()}
+        made_here = None in images.rows and self.duplicates == "refuse"
+        return files, names, "warn" if made_here else self.duplicates
+
+    def _two_classes(
+        self, name: str, images: Images, members: Mapping[Any, Int64[np.ndarray, " _"]]
+    ) -> list[str]:
+        rows = np.concatenate(list(members.values()))
+        files = [images.paths[row] for row in rows]
+        classes = [images.classes[row] for row in rows]
+        return two_labels(name, files, [str(path) for path in files], classes, self.contents)
 
     def _built(self, name: str, objective: Objective, splits: Mapping[str, Examples]) -> Task:
         return Task(
@@ -257,11 +278,7 @@ class _Plan:
         except MtlError as error:
             self.faults.add(where, str(error))
             return None
-        files = {split: [images.paths[row] for row in found] for split, found in chosen.items()}
-        texts = {split: [str(path) for path in paths] for split, paths in files.items()}
-        made_here = None in images.rows and self.duplicates == "refuse"
-        policy = "warn" if made_here else self.duplicates
-        once, twice = seen_twice(files, texts, policy, self.faults, self.contents)
+        once, twice = seen_twice(*self._told(chosen, images), self.faults, self.contents)
         self.lines.extend(twice)
         chosen = {split: members[once[split]] for split, members in chosen.items()}
         if not all(len(members) for members in chosen.values()):

@@ -17,11 +17,13 @@ from mtl_framework.data import LazyInputs, is_litter, picture_suffixes
 
 from .array_inputs import image_hints, is_images, resized, to_features, to_images
 from .array_sources import native
+from .column_tasks import Label
 from .columns import TextTable
 from .duplicates import Policy, same_pixels, seen_twice
 from .faults import Faults
 from .file_contents import FileContents
 from .image_files import ImageForm, picture_kinds
+from .two_labels import two_labels
 
 _TRIED = 20  # paths that are looked for to tell which folder they start from
 
@@ -128,27 +130,44 @@ class RowInputs:
         """
         if self.cells is None:
             return dict(chosen), []
-        cells = self.cells
-        files = {split: [self.root / cells[row] for row in rows] for split, rows in chosen.items()}
-        names = {
-            split: [f"{self.text.places[row]}: {cells[row]}" for row in rows]
-            for split, rows in chosen.items()
-        }
-        keep, lines = seen_twice(files, names, policy, faults, self.files)
+        keep, lines = seen_twice(*self._told(chosen), policy, faults, self.files)
         return {split: rows[keep[split]] for split, rows in chosen.items()}, lines
 
-    def same_pixels(
-        self, members: Mapping[str, Int64[np.ndarray, " _"]], policy: Policy
+    def once_in_pixels(
+        self, members: Mapping[str, Int64[np.ndarray, " _"]], policy: Policy, faults: Faults
+    ) -> tuple[dict[str, Int64[np.ndarray, " _"]], list[str]]:
+        """Do what :meth:`once` does, for pictures in files of different bytes that were read."""
+        if self.cells is None:
+            return dict(members), []
+        keep, lines = same_pixels(*self._told(members), policy, faults, self.files)
+        return {split: rows[keep[split]] for split, rows in members.items()}, lines
+
+    def _told(
+        self, members: Mapping[str, Int64[np.ndarray, " _"]]
+    ) -> tuple[dict[str, list[Path]], dict[str, list[str]]]:
+        """Return the files of rows, and what they are called in messages, by split."""
+        assert self.cells is not None
+        cells, places = self.cells, self.text.places
+        files = {split: [self.root / cells[row] for row in rows] for split, rows in members.items()}
+        names = {
+            split: [f"{places[row]}: {cells[row]}" for row in rows]
+            for split, rows in members.items()
+        }
+        return files, names
+
+    def two_labels(
+        self, labels: Sequence[Label], members: Mapping[str, Int64[np.ndarray, " _"]]
     ) -> list[str]:
-        """Return lines on pictures that two splits have in files of different bytes."""
+        """Return lines on pictures that have two labels of a task."""
         if self.cells is None:
             return []
-        files = {s: [self.root / self.cells[row] for row in rows] for s, rows in members.items()}
-        names = {
-            s: [f"{self.text.places[row]}: {self.cells[row]}" for row in rows]
-            for s, rows in members.items()
-        }
-        return same_pixels(files, names, policy, self.files)
+        rows = np.concatenate(list(members.values()))
+        lines = []
+        for label in labels:
+            known = rows[label.present[rows]]
+            files, names = self._told({"": known})
+            lines += two_labels(label.name, files[""], names[""], label.values[known], self.files)
+        return lines
 
     def read(
         self, split: str, rows: Int64[np.ndarray, " _"], faults: Faults

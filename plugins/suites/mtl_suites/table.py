@@ -108,9 +108,9 @@ def table(  # longer than 60 lines: every option has a description; the work is 
         check_images: whether every image is read before training, so that all damaged ones are
             named at once; with false, images that are too many for memory are not, and damaged ones
             are noticed when they are needed.
-        duplicates: what happens to a picture that is in two splits, also by another path, as a copy
-            or as a link: refuse ends a run if it is in training and test, and otherwise prints a
-            line; warn only prints lines; allow does not look.
+        duplicates: what happens to a picture that is in two splits, also by another path, as a
+            copy, as a link or in another format: refuse ends a run if it is in training and test,
+            and otherwise prints a line; warn only prints lines; allow does not look.
 
     Raises:
         ProblemsError: if the file or its images are faulty; the message says all that is wrong.

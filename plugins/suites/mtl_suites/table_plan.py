@@ -81,7 +81,12 @@ class TablePlan:
         chosen, twice = self._chosen(text, split, labels, source, file, faults)
         read = _read(source, chosen, file, faults)
         members = {name: good for name, (_, good) in read.items()}
-        twice = [*twice, *source.same_pixels(members, self.duplicates)]
+        once, alike = source.once_in_pixels(members, self.duplicates, faults)
+        if any(len(once[name]) < len(members[name]) for name in once):
+            read = _read(source, once, file, faults)
+        members = {name: good for name, (_, good) in read.items()}
+        told_twice = [] if self.duplicates == "allow" else source.two_labels(labels, members)
+        twice = [*twice, *alike, *told_twice]
         built = self._tasks(labels, read, source, file, text, faults)
         notes = faults.settle()
         if not built:
