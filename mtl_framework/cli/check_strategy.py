@@ -3,13 +3,16 @@
 import tempfile
 import unittest
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ..support.errors import MtlError
 from . import completion, options
 from .console import load_plugins, stdout
+
+if TYPE_CHECKING:
+    from ..strategies.strategy import Strategy
 
 
 def check_strategy(
@@ -25,11 +28,20 @@ def check_strategy(
 ) -> None:
     """Run the checks for authors of strategies on a small suite; exit status 1 if any fails."""
     parsed = options.settings_of(settings)
-    load_plugins().strategy(name)  # broken plugins and unknown names are told of before anything
+    # broken plugins and unknown names are told of before anything
+    strategy = load_plugins().strategy(name)
     from ..testing.checks import CHECKS
     from ..testing.trial import Trial
 
-    console, trial = stdout(), Trial(name, settings=parsed)
+    console = stdout()
+    trial = Trial(name, {} if parsed else strategy.check_options, settings=parsed)
+    try:
+        trial.resolve(trial.plugins())
+    except MtlError as error:
+        raise MtlError(f"{error}; {_example(name, strategy)}") from error
+    if trial.options:
+        shown = " ".join(f"{key}={value}" for key, value in trial.options.items())
+        console.print(f"with {shown} (--set gives others)", markup=False, soft_wrap=True)
     failed = 0
     for check in CHECKS:
         promise = (check.__doc__ or "").strip().splitlines()[0]
@@ -50,3 +62,10 @@ def check_strategy(
     if failed:
         console.print(f"{failed} of {len(CHECKS)} checks failed", markup=False)
         raise typer.Exit(1)
+
+
+def _example(name: str, strategy: "type[Strategy]") -> str:
+    """Say how options are given to a strategy that refuses those it has."""
+    options = strategy.check_options or {"OPTION": "VALUE"}
+    given = " ".join(f"--set {key}={value}" for key, value in options.items())
+    return f"give options as in `mtl check-strategy {name} {given}`"

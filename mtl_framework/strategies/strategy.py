@@ -39,11 +39,14 @@ class Strategy(ABC):
     ``presets`` holds complete settings by name, e.g. those of the paper: dictionaries with the
     keys of a run's config file, which the user's own keys override. A strategy that compares tasks
     on the same examples sets ``needs_common_input``; the host then refuses other suites.
+    ``check_options`` holds options with which ``mtl check-strategy`` tries it on its small network,
+    for a strategy that cannot run there with its defaults.
     """
 
     Config: ClassVar[type[StrategyConfig]] = StrategyConfig
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     needs_common_input: ClassVar[bool] = False
+    check_options: ClassVar[Mapping[str, Any]] = {}
 
     network: MultiTaskModel
 

@@ -12,6 +12,7 @@ from ..data.objectives import Binary, Classification, Objective
 from ..data.tasks import Examples, Suite, Task
 from ..plugins.hookspecs import hookimpl
 from ..plugins.manager import Plugins
+from ..runs.config import RunConfig
 from ..runs.load import LoadedRun, load_run
 from ..runs.resolve import Layer, resolve
 from ..runs.run import Run
@@ -159,6 +160,18 @@ class Trial:
             MtlError: if anything about the strategy, its options or the folder is wrong.
         """
         plugins = self.plugins(on_step)
+        return Run.start(self.resolve(plugins, **config), plugins, directory, resume)
+
+    def resolve(self, plugins: Plugins, **config: Any) -> RunConfig:
+        """Return the complete config of a run of the trial.
+
+        Args:
+            plugins: the plugins of :meth:`plugins`.
+            config: keys of the config that differ from those of the trial.
+
+        Raises:
+            MtlError: if an option is wrong or missing.
+        """
         strategy = self.strategy if isinstance(self.strategy, str) else "trial"
         common = plugins.strategy(strategy).needs_common_input
         values = {
@@ -174,8 +187,7 @@ class Trial:
             **self.config,
             **config,
         }
-        complete = resolve(plugins, [Layer(values)], list(self.settings))
-        return Run.start(complete, plugins, directory, resume)
+        return resolve(plugins, [Layer(values)], list(self.settings))
 
     def load(self, directory: Path) -> LoadedRun:
         """Load the networks that a run of the trial has saved."""

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from mtl_framework.comparisons.tuning import command
 from mtl_framework.comparisons.tuning import search as search_module
 from mtl_framework.comparisons.tuning.command import TuneOutcome, best_table, tune
 from mtl_framework.comparisons.tuning.config import read_tuning
-from mtl_framework.comparisons.tuning.study import _grid, ask, open_study
+from mtl_framework.comparisons.tuning.study import _grid, _sampler, ask, import_optuna, open_study
 from mtl_framework.networks.result import Result
 from mtl_framework.reports.trials import TrialRecord
 from mtl_framework.runs.resolve import read_file, resolve
@@ -115,6 +116,14 @@ def test_trials_of_another_folder_are_left_to_it(tmp_path: Path) -> None:
     assert ask(study, tuning, tmp_path / "elsewhere") is not None
     outcome, _ = search(tmp_path, section)
     assert [t.state for t in outcome.search.trials] == ["done", "running"]
+
+
+@pytest.mark.filterwarnings("error")
+def test_only_our_own_use_of_what_is_experimental_is_silent(tmp_path: Path) -> None:
+    tuning = read_tuning(write(tmp_path, {"options": RATE, "trials": 1}), TinyPlugins(), {})
+    _sampler(import_optuna(), tuning, 0, workers=2)
+    with pytest.raises(optuna.exceptions.ExperimentalWarning):
+        warnings.warn("of another library", optuna.exceptions.ExperimentalWarning, stacklevel=1)
 
 
 def test_the_hopeless_are_ended_early(tmp_path: Path) -> None:

@@ -182,6 +182,21 @@ def test_the_command_prints_every_check(capsys: pytest.CaptureFixture[str]) -> N
 
 
 @pytest.mark.usefixtures("two_checks")
+@pytest.mark.parametrize(
+    ("name", "options"), [("fixed_sharing", "shared_first=half"), ("muir", "block_out=4")]
+)
+def test_a_strategy_brings_what_it_needs_to_be_tried(
+    name: str, options: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(["check-strategy", name])
+    first, *rest = capsys.readouterr().out.splitlines()
+    assert end.value.code == 0, rest
+    assert first.startswith(f"with {options}")
+    assert first.endswith("(--set gives others)")
+
+
+@pytest.mark.usefixtures("two_checks")
 def test_the_command_says_what_fails(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -199,6 +214,10 @@ def test_the_command_says_what_fails(
     for arguments, message in (
         (["check-strategy", "fullsharing"], "unknown strategy 'fullsharing'"),
         (["check-strategy", "lws", "--set", "weight_sample=2"], "weight_samples"),
+        (
+            ["check-strategy", "fixed_sharing", "--set", "learning_rate=0.1"],
+            "give options as in `mtl check-strategy fixed_sharing --set shared_first=half`",
+        ),
     ):
         with pytest.raises(SystemExit) as end:
             main(arguments)

@@ -37,7 +37,6 @@ def import_optuna() -> Any:
             "mtl tune needs Optuna: install it with `pip install 'mtl-framework[tune]'`"
         ) from error
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
     return optuna
 
 
@@ -145,11 +144,13 @@ def _sampler(optuna: Any, tuning: Tuning, number: int, workers: int) -> Any:
     seed = config.seed * 1_000_003 + number
     if config.sampler != "tpe":
         return optuna.samplers.RandomSampler(seed=seed % 2**32)
-    return optuna.samplers.TPESampler(
-        n_startup_trials=_RANDOM_TRIALS,
-        constant_liar=workers > 1,
-        seed=seed % 2**32,
-    )
+    with warnings.catch_warnings():  # constant_liar may still change, which users cannot help
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        return optuna.samplers.TPESampler(
+            n_startup_trials=_RANDOM_TRIALS,
+            constant_liar=workers > 1,
+            seed=seed % 2**32,
+        )
 
 
 def _grid(tuning: Tuning) -> list[dict[str, Any]]:

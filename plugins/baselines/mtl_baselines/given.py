@@ -30,6 +30,7 @@ class FixedSharing(FixedStrategy):
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "prior": paper("fixed_sharing", shared_first="half")
     }
+    check_options: ClassVar[Mapping[str, Any]] = {"shared_first": "half"}
 
     def groups(self, backbone: Backbone, suite: Suite) -> Int64[Tensor, "units tasks"]:
         """Make the assignment from the one source that the options name.

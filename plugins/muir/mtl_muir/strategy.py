@@ -45,6 +45,9 @@ class Muir(Strategy):
     Config: ClassVar[type[StrategyConfig]] = MuirConfig
     config: MuirConfig
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = PRESETS
+    check_options: ClassVar[Mapping[str, Any]] = {
+        "block_out": 4, "block_in": 4, "steps_per_generation": 2, "indivisible": "ordinary"
+    }  # fmt: skip
 
     network: GeneratedNetworks
 
