@@ -12,9 +12,8 @@ from ..data.objectives import Binary, Classification, Objective
 from ..data.tasks import Examples, Suite, Task
 from ..plugins.hookspecs import hookimpl
 from ..plugins.manager import Plugins
-from ..runs.config import RunConfig
 from ..runs.load import LoadedRun, load_run
-from ..runs.resolve import Layer, resolve
+from ..runs.resolve import Layer, ResolvedConfig, resolve
 from ..runs.run import Run
 from ..runs.settings import Setting
 from ..strategies.context import TrainingRun
@@ -162,7 +161,7 @@ class Trial:
         plugins = self.plugins(on_step)
         return Run.start(self.resolve(plugins, **config), plugins, directory, resume)
 
-    def resolve(self, plugins: Plugins, **config: Any) -> RunConfig:
+    def resolve(self, plugins: Plugins, **config: Any) -> ResolvedConfig:
         """Return the complete config of a run of the trial.
 
         Args:
