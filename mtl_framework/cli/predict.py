@@ -10,7 +10,7 @@ import typer
 from ..support.alive import alive
 from ..support.terminal import Column, fitted_table
 from . import saved
-from .console import load_plugins, stderr, stdout
+from .console import load_plugins, say_warning, stderr, stdout
 
 if TYPE_CHECKING:
     from ..runs.load import LoadedRun
@@ -36,6 +36,7 @@ def predict(
     ] = None,
 ) -> None:
     """Print what one task's network predicts for images, and write the maps that it predicts."""
+    from ..data.colour_tags import colour_lines, unconverted_in
     from ..data.preprocessing import image_files
     from ..runs.load import load_run
     from ..runs.map_files import all_or_none
@@ -51,8 +52,11 @@ def predict(
         with nullcontext() if output is None else all_or_none(output) as folder:
             for start in range(0, len(files), CHUNK):
                 found += _predict(loaded, task, files[start : start + CHUNK], folder)
+        colours = colour_lines(unconverted_in(files))
         for row in found if output is not None else ():
             row["map"] = str(output / row["map"])
+    for line in colours:
+        say_warning(line)
     if as_json:
         typer.echo(json.dumps(found, indent=2, allow_nan=False))
         return

@@ -11,6 +11,8 @@ from ..support.facade import lazy_names as _lazy_names
 if TYPE_CHECKING:
     from .batches import BalancedBatches as BalancedBatches
     from .batches import Batch as Batch
+    from .colour_tags import colour_lines as colour_lines
+    from .colour_tags import unconverted_colours as unconverted_colours
     from .given import guess_kind as guess_kind
     from .given_labels import MISSING_MARKERS as MISSING_MARKERS
     from .head_choice import AuxiliaryHead as AuxiliaryHead
@@ -88,6 +90,7 @@ _HOMES = {
     "SPLIT_NAMES": "splits",
     "SplitSizes": "splits",
     "class_codes": "stratify",
+    "colour_lines": "colour_tags",
     "known_split": "splits",
     "make_splits": "splits",
     "split_name": "splits",
@@ -103,6 +106,7 @@ _HOMES = {
     "pictures_below": "listing",
     "read_image": "images",
     "resize_map": "resizing",
+    "unconverted_colours": "colour_tags",
 }
 
 __all__ = sorted(_HOMES)

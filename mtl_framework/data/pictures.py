@@ -16,6 +16,8 @@ import numpy as np
 from PIL import Image, ImageColor, ImageOps, UnidentifiedImageError
 
 from ..support.errors import MtlError
+from .colour_profiles import profile_of
+from .colour_tags import note_code_points, said_colours
 from .colours import decoded_gamma, to_srgb
 from .levels import deep_levels, is_deep
 
@@ -85,8 +87,8 @@ def read_picture(path: Path, mode: Mode, options: PictureOptions = DEFAULT) -> I
     """Read an image file with 8 bits a channel.
 
     Grey levels of 16 bits, and floats, are scaled to 0 to 255 by their range. EXIF's orientation
-    is applied. A colour profile, or a PNG file's gamma, is converted to sRGB. Transparent parts
-    are put on a background unless ``mode`` is RGBA.
+    is applied. A colour profile, or what else a file says of its colours, is converted to sRGB.
+    Transparent parts are put on a background unless ``mode`` is RGBA.
 
     Args:
         path: path of the file.
@@ -102,6 +104,7 @@ def read_picture(path: Path, mode: Mode, options: PictureOptions = DEFAULT) -> I
         with path.open("rb") as file:
             image = Image.open(file, formats=readable_formats())
             check_picture_size(image.width, image.height)
+            note_code_points(image, file)
             return plain_picture(image, mode, options)
     except FileNotFoundError:
         raise MtlError(f"there is no image {path}") from None
@@ -234,6 +237,9 @@ def _plain_levels(image: Image.Image, opened: Image.Image, options: PictureOptio
         return to_srgb(image, None)
     if image.mode not in ("L", "LA", "RGB", "RGBA"):
         image = image.convert("RGB")
+    colours = said_colours(opened, image.mode in ("L", "LA"))
+    if colours is not None and opened.mode != "CMYK":
+        return to_srgb(image, profile_of(colours))
     return decoded_gamma(image, opened)
 
 

@@ -22,12 +22,14 @@ from mtl_framework.data import (
     Segmentation,
     Suite,
     Task,
+    colour_lines,
     is_litter,
     picture_suffixes,
     resize_map,
 )
 
 from .dense_files import SUFFIXES, MapKind, converted
+from .image_files import picture_kinds
 from .map_stack import IGNORED, MapStack
 from .options import counted
 
@@ -201,7 +203,9 @@ def dense_suite(
                 examples.get("validation"),
             )
         )
-    return Suite(name, made, common_input=True, notes=told)
+    pictures = picture_kinds(path for files in splits.values() for path in files.images)
+    told += colour_lines(pictures.get("colours", {}))
+    return Suite(name, made, common_input=True, notes=told, record={"pictures": pictures})
 
 
 def _images(files: SplitFiles, size: tuple[int, int] | None) -> LazyInputs:

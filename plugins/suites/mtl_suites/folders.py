@@ -21,12 +21,12 @@ from mtl_framework.data import (
     SplitSizes,
     Suite,
     Task,
+    colour_lines,
     make_splits,
 )
 
 from .class_checks import common_classes, frequent_classes, rare_classes
 from .class_hints import folder_hints
-from .colour_hints import colour_lines
 from .duplicates import Policy, same_pixels, seen_twice
 from .faults import Faults, listed
 from .file_contents import FileContents

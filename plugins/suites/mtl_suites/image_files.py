@@ -15,9 +15,15 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional as transforms
 
 from mtl_framework import MtlError
-from mtl_framework.data import ImageTransform, LazyInputs, PictureOptions, Transforms, read_image
+from mtl_framework.data import (
+    ImageTransform,
+    LazyInputs,
+    PictureOptions,
+    Transforms,
+    read_image,
+    unconverted_colours,
+)
 
-from .colour_hints import unconverted_colours
 from .faults import SHAPE_REMEDY, Faults, reason
 from .file_contents import FileContents
 
@@ -184,7 +190,7 @@ def picture_kinds(paths: Iterable[Path]) -> dict[str, Any]:
             with Image.open(path) as image:
                 modes[image.mode] += 1
                 sizes.add(image.size)
-                colours[unconverted_colours(image, path)] += 1
+                colours[unconverted_colours(image)] += 1
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
             continue
     ordered = sorted(sizes, key=lambda size: size[0] * size[1])

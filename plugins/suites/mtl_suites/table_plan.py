@@ -10,9 +10,8 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from mtl_framework import MtlError
-from mtl_framework.data import Examples, LazyInputs, SplitSizes, Suite, Task
+from mtl_framework.data import Examples, LazyInputs, SplitSizes, Suite, Task, colour_lines
 
-from .colour_hints import colour_lines
 from .column_tasks import Label, read_labels
 from .columns import TextTable, read_table
 from .duplicates import Policy
