@@ -48,8 +48,13 @@ def test_predict_prints_class_and_probability(
     for row, output in zip(found, outputs, strict=True):
         assert row["class"] == ("red", "green", "blue")[int(output.argmax())]
         assert row["probability"] == pytest.approx(float(output.max().detach()), rel=1e-5)
+    exif = Image.Exif()
+    exif.get_ifd(0x8769)[0xA001] = 0xFFFF
+    Image.new("RGB", (40, 30), (255, 0, 0)).save(tmp_path / "c.jpg", exif=exif)
     assert status(*command) == 0
-    assert found[0]["class"] in capsys.readouterr().out
+    shown = capsys.readouterr()
+    assert found[0]["class"] in shown.out
+    assert "1 image file of colours that are not sRGB (EXIF: uncalibrated)" in shown.err
     assert status("predict", run.directory, "--task", "brightness", tmp_path, "--json") == 0
     assert isinstance(json.loads(capsys.readouterr().out)[0]["brightness"], float)
 

@@ -146,7 +146,8 @@ def test_faults_are_named(tmp_path: Path) -> None:
 def test_folders_of_splits_go_by_any_of_their_usual_names(tmp_path: Path) -> None:
     for split, count in (("Training", 6), ("valid", 2), ("Testing", 3)):
         for n in range(count):
-            save(tmp_path / split / "images" / f"{n}.png", np.zeros((8, 8, 3), np.uint8))
+            image = RNG.integers(0, 256, (8, 8, 3), dtype=np.uint8)
+            save(tmp_path / split / "images" / f"{n}.png", image)
             save(tmp_path / split / "depth" / f"{n}.npy", np.full((8, 8), n + 1.0))
     (task,) = dense_folders(data_root=str(tmp_path)).tasks
     assert {split: len(part) for split, part in task.splits().items()} == {
@@ -157,6 +158,21 @@ def test_folders_of_splits_go_by_any_of_their_usual_names(tmp_path: Path) -> Non
     (tmp_path / "val").mkdir()
     with pytest.raises(MtlError, match=r"val and .*valid are both the validation split"):
         dense_folders(data_root=str(tmp_path))
+
+
+def test_images_in_two_splits_follow_the_option(tmp_path: Path) -> None:
+    for split, count in (("train", 6), ("test", 3)):
+        for n in range(count):
+            image = RNG.integers(0, 256, (8, 8, 3), dtype=np.uint8)
+            save(tmp_path / split / "images" / f"{n}.png", image)
+            save(tmp_path / split / "depth" / f"{n}.npy", np.ones((8, 8), np.float32))
+    copied = (tmp_path / "train/images/4.png").read_bytes()
+    (tmp_path / "test/images/0.png").write_bytes(copied)
+    with pytest.raises(MtlError, match=r"test/images/0\.png: is the same picture in test as .*4"):
+        dense_folders(data_root=str(tmp_path))
+    told = dense_folders(data_root=str(tmp_path), duplicates="warn").notes
+    assert "1 picture is in both train and test, e.g. " in " ".join(told)
+    assert not dense_folders(data_root=str(tmp_path), duplicates="allow").notes
 
 
 def test_large_maps_lie_on_disk_and_are_the_same(

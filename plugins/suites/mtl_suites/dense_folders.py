@@ -9,6 +9,9 @@ from mtl_framework.data import Suite, known_split
 
 from .dense_files import MapKind
 from .dense_layout import MapTask, SplitFiles, dense_suite, find_files, random_parts
+from .duplicates import Policy, seen_twice
+from .faults import Faults
+from .file_contents import FileContents
 from .options import Names
 
 _KINDS: dict[str, MapKind] = {
@@ -38,6 +41,7 @@ def dense_folders(  # longer than 60 lines: every option has a description
     validation_share: float = 0.1,
     test_share: float = 0.2,
     split_seed: int = 0,
+    duplicates: Policy = "refuse",
 ) -> Suite:
     """Make tasks from your own folders of images and maps: images/NAME.png and TASK/NAME.npy.
 
@@ -68,6 +72,9 @@ def dense_folders(  # longer than 60 lines: every option has a description
             folder for it; 0 makes no such split.
         test_share: share of the examples that become the test split if there is no folder for it.
         split_seed: seed of the random choice of a split's examples.
+        duplicates: what happens to an image whose file has the same bytes in two splits: refuse
+            ends a run if it is in training and test and these have folders, and otherwise prints a
+            line; warn only prints lines; allow does not look.
 
     Raises:
         MtlError: if a folder or file is missing, cannot be read or does not fit; the message names
@@ -89,7 +96,20 @@ def dense_folders(  # longer than 60 lines: every option has a description
         if rows:
             splits[split] = whole.part(rows)
     _check(splits, root)
-    return dense_suite("dense_folders", splits, chosen, size)
+    made_here = duplicates == "refuse" and "test" not in folders
+    lines = _seen_twice(splits, "warn" if made_here else duplicates)
+    return dense_suite("dense_folders", splits, chosen, size, lines)
+
+
+def _seen_twice(splits: Mapping[str, SplitFiles], policy: Policy) -> list[str]:
+    """Return lines on images that are in two splits, or refuse them."""
+    faults = Faults("dense_folders", skip=False)
+    files = {split: found.images for split, found in splits.items()}
+    names = {split: [str(path) for path in paths] for split, paths in files.items()}
+    _, lines = seen_twice(files, names, policy, faults, FileContents())
+    if faults.found:
+        faults.stop()
+    return lines
 
 
 def nyuv2(
