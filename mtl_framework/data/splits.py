@@ -1,5 +1,6 @@
 """Splits of a task's examples that are always the same."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -28,8 +29,10 @@ SPLIT_NAMES = {
     "tst": "test",
     "te": "test",
     "holdout": "test",
+    "heldout": "test",
 }
-_ENDINGS = ("_set", "set", "_split", "_data", "_images")
+_ENDINGS = ("set", "split", "data", "images")
+_BETWEEN = re.compile(r"[\s_\-.]+")  # between words, as in Hold-out and train_set
 
 #: Share of the examples in a test or validation split that neither data nor options name.
 DEFAULT_SHARE = 0.2
@@ -134,7 +137,8 @@ def _share(share: float, examples: int) -> int:
 def split_name(name: str) -> str:
     """``train``, ``validation`` or ``test``, also from another name of it.
 
-    Capitals do not matter, and neither does ``set``, ``split``, ``data`` or ``images`` behind it.
+    Capitals do not matter, nor what is between words (``Hold-out``), and neither does ``set``,
+    ``split``, ``data`` or ``images`` behind it.
 
     Raises:
         UnknownNameError: if it is no name of a split.
@@ -147,7 +151,7 @@ def split_name(name: str) -> str:
 
 def known_split(name: str) -> str | None:
     """Return the split that a text names, see :func:`split_name`, or ``None`` for other texts."""
-    plain = name.strip().lower().replace("-", "_").replace(" ", "_")
+    plain = _BETWEEN.sub("", name.lower())
     forms = [plain, *(plain.removesuffix(ending) for ending in _ENDINGS)]
     return next((SPLIT_NAMES[form] for form in forms if form in SPLIT_NAMES), None)
 

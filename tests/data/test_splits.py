@@ -95,6 +95,8 @@ def test_shares_that_make_one_use_every_row() -> None:
 
 
 def test_splits_have_several_names() -> None:
+    held_out = ("Hold-out", "hold out", "HOLDOUT", "held_out_set", "Test-Data")
+    assert {split_name(name) for name in held_out} == {"test"}
     assert [split_name(name) for name in ("Val", " training", "dev", "test")] == [
         "validation", "train", "validation", "test",
     ]  # fmt: skip

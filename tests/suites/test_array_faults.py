@@ -20,7 +20,7 @@ from mtl_framework.support.errors import MtlError, ProblemsError
         ({"a_images": numbered(8).astype(np.int32), "a_labels": [0, 1] * 4}, {}, "holds int32"),
         ({"a_images": numbered(8, 9, 9, 2), "a_labels": [0, 1] * 4}, {}, "channels=first or last"),
         ({"a_images": numbered(20), "a_labels": [0] * 19 + [1]}, {}, "'1' has 1 example, too few"),
-        ({"a_images": numbered(4), "a_labels": [3] * 4}, {}, "at least 2 classes, found only 3"),
+        ({"a_images": numbered(4), "a_labels": [3] * 4}, {}, "and all labels are 3"),
         ({"a_images": numbered(0), "a_labels": []}, {}, "there is no example"),
         (
             {"train_images": numbered(4), "train_labels": [0, 1, 2, 2],

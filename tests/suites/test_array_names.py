@@ -287,6 +287,7 @@ def test_other_files_are_named_with_the_remedy(tmp_path: Path, start: bytes, wha
         ("x_train_greek", ("images", "train", "greek", False)),
         ("greek_letters_val_y", ("labels", "validation", "greek_letters", True)),
         ("greek_images_packed", ("images", None, "greek", True)),
+        ("Hold-out_greek_y", ("labels", "test", "greek", True)),
         ("image_shape", None),
         ("label_names", None),
         ("split", None),

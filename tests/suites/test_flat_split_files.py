@@ -39,6 +39,7 @@ def labels(root: Path) -> list[int]:
         ("file;category", lambda n: f"val/images/{n}.png;{n % 2}"),
         ("", lambda n: f"{n}.png\t{n % 2}\t0\t0\t5\t5"),
         ("", lambda n: f"{n % 2},{n}.png"),
+        ("File,Class", lambda n: f"VAL\\Images\\{n}.PNG,{n % 2}"),
     ],
 )
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
@@ -48,6 +49,18 @@ def test_columns_are_found(
     rows = [*([header] if header else []), *(line(n) for n in range(8))]
     (pets / "pets/val/labels.csv").write_text("\n".join(rows) + "\n", encoding)
     assert labels(pets) == [n % 2 for n in range(8)]
+
+
+def test_capitals_of_names_are_told(pets: Path) -> None:
+    for n in (6, 7):
+        (pets / f"pets/val/images/{n}.png").rename(pets / f"pets/val/images/{n}.JPG")
+    names = [*(f"{n}.png" for n in range(6)), "6.jpg", "7.Jpg"]
+    rows = ["file,class", *(f"{name},{n % 2}" for n, name in enumerate(names))]
+    (pets / "pets/val/labels.csv").write_text("\n".join(rows))
+    suite = folders(path="pets", data_root=str(pets))
+    assert suite.tasks[0].validation is not None
+    assert suite.tasks[0].validation.targets.tolist() == [n % 2 for n in range(8)]
+    assert "labels.csv: 2 names of pictures that differ in capitals" in " ".join(suite.notes)
 
 
 def test_columns_that_may_all_be_classes_are_refused(pets: Path) -> None:

@@ -28,6 +28,7 @@ _ABOUT = frozenset(
 )
 _BETWEEN = re.compile(r"[_\-. ]+")
 _SPLITS = "|".join(sorted(SPLIT_NAMES, key=len, reverse=True))
+_TWO_WORDS = re.compile(r"(?i)(?<![a-z])(hold|held)[_\-. ]+(out)(?![a-z])")
 # xtrain, Xtr and trainX, with nothing between
 _GLUED = re.compile(rf"([xy])({_SPLITS})|({_SPLITS})([xy])")
 
@@ -61,7 +62,7 @@ def meaning(key: str, words: Sequence[str] = ()) -> Meaning | None:
         words: words for inputs that the user gives; without any, :data:`INPUT_WORDS` are taken.
     """
     text = _as_said(key.removesuffix("_packed"), [word.removesuffix("_packed") for word in words])
-    parts = [part for part in _BETWEEN.split(text) if part]
+    parts = name_parts(text)
     glued = [_GLUED.fullmatch(part.lower()) for part in parts]
     for position in reversed(range(len(parts))):
         if match := glued[position]:
@@ -81,9 +82,19 @@ def meaning(key: str, words: Sequence[str] = ()) -> Meaning | None:
     return None
 
 
+def name_parts(name: str) -> list[str]:
+    """Return the words of an array's or file's name, of which ``hold_out`` is one."""
+    return [part for part in _BETWEEN.split(as_one_word(name)) if part]
+
+
+def as_one_word(name: str) -> str:
+    """Return a name with ``holdout`` for ``hold_out``, which names one split."""
+    return _TWO_WORDS.sub(r"\1\2", name)
+
+
 def split_of(stem: str) -> str | None:
     """Return the split in a file's name without suffix; ``None`` if it names none or several."""
-    parts = _BETWEEN.split(stem)
+    parts = name_parts(stem)
     found = {split for part in parts if (split := known_split(part))}
     return found.pop() if len(found) == 1 else None
 

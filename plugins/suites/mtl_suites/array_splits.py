@@ -16,7 +16,7 @@ from jaxtyping import Int64
 from mtl_framework import MtlError, UnknownNameError
 from mtl_framework.data import SPLITS, known_split, split_name
 
-from .array_names import INPUT_WORDS, LABEL_WORDS
+from .array_names import INPUT_WORDS, LABEL_WORDS, as_one_word
 from .faults import listed
 from .options import counted
 
@@ -88,7 +88,7 @@ def split_meaning(key: str) -> SplitName | None:
     ``greek_split`` names the splits of rows of the task greek; ``train_idx`` has the numbers of the
     rows in training.
     """
-    parts = [part for part in _BETWEEN.split(key) if part]
+    parts = [part for part in _BETWEEN.split(as_one_word(key)) if part]
     words = [part.lower() for part in parts]
     splits = [n for n, word in enumerate(words) if known_split(word)]
     ends = {0, len(parts) - 1}

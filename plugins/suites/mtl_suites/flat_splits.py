@@ -18,6 +18,7 @@ from mtl_framework.data import is_litter
 from .dialects import decoded
 from .faults import Faults
 from .folder_contents import pictures_in, subfolders, with_pictures
+from .options import counted
 
 _FOLDERS = {"images", "image", "imgs", "img", "jpegimages", "pictures"}  # names that are no classes
 _FILE = re.compile(r"(?:.*[_\- .])?(?:annotations?|labels?)\.(?:txt|csv|tsv)", re.IGNORECASE)
@@ -150,29 +151,40 @@ def _rows(file: Path, pictures: Sequence[Path], remarks: list[str]) -> Iterator[
     rows = [(number, cells) for number, cells in rows if any(cells)]
     if not rows:
         return
-    header = None if any(_name(cell, known) in known for cell in rows[0][1]) else rows.pop(0)[1]
-    at, label = _columns(file, header, [cells for _, cells in rows], known)
+    alike: dict[str, set[str]] = {}
+    for name in known:
+        alike.setdefault(name.casefold(), set()).add(name)
+    folded = {*known, *alike}
+    names_one = any(_certainty(cell, folded) for cell in rows[0][1])
+    header = None if names_one else rows.pop(0)[1]
+    at, label = _columns(file, header, [cells for _, cells in rows], folded)
     seen: dict[str, int] = {}
+    others = 0
     for number, cells in rows:
         if len(cells) <= max(at, label):
             raise MtlError(f"{file}:{number} should have a picture and its class, found {cells[0]}")
-        name = _name(cells[at], known)
+        name = _name(cells[at], folded)
+        if name not in known and len(alike.get(name.casefold(), ())) == 1:
+            (name,), others = alike[name.casefold()], others + 1
         if name in seen:
             raise MtlError(f"{file}:{number} names {name} again, as line {seen[name]} does")
         seen[name] = number
         yield name, cells[label]
+    if others:
+        remarks.append(f"{file}: {counted(others, 'name')} of pictures that differ in capitals")
 
 
 def _name(cell: str, known: Collection[str]) -> str:
-    """Return a picture's name without the folders before it."""
+    """Return a picture's name without the folders before it; ``known`` has small letters, too."""
     last = cell.replace("\\", "/").rpartition("/")[2]
-    return last if cell not in known and last in known else cell
+    here = last in known or last.casefold() in known
+    return last if cell not in known and here else cell
 
 
 def _certainty(cell: str, known: Collection[str]) -> int:
     """Return 2 for a picture's name, 1 for one without its suffix, which may be a number."""
     name = _name(cell, known)
-    return (1 + ("." in name)) * (name in known)
+    return (1 + ("." in name)) * (name in known or name.casefold() in known)
 
 
 def _columns(

@@ -62,7 +62,7 @@ def make_targets(
             raise MtlError(f"binary labels should be 0 or 1, found {found}")
         return Binary(), torch.from_numpy(values.astype(np.int64))
     if len(classes) < 2:
-        raise MtlError(f"there should be at least 2 classes, found only {classes[0]!s}")
+        raise MtlError(f"there should be at least 2 classes, and all labels are {classes[0]!s}")
     return Classification(len(classes), tuple(called_by(classes, names))), targets
 
 

@@ -1,7 +1,6 @@
 """The inputs of a table's rows are images in files, or one array with an entry for every row."""
 
 import posixpath
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +12,7 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from mtl_framework import MtlError, UnknownNameError
-from mtl_framework.data import LazyInputs, is_litter, picture_suffixes
+from mtl_framework.data import LazyInputs
 
 from .array_inputs import image_hints, is_images, resized, to_features, to_images
 from .array_sources import native
@@ -23,9 +22,8 @@ from .duplicates import Policy, same_pixels, seen_twice
 from .faults import Faults
 from .file_contents import FileContents
 from .image_files import ImageForm, picture_kinds
+from .row_paths import check_root, resolved
 from .two_labels import two_labels
-
-_TRIED = 20  # paths that are looked for to tell which folder they start from
 
 
 @dataclass(frozen=True)
@@ -70,10 +68,9 @@ class RowInputs:
                 if the file cannot be read or has more or fewer entries than the table has rows.
         """
         if inputs in text.columns:
-            cells, slashes = _with_slashes(text.columns[inputs], images)
-            cells, remarks = _with_suffixes(cells, images)
-            _check_root(cells, images, data_root)
-            return cls(text, cells, images, None, "", form, (*slashes, *remarks))
+            cells, remarks = resolved(text.columns[inputs], images)
+            check_root(cells, images, data_root)
+            return cls(text, cells, images, None, "", form, remarks)
         if not inputs.endswith(".npy"):
             hint = "suite.inputs names the column with the images' paths, or an .npy file"
             raise UnknownNameError("column for suite.inputs:", inputs, text.names, hint)
@@ -222,60 +219,3 @@ class RowInputs:
                 "suite.value_range=[LOW, HIGH] scales them so"
             )
         return images, rows
-
-
-def _with_slashes(cells: Sequence[str], root: Path) -> tuple[list[str], tuple[str, ...]]:
-    r"""Replace ``\`` in paths by ``/`` where no file has the path as written, and say so."""
-    written = [n for n, cell in enumerate(cells) if "\\" in cell and not (root / cell).is_file()]
-    found = list(cells)
-    for n in written:
-        found[n] = cells[n].replace("\\", "/")
-    if not written:
-        return found, ()
-    return found, (f"paths such as {cells[written[0]]!r} are read with slashes: {len(written)}",)
-
-
-def _with_suffixes(cells: Sequence[str], root: Path) -> tuple[list[str], tuple[str, ...]]:
-    """Append the suffix of the only picture of that name to paths without one, and say so."""
-    wanted = {cell for cell in cells if cell and not _has_suffix(cell)}
-    wanted = {cell for cell in wanted if not (root / cell).is_file()}
-    files: dict[Path, dict[str, list[str]]] = {}
-    for folder in {(root / cell).parent for cell in wanted}:
-        stems = files.setdefault(folder, {})
-        for file in folder.iterdir() if folder.is_dir() else ():
-            if _has_suffix(file.name) and not is_litter(file.name):
-                stems.setdefault(file.name.removesuffix(file.suffix), []).append(file.suffix)
-    suffixes = {}
-    for cell in wanted:
-        path = root / cell
-        ends = files[path.parent].get(path.name, [])
-        if len(ends) == 1:
-            suffixes[cell] = ends[0]
-    if not suffixes:
-        return list(cells), ()
-    count = Counter(suffixes.values())
-    texts = ", ".join(f"{suffix} ({n})" for suffix, n in count.most_common())
-    remark = f"names of pictures without a suffix: read with that of their file: {texts}"
-    return [cell + suffixes.get(cell, "") for cell in cells], (remark,)
-
-
-def _has_suffix(name: str) -> bool:
-    return Path(name).suffix.lower() in {".npy", *picture_suffixes()}
-
-
-def _check_root(cells: Sequence[str], root: Path, data_root: Path) -> None:
-    """Refuse paths that start from another folder, and name the one from which they seem to."""
-    some = [cell for cell in cells if cell][:_TRIED]
-    if not root.is_dir() or any((root / cell).exists() for cell in some):
-        return
-    for folder in sorted(path for path in root.iterdir() if path.is_dir()):
-        resolved, _ = _with_suffixes(some, folder)
-        if all((folder / cell).is_file() for cell in resolved):
-            try:
-                where = folder.relative_to(data_root).as_posix()
-            except ValueError:
-                where = folder.as_posix()
-            raise MtlError(
-                f"{root} has no picture of the table, e.g. {some[0]!r}, but {folder} has: set "
-                f"suite.images_root={where}"
-            )
