@@ -55,8 +55,8 @@ def _curve(gamma: float | None) -> bytes:
         light = np.where(levels <= 0.04045, levels / 12.92, ((levels + 0.055) / 1.055) ** 2.4)
     else:
         light = levels**gamma
-    table = np.rint(light * 65535).astype(">u2")
-    return b"curv" + bytes(4) + struct.pack(">I", _STEPS) + table.tobytes()
+    table: bytes = np.rint(light * 65535).astype(">u2").tobytes()
+    return b"curv" + bytes(4) + struct.pack(">I", _STEPS) + table
 
 
 def _point(xyz: NDArray[np.float64]) -> bytes:

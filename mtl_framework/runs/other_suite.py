@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 
+from ..data.objectives import Objective
 from ..data.tasks import Suite
 from ..support.errors import MtlError
 
@@ -38,7 +39,17 @@ def check_tasks(given: Suite, wanted: Suite) -> None:
         raise MtlError(f"suite {given.name!r} has inputs of shape {here}, the run of {there}")
     for mine, theirs in zip(given.tasks, wanted.tasks, strict=True):
         if mine.objective != theirs.objective:
+            given_has, run_has = _told_apart(mine.objective, theirs.objective)
             raise MtlError(
-                f"task {mine.name!r} of suite {given.name!r} is {mine.objective}, that of the run "
-                f"{theirs.objective}"
+                f"task {mine.name!r} of suite {given.name!r} has {given_has}, that of the run "
+                f"{run_has}"
             )
+
+
+def _told_apart(here: Objective, there: Objective) -> tuple[str, str]:
+    """Return what two objectives differ in: their classes, or else all that they are."""
+    both = [getattr(objective, "class_names", None) for objective in (here, there)]
+    if type(here) is type(there) and all(both) and both[0] != both[1]:
+        first, second = (f"the classes {', '.join(map(str, names or ()))}" for names in both)
+        return first, second
+    return f"the objective {here}", str(there)

@@ -31,8 +31,11 @@ def in_srgb(matrix: np.ndarray, gamma: float | None) -> np.ndarray:
     curve = ((levels + 0.055) / 1.055) ** 2.4
     light = levels**gamma if gamma else np.where(levels <= 0.04045, levels / 12.92, curve)
     light = (light @ matrix.T).clip(0, 1)
-    shown = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
-    return 255 * shown
+    shown: np.ndarray = np.where(
+        light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055
+    )
+    shown *= 255
+    return shown
 
 
 def png(path: Path, *chunks: tuple[bytes, bytes], pixels: np.ndarray = PIXELS) -> Path:

@@ -50,7 +50,7 @@ _SPLIT = re.compile(
 )
 # Numbers with a currency, a unit, or a mark between thousands
 _DRESSED = re.compile(
-    r"[€$£¥]? ?[+-]?(?:[0-9]{1,3}(?:[,.' \u00a0\u202f][0-9]{3})+|[0-9]+)(?:[.,][0-9]+)? ?"
+    r"[€$£¥]? ?[+\-−]?(?:[0-9]{1,3}(?:[,.' \u00a0\u202f][0-9]{3})+|[0-9]+)(?:[.,][0-9]+)? ?"
     r"(?:[%€$£¥]|[kmµ]?g|[cmkµ]?m|m?l|m?s|min|h|px|°[CF]|USD|EUR)?"
 )
 _MARKS = 3  # so many different texts among numbers may all mean that there is no label

@@ -26,7 +26,7 @@ def resolved(cells: Sequence[str], root: Path) -> Resolved:
         cells: the paths.
         root: folder that they start from.
     """
-    found, told = list(cells), []
+    found, told = list(cells), list[str]()
     for step in (_with_slashes, _from_here, _with_suffixes, _with_capitals):
         found, remarks = step(found, root)
         told += remarks
