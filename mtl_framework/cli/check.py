@@ -114,4 +114,4 @@ def _write_sheets(data: "Suite", folder: Path) -> None:
 
 
 def _say(line: str) -> None:
-    stdout().print(line, soft_wrap=True)
+    stdout().print(" ".join(line.splitlines()), soft_wrap=True)  # names may have several

@@ -23,7 +23,7 @@ COUNTS = {"train": 3, "validation": 2, "test": 2}
 NAMES = {
     "train": ["train", "Training", "train_set", "TRN"],
     "validation": ["val", "Valid", "dev", "validation-set"],
-    "test": ["test", "Testing", "test set", "tst"],
+    "test": ["test", "Testing", "test set", "tst", "Hold-out", "held_out"],
 }
 
 
@@ -91,6 +91,23 @@ def test_a_folder_of_classes_alone_is_one_task(tmp_path: Path) -> None:
     assert folders(data_root=str(tmp_path), path="set", tasks=["mine"]).task_names == ("mine",)
     with pytest.raises(MtlError, match="holds one task"):
         folders(data_root=str(tmp_path), path="set", tasks=["one", "two"])
+
+
+def test_links_to_nothing_and_names_that_are_no_text(tmp_path: Path) -> None:
+    for n in range(10):
+        draw(tmp_path / "pets" / "ab"[n % 2] / f"{n}.png", n)
+    (tmp_path / "pets/gone").symlink_to("/nowhere/else")
+    (tmp_path / "pets/above").symlink_to("..")
+    suite = folders(path="pets", data_root=str(tmp_path))
+    assert "left out links in pets that lead to nothing, or to a folder above: 2" in " ".join(
+        note.replace(f"{tmp_path}/", "") for note in suite.notes
+    )
+    os.rename(tmp_path / "pets/a/0.png", os.fsencode(tmp_path / "pets/a") + b"/\xff.png")
+    with pytest.raises(ProblemsError, match=r"a/\\udcff\.png: has a name that is no text in UTF"):
+        folders(path="pets", data_root=str(tmp_path))
+    assert "skip_bad left out 1 fault" in " ".join(
+        folders(path="pets", data_root=str(tmp_path), skip_bad=True).notes
+    )
 
 
 def test_what_is_left_out_is_counted_by_reason(tmp_path: Path) -> None:

@@ -81,6 +81,8 @@ def test_what_programs_leave_in_tables_changes_nothing(
         (["# by me", "# 2024, 1", *PLAIN], "seem to stand in line 3 ('image', 'split', "),
         ([PLAIN[0], *(f"{line},x" for line in PLAIN[1:])], "16 times: has 5 cells, expected 4"),
         ([line.replace(",", " ") for line in PLAIN], "its cells seem to be separated by blanks"),
+        ([line.replace(",", "::") for line in PLAIN], "cells seem to be separated by '::'"),
+        ([line.replace(",", "^") for line in PLAIN], "separated by '^', e.g. 'image^"),
         ([f"img/{n}.png {n % 3}" for n in range(COUNT)], "separated by blanks, e.g. 'img/0.png 0'"),
         ([*PLAIN[:3], PLAIN[3].replace(",g", ',"g').replace(",r", ',"r'), *PLAIN[4:]],
          "the row that begins in line 4: a quote"),

@@ -146,11 +146,12 @@ def _table(
 
 def _check_header(path: Path, text: TextRows, inputs: str, wanted: Collection[str] | None) -> None:
     names = text.names
-    if len(names) == 1 and len(split := names[0].split()) > 1:
-        parts = [cells[0].split() for _, _, cells in text.rows[:10]]
-        if all(len(part) == len(split) for part in parts):
+    for mark in (None, "::", *":^&~#") if len(names) == 1 else ():
+        width = len(names[0].split(mark))
+        if width > 1 and all(len(cells[0].split(mark)) == width for _, _, cells in text.rows[:10]):
+            what = "blanks" if mark is None else repr(mark)
             raise MtlError(
-                f"{path}: its cells seem to be separated by blanks, e.g. {names[0]!r}: put commas "
+                f"{path}: its cells seem to be separated by {what}, e.g. {names[0]!r}: put commas "
                 "between them, and the names of the columns into the first row, e.g. "
                 f"{inputs},label"
             )

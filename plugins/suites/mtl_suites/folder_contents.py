@@ -16,8 +16,25 @@ _MOST_FILES = 10_000  # files that are looked at to say what a folder holds
 
 
 def subfolders(folder: Path) -> list[str]:
-    """Return the names of the folders in a folder, without those of operating systems."""
-    return sorted(p.name for p in folder.iterdir() if p.is_dir() and not is_litter(p.name))
+    """Return the names of the folders in a folder.
+
+    Those of operating systems, and links to a folder above, are left out.
+    """
+    inside = [path for path in folder.iterdir() if path.is_dir() and not is_litter(path.name)]
+    return sorted(path.name for path in inside if not _leads_up(path))
+
+
+def links_to_nothing(folder: Path) -> int:
+    """Count the links in a folder that lead to no file, or to a folder above."""
+    links = [path for path in folder.iterdir() if path.is_symlink() and not is_litter(path.name)]
+    return sum(not path.exists() or _leads_up(path) for path in links)
+
+
+def _leads_up(path: Path) -> bool:
+    try:
+        return path.is_symlink() and path.parent.resolve().is_relative_to(path.resolve())
+    except (OSError, RuntimeError):  # links in a circle
+        return True
 
 
 def pictures_in(folder: Path) -> list[Path]:

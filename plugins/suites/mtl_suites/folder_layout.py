@@ -14,7 +14,13 @@ from mtl_framework.data import is_litter, pictures_below, split_name
 
 from .faults import Faults, listed
 from .flat_splits import classes_of, flat_pictures, labelled
-from .folder_contents import holds_pictures, only_files, split_folders, subfolders
+from .folder_contents import (
+    holds_pictures,
+    links_to_nothing,
+    only_files,
+    split_folders,
+    subfolders,
+)
 from .options import counted
 
 # Pictures of two domains, as they are distributed to learn to translate one into the other
@@ -64,7 +70,8 @@ def scan(folder: Path, faults: Faults, left_out: Counter[str]) -> Images | None:
     paths: list[Path] = []
     classes: list[str] = []
     rows: dict[str | None, Int64[np.ndarray, " _"]] = {}
-    for split, samples in found.items():
+    for split, read in found.items():
+        samples = [pair for pair in read if _is_text(pair[0].relative_to(folder), faults)]
         rows[split] = np.arange(len(paths), len(paths) + len(samples))
         paths += [file for file, _ in samples]
         classes += [label for _, label in samples]
@@ -113,6 +120,16 @@ def _samples_of(
             what = f"holds no image in a folder of a class{_without_class(place, count)}"
             faults.add(str(place), what)
     return found, notes
+
+
+def _is_text(path: Path, faults: Faults) -> bool:
+    """Say whether a name is one in UTF-8, without which no record can name the file."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        faults.add(ascii(str(path))[1:-1], "has a name that is no text in UTF-8: rename it")
+        return False
+    return True
 
 
 def told(left_out: Counter[str], root: Path) -> list[str]:
@@ -170,6 +187,8 @@ def _samples(folder: Path, left_out: Counter[str]) -> list[tuple[Path, str]]:
     beside = [p for p in folder.iterdir() if p.is_file() and not is_litter(p.name)]
     if beside:
         left_out[f"files in {folder} beside the folders of classes"] += len(beside)
+    if links := links_to_nothing(folder):
+        left_out[f"links in {folder} that lead to nothing, or to a folder above"] += links
     left_out["a system's or hidden files"] += sum(is_litter(p.name) for p in folder.iterdir())
     if not left_out["a system's or hidden files"]:
         del left_out["a system's or hidden files"]
