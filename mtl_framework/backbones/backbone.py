@@ -46,6 +46,8 @@ class Recipe:
             raise
         except (Exception, SystemExit) as error:
             reason = " ".join(str(error).split()) or type(error).__name__
+            if isinstance(error, SystemExit):
+                reason = f"its factory called sys.exit({error.code!r})"
             shown = ", ".join(f"{key}={value}" for key, value in self.args.items())
             raise MtlError(f"backbone {self.name!r} ({shown}) cannot be built: {reason}") from error
         for change in self.surgery:

@@ -32,7 +32,7 @@ from . import (
     run,
     tune,
 )
-from .console import Forgiving, plain_warnings, say_error
+from .console import Forgiving, plain_warnings, say_error, say_traceback
 
 # The one class above it stands for every wrong use of commands and options. Typer does not export
 # it: older releases take it from click, newer ones from a copy of their own.
@@ -134,8 +134,9 @@ def _status(arguments: list[str]) -> int:
         return 2
     except MtlError as error:
         if traceback and error.__cause__ is not None:
-            raise
-        say_error(str(error))
+            say_traceback(error)
+        else:
+            say_error(str(error))
         return 2
     except _UsageError as error:
         if not asked_number():  # else the first of several processes says it
@@ -148,9 +149,12 @@ def _status(arguments: list[str]) -> int:
         return _AT_ONCE
     except Exception as error:
         text = failure_text(error)
-        if text is None or traceback:
+        if text is None:  # a mistake of the framework
             raise
-        say_error(f"{text}; `mtl --traceback ...` shows where")
+        if traceback:
+            say_traceback(error)
+        else:
+            say_error(f"{text}; `mtl --traceback ...` shows where")
         return 2
 
 

@@ -30,6 +30,7 @@ def check_strategy(
     parsed = options.settings_of(settings)
     # broken plugins and unknown names are told of before anything
     strategy = load_plugins().strategy(name)
+    from ..plugins.checks import reason_of
     from ..testing.checks import CHECKS
     from ..testing.trial import Trial
 
@@ -54,7 +55,7 @@ def check_strategy(
             except (AssertionError, MtlError) as error:
                 verdict, reason = "FAILED", " ".join(str(error).split())
             except Exception as error:  # of the strategy, whatever it is
-                verdict, reason = "FAILED", f"{type(error).__name__}: {error}"
+                verdict, reason = "FAILED", reason_of(error)
         failed += verdict == "FAILED"
         console.print(f"{verdict:8}{promise}", markup=False)
         if reason:

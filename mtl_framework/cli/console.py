@@ -3,6 +3,7 @@
 import contextlib
 import os
 import sys
+import traceback
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -101,6 +102,12 @@ def plain_warnings() -> None:
 def say_error(message: str, label: str = "error") -> None:
     """Print one line that says why there is no result."""
     _line(label, "bold red", message)
+
+
+def say_traceback(error: Exception) -> None:
+    """Print Python's traceback, with control characters written out."""
+    lines = "".join(traceback.format_exception(error)).splitlines()
+    sys.stderr.write("".join(f"{printable(line)}\n" for line in lines))
 
 
 def say_warning(problem: "PluginProblem | str") -> None:

@@ -32,6 +32,11 @@ class Source:
     def __str__(self) -> str:
         return f"plugin {self.plugin!r} of {self.distribution}"
 
+    def problem(self, text: str) -> "PluginProblem":
+        """Return the problem that a text tells, which need not name the plugin once more."""
+        reason = text.removeprefix(f"{self}: ").replace(f" of {self}", "", 1)
+        return PluginProblem(self.plugin, self.distribution, reason)
+
 
 @dataclass(frozen=True)
 class PluginProblem:

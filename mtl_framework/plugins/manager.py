@@ -12,6 +12,7 @@ from .contributions import Contribution, PluginProblem, Source, beginnings, exam
 from .entry_points import EntryPoint, distribution_of, import_module_of, installed, normalized
 from .given import absent, absent_factory, contribution, is_given
 from .guard import Guard, exception_of
+from .observing import examine_observer
 
 if TYPE_CHECKING:
     from torch import nn
@@ -175,7 +176,6 @@ class Plugins:
         if found is None:
             raise self._unknown("suite", name, self.names("suite"))
         factory: Callable[..., Suite] = self.resolved(found)
-
         guard = self.guard("suite", name)
 
         @functools.wraps(factory)
@@ -193,11 +193,7 @@ class Plugins:
     def guard(self, kind: Kind, name: str) -> Guard:
         """Make the guard that calls the code of a contributed class or factory."""
         source = self._contributions[kind, name].source
-
-        def tell(text: str) -> None:
-            self._report(PluginProblem(source.plugin, source.distribution, text))
-
-        return Guard(f"{kind} {name!r} of {source}", tell)
+        return self._guard_for(f"{kind} {name!r} of {source}", source)
 
     def observer(self, name: str) -> Callable[..., object]:
         """Return the factory of an observer, of its options; raises as :meth:`objective`."""
@@ -283,7 +279,7 @@ class Plugins:
         An observer that has a method ``close`` is closed then, however the block ends.
 
         Raises:
-            MtlError: if an observer is unknown, or does not accept its options.
+            MtlError: if an observer is unknown, has no hook, or does not accept its options.
         """
         from ..support.arguments import check_arguments
 
@@ -294,6 +290,7 @@ class Plugins:
                 with self.guard("observer", named.name)("the observer's factory"):
                     observer = factory(**options)
                 source = self._contributions["observer", named.name].source
+                examine_observer(observer, f"observer {named.name!r} of {source}")
                 label = f"observer {position}: {named.name}"
                 self._manager.register(observer, label)
                 self._installed[label] = source
@@ -338,12 +335,14 @@ class Plugins:
         """Return the guard of a registered plugin's hooks; it is kept, so that it tells once."""
         if plugin_name not in self._guards:
             source = self._installed.get(plugin_name) or Source(plugin_name, "this program")
-
-            def tell(text: str) -> None:
-                self._report(PluginProblem(source.plugin, source.distribution, text))
-
-            self._guards[plugin_name] = Guard(str(source), tell)
+            self._guards[plugin_name] = self._guard_for(str(source), source)
         return self._guards[plugin_name]
+
+    def _guard_for(self, who: str, source: Source) -> Guard:
+        def tell(text: str) -> None:
+            self._report(source.problem(text))
+
+        return Guard(who, tell)
 
     def _report(self, problem: PluginProblem) -> None:
         self.problems.append(problem)

@@ -55,11 +55,15 @@ def match_formats(optimizer: torch.optim.Optimizer) -> None:
 
 
 def _optimizers(value: object) -> Iterator[torch.optim.Optimizer]:
-    if isinstance(value, torch.optim.Optimizer):
-        yield value
-    elif isinstance(value, Mapping):
-        for item in value.values():
-            yield from _optimizers(item)
-    elif isinstance(value, (list, tuple)):
-        for item in value:
-            yield from _optimizers(item)
+    todo, seen = [value], set[int]()  # a container may hold itself
+    while todo:
+        value = todo.pop()
+        if id(value) in seen:
+            continue
+        seen.add(id(value))
+        if isinstance(value, torch.optim.Optimizer):
+            yield value
+        elif isinstance(value, Mapping):
+            todo += value.values()
+        elif isinstance(value, (list, tuple)):
+            todo += value

@@ -15,6 +15,7 @@ _SHAPED = (
     torch.optim.RAdam, torch.optim.Adamax, torch.optim.Adagrad, torch.optim.Adadelta,
     torch.optim.RMSprop, torch.optim.Rprop,
 )  # fmt: skip
+_DEEPEST = 200  # containers within each other
 _ADAM = {"step", "exp_avg", "exp_avg_sq"}
 
 
@@ -25,19 +26,29 @@ def is_stateful(value: object) -> bool:
     return hasattr(value, "state_dict") and hasattr(value, "load_state_dict")
 
 
-def snapshot(value: Any) -> Any:
+def snapshot(value: Any, where: str, depth: int = 0) -> Any:
     """Replace every network, optimiser and generator in a value by its state.
 
     Tensors are not copied.
+
+    Args:
+        value: the value of an attribute, or what lies within it.
+        where: name of the attribute, for messages.
+        depth: number of containers that the value lies in.
+
+    Raises:
+        MtlError: if containers lie in each other without end.
     """
+    if depth > _DEEPEST:
+        raise MtlError(f"{where} is nested without end; save plain values")
     if isinstance(value, torch.Generator):
         return value.get_state()
     if is_stateful(value):
         return value.state_dict()
     if isinstance(value, Mapping):
-        return {key: snapshot(item) for key, item in value.items()}
+        return {key: snapshot(item, where, depth + 1) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        items = [snapshot(item) for item in value]
+        items = [snapshot(item, where, depth + 1) for item in value]
         return tuple(items) if isinstance(value, tuple) else items
     return value
 

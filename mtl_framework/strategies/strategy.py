@@ -165,7 +165,7 @@ class Strategy(ABC):
         """Return the state of every attribute that has one, in nested dicts and lists."""
         registered = self._registered()
         return {
-            name: snapshot(value)
+            name: snapshot(value, f"{type(self).__name__}.{name}")
             for name, value in vars(self).items()
             if name != "_registered_state" and registered.get(name, is_stateful(value))
         }

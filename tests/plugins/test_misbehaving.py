@@ -150,6 +150,39 @@ def test_a_state_without_end_is_refused(tmp_path: Path) -> None:
         start(tmp_path / "r", changed("state_dict", endless), strategy="odd").execute()
 
 
+def test_a_registered_state_without_end_is_refused(tmp_path: Path) -> None:
+    def build(self: Any, backbone: Any, suite: Any) -> Any:
+        network = Soft.build(self, backbone, suite)
+        endless: dict[str, Any] = {}
+        endless["again"] = [endless]
+        self.register_state("memory", endless)
+        return network
+
+    with pytest.raises(MtlError, match=r"Odd\.memory is nested without end; save plain values"):
+        start(tmp_path / "r", changed("build", build), strategy="odd")
+    assert not (tmp_path / "r").exists()
+
+
+def test_an_observer_without_a_hook_is_refused(tmp_path: Path) -> None:
+    class Deaf:
+        def mtl_step(self, run: Any, step: Any) -> None:
+            """Lacks the mark."""
+
+    class Odd:
+        @hookimpl
+        def mtl_observers(self) -> dict[str, Any]:
+            return {"number": lambda: 7, "deaf": Deaf}
+
+    plugins = TinyPlugins()
+    plugins.register(Odd(), "odd")
+    for name, message in (
+        ("number", r"observer 'number' of plugin 'odd' .*\(int\): it has no hook"),
+        ("deaf", r"observer 'deaf' .*\(Deaf\): it has no hook: .* \(here mtl_step\)"),
+    ):
+        with pytest.raises(MtlError, match=message):
+            start(tmp_path / name, plugins, observers=[{"name": name}]).execute()
+
+
 @pytest.mark.parametrize("metrics", [3, {"x": "text"}, {"x": object()}, {3: 1.0}, {"x": 1j}])
 def test_metrics_are_numbers(tmp_path: Path, metrics: Any) -> None:
     def optimize(self: Any, run: Any) -> Generator[Step, None, None]:
@@ -177,7 +210,7 @@ def test_factories_that_make_something_else_are_named(tmp_path: Path) -> None:
     plugins.register(Odd(), "odd")
     for backbone, message in (
         ("plate", "backbone 'plate' should be a torch module, found int"),
-        ("leaver", "backbone 'leaver' .* cannot be built: 0"),
+        ("leaver", r"backbone 'leaver' .* cannot be built: its factory called sys\.exit\(0\)"),
     ):
         with pytest.raises(MtlError, match=message):
             start(tmp_path / "r", plugins, strategy="routed", backbone={"name": backbone})
