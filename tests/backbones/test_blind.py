@@ -5,6 +5,8 @@ from typing import Any
 import pytest
 import timm
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import nn
 
 from mtl_framework.backbones.blind import blind_border, check_pixels
@@ -40,6 +42,30 @@ def test_the_border_behind_the_last_patch_is_found(
     assert border.share == pytest.approx(
         1 - (size[0] - rows) * (size[1] - columns) / (size[0] * size[1])
     )
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    patch=st.integers(1, 9),
+    height=st.integers(9, 40),
+    width=st.integers(9, 40),
+    allowed=st.floats(0, 1),
+)
+def test_what_patches_do_not_divide_is_told_or_refused(
+    patch: int, height: int, width: int, allowed: float
+) -> None:
+    border = blind_border(patches(patch), torch.rand(2, 3, height, width) + 1)
+    assert (border.rows, border.columns) == (height % patch, width % patch)
+    read = (height - height % patch) * (width - width % patch)
+    assert border.share == pytest.approx(1 - read / (height * width))
+    if not border.share:
+        assert check_pixels("net", border, allowed) == ()
+    elif border.share > allowed:
+        fits = f"{height - height % patch}x{width - width % patch} is what it reads now"
+        with pytest.raises(MtlError, match=fits):
+            check_pixels("net", border, allowed)
+    else:
+        assert f"{height}x{width} images unread" in check_pixels("net", border, allowed)[0]
 
 
 def test_a_head_that_starts_at_zero_hides_no_border() -> None:

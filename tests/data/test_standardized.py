@@ -1,7 +1,11 @@
 """Regression on standardised targets: learned in deviations, measured in the targets' units."""
 
+import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
 from mtl_framework.data import Regression
 from mtl_framework.support.errors import MtlError
@@ -23,6 +27,32 @@ def test_losses_are_in_deviations_and_scores_in_the_units_of_the_targets() -> No
     assert objective.scores(outputs, train).double().allclose(errors, rtol=1e-3)
     perfect = ((train - mean) / deviation).float()
     assert objective.summarize(float(objective.scores(perfect, train).mean())) < 0.1
+
+
+NUMBERS = st.floats(-1000, 1000, width=32).map(lambda number: round(number, 3))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    train=arrays(np.float64, st.integers(2, 12), elements=NUMBERS),
+    factor=st.sampled_from([1e-6, 1e-3, 1.0, 1e3, 1e6]),
+    shift=st.sampled_from([0.0, -7.0, 1e4]),
+)
+def test_units_change_nothing_but_the_units(train: np.ndarray, factor: float, shift: float) -> None:
+    """Euros or cents, Celsius or Kelvin: losses are equal, decoded outputs are in the new unit."""
+    if np.ptp(train) < 1:
+        train = train + np.arange(len(train))
+    numbers = torch.from_numpy(train)
+    other = numbers * factor + shift * factor
+    outputs = torch.linspace(-2, 2, len(train), dtype=torch.float64)[:, None]
+    plain, changed = Regression.standardized(numbers), Regression.standardized(other)
+    first, second = plain.losses(outputs, numbers), changed.losses(outputs, other)
+    assert first.allclose(second, rtol=1e-2, atol=1e-4)
+    expected = (plain.decode(outputs) + shift) * factor
+    scale = float(other.std())
+    assert ((changed.decode(outputs) - expected).abs() < 1e-3 * scale + 1e-6 * abs(shift)).all()
+    mean, deviation = numbers.mean(), numbers.std(correction=0)
+    assert first.allclose((outputs[:, 0] - (numbers - mean) / deviation) ** 2, rtol=1e-3, atol=1e-5)
 
 
 def test_without_means_nothing_is_changed() -> None:

@@ -53,6 +53,35 @@ def test_a_class_with_three_examples_is_in_three_splits(seed: int) -> None:
     assert 1 in pair[found["test"]]
 
 
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 999),
+    rows=st.integers(40, 90),
+    rare=st.lists(st.lists(st.integers(2, 6), min_size=1, max_size=2), min_size=1, max_size=3),
+    gaps=st.booleans(),
+)
+def test_rare_classes_of_all_tasks_can_be_learned_and_measured(
+    seed: int, rows: int, rare: list[list[int]], gaps: bool
+) -> None:
+    """A class with two examples or more is in training and in test, whatever other tasks have."""
+    random = np.random.default_rng(seed)
+    strata = []
+    for sizes in rare:
+        column = random.integers(0, 2, rows)
+        places = random.permutation(rows)
+        for number, size in enumerate(sizes):
+            column[places[:size]], places = 2 + number, places[size:]
+        if gaps:
+            column[places[:3]] = -1
+        strata.append(column)
+    found = make_splits({None: np.arange(rows)}, strata, SplitSizes(seed=seed).with_validation())
+    assert sorted(np.concatenate(list(found.values()))) == list(range(rows))
+    for column in strata:
+        for label in set(column.tolist()) - {-1}:
+            assert label in column[found["train"]]
+            assert label in column[found["test"]]
+
+
 def test_shares_of_every_task_are_kept() -> None:
     random = np.random.default_rng(3)
     strata = [(random.random(500) < share).astype(np.int64) for share in (0.5, 0.2, 0.04)]
