@@ -5,36 +5,49 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..data.objectives import Classification
+from ..data.map_pictures import picture
+from ..data.objectives import Classification, MapObjective
 from ..data.samplers import Draw
 from ..data.streaming import Rows
 from ..data.tasks import Task
 from .figure import new_figure, png
 
-COLUMNS, ROWS = 8, 3
+COLUMNS, ROWS, MAP_ROWS = 8, 3, 2
 
 
 def contact_sheet(task: Task) -> bytes | None:
-    """Draw training examples of every class as PNG; ``None`` where they are no images."""
-    examples = task.train
+    """Draw training examples of every class, or with their maps, as PNG.
+
+    Returns:
+        ``None`` where the examples are no images.
+    """
+    examples, objective = task.train, task.objective
     if len(examples.input_shape) != 3 or examples.input_shape[0] not in (1, 3, 4):
         return None
     rows = _chosen(task)
     images = Rows(examples.inputs, examples.transform).read(
         Draw(torch.tensor(rows), torch.tensor(rows))
     )
+    lines = 2 if isinstance(objective, MapObjective) else 1  # maps lie below their images
     height = -(-len(rows) // COLUMNS)
-    figure = new_figure(1.3 * COLUMNS, 1.5 * height + 0.5)
-    figure.suptitle(f"{_cut(task.name, 60)}: training examples as the network reads them")
-    axes = figure.subplots(height, COLUMNS, squeeze=False).ravel()
-    for axis in axes:
+    figure = new_figure(1.3 * COLUMNS, 1.5 * height * lines + 0.5)
+    what = ", and their maps" if lines == 2 else ""
+    figure.suptitle(f"{_cut(task.name, 60)}: training examples as the network reads them{what}")
+    axes = figure.subplots(height * lines, COLUMNS, squeeze=False)
+    for axis in axes.ravel():
         axis.set_axis_off()
-    for axis, row, image in zip(axes, rows, images, strict=False):
+    for number, (row, image) in enumerate(zip(rows, images, strict=True)):
+        line, column = number // COLUMNS * lines, number % COLUMNS
         pixels = visible(image).permute(1, 2, 0).numpy()
         if pixels.shape[2] == 1:
             pixels = pixels[..., 0]
-        axis.imshow(pixels, cmap="gray", vmin=0, vmax=1)
-        axis.set_title(_cut(label_text(task, row), 18), fontsize=8, parse_math=False)
+        axes[line, column].imshow(pixels, cmap="gray", vmin=0, vmax=1)
+        known = examples.labelled is None or bool(examples.labelled[row])
+        if isinstance(objective, MapObjective) and known:
+            axes[line + 1, column].imshow(picture(objective, examples.targets[row]))
+            continue
+        text = _cut(label_text(task, row), 18)
+        axes[line, column].set_title(text, fontsize=8, parse_math=False)
     return png(figure)
 
 
@@ -56,6 +69,9 @@ def _chosen(task: Task) -> list[int]:
     for two rows these are ``[2, 0]``.
     """
     examples, most = task.train, COLUMNS * ROWS
+    if isinstance(task.objective, MapObjective):
+        spread = np.linspace(0, len(examples) - 1, min(len(examples), COLUMNS * MAP_ROWS))
+        return [int(row) for row in spread.astype(int)]
     targets = examples.targets.reshape(len(examples), -1)[:, 0].numpy()
     if not isinstance(task.objective, Classification) and len(np.unique(targets)) > most:
         spread = np.unique(np.linspace(0, len(targets) - 1, most).astype(int))
