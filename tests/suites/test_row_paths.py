@@ -34,7 +34,9 @@ def written(root: Path, cells: list[str], **options: Any) -> Any:
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
-    start=st.sampled_from(["", "./", "C:/data/", "C:/Users/Me/x y/", "/home/me/", "//server/d/"]),
+    start=st.sampled_from(
+        ["", "./", "C:/data/", "C:/Users/Me/x y/", "/home/me/", "//server/d/", "file:///a/", "~/b/"]
+    ),
     windows=st.booleans(),
     capitals=st.sampled_from([str, str.upper, str.lower, str.title]),
     suffix=st.booleans(),
@@ -43,10 +45,8 @@ def written(root: Path, cells: list[str], **options: Any) -> Any:
 def test_paths_of_all_kinds_are_the_same_files(
     pictures: Path, start: str, windows: bool, capitals: Any, suffix: bool, seed: int
 ) -> None:
-    if capitals is not str and (not suffix or start.lstrip("./")):
-        return  # one of them is enough
-    if start.lstrip("./") and not suffix:
-        return
+    if capitals is not str and not suffix:
+        return  # a folder in other capitals is not looked into for suffixes
     cells = [start + capitals(file if suffix else file.removesuffix(".png")) for file in FILES]
     if windows:
         cells = [str(PureWindowsPath(cell)) for cell in cells]
@@ -64,7 +64,14 @@ def test_a_table_of_another_computer_is_read_with_lines(pictures: Path) -> None:
     assert "paths that begin with 'C:/me/' are read without that: 12" in said
     assert sorted(suite.tasks[0].test.names or ())[0].startswith("Img/Set A/")
     said = " ".join(written(pictures, [file.upper() for file in FILES]).notes)
-    assert "called so but for capitals, e.g. 'IMG/SET A/0.PNG' for 'Img/Set A/0.png': 12" in said
+    assert "for capitals or the code of letters, e.g. 'IMG/SET A/0.PNG' for 'Img/Set A/0" in said
+
+
+def test_an_accent_may_be_a_letter_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "caf\u00e9.png").write_bytes(b"")
+    found, told = resolved(["cafe\u0301.png"], tmp_path)
+    assert found == ["caf\u00e9.png"]
+    assert r"'cafe\u0301.png' for 'caf\xe9.png': 1" in told[0]
 
 
 def test_what_fits_no_file_or_two_stays(pictures: Path) -> None:

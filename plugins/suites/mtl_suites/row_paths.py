@@ -1,6 +1,7 @@
 """Paths in a table are those of files here, also where another computer wrote them."""
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from os.path import exists, isfile  # which take names that no file can have for missing ones
@@ -10,7 +11,7 @@ from mtl_framework import MtlError
 from mtl_framework.data import is_litter, picture_suffixes
 
 _TRIED = 20  # paths that are looked for to tell which folder they start from
-_ABSOLUTE = re.compile(r"[A-Za-z]:/|/")
+_ABSOLUTE = re.compile(r"[A-Za-z]+:/|/|~/")
 #: Paths, and lines that tell a user how they are read.
 Resolved = tuple[list[str], tuple[str, ...]]
 
@@ -20,7 +21,8 @@ def resolved(cells: Sequence[str], root: Path) -> Resolved:
 
     Where there is no file with a path as written, ``\\`` is read as ``/``, the folder of another
     computer is taken off (``C:/data/img/1.png``), the suffix of the only picture of the name is
-    appended, and capitals do not count. Paths for which that does not help stay as they are.
+    appended, and neither capitals count nor whether an accent is a letter of its own. Paths for
+    which that does not help stay as they are.
 
     Args:
         cells: the paths.
@@ -51,48 +53,67 @@ def _from_here(cells: Sequence[str], root: Path) -> Resolved:
     found = list(cells)
     if not away:
         return found, ()
-    first = cells[away[0]]
+    first, files = cells[away[0]], _Spelling(root)
     for slash in re.finditer("/", first):
         start = first[: slash.end()]
         there = [n for n in away if cells[n].startswith(start)]
-        if all(isfile(root / cells[n].removeprefix(start)) for n in there[:_TRIED]):
+        tails = [cells[n].removeprefix(start) for n in there[:_TRIED]]
+        named, _ = _with_suffixes(tails, root)
+        if all(tail and isfile(root / files.of(tail)) for tail in named):
             for n in there:
                 found[n] = cells[n].removeprefix(start)
             return found, (f"paths that begin with {start!r} are read without that: {len(there)}",)
     return found, ()
 
 
+class _Spelling:
+    """A spelling finds the files that are called like a path but for capitals and code points.
+
+    Args:
+        root: folder that paths start from.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._listed: dict[Path, dict[str, list[str]]] = {}
+
+    def of(self, path: str) -> str:
+        """Return the path of the only file that is called so, or the path as it is."""
+        if "\0" in path or exists(self._root / path):
+            return path
+        parts: list[str] = []
+        for part in path.split("/"):
+            here = self._entries(self._root.joinpath(*parts))
+            alike = [part] if part in (".", "..", "") else here.get(_plain(part), [])
+            if len(alike) != 1:
+                return path
+            parts += alike
+        return "/".join(parts)
+
+    def _entries(self, folder: Path) -> dict[str, list[str]]:
+        if folder not in self._listed:
+            names = self._listed.setdefault(folder, {})
+            for entry in folder.iterdir() if folder.is_dir() else ():
+                names.setdefault(_plain(entry.name), []).append(entry.name)
+        return self._listed[folder]
+
+
+def _plain(name: str) -> str:
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+
+
 def _with_capitals(cells: Sequence[str], root: Path) -> Resolved:
     """Replace paths by those of the only files that are called so but for capitals."""
-    listed: dict[Path, dict[str, list[str]]] = {}
-
-    def entries(folder: Path) -> dict[str, list[str]]:
-        if folder not in listed:
-            names = listed.setdefault(folder, {})
-            for entry in folder.iterdir() if folder.is_dir() else ():
-                names.setdefault(entry.name.casefold(), []).append(entry.name)
-        return listed[folder]
-
-    found, changed = list(cells), []
-    for n, cell in enumerate(cells):
-        if not cell or "\0" in cell or _ABSOLUTE.match(cell) or exists(root / cell):
-            continue
-        parts: list[str] = []
-        for part in cell.split("/"):
-            here = entries(root.joinpath(*parts))
-            alike = [part] if part in (".", "..", "") else here.get(part.casefold(), [])
-            if len(alike) != 1:
-                break
-            parts += alike
-        else:
-            found[n] = "/".join(parts)
-            changed.append(n)
+    files = _Spelling(root)
+    found = [cell and (cell if _ABSOLUTE.match(cell) else files.of(cell)) for cell in cells]
+    changed = [n for n, cell in enumerate(cells) if found[n] != cell]
     if not changed:
         return found, ()
     cell, file = cells[changed[0]], found[changed[0]]
+    shown = repr if cell.casefold() == file.casefold() else ascii
     return found, (
-        f"paths whose files are called so but for capitals, e.g. {cell!r} for {file!r}: "
-        f"{len(changed)}",
+        "paths whose files are called so but for capitals or the code of letters, e.g. "
+        f"{shown(cell)} for {shown(file)}: {len(changed)}",
     )
 
 
