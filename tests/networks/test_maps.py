@@ -30,9 +30,16 @@ BACKBONES: dict[str, dict[str, Any]] = {
     "vit_tiny_patch16_224": {"args": {"depth": 5, "embed_dim": 48}},
     "mobilenetv2_050": {},  # a batch norm behind the last map
 }
-PLANS = [(name, True) for name in BACKBONES] + [
+OTHERS = ("convnext_atto", "swin_tiny_patch4_window7_224", "vit_tiny_patch16_224")
+PLANS = [
+    *((name, True) for name in BACKBONES),
     ("resnet18", False),
     ("swin_tiny_patch4_window7_224", False),
+    *(pytest.param(name, False, marks=pytest.mark.long) for name in (OTHERS[0], OTHERS[2])),
+]
+MODES = [
+    *(("resnet18", normalization) for normalization in ("shared", "task", "pooled")),
+    *(pytest.param(name, "shared", marks=pytest.mark.long) for name in OTHERS),  # no batch norm
 ]
 KINDS = ("segmentation", "depth", "count")
 SIZE = 64
@@ -64,9 +71,11 @@ def test_every_kind_of_backbone_agrees_with_the_loops(name: str, branching: bool
 
 
 @pytest.mark.parametrize(("group_major", "kind"), [(True, "repeated"), (False, "different")])
-@pytest.mark.parametrize("normalization", ["shared", "task", "pooled"])
-def test_modes_agree_with_the_loops(normalization: str, group_major: bool, kind: str) -> None:
-    network = networks("resnet18", normalization, group_major=group_major)
+@pytest.mark.parametrize(("name", "normalization"), MODES)
+def test_modes_agree_with_the_loops(
+    name: str, normalization: str, group_major: bool, kind: str
+) -> None:
+    network = networks(name, normalization, group_major=group_major)
     network.memory_budget = 4  # cut into micro-batches
     batch = dense_batch(network.tasks)
     if normalization != "pooled":
