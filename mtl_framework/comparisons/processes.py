@@ -18,7 +18,7 @@ from .workers import Cold, Warm, Worker
 
 @dataclass(frozen=True)
 class Ended:
-    """A cell's process has ended: where ``ok`` is false, it failed, and its folder says why."""
+    """This says that a cell's process has ended; where not ``ok``, its folder says why."""
 
     cell: Cell
     ok: bool

@@ -1,4 +1,4 @@
-"""Figures of a search: what it found over time, what mattered, and where good values lie."""
+"""Figures show what a search found over time, what mattered, and where good values lie."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any

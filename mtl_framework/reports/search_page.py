@@ -1,4 +1,4 @@
-"""The page of a search: its best trials in a table, and the figures of all."""
+"""A search has a page: its best trials in a table, and the figures of all."""
 
 from pathlib import Path
 

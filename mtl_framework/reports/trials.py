@@ -1,4 +1,4 @@
-"""The trials of a search for options, as a report shows them."""
+"""Reports show the trials of a search for options."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -34,7 +34,7 @@ class TrialRecord:
 
 @dataclass(frozen=True)
 class SearchRecord:
-    """A search, as a report shows it.
+    """This is a search, as a report shows it.
 
     Args:
         title: title of the page.

@@ -1,1 +1,1 @@
-"""One run: its configuration, its loop, its checkpoints and folder, and loading it again."""
+"""A run has a configuration, a loop, checkpoints and a folder, and can be loaded again."""

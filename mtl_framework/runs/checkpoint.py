@@ -40,7 +40,7 @@ _FILE = re.compile(r"\.?(?P<kind>[a-z]+)-(?P<iteration>\d{1,18})\.(json|safetens
 
 @dataclass(frozen=True)
 class Saved:
-    """A checkpoint that has just been written, which the next one may refer to.
+    """This is a checkpoint just written, which the next one may refer to.
 
     It is valid only while none of its tensors has changed.
 
@@ -125,7 +125,7 @@ def _read_tensors(file: Path, digest: Any) -> dict[str, Tensor]:
 
 
 class Checkpoints:
-    """The checkpoints in a run's folder, each named by its kind and iteration.
+    """Checkpoints lie in a run's folder, each named by its kind and iteration.
 
     Args:
         directory: the folder of pairs of files such as ``last-00000200.json`` and

@@ -1,4 +1,4 @@
-"""Choices by validation: when a run ends early, and which networks it reports."""
+"""Validation decides when a run ends early, and which networks it reports."""
 
 from ..data.tasks import Suite
 from ..strategies.training import TrainingConfig

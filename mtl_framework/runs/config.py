@@ -1,4 +1,4 @@
-"""The schema of a run's configuration."""
+"""A schema says what a run's configuration may hold."""
 
 import re
 from collections.abc import Mapping
@@ -51,7 +51,7 @@ class TaskMetrics(BaseModel):
 
 
 class RunConfig(BaseModel):
-    """The configuration of a run: everything that determines it."""
+    """This is the configuration of a run: everything that determines it."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

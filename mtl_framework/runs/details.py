@@ -1,4 +1,4 @@
-"""Files that a run writes for reports: confusion matrices, reliability, and predicted maps."""
+"""A run writes files for reports: confusion matrices, reliability, and predicted maps."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,7 +12,7 @@ from .checkpoint import files_of, load_state
 
 
 class Reliability(BaseModel):
-    """How often predictions of each confidence are right, bin by bin from 0 to 1."""
+    """This class says how often predictions of each confidence are right, in bins from 0 to 1."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -22,7 +22,7 @@ class Reliability(BaseModel):
 
 
 class TaskDetails(BaseModel):
-    """What a report draws of one task; each of the fields may be empty."""
+    """This class holds what a report draws of one task; each field may be empty."""
 
     model_config = ConfigDict(extra="ignore")
 

@@ -12,11 +12,11 @@ _MOST_PENDING = 256
 
 
 class NotFiniteError(MtlError):
-    """Training has diverged: a loss, a parameter or a metric is NaN or infinite."""
+    """This error says that training has diverged: something is NaN or infinite."""
 
 
 class LossWatch:
-    """A watch on losses, which stay on their device until :meth:`check` looks at them.
+    """A watch collects losses, which stay on their device until :meth:`check` looks at them.
 
     Args:
         task_names: names of the tasks; the last dimension of a loss is over tasks if it has their

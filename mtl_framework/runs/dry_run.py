@@ -27,7 +27,7 @@ STEPS = 3
 
 @dataclass(frozen=True, repr=False)
 class Preview:
-    """What a run would do; see :func:`mtl_framework.dry_run`.
+    """A preview says what a run would do; see :func:`mtl_framework.dry_run`.
 
     Args:
         config: the complete configuration in YAML, as the run's ``config.yaml`` would hold it.
@@ -67,7 +67,7 @@ class Preview:
 
     @property
     def checkpoint_bytes(self) -> int:
-        """About how many bytes trained parameters take in a checkpoint, without optimiser state."""
+        """Estimate the bytes of trained parameters in a checkpoint, without optimiser state."""
         return 4 * self.parameters.trained
 
     def estimate(self) -> str:

@@ -1,4 +1,4 @@
-"""The data that a run reads: training batches, and the examples on which it is evaluated."""
+"""A feed has the data that a run reads: training batches, and examples to evaluate on."""
 
 from collections.abc import Iterator, Mapping, MutableMapping
 from typing import Any, cast
@@ -24,7 +24,7 @@ from .config import RunConfig
 
 
 class Feed:
-    """Batches of a run's suite on its device, and measurements on its held-out examples.
+    """A feed gives batches of a run's suite on its device, and measures on held-out examples.
 
     Args:
         suite: the tasks.

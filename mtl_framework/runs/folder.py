@@ -1,4 +1,4 @@
-"""A run's folder: the paths of its files, and whether a run may start or be resumed in it."""
+"""A run's folder knows its files, and whether a run may start or be resumed in it."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -34,7 +34,7 @@ def maps_stem(kind: str) -> str:
 
 
 class RunFolder:
-    """The paths of a run's files.
+    """A run's folder has the paths of its files.
 
     Args:
         path: the folder; it need not exist yet.

@@ -1,4 +1,4 @@
-"""``mtl_framework.run``: a run from a script or a notebook."""
+"""``mtl_framework.run`` trains from a script or a notebook."""
 
 import functools
 import signal

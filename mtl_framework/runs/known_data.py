@@ -1,4 +1,4 @@
-"""A run's record of its data: enough to predict without it, and to notice that it has changed.
+"""A run records enough of its data to predict without it, and to notice that it has changed.
 
 The file ``tasks.json`` in a run's folder says of every task what its outputs mean and what its
 network reads, and of every split which examples it has and, as digests, which labels they have.
@@ -66,7 +66,7 @@ def _described(suite: Suite, known: Mapping[str, Any]) -> list[Any] | None:
 
 @dataclass(frozen=True)
 class StandIn:
-    """A suite of the same tasks without their data: all examples are one blank example.
+    """A stand-in is a suite of the same tasks without their data: all examples are a blank one.
 
     Attributes:
         suite: the suite for which networks can be built.

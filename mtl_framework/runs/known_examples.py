@@ -1,4 +1,4 @@
-"""Names and labels of a suite's examples, and how two such records differ."""
+"""A record holds names and labels of a suite's examples; two of them tell what differs."""
 
 import hashlib
 from collections import Counter

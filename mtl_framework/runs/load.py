@@ -49,7 +49,7 @@ Which = Literal["last", "best"]
 
 @dataclass(frozen=True)
 class LoadedRun:
-    """The saved networks of a run, in evaluation mode; :func:`load_run` makes it.
+    """A loaded run has the saved networks, in evaluation mode; :func:`load_run` makes it.
 
     Args:
         directory: the run's folder.

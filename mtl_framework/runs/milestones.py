@@ -1,4 +1,4 @@
-"""Milestones of a run: its evaluations and checkpoints, and how it is resumed."""
+"""Milestones of a run are its evaluations and checkpoints, from which it is resumed."""
 
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -24,7 +24,7 @@ from .store import RunStore
 
 
 class Milestones:
-    """The evaluations and checkpoints of one run.
+    """Milestones evaluate and save one run when it is time, and restore it.
 
     Args:
         config: configuration of the run.

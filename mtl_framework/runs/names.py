@@ -1,4 +1,4 @@
-"""The default name of a run's folder, of its choices and what differs from the defaults."""
+"""A run's folder is by default named after its choices and what differs from the defaults."""
 
 import hashlib
 import json

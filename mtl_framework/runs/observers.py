@@ -239,7 +239,7 @@ def evaluation_text(run: TrainingRun, evaluation: Evaluation, show_test: bool) -
 
 
 class Observers:
-    """All observers of a run: the host's own, those of plugins, and those of the config.
+    """A run has observers of the host, of plugins, and of its config; all are told together.
 
     Of several processes only the first one has any.
 

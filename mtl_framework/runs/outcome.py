@@ -1,4 +1,4 @@
-"""The result of a run that has ended."""
+"""A run that has ended has a result."""
 
 import platform
 from importlib.metadata import PackageNotFoundError, version

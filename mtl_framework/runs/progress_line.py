@@ -1,4 +1,4 @@
-"""The line of a run's progress, whole at every width of the terminal."""
+"""A line shows a run's progress, whole at every width of the terminal."""
 
 import time
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ _FRAMES_A_SECOND = 12.5
 
 
 class ProgressLine(ProgressColumn):
-    """Name, bar, steps, figures and time of a run in one line that is never cut.
+    """This column shows name, bar, steps, figures and time in one line that is never cut.
 
     What does not fit goes, the least important first: the bar, the last figures, the time left,
     how long the present step takes; never the strategy's name and the number of steps.

@@ -1,4 +1,4 @@
-"""The progress of a run, as a checkpoint holds it."""
+"""A checkpoint holds the progress of a run."""
 
 import time
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ from ..support.errors import MtlError
 
 @dataclass(frozen=True)
 class Measured:
-    """The evaluations that a run keeps: the newest and the best.
+    """A run keeps two evaluations: the newest and the best.
 
     Args:
         last: the newest evaluation.
@@ -32,7 +32,7 @@ class Measured:
 
 @dataclass
 class ProgressState:
-    """The progress of a run.
+    """This state says how far a run has come.
 
     Args:
         iteration: number of steps done.

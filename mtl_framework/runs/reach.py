@@ -33,7 +33,7 @@ _INNER = {"_parameters", "_buffers", "_modules", "_non_persistent_buffers_set"}
 
 @dataclass
 class Reach:
-    """Modules, optimisers and generators that a strategy holds, each with how it is reached.
+    """A reach has all modules, optimisers and generators that a strategy holds, and their paths.
 
     ``nested`` are those that lie within a container or an object, not in an attribute of their own.
     """
@@ -66,7 +66,7 @@ class Reach:
         return reach
 
     def all_modules(self) -> Iterator[tuple[str, nn.Module]]:
-        """Each module once, with those that it holds as modules hold others."""
+        """Return each module once, with those that it holds as modules hold others."""
         seen: set[int] = set()
         for path, module in self.modules.items():
             for name, inner in module.named_modules():

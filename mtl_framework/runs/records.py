@@ -202,7 +202,7 @@ def _lines(file: Path) -> Iterator[_Line]:
 
 @dataclass(frozen=True)
 class Group:
-    """The runs that can be compared with each other: one suite, one backbone.
+    """A group has runs that can be compared with each other: one suite, one backbone.
 
     ``strategies`` are in the order of the comparison. ``controls`` are not among ``records``.
     """
@@ -244,7 +244,7 @@ class Group:
 
     @property
     def higher(self) -> frozenset[str]:
-        """Tasks whose main metric is better when larger, from the first result."""
+        """Return the tasks whose main metric is better when larger, from the first result."""
         for record in self.records:
             if record.result is not None:
                 return frozenset(record.result.test.ideals)
@@ -270,7 +270,7 @@ class Group:
 
     @property
     def networks(self) -> str:
-        """Backbones of the tasks' own, where they have some, else what the group's is called."""
+        """Return the backbones of the tasks' own, if they have some, else the group's label."""
         results = [record.result for record in self.records if record.result is not None]
         own = {result.backbone for result in results if result.backbones is not None}
         return ", ".join(sorted(own)) or self.backbone

@@ -1,4 +1,4 @@
-"""A request for a run, from the command line or from Python."""
+"""A request asks for a run, from the command line or from Python."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,7 +24,7 @@ RUNS = Path("runs")
 
 @dataclass(frozen=True)
 class Request:
-    """A request for a run, before anything is checked.
+    """A request says which run is asked for, before anything is checked.
 
     Args:
         flags: top-level keys of a config; they take precedence over the file.

@@ -1,4 +1,4 @@
-"""A run's configuration from its layers: defaults, preset, config file, command line.
+"""A run's configuration is made of layers: defaults, preset, config file, command line.
 
 Later layers win. What comes out is complete: every option of the strategy, the suite and the
 observers is in it, and no preset any more, so that it says the same when defaults or presets
@@ -64,7 +64,7 @@ def read_file(path: Path) -> Layer:
 
 @dataclass(frozen=True)
 class ResolvedConfig:
-    """A complete configuration, and what the strategy's name in it stands for.
+    """This is a complete configuration, with what the strategy's name in it stands for.
 
     Args:
         config: the complete configuration, as in ``config.yaml``.

@@ -50,7 +50,7 @@ __all__ = ["Best", "Evaluation", "Interrupted", "Result", "Run", "SplitMetrics"]
 
 
 class Run:
-    """A strategy at work on a suite, in a folder. Made by :meth:`start`.
+    """A run is a strategy at work on a suite, in a folder; :meth:`start` makes it.
 
     It has more than a dozen public names: most are what :class:`TrainingRun` promises to
     strategies.

@@ -1,4 +1,4 @@
-"""Examples of another suite that a run was trained on: what is measured on them says little."""
+"""Another suite may hold examples that a run was trained on; measured on them it says little."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ _CHANCE = 10 / 2**32  # pairs of digests of eight digits, and ten times as many 
 
 @dataclass(frozen=True)
 class SeenExamples:
-    """Examples of one split that a run was trained on.
+    """These are the examples of one split that a run was trained on.
 
     Args:
         tasks: names of the tasks that read the examples.

@@ -19,7 +19,7 @@ _QUOTED_LIST = re.compile(
 
 @dataclass(frozen=True)
 class Setting:
-    """One ``--set key=value``; ``key`` is split at its dots."""
+    """A setting is one ``--set key=value``; ``key`` is split at its dots."""
 
     key: KeyPath
     value: Any

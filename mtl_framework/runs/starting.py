@@ -29,7 +29,7 @@ _DATA_STAY = "; a run goes on with the data that it began with"
 
 @dataclass(frozen=True)
 class Start:
-    """The parts of a run that is about to begin or to go on.
+    """A start has the parts of a run that is about to begin or to go on.
 
     Args:
         parts: suite, backbones, strategy and networks.

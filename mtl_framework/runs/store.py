@@ -23,7 +23,7 @@ _LARGEST_FIGURE = 2**16
 
 
 class RunStore:
-    """Checkpoints and result of one run.
+    """A store writes checkpoints and result of one run.
 
     A run keeps two checkpoints: ``last``, from which it goes on, and ``best``, the networks that
     validation prefers. What both hold is written once. ``keep`` says which stay when it has ended.
@@ -162,7 +162,7 @@ class RunStore:
 
 
 class ReadingStore(RunStore):
-    """The store of a process that writes nothing, as the first one of several does it for all."""
+    """This store writes nothing: of several processes the first one does it for all."""
 
     def save_details(
         self,

@@ -80,7 +80,7 @@ class TuneConfig(BaseModel):
 
 @dataclass(frozen=True)
 class Tuning:
-    """A checked tuning: how to search, in which space, around which config of a run.
+    """A checked tuning says how to search, in which space, around which config of a run.
 
     Args:
         config: the section ``tune``.

@@ -1,4 +1,4 @@
-"""The files of a search: the best config, a table of all trials, and the report."""
+"""A search writes files: the best config, a table of all trials, and the report."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""The space of a search: ranges of numbers and lists of choices, by keys of a config."""
+"""The space of a search has ranges of numbers and lists of choices, by keys of a config."""
 
 import json
 from collections.abc import Mapping
