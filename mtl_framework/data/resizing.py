@@ -15,7 +15,7 @@ from .objectives import MapObjective
 
 @dataclass(frozen=True)
 class Axis:
-    """How places on one axis of an image move: to ``scale`` times the old place + ``offset``.
+    """Places on one axis of an image move to ``scale`` times the old place + ``offset``.
 
     Args:
         scale: number of new pixels for each old one, negative where the axis is mirrored.

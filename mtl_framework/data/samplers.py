@@ -156,7 +156,7 @@ class StreamOrder(Order):
 
 @dataclass(frozen=True)
 class Part:
-    """A part of every batch, where several processes read different examples of it.
+    """A process of several reads this part of every batch.
 
     Args:
         number: number of the part, from 0 on.

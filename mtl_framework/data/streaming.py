@@ -189,7 +189,7 @@ class Rows:
 
 
 class Stream:
-    """A stream of batches that worker processes read ahead, from files or memory.
+    """A stream gives batches that worker processes read ahead, from files or memory.
 
     Args:
         sources: the inputs of which every batch takes a part.

@@ -23,7 +23,7 @@ def each(function: Callable[[Tensor], Tensor], features: Features) -> Features:
 
 @dataclass(frozen=True)
 class TaskRows:
-    """The rows of a task's own paths, which its head reads.
+    """Task rows are the rows of a task's own paths, which its head reads.
 
     Args:
         features: features of all rows, in one of the two orders.

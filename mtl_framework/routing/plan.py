@@ -54,7 +54,7 @@ class PlanOptions:
 
 
 class RowGroups:
-    """The rows that a layer sees: ``examples`` x ``groups``.
+    """Row groups are the rows that a layer sees: ``examples`` x ``groups``.
 
     What only some layers ask for is worked out when they do.
 

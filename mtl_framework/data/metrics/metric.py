@@ -29,7 +29,7 @@ class State(Protocol):
 
 @dataclass(frozen=True)
 class Metric:
-    """A number that a task reports for a set of rows; never a mean over batches.
+    """A metric is a number for a set of rows, never a mean over batches.
 
     Args:
         name: what a config calls it, e.g. ``balanced_accuracy``.
