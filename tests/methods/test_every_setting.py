@@ -34,9 +34,9 @@ def common_inputs() -> Suite:
             Examples(b.inputs, b.targets),
         )
 
-    parts = {name: split(name) for name in ("train", "test", "validation")}
+    train, test, validation = split("train"), split("test"), split("validation")
     tasks = [
-        Task(task.name, task.objective, *(parts[name][n] for name in parts))
+        Task(task.name, task.objective, train[n], test[n], validation[n])
         for n, task in enumerate((first, second))
     ]
     return Suite("common", tasks, common_input=True)
@@ -45,7 +45,7 @@ def common_inputs() -> Suite:
 def losses(folder: Path, strategy: str, common: bool, **settings: Any) -> list[float]:
     """Train three steps, and return their losses and the test losses."""
     torch.manual_seed(0)
-    options = {"iterations": 3, "eval_every": 3, "batch_size": 8, "log_every": 1}
+    options: dict[str, Any] = {"iterations": 3, "eval_every": 3, "batch_size": 8, "log_every": 1}
     result = run(
         strategy, EvenNet(4, 1, (4, 4)), common_inputs() if common else tiny_suite(),
         output=folder, device="cpu", progress=False, plugins=Plugins.load(),
