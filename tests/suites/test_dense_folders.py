@@ -160,6 +160,23 @@ def test_folders_of_splits_go_by_any_of_their_usual_names(tmp_path: Path) -> Non
         dense_folders(data_root=str(tmp_path))
 
 
+def test_files_that_are_left_out_are_told(tmp_path: Path) -> None:
+    for n in range(8):
+        image = RNG.integers(0, 256, (8, 8, 3), dtype=np.uint8)
+        save(tmp_path / "images" / f"{n}.png", image)
+        save(tmp_path / "depth" / f"{n}.npy", np.ones((8, 8), np.float32))
+    assert not dense_folders(data_root=str(tmp_path)).notes
+    save(tmp_path / "depth/99.npy", np.ones((8, 8), np.float32))
+    (tmp_path / "images/notes.txt").write_text("x")
+    assert dense_folders(data_root=str(tmp_path)).notes == (
+        f"left out 1 of other kinds in {tmp_path / 'images'}",
+        f"left out 1 map without an image, e.g. {tmp_path / 'depth/99.npy'}",
+    )
+    os.rename(tmp_path / "images/3.png", os.fsencode(tmp_path / "images") + b"/\xff.png")
+    with pytest.raises(MtlError, match=r"images/\\udcff\.png has a name that is no text"):
+        dense_folders(data_root=str(tmp_path))
+
+
 def test_images_in_two_splits_follow_the_option(tmp_path: Path) -> None:
     for split, count in (("train", 6), ("test", 3)):
         for n in range(count):

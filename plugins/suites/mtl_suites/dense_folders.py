@@ -89,6 +89,7 @@ def dense_folders(  # longer than 60 lines: every option has a description
     chosen = _tasks(first, images, tasks, given)
     splits = {split: find_files(folder, images, chosen) for split, folder in folders.items()}
     whole = splits.pop("train", None) or find_files(root, images, chosen)
+    left_out = [note for files in (*splits.values(), whole) for note in files.notes]
     shares = {"test": test_share, "validation": validation_share}
     wanted = {split: 0.0 if split in splits else share for split, share in shares.items()}
     test, validation, train = random_parts(len(whole.images), list(wanted.values()), split_seed)
@@ -98,7 +99,7 @@ def dense_folders(  # longer than 60 lines: every option has a description
     _check(splits, root)
     made_here = duplicates == "refuse" and "test" not in folders
     lines = _seen_twice(splits, "warn" if made_here else duplicates)
-    return dense_suite("dense_folders", splits, chosen, size, lines)
+    return dense_suite("dense_folders", splits, chosen, size, [*left_out, *lines])
 
 
 def _seen_twice(splits: Mapping[str, SplitFiles], policy: Policy) -> list[str]:

@@ -29,6 +29,7 @@ from mtl_framework.data import (
 )
 
 from .dense_files import SUFFIXES, MapKind, converted
+from .folder_contents import NO_TEXT, is_text
 from .image_files import picture_kinds
 from .map_stack import IGNORED, MapStack
 from .options import counted
@@ -70,10 +71,12 @@ class SplitFiles:
     Args:
         images: file of every image.
         maps: for every task the file of each image's map; ``None`` for images without a map.
+        notes: lines that tell a user of files that are left out.
     """
 
     images: list[Path]
     maps: dict[str, list[Path | None]]
+    notes: tuple[str, ...] = ()
 
     def part(self, rows: Sequence[int]) -> "SplitFiles":
         """Return the files of some images, given by their positions."""
@@ -88,10 +91,15 @@ def find_files(root: Path, image_folder: str, tasks: Sequence[MapTask]) -> Split
         MtlError: if a folder is missing or has no fitting file, or an image has no map of any task;
             the message names it.
     """
-    images = _files(root / image_folder, {*picture_suffixes(), ".npy"})
+    notes: list[str] = []
+    images = _files(root / image_folder, {*picture_suffixes(), ".npy"}, notes)
+    stems = {path.stem for path in images}
     maps: dict[str, list[Path | None]] = {}
     for task in tasks:
-        by_stem = {path.stem: path for path in _files(root / task.folder, set(SUFFIXES))}
+        by_stem = {path.stem: path for path in _files(root / task.folder, set(SUFFIXES), notes)}
+        if alone := [path for stem, path in by_stem.items() if stem not in stems]:
+            what = "map" if len(alone) == 1 else "maps"
+            notes.append(f"left out {len(alone)} {what} without an image, e.g. {alone[0]}")
         maps[task.name] = [by_stem.get(image.stem) for image in images]
         if not any(maps[task.name]):
             raise MtlError(
@@ -101,19 +109,24 @@ def find_files(root: Path, image_folder: str, tasks: Sequence[MapTask]) -> Split
     for number, image in enumerate(images):
         if not any(paths[number] for paths in maps.values()):
             raise MtlError(f"{image} has no map of any task: take it away, or add {image.stem}.npy")
-    return SplitFiles(images, maps)
+    return SplitFiles(images, maps, tuple(notes))
 
 
-def _files(folder: Path, suffixes: set[str]) -> list[Path]:
+def _files(folder: Path, suffixes: set[str], notes: list[str]) -> list[Path]:
     if not folder.is_dir():
         raise MtlError(f"there is no folder {folder}{listed(folder.parent)}")
-    found = [p for p in folder.iterdir() if p.suffix.lower() in suffixes and not is_litter(p.name)]
+    inside = [path for path in folder.iterdir() if not is_litter(path.name)]
+    found = [path for path in inside if path.suffix.lower() in suffixes]
     if not found:
         raise MtlError(f"{folder} holds no file of {', '.join(sorted(suffixes))}")
+    if len(inside) > len(found):
+        notes.append(f"left out {len(inside) - len(found)} of other kinds in {folder}")
     stems: dict[str, Path] = {}
     for path in sorted(found, key=lambda p: (len(p.stem), p.stem)):  # 2 before 10
         if path.stem in stems:
             raise MtlError(f"{stems[path.stem]} and {path} have one name")
+        if not is_text(path.name):
+            raise MtlError(f"{ascii(str(path))[1:-1]} {NO_TEXT}")
         stems[path.stem] = path
     return list(stems.values())
 

@@ -12,6 +12,8 @@ from mtl_framework.data import is_litter, known_split, picture_suffixes
 from .foreign import REMEDIES
 
 DEEPEST = 8  # levels of folders that are looked at to say what a folder holds
+#: What is wrong with a file whose name :func:`is_text` refuses.
+NO_TEXT = "has a name that is no text in UTF-8: rename it"
 _MOST_FILES = 10_000  # files that are looked at to say what a folder holds
 
 
@@ -22,6 +24,15 @@ def subfolders(folder: Path) -> list[str]:
     """
     inside = [path for path in folder.iterdir() if path.is_dir() and not is_litter(path.name)]
     return sorted(path.name for path in inside if not _leads_up(path))
+
+
+def is_text(name: str) -> bool:
+    """Say whether a name is one in UTF-8, without which no record can name the file."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def links_to_nothing(folder: Path) -> int:

@@ -15,7 +15,9 @@ from mtl_framework.data import is_litter, pictures_below, split_name
 from .faults import Faults, listed
 from .flat_splits import classes_of, flat_pictures, labelled
 from .folder_contents import (
+    NO_TEXT,
     holds_pictures,
+    is_text,
     links_to_nothing,
     only_files,
     split_folders,
@@ -71,7 +73,7 @@ def scan(folder: Path, faults: Faults, left_out: Counter[str]) -> Images | None:
     classes: list[str] = []
     rows: dict[str | None, Int64[np.ndarray, " _"]] = {}
     for split, read in found.items():
-        samples = [pair for pair in read if _is_text(pair[0].relative_to(folder), faults)]
+        samples = [pair for pair in read if _is_named(pair[0].relative_to(folder), faults)]
         rows[split] = np.arange(len(paths), len(paths) + len(samples))
         paths += [file for file, _ in samples]
         classes += [label for _, label in samples]
@@ -122,14 +124,11 @@ def _samples_of(
     return found, notes
 
 
-def _is_text(path: Path, faults: Faults) -> bool:
-    """Say whether a name is one in UTF-8, without which no record can name the file."""
-    try:
-        str(path).encode()
-    except UnicodeEncodeError:
-        faults.add(ascii(str(path))[1:-1], "has a name that is no text in UTF-8: rename it")
-        return False
-    return True
+def _is_named(path: Path, faults: Faults) -> bool:
+    named = is_text(str(path))
+    if not named:
+        faults.add(ascii(str(path))[1:-1], NO_TEXT)
+    return named
 
 
 def told(left_out: Counter[str], root: Path) -> list[str]:
