@@ -130,6 +130,7 @@ def test_other_kinds_of_files_are_named(
     ("name", "cell", "remark"),
     [
         ("price", lambda n: f"${n}.50", "such as '$0.50': write numbers without signs, units"),
+        ("price", lambda n: f"\u2212{n}.5", "such as '\u22120.5': write numbers without signs"),
         ("price", lambda n: f"{1000 + n:,}", "such as '1,000': write numbers without"),
         ("image_id", lambda n: str(17 * n % 1009), "another number in every row, as an id does"),
         ("userId", lambda n: str(17 * n % 1009), "another number in every row, as an id does"),
