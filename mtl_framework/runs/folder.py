@@ -12,7 +12,7 @@ from ..support.yamls import read_yaml
 from .checkpoint import Checkpoints
 from .config import RunConfig, dump
 from .location import wherever
-from .lock import FolderLock
+from .lock import LOCK, FolderLock
 
 #: Options by which a suite says where its data lies and whether to fetch it, not what it is.
 LOCATION = ("suite.data_root", "suite.download")
@@ -72,12 +72,14 @@ class RunFolder:
         """Raise an error on a folder that holds a run.
 
         Raises:
-            MtlError: naming what was found and what to do.
+            MtlError: naming what was found and what to do, or the process that is at work there.
         """
         if kind_of(self.path) not in (None, "folder"):
             raise MtlError(f"output {self.path} is a file; give a folder")
         for file in (self.config, self.metrics, self.result, self.checkpoints.directory):
             if kind_of(file) is not None:
+                if kind_of(self.path / LOCK) is not None:
+                    self.lock.check_unused()
                 raise MtlError(
                     f"output folder {self.path} already holds a run ({file.name}); give another "
                     "folder, or --resume to go on with that run"

@@ -52,6 +52,23 @@ class FolderLock:
             self.release()
             raise
 
+    def check_unused(self) -> None:
+        """Raise an error if somebody else holds the lock; nothing is written.
+
+        Raises:
+            MtlError: naming the process that holds it.
+        """
+        if self._lock is not None:
+            return
+        lock = FileLock(self._folder / LOCK, timeout=0)
+        try:
+            lock.acquire()
+        except Timeout:
+            raise MtlError(f"{self._folder} is in use by {self._holder()}") from None
+        except (OSError, NotImplementedError):  # it cannot be told: whoever writes will see
+            return
+        lock.release()
+
     def release(self) -> None:
         """Release the lock, if this object holds it."""
         lock, self._lock = self._lock, None

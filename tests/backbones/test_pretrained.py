@@ -5,14 +5,18 @@ from pathlib import Path
 import pytest
 import timm
 import torch
+from mtl_baselines.given import FixedSharing
 from safetensors.torch import save_file
 from support.makers import make_tasks
+from support.tiny import TinyPlugins, start
 from support.typed import child
 
 from mtl_framework.backbones.backbone import Backbone
 from mtl_framework.backbones.build import build_backbone
 from mtl_framework.backbones.config import BackboneConfig
+from mtl_framework.networks.result import Result
 from mtl_framework.networks.task_networks import TaskNetworks
+from mtl_framework.runs.load import load_run
 from mtl_framework.support.errors import MtlError
 
 
@@ -65,3 +69,25 @@ def test_weights_that_cannot_be_read_are_one_line(tmp_path: Path) -> None:
     with pytest.raises(MtlError, match="'resnet18'") as caught:
         TaskNetworks(pretrained(path), make_tasks(), 2)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.long
+def test_pretrained_weights_may_be_gone_once_a_run_has_begun(tmp_path: Path) -> None:
+    torch.manual_seed(3)
+    file = tmp_path / "model.safetensors"
+    save_file(timm.create_model("test_resnet").state_dict(), file)
+    overlay = {"file": str(file), "hf_hub_id": None}
+    backbone = {"name": "test_resnet", "pretrained": True, "unread_pixels": 1.0}
+    backbone["args"] = {"pretrained_cfg_overlay": overlay}
+    plugins = TinyPlugins(fixed=FixedSharing)
+    strategy = {"name": "fixed", "shared_first": 2}
+    options = {"plugins": plugins, "strategy": strategy, "backbone": backbone}
+    for name, iterations in (("r", 2), ("whole", 3)):
+        start(tmp_path / name, iterations=iterations, **options).execute()
+    file.unlink()
+    start(tmp_path / "r", iterations=3, resume=True, **options).execute()
+    assert Result.load(tmp_path / "r").test == Result.load(tmp_path / "whole").test
+    loaded = load_run(tmp_path / "r", plugins=plugins)
+    assert loaded.predict("rows", loaded.suite.tasks[0].test.inputs[:2]).shape == (2, 3)
+    with pytest.raises(MtlError, match="cannot be built"):
+        start(tmp_path / "new", **options)

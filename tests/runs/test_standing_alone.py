@@ -57,19 +57,21 @@ def test_a_second_run_names_the_process_that_is_at_work(tmp_path: Path) -> None:
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
         assert other.stdout is not None
         assert other.stdout.readline() == b"held\n"
-        with pytest.raises(MtlError, match=f"is in use by process {other.pid} on"):
-            start(tmp_path / "r", resume=True, iterations=4)
+        for resume in (True, False):
+            with pytest.raises(MtlError, match=f"is in use by process {other.pid} on"):
+                start(tmp_path / "r", resume=resume, iterations=4)
         other.kill()
     start(tmp_path / "r", resume=True, iterations=4).execute()  # the system has released it
 
 
 def test_two_runs_of_one_program_do_not_meet(tmp_path: Path) -> None:
     first = start(tmp_path / "r")
+    for resume in (False, True):
+        with pytest.raises(MtlError, match="in use by process"):
+            start(tmp_path / "r", resume=resume)
+    first.execute()
     with pytest.raises(MtlError, match="already holds a run"):
         start(tmp_path / "r")
-    with pytest.raises(MtlError, match="in use by process"):
-        start(tmp_path / "r", resume=True)
-    first.execute()
     assert start(tmp_path / "r", resume=True).execute() == Result.load(tmp_path / "r")
 
 
