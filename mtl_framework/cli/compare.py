@@ -5,6 +5,7 @@ from typing import Any
 
 import typer
 
+from ..support.alive import alive
 from ..support.errors import MtlError
 from ..support.interrupts import Interrupted
 from . import options
@@ -42,10 +43,11 @@ def compare(
         raise MtlError("--dry-run prints a table: leave out --json and --json-lines")
     out, err = stdout(quiet or as_json or json_lines), stderr(quiet, log_file)
     err.print(f"reading {config}", soft_wrap=True)  # before what takes seconds to import
-    from ..comparisons.command import Resources, compare
-    from ..comparisons.files import JSON
-    from ..reports.failures import failure_lines
-    from .json_lines import ComparisonLines
+    with alive(err, f"reading {config}"):
+        from ..comparisons.command import Resources, compare
+        from ..comparisons.files import JSON
+        from ..reports.failures import failure_lines
+        from .json_lines import ComparisonLines
 
     directory = output or COMPARISONS / config.stem
     lines = ComparisonLines(directory, typer.echo) if json_lines else None

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from rich.text import Text
 
+from ..support.alive import alive
 from ..support.errors import MtlError
 from ..support.terminal import PlainConsole, printable
 
@@ -117,9 +118,10 @@ def say_warning(problem: "PluginProblem | str") -> None:
 
 def load_plugins() -> "Plugins":
     """Load all plugins, and warn of broken ones."""
-    from ..plugins.manager import Plugins
+    with alive(stderr(), "loading plugins"):
+        from ..plugins.manager import Plugins
 
-    return Plugins.load(on_problem=say_warning)
+        return Plugins.load(on_problem=say_warning)
 
 
 def _line(label: str, style: str, message: str) -> None:

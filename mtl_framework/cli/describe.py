@@ -4,10 +4,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..support.alive import alive
 from ..support.errors import MtlError
 from ..support.terminal import Column, fitted_table
 from . import options
-from .console import load_plugins, stdout
+from .console import load_plugins, stderr, stdout
 from .option_tables import function_options, print_options, strategy_options
 
 if TYPE_CHECKING:
@@ -56,17 +57,20 @@ def describe(
         )
     shape = None if inputs is None else _shape(inputs)
     plugins, console = load_plugins(), stdout()
-    if strategy is not None:
-        print_options(strategy_options(strategy, plugins.strategy(strategy)), console)
-    if suite is not None and backbone is None:
-        print_options(function_options("suite", suite, plugins.suite(suite)), console)
-    if observer is not None:
-        print_options(function_options("observer", observer, plugins.observer(observer)), console)
-    if objective is not None:
-        factory = plugins.objective(objective)
-        print_options(function_options("objective", objective, factory), console)
-    if head is not None:
-        print_options(function_options("head", head, plugins.head(head)), console)
+    with alive(stderr(), "loading what is described"):
+        tables = []
+        if strategy is not None:
+            tables.append(strategy_options(strategy, plugins.strategy(strategy)))
+        for kind, name, factory_of in (
+            ("suite", suite if backbone is None else None, plugins.suite),
+            ("observer", observer, plugins.observer),
+            ("objective", objective, plugins.objective),
+            ("head", head, plugins.head),
+        ):
+            if name is not None:
+                tables.append(function_options(kind, name, factory_of(name)))
+    for table in tables:
+        print_options(table, console)
     if backbone is None and (config is None or any(given)):
         return
 

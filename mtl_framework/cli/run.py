@@ -44,7 +44,8 @@ def run(
 ) -> None:
     """Train the tasks of a suite together, evaluate, and say where the results lie."""
     # Numbers stay text here: the config checks them, with one kind of message for all its keys.
-    from ..runs.request import Request
+    with alive(stderr(quiet), "loading plugins"):
+        from ..runs.request import Request
 
     suites = options.located(suite, data_root)
     flags: dict[str, Any] = {"strategy": strategy, "backbone": backbone, "suite": suites}

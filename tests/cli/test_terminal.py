@@ -3,6 +3,8 @@
 import dataclasses
 import io
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
+from rich.console import Console
 from rich.progress import Progress as Bar
 from rich.text import Text
+from support.command import status
 
 from mtl_framework.runs.progress_line import ProgressLine
 from mtl_framework.support.alive import alive
@@ -146,3 +150,21 @@ def test_a_long_step_shows_that_it_is_alive(
     with alive(quiet, "reading images"):
         clock[0] += 5
     assert quiet.file.getvalue() == ""  # type: ignore[attr-defined]
+
+
+def test_slow_imports_show_that_they_are_alive(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[str] = []
+
+    @contextmanager
+    def record(_: Console, text: str) -> Iterator[None]:
+        shown.append(text)
+        yield
+
+    for command in ("console", "describe", "compare", "run"):
+        monkeypatch.setattr(f"mtl_framework.cli.{command}.alive", record)
+    assert status("describe", "--strategy", "recon") == 0
+    assert shown == ["loading plugins", "loading what is described"]
+    assert status("compare", "missing.yaml") == 2
+    assert shown[2:4] == ["reading missing.yaml", "loading plugins"]
+    assert status("run", "--strategy", "nobody") == 2
+    assert shown[4:6] == ["loading plugins", "loading plugins"]
