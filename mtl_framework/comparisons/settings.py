@@ -11,8 +11,8 @@ MOST_SEEDS = 10_000
 
 
 def _seed_list(value: Any) -> Any:
-    if isinstance(value, int) and not isinstance(value, bool):
-        if not 1 <= value <= MOST_SEEDS:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        if not isinstance(value, int) or not 1 <= value <= MOST_SEEDS:
             raise ValueError(f"should be from 1 to {MOST_SEEDS}, or a list of seeds")
         return tuple(range(value))
     return value

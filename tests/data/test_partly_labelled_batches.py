@@ -1,5 +1,6 @@
 """Batches of tasks some of whose examples have no label."""
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 
@@ -9,6 +10,7 @@ from hypothesis import given, settings
 from support.numbered import CPU
 
 from mtl_framework.data.batches import BalancedBatches
+from mtl_framework.data.readers import batches_per_epoch
 from mtl_framework.data.tasks import Examples, Regression, Suite, Task
 
 
@@ -72,3 +74,14 @@ def test_tasks_with_all_labels_need_no_mask() -> None:
     assert batch.labelled[0] is not None
     assert batch.labelled[1] is None
     assert set(batch.inputs[0][:, 0].tolist()) == {0.0, 1.0, 2.0}
+
+
+@settings(max_examples=30)
+@given(masks_of, st.integers(1, 5))
+def test_an_epoch_counts_the_rows_that_are_read(masks: list[list[bool]], batch_size: int) -> None:
+    alone = max(math.ceil(sum(mask) / batch_size) for mask in masks)
+    usable = sum(any(mask[row] for mask in masks) for row in range(len(masks[0])))
+    assert batches_per_epoch(partly_labelled(masks, False), batch_size) == alone
+    assert batches_per_epoch(partly_labelled(masks, True), batch_size) == math.ceil(
+        usable / batch_size
+    )

@@ -95,7 +95,7 @@ def test_odd_values_are_named(values: dict[str, object], message: str) -> None:
     ("text", "message"),
     [
         ("seeds: 1000000000", "seeds should be from 1 to 10000, or a list of seeds"),
-        ("seeds: 1e9", "seeds should be a list"),
+        ("seeds: 1e9", "seeds should be from 1 to 10000, or a list of seeds"),
         ("seeds: 10000\nsuites: [{name: tiny, as: a}, {name: tiny, as: b}]", None),
     ],
 )
