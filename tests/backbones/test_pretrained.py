@@ -1,6 +1,7 @@
 """Pretrained weights, from a file in the form that timm downloads."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import timm
@@ -78,16 +79,17 @@ def test_pretrained_weights_may_be_gone_once_a_run_has_begun(tmp_path: Path) -> 
     save_file(timm.create_model("test_resnet").state_dict(), file)
     overlay = {"file": str(file), "hf_hub_id": None}
     backbone = {"name": "test_resnet", "pretrained": True, "unread_pixels": 1.0}
-    backbone["args"] = {"pretrained_cfg_overlay": overlay}
     plugins = TinyPlugins(fixed=FixedSharing)
-    strategy = {"name": "fixed", "shared_first": 2}
-    options = {"plugins": plugins, "strategy": strategy, "backbone": backbone}
+    options: dict[str, Any] = {
+        "strategy": {"name": "fixed", "shared_first": 2},
+        "backbone": {**backbone, "args": {"pretrained_cfg_overlay": overlay}},
+    }
     for name, iterations in (("r", 2), ("whole", 3)):
-        start(tmp_path / name, iterations=iterations, **options).execute()
+        start(tmp_path / name, plugins, iterations=iterations, **options).execute()
     file.unlink()
-    start(tmp_path / "r", iterations=3, resume=True, **options).execute()
+    start(tmp_path / "r", plugins, iterations=3, resume=True, **options).execute()
     assert Result.load(tmp_path / "r").test == Result.load(tmp_path / "whole").test
     loaded = load_run(tmp_path / "r", plugins=plugins)
-    assert loaded.predict("rows", loaded.suite.tasks[0].test.inputs[:2]).shape == (2, 3)
+    assert loaded.predict("rows", torch.zeros(2, 1, 4, 4)).shape == (2, 3)
     with pytest.raises(MtlError, match="cannot be built"):
-        start(tmp_path / "new", **options)
+        start(tmp_path / "new", plugins, **options)
