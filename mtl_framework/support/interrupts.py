@@ -37,7 +37,7 @@ class Interrupts:
 
     The signal is answered at once with a line on stderr. Then the former handlers are back, so that
     a second Ctrl-C stops at once, with what was saved before; it does so, too, where a shell has
-    its background jobs ignore Ctrl-C. A SIGHUP that is ignored, as ``nohup`` asks for, stays so.
+    its background jobs ignore Ctrl-C, which they do again afterwards. A SIGHUP that is ignored, as ``nohup`` asks for, stays so.
     Outside the main thread, where Python delivers no signals, this does nothing.
 
     Args:
@@ -48,6 +48,7 @@ class Interrupts:
         self.received: int | None = None
         self._answer = answer
         self._former: dict[int, _Handler] = {}
+        self._listening = False  # to a second Ctrl-C that a shell had the process ignore
 
     def __enter__(self) -> "Interrupts":
         if threading.current_thread() is threading.main_thread():
@@ -63,12 +64,16 @@ class Interrupts:
         trace: TracebackType | None,
     ) -> None:
         self._restore()
+        if self._listening:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            self._listening = False
 
     def _remember(self, number: int, frame: FrameType | None) -> None:
         self.received = number
         self._restore()
         if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # else a second one would be lost
             signal.signal(signal.SIGINT, signal.default_int_handler)
+            self._listening = True
         # not by print: the signal may have come while a line was being written
         if self._answer:
             with contextlib.suppress(OSError):

@@ -26,10 +26,12 @@ def test_the_second_ctrl_c_stops_where_the_first_would_have_been_ignored() -> No
             signal.raise_signal(signal.SIGINT)
 
 
-def test_ctrl_c_is_ignored_again_where_none_came() -> None:
+@pytest.mark.parametrize("number", [None, signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_is_ignored_again_afterwards(number: signal.Signals | None) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with Interrupts(""):
-        pass
+        if number is not None:
+            signal.raise_signal(number)
     assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
 
 
