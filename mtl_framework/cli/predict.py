@@ -23,7 +23,13 @@ def predict(
     images: Annotated[
         list[Path], typer.Argument(metavar="IMAGE...", help="Images, or folders of images.")
     ],
-    task: Annotated[str, typer.Option("--task", help="Name of the task whose network predicts.")],
+    task: Annotated[
+        str | None,
+        typer.Option(
+            "--task",
+            help="Name of the task whose network predicts; not needed if it is the only one.",
+        ),
+    ] = None,
     checkpoint: saved.Checkpoint = saved.Which.last,
     data_root: saved.DataRoot = None,
     device: saved.Device = "cpu",
@@ -47,7 +53,7 @@ def predict(
         loaded = load_run(
             run, which=checkpoint.value, device=device, plugins=load_plugins(), data_root=data_root
         )
-        loaded.suite.index(task)
+        task = _task_of(loaded, task)
         _check_output(loaded, task, files, output)
         with nullcontext() if output is None else all_or_none(output) as folder:
             for start in range(0, len(files), CHUNK):
@@ -69,6 +75,24 @@ def predict(
     console.print(fitted_table(columns, rows, console.width))
     if output is None and loaded.suite.tasks[loaded.suite.index(task)].objective.is_map:
         console.print("maps as files: --output FOLDER")
+
+
+def _task_of(loaded: "LoadedRun", task: str | None) -> str:
+    """Return the name of the task that predicts: the one that is asked for, else the only one.
+
+    Raises:
+        MtlError: naming the tasks, if none of several is asked for, or there is none of that name.
+    """
+    from ..support.errors import MtlError
+
+    names = [each.name for each in loaded.suite.tasks]
+    if task is not None:
+        loaded.suite.index(task)
+        return task
+    if len(names) == 1:
+        return names[0]
+    some = ", ".join(names[:10]) + ", ..." * (len(names) > 10)
+    raise MtlError(f"predict needs --task NAME; the run has {len(names)} tasks: {some}")
 
 
 def _check_output(loaded: "LoadedRun", task: str, files: list[Path], output: Path | None) -> None:

@@ -17,7 +17,7 @@ class ProcessLostError(MtlError):
 
 
 class ProblemsError(MtlError):
-    """An error that holds several faults at once; each is one line in :attr:`problems`.
+    """This error holds several faults at once; each is one line in :attr:`problems`.
 
     The message itself holds the first hundred, and how many more there are.
     """

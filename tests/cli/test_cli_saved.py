@@ -55,6 +55,8 @@ def test_predict_prints_class_and_probability(
     shown = capsys.readouterr()
     assert found[0]["class"] in shown.out
     assert "1 image file of colours that are not sRGB (EXIF: uncalibrated)" in shown.err
+    assert status("predict", run.directory, tmp_path) == 2
+    assert "needs --task NAME; the run has 2 tasks: colour / main, " in capsys.readouterr().err
     assert status("predict", run.directory, "--task", "brightness", tmp_path, "--json") == 0
     assert isinstance(json.loads(capsys.readouterr().out)[0]["brightness"], float)
 
