@@ -191,7 +191,10 @@ def test_config_file_and_flags(tmp_path: Path) -> None:
 @pytest.mark.long
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_saves_and_says_how_to_go_on(tmp_path: Path, number: signal.Signals) -> None:
-    command = [sys.executable, "-c", "from mtl_framework.cli import main; main()", *FULL]
+    # the tests may run under nohup, which has a closed terminal ignored
+    code = "import signal; signal.signal(signal.SIGHUP, signal.SIG_DFL); "
+    code += "from mtl_framework.cli import main; main()"
+    command = [sys.executable, "-c", code, *FULL]
     command += ["--iterations", "100000", "--output", "out", "--set", "log_every=1"]
     running = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
     metrics = tmp_path / "out" / "metrics.jsonl"
