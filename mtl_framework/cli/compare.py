@@ -56,7 +56,7 @@ def compare(
     resources = Resources(workers, gpus_per_run, ray)
     show = None if lines is None else lines.show
     outcome = compare(
-        config, directory, load_plugins(), resources, out, err, overrides, dry_run, show
+        config, directory, load_plugins(quiet), resources, out, err, overrides, dry_run, show
     )
     if dry_run:
         return 0

@@ -116,9 +116,13 @@ def say_warning(problem: "PluginProblem | str") -> None:
     _line("warning", "bold yellow", str(problem))
 
 
-def load_plugins() -> "Plugins":
-    """Load all plugins, and warn of broken ones."""
-    with alive(stderr(), "loading plugins"):
+def load_plugins(quiet: bool = False) -> "Plugins":
+    """Load all plugins, and warn of broken ones.
+
+    A terminal shows that they are being loaded, unless ``quiet``; so no other :func:`alive` should
+    be at work, as two of them write over each other.
+    """
+    with alive(stderr(quiet), "loading plugins"):
         from ..plugins.manager import Plugins
 
         return Plugins.load(on_problem=say_warning)

@@ -49,9 +49,10 @@ def predict(
 
     files = image_files(images)
     found: list[dict[str, Any]] = []
+    plugins = load_plugins()
     with alive(stderr(), "predicting"):
         loaded = load_run(
-            run, which=checkpoint.value, device=device, plugins=load_plugins(), data_root=data_root
+            run, which=checkpoint.value, device=device, plugins=plugins, data_root=data_root
         )
         task = _task_of(loaded, task)
         _check_output(loaded, task, files, output)
@@ -83,6 +84,7 @@ def _task_of(loaded: "LoadedRun", task: str | None) -> str:
     Raises:
         MtlError: naming the tasks, if none of several is asked for, or there is none of that name.
     """
+    from ..runs.known_examples import shortened
     from ..support.errors import MtlError
 
     names = [each.name for each in loaded.suite.tasks]
@@ -91,8 +93,7 @@ def _task_of(loaded: "LoadedRun", task: str | None) -> str:
         return task
     if len(names) == 1:
         return names[0]
-    some = ", ".join(names[:10]) + ", ..." * (len(names) > 10)
-    raise MtlError(f"predict needs --task NAME; the run has {len(names)} tasks: {some}")
+    raise MtlError(f"predict needs --task NAME; the run has {len(names)} tasks: {shortened(names)}")
 
 
 def _check_output(loaded: "LoadedRun", task: str, files: list[Path], output: Path | None) -> None:

@@ -34,8 +34,9 @@ def report(
     if output is None:
         output = directories[0] if len(directories) == 1 else Path("report")
     title = f"Report on {', '.join(str(directory) for directory in directories)}"
+    plugins = load_plugins()
     with alive(stderr(), "drawing figures"):
-        page = make_report(output, title, found.analyses, load_plugins(), found.left_out)
+        page = make_report(output, title, found.analyses, plugins, found.left_out)
     print_analyses(found.analyses, stdout())
     for text in found.left_out:
         stderr().print(f"left out: {text}", markup=False)

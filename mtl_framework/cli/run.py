@@ -56,7 +56,7 @@ def run(
     if dry_run and resume:
         raise MtlError("--dry-run shows a run from its beginning: leave out --resume")
     request = Request(flags, options.settings_of(settings), config, output, resume)
-    plugins = load_plugins()
+    plugins = load_plugins(quiet)
     if dry_run:
         from ..runs.dry_run import preview
 

@@ -45,7 +45,7 @@ def tune(
     outcome = search(
         config,
         directory,
-        load_plugins(),
+        load_plugins(quiet),
         Resources(workers, gpus_per_run, ray),
         err,
         storage=storage,

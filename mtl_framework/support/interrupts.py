@@ -38,8 +38,8 @@ class Interrupts:
     The signal is answered at once with a line on stderr. Then the former handlers are back, so that
     a second Ctrl-C stops at once, with what was saved before; it does so, too, where a shell has
     its background jobs ignore Ctrl-C, which they do again afterwards. A SIGHUP that is ignored, as
-    ``nohup`` asks for, stays so.
-    Outside the main thread, where Python delivers no signals, this does nothing.
+    ``nohup`` asks for, stays so. Outside the main thread, where Python delivers no signals, this
+    does nothing.
 
     Args:
         answer: the line that is written to stderr; empty: none.

@@ -1,6 +1,8 @@
 """The commands that use a saved run: predict, evaluate, export."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -8,11 +10,13 @@ import torch
 from PIL import Image
 from support.exported_runs import run_shapes, shapes_plugins
 
-from mtl_framework.cli import evaluate, export, main, predict
+from mtl_framework.cli import console, evaluate, export, main, predict, report
 from mtl_framework.data.metrics.shown import shown_value
 from mtl_framework.export import load_bundle, load_network
 from mtl_framework.networks.result import Result
+from mtl_framework.plugins.manager import Plugins
 from mtl_framework.runs.load import LoadedRun
+from mtl_framework.support.terminal import PlainConsole
 
 
 @pytest.fixture(scope="module")
@@ -133,3 +137,51 @@ def test_folders_without_a_run_are_named(
     assert "gone (no config.yaml)" in capsys.readouterr().err
     assert status("predict", tmp_path / "gone", "--task", "x", tmp_path / "image.png") == 2
     assert "no image or folder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["predict", "evaluate", "report", "export"])
+def test_a_terminal_never_shows_two_waiting_lines_at_once(
+    run: LoadedRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    texts: list[str] = []
+
+    @contextmanager
+    def alone(_: object, text: str) -> Iterator[None]:
+        assert not texts, f"{text!r} within {texts}"
+        texts.append(text)
+        yield
+        texts.pop()
+
+    def loaded() -> Plugins:
+        console.load_plugins()
+        return shapes_plugins()
+
+    for module in (console, predict, evaluate, report):
+        monkeypatch.setattr(module, "alive", alone)
+    for module in (predict, evaluate, export, report):
+        monkeypatch.setattr(module, "load_plugins", loaded)
+    Image.new("RGB", (40, 30)).save(tmp_path / "a.png")
+    task = "--task", "brightness"
+    arguments: dict[str, tuple[str | Path, ...]] = {
+        "predict": (run.directory, *task, tmp_path / "a.png"),
+        "evaluate": (run.directory,),
+        "report": (run.directory, "--output", tmp_path / "report"),
+        "export": (run.directory, *task, "--output", tmp_path / "network"),
+    }
+    assert status(command, *arguments[command]) == 0
+
+
+def test_a_quiet_command_says_nothing_while_plugins_are_loaded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    quiet: list[bool] = []
+
+    @contextmanager
+    def noted(shown_on: PlainConsole, _: str) -> Iterator[None]:
+        quiet.append(shown_on.quiet)
+        yield
+
+    monkeypatch.setattr(console, "alive", noted)
+    console.load_plugins(True)
+    console.load_plugins()
+    assert quiet == [True, False]

@@ -98,8 +98,8 @@ def find_files(root: Path, image_folder: str, tasks: Sequence[MapTask]) -> Split
     for task in tasks:
         by_stem = {path.stem: path for path in _files(root / task.folder, set(SUFFIXES), notes)}
         if alone := [path for stem, path in by_stem.items() if stem not in stems]:
-            what = "map" if len(alone) == 1 else "maps"
-            notes.append(f"left out {len(alone)} {what} without an image, e.g. {alone[0]}")
+            without = counted(len(alone), "map")
+            notes.append(f"left out {without} without an image, e.g. {alone[0]}")
         maps[task.name] = [by_stem.get(image.stem) for image in images]
         if not any(maps[task.name]):
             raise MtlError(
