@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 from ..plugins.report_figure import ReportFigure
 from ..runs.records import Group, RunRecord
@@ -147,4 +146,4 @@ def _draw(axes: Axes, series: Mapping[str, Series]) -> None:
     top = axes.dataLim.y1
     axes.set_ylim(0, 1.05 * top if np.isfinite(top) and top > 0 else None)
     axes.set_xlabel("iteration")
-    axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
+    axes.locator_params("x", integer=True)

@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
 
 from ..plugins.report_figure import ReportFigure
 from .figure import INK, colour_of, new_figure, shortened, slug, style
@@ -74,7 +73,7 @@ def curves_figure(search: SearchRecord) -> ReportFigure:
         if best is not None and best.curve:
             axes.plot(*zip(*best.curve, strict=True), color=INK, linewidth=1.6)
         axes.set_xlabel("iteration")
-        axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
+        axes.locator_params("x", integer=True)
         axes.set_ylabel(f"validation {search.unit}")
         axes.legend(
             handles=[

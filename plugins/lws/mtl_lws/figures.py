@@ -5,7 +5,6 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 from matplotlib.colors import ListedColormap
-from matplotlib.ticker import MaxNLocator
 
 from mtl_framework import FinishedRun
 from mtl_framework.plotting import ReportFigure, colour_of, new_figure, shortened, style
@@ -47,7 +46,7 @@ def _course(record: FinishedRun, units: Sequence[str], tasks: Sequence[str]) -> 
         axes.set_yticks(np.arange(len(course)) + 0.5, names, fontsize=7)
         axes.set_ylim(len(course), 0)
         axes.set_xlabel("iteration")
-        axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
+        axes.locator_params("x", integer=True)
         axes.grid(False)
     return ReportFigure(
         re.sub(r"[^A-Za-z0-9]+", "-", f"{record.strategy}-assignment").strip("-"),

@@ -8,7 +8,6 @@ import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 from mtl_framework import FinishedRun
 from mtl_framework.plotting import INK, MARKERS, MUTED, ReportFigure, colour_of, new_figure, style
@@ -180,7 +179,7 @@ def _draw_rates(axes: Axes, group: Sequence[RunCourse]) -> None:
     )
     axes.set_title(group[0].record.strategy)
     axes.set_xlabel("iteration")
-    axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
+    axes.locator_params("x", integer=True)
     axes.set_ylim(0, 1)
 
 
