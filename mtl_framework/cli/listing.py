@@ -7,7 +7,7 @@ import typer
 from rich.text import Text
 
 from ..plugins.descriptions import first_line_of
-from ..plugins.entry_points import entry_point_metadata
+from ..plugins.entry_points import entry_point_metadata, installed
 from ..support.errors import MtlError
 from ..support.terminal import Column, fitted_table
 from .console import load_plugins, say_warning, stdout
@@ -95,16 +95,18 @@ def plugins(
     ] = False,
 ) -> None:
     """List plugins, by the metadata of the distributions that installed them."""
-    installed = entry_point_metadata()
+    present = installed()
     table = _Table("plugin", "distribution", "version", "module", *["contributes"] * check)
     loaded = _load_quietly() if check else None
-    for found in installed:
+    for found in entry_point_metadata(present.entries):
         row = [found.plugin, found.distribution, found.version, found.module]
         if loaded is not None:
             row.append(_contributed(loaded, found.plugin, found.distribution))
         table.add_row(*row)
     table.print()
     if loaded is None:
+        for left_out in present.unreadable:
+            say_warning(f"plugin {left_out.plugin!r} of {left_out.distribution}: {left_out.reason}")
         stdout().print("Import each and see what it contributes: mtl list plugins --check")
         return
     for problem in loaded.problems:

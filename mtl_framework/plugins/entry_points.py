@@ -2,8 +2,9 @@
 
 import inspect
 import re
-from dataclasses import dataclass
-from importlib.metadata import entry_points
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from importlib.metadata import Distribution, PackageNotFoundError, distribution, distributions
 from typing import Any, Protocol, runtime_checkable
 
 from .checks import LeftOutError, reason_of
@@ -46,18 +47,84 @@ class EntryPointInfo:
     module: str
 
 
-def installed() -> list[EntryPoint]:
-    """List the entry points of plugins: the framework's own first, then by distribution."""
+@dataclass(frozen=True)
+class UnreadableEntry:
+    """An installed plugin cannot be loaded, because its distribution's entry points are no such."""
+
+    plugin: str
+    distribution: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Installed:
+    """What is installed are entry points that can be loaded, and those that cannot be read."""
+
+    entries: list[EntryPoint] = field(default_factory=list)
+    unreadable: list[UnreadableEntry] = field(default_factory=list)
+
+
+def installed() -> Installed:
+    """List the entry points of plugins: the framework's own first, then by distribution.
+
+    Distributions are read one by one, so that a broken one takes nothing away from the others: some
+    implementations of the metadata refuse what others read.
+    """
 
     def order(entry: EntryPoint) -> tuple[bool, str, str]:
-        distribution = distribution_of(entry)
-        return (distribution != OWN_DISTRIBUTION, distribution, entry.name)
+        owner = distribution_of(entry)
+        return (owner != OWN_DISTRIBUTION, owner, entry.name)
 
-    return sorted(entry_points(group=GROUP), key=order)
+    found = Installed()
+    for owner, text in _owners():
+        try:
+            found.entries.extend(owner.entry_points.select(group=GROUP))
+        except Exception as error:
+            reason = f"its distribution's entry_points.txt cannot be read: {reason_of(error)}"
+            name = _name_of(owner)
+            unreadable = (UnreadableEntry(p, name, reason) for p in _plugins_in(text) or [name])
+            found.unreadable.extend(unreadable)
+    found.entries.sort(key=order)
+    return found
 
 
-def entry_point_metadata() -> list[EntryPointInfo]:
-    """List all installed plugins, without importing any."""
+def _owners() -> Iterator[tuple[Distribution, str]]:
+    """Yield the distributions that name plugins, each with the text that does.
+
+    Of several with one name, the first on the path counts, as for an import.
+    """
+    seen = set()
+    for found in distributions():
+        text = _text(found)
+        if f"[{GROUP}]" not in text:
+            continue
+        name = _name_of(found)
+        if name in seen:
+            continue
+        seen.add(name)
+        try:
+            first = distribution(name)
+        except PackageNotFoundError:  # it has no name of its own
+            first = found
+        if f"[{GROUP}]" in (text := _text(first)):
+            yield first, text
+
+
+def _text(owner: Distribution) -> str:
+    try:
+        return owner.read_text("entry_points.txt") or ""
+    except (OSError, UnicodeDecodeError):  # nobody can tell whether it names a plugin
+        return ""
+
+
+def _plugins_in(text: str) -> list[str]:
+    """Return the names to the left of ``=`` in our section of a text that may be no such file."""
+    section = text.partition(f"[{GROUP}]")[2].partition("\n[")[0]
+    return re.findall(r"^\s*([\w.-]+)\s*=", section, re.MULTILINE)
+
+
+def entry_point_metadata(entries: Iterable[EntryPoint]) -> list[EntryPointInfo]:
+    """Describe entry points, without importing what they name."""
     return [
         EntryPointInfo(
             plugin=entry.name,
@@ -65,13 +132,20 @@ def entry_point_metadata() -> list[EntryPointInfo]:
             version=(entry.dist.version or "") if entry.dist else "",
             module=entry.value,
         )
-        for entry in installed()
+        for entry in entries
     ]
 
 
 def distribution_of(entry: EntryPoint) -> str:
     """Return the normalised name of an entry point's distribution."""
-    name: str | None = entry.dist.name if entry.dist else None
+    return _name_of(entry.dist)
+
+
+def _name_of(owner: Any) -> str:
+    try:
+        name: str | None = owner.name if owner else None
+    except KeyError:  # newer implementations raise where METADATA has no name
+        name = None
     return normalized(name) if name else "an unnamed distribution"
 
 

@@ -47,9 +47,11 @@ class Plugins:
     @classmethod
     def load(cls, on_problem: Callable[[PluginProblem], None] | None = None) -> "Plugins":
         """Import all installed plugins one by one; a broken one is reported and left out."""
-        plugins = cls(on_problem)
-        for entry in installed():
+        plugins, found = cls(on_problem), installed()
+        for entry in found.entries:
             plugins._load(entry)
+        for left_out in found.unreadable:
+            plugins._report(PluginProblem(left_out.plugin, left_out.distribution, left_out.reason))
         return plugins
 
     def _load(self, entry: EntryPoint) -> None:

@@ -13,7 +13,7 @@ from torch import nn
 
 from mtl_framework.data.tasks import Classification, Examples, Suite, Task
 from mtl_framework.plugins.contributions import PluginProblem, PluginWarning
-from mtl_framework.plugins.entry_points import entry_point_metadata
+from mtl_framework.plugins.entry_points import entry_point_metadata, installed
 from mtl_framework.plugins.hookspecs import hookimpl
 from mtl_framework.plugins.manager import Plugins
 from mtl_framework.strategies.strategy import Strategy
@@ -108,7 +108,8 @@ def test_a_place_is_imported_when_used(install: Install) -> None:
 
 def test_metadata_is_read_without_importing(install: Install) -> None:
     install("bomb", "raise RuntimeError('imported')")
-    found = [info for info in entry_point_metadata() if info.plugin == "bomb"]
+    infos = entry_point_metadata(installed().entries)
+    found = [info for info in infos if info.plugin == "bomb"]
     assert [(i.distribution, i.version, i.module) for i in found] == [
         ("mtl-bomb", "1.2", "installed_bomb")
     ]
