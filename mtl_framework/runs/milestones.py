@@ -190,7 +190,7 @@ class Milestones:
         if options:
             self._observers.say(
                 f"hint: {' and '.join(options)} went by the {before} iterations that the run was "
-                f"to have, and go by {self.config.iterations} now: it is another run than one of "
+                f"to have, from here on by {self.config.iterations}: it is another run than one of "
                 f"{self.config.iterations} iterations from the start"
             )
 
