@@ -50,8 +50,8 @@ class Plugins:
         plugins, found = cls(on_problem), installed()
         for entry in found.entries:
             plugins._load(entry)
-        for left_out in found.unreadable:
-            plugins._report(PluginProblem(left_out.plugin, left_out.distribution, left_out.reason))
+        for bad in found.unreadable:
+            plugins._report(PluginProblem(bad.plugin, bad.distribution, bad.reason))
         return plugins
 
     def _load(self, entry: EntryPoint) -> None:
@@ -341,10 +341,7 @@ class Plugins:
         return self._guards[plugin_name]
 
     def _guard_for(self, who: str, source: Source) -> Guard:
-        def tell(text: str) -> None:
-            self._report(source.problem(text))
-
-        return Guard(who, tell)
+        return Guard(who, lambda text: self._report(source.problem(text)))
 
     def _report(self, problem: PluginProblem) -> None:
         self.problems.append(problem)
