@@ -5,21 +5,19 @@ suite that the line names. A plugin that is broken is no reason to offer nothing
 """
 
 import contextlib
-import re
 import warnings
 from collections.abc import Iterator, Mapping
-from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from pydantic import BaseModel
+
+from ..backbones.timm_names import timm_models
 
 if TYPE_CHECKING:
     from ..plugins.checks import Kind
     from ..plugins.manager import Plugins
 
 _Offers = list[tuple[str, str]]
-_REGISTERED = re.compile(r"^@register_model\s*\ndef (\w+)\(", re.MULTILINE)
 
 
 def strategies(incomplete: str) -> _Offers:
@@ -53,17 +51,6 @@ def keys(ctx: Any, incomplete: str) -> _Offers:
     with contextlib.suppress(Exception):  # an unknown name, or a plugin that cannot be imported
         offers |= _options_of(given)
     return [(f"{key}=", text) for key, text in offers.items() if key.startswith(incomplete)]
-
-
-def timm_models() -> list[str]:
-    """Read the names of timm's models from its files; importing it would take seconds."""
-    spec = find_spec("timm")
-    places = spec.submodule_search_locations if spec is not None else None
-    names: list[str] = []
-    for place in places or ():
-        for file in sorted(Path(place, "models").glob("*.py")):
-            names += _REGISTERED.findall(file.read_text(encoding="utf-8"))
-    return sorted(names)
 
 
 def _plugins() -> "Plugins":

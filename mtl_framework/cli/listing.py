@@ -1,11 +1,13 @@
 """``mtl list`` shows what can be named on the command line."""
 
 from fnmatch import fnmatchcase
+from importlib.metadata import version as version_of
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.text import Text
 
+from ..backbones.timm_names import timm_models
 from ..plugins.descriptions import first_line_of
 from ..plugins.entry_points import entry_point_metadata, installed
 from ..support.errors import MtlError
@@ -40,9 +42,7 @@ def backbones(
 ) -> None:
     """List the backbones of all plugins; those of timm where a pattern is given."""
     plugins = load_plugins()
-    import timm
-
-    models = timm.list_models()
+    models = timm_models()
     table = _Table("backbone", "what it is", "plugin")
     for found in plugins.contributions("backbone"):
         if pattern is None or fnmatchcase(found.name, pattern):
@@ -56,7 +56,7 @@ def backbones(
     table.print()
     if pattern is None:
         stdout().print(
-            f"and the {len(models)} models of timm {timm.__version__}: "
+            f"and the {len(models)} models of timm {version_of('timm')}: "
             "mtl list backbones --filter 'resnet*'",
             markup=False,
         )

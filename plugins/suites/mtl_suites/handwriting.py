@@ -6,8 +6,6 @@ from functools import cache
 import numpy as np
 from jaxtyping import Int64, UInt8
 from PIL import Image
-from sklearn.datasets import load_digits
-from sklearn.model_selection import train_test_split
 
 #: Number of all images, about 180 of every digit.
 NUM_DIGITS = 1797
@@ -31,6 +29,8 @@ def handwriting() -> Handwriting:
     Source: E. Alpaydin and C. Kaynak, Optical Recognition of Handwritten Digits, UCI Machine
     Learning Repository, 1998; these images were the test set there.
     """
+    from sklearn.datasets import load_digits  # slow to import: a run's networks need no digits
+
     bunch = load_digits()
     images = np.rint(bunch.images * (255 / 16)).astype(np.uint8)
     return Handwriting(images, bunch.target.astype(np.int64))
@@ -52,6 +52,8 @@ def split_digits(train: int, validation: int, test: int) -> dict[str, Int64[np.n
         validation: number of validation digits.
         test: number of test digits.
     """
+    from sklearn.model_selection import train_test_split
+
     labels = handwriting().labels
     rest, tested = train_test_split(
         np.arange(len(labels)), test_size=test, stratify=labels, random_state=0
