@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from .networks.separate import SeparateNetworks as SeparateNetworks
     from .networks.task_gradients import task_gradients as task_gradients
     from .networks.task_networks import TaskNetworks as TaskNetworks
+    from .networks.unit_sensitivities import unit_sensitivities as unit_sensitivities
     from .networks.weighting import GradientWeighting as GradientWeighting
     from .plugins.hookspecs import hookimpl as hookimpl
     from .plugins.scalar_observer import ScalarObserver as ScalarObserver
@@ -126,6 +127,7 @@ _HOMES = {
     "run": "runs.from_python",
     "stateless": "backbones.recurrent",
     "task_gradients": "networks.task_gradients",
+    "unit_sensitivities": "networks.unit_sensitivities",
 }
 
 # what version 0.1.0 exported from here

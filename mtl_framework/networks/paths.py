@@ -41,8 +41,14 @@ class PathNetworks(MultiTaskModel):
         return self
 
     @abstractmethod
-    def plan(self, batch: Batch, assignments: Tensor) -> StepPlan:
-        """Plan how a step under assignments (samples, units, tasks) is run."""
+    def plan(self, batch: Batch, assignments: Tensor, apart: bool = False) -> StepPlan:
+        """Plan how a step under assignments (samples, units, tasks) is run.
+
+        Args:
+            batch: the batch of the step.
+            assignments: weights by sample, unit and task.
+            apart: whether no two columns (sample, task) share rows.
+        """
 
     @abstractmethod
     def _run(self, batch: Batch, micro_batch: MicroBatch, plan: RoutePlan) -> Tensor:

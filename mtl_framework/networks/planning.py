@@ -73,7 +73,12 @@ class Planner:
         return tuple(self._head_sizes())
 
     def step(
-        self, batch: Batch, assignments: Ints, training: bool, memory_budget: int | None
+        self,
+        batch: Batch,
+        assignments: Ints,
+        training: bool,
+        memory_budget: int | None,
+        apart: bool = False,
     ) -> StepPlan:
         """Return the plan of a batch under ``assignments`` (S, U, T).
 
@@ -84,6 +89,7 @@ class Planner:
             assignments: weights by sample, unit and task.
             training: whether statistics are gathered and dropout draws.
             memory_budget: MiB for the activations of a pass; ``None``: no limit.
+            apart: whether no two columns share rows, not even where they agree.
 
         Raises:
             MtlError: if batch or assignments do not fit the networks.
@@ -95,12 +101,12 @@ class Planner:
         device = batch.inputs[0].device
         key = (
             sizes, present, batch.common_input, device, training, memory_budget,
-            assignments.shape, assignments.tobytes(),
+            assignments.shape, assignments.tobytes(), apart,
         )  # fmt: skip
         return self._kept.get(key) or self._keep(
             key,
             self._plan(assignments, sizes, present, batch.common_input, training, memory_budget,
-                       device),
+                       device, apart),
         )  # fmt: skip
 
     def prediction(
@@ -135,6 +141,7 @@ class Planner:
         training: bool,
         memory_budget: int | None,
         device: torch.device,
+        apart: bool,
     ) -> StepPlan:
         order = StepOrder(
             assignments, self.backbone.normalization, present, common_input, self.mixed
@@ -143,9 +150,8 @@ class Planner:
         budget = None if memory_budget is None else int(memory_budget * 2**20 * _PLANNED)
 
         def route(micro_batch: MicroBatch) -> RoutePlan:
-            return self._route(
-                order, micro_batch, sizes[micro_batch.tasks[0]], common_input, training, device
-            )
+            examples = sizes[micro_batch.tasks[0]]
+            return self._route(order, micro_batch, examples, common_input, training, device, apart)
 
         def cost(micro_batch: MicroBatch) -> int:
             assert bytes_per_row is not None
@@ -160,7 +166,7 @@ class Planner:
             budget,
             cost,
             whole_samples=self.backbone.normalization == "pooled" and training,
-            whole_tasks=common_input,
+            whole_tasks=common_input and not apart,
             split_samples=not self.mixed,
         )
         return StepPlan(
@@ -185,6 +191,7 @@ class Planner:
         common_input: bool,
         training: bool,
         device: torch.device,
+        apart: bool = False,
     ) -> RoutePlan:
         mode = self.backbone.normalization
         options = PlanOptions(
@@ -192,9 +199,9 @@ class Planner:
             branching=self.branching,
             common_input=common_input,
             # with own running averages a task, tasks see different layers in evaluation
-            merge_tasks=training or mode != "task",
+            merge_tasks=(training or mode != "task") and not apart,
             # a pooled statistic belongs to one sample; mixed columns have a common beginning
-            merge_samples=bool(self.mixed) or not (training and mode == "pooled"),
+            merge_samples=bool(self.mixed) or not (apart or (training and mode == "pooled")),
             group_major=self.is_group_major(device),
             mixed=self.mixed,
         )

@@ -255,10 +255,10 @@ class TaskNetworks(PathNetworks):
         set_format(self, self._runner.format(self.planner.is_group_major(self.device)))
         return self
 
-    def plan(self, batch: Batch, assignments: Assignments) -> StepPlan:
-        """Plan what a step with this batch and these assignments will do in the present mode."""
+    def plan(self, batch: Batch, assignments: Assignments, apart: bool = False) -> StepPlan:
+        """Plan a step in the present mode; ``apart``: no two columns share rows."""
         weights = assignments.detach().cpu().numpy().astype(np.int64, copy=False)
-        return self.planner.step(batch, weights, self.training, self.memory_budget)
+        return self.planner.step(batch, weights, self.training, self.memory_budget, apart)
 
     def _run(self, batch: Batch, micro_batch: MicroBatch, plan: RoutePlan) -> Tensor:
         """Compute the losses (samples, tasks) of a micro-batch."""

@@ -23,7 +23,7 @@ PUBLIC = {
         TaskNetworks TrainedRun
         TrainingConfig TrainingRun UnknownNameError __version__ all_reduce_mean compare csv_cell
         dry_run fresh_state group_by_cause hookimpl load_backbone load_run load_suite renumber
-        reset_state run stateless task_gradients
+        reset_state run stateless task_gradients unit_sensitivities
     """,
     "mtl_framework.data": """
         AuxiliaryHead BalancedBatches Batch Binary BinaryMap Classification Depth Examples Gathered

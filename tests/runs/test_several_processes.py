@@ -12,6 +12,7 @@ from mtl_framework.networks.result import Result
 ANOTHER_RUN = ("pta", "nddr")
 SAME = free_strategies(ANOTHER_RUN)
 RESUMED = ("lws", "muir")
+BY_GRADIENTS = {"estimator": "gumbel", "nes_learning_rate": 0.3}
 
 
 @pytest.fixture(scope="module")
@@ -19,6 +20,7 @@ def together(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Runs of two processes, of every strategy; some stop early, and some go on from one."""
     folder = tmp_path_factory.mktemp("together")
     runs: dict[str, dict[str, Any]] = {name: {"strategy": name} for name in (*SAME, *ANOTHER_RUN)}
+    runs["by gradients"] = {"strategy": "lws", **BY_GRADIENTS}
     for name in RESUMED:
         small_run(name, folder / f"{name} from one", iterations=2)
         runs[f"{name} from one"] = {"strategy": name, "resume": True}
@@ -41,6 +43,12 @@ def test_two_processes_do_the_run_of_one(together: Path, tmp_path: Path, strateg
             (f / file).read_text().splitlines() for f in (together / strategy, tmp_path / "run")
         ]
         assert len(lines[0]) == len(lines[1])
+
+
+@pytest.mark.long
+def test_two_processes_search_by_the_gradients_of_one(together: Path, tmp_path: Path) -> None:
+    alone = small_run("lws", tmp_path / "run", **BY_GRADIENTS).test.loss_per_task
+    assert losses(together / "by gradients") == pytest.approx(alone, rel=1e-4)
 
 
 @pytest.mark.long

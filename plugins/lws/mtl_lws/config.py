@@ -11,6 +11,16 @@ from .beyond.hardening import Schedule
 from .beyond.sampling import Sampling
 from .start import Start, check_room
 
+_RANKS = "which ranks no samples"
+_FITS_ONE_ESTIMATOR = {
+    "nes": dict.fromkeys(("temperature", "last_temperature"), "which has no soft choices"),
+    "gumbel": {
+        "credit": "where each choice gets the gradient of its own task's loss at its own unit",
+        "ranked_on": _RANKS,
+        "ties": _RANKS,
+    },
+}
+
 
 class PaperOptions(InitialWeights):
     """These options settle what Algorithm 1 leaves open, or the published code does otherwise."""
@@ -85,6 +95,20 @@ class PaperOptions(InitialWeights):
 class LwsConfig(PaperOptions):
     """These are options of :class:`~mtl_lws.strategy.LearnedWeightSharing`."""
 
+    estimator: Literal["nes", "gumbel"] = Field(
+        "nes",
+        description="how the search distribution learns: nes, from the ranks of its samples "
+        "(paper); gumbel, by Adam from gradients through a Gumbel-softmax whose drawn weights "
+        "alone run, nes_samples draws a step",
+    )
+    temperature: float = Field(
+        5.0, gt=0, description="temperature of estimator gumbel's soft choices at the start"
+    )
+    last_temperature: float = Field(
+        0.1,
+        gt=0,
+        description="temperature of estimator gumbel's soft choices when the search ends",
+    )
     credit: Credit = Field(
         "joint",
         description="loss that ranks the samples: joint, the mean over tasks (paper); task, for "
@@ -164,4 +188,14 @@ class LwsConfig(PaperOptions):
             raise ValueError(
                 "should have ranked_on 'search_step' with search_data, which weights never see"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _suits_the_estimator(self) -> "LwsConfig":
+        for name, why in _FITS_ONE_ESTIMATOR[self.estimator].items():
+            if getattr(self, name) != type(self).model_fields[name].default:
+                raise ValueError(
+                    f"should leave out {name} with estimator '{self.estimator}', {why}: found "
+                    f"{getattr(self, name)!r}"
+                )
         return self

@@ -42,6 +42,7 @@ from mtl_framework import (
 from mtl_framework.data import Batch, Suite
 
 from .beyond import credit, price, prior, sampling
+from .beyond.gumbel import GumbelSearch
 from .beyond.hardening import Hardening
 from .beyond.search_data import SearchData
 from .config import LwsConfig
@@ -86,6 +87,7 @@ class LearnedWeightSharing(Strategy):
         hardens = config.freeze_after < 1 or config.nes_schedule != "constant"
         self.hardening = Hardening(config.nes_schedule, config.freeze_after) if hardens else None
         self.data = SearchData(config.search_data, config.fold_back) if config.search_data else None
+        self.gumbel = self._gumbel_search() if config.estimator == "gumbel" else None
         return self.network
 
     def optimize(self, run: TrainingRun) -> Generator[Step, None, None]:
@@ -122,6 +124,8 @@ class LearnedWeightSharing(Strategy):
         """
         network = self.network
         network.eval()
+        if self.gumbel is not None:
+            return self._differentiate(self.gumbel, batch, rate)
         assignments = self._ranked_samples(self.config.nes_samples)
         with torch.no_grad():
             # every process draws the same assignments and must rank them alike
@@ -185,6 +189,21 @@ class LearnedWeightSharing(Strategy):
 
     # -- what goes beyond the paper: each line is the paper's where its option is off ------------
 
+    def _gumbel_search(self) -> GumbelSearch:
+        config = self.config
+        temperatures = config.temperature, config.last_temperature
+        return GumbelSearch(
+            self.distribution, temperatures, config.p_min, self._costs, config.price
+        )
+
+    def _differentiate(
+        self, search: GumbelSearch, batch: Batch, rate: float | None
+    ) -> Float[Tensor, "samples tasks"]:
+        rate = self.config.nes_learning_rate if rate is None else rate
+        losses = search.step(self.network, batch, self.config.nes_samples, rate, self.generator)
+        self.network.assignment.copy_(self.distribution.mode())
+        return losses
+
     def _ranked_samples(self, samples: int) -> Int64[Tensor, "samples units tasks"]:
         config = self.config
         way = credit.differ_at_one_unit if config.credit == "unit" else sampling.draw
@@ -209,6 +228,8 @@ class LearnedWeightSharing(Strategy):
             "nes_schedule": config.nes_schedule != "constant",
             "freeze_after": config.freeze_after < 1,
             "fold_back": bool(config.search_data and config.fold_back),
+            "temperature": self.gumbel is not None
+            and config.temperature != config.last_temperature,
         }
         return [f"strategy.{name}" for name, matters in used.items() if matters]
 
@@ -217,8 +238,11 @@ class LearnedWeightSharing(Strategy):
         return self.hardening is not None and self.hardening.frozen
 
     def _searches(self, run: TrainingRun) -> bool:
+        done = run.iteration / run.iterations
         if self.hardening is not None:
-            self.hardening.update(self.distribution, run.iteration / run.iterations)
+            self.hardening.update(self.distribution, done)
+        if self.gumbel is not None:
+            self.gumbel.cool(done / self.config.freeze_after)
         return not self._frozen
 
     def _rate(self, run: TrainingRun) -> float:

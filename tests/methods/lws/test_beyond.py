@@ -268,6 +268,7 @@ EVERYTHING: list[dict[str, Any]] = [
     {"credit": "unit", "sampling": "stratified", "nes_schedule": "rise", "freeze_after": 0.67},
     {"prior": "conflict", "prior_iterations": 2, "search_data": 0.3, "freeze_after": 0.5},
     {"prior": "shared", "credit": "task", "ranked_on": "weight_step", "weight_samples": 2},
+    {"estimator": "gumbel", "search_data": 0.25, "price": 0.1, "freeze_after": 0.84},
 ]
 
 

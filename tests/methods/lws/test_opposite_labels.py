@@ -46,10 +46,15 @@ def train_on_opposite_labels(seed: int, **options: object) -> tuple[LearnedWeigh
 
 @pytest.mark.long
 @pytest.mark.parametrize(
-    ("seed", "credit"), [(0, "joint"), (1, "joint"), (2, "joint"), (0, "task")]
+    ("seed", "options"),
+    [
+        *((seed, {}) for seed in (0, 1, 2)),
+        (0, {"credit": "task"}),
+        *((seed, {"estimator": "gumbel"}) for seed in (0, 1, 2)),
+    ],
 )
-def test_tasks_with_opposite_labels_are_told_apart(seed: int, credit: str) -> None:
-    strategy, error = train_on_opposite_labels(seed, weights_per_unit=2, credit=credit)
+def test_tasks_with_opposite_labels_are_told_apart(seed: int, options: dict[str, str]) -> None:
+    strategy, error = train_on_opposite_labels(seed, weights_per_unit=2, **options)
     a, b, c, d = strategy.network.assignment[0].tolist()
     assert a == b != c == d
     assert strategy.distribution.entropy() < 0.1

@@ -37,7 +37,14 @@ def expected_size(
     pi: Float64[Tensor, "units tasks weights"], costs: Float64[Tensor, " units"]
 ) -> float:
     """Compute the expectation of :func:`size` under the search distribution, in closed form."""
-    return float((1 - (1 - pi).prod(1)).sum(-1) @ costs)
+    return float(expectation(pi, costs))
+
+
+def expectation(
+    pi: Float64[Tensor, "units tasks weights"], costs: Float64[Tensor, " units"]
+) -> Float64[Tensor, ""]:
+    """Compute :func:`expected_size` as a tensor that can be differentiated by ``pi``."""
+    return (1 - (1 - pi).prod(1)).sum(-1) @ costs
 
 
 def own_size(
