@@ -30,8 +30,8 @@ def unit_sensitivities(
     place of a unit, and every tensor of rows that it returns, has the unit's factor.
 
     The columns (sample, task) of the pass share no rows, so that each has a derivative of its own:
-    it costs as much as there are columns, and fits ``memory_budget`` by running fewer at a time; two
-    further copies of what every unit returns are kept, which that budget does not count.
+    it costs as much as there are columns, and fits ``memory_budget`` by running fewer at a time.
+    Two further copies of what every unit returns are kept, which that budget does not count.
 
     Args:
         network: the networks, in evaluation mode: norms use running averages, nothing is dropped.

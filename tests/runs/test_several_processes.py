@@ -10,6 +10,8 @@ from mtl_framework.networks.result import Result
 
 #: One draws dropout's masks, the other normalises over batches of which each process has a part.
 ANOTHER_RUN = ("pta", "nddr")
+#: It measures on each process's part of a batch, and averages; both processes start alike.
+PRIOR = {"strategy": "lws", "prior": "conflict", "prior_iterations": 2}
 SAME = free_strategies(ANOTHER_RUN)
 RESUMED = ("lws", "muir")
 BY_GRADIENTS = {"estimator": "gumbel", "nes_learning_rate": 0.3}
@@ -20,6 +22,7 @@ def together(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Runs of two processes, of every strategy; some stop early, and some go on from one."""
     folder = tmp_path_factory.mktemp("together")
     runs: dict[str, dict[str, Any]] = {name: {"strategy": name} for name in (*SAME, *ANOTHER_RUN)}
+    runs["prior"] = PRIOR
     runs["by gradients"] = {"strategy": "lws", **BY_GRADIENTS}
     for name in RESUMED:
         small_run(name, folder / f"{name} from one", iterations=2)
@@ -63,6 +66,6 @@ def test_another_number_goes_on_with_the_same_run(
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("strategy", ANOTHER_RUN)
+@pytest.mark.parametrize("strategy", [*ANOTHER_RUN, "prior"])
 def test_all_others_end(together: Path, strategy: str) -> None:
     assert all(loss < 4 for loss in losses(together / strategy).values())

@@ -159,11 +159,13 @@ class LwsConfig(PaperOptions):
         "weight in its share of the samples; nested, early units with few different draws and "
         "late ones with many, which costs less",
     )
-    prior: Literal["none", "shared", "conflict"] = Field(
+    prior: Literal["none", "shared", "conflict", "affinity"] = Field(
         "none",
         description="what the search starts from: none, the initial distribution as it is; "
         "shared, leaning towards one weight for all tasks; conflict, leaning towards groups of "
-        "tasks whose gradients agree, unit by unit, in a short run with everything shared",
+        "tasks whose gradients agree, unit by unit, in a short run with everything shared; "
+        "affinity, leaning in all units towards groups of tasks that find the same examples hard "
+        "in such a run, which needs common inputs",
     )
     prior_iterations: int = Field(
         50, ge=1, description="iterations of the run that measures the prior, before the first one"

@@ -41,7 +41,7 @@ from mtl_framework import (
 )
 from mtl_framework.data import Batch, Suite
 
-from .beyond import credit, price, prior, sampling
+from .beyond import affinity, credit, price, prior, sampling
 from .beyond.gumbel import GumbelSearch
 from .beyond.hardening import Hardening
 from .beyond.search_data import SearchData
@@ -51,6 +51,10 @@ from .published_code import scale_by_usage, zero_missing_gradients
 from .start import initial_distribution
 
 _MOST_CHOICES = 512  # of assignments that are written down while training
+_MEASURED_PRIORS = {
+    "conflict": prior.groups_by_conflict,
+    "affinity": affinity.groups_by_affinity,
+}
 
 
 class LearnedWeightSharing(Strategy):
@@ -75,7 +79,7 @@ class LearnedWeightSharing(Strategy):
         self.distribution = initial_distribution(
             config.initial_distribution, len(backbone.units), len(suite), weights, config.p_min
         )
-        self.network = TaskNetworks(backbone, suite.tasks, weights)
+        self.network = self._networks(backbone, suite, weights)
         self.network.initialize(config.initialization_of(backbone))
         self.network.assignment.copy_(self.distribution.mode())
         self.optimizer = self.make_optimizer(
@@ -189,6 +193,12 @@ class LearnedWeightSharing(Strategy):
 
     # -- what goes beyond the paper: each line is the paper's where its option is off ------------
 
+    def _networks(self, backbone: Backbone, suite: Suite, weights: int) -> TaskNetworks:
+        if self.config.prior != "affinity":
+            return TaskNetworks(backbone, suite.tasks, weights)
+        affinity.check_common_input(suite)
+        return affinity.RowNetworks(backbone, suite.tasks, weights)
+
     def _gumbel_search(self) -> GumbelSearch:
         config = self.config
         temperatures = config.temperature, config.last_temperature
@@ -260,13 +270,13 @@ class LearnedWeightSharing(Strategy):
     def _lean_towards_prior(self, run: TrainingRun) -> None:
         config = self.config
         groups = torch.zeros_like(self.network.assignment)
-        if config.prior == "conflict":
-            cosines = prior.gradient_cosines(
+        if config.prior in _MEASURED_PRIORS:
+            groups = _MEASURED_PRIORS[config.prior](
                 self.network,
                 lambda: self._weight_batch(run),
                 config.prior_iterations,
                 config.learning_rate,
+                self.distribution.pi.shape[-1],
             )
-            groups = prior.groups_without_conflict(cosines, self.distribution.pi.shape[-1])
         prior.lean_towards(self.distribution, groups, config.prior_strength)
         self.network.assignment.copy_(self.distribution.mode())
