@@ -31,6 +31,7 @@ from ..support.distributed import is_distributed, is_first, wait_for_all
 from ..support.errors import MtlError, ProcessLostError
 from ..support.interrupts import ANSWER, Interrupted, Interrupts
 from ..support.processes import agreed, own_device
+from .advice import advice
 from .assembly import Assembly, common_backbone
 from .config import RunConfig
 from .divergence import NotFiniteError
@@ -281,8 +282,7 @@ class Run:
             self._observers.tell("mtl_run_finished", result=result)
         ended = f"ended after {result.iterations} iterations: {result.ended}; "
         self._observers.say((ended if result.ended is not None else "") + self._store.summary())
-        # what another run could do better: no first line of a run that does as it was told
-        for hint in dict.fromkeys(hint for backbone in self.backbones for hint in backbone.hints):
+        for hint in advice(self.backbones, self.network, self.config, self.device):
             self.hint(hint)
         return result
 

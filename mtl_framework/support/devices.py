@@ -37,6 +37,16 @@ def device_name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
+def multiplies_bf16() -> bool:
+    """Say whether the CPU multiplies bfloat16 by itself, as far as torch tells; older ones do not.
+
+    It does with the instructions AVX512-BF16 or AMX-BF16; without them bfloat16 is converted first.
+    """
+    told = getattr(torch.cpu, "get_capabilities", None)
+    known = {} if told is None else told()
+    return any(known.get(name, False) for name in ("avx512_bf16", "amx_bf16"))
+
+
 def peak_memory(device: torch.device) -> float | None:
     """Return the most memory in MiB that this process held so far, on a GPU that of its tensors.
 
