@@ -20,9 +20,10 @@ from ..support.files import make_folder
 from ..support.terminal import duration
 from .config import ComparisonConfig, read_comparison
 from .controls import control_cells
+from .equal_time import cells_at_equal_time, track_pilots
 from .execution import Tracked, execute, track
 from .files import write_files
-from .grid import Cell, make_grid, python_objects
+from .grid import Cell, python_objects
 from .in_process import InProcess
 from .processes import Executor, LocalProcesses, gpu_groups, machine_threads
 from .rehearsal import rehearsed_paces
@@ -153,19 +154,26 @@ def work_through(
             the folder; if a file cannot be written.
     """
     with alive(err, "looking at what is done"):
-        tracked = track(make_grid(comparison), directory / RUNS, plugins)
+        pilots = track_pilots(comparison, directory / RUNS, plugins)
+        waits = any(pilot.state != "done" for pilot in pilots)
+        tracked = pilots if waits else _track_all(comparison, pilots, directory, plugins)
         make_executor, workers = executor_for(comparison, resources, plugins)
     if dry_run:
         tracked += track(_controls(comparison, tracked, plugins), directory / RUNS, plugins)
         out.print(grid_table(tracked, out.width))
         paces = rehearsed_paces(tracked, plugins, err)
         out.print(_estimate_text(tracked, workers, paces), markup=False, soft_wrap=True)
+        if waits:
+            out.print("these are pilots: the others' iterations follow from them (seconds)")
         return Outcome(tuple(tracked), (), None)
     try:
         make_folder(directory)
         with FileLock(directory / _LOCK, timeout=0):
             _write(directory, comparison, tracked)
             signal = _work(tracked, tracked, make_executor, err, listen)
+            if signal is None and waits:
+                tracked = _track_all(comparison, pilots, directory, plugins)
+                signal = _work(tracked, tracked, make_executor, err, listen)
             if signal is None:
                 controls = track(_controls(comparison, tracked, plugins), directory / RUNS, plugins)
                 tracked += controls
@@ -183,6 +191,12 @@ def work_through(
     if page is not None:
         out.print(f"report: {page}", markup=False, soft_wrap=True)
     return Outcome(tuple(tracked), tuple(analyses), signal, page)
+
+
+def _track_all(
+    comparison: ComparisonConfig, pilots: Sequence[Tracked], directory: Path, plugins: Plugins
+) -> list[Tracked]:
+    return track(cells_at_equal_time(comparison, pilots), directory / RUNS, plugins)
 
 
 def _work(

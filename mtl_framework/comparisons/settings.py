@@ -69,6 +69,15 @@ class Settings(BaseModel):
         description="number of permuted assignments for each learned run, where controls names "
         "permuted",
     )
+    seconds: float | None = Field(
+        default=None,
+        gt=0,
+        allow_inf_nan=False,
+        description="training time of every run in seconds, evaluations aside, in place of "
+        "iterations: a pilot run of each strategy, with the file's iterations and the first seed, "
+        "says how many iterations that is; runs of controls have those of the run that they "
+        "control; default: the file's iterations",
+    )
     retrain_with: str = Field(
         default="fixed_sharing",
         description="strategy that trains the given assignments of controls; it must have an "
