@@ -23,21 +23,24 @@ from mtl_framework.support.files import write_text
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "results.md"
-CONFIGS = ROOT / "examples" / "paper"
+EXAMPLES = ROOT / "examples"
+CONFIGS = {
+    path.stem: path for path in (*(EXAMPLES / "paper").glob("*.yaml"), EXAMPLES / "scenes.yaml")
+}
 SMOKE = ["--seeds", "1", "--iterations", "2"]
 
 
 def names(words: Sequence[str]) -> list[str]:
     """The comparisons, by name of their config, that contain one of the words."""
-    found = sorted(path.stem for path in CONFIGS.glob("*.yaml"))
+    found = sorted(CONFIGS)
     exact = [name for name in found if name in words]
     return exact or [name for name in found if not words or any(word in name for word in words)]
 
 
 def run(name: str, folder: Path, data_root: Path | None, options: Sequence[str]) -> None:
     """``mtl compare`` of one config; what is finished is not run again."""
-    command = [str(Path(sys.executable).with_name("mtl")), "compare", str(CONFIGS / f"{name}.yaml")]
-    reads_files = re.search(r"^\s*path:", (CONFIGS / f"{name}.yaml").read_text(), re.MULTILINE)
+    command = [str(Path(sys.executable).with_name("mtl")), "compare", str(CONFIGS[name])]
+    reads_files = re.search(r"^\s*path:", CONFIGS[name].read_text(), re.MULTILINE)
     if reads_files or "muir_synthetic" in name:
         if data_root is None:
             sys.exit(f"{name} reads data: name its folder with --data-root")
@@ -78,8 +81,9 @@ def _group(
     title = f"**{group['suite']}, {group['backbone']}** ({group['unit']})"
     columns = ["strategy", "seeds", "mean of tasks", "all examples", *tasks]
     if mixed:
-        title = f"**{group['suite']}**"
+        title = f"**{group['suite']}{f', {of}' if (of := group['backbone']) else ''}**"
         columns[2:] = [f"{task} ({metrics[task]})" for task in tasks]
+        columns += ["Δm %", "Δm % of all metrics"] if group["baseline"] else []
     columns += ["parameters at the end", "seconds a run"]
     lines = [title, "", "| " + " | ".join(columns) + " |"]
     lines.append("|---|" + "---:|" * (len(columns) - 1))
@@ -90,6 +94,8 @@ def _group(
         if not mixed:
             cells += [_spread(row["error_mean"]), _spread(row["error_pooled"])]
         cells += [_spread(row["per_task"].get(task)) for task in tasks]
+        if mixed and group["baseline"]:
+            cells += [_spread(row["delta_m"]), _spread(row["delta_m_all"])]
         cells.append(_count(row["deployed"]))
         seconds = measured[group["suite"], group["backbone"], row["strategy"]]
         cells.append(_count(seconds))
@@ -104,9 +110,26 @@ def _group(
         lines += ["", "Too few runs for a test."]
     elif group["tests"]:
         lines += ["", "No difference is significant (one-sided Mann–Whitney U, Holm-corrected)."]
+    if mixed:
+        lines += _all_metrics(group)
     for learned in group.get("controls") or []:
         lines += ["", *_controls(learned)]
     return "\n".join(lines)
+
+
+def _all_metrics(group: dict[str, Any]) -> list[str]:
+    """A table of every metric of tasks that have several, a row each; no lines if none has."""
+    rows = [row for row in group["strategies"] if row["done"]]
+    several = {task: list(found) for task, found in rows[0]["metrics"].items() if len(found) > 1}
+    if not several:
+        return []
+    head = ["task", "metric", *(row["strategy"] for row in rows)]
+    lines = ["", "| " + " | ".join(head) + " |", "|---|---|" + "---:|" * len(rows)]
+    for task, labels in several.items():
+        for label in labels:
+            cells = [_spread(row["metrics"].get(task, {}).get(label)) for row in rows]
+            lines.append("| " + " | ".join([task, label, *cells]) + " |")
+    return lines
 
 
 def _controls(learned: dict[str, Any]) -> list[str]:

@@ -18,10 +18,11 @@ def cells() -> list[Cell]:
     return list(make_grid(read_comparison(FILE, Plugins.load())))
 
 
-def test_five_ways_of_sharing_on_two_backbones_with_five_seeds(cells: list[Cell]) -> None:
-    assert len(cells) == 50
+def test_seven_ways_of_sharing_on_two_backbones_with_five_seeds(cells: list[Cell]) -> None:
+    assert len(cells) == 70
     names = {(cell.backbone, cell.strategy) for cell in cells}
-    ways = ("full", "none", "learned", "cross-stitch", "adapters")
+    learned = ("learned", "learned, fast")
+    ways = ("full", "none", *learned, "cross-stitch", "adapters", "low-rank adapters")
     assert names == {(b, s) for b in ("cnn", "transformer") for s in ways}
     assert {cell.seed for cell in cells} == set(range(5))
     assert {cell.config.backbone.name for cell in cells} == {"resnet18", "vit_tiny_patch16_224"}

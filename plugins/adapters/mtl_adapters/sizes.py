@@ -29,17 +29,23 @@ class AdapterSizes:
             :func:`relative_change` of each of its adapters.
         """
         network = self._network
-        units = len(network.backbone.units)
-        common = set(network.trunk_parameters())
-        trunk, beside, change = [0] * units, [0] * units, []
-        for unit in range(units):
-            own = network.bank_parameters(unit, 0)
-            trunk[unit] = sum(p.numel() for p in own if p in common)
-            beside[unit] = sum(p.numel() for p in own if p not in common)
-            counts = network.weights_per_unit[unit]
-            change.append([relative_change(network, unit, weight) for weight in range(counts)])
+        trunk, beside = self.by_unit()
+        change = [
+            [relative_change(network, unit, weight) for weight in range(count)]
+            for unit, count in enumerate(network.weights_per_unit)
+        ]
         names = [unit.name for unit in network.backbone.units]
         return {"units": names, "trunk": trunk, "beside": beside, "change": change}
+
+    def by_unit(self) -> tuple[list[int], list[int]]:
+        """Count parameters of every unit: the trunk's, and those of one of the unit's adapters."""
+        common = set(self._network.trunk_parameters())
+        trunk, beside = [], []
+        for unit in range(len(self._network.backbone.units)):
+            own = self._network.bank_parameters(unit, 0)
+            trunk.append(sum(p.numel() for p in own if p in common))
+            beside.append(sum(p.numel() for p in own if p not in common))
+        return trunk, beside
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Do nothing, because sizes are measured from the network and need not be restored."""

@@ -125,12 +125,22 @@ class Adapters(Strategy):
 
     def optimize(self, run: TrainingRun) -> Generator[Step, None, None]:
         """Train the weights; a learned assignment has a step of the search before each step."""
+        self._say_where_adapters_are_large(run)
         while True:
             metrics: dict[str, Tensor | float] = {}
             if self.distribution is not None:
                 searched = self.search_step(self.distribution, run.next_batch())
                 metrics = {"nes_loss": searched.mean(), "entropy": self.distribution.entropy()}
             yield Step(self.weight_step(run.next_batch()), metrics)
+
+    def _say_where_adapters_are_large(self, run: TrainingRun) -> None:
+        """Hint at low ranks where 1x1 adapters stand beside dense layers, as large as these."""
+        trunk, beside = (sum(counts) for counts in self.sizes.by_unit())
+        if self.config.kind in ("parallel", "series") and 2 * beside > trunk:
+            run.hint(
+                f"adapters: those of one task have {beside:,} weights, the units' trunk has "
+                f"{trunk:,}, as they are as large as dense layers: kind: low_rank has fewer"
+            )
 
     def search_step(
         self, distribution: SearchDistribution, batch: Batch

@@ -1,6 +1,7 @@
 """Adapters against plain loops, merged into plain networks, beside a trunk that stays as it is."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -47,6 +48,27 @@ LEARNED = {"kind": "low_rank", "rank": 2, "assignment": "learned", "trunk": "fro
 def test_every_kind_agrees_with_the_loops(name: str, mode: str, options: dict[str, Any]) -> None:
     network = with_adapters(make_backbone(name, normalization=mode, **MODELS[name]), **options)
     compare(network, make_batch(network.tasks))
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "told"),
+    [
+        ("vit_tiny_patch16_224", "parallel", True),
+        ("vit_tiny_patch16_224", "low_rank", False),
+        ("resnet18", "parallel", False),
+    ],
+)
+def test_adapters_as_large_as_the_trunk_are_told(name: str, kind: str, told: bool) -> None:
+    hints: list[str] = []
+    strategy = Adapters(AdaptersConfig.model_validate({"kind": kind, "rank": 1}))
+    tasks = make_tasks((2, 3))
+    strategy.build(make_backbone(name, **MODELS[name]), Suite("some", tasks)).double()
+    run: Any = SimpleNamespace(hint=hints.append, next_batch=lambda: make_batch(tasks))
+    next(strategy.optimize(run))
+    assert bool(hints) == told
+    if told:
+        trunk, beside = strategy.sizes.by_unit()
+        assert f"have {sum(beside):,} weights, the units' trunk has {sum(trunk):,}" in hints[0]
 
 
 @pytest.mark.parametrize("kind", ["parallel", "series"])
