@@ -60,9 +60,13 @@ def _grid(count: int, width: float, height: float) -> tuple[Any, list[Axes]]:
 
 
 def _legend(figure: Any, handles: Sequence[Any], labels: Sequence[str], panels: int) -> None:
-    """Name the strategies above the panels, as many in a row as there is room for."""
-    short = shortened(list(labels), 28)
-    figure.legend(handles, short, loc="outside upper left", ncols=min(panels, 3))
+    """Name the strategies above the panels, as many in a row as there is room for.
+
+    The figure grows by what the names need, so that panels stay as high as they were made.
+    """
+    short, columns = shortened(list(labels), 28), min(panels, 3)
+    figure.set_figheight(figure.get_figheight() + 0.19 * -(-len(short) // columns))
+    figure.legend(handles, short, loc="outside upper left", ncols=columns)
 
 
 def _confusions(group: Group, details: Details) -> Iterator[ReportFigure]:

@@ -13,6 +13,7 @@ from mtl_framework.networks.result import Best
 from mtl_framework.reports.analysis import Analysis, analyse
 from mtl_framework.reports.build import write_report
 from mtl_framework.reports.class_figures import class_figures
+from mtl_framework.reports.figure import png
 from mtl_framework.reports.stats import delta_m
 from mtl_framework.runs.records import RunRecord, make_groups
 
@@ -117,6 +118,21 @@ def test_pictures_and_tables_are_drawn_of_what_runs_kept(tmp_path: Path) -> None
     (found.group.records[0].directory / "details-last.json").write_text('{"tasks": {"digits": 3}}')
     with pytest.raises(Exception, match=r"details-last.json is damaged: tasks.digits"):
         found.group.records[0].details()
+
+
+def test_many_strategies_leave_panels_as_high_as_few(tmp_path: Path) -> None:
+    heights = []
+    for count in (2, 9):
+        folders = [tmp_path / f"{count}-{n}" for n in range(count)]
+        runs = [make_run(folder, f"strategy {n}", 0) for n, folder in enumerate(folders)]
+        for folder in folders:
+            details(folder, "last", 2)
+        (group,) = make_groups(runs)
+        found = {figure.name: figure.figure for figure in class_figures(group, "last")}
+        for name in ("class-accuracy", "reliability"):
+            png(found[name])
+            heights.append(found[name].axes[0].get_window_extent().height)
+    assert heights[2:] == pytest.approx(heights[:2], rel=0.15)
 
 
 def test_runs_from_before_have_no_such_tables(tmp_path: Path) -> None:
