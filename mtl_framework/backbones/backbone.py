@@ -101,6 +101,9 @@ class Backbone(PlainBackbone):
     ``class_layers`` names the layers that give class scores. Usually there is one, whose output the
     model returns; task heads then follow the backbone's ``num_features`` features. Where the model
     does more with the scores, ``heads_inside`` is set and heads take the layers' own places.
+
+    ``direct_poolings`` names layers outside of the units that normalise, activate and pool one
+    tensor which nothing else reads, see :func:`.direct_poolings.direct_poolings`.
     """
 
     units: tuple[Unit, ...]
@@ -113,6 +116,7 @@ class Backbone(PlainBackbone):
     places: tuple[tuple[Place, ...], ...] = field(default=(), repr=False)
     ports: dict[str, tuple[Ports, ...]] = field(default_factory=dict, repr=False)
     num_parameters: int = 0
+    direct_poolings: tuple[tuple[str, ...], ...] = ()
 
     @property
     def classifier(self) -> str:

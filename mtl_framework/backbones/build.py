@@ -16,6 +16,7 @@ from .blind import blind_border, check_pixels
 from .blocks import STEM
 from .class_layers import class_layers, in_features
 from .config import BackboneConfig, PlainBackboneConfig
+from .direct_poolings import direct_poolings
 from .inputs import probe_dtype, probe_inputs
 from .larger_images import larger_images
 from .recurrent import recurrent_modules
@@ -79,6 +80,7 @@ def build_backbone(
             - sum(p.numel() for p in scoring),
             **_preprocessing(model, config, in_chans),
             hints=(*_hints(model, config, inputs), *_unread(model, config, shape, dtype)),
+            direct_poolings=direct_poolings(model, inputs, [p for _, own in chosen for p in own]),
         )
         return find_plan(backbone, model, inputs)
 

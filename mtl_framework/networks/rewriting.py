@@ -9,7 +9,7 @@ from ..backbones.backbone import Backbone
 from ..backbones.maps import FeatureMap
 from ..data.tasks import Task
 from ..routing.banks import WeightBank, make_bank
-from ..routing.cpu.take_over import take_over_poolings
+from ..routing.cpu.take_over import take_over_named, take_over_poolings
 from ..routing.forward_pass import ForwardPass
 from ..routing.heads import HeadBank, resized
 from ..routing.replace_norms import route_norms
@@ -42,7 +42,7 @@ def rewrite(
     backbone: Backbone,
     weights_per_unit: Sequence[int],
     forward_pass: ForwardPass,
-    num_tasks: int,
+    maps: Sequence[tuple[FeatureMap, ...]],
     checkpoint: bool,
     prepare: Prepare | None = None,
 ) -> tuple[nn.Module, list[list[WeightBank]]]:
@@ -52,7 +52,7 @@ def rewrite(
         backbone: the backbone, which says what is shared and where.
         weights_per_unit: K of every unit; copy k comes from the k-th freshly made model.
         forward_pass: the pass that its parts take part in.
-        num_tasks: T, the number of tasks.
+        maps: the maps that each task's head reads; none where it reads features.
         checkpoint: whether the activations of units are recomputed in the backward pass.
         prepare: a function that makes the copies of a place, given its unit's number and fresh
             ones.
@@ -80,8 +80,10 @@ def rewrite(
                 model.set_submodule(name, bank)
     if hasattr(model, "set_grad_checkpointing"):
         model.set_grad_checkpointing = _refuse_checkpointing  # type: ignore[assignment]
-    model = route_norms(model, forward_pass, backbone.normalization, num_tasks)
+    model = route_norms(model, forward_pass, backbone.normalization, len(maps))
     take_over_poolings(model, (copy for unit in banks for bank in unit for copy in bank.copies))
+    if not any(maps):  # which are read between the layers of a stem
+        take_over_named(model, backbone.direct_poolings)
     return model, banks
 
 

@@ -87,10 +87,10 @@ class TaskNetworks(PathNetworks):
         self.branching = backbone.branching if branching is None else branching
         forward_pass = ForwardPass()
         self.mixers = nn.ModuleDict({str(unit): mixer for unit, mixer in (mixers or {}).items()})
-        self.model, banks = rewrite(
-            backbone, self.weights_per_unit, forward_pass, len(self.tasks), checkpoint, prepare
-        )
         self.maps = maps = maps_of_tasks(backbone, self.tasks)
+        self.model, banks = rewrite(
+            backbone, self.weights_per_unit, forward_pass, maps, checkpoint, prepare
+        )
         self.heads = put_heads(backbone, self.model, forward_pass, self.tasks, maps)
         self.register_buffer(
             "assignment", torch.zeros(len(backbone.units), len(self.tasks), dtype=torch.int64)

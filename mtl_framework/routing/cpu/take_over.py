@@ -1,7 +1,7 @@
 """Batch norms take over the max-pooling behind them."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from torch import nn
 
@@ -36,3 +36,20 @@ def take_over_poolings(model: nn.Module, called: Iterable[nn.Module]) -> None:
             layer.pooling, length = pooling
             for place in range(position + 1, position + 1 + length):
                 sequence[place] = nn.Identity()
+
+
+def take_over_named(model: nn.Module, chains: Iterable[Sequence[str]]) -> None:
+    """Let routed batch norms do the work of layers that are known to be called directly after them.
+
+    Args:
+        model: the model, whose norms are routed.
+        chains: names of a norm, of ReLU where there is one, and of a max-pooling.
+    """
+    for norm, *rest in chains:
+        layer = model.get_submodule(norm)
+        pooling = pooling_of([model.get_submodule(name) for name in rest])
+        if not isinstance(layer, RoutedBatchNorm) or pooling is None or layer.pooling is not None:
+            continue
+        layer.pooling = pooling[0]
+        for name in rest:
+            model.set_submodule(name, nn.Identity())
