@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from .networks.model import ParameterCounts as ParameterCounts
     from .networks.model import Sharing as Sharing
     from .networks.result import Result as Result
+    from .networks.row_losses import RowLossNetworks as RowLossNetworks
     from .networks.separate import SeparateNetworks as SeparateNetworks
     from .networks.task_gradients import task_gradients as task_gradients
     from .networks.task_networks import TaskNetworks as TaskNetworks
@@ -97,6 +98,7 @@ _HOMES = {
     "RecipeOptimizer": "strategies.recipe_optimizer",
     "Recurrent": "backbones.recurrent",
     "Result": "networks.result",
+    "RowLossNetworks": "networks.row_losses",
     "Run": "runs.run",
     "RunConfig": "runs.config",
     "RunRecord": "runs.records",

@@ -18,9 +18,9 @@ PUBLIC = {
         FinishedRun FusedAdam GivenAssignment GradientWeighting InitialWeights LoadedRun
         MixtureNetworks ModuleBackbone
         MtlError MultiTaskModel ParameterCounts
-        PlainBackbone Preview ProblemsError RecipeOptimizer Recurrent Result Run RunConfig RunRecord
-        ScalarObserver SearchDistribution SeparateNetworks Sharing Step Strategy StrategyConfig
-        TaskNetworks TrainedRun
+        PlainBackbone Preview ProblemsError RecipeOptimizer Recurrent Result RowLossNetworks
+        Run RunConfig RunRecord ScalarObserver SearchDistribution SeparateNetworks Sharing
+        Step Strategy StrategyConfig TaskNetworks TrainedRun
         TrainingConfig TrainingRun UnknownNameError __version__ all_reduce_mean compare csv_cell
         dry_run fresh_state group_by_cause hookimpl load_backbone load_run load_suite renumber
         reset_state run stateless task_gradients unit_sensitivities

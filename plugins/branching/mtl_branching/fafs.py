@@ -9,22 +9,21 @@ from collections.abc import Generator, Mapping
 from typing import Any, ClassVar, Literal
 
 import torch
-from jaxtyping import Float, Shaped
 from pydantic import Field
 from torch import Tensor
 
 from mtl_framework import (
     Backbone,
-    Features,
     InitialWeights,
     RecipeOptimizer,
+    RowLossNetworks,
     Step,
     Strategy,
     StrategyConfig,
     TaskNetworks,
     TrainingRun,
 )
-from mtl_framework.data import Batch, Suite
+from mtl_framework.data import Suite
 
 from .difficulty import Difficulty, best_split, branch_affinity
 from .measured import CandidateNetworks, adam_or_sgd, check_several
@@ -72,38 +71,8 @@ class FafsConfig(InitialWeights):
     weight_decay: float = Field(0.0, ge=0, description="weight decay of all weights")
 
 
-class GrowingNetworks(CandidateNetworks):
+class GrowingNetworks(RowLossNetworks, CandidateNetworks):
     """These networks keep every row's loss of the last step, and copy a weight to another."""
-
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self._rows: dict[int, Tensor] = {}
-
-    def row_losses(
-        self, task: int, features: Features, targets: Shaped[Tensor, "rows *dims"]
-    ) -> Float[Tensor, " rows"]:
-        """Return the loss of every row, and keep it for :meth:`last_rows`."""
-        losses = super().row_losses(task, features, targets)
-        self._rows[task] = losses.detach()
-        return losses
-
-    def last_rows(self, batch: Batch) -> Float[Tensor, "tasks examples"]:
-        """Return the losses of all tasks on the examples of the last step, and forget them.
-
-        Args:
-            batch: the batch of the last step.
-
-        Returns:
-            (tasks, examples); NaN where an example has no label of a task.
-        """
-        examples = len(batch.targets[0])
-        losses = torch.full((len(self.tasks), examples), torch.nan, device=self.device)
-        for task, rows in self._rows.items():
-            mask = batch.select(task).mask
-            own = torch.arange(examples) if mask is None else mask.nonzero().flatten()
-            losses[task, own.to(losses.device)] = rows.view(len(own), -1).mean(1).to(losses)
-        self._rows = {}
-        return losses
 
     @torch.no_grad()
     def copy_weight(self, unit: int, source: int, target: int, optimizer: RecipeOptimizer) -> None:

@@ -32,6 +32,7 @@ from torch import Tensor
 
 from mtl_framework import (
     Backbone,
+    RowLossNetworks,
     Step,
     Strategy,
     StrategyConfig,
@@ -197,7 +198,7 @@ class LearnedWeightSharing(Strategy):
         if self.config.prior != "affinity":
             return TaskNetworks(backbone, suite.tasks, weights)
         affinity.check_common_input(suite)
-        return affinity.RowNetworks(backbone, suite.tasks, weights)
+        return RowLossNetworks(backbone, suite.tasks, weights)
 
     def _gumbel_search(self) -> GumbelSearch:
         config = self.config

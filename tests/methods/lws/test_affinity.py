@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from mtl_lws.beyond.affinity import Difficulty, RowNetworks, groups_by_affinity
+from mtl_lws.beyond.affinity import Difficulty, groups_by_affinity
 from mtl_lws.beyond.prior import average_linkage
 from mtl_lws.config import LwsConfig
 from mtl_lws.strategy import LearnedWeightSharing
@@ -13,7 +13,7 @@ from support.dense import dense_backbone
 from support.tiny import start
 from torch import Tensor
 
-from mtl_framework import run
+from mtl_framework import RowLossNetworks, run
 from mtl_framework.data.batches import Batch
 from mtl_framework.data.tasks import Binary, Examples, Suite, Task
 from mtl_framework.support.errors import MtlError
@@ -101,7 +101,7 @@ def test_tasks_that_find_the_same_hard_start_on_one_weight() -> None:
     generator = torch.Generator().manual_seed(2)
     strategy = LearnedWeightSharing(LwsConfig(prior="affinity"), 1)
     network = strategy.build(dense_backbone(), common_suite(generator))
-    assert isinstance(network, RowNetworks)
+    assert isinstance(network, RowLossNetworks)
     before = {name: value.clone() for name, value in network.state_dict().items()}
 
     def batch() -> Batch:

@@ -19,52 +19,18 @@ units start alike.
 """
 
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import torch
-from jaxtyping import Float, Float64, Int64, Shaped
+from jaxtyping import Float64, Int64
 from torch import Tensor
 
-from mtl_framework import Features, MtlError, TaskNetworks, all_reduce_mean
+from mtl_framework import MtlError, RowLossNetworks, TaskNetworks, all_reduce_mean
 from mtl_framework.data import Batch, Suite
 
 from .prior import average_linkage, everything_shared
 
 _MEMORY = 0.99  # the published code's
 _LEAST = 0.25  # of the way from chance to full agreement
-
-
-class RowNetworks(TaskNetworks):
-    """These are task networks that remember the last step's loss of every row."""
-
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self._rows: dict[int, Tensor] = {}
-
-    def row_losses(
-        self, task: int, features: Features, targets: Shaped[Tensor, "rows *dims"]
-    ) -> Float[Tensor, " rows"]:
-        """Return the loss of every row, and keep it for :meth:`take_rows`."""
-        losses = super().row_losses(task, features, targets)
-        self._rows[task] = losses.detach()
-        return losses
-
-    def take_rows(self, batch: Batch) -> Float64[Tensor, "tasks examples"]:
-        """Return all tasks' losses on the examples of the last step, under one assignment.
-
-        They are forgotten. An example without a label of a task has NaN.
-
-        Args:
-            batch: the batch of that step.
-        """
-        examples = len(batch.targets[0])
-        losses = torch.full((len(self.tasks), examples), torch.nan, dtype=torch.float64)
-        for task, rows in self._rows.items():
-            mask = batch.select(task).mask
-            own = torch.arange(examples) if mask is None else mask.nonzero().flatten().cpu()
-            losses[task, own] = rows.double().cpu().view(len(own), -1).mean(1)
-        self._rows = {}
-        return losses
 
 
 class Difficulty:
@@ -138,20 +104,20 @@ def groups_by_affinity(
     The networks are as they were afterwards.
 
     Args:
-        network: the networks of all tasks, which are :class:`RowNetworks`.
+        network: the networks of all tasks, which are :class:`~mtl_framework.RowLossNetworks`.
         next_batch: draws a batch of training examples, common to all tasks.
         iterations: number of steps of the short run.
         learning_rate: Adam's learning rate in it.
         most: largest number of groups.
     """
-    assert isinstance(network, RowNetworks)
+    assert isinstance(network, RowLossNetworks)
     difficulty = Difficulty(len(network.tasks))
     with everything_shared(network, learning_rate) as (optimizer, shared):
         for batch in _batches(next_batch, iterations):
             optimizer.zero_grad()
             network.accumulate_gradients(batch, shared)
             optimizer.step()
-            difficulty.add(network.take_rows(batch))
+            difficulty.add(network.last_rows(batch).double().cpu())
     groups = average_linkage(difficulty.beyond_chance(), _LEAST, most)
     return groups.expand(len(network.weights_per_unit), -1).clone()
 
