@@ -160,11 +160,7 @@ def work_through(
         make_executor, workers = executor_for(comparison, resources, plugins)
     if dry_run:
         tracked += track(_controls(comparison, tracked, plugins), directory / RUNS, plugins)
-        out.print(grid_table(tracked, out.width))
-        paces = rehearsed_paces(tracked, plugins, err)
-        out.print(_estimate_text(tracked, workers, paces), markup=False, soft_wrap=True)
-        if waits:
-            out.print("these are pilots: the others' iterations follow from them (seconds)")
+        _print_estimate(tracked, workers, plugins, out, err, pilots=waits)
         return Outcome(tuple(tracked), (), None)
     try:
         make_folder(directory)
@@ -191,6 +187,22 @@ def work_through(
     if page is not None:
         out.print(f"report: {page}", markup=False, soft_wrap=True)
     return Outcome(tuple(tracked), tuple(analyses), signal, page)
+
+
+def _print_estimate(
+    tracked: Sequence[Tracked],
+    workers: int,
+    plugins: Plugins,
+    out: Console,
+    err: Console,
+    *,
+    pilots: bool,
+) -> None:
+    out.print(grid_table(tracked, out.width))
+    paces = rehearsed_paces(tracked, plugins, err)
+    out.print(_estimate_text(tracked, workers, paces), markup=False, soft_wrap=True)
+    if pilots:
+        out.print("these are pilots: the others' iterations follow from them (seconds)")
 
 
 def _track_all(
