@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
 from rich.console import Console
 
 from ..plugins.manager import Plugins
@@ -16,15 +15,15 @@ from ..reports.tables import print_analyses
 from ..runs.records import RunRecord, make_groups
 from ..support.alive import alive
 from ..support.errors import MtlError
-from ..support.files import make_folder
 from ..support.terminal import duration
 from .config import ComparisonConfig, read_comparison
 from .controls import control_cells
 from .equal_time import cells_at_equal_time, track_pilots
 from .execution import Tracked, execute, track
 from .files import write_files
-from .grid import Cell, python_objects
+from .grid import python_objects
 from .in_process import InProcess
+from .one_at_work import one_at_work
 from .processes import Executor, LocalProcesses, gpu_groups, machine_threads
 from .rehearsal import rehearsed_paces
 from .terminal import LiveTable, Variant, estimate, grid_table
@@ -33,7 +32,6 @@ from .terminal import LiveTable, Variant, estimate, grid_table
 Listener = Callable[[Sequence[Tracked]], None]
 
 RUNS = "runs"
-_LOCK = ".lock"
 
 
 @dataclass(frozen=True)
@@ -159,26 +157,20 @@ def work_through(
         tracked = pilots if waits else _track_all(comparison, pilots, directory, plugins)
         make_executor, workers = executor_for(comparison, resources, plugins)
     if dry_run:
-        tracked += track(_controls(comparison, tracked, plugins), directory / RUNS, plugins)
+        tracked += _track_controls(comparison, tracked, directory, plugins)
         _print_estimate(tracked, workers, plugins, out, err, pilots=waits)
         return Outcome(tuple(tracked), (), None)
-    try:
-        make_folder(directory)
-        with FileLock(directory / _LOCK, timeout=0):
-            _write(directory, comparison, tracked)
+    with one_at_work(directory):
+        _write(directory, comparison, tracked)
+        signal = _work(tracked, tracked, make_executor, err, listen)
+        if signal is None and waits:
+            tracked = _track_all(comparison, pilots, directory, plugins)
             signal = _work(tracked, tracked, make_executor, err, listen)
-            if signal is None and waits:
-                tracked = _track_all(comparison, pilots, directory, plugins)
-                signal = _work(tracked, tracked, make_executor, err, listen)
-            if signal is None:
-                controls = track(_controls(comparison, tracked, plugins), directory / RUNS, plugins)
-                tracked += controls
-                signal = _work(controls, tracked, make_executor, err, listen)
-            analyses = _write(directory, comparison, tracked)
-    except Timeout as error:
-        raise MtlError(f"another comparison is at work in {directory}") from error
-    except OSError as error:
-        raise MtlError(f"cannot write in {directory}: {error.strerror or error}") from error
+        if signal is None:
+            controls = _track_controls(comparison, tracked, directory, plugins)
+            tracked += controls
+            signal = _work(controls, tracked, make_executor, err, listen)
+        analyses = _write(directory, comparison, tracked)
     page = None
     if any(item.state == "done" for item in tracked):
         with alive(err, "drawing figures"):
@@ -235,11 +227,11 @@ def _work(
         return execute(items, make_executor(), show)
 
 
-def _controls(
-    comparison: ComparisonConfig, tracked: Sequence[Tracked], plugins: Plugins
-) -> list[Cell]:
+def _track_controls(
+    comparison: ComparisonConfig, tracked: Sequence[Tracked], directory: Path, plugins: Plugins
+) -> list[Tracked]:
     finished = [(t.cell, t.status.result) for t in tracked if t.status.result is not None]
-    return control_cells(comparison.settings, finished, plugins)
+    return track(control_cells(comparison.settings, finished, plugins), directory / RUNS, plugins)
 
 
 def _write(
