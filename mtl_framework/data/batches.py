@@ -211,7 +211,8 @@ class BalancedBatches:
                 )
             targets = [self._targets[task].cpu() for task in reader.tasks]
             generator = torch.Generator().manual_seed(seed_of(seed, reader.name))
-            rows = stratified_share(reader.rows, targets, share, generator)
+            masks = [None if (m := self._labelled[t]) is None else m.cpu() for t in reader.tasks]
+            rows = stratified_share(reader.rows, targets, share, generator, masks)
             readers.append((replace(reader, rows=rows[0]), replace(reader, rows=rows[1])))
         for number, part in enumerate((kept, held)):
             part._readers = [pair[number] for pair in readers]

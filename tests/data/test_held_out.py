@@ -32,6 +32,20 @@ def test_a_stratified_share_takes_its_part_of_every_class(
         assert abs(int((targets[held] == label).sum()) - expected) < 1 + 1e-9
 
 
+def test_targets_of_examples_without_a_label_do_not_count() -> None:
+    """They are like a class of their own, of which the share is held out, too."""
+    rows, labelled = torch.arange(40), torch.arange(40) % 4 != 0
+    parts = []
+    for poison in (0, 7, -3):
+        targets = [(rows % 3).where(labelled, poison), rows % 2]
+        generator = torch.Generator().manual_seed(1)
+        parts.append(stratified_share(rows, targets, 0.3, generator, [labelled, None]))
+    for part in parts[1:]:
+        assert all(map(torch.equal, part, parts[0]))
+    held = parts[0][1]
+    assert int((~labelled[held]).sum()) == 3  # of ten
+
+
 def test_parts_of_the_training_examples_never_meet_and_are_continued() -> None:
     batches = BalancedBatches(numbered([(20, None), (10, 4)]), 3, 1, CPU)
     before = drawn(BalancedBatches(numbered([(20, None), (10, 4)]), 3, 1, CPU), 3)

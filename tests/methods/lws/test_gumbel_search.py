@@ -19,7 +19,7 @@ from torch import Tensor
 from mtl_framework import SearchDistribution, run
 from mtl_framework.data.batches import Batch
 from mtl_framework.data.tasks import Suite
-from mtl_framework.testing import Oracle
+from mtl_framework.testing import CHECKS, Oracle, Trial
 
 MODELS: dict[str, dict[str, Any]] = {
     "resnet18": {"layers": (1, 1, 1, 1), "channels": (8, 8, 12, 16)},
@@ -75,6 +75,12 @@ def gradient_by_loops(
                 loss = loss - factors[u] * sum(rest) / max(1, len(rest))
             total = total + loss / (samples * tasks)
     return torch.autograd.grad(total, logits)[0]
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+def test_every_promise_is_kept(check: Any, tmp_path: Path) -> None:
+    check(Trial("lws", {"estimator": "gumbel", "search_data": 0.25, "price": 0.1}), tmp_path)
 
 
 @pytest.mark.parametrize("samples", [1, 3])
