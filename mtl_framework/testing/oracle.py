@@ -304,5 +304,7 @@ def chain(
     for name in names:
         module = plain.get_submodule(name)
         has_tensors = any(True for _ in module.parameters())
-        found.append((name, unit_of.get(name), module, name if has_tensors else None))
+        # a stage of one block is a place itself: the unit of layer1.0 is then that of layer1
+        place = name if name in unit_of else name.rpartition(".")[0]
+        found.append((name, unit_of.get(place), module, name if has_tensors else None))
     return found

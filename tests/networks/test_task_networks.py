@@ -180,3 +180,11 @@ def test_a_batch_without_any_label_does_nothing() -> None:
     losses = network.accumulate_gradients(batch, torch.zeros(2, 8, 3, dtype=torch.int64))
     assert not losses.any()
     assert all(p.grad is None for p in network.parameters())
+
+
+def test_stages_of_one_block_agree_with_the_loops_where_rows_are_pooled() -> None:
+    """The oracle walks through the model's modules by name, and a stage is one place here."""
+    settings = {"args": {"channels": (8, 12, 16, 20), "layers": (1, 1, 1, 1)}}
+    network = networks("resnet18", "pooled", settings=settings)
+    units = len(network.weights_per_unit)
+    compare(network, make_batch(network.tasks), make_assignments("random", 2, units, 3, 3))
