@@ -25,8 +25,11 @@ ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "results.md"
 EXAMPLES = ROOT / "examples"
 CONFIGS = {
-    path.stem: path for path in (*(EXAMPLES / "paper").glob("*.yaml"), EXAMPLES / "scenes.yaml")
-}
+    path.stem: path
+    for path in (
+        *(EXAMPLES / "paper").glob("*.yaml"), EXAMPLES / "scenes.yaml", EXAMPLES / "recipe.yaml",
+    )
+}  # fmt: skip
 SMOKE = ["--seeds", "1", "--iterations", "2"]
 
 

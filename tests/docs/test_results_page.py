@@ -13,7 +13,11 @@ from mtl_framework.comparisons.config import read_comparison
 from mtl_framework.plugins.manager import Plugins
 
 ROOT = Path(__file__).parents[2]
-CONFIGS = [*sorted((ROOT / "examples" / "paper").glob("*.yaml")), ROOT / "examples/scenes.yaml"]
+EXAMPLES = ROOT / "examples"
+CONFIGS = [
+    *sorted((EXAMPLES / "paper").glob("*.yaml")),
+    *map(EXAMPLES.joinpath, ("scenes.yaml", "recipe.yaml")),
+]
 PAGE = ROOT / "docs" / "results.md"
 
 
