@@ -20,8 +20,9 @@ DEMO ?=
 demo: $(READY)  ## set up, then learn which tasks share which weights of a ResNet18
 	$(BIN)/mtl run --strategy lws --backbone resnet18 $(DEMO)
 
+# three workers on two cores: many tests wait for processes that they have started
 test: lint docs  ## set up, then check style, types, documentation and behaviour
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow and not long"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 -m "not slow and not long"
 
 test-long: $(READY)  ## run the tests that `make test` leaves out but CI does not
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "long and not slow"
@@ -37,12 +38,12 @@ test-all: lint docs  ## the same with the slow tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
 coverage: $(READY)  ## run the fast tests, and print which lines and branches they do not reach
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow and not long" --cov --cov-report=term-missing:skip-covered
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 -m "not slow and not long" --cov --cov-report=term-missing:skip-covered
 
 test-lowest: $(READY)  ## run the fast tests with the lowest versions that pyproject.toml allows, in .venv-lowest
 	$(BIN)/python -m uv venv --quiet --allow-existing --python $(BIN)/python .venv-lowest
 	$(BIN)/python -m uv pip install --python .venv-lowest/bin/python --resolution lowest-direct -e ".[dev]"
-	OMP_NUM_THREADS=1 .venv-lowest/bin/python -m pytest -n 2 -m "not slow and not long"
+	OMP_NUM_THREADS=1 .venv-lowest/bin/python -m pytest -n 3 -m "not slow and not long"
 
 lint: $(READY)  ## check style and types
 	$(BIN)/ruff check .
