@@ -4,13 +4,14 @@ import inspect
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from importlib.metadata import Distribution, PackageNotFoundError, distribution, distributions
+from importlib.metadata import Distribution, distribution, distributions
 from typing import Any, Protocol, runtime_checkable
 
 from .checks import LeftOutError, reason_of
 
 GROUP = "mtl_framework"
 OWN_DISTRIBUTION = "mtl-framework"
+_UNNAMED = "an unnamed distribution"
 
 
 @runtime_checkable
@@ -93,20 +94,11 @@ def _owners() -> Iterator[tuple[Distribution, str]]:
 
     Of several with one name, the first on the path counts, as for an import.
     """
-    seen = set()
-    for found in distributions():
-        text = _text(found)
-        if f"[{GROUP}]" not in text:
-            continue
-        name = _name_of(found)
-        if name in seen:
-            continue
-        seen.add(name)
-        try:
-            first = distribution(name)
-        except PackageNotFoundError:  # it has no name of its own
-            first = found
-        if f"[{GROUP}]" in (text := _text(first)):
+    mark = f"[{GROUP}]"
+    having = [found for found in distributions() if mark in _text(found)]
+    yield from ((found, _text(found)) for found in having if _name_of(found) == _UNNAMED)
+    for name in dict.fromkeys(map(_name_of, having)):
+        if name != _UNNAMED and mark in (text := _text(first := distribution(name))):
             yield first, text
 
 
@@ -146,7 +138,7 @@ def _name_of(owner: Any) -> str:
         name: str | None = owner.name if owner else None
     except KeyError:  # newer implementations raise where METADATA has no name
         name = None
-    return normalized(name) if name else "an unnamed distribution"
+    return normalized(name) if name else _UNNAMED
 
 
 def normalized(name: str) -> str:

@@ -28,9 +28,9 @@ def precision_hints(network: nn.Module, config: RunConfig, device: torch.device)
     """Return a hint on ``precision``, where it is likely to pay; else nothing.
 
     It is for runs in fp32 on a CPU that multiplies bfloat16 by itself, of networks whose weights
-    lie in wide convolutions and dense layers. Of 18 networks whose steps were timed, those with
-    four fifths of their weights in such layers (ResNets, ViT-S, Swin-T, ConvNeXt-T) took 1.4 to 1.7
-    times as long in fp32; among the others are MobileNets, which bfloat16 makes twice as slow.
+    lie in wide convolutions and dense layers. Networks with four fifths of their weights in such
+    layers (ResNets, ViT-S, Swin-T, ConvNeXt-T) were clearly faster when tried by hand; among the
+    others are MobileNets, which bfloat16 makes slower.
 
     Args:
         network: the networks of all tasks.

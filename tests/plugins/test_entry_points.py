@@ -81,3 +81,17 @@ def test_the_first_of_two_distributions_with_one_name_counts(
         monkeypatch.syspath_prepend(tmp_path / folder)
     infos = entry_point_metadata(installed().entries)
     assert [info.plugin for info in infos if info.distribution == "mtl-twice"] == ["new"]
+
+
+def test_distributions_without_a_name_are_all_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for plugin in ("one", "two"):
+        info = tmp_path / f"nameless_{plugin}-1.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text("Metadata-Version: 2.1\nVersion: 1\n")
+        (info / "entry_points.txt").write_text(f"[mtl_framework]\n{plugin} = json\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    infos = entry_point_metadata(installed().entries)
+    nameless = [info.plugin for info in infos if info.distribution == "an unnamed distribution"]
+    assert nameless == ["one", "two"]
