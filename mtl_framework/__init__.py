@@ -56,10 +56,13 @@ if TYPE_CHECKING:
     from .strategies.context import FinishedRun as FinishedRun
     from .strategies.context import TrainedRun as TrainedRun
     from .strategies.context import TrainingRun as TrainingRun
+    from .strategies.copies import copy_weight as copy_weight
     from .strategies.initialization import InitialWeights as InitialWeights
     from .strategies.optimizers import FusedAdam as FusedAdam
     from .strategies.recipe_optimizer import RecipeOptimizer as RecipeOptimizer
     from .strategies.search_distribution import SearchDistribution as SearchDistribution
+    from .strategies.shared_start import SharedStart as SharedStart
+    from .strategies.shared_start import SharedStartConfig as SharedStartConfig
     from .strategies.step import Step as Step
     from .strategies.strategy import Strategy as Strategy
     from .strategies.strategy import StrategyConfig as StrategyConfig
@@ -105,6 +108,8 @@ _HOMES = {
     "ScalarObserver": "plugins.scalar_observer",
     "SearchDistribution": "strategies.search_distribution",
     "SeparateNetworks": "networks.separate",
+    "SharedStart": "strategies.shared_start",
+    "SharedStartConfig": "strategies.shared_start",
     "Sharing": "networks.model",
     "Step": "strategies.step",
     "Strategy": "strategies.strategy",
@@ -116,6 +121,7 @@ _HOMES = {
     "UnknownNameError": "support.errors",
     "all_reduce_mean": "support.distributed",
     "compare": "comparisons.from_python",
+    "copy_weight": "strategies.copies",
     "csv_cell": "support.spreadsheets",
     "dry_run": "runs.from_python",
     "fresh_state": "backbones.recurrent",

@@ -5,11 +5,13 @@ generator there is: what a resumed run forgets, it cannot hide.
 """
 
 import random
+import signal
 from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from torch import Tensor, nn
 
@@ -21,7 +23,7 @@ from mtl_framework.networks.task_networks import TaskNetworks
 from mtl_framework.plugins.hookspecs import hookimpl
 from mtl_framework.plugins.manager import Plugins
 from mtl_framework.runs.config import RunConfig
-from mtl_framework.runs.run import Run
+from mtl_framework.runs.run import Interrupted, Run
 from mtl_framework.strategies.context import TrainingRun
 from mtl_framework.strategies.step import Step
 from mtl_framework.strategies.strategy import Strategy, StrategyConfig
@@ -221,6 +223,23 @@ def start(directory: Path, plugins: TinyPlugins | None = None, **options: Any) -
     """Start a run; ``resume`` and ``console`` go to the run, the rest into its config."""
     outer = {key: options.pop(key) for key in ("resume", "console") if key in options}
     return Run.start(tiny_config(**options), plugins or TinyPlugins(), directory, **outer)
+
+
+def finish(run: Run, stop_at: int | None = None) -> None:
+    """Run to the end, or as if interrupted behind an iteration."""
+    if stop_at is None:
+        run.execute()
+        return
+    advance = run._advance
+
+    def interrupted(steps: Any, interrupts: Any) -> Any:
+        if run.iteration + 1 == stop_at:
+            signal.raise_signal(signal.SIGINT)
+        return advance(steps, interrupts)
+
+    run._advance = interrupted  # type: ignore[method-assign]
+    with pytest.raises(Interrupted):
+        run.execute()
 
 
 content = run_files

@@ -42,8 +42,14 @@ class NoSharing(FixedStrategy):
         """Make a network of its own for each task.
 
         Raises:
-            MtlError: if ``initialization`` is another than the models' own.
+            MtlError: if ``initialization`` is another than the models' own, or everything should be
+                shared at first.
         """
+        if self.config.shared_start:
+            raise MtlError(
+                f"shared_start={self.config.shared_start} is for one backbone of all tasks; tasks "
+                "with their own have nothing to share at first: leave it out"
+            )
         scheme = self.config.initialization
         if scheme not in (None, "library"):
             raise MtlError(

@@ -13,6 +13,8 @@ from mtl_framework import (
     Backbone,
     InitialWeights,
     SeparateNetworks,
+    SharedStart,
+    SharedStartConfig,
     Step,
     Strategy,
     StrategyConfig,
@@ -23,7 +25,7 @@ from mtl_framework import (
 from mtl_framework.data import Batch, Suite
 
 
-class FixedConfig(InitialWeights):
+class FixedConfig(InitialWeights, SharedStartConfig):
     """These are options of training with a fixed assignment."""
 
     learning_rate: float = Field(
@@ -47,6 +49,7 @@ class FixedStrategy(Strategy):
     Config: ClassVar[type[StrategyConfig]] = FixedConfig
     config: Any
     network: TaskNetworks | SeparateNetworks
+    shared_start: SharedStart | None = None
 
     @abstractmethod
     def groups(self, backbone: Backbone, suite: Suite) -> Int64[Tensor, "units tasks"]:
@@ -57,7 +60,10 @@ class FixedStrategy(Strategy):
         assignment = renumber(self.groups(backbone, suite))
         network = TaskNetworks(backbone, suite.tasks, (assignment.amax(1) + 1).tolist())
         network.initialize(self.config.initialization_of(backbone))
-        network.assignment.copy_(assignment)
+        self.shared_start = self.config.make_shared_start()
+        if self.shared_start is None:  # otherwise all tasks use weight 0 for now
+            network.assignment.copy_(assignment)
+        self._decided = assignment
         self.network = network
         self.optimizer = self.make_optimizer(network, "adam", self.config.learning_rate)
         return network
@@ -65,7 +71,19 @@ class FixedStrategy(Strategy):
     def optimize(self, run: TrainingRun) -> Generator[Step, None, None]:
         """Train plainly: draw a batch, do a step."""
         while True:
+            self._part(run)
             yield Step(self.weight_step(run.next_batch()))
+
+    def _part(self, run: TrainingRun) -> None:
+        network, start = self.network, self.shared_start
+        if start is None or start.over or isinstance(network, SeparateNetworks):
+            return
+        if not start.is_on(run, network, self.optimizer):
+            network.assignment.copy_(self._decided)
+
+    def length_options(self) -> list[str]:
+        """Name the share of the run in which everything is shared."""
+        return ["strategy.shared_start"] if self.config.shared_start else []
 
     def weight_step(self, batch: Batch) -> Float[Tensor, "*samples tasks"]:
         """Move the weights along the gradient of the mean loss."""

@@ -8,20 +8,18 @@ import math
 from collections.abc import Generator, Mapping
 from typing import Any, ClassVar, Literal
 
-import torch
 from pydantic import Field
-from torch import Tensor
 
 from mtl_framework import (
     Backbone,
     InitialWeights,
-    RecipeOptimizer,
     RowLossNetworks,
     Step,
     Strategy,
     StrategyConfig,
     TaskNetworks,
     TrainingRun,
+    copy_weight,
 )
 from mtl_framework.data import Suite
 
@@ -72,29 +70,7 @@ class FafsConfig(InitialWeights):
 
 
 class GrowingNetworks(RowLossNetworks, CandidateNetworks):
-    """These networks keep every row's loss of the last step, and copy a weight to another."""
-
-    @torch.no_grad()
-    def copy_weight(self, unit: int, source: int, target: int, optimizer: RecipeOptimizer) -> None:
-        """Make one weight of a unit a copy of another, with its running averages and moments.
-
-        Args:
-            unit: position of the unit.
-            source: number of the weight that is copied.
-            target: number of the weight that is overwritten.
-            optimizer: the optimiser whose moments are copied, too.
-        """
-        for bank in self.banks():
-            if bank.unit == unit:
-                bank.copies[target].load_state_dict(bank.copies[source].state_dict())
-        old, new = (self.bank_parameters(unit, weight) for weight in (source, target))
-        for theirs, ours in zip(old, new, strict=True):
-            ours.grad = None if theirs.grad is None else theirs.grad.clone()
-            if theirs in optimizer.state:
-                optimizer.state[ours] = {
-                    key: value.clone() if isinstance(value, Tensor) else value
-                    for key, value in optimizer.state[theirs].items()
-                }
+    """These networks keep every row's loss of the last step."""
 
 
 class Fafs(Strategy):
@@ -191,7 +167,7 @@ class Fafs(Strategy):
             return False
         for number, group in enumerate(groups):
             if number:
-                network.copy_weight(unit, 0, number, self.optimizer)
+                copy_weight(network, self.optimizer, unit, 0, number)
             for branch in group:
                 network.assignment[unit, branches[branch]] = number
         self.optimizer.restart_average()

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from mtl_framework import InitialWeights
+from mtl_framework import InitialWeights, SharedStartConfig
 
 from .beyond.credit import Credit
 from .beyond.hardening import Schedule
@@ -92,7 +92,7 @@ class PaperOptions(InitialWeights):
         return self
 
 
-class LwsConfig(PaperOptions):
+class LwsConfig(PaperOptions, SharedStartConfig):
     """These are options of :class:`~mtl_lws.strategy.LearnedWeightSharing`."""
 
     estimator: Literal["nes", "gumbel"] = Field(
@@ -189,6 +189,11 @@ class LwsConfig(PaperOptions):
         if self.ranked_on == "weight_step" and self.search_data:
             raise ValueError(
                 "should have ranked_on 'search_step' with search_data, which weights never see"
+            )
+        if self.freeze_after <= self.shared_start:
+            raise ValueError(
+                f"should have freeze_after above shared_start = {self.shared_start}, as the search "
+                f"happens between the two; found {self.freeze_after}"
             )
         return self
 

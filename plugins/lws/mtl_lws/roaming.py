@@ -19,6 +19,7 @@ from mtl_framework import (
     Backbone,
     InitialWeights,
     SearchDistribution,
+    SharedStartConfig,
     Step,
     Strategy,
     StrategyConfig,
@@ -28,7 +29,7 @@ from mtl_framework import (
 from mtl_framework.data import Batch, Suite
 
 
-class RoamingConfig(InitialWeights):
+class RoamingConfig(InitialWeights, SharedStartConfig):
     """These are options of :class:`Roaming`."""
 
     weights_per_unit: int | None = Field(
@@ -56,7 +57,8 @@ class Roaming(Strategy):
     """Assignments are sampled uniformly all the time; a random one, drawn beforehand, is kept.
 
     A step costs what one of full sharing costs for every different path, with ``weight_samples: 1``
-    at most one path a task. ``network.assignment`` is the kept assignment throughout.
+    at most one path a task. ``network.assignment`` is the kept assignment throughout, but for a
+    ``shared_start``.
     """
 
     Config: ClassVar[type[StrategyConfig]] = RoamingConfig
@@ -70,7 +72,10 @@ class Roaming(Strategy):
         self._uniform = SearchDistribution.uniform([weights] * len(backbone.units), len(suite))
         self.network = TaskNetworks(backbone, suite.tasks, weights)
         self.network.initialize(self.config.initialization_of(backbone))
-        self.network.assignment.copy_(self._uniform.sample(1, self.generator)[0])
+        self._kept = self._uniform.sample(1, self.generator)[0]
+        self.shared_start = self.config.make_shared_start()
+        if self.shared_start is None:  # otherwise all tasks use weight 0 for now
+            self.network.assignment.copy_(self._kept)
         self.optimizer = self.make_optimizer(
             self.network, "adam", self.config.learning_rate, eps=self.config.epsilon
         )
@@ -79,19 +84,33 @@ class Roaming(Strategy):
     def optimize(self, run: TrainingRun) -> Generator[Step, None, None]:
         """Roam, then settle; each iteration draws a batch and does a step."""
         while True:
+            if self._shares(run):
+                yield Step(self.weight_step(run.next_batch(), settled=True))
+                continue
             settled = run.iteration >= (1 - self.config.settle) * run.iterations
             yield Step(self.weight_step(run.next_batch(), settled))
 
     def length_options(self) -> list[str]:
         """Name the share of the run after which the tasks settle."""
-        return ["strategy.settle"] if self.config.settle else []
+        names = "settle", "shared_start"
+        return [f"strategy.{name}" for name in names if getattr(self.config, name)]
+
+    def _shares(self, run: TrainingRun) -> bool:
+        start = self.shared_start
+        if start is None or start.over:
+            return False
+        shares = start.is_on(run, self.network, self.optimizer)
+        if not shares:
+            self.network.assignment.copy_(self._kept)
+        return shares
 
     def weight_step(self, batch: Batch, settled: bool) -> Float[Tensor, "samples tasks"]:
         """Move the weights along the gradient of the mean loss over random assignments.
 
         Args:
             batch: examples of every task.
-            settled: whether to take the kept assignment instead.
+            settled: whether to take the assignment in use instead: the kept one, or, at first, the
+                one in which everything is shared.
         """
         self.network.train()
         if settled:

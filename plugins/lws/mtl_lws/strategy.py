@@ -82,15 +82,16 @@ class LearnedWeightSharing(Strategy):
         )
         self.network = self._networks(backbone, suite, weights)
         self.network.initialize(config.initialization_of(backbone))
-        self.network.assignment.copy_(self.distribution.mode())
+        self.shared_start = config.make_shared_start()
+        if self.shared_start is None:  # otherwise all tasks use weight 0 for now
+            self.network.assignment.copy_(self.distribution.mode())
         self.optimizer = self.make_optimizer(
             self.network, "adam", config.learning_rate, eps=config.epsilon
         )
         self.generator = torch.Generator().manual_seed(self.seed)
         self._costs = price.unit_costs(self.network) if config.price else None
         # made only where they are used: their state is part of a checkpoint
-        hardens = config.freeze_after < 1 or config.nes_schedule != "constant"
-        self.hardening = Hardening(config.nes_schedule, config.freeze_after) if hardens else None
+        self.hardening = self._hardening()
         self.data = SearchData(config.search_data, config.fold_back) if config.search_data else None
         self.gumbel = self._gumbel_search() if config.estimator == "gumbel" else None
         return self.network
@@ -101,7 +102,7 @@ class LearnedWeightSharing(Strategy):
             self._lean_towards_prior(run)
         while True:
             metrics: dict[str, Tensor | float] = {}
-            searches = self._searches(run)
+            searches = not self._shares(run) and self._searches(run)
             if searches and self.config.ranked_on == "search_step":
                 nes_losses = self.search_step(self._search_batch(run), self._rate(run))
                 metrics["nes_loss"] = nes_losses.mean()
@@ -150,9 +151,12 @@ class LearnedWeightSharing(Strategy):
         """
         config, network = self.config, self.network
         network.train()
-        samples = config.weight_samples if not self._frozen else 1  # all are the mode then
-        ranks = config.ranked_on == "weight_step" and not self._frozen
-        if ranks:
+        alone = self._frozen or self._all_shared  # one assignment alone is trained
+        samples = 1 if alone else config.weight_samples
+        ranks = config.ranked_on == "weight_step" and not alone
+        if self._all_shared:
+            assignments = torch.zeros_like(network.assignment)[None]
+        elif ranks:
             assignments = self._ranked_samples(samples)
         else:
             assignments = sampling.draw(self.distribution, samples, self.generator, config.sampling)
@@ -238,6 +242,7 @@ class LearnedWeightSharing(Strategy):
         used = {
             "nes_schedule": config.nes_schedule != "constant",
             "freeze_after": config.freeze_after < 1,
+            "shared_start": self.shared_start is not None,
             "fold_back": bool(config.search_data and config.fold_back),
             "temperature": self.gumbel is not None
             and config.temperature != config.last_temperature,
@@ -248,12 +253,31 @@ class LearnedWeightSharing(Strategy):
     def _frozen(self) -> bool:
         return self.hardening is not None and self.hardening.frozen
 
+    @property
+    def _all_shared(self) -> bool:
+        return self.shared_start is not None and not self.shared_start.over
+
+    def _shares(self, run: TrainingRun) -> bool:
+        if self.shared_start is None or self.shared_start.over:
+            return False
+        shares = self.shared_start.is_on(run, self.network, self.optimizer)
+        if not shares:
+            self.network.assignment.copy_(self.distribution.mode())
+        return shares
+
+    def _hardening(self) -> Hardening | None:
+        config = self.config
+        if config.freeze_after == 1 and config.nes_schedule == "constant":
+            return None
+        return Hardening(config.nes_schedule, config.freeze_after, config.shared_start)
+
     def _searches(self, run: TrainingRun) -> bool:
         done = run.iteration / run.iterations
         if self.hardening is not None:
             self.hardening.update(self.distribution, done)
         if self.gumbel is not None:
-            self.gumbel.cool(done / self.config.freeze_after)
+            start, end = self.config.shared_start, self.config.freeze_after
+            self.gumbel.cool((done - start) / (end - start))
         return not self._frozen
 
     def _rate(self, run: TrainingRun) -> float:
@@ -280,4 +304,5 @@ class LearnedWeightSharing(Strategy):
                 self.distribution.pi.shape[-1],
             )
         prior.lean_towards(self.distribution, groups, config.prior_strength)
-        self.network.assignment.copy_(self.distribution.mode())
+        if not self._all_shared:
+            self.network.assignment.copy_(self.distribution.mode())

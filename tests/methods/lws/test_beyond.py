@@ -2,7 +2,6 @@
 
 import itertools
 import math
-import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -17,11 +16,10 @@ from mtl_lws.config import LwsConfig
 from mtl_lws.strategy import LearnedWeightSharing
 from pydantic import ValidationError
 from support.dense import binary_suite, dense_backbone
-from support.tiny import TinyPlugins, content, start
+from support.tiny import TinyPlugins, content, finish, start
 from torch import Tensor
 
 from mtl_framework.data.batches import Batch
-from mtl_framework.runs.run import Interrupted, Run
 from mtl_framework.strategies.search_distribution import SearchDistribution, log_derivative
 
 GENERATOR = torch.Generator()
@@ -270,23 +268,6 @@ EVERYTHING: list[dict[str, Any]] = [
     {"prior": "shared", "credit": "task", "ranked_on": "weight_step", "weight_samples": 2},
     {"estimator": "gumbel", "search_data": 0.25, "price": 0.1, "freeze_after": 0.84},
 ]
-
-
-def finish(run: Run, stop_at: int | None = None) -> None:
-    """Run to the end, or as if interrupted behind an iteration."""
-    if stop_at is None:
-        run.execute()
-        return
-    advance = run._advance
-
-    def interrupted(steps: Any, interrupts: Any) -> Any:
-        if run.iteration + 1 == stop_at:
-            signal.raise_signal(signal.SIGINT)
-        return advance(steps, interrupts)
-
-    run._advance = interrupted  # type: ignore[method-assign]
-    with pytest.raises(Interrupted):
-        run.execute()
 
 
 @pytest.mark.parametrize(

@@ -22,18 +22,20 @@ class Hardening:
             three move equally far in all.
         freeze_after: share of the run's iterations after which the distribution is its mode for
             good; 1: never.
+        begin: share of the run's iterations before the search begins.
     """
 
-    def __init__(self, schedule: Schedule, freeze_after: float) -> None:
+    def __init__(self, schedule: Schedule, freeze_after: float, begin: float = 0.0) -> None:
         self.schedule = schedule
         self.freeze_after = freeze_after
+        self.begin = begin
         self.frozen = False
 
     def rate(self, rate: float, done: float) -> float:
         """Return the rate of the next search step, after a share ``done`` of the iterations."""
         if self.schedule == "constant":
             return rate
-        progress = min(1.0, done / self.freeze_after)
+        progress = min(1.0, (done - self.begin) / (self.freeze_after - self.begin))
         return 2 * rate * (progress if self.schedule == "rise" else 1 - progress)
 
     def update(self, distribution: SearchDistribution, done: float) -> None:

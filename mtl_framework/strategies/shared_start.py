@@ -1,0 +1,78 @@
+"""All tasks share everything at first, and go on with weights that are copies of the shared ones.
+
+A bank of K weights that start at random learns at a K-th of the speed for as long as it is open
+which task uses which of them, and tasks that part from the start see nothing of each other's
+examples. Copies of one shared network have learned from all examples, and choosing another copy
+costs a task nothing at first (own; a split that copies is that of Lu et al., "Fully-Adaptive
+Feature Sharing", CVPR 2017).
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import Field
+
+from ..networks.task_networks import TaskNetworks
+from .context import TrainingRun
+from .copies import copy_weight
+from .recipe_optimizer import RecipeOptimizer
+from .strategy import StrategyConfig
+
+
+class SharedStartConfig(StrategyConfig):
+    """This is the option of a strategy whose tasks may share everything at first."""
+
+    shared_start: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="share of the run, at its start, in which all tasks share the first weight of "
+        "every unit; then every other weight becomes a copy of it, and the strategy's own training "
+        "begins",
+    )
+
+    def make_shared_start(self) -> "SharedStart | None":
+        """Return what :meth:`Strategy.build` keeps; ``None`` if nothing is shared at first."""
+        return SharedStart(self.shared_start) if self.shared_start else None
+
+
+class SharedStart:
+    """At its end every weight of a unit becomes a copy of the first; no output changes.
+
+    The copies have the running averages and the optimiser's moments of the first weight. A strategy
+    asks in every iteration whether :meth:`is_on`, and if so does its step with weight 0 everywhere.
+
+    Args:
+        share: share of the run's iterations in which everything is shared, above 0 and below 1.
+
+    Attributes:
+        over: whether the weights have parted; once they have, they stay so in a longer run.
+    """
+
+    def __init__(self, share: float) -> None:
+        self.share = share
+        self.over = False
+
+    def is_on(self, run: TrainingRun, networks: TaskNetworks, optimizer: RecipeOptimizer) -> bool:
+        """Say whether everything is shared in this iteration; make the copies when it is time.
+
+        Args:
+            run: the run, whose iterations are counted.
+            networks: networks of all tasks.
+            optimizer: the optimiser of their weights.
+        """
+        if not self.over and run.iteration >= self.share * run.iterations:
+            for unit, weights in enumerate(networks.weights_per_unit):
+                for weight in range(1, weights):
+                    copy_weight(networks, optimizer, unit, 0, weight)
+            optimizer.restart_average()
+            self.over = True
+        return not self.over
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return whether the weights have parted."""
+        return {"over": self.over}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore :meth:`state_dict`."""
+        self.over = bool(state["over"])
