@@ -14,14 +14,19 @@ from torch import Tensor
 
 from mtl_framework import MtlError, SearchDistribution
 
+from .running_scale import RunningScale
+
 Table = Float64[Tensor, "units tasks weights"]
+Advantages = Float64[Tensor, "units tasks weights"] | Float64[Tensor, "units tasks 1"]
 Learner = Literal["wpl", "reinforce"]
+Advantage = Literal["value", "return"]
 
 
 class Agents:
     """Agents hold, for every task and unit, the blocks' probabilities and their values.
 
-    The value of a block is a running mean of the returns that choosing it has brought.
+    The value of a block is a running mean of the returns that choosing it has brought, as the agent
+    sees them.
 
     Args:
         units: U, the number of units.
@@ -29,9 +34,13 @@ class Agents:
         weights: K, the number of blocks of every unit.
         learner: see :func:`weighted_policy_step` and :func:`reinforce_step`.
         p_min: smallest probability of a block.
+        advantage: what moves the weighted policy learner: of every block its ``"value"`` less the
+            mean value, or of the chosen block the ``"return"`` less the expected one. REINFORCE
+            always takes the return.
         baseline: whether a return is compared with the mean value under the ``"policy"``, or with
             the value of the block (the ``"action"``).
         value_rate: weight of a new return in a value, where that has as many returns already.
+        standardize: whether agents see standardised returns, see :class:`RunningScale`.
 
     Attributes:
         policy: the probabilities, all alike at the start.
@@ -50,8 +59,10 @@ class Agents:
         *,
         learner: Learner = "wpl",
         p_min: float = 0.0,
+        advantage: Advantage = "value",
         baseline: Literal["policy", "action"] = "policy",
         value_rate: float = 0.05,
+        standardize: bool = True,
     ) -> None:
         if weights * p_min >= 1 and weights > 1:
             raise MtlError(
@@ -62,6 +73,8 @@ class Agents:
         self.values = torch.zeros_like(self.policy.pi)
         self.counts = torch.zeros_like(self.policy.pi)
         self._step = weighted_policy_step if learner == "wpl" else reinforce_step
+        self._by_values = learner == "wpl" and advantage == "value"
+        self._scale = RunningScale(units, tasks, value_rate) if standardize else None
         self._p_min, self._baseline, self._value_rate = p_min, baseline, value_rate
 
     def learn(
@@ -80,32 +93,50 @@ class Agents:
             judged: True for tasks that had a reward; the others' agents learn nothing.
         """
         for chosen, own in zip(assignments, returns, strict=True):
+            seen = own if self._scale is None else self._scale.standardized(own, judged)
             taken = F.one_hot(chosen, self.policy.pi.shape[-1]).double() * judged[:, None]
-            advantage = (own - self.expected(chosen)) * judged
-            moved = self._step(self.policy.pi, taken, advantage[..., None], rate)
+            if self._by_values:
+                self._remember(taken, seen)
+                tried = (self.counts > 0).double()
+                better = self.values - self.mean_values()[..., None]
+                moved = self._step(self.policy.pi, tried, better, rate)
+            else:
+                better = ((seen - self.expected(chosen)) * judged)[..., None]
+                moved = self._step(self.policy.pi, taken, better, rate)
+                self._remember(taken, seen)
             pi = torch.where(judged[:, None], project(moved, self._p_min), self.policy.pi)
             self.policy.load_state_dict({"pi": pi})
-            self.counts = self.counts + taken
-            weight = taken * (1 / self.counts.clamp(min=1)).clamp(min=self._value_rate)
-            self.values = self.values + weight * (own[..., None] - self.values)
+
+    def _remember(self, taken: Table, returns: Float64[Tensor, "units tasks"]) -> None:
+        """Move the values of the blocks that were chosen towards what they have brought."""
+        self.counts = self.counts + taken
+        weight = taken * (1 / self.counts.clamp(min=1)).clamp(min=self._value_rate)
+        self.values = self.values + weight * (returns[..., None] - self.values)
 
     def expected(self, chosen: Int64[Tensor, "units tasks"]) -> Float64[Tensor, "units tasks"]:
         """Return what choices are expected to bring.
 
-        With baseline ``"policy"`` blocks that were never chosen have no value and do not count. A
-        first choice, with which nothing can be compared, is expected to bring 0.
+        A first choice, with which nothing can be compared, is expected to bring 0.
         """
         if self._baseline == "action":
             return self.values.gather(2, chosen[..., None]).squeeze(2)
+        return self.mean_values()
+
+    def mean_values(self) -> Float64[Tensor, "units tasks"]:
+        """Return the mean value of a unit's blocks by their probabilities.
+
+        Blocks that were never chosen have no value and do not count.
+        """
         known = self.policy.pi * (self.counts > 0)
         return (known * self.values).sum(-1) / known.sum(-1).clamp(min=1e-12)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return probabilities, values and counts."""
+        """Return probabilities, values, counts, and the scale of returns."""
         return {
             "pi": self.policy.pi.clone(),
             "values": self.values.clone(),
             "counts": self.counts.clone(),
+            "scale": None if self._scale is None else self._scale.state_dict(),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -122,34 +153,38 @@ class Agents:
                     f"{tuple(self.policy.pi.shape)} (units, tasks, weights)"
                 )
             setattr(self, name, state[name].to("cpu", torch.float64).clone())
+        if self._scale is not None:
+            self._scale.load_state_dict(state["scale"])
 
 
-def weighted_policy_step(
-    pi: Table, taken: Table, advantage: Float64[Tensor, "units tasks 1"], rate: float
-) -> Table:
-    """Move the probability of every choice as the weighted policy learner does.
+def weighted_policy_step(pi: Table, moved: Table, advantage: Advantages, rate: float) -> Table:
+    """Move probabilities as the weighted policy learner does (Abdallah and Lesser, 2006).
 
-    A choice that was better than expected gains rate * advantage * (1 - pi), a worse one loses
+    A block that is better than expected gains rate * advantage * (1 - pi), a worse one loses
     rate * |advantage| * pi: the step shrinks as a probability comes close to where it is going.
-    What returns is no distribution yet, see :func:`project`.
+    Where advantages are mostly noise, a probability below one half therefore rises on average, and
+    one above it falls. What returns is no distribution yet, see :func:`project`.
+
+    Args:
+        pi: the probabilities.
+        moved: 1 for the blocks whose probabilities move, else 0.
+        advantage: how much better than expected each block is, or the chosen one was.
+        rate: the learning rate.
+    """
+    room = torch.where(advantage < 0, pi, 1 - pi)
+    return pi + rate * advantage * moved * room
+
+
+def reinforce_step(pi: Table, taken: Table, advantage: Advantages, rate: float) -> Table:
+    """Move logits, of which the probabilities are a softmax, along advantage * d log pi(a).
+
+    The derivative of log pi(a) by the logits is onehot(a) - pi (REINFORCE, Williams, 1992).
 
     Args:
         pi: the probabilities.
         taken: 1 for the blocks that were chosen, else 0.
         advantage: return minus expected return of every choice.
         rate: the learning rate.
-    """
-    room = torch.where(advantage < 0, pi, 1 - pi)
-    return pi + rate * advantage * taken * room
-
-
-def reinforce_step(
-    pi: Table, taken: Table, advantage: Float64[Tensor, "units tasks 1"], rate: float
-) -> Table:
-    """Move logits, of which the probabilities are a softmax, along advantage * d log pi(a).
-
-    The derivative of log pi(a) by the logits is onehot(a) - pi (REINFORCE, Williams, 1992). The
-    arguments are those of :func:`weighted_policy_step`.
     """
     chosen = taken.sum(-1, keepdim=True)  # 0 where nothing was chosen
     return (pi.log() + rate * advantage * (taken - pi * chosen)).softmax(-1)

@@ -4,10 +4,18 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from mtl_framework import InitialWeights
+from mtl_framework import InitialWeights, SharedStartConfig
+
+_NO_REWARDS = "which has no rewards"
+_NOT_WITH_GUMBEL = {
+    **dict.fromkeys(
+        ("reward", "advantage", "standardize", "baseline", "value_rate", "p_min"), _NO_REWARDS
+    ),
+    "shared_start": "whose units are mixtures from the start",
+}
 
 
-class RoutingConfig(InitialWeights):
+class RoutingConfig(InitialWeights, SharedStartConfig):
     """These are options of :class:`~mtl_routing_networks.strategy.RoutingNetworks`."""
 
     router: Literal["wpl", "reinforce", "gumbel"] = Field(
@@ -44,7 +52,18 @@ class RoutingConfig(InitialWeights):
         256, ge=1, description="number of decisions at a unit that count as recent ones"
     )
     router_learning_rate: float = Field(
-        0.1, ge=0, description="learning rate of the routers; 0 leaves them as they start"
+        0.3, ge=0, description="learning rate of the routers; 0 leaves them as they start"
+    )
+    advantage: Literal["value", "return"] = Field(
+        "value",
+        description="what moves the probabilities of router wpl: value, of every block its value "
+        "less the mean value of the unit's blocks; return, of the chosen block alone what it has "
+        "just brought less what was expected (published code)",
+    )
+    standardize: bool = Field(
+        True,
+        description="whether routers see returns less their running mean, divided by their running "
+        "standard deviation; false: as they are (published code)",
     )
     baseline: Literal["policy", "action"] = Field(
         "policy",
@@ -88,10 +107,29 @@ class RoutingConfig(InitialWeights):
     @model_validator(mode="after")
     def _suits_the_router(self) -> "RoutingConfig":
         if self.router == "gumbel":
-            for name in ("reward", "baseline", "value_rate", "p_min"):
+            for name, why in _NOT_WITH_GUMBEL.items():
                 if getattr(self, name) != type(self).model_fields[name].default:
                     raise ValueError(
-                        f"should leave out {name} with router 'gumbel', which has no rewards: "
+                        f"should leave out {name} with router 'gumbel', {why}: "
                         f"found {getattr(self, name)!r}"
                     )
+        return self
+
+    @model_validator(mode="after")
+    def _compares_returns(self) -> "RoutingConfig":
+        if (self.router, self.advantage, self.baseline) == ("wpl", "value", "action"):
+            raise ValueError(
+                "should have advantage 'return' with baseline 'action', as values are compared "
+                "with the mean of the unit's"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _leaves_time(self) -> "RoutingConfig":
+        end = 1 - self.settle
+        if self.shared_start and self.shared_start >= end:
+            raise ValueError(
+                f"should have shared_start below 1 - settle = {end:g}, as routers learn between "
+                f"the two; found {self.shared_start}"
+            )
         return self

@@ -47,6 +47,8 @@ class RoutingNetworks(Strategy):
             "strategy": {
                 "name": "routing_networks",
                 "router": "wpl",
+                "advantage": "return",
+                "standardize": False,
                 "collaboration": 0.3,
                 "history": 256,
                 "optimizer": "sgd",
@@ -75,8 +77,10 @@ class RoutingNetworks(Strategy):
             blocks,
             learner="reinforce" if config.router == "reinforce" else "wpl",
             p_min=config.p_min,
+            advantage=config.advantage,
             baseline=config.baseline,
             value_rate=config.value_rate,
+            standardize=config.standardize,
         )
         self.recent = RecentDecisions(units, blocks, config.history)
         network: TaskNetworks
@@ -91,6 +95,7 @@ class RoutingNetworks(Strategy):
         self.optimizer = self._optimizer(network, logits)
         self.generator = torch.Generator().manual_seed(self.seed)
         self.register_state("settled", False)
+        self.shared_start = config.make_shared_start()
         return network
 
     def _optimizer(self, network: TaskNetworks, logits: list[nn.Parameter]) -> RecipeOptimizer:
@@ -111,6 +116,10 @@ class RoutingNetworks(Strategy):
     def optimize(self, run: TrainingRun) -> Generator[Step, None, None]:
         """Draw paths, train the blocks on them, then let the agents learn from what they earned."""
         while True:
+            if self._shares(run):
+                losses, rewards = self.step(run.next_batch(), learns=False)
+                yield Step(losses, {"reward": rewards.mean(), **self.measures()})
+                continue
             done = run.iteration / run.iterations
             if self.config.settle and done >= 1 - self.config.settle and not self.settled:
                 self.settled = True  # for good, also in a longer run
@@ -142,8 +151,8 @@ class RoutingNetworks(Strategy):
         network, config = self.network, self.config
         assert isinstance(network, RewardingNetworks)
         network.train()
-        paths = 1 if self.settled else config.paths  # all are the most probable one then
-        assignments = self.agents.policy.sample(paths, self.generator)
+        assignments = self._draw()
+        paths = len(assignments)
         self.optimizer.zero_grad()
         losses, rewards = [], []
         each = 1 / (paths * len(network.tasks))  # of the mean over paths and tasks
@@ -163,6 +172,21 @@ class RoutingNetworks(Strategy):
             self._learn(assignments, earned, judged & earned.isfinite().all(0))
         network.assignment.copy_(self.agents.policy.mode())
         return torch.stack(losses), earned
+
+    def _draw(self) -> Int64[Tensor, "samples units tasks"]:
+        """Draw a step's paths: all blocks are the first ones while tasks share everything."""
+        if self._all_shared:
+            return torch.zeros_like(self.agents.policy.mode())[None]
+        paths = 1 if self.settled else self.config.paths  # all are the most probable one then
+        return self.agents.policy.sample(paths, self.generator)
+
+    @property
+    def _all_shared(self) -> bool:
+        return self.shared_start is not None and not self.shared_start.over
+
+    def _shares(self, run: TrainingRun) -> bool:
+        start = self.shared_start
+        return start is not None and start.is_on(run, self.network, self.optimizer)
 
     def gumbel_step(
         self, batch: Batch, temperature: float, learns: bool = True
@@ -243,6 +267,7 @@ class RoutingNetworks(Strategy):
         used = {
             "delay": config.delay > 0,
             "settle": config.settle > 0,
+            "shared_start": config.shared_start > 0,
             "temperature": config.router == "gumbel"
             and config.temperature != config.last_temperature,
         }

@@ -1,14 +1,21 @@
 """Agents: steps on the simplex, returns, collaboration, and two blocks of which each has a best."""
 
-from typing import Any, Literal
+from typing import Any
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from mtl_routing_networks.agents import Agents, project, reinforce_step, weighted_policy_step
+from mtl_routing_networks.agents import (
+    Agents,
+    Learner,
+    project,
+    reinforce_step,
+    weighted_policy_step,
+)
 from mtl_routing_networks.collaboration import RecentDecisions, returns
 from mtl_routing_networks.collapse import blocks_in_use, largest_groups
+from mtl_routing_networks.running_scale import RunningScale
 from torch import Tensor
 
 from mtl_framework.support.errors import MtlError
@@ -82,10 +89,12 @@ def test_a_projection_is_the_nearest_distribution(seed: int, weights: int, floor
 
 
 def learned(
-    name: Literal["wpl", "reinforce"],
+    name: Learner,
     collaboration: float = 0.0,
     steps: int = 400,
     gap: float = 0.4,
+    noise: float = 0.1,
+    rate: float = 0.3,
     **options: Any,
 ) -> Agents:
     """Two tasks and two units; task t is better off with block t everywhere, by a noisy reward."""
@@ -95,10 +104,10 @@ def learned(
     best = torch.tensor([[0, 1], [0, 1]])
     for _ in range(steps):
         paths = agents.policy.sample(1, generator)
-        noise = 0.1 * torch.randn(1, 2, generator=generator).double()
-        rewards = gap * (paths == best).double().mean(1) + noise
+        by_chance = noise * torch.randn(1, 2, generator=generator).double()
+        rewards = gap * (paths == best).double().mean(1) + by_chance
         brought = returns(rewards, paths, recent.shares(), collaboration)
-        agents.learn(paths, brought, 0.3, EVERY)
+        agents.learn(paths, brought, rate, EVERY)
         recent.add(paths.transpose(0, 1).flatten(1))
     return agents
 
@@ -150,8 +159,99 @@ def test_recent_decisions_forget_the_oldest() -> None:
         RecentDecisions(1, 3, 5).load_state_dict(recent.state_dict())
 
 
+def test_agents_decide_where_rewards_are_mostly_noise() -> None:
+    """Steps by single returns drive wpl back to the middle, however much better a block is."""
+    noisy: dict[str, Any] = {"noise": 0.3, "rate": 0.1, "steps": 300}
+    names: tuple[Learner, ...] = ("wpl", "reinforce")
+    for name in names:
+        agents = learned(name, **noisy)
+        assert agents.policy.mode().tolist() == [[0, 1], [0, 1]]
+        assert agents.policy.pi.amax(-1).min() > 0.9
+    published = learned("wpl", advantage="return", standardize=False, **noisy)
+    assert published.policy.pi.amax(-1).max() < 0.75
+
+
+@pytest.mark.parametrize("standardize", [True, False])
+def test_steps_by_values_are_those_of_plain_loops(standardize: bool) -> None:
+    """One agent, three blocks, in plain Python; the floor is not reached."""
+    generator = torch.Generator().manual_seed(4)
+    agents = Agents(1, 1, 3, p_min=0.0, value_rate=0.2, standardize=standardize)
+    pi, values, counts = [1 / 3] * 3, [0.0] * 3, [0] * 3
+    mean = variance = 0.0
+    for number in range(1, 31):
+        block = int(torch.randint(3, (1,), generator=generator))
+        reward = float(torch.randn((), generator=generator)) + 0.5 * block
+        path = torch.full((1, 1, 1), block)
+        agents.learn(path, torch.full((1, 1, 1), reward, dtype=torch.float64), 0.05, EVERY[:1])
+        seen = reward
+        if standardize:
+            weight, away = max(1 / number, 0.2), reward - mean if number > 1 else 0.0
+            variance += weight * (away**2 - variance)
+            mean += weight * (reward - mean)
+            seen = away / variance**0.5 if variance else 0.0
+        counts[block] += 1
+        values[block] += max(1 / counts[block], 0.2) * (seen - values[block])
+        known = [k for k in range(3) if counts[k]]
+        average = sum(pi[k] * values[k] for k in known) / sum(pi[k] for k in known)
+        for k in known:
+            better = values[k] - average
+            pi[k] += 0.05 * better * (pi[k] if better < 0 else 1 - pi[k])
+        excess = (sum(pi) - 1) / 3
+        pi = [p - excess for p in pi]
+        assert min(pi) > 0
+        assert agents.policy.pi.flatten().tolist() == pytest.approx(pi)
+        assert agents.values.flatten().tolist() == pytest.approx(values)
+
+
+def test_rewards_that_rise_speak_for_no_block() -> None:
+    """Block 1 is as good as block 0, but drawn later; standardised, both have the same value."""
+    values = {}
+    for standardize in (True, False):
+        agents = Agents(1, 1, 2, standardize=standardize)
+        for number in range(200):
+            path = torch.full((1, 1, 1), number // 100)
+            agents.learn(path, torch.full((1, 1, 1), 0.01 * number).double(), 0.0, EVERY[:1])
+        values[standardize] = agents.values.flatten()
+    assert values[False][1] > values[False][0] + 0.8  # of 2 in all
+    torch.testing.assert_close(*values[True].split(1), rtol=0.1, atol=0)
+
+
+def test_what_agents_see_is_standardised_by_task_and_starts_at_nothing() -> None:
+    scale = RunningScale(1, 2, 0.1)
+    only_first = torch.tensor([True, False])
+    seen = [
+        scale.standardized(torch.tensor([[value, 7.0]]).double(), only_first).tolist()[0]
+        for value in (1.0, 2.0)
+    ]
+    assert seen == [[0, 0], [pytest.approx(2**0.5), 0]]
+    assert scale.mean.tolist() == [[1.5, 0]]
+    assert scale.variance.tolist() == [[0.5, 0]]
+    assert scale.count.tolist() == [2, 0]
+    generator = torch.Generator().manual_seed(0)
+    drawn = 5 + 3 * torch.randn(2000, generator=generator).double()
+    views = [scale.standardized(one.expand(1, 2), EVERY)[0, 1] for one in drawn]
+    many = torch.stack(views[100:])
+    assert abs(float(many.mean())) < 0.1
+    assert 0.8 < float(many.std()) < 1.3
+    far = scale.standardized(torch.full((1, 2), 1e6).double(), EVERY)
+    assert float(far.max()) <= 10**0.5 + 1e-9
+    with pytest.raises(MtlError, match=r"saved mean of returns has shape \(1, 2\), this one has"):
+        RunningScale(2, 2, 0.1).load_state_dict(scale.state_dict())
+
+
+def test_agents_that_are_saved_go_on_as_if_they_had_not_been() -> None:
+    agents = learned("wpl", steps=20)
+    other = Agents(2, 2, 2, learner="wpl", p_min=1e-3)
+    other.load_state_dict(agents.state_dict())
+    path, brought = torch.zeros(1, 2, 2, dtype=torch.int64), torch.ones(1, 2, 2).double()
+    for one in (agents, other):
+        one.learn(path, brought, 0.3, EVERY)
+    assert torch.equal(agents.policy.pi, other.policy.pi)
+    assert torch.equal(agents.values, other.values)
+
+
 def test_values_are_running_means_and_what_has_no_reward_teaches_nothing() -> None:
-    agents = Agents(1, 2, 2, value_rate=0.25)
+    agents = Agents(1, 2, 2, value_rate=0.25, advantage="return", standardize=False)
     judged = torch.tensor([True, False])
     pi = agents.policy.pi.clone()
     path = torch.zeros(1, 1, 2, dtype=torch.int64)
@@ -164,7 +264,7 @@ def test_values_are_running_means_and_what_has_no_reward_teaches_nothing() -> No
     assert torch.equal(agents.policy.pi[0, 1], pi[0, 1])
     assert agents.counts.tolist() == [[[6, 0], [0, 0]]]
     assert not torch.equal(agents.policy.pi[0, 0], pi[0, 0])
-    action = Agents(1, 2, 2, baseline="action")
+    action = Agents(1, 2, 2, baseline="action", advantage="return")
     action.values[0, 0] = torch.tensor([0.3, 0.7], dtype=torch.float64)
     assert action.expected(path[0])[0, 0] == 0.3
 

@@ -10,6 +10,7 @@ import torch.distributed as dist
 from mtl_routing_networks.config import RoutingConfig
 from mtl_routing_networks.figures import route_figures
 from mtl_routing_networks.strategy import RoutingNetworks
+from pydantic import ValidationError
 from support.adapter_loops import MODELS
 from support.dense import binary_suite, dense_backbone
 from support.lws import CLOSE, assert_equal, binary_batch, parameters
@@ -147,19 +148,61 @@ def test_agents_wait_and_settle(tmp_path: Path) -> None:
         agents = run.strategy.agents
         seen.append((agents.policy.entropy(), float(agents.counts.sum())))
 
-    options = {"delay": 0.34, "settle": 0.34, "router_learning_rate": 0.5}
+    options = {"delay": 0.17, "settle": 0.34, "router_learning_rate": 0.5}
     run = Trial("routing_networks", options).start(tmp_path / "run", look)
     run.execute()
     strategy = run.strategy
     assert isinstance(strategy, RoutingNetworks)
     counts = [count for _, count in seen]
-    assert counts == [0, 0, 0, 9, 9, 9]
+    assert counts == [0, 0, 9, 18, 18, 18]
+    # with the first return nothing can be compared
     assert seen[2][0] == pytest.approx(torch.tensor(3.0).log())
     assert 0 < seen[3][0] < seen[2][0]
     assert seen[4][0] == 0
     assert strategy.settled
     assert strategy.length_options() == ["strategy.delay", "strategy.settle"]
     assert RoutingNetworks(RoutingConfig(settle=0)).length_options() == []
+
+
+def test_tasks_share_everything_before_they_are_routed(tmp_path: Path) -> None:
+    """In a shared start nobody decides and block 0 alone learns; then all blocks are copies."""
+    seen: list[tuple[float, float]] = []
+
+    def look(run: Any) -> None:
+        parameters_of = run.strategy.network.bank_parameters
+        zero, one = (
+            torch.cat([p.detach().flatten() for u in range(3) for p in parameters_of(u, block)])
+            for block in (0, 1)
+        )
+        seen.append((float(run.strategy.agents.counts.sum()), float((zero - one).norm())))
+
+    options = {"shared_start": 0.5, "settle": 0.17, "router_learning_rate": 0.5}
+    run = Trial("routing_networks", options).start(tmp_path / "run", look)
+    run.execute()
+    strategy = run.strategy
+    assert isinstance(strategy, RoutingNetworks)
+    assert [count for count, _ in seen] == [0, 0, 0, 9, 18, 18]
+    assert seen[3][1] < 0.3 * seen[2][1]
+    assert strategy.length_options() == ["strategy.settle", "strategy.shared_start"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"shared_start": 0.8}, "should have shared_start below 1 - settle = 0.75"),
+        ({"baseline": "action"}, "should have advantage 'return' with baseline 'action'"),
+        ({"router": "gumbel", "standardize": False}, "should leave out standardize with router"),
+        ({"router": "gumbel", "shared_start": 0.3}, "whose units are mixtures from the start"),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused(options: Any, message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        RoutingConfig(**options)
+
+
+def test_the_preset_paper_moves_agents_as_the_published_code_does() -> None:
+    preset = RoutingNetworks.presets["paper"]["strategy"]
+    assert (preset["advantage"], preset["standardize"]) == ("return", False)
 
 
 def test_the_most_probable_path_is_taken_out_and_retrained_as_given(tmp_path: Path) -> None:
