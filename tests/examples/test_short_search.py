@@ -15,7 +15,7 @@ def test_what_was_chosen_is_what_the_recipes_are_compared_with() -> None:
         cell.strategy: cell.config
         for cell in make_grid(read_comparison(EXAMPLES / "short_search.yaml", plugins))
     }
-    assert len({str(config.strategy) for config in tried.values()}) == 6
+    assert len({str(config.strategy) for config in tried.values()}) == 11
     compared = {
         cell.strategy: cell.config
         for cell in make_grid(read_comparison(EXAMPLES / "recipe.yaml", plugins))
