@@ -23,6 +23,7 @@ Where the published code does otherwise an option names both (``published_code.p
 paper does not have lies in ``beyond/``, one idea a file, and is off by default.
 """
 
+import math
 from collections.abc import Generator, Mapping
 from typing import Any, ClassVar
 
@@ -52,6 +53,7 @@ from .published_code import scale_by_usage, zero_missing_gradients
 from .start import initial_distribution
 
 _MOST_CHOICES = 512  # of assignments that are written down while training
+_UNDECIDED = 0.5  # share of the largest entropy above which a search has decided little
 _MEASURED_PRIORS = {
     "conflict": prior.groups_by_conflict,
     "affinity": affinity.groups_by_affinity,
@@ -112,6 +114,8 @@ class LearnedWeightSharing(Strategy):
                 metrics["size"] = price.expected_size(self.distribution.pi, self._costs)
             if self.network.assignment.numel() <= _MOST_CHOICES:
                 metrics["assignment"] = self.network.assignment
+            if searches and run.iteration + 1 == run.iterations:
+                self._tell_undecided(run)
             yield Step(losses, metrics)
 
     def search_step(
@@ -195,6 +199,15 @@ class LearnedWeightSharing(Strategy):
         if self.config.credit == "joint":
             return None
         return all_reduce_mean(batch.label_weights().to(batch.inputs[0].device)).cpu() > 0
+
+    def _tell_undecided(self, run: TrainingRun) -> None:
+        entropy, most = self.distribution.entropy(), math.log(self.distribution.pi.shape[-1])
+        if entropy > _UNDECIDED * most > 0:
+            run.hint(
+                f"the search ends undecided (entropy {entropy:.2f} of {most:.2f} nats), so that "
+                "the assignment is hardly better than chance: a longer run, a higher "
+                "nes_learning_rate, or the preset 'short' decides more"
+            )
 
     # -- what goes beyond the paper: each line is the paper's where its option is off ------------
 

@@ -1,6 +1,7 @@
 """Options of learned weight sharing."""
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from mtl_lws.strategy import LearnedWeightSharing
 from pydantic import ValidationError
 from support.dense import binary_suite, dense_backbone
 from support.lws import CLOSE, binary_batch, build, parameters
+from support.tiny import start
 
 from mtl_framework.plugins.manager import Plugins
 from mtl_framework.runs.resolve import Layer, resolve
@@ -131,3 +133,14 @@ def test_presets_are_valid_runs() -> None:
         options = LwsConfig(**{k: v for k, v in config.strategy.options.items() if k != "preset"})
         assert (options == LwsConfig()) == (name == "paper")
         assert all(getattr(options, k) == v for k, v in preset["strategy"].items() if k != "name")
+
+
+@pytest.mark.parametrize(("rate", "told"), [(1e-6, True), (0.9, False)])
+def test_a_search_that_ends_undecided_is_told(tmp_path: Path, rate: float, told: bool) -> None:
+    said: list[str] = []
+    options = {"name": "learned", "nes_learning_rate": rate, "credit": "task"}
+    run = start(tmp_path / "run", strategy=options, iterations=12, eval_every=12)
+    run.hint = said.append  # type: ignore[method-assign, assignment]
+    run.execute()
+    hints = [text for text in said if text.startswith("the search ends undecided (entropy 0.69 of")]
+    assert len(hints) == told
