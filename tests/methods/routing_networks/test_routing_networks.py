@@ -262,6 +262,7 @@ def test_processes_with_their_own_examples_learn_the_same(tmp_path: Path) -> Non
     spawn(train_as_rank, (str(tmp_path),), nprocs=2)
     agents = [torch.load(tmp_path / f"agents{rank}", weights_only=True) for rank in range(2)]
     weights = [torch.load(tmp_path / f"parameters{rank}", weights_only=True) for rank in range(2)]
+    assert_equal(*(state.pop("scale") for state in agents))
     assert_equal(agents[0], agents[1])
     assert_equal(weights[0], weights[1])
     soft = [torch.load(tmp_path / f"soft{rank}", weights_only=True) for rank in range(2)]
