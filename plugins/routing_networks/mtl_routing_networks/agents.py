@@ -143,8 +143,14 @@ class Agents:
         """Restore :meth:`state_dict`.
 
         Raises:
-            MtlError: if it is that of other units, tasks or blocks.
+            MtlError: if it is that of other units, tasks or blocks, or of agents that saw returns as
+                they are where these see standardised ones.
         """
+        if self._scale is not None and state.get("scale") is None:
+            raise MtlError(
+                "saved agents saw returns as they are, not standardised: they are those of an "
+                "earlier version, and cannot go on in this one"
+            )
         self.policy.load_state_dict({"pi": state["pi"]})
         for name in ("values", "counts"):
             if state[name].shape != self.policy.pi.shape:

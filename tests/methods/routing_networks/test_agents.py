@@ -278,6 +278,9 @@ def test_wrong_tables_are_refused() -> None:
     state["counts"] = torch.zeros(1)
     with pytest.raises(MtlError, match=r"saved counts of blocks have shape \(1,\)"):
         Agents(1, 2, 2).load_state_dict(state)
+    del state["scale"]  # as before returns were standardised
+    with pytest.raises(MtlError, match="saved agents saw returns as they are"):
+        Agents(1, 2, 2).load_state_dict(state)
 
 
 def test_collapse_is_counted_by_unit() -> None:
