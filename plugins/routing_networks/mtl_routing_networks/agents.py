@@ -143,8 +143,8 @@ class Agents:
         """Restore :meth:`state_dict`.
 
         Raises:
-            MtlError: if it is that of other units, tasks or blocks, or of agents that saw returns as
-                they are where these see standardised ones.
+            MtlError: if it is that of other units, tasks or blocks, or of agents that saw returns
+                as they are, where these see standardised ones.
         """
         if self._scale is not None and state.get("scale") is None:
             raise MtlError(
