@@ -10,7 +10,9 @@ Feature Sharing", CVPR 2017).
 from collections.abc import Mapping
 from typing import Any
 
+from jaxtyping import Int64
 from pydantic import Field
+from torch import Tensor
 
 from ..networks.task_networks import TaskNetworks
 from .context import TrainingRun
@@ -53,19 +55,27 @@ class SharedStart:
         self.share = share
         self.over = False
 
-    def is_on(self, run: TrainingRun, networks: TaskNetworks, optimizer: RecipeOptimizer) -> bool:
-        """Say whether everything is shared in this iteration; make the copies when it is time.
+    def is_on(
+        self,
+        run: TrainingRun,
+        networks: TaskNetworks,
+        optimizer: RecipeOptimizer,
+        afterwards: Int64[Tensor, "units tasks"],
+    ) -> bool:
+        """Say whether everything is shared in this iteration; part the tasks when it is time.
 
         Args:
             run: the run, whose iterations are counted.
             networks: networks of all tasks.
             optimizer: the optimiser of their weights.
+            afterwards: the assignment that comes into force when the copies are made.
         """
         if not self.over and run.iteration >= self.share * run.iterations:
             for unit, weights in enumerate(networks.weights_per_unit):
                 for weight in range(1, weights):
                     copy_weight(networks, optimizer, unit, 0, weight)
             optimizer.restart_average()
+            networks.assignment.copy_(afterwards)
             self.over = True
         return not self.over
 

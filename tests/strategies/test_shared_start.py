@@ -95,12 +95,11 @@ def test_parting_changes_no_output_and_copies_moments(tmp_path: Path, optimizer:
     inputs = torch.rand(5, 1, 4, 4)
     before = [network.predict(task, inputs) for task in range(2)]
     parting = SharedStart(0.5)
-
-    class Now:
-        iteration, iterations = 3, 6
-
-    assert not parting.is_on(Now(), network, strategy.optimizer)  # type: ignore[arg-type]
-    network.assignment.copy_(torch.tensor([[0, 1], [1, 0]]))
+    now: Any = Counted(start(tmp_path / "other", plugins(), strategy=options))
+    now.iteration = 3
+    afterwards = torch.tensor([[0, 1], [1, 0]])
+    assert not parting.is_on(now, network, strategy.optimizer, afterwards)
+    assert torch.equal(network.assignment, afterwards)
     for task in range(2):
         assert torch.equal(network.predict(task, inputs), before[task])
     state = strategy.optimizer.state

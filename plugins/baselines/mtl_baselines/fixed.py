@@ -71,15 +71,9 @@ class FixedStrategy(Strategy):
     def optimize(self, run: TrainingRun) -> Generator[Step, None, None]:
         """Train plainly: draw a batch, do a step."""
         while True:
-            self._part(run)
+            if self.shared_start is not None and isinstance(self.network, TaskNetworks):
+                self.shared_start.is_on(run, self.network, self.optimizer, self._decided)
             yield Step(self.weight_step(run.next_batch()))
-
-    def _part(self, run: TrainingRun) -> None:
-        network, start = self.network, self.shared_start
-        if start is None or start.over or isinstance(network, SeparateNetworks):
-            return
-        if not start.is_on(run, network, self.optimizer):
-            network.assignment.copy_(self._decided)
 
     def length_options(self) -> list[str]:
         """Name the share of the run in which everything is shared."""

@@ -25,8 +25,8 @@ PAPER: Mapping[str, Any] = {
 }
 
 #: A search for runs of some hundred to some thousand iterations, in which the paper's does not get
-#: anywhere: of the settings tried (docs/results.md) those that are good wherever there is something
-#: to find or not. How the weights are trained is left to the user.
+#: anywhere: of the settings tried (docs/results.md) one that loses little where there is nothing to
+#: find, and finds most where there is. How the weights are trained is left to the user.
 SHORT: Mapping[str, Any] = {
     "strategy": {
         "weight_samples": 1,

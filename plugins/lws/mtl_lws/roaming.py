@@ -97,12 +97,7 @@ class Roaming(Strategy):
 
     def _shares(self, run: TrainingRun) -> bool:
         start = self.shared_start
-        if start is None or start.over:
-            return False
-        shares = start.is_on(run, self.network, self.optimizer)
-        if not shares:
-            self.network.assignment.copy_(self._kept)
-        return shares
+        return start is not None and start.is_on(run, self.network, self.optimizer, self._kept)
 
     def weight_step(self, batch: Batch, settled: bool) -> Float[Tensor, "samples tasks"]:
         """Move the weights along the gradient of the mean loss over random assignments.

@@ -205,7 +205,7 @@ class LearnedWeightSharing(Strategy):
         if entropy > _UNDECIDED * most > 0:
             run.hint(
                 f"the search ends undecided (entropy {entropy:.2f} of {most:.2f} nats), so that "
-                "the assignment is hardly better than chance: a longer run, a higher "
+                "much of the assignment is left to chance: a longer run, a higher "
                 "nes_learning_rate, or the preset 'short' decides more"
             )
 
@@ -271,12 +271,8 @@ class LearnedWeightSharing(Strategy):
         return self.shared_start is not None and not self.shared_start.over
 
     def _shares(self, run: TrainingRun) -> bool:
-        if self.shared_start is None or self.shared_start.over:
-            return False
-        shares = self.shared_start.is_on(run, self.network, self.optimizer)
-        if not shares:
-            self.network.assignment.copy_(self.distribution.mode())
-        return shares
+        start, mode = self.shared_start, self.distribution.mode()
+        return start is not None and start.is_on(run, self.network, self.optimizer, mode)
 
     def _hardening(self) -> Hardening | None:
         config = self.config

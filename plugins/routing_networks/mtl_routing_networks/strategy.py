@@ -185,8 +185,8 @@ class RoutingNetworks(Strategy):
         return self.shared_start is not None and not self.shared_start.over
 
     def _shares(self, run: TrainingRun) -> bool:
-        start = self.shared_start
-        return start is not None and start.is_on(run, self.network, self.optimizer)
+        start, mode = self.shared_start, self.agents.policy.mode()
+        return start is not None and start.is_on(run, self.network, self.optimizer, mode)
 
     def gumbel_step(
         self, batch: Batch, temperature: float, learns: bool = True
