@@ -4,6 +4,7 @@ Ratios above 1: the second named is faster. Nothing here has an aim.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
@@ -25,6 +26,16 @@ from mtl_framework.routing.cpu.path_norm import path_batch_norm
 from mtl_framework.routing.cpu.pooled_norm import Pooling, pooled_path_norm
 
 Call = Callable[[], object]
+_PRECISIONS = {
+    "dkl_convnet": 28,
+    "resnet18": 32,
+    "convnext_atto": 64,
+    "convnext_tiny": 64,
+    "vit_tiny_patch16_224": 64,
+    "vit_small_patch16_224": 64,
+    "mobilenetv3_large_100": 64,
+    "efficientnet_b0": 64,
+}
 _GROUPED = ((3, 16, 32, 32, 28), (3, 16, 64, 64, 14), (20, 16, 64, 64, 8), (20, 16, 256, 256, 2))
 
 
@@ -52,22 +63,26 @@ def formats() -> dict[str, tuple[Call, Call]]:
 def pooling_first() -> dict[str, tuple[Call, Call]]:
     """Batch norm of groups, ReLU and max-pooling in this order, and pooling before normalising."""
     found: dict[str, tuple[Call, Call]] = {}
-    pooling = Pooling((2, 2), (2, 2), (0, 0), (1, 1), False, True)
-    for groups, width, size in ((3, 32, 28), (7, 32, 14), (4, 53, 105)):
+    halves = Pooling((2, 2), (2, 2), (0, 0), (1, 1), False, True)
+    stem = Pooling((3, 3), (2, 2), (1, 1), (1, 1), False, True)
+    cases = ((3, 32, 28, halves), (7, 32, 14, halves), (4, 53, 105, halves), (3, 64, 64, stem))
+    for groups, width, size, pooling in cases:
         rows = torch.randn(groups * 16, width, size, size)
         rows = rows.contiguous(memory_format=torch.channels_last).requires_grad_()
         weight, bias = nn.Parameter(torch.ones(width)), nn.Parameter(torch.zeros(width))
 
         def run(first: bool, x: Tensor = rows, groups: int = groups, w: Tensor = weight,
-                b: Tensor = bias) -> None:  # fmt: skip
+                b: Tensor = bias, pooling: Pooling = pooling) -> None:  # fmt: skip
             mean, var = x.new_zeros(2, groups, len(w))
             if first:
                 y = pooled_path_norm(x, w, b, mean, var, 1e-5, pooling)
             else:
-                y = F.max_pool2d(F.relu_(path_batch_norm(x, w, b, mean, var, 1e-5)), 2)
+                y = F.relu_(path_batch_norm(x, w, b, mean, var, 1e-5))
+                y = F.max_pool2d(y, pooling.size, pooling.stride, pooling.padding)
             torch.autograd.backward(y, torch.ones_like(y))
 
-        name = f"normalise {groups} x 16 x {width} x {size} x {size}, then pool / pool first"
+        kind = "a stem's pooling" if pooling is stem else "pool"
+        name = f"normalise {groups} x 16 x {width} x {size} x {size}, then {kind} / pool first"
         found[name] = lambda run=run: run(False), lambda run=run: run(True)  # type: ignore[misc]
     return found
 
@@ -150,13 +165,32 @@ def orders(device: str) -> dict[str, tuple[Call, Call]]:
     return {"gradient step, example-major / group-major": (calls[0], calls[1])}
 
 
+def stem_pooling(device: str) -> dict[str, tuple[Call, Call]]:
+    """A gradient step of ResNet18, all shared, whose stem normalises first, and pools first."""
+    found: dict[str, tuple[Call, Call]] = {}
+    for size in (64, 128):
+        backbone = timm_backbone("resnet18", (3, size, size))
+        assert backbone.direct_poolings, "timm's stem should be found"
+        tasks = make_tasks([10] * 3, (3, size, size))
+        batch = make_batch(tasks, device=device)
+        shared = torch.zeros(1, len(backbone.units), 3, dtype=torch.int64)
+        calls = []
+        for form in (replace(backbone, direct_poolings=()), backbone):
+            network = TaskNetworks(form, tasks, 1).to(device).train()
+            calls.append(lambda n=network, b=batch, a=shared: n.accumulate_gradients(b, a))
+        name = f"gradient step, ResNet18 on {size} x {size}, stem normalises / pools first"
+        found[name] = calls[0], calls[1]
+    return found
+
+
 def precision(device: str) -> dict[str, tuple[Call, Call]]:
     """A gradient step in full precision and in bfloat16."""
     found: dict[str, tuple[Call, Call]] = {}
-    for name, shape in (("dkl_convnet", (1, 28, 28)), ("resnet18", (3, 32, 32))):
+    for name, size in _PRECISIONS.items():
+        small = name == "dkl_convnet"
+        shape = (1 if small else 3, size, size)
+        backbone = (plugin_backbone if small else timm_backbone)(name, shape)
         tasks = make_tasks([10] * 3, shape)
-        make = plugin_backbone if "convnet" in name else timm_backbone
-        backbone = make(name, shape)
         batch = make_batch(tasks, device=device)
         calls = []
         for kind in ("fp32", "bf16"):
@@ -164,7 +198,7 @@ def precision(device: str) -> dict[str, tuple[Call, Call]]:
             network.precision = kind
             draw = Sampler(len(backbone.units), 3, 3, 0.9)
             calls.append(lambda n=network, b=batch, d=draw: n.accumulate_gradients(b, d()))
-        found[f"gradient step, {name}, fp32 / bf16"] = calls[0], calls[1]
+        found[f"gradient step, {name} on {size} x {size}, fp32 / bf16"] = calls[0], calls[1]
     return found
 
 
@@ -240,7 +274,7 @@ def main() -> None:
         **switching(),
     }
     cases |= {**compiled(options.device), **orders(options.device)}
-    cases |= {**precision(options.device), **shares(options.device)}
+    cases |= {**stem_pooling(options.device), **precision(options.device), **shares(options.device)}
     rows = []
     for what, (before, after) in cases.items():
         if options.only not in what:

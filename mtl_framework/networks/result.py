@@ -39,7 +39,8 @@ class Result(ShownResult):
         seconds: wall time of the run, with evaluations and checkpoints.
         seconds_per_iteration: wall time of training alone, divided by the iterations.
         peak_memory: most memory held, in MiB; on a GPU that of its tensors.
-        versions: versions of framework, torch, timm and python.
+        versions: versions of framework, torch, timm and python, and of the package that a third
+            party's strategy came with, by its name.
         device: name of the device that the run computed on.
         threads: number of torch's threads, on the CPU.
         backbones: name of each task's own backbone, by task name; ``None`` where all share one.

@@ -23,10 +23,12 @@ class Guard:
         who: the owner of the code, e.g. ``"strategy 'lws' of plugin 'lws' of mtl-framework"``.
         tell: called with a line, once for each hook, that says which settings of torch were
             changed.
+        distribution: name of the installed package that the code came with; "" for none.
     """
 
-    def __init__(self, who: str, tell: Callable[[str], None]) -> None:
+    def __init__(self, who: str, tell: Callable[[str], None], distribution: str = "") -> None:
         self.who = who
+        self.distribution = distribution
         self._tell = tell
         self._told: set[str] = set()
         self._own: dict[str, TorchSettings] = {}

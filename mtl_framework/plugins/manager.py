@@ -341,7 +341,7 @@ class Plugins:
         return self._guards[plugin_name]
 
     def _guard_for(self, who: str, source: Source) -> Guard:
-        return Guard(who, lambda text: self._report(source.problem(text)))
+        return Guard(who, lambda text: self._report(source.problem(text)), source.distribution)
 
     def _report(self, problem: PluginProblem) -> None:
         self.problems.append(problem)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import permutations
 
-from ..runs.comparable import other_examples, other_iterations
+from ..runs.comparable import other_examples, other_iterations, other_surroundings
 from ..runs.records import Group, RunRecord, Select
 from .all_metrics import MetricTable, gains_of_all, metric_spreads, metric_tables
 from .controls import Controls, analyse_controls
@@ -163,6 +163,11 @@ def analyse(
         )
     if counts := other_iterations(group.records):
         notes.append(f"The runs have different numbers of iterations: {counts}.")
+    if unlike := other_surroundings(group.records):
+        notes.append(
+            "The runs were not made on the same machine or with the same code, which can move "
+            f"figures, and seconds above all (numbers of runs in brackets): {'; '.join(unlike)}."
+        )
     return Analysis(
         group,
         baseline,

@@ -1,6 +1,7 @@
 """Runs that are compared should have the same examples, and as many iterations."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
@@ -55,3 +56,23 @@ def other_iterations(records: Iterable[RunRecord]) -> str | None:
     if len(settings) < 2:
         return None
     return "; ".join(f"{', '.join(labels)} {count:,}" for count, labels in settings.items())
+
+
+def other_surroundings(records: Iterable[RunRecord]) -> list[str]:
+    """Say which devices, and which versions of packages, finished runs do not have in common.
+
+    Each stands with its number of runs, e.g. ``torch 2.11.0 (6), 2.14.1 (3)``. A package counts
+    where runs have two versions of it: that of a third party's strategy is none that runs of other
+    strategies know.
+    """
+    counts: dict[str, Counter[str]] = {}
+    for record in records:
+        if record.result is not None:
+            counts.setdefault("device", Counter())[record.result.device] += 1
+            for name, version in record.result.versions.items():
+                counts.setdefault(name, Counter())[version] += 1
+    return [
+        f"{name} {', '.join(f'{value} ({runs})' for value, runs in sorted(found.items()))}"
+        for name, found in counts.items()
+        if len(found) > 1
+    ]

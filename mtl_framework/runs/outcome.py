@@ -1,6 +1,7 @@
 """A run that has ended has a result."""
 
 import platform
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 
 import torch
@@ -18,9 +19,16 @@ from .progress_state import ProgressState
 
 
 def result_of(
-    run: TrainingRun, config: RunConfig, strategy: Strategy, state: ProgressState
+    run: TrainingRun,
+    config: RunConfig,
+    strategy: Strategy,
+    state: ProgressState,
+    distribution: str = "",
 ) -> Result:
-    """Make the result of a run, from the evaluation after its last step."""
+    """Make the result of a run, from the evaluation after its last step.
+
+    ``distribution`` is the installed package that the strategy came with.
+    """
     evaluation, suite = state.measured.last, run.suite
     assert evaluation is not None
     sharing: object = run.network.sharing()
@@ -45,7 +53,7 @@ def result_of(
         seconds=run.seconds,
         seconds_per_iteration=state.training_seconds / state.iteration,
         peak_memory=peak_memory(run.device),
-        versions=versions(),
+        versions=versions(distribution),
         device=device_name(run.device),
         threads=torch.get_num_threads(),
         backbones=None if suite.common_backbone else own,
@@ -68,16 +76,20 @@ def _odd(config: RunConfig, method: str, wanted: str, given: object) -> MtlError
     )
 
 
-def versions() -> dict[str, str]:
-    """Return the versions of Python and of the libraries on which a result depends."""
+def versions(distribution: str = "") -> dict[str, str]:
+    """Return the versions of Python and of the libraries on which a result depends.
+
+    Those of the framework, torch and timm have these names; that of a third party's strategy has
+    the name of its package.
+    """
     by_name = {"python": platform.python_version()}
-    for name, distribution in (
-        ("framework", "mtl-framework"),
-        ("torch", "torch"),
-        ("timm", "timm"),
-    ):
+    ours = {"framework": "mtl-framework", "torch": "torch", "timm": "timm"}
+    for name, package in ours.items():
         try:
-            by_name[name] = version(distribution)
+            by_name[name] = version(package)
         except PackageNotFoundError:  # imported from a source folder without installation
             by_name[name] = "unknown"
+    if distribution not in ("", "mtl-framework"):
+        with suppress(PackageNotFoundError):  # of a strategy that was given as a Python object
+            by_name[distribution] = version(distribution)
     return by_name

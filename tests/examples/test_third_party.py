@@ -82,6 +82,7 @@ def test_the_example_is_installed_listed_run_and_removed(tmp_path: Path) -> None
     assert done.returncode == 0, done.stderr
     result: dict[str, Any] = json.loads((tmp_path / "out" / "result.json").read_text())
     assert result["strategy"] == "random_sharing"
+    assert re.fullmatch(r"[\d.]+", result["versions"]["mtl-random-sharing"])
     weights = {weight for row in result["assignment"]["weights"] for weight in row}
     assert weights <= {0, 1, 2}
     resumed = environment.mtl(

@@ -1,6 +1,7 @@
 """Examples that are the same, but come in another order, or have one name."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from support.synthetic_runs import make_run
 from mtl_framework.data.objectives import Classification
 from mtl_framework.data.tasks import Examples, Suite, Task
 from mtl_framework.reports.analysis import analyse
-from mtl_framework.runs.comparable import other_examples, other_iterations
+from mtl_framework.runs.comparable import other_examples, other_iterations, other_surroundings
 from mtl_framework.runs.known_data import check_known, describe
 from mtl_framework.runs.recorded_splits import with_recorded_splits
 from mtl_framework.runs.records import make_groups
@@ -119,3 +120,24 @@ def test_settings_with_other_budgets_are_named(tmp_path: Path) -> None:
     assert other_iterations([records[0], records[1], records[3]]) is None
     (tmp_path / "none0" / "config.yaml").unlink()
     assert other_iterations(records) is None
+
+
+def test_runs_of_other_versions_and_machines_are_named_in_what_compares_them(
+    tmp_path: Path,
+) -> None:
+    records = []
+    for seed, (torch_version, device) in enumerate([("2.11.0", "A"), ("2.14.1", "A")] * 2):
+        record = make_run(tmp_path / str(seed), "none", seed)
+        assert record.result is not None
+        versions = {"framework": "1.0", "torch": torch_version}
+        if seed == 3:  # a strategy of a third party, which other runs know nothing of
+            versions["mtl-theirs"], device = "0.3", "B"
+        result = replace(record.result, versions=versions, device=device)
+        records.append(replace(record, result=result))
+    assert other_surroundings(records) == ["device A (3), B (1)", "torch 2.11.0 (2), 2.14.1 (2)"]
+    (group,) = make_groups(records)
+    (note,) = [note for note in analyse(group).notes if "same machine" in note]
+    assert note.endswith("device A (3), B (1); torch 2.11.0 (2), 2.14.1 (2).")
+    assert other_surroundings([records[0], records[2]]) == []
+    (group,) = make_groups([records[0], records[2]])
+    assert not [note for note in analyse(group).notes if "same machine" in note]
