@@ -9,6 +9,7 @@ import torch
 from ..networks.assignment import Assignment
 from ..networks.model import ParameterCounts, Sharing
 from ..networks.result import Result
+from ..plugins.guard import Guard
 from ..strategies.context import TrainingRun
 from ..strategies.strategy import Strategy
 from ..support.devices import device_name, peak_memory
@@ -23,11 +24,11 @@ def result_of(
     config: RunConfig,
     strategy: Strategy,
     state: ProgressState,
-    distribution: str = "",
+    guard: Guard,
 ) -> Result:
     """Make the result of a run, from the evaluation after its last step.
 
-    ``distribution`` is the installed package that the strategy came with.
+    ``guard`` is that of the strategy's plugin.
     """
     evaluation, suite = state.measured.last, run.suite
     assert evaluation is not None
@@ -53,7 +54,7 @@ def result_of(
         seconds=run.seconds,
         seconds_per_iteration=state.training_seconds / state.iteration,
         peak_memory=peak_memory(run.device),
-        versions=versions(distribution),
+        versions=versions(guard.distribution),
         device=device_name(run.device),
         threads=torch.get_num_threads(),
         backbones=None if suite.common_backbone else own,

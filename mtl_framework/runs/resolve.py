@@ -178,11 +178,10 @@ def former(layer: Layer, plugins: "Plugins") -> Layer:
     """Add to a saved config what a run did before some options existed.
 
     A suite whose new option changes what it does by default says what it did before in its
-    attribute ``options_before``: a mapping of options to values. So does a head whose default
-    changes.
+    attribute ``options_before``: a mapping of options to values. So do a head and a strategy.
 
     Raises:
-        MtlError: if the suite or a head is not known.
+        MtlError: if the suite, a head or the strategy is not known.
     """
     values = {"default_head": _FORMER_HEAD, **layer.values}
     heads = values.get("heads")
@@ -192,6 +191,9 @@ def former(layer: Layer, plugins: "Plugins") -> Layer:
     if isinstance(suite, Mapping) and isinstance(suite.get("name"), str):
         before = getattr(plugins.suite(suite["name"]), "options_before", {})
         values["suite"] = {**before, **suite}
+    strategy = values.get("strategy")
+    if isinstance(strategy, Mapping) and isinstance(strategy.get("name"), str):
+        values["strategy"] = {**plugins.strategy(strategy["name"]).options_before, **strategy}
     return dataclasses.replace(layer, values=values)
 
 

@@ -277,9 +277,7 @@ class Run:
             except ProcessLostError as error:
                 raise ProcessLostError(f"{error}; {self._store.describe_kept()}") from error
             with self._guard("sharing"):
-                result = result_of(
-                    self, self.config, self.strategy, state, self._guard.distribution
-                )
+                result = result_of(self, self.config, self.strategy, state, self._guard)
             self._store.finish(result, self.strategy)
             self._observers.tell("mtl_run_finished", result=result)
         ended = f"ended after {result.iterations} iterations: {result.ended}; "

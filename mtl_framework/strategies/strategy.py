@@ -40,13 +40,15 @@ class Strategy(ABC):
     keys of a run's config file, which the user's own keys override. A strategy that compares tasks
     on the same examples sets ``needs_common_input``; the host then refuses other suites.
     ``check_options`` holds options with which ``mtl check-strategy`` tries it on its small network,
-    for a strategy that cannot run there with its defaults.
+    for a strategy that cannot run there with its defaults. ``options_before`` says what runs did
+    whose saved configs lack an option, for options that are not neutral by default.
     """
 
     Config: ClassVar[type[StrategyConfig]] = StrategyConfig
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     needs_common_input: ClassVar[bool] = False
     check_options: ClassVar[Mapping[str, Any]] = {}
+    options_before: ClassVar[Mapping[str, Any]] = {}
 
     network: MultiTaskModel
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from support.tiny import content, start, tiny_config
+from support.tiny import content, finish, start, tiny_config
 from torch import Tensor
 
 from mtl_framework.data.augmentation import AugmentationConfig
@@ -271,7 +271,7 @@ def test_a_run_with_it_resumes_bit_for_bit_and_trains_otherwise(tmp_path: Path) 
     for strategy in ("soft", "learned"):
         folders = [tmp_path / f"{strategy}-{name}" for name in ("whole", "parts", "plain")]
         start(folders[0], strategy=strategy, augmentation=section).execute()
-        start(folders[1], strategy=strategy, augmentation=section, iterations=2).execute()
+        finish(start(folders[1], strategy=strategy, augmentation=section), stop_at=2)
         start(folders[1], strategy=strategy, augmentation=section, resume=True).execute()
         start(folders[2], strategy=strategy).execute()
         whole, parts, plain = map(content, folders)

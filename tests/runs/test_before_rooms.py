@@ -32,9 +32,11 @@ COMPARISON = """\
 backbone: {name: resnet10t, args: {channels: [4, 4, 6, 8], stem_width: 4}}
 suite: {name: alphabets, tasks: [digits, greek]}
 strategies:
-  # null, the default of these options at the time, is the older initialisation
+  # what is null, and what is said of lws, were the defaults at the time
   - {name: full_sharing, initialization: null}
-  - {name: lws, weights_per_unit: 2, initialization: null}
+  - {name: lws, weights_per_unit: 2, initialization: null, weight_samples: 8,
+     nes_learning_rate: 0.01, credit: joint, search_data: 0, nes_schedule: constant,
+     shared_start: 0, freeze_after: 1}
 seeds: 2
 iterations: 4
 eval_every: 2

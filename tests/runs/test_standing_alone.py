@@ -182,7 +182,7 @@ def test_an_extended_run_equals_one_that_was_not_cut(tmp_path: Path) -> None:
     [
         ({"strategy": "roaming"}, "strategy.settle went by the 2 iterations"),
         ({"strategy": {"name": "roaming", "settle": 0}}, None),
-        ({"strategy": {"name": "learned", "freeze_after": 0.5}}, "strategy.freeze_after went by"),
+        ({"strategy": {"name": "learned", "freeze_after": 0.5}}, "strategy.freeze_after and "),
     ],
 )
 def test_what_goes_by_a_runs_length_is_told_where_it_is_extended(

@@ -134,6 +134,7 @@ def test_it_is_full_sharing_until_then(tmp_path: Path) -> None:
 
 def test_the_search_begins_afterwards(tmp_path: Path) -> None:
     ranked = {"name": "learned", "shared_start": 0.5, "ranked_on": "weight_step"}
+    ranked["weight_samples"] = 4
     for options in (LEARNED, ranked, {**LEARNED, "estimator": "gumbel"}):
         folder = tmp_path / f"run{len(options)}{options.get('estimator')}"
         for number, strategy in steps(folder, strategy=options):

@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from mtl_lws.config import LwsConfig
+from mtl_lws.presets import PAPER
 from mtl_lws.strategy import LearnedWeightSharing
 from torch import Tensor, nn
 
@@ -13,6 +14,15 @@ from support.dense import binary_suite, dense_backbone
 from support.makers import make_batch
 
 CLOSE: dict[str, Any] = {"rtol": 1e-10, "atol": 1e-10}
+_PAPER = {key: value for key, value in PAPER["strategy"].items() if key != "name"}
+
+
+def paper(**options: Any) -> LwsConfig:
+    """Algorithm 1 as it stands but for some options: searched from the first step to the last."""
+    values = {**_PAPER, **options}
+    if values.get("estimator") == "gumbel" and "credit" not in options:
+        del values["credit"]  # which it has no use for
+    return LwsConfig(**values)
 
 
 def binary_batch(tasks: int, seed: int = 0, sizes: int | list[int] = 6) -> Batch:
@@ -25,7 +35,7 @@ def binary_batch(tasks: int, seed: int = 0, sizes: int | list[int] = 6) -> Batch
 
 def build(tasks: int = 3, seed: int = 0, norm: bool = True, **options: Any) -> LearnedWeightSharing:
     torch.manual_seed(seed)
-    strategy = LearnedWeightSharing(LwsConfig(**options), seed)
+    strategy = LearnedWeightSharing(paper(**options), seed)
     strategy.build(dense_backbone(norm=norm), binary_suite(tasks)).double()
     return strategy
 

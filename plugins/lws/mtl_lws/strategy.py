@@ -20,7 +20,10 @@ u           utilities of the ranked samples, equation 12   :meth:`SearchDistribu
 ==========  =============================================  ======================================
 
 Where the published code does otherwise an option names both (``published_code.py``); what the
-paper does not have lies in ``beyond/``, one idea a file, and is off by default.
+paper does not have lies in ``beyond/``, one idea a file, and is off with ``preset: paper``, which
+is Algorithm 1 as it stands. By default everything is shared at first (``shared_start``), then
+samples are ranked by each task's own loss on examples held out for it, at a rate that rises, and
+the last quarter of the run trains what was found alone.
 """
 
 import math
@@ -46,9 +49,9 @@ from mtl_framework.data import Batch, Suite
 from .beyond import affinity, credit, price, prior, sampling
 from .beyond.gumbel import GumbelSearch
 from .beyond.hardening import Hardening
-from .beyond.search_data import SearchData
+from .beyond.search_data import SHARE, SearchData, reason_for_none
 from .config import LwsConfig
-from .presets import PRESETS
+from .presets import BEYOND_OFF, PRESETS
 from .published_code import scale_by_usage, zero_missing_gradients
 from .start import initial_distribution
 
@@ -72,6 +75,7 @@ class LearnedWeightSharing(Strategy):
     Config: ClassVar[type[StrategyConfig]] = LwsConfig
     config: LwsConfig
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = PRESETS
+    options_before: ClassVar[Mapping[str, Any]] = BEYOND_OFF  # defaults until 26 November 2026
 
     network: TaskNetworks
 
@@ -94,14 +98,17 @@ class LearnedWeightSharing(Strategy):
         self._costs = price.unit_costs(self.network) if config.price else None
         # made only where they are used: their state is part of a checkpoint
         self.hardening = self._hardening()
-        self.data = SearchData(config.search_data, config.fold_back) if config.search_data else None
+        self.data = self._search_data(suite)
         self.gumbel = self._gumbel_search() if config.estimator == "gumbel" else None
         return self.network
 
     def optimize(self, run: TrainingRun) -> Generator[Step, None, None]:
         """Run Algorithm 1, with a batch of its own for each of the two steps."""
-        if self.config.prior != "none" and run.iteration == 0:
-            self._lean_towards_prior(run)
+        if run.iteration == 0:
+            if self._no_search_data:
+                run.hint(f"samples are ranked on training batches, as {self._no_search_data}")
+            if self.config.prior != "none":
+                self._lean_towards_prior(run)
         while True:
             metrics: dict[str, Tensor | float] = {}
             searches = not self._shares(run) and self._searches(run)
@@ -115,7 +122,7 @@ class LearnedWeightSharing(Strategy):
             if self.network.assignment.numel() <= _MOST_CHOICES:
                 metrics["assignment"] = self.network.assignment
             if searches and run.iteration + 1 == run.iterations:
-                self._tell_undecided(run)
+                self._tell_undecided(run, self.distribution.entropy())
             yield Step(losses, metrics)
 
     def search_step(
@@ -200,13 +207,13 @@ class LearnedWeightSharing(Strategy):
             return None
         return all_reduce_mean(batch.label_weights().to(batch.inputs[0].device)).cpu() > 0
 
-    def _tell_undecided(self, run: TrainingRun) -> None:
-        entropy, most = self.distribution.entropy(), math.log(self.distribution.pi.shape[-1])
+    def _tell_undecided(self, run: TrainingRun, entropy: float) -> None:
+        most = math.log(self.distribution.pi.shape[-1])
         if entropy > _UNDECIDED * most > 0:
             run.hint(
                 f"the search ends undecided (entropy {entropy:.2f} of {most:.2f} nats), so that "
-                "much of the assignment is left to chance: a longer run, a higher "
-                "nes_learning_rate, or the preset 'short' decides more"
+                "much of the assignment is left to chance: a longer run or a higher "
+                "nes_learning_rate decides more"
             )
 
     # -- what goes beyond the paper: each line is the paper's where its option is off ------------
@@ -216,6 +223,16 @@ class LearnedWeightSharing(Strategy):
             return TaskNetworks(backbone, suite.tasks, weights)
         affinity.check_common_input(suite)
         return RowLossNetworks(backbone, suite.tasks, weights)
+
+    def _search_data(self, suite: Suite) -> SearchData | None:
+        config, self._no_search_data = self.config, None
+        share = config.search_data
+        if share is None:
+            share = 0.0
+            if config.ranked_on == "search_step":
+                self._no_search_data = reason_for_none(suite)
+                share = 0.0 if self._no_search_data else SHARE
+        return SearchData(share, config.fold_back) if share else None
 
     def _gumbel_search(self) -> GumbelSearch:
         config = self.config
@@ -256,7 +273,7 @@ class LearnedWeightSharing(Strategy):
             "nes_schedule": config.nes_schedule != "constant",
             "freeze_after": config.freeze_after < 1,
             "shared_start": self.shared_start is not None,
-            "fold_back": bool(config.search_data and config.fold_back),
+            "fold_back": self.data is not None and config.fold_back > 0,
             "temperature": self.gumbel is not None
             and config.temperature != config.last_temperature,
         }
@@ -282,8 +299,11 @@ class LearnedWeightSharing(Strategy):
 
     def _searches(self, run: TrainingRun) -> bool:
         done = run.iteration / run.iterations
-        if self.hardening is not None:
+        if self.hardening is not None and not self._frozen:
+            entropy = self.distribution.entropy()
             self.hardening.update(self.distribution, done)
+            if self._frozen:
+                self._tell_undecided(run, entropy)
         if self.gumbel is not None:
             start, end = self.config.shared_start, self.config.freeze_after
             self.gumbel.cool((done - start) / (end - start))

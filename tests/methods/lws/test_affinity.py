@@ -117,7 +117,8 @@ def test_a_run_begins_with_it(tmp_path: Path) -> None:
     suite = common_suite(torch.Generator().manual_seed(0))
     options: dict[str, Any] = {
         "prior": "affinity", "prior_iterations": 30, "prior_strength": 0.9, "learning_rate": 0.01,
-        "nes_learning_rate": 0.0, "backbone.shared": [], "iterations": 1, "batch_size": 32,
+        "nes_learning_rate": 0.0, "shared_start": 0, "backbone.shared": [], "iterations": 1,
+        "batch_size": 32,
     }  # fmt: skip
     result = run(
         "lws", "two_features", suite, output=tmp_path / "run", device="cpu", progress=False,

@@ -247,7 +247,7 @@ def test_tasks_that_contradict_each_other_start_apart() -> None:
 
 
 def test_a_start_that_leans_towards_sharing_is_full_sharing_at_its_mode(tmp_path: Path) -> None:
-    options = {"name": "learned", "prior": "shared", "prior_strength": 0.75}
+    options = {"name": "learned", "prior": "shared", "prior_strength": 0.75, "freeze_after": 1}
     run = start(tmp_path / "run", strategy={**options, "nes_learning_rate": 1e-12})
     run.execute()
     strategy = run.strategy
@@ -313,7 +313,7 @@ def test_weights_never_see_search_data_before_it_is_folded_back(
 
 
 def test_a_frozen_search_trains_the_mode_alone(tmp_path: Path) -> None:
-    options = {"name": "learned", "freeze_after": 0.5}
+    options = {"name": "learned", "freeze_after": 0.5, "shared_start": 0}
     run = start(tmp_path / "run", strategy=options)
     run.execute()
     strategy = run.strategy

@@ -261,7 +261,7 @@ def test_half_precision_moves_the_distribution_nearly_alike() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"credit": "task"}, "leave out credit with estimator 'gumbel', where each choice gets"),
+        ({"credit": "joint"}, "leave out credit with estimator 'gumbel', where each choice gets"),
         ({"credit": "unit"}, "leave out credit with estimator 'gumbel', where each choice gets"),
         ({"ties": "first"}, "leave out ties with estimator 'gumbel', which ranks no samples"),
         ({"ranked_on": "weight_step"}, "leave out ranked_on with estimator 'gumbel', which ranks"),

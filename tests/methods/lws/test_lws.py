@@ -150,7 +150,8 @@ class Recording(LearnedWeightSharing):
 
 
 def test_a_run_searches_then_trains_each_time_with_a_fresh_batch(tmp_path: Path) -> None:
-    config = tiny_config("recording", iterations=3, eval_every=3)
+    options = {"name": "recording", "shared_start": 0, "freeze_after": 1}
+    config = tiny_config(iterations=3, eval_every=3, strategy=options)
     run = Run.start(config, TinyPlugins(recording=Recording), tmp_path / "run")
     result = run.execute()
     strategy = run.strategy

@@ -131,14 +131,16 @@ def test_presets_are_valid_runs() -> None:
     for name, preset in LearnedWeightSharing.presets.items():
         config = resolve(Plugins.load(), [Layer({"strategy": "lws", "preset": name})]).config
         options = LwsConfig(**{k: v for k, v in config.strategy.options.items() if k != "preset"})
-        assert (options == LwsConfig()) == (name == "paper")
         assert all(getattr(options, k) == v for k, v in preset["strategy"].items() if k != "name")
 
 
+@pytest.mark.parametrize("freeze_after", [0.5, 1])
 @pytest.mark.parametrize(("rate", "told"), [(1e-6, True), (0.9, False)])
-def test_a_search_that_ends_undecided_is_told(tmp_path: Path, rate: float, told: bool) -> None:
+def test_a_search_that_ends_undecided_is_told(
+    tmp_path: Path, rate: float, told: bool, freeze_after: float
+) -> None:
     said: list[str] = []
-    options = {"name": "learned", "nes_learning_rate": rate, "credit": "task"}
+    options = {"name": "learned", "nes_learning_rate": rate, "freeze_after": freeze_after}
     run = start(tmp_path / "run", strategy=options, iterations=12, eval_every=12)
     run.hint = said.append  # type: ignore[method-assign, assignment]
     run.execute()

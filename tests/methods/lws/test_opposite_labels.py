@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-from mtl_lws.config import LwsConfig
 from mtl_lws.strategy import LearnedWeightSharing
 from support.dense import binary_suite, dense_backbone
+from support.lws import paper
 from torch import Tensor
 
 from mtl_framework.data.batches import Batch
@@ -21,7 +21,7 @@ def opposite_labels(generator: torch.Generator, direction: Tensor) -> Batch:
 def train_on_opposite_labels(seed: int, **options: object) -> tuple[LearnedWeightSharing, float]:
     """One unit with banks. Heads are equal and stay so: they cannot turn a label round."""
     torch.manual_seed(seed)
-    config = LwsConfig(learning_rate=1e-2, nes_learning_rate=0.1, **options)
+    config = paper(learning_rate=1e-2, nes_learning_rate=0.1, **options)
     strategy = LearnedWeightSharing(config, seed)
     suite: Suite = binary_suite(4)
     network = strategy.build(dense_backbone(shared=("stem", "one")), suite)

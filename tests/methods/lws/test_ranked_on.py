@@ -10,6 +10,7 @@ from mtl_lws.config import LwsConfig
 from mtl_lws.strategy import LearnedWeightSharing
 from pydantic import ValidationError
 from support.dense import binary_suite, dense_backbone
+from support.lws import paper
 from support.tiny import start
 
 from mtl_framework.data.batches import Batch
@@ -20,7 +21,7 @@ BATCH = Batch((INPUTS,) * 3, (torch.tensor([0, 1, 0, 1]),) * 3)
 
 def built(**options: Any) -> LearnedWeightSharing:
     torch.manual_seed(0)
-    strategy = LearnedWeightSharing(LwsConfig(weight_samples=4, **options), 1)
+    strategy = LearnedWeightSharing(paper(weight_samples=4, **options), 1)
     strategy.build(dense_backbone(), binary_suite(3))
     return strategy
 
@@ -75,4 +76,4 @@ def test_an_iteration_has_one_batch_and_no_search_step(
 )
 def test_what_cannot_be_ranked_is_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
-        LwsConfig(ranked_on="weight_step", **options)
+        LwsConfig(**{"ranked_on": "weight_step", "weight_samples": 2, **options})

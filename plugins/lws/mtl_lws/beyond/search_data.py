@@ -10,7 +10,21 @@ from collections.abc import Mapping
 from typing import Any
 
 from mtl_framework import TrainingRun
-from mtl_framework.data import BalancedBatches, Batch
+from mtl_framework.data import BalancedBatches, Batch, Suite
+
+SHARE = 0.25  # of every task's examples, where the user names none
+_FEWEST = 10  # examples of a task that are worth ranking by
+
+
+def reason_for_none(suite: Suite) -> str | None:
+    """Say why no share of a suite's examples is held out by default; ``None``: one can be."""
+    for task in suite.tasks:
+        examples = task.train
+        if examples.streams is not None:
+            return f"task {task.name!r} is read as streams"
+        if SHARE * len(examples) < _FEWEST:
+            return f"task {task.name!r} has only {len(examples)} training examples"
+    return None
 
 
 class SearchData:
