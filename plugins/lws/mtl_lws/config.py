@@ -134,8 +134,8 @@ class LwsConfig(PaperOptions, SharedStartConfig):
         lt=1,
         description="share of every task's training examples that the weights never see and the "
         "samples are ranked on; 0 ranks on training batches (paper); default: 0.25, or 0 with "
-        "ranked_on weight_step, where a task reads streams, and where a quarter of a task's "
-        "examples is less than 10",
+        "ranked_on weight_step, where a task reads streams, and where a task has fewer "
+        "than 400 training examples",
     )
     fold_back: float = Field(
         0.25,

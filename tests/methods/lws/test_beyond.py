@@ -20,6 +20,8 @@ from support.tiny import TinyPlugins, content, finish, start
 from torch import Tensor
 
 from mtl_framework.data.batches import Batch
+from mtl_framework.data.objectives import Binary
+from mtl_framework.data.tasks import Examples, Suite, Task
 from mtl_framework.strategies.search_distribution import SearchDistribution, log_derivative
 
 GENERATOR = torch.Generator()
@@ -326,3 +328,23 @@ def test_a_frozen_search_trains_the_mode_alone(tmp_path: Path) -> None:
 def test_nested_samples_do_not_go_with_credit_by_unit() -> None:
     with pytest.raises(ValidationError, match="should not have sampling 'nested'"):
         LwsConfig(credit="unit", sampling="nested")
+
+
+@pytest.mark.parametrize(
+    ("examples", "streams", "share"), [(400, None, 0.25), (399, None, 0), (400, 4, 0)]
+)
+def test_examples_are_held_out_by_default_where_there_are_enough(
+    examples: int, streams: int | None, share: float
+) -> None:
+    inputs, targets = torch.rand(examples, 6), torch.arange(examples) % 2
+    train = Examples(inputs, targets, streams=streams)
+    tasks = [
+        Task("large", Binary(), Examples(torch.rand(900, 6), torch.arange(900) % 2), train),
+        Task("other", Binary(), train, train),
+    ]
+    strategy = LearnedWeightSharing(LwsConfig(), 1)
+    strategy.build(dense_backbone(), Suite("sized", tasks))
+    assert (strategy.data.share if strategy.data else 0) == share
+    explicit = LearnedWeightSharing(LwsConfig(search_data=0.1), 1)
+    explicit.build(dense_backbone(), Suite("sized", tasks))
+    assert explicit.data is not None

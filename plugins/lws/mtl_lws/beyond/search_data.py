@@ -13,7 +13,7 @@ from mtl_framework import TrainingRun
 from mtl_framework.data import BalancedBatches, Batch, Suite
 
 SHARE = 0.25  # of every task's examples, where the user names none
-_FEWEST = 10  # examples of a task that are worth ranking by
+FEWEST = 400  # training examples of a task that can spare some: with 100 it cost several points
 
 
 def reason_for_none(suite: Suite) -> str | None:
@@ -22,7 +22,7 @@ def reason_for_none(suite: Suite) -> str | None:
         examples = task.train
         if examples.streams is not None:
             return f"task {task.name!r} is read as streams"
-        if SHARE * len(examples) < _FEWEST:
+        if len(examples) < FEWEST:
             return f"task {task.name!r} has only {len(examples)} training examples"
     return None
 
