@@ -75,7 +75,7 @@ class LearnedWeightSharing(Strategy):
     Config: ClassVar[type[StrategyConfig]] = LwsConfig
     config: LwsConfig
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = PRESETS
-    options_before: ClassVar[Mapping[str, Any]] = BEYOND_OFF  # defaults until 26 November 2026
+    options_before: ClassVar[Mapping[str, Any]] = BEYOND_OFF  # defaults until 27 November 2026
 
     network: TaskNetworks
 
