@@ -4,7 +4,7 @@ from collections.abc import Hashable
 from typing import Any
 
 import torch
-from torch import Tensor, fx
+from torch import Tensor, fx, nn
 
 from .weights import content_key
 
@@ -12,11 +12,11 @@ from .weights import content_key
 def merge_equal(module: fx.GraphModule) -> None:
     """Merge equal calls and tensors of a traced module, in place.
 
-    Stored tensors are equal where they agree bit by bit, calls where they call one operator on
-    equal values. With the networks of several tasks side by side, the units that tasks share on
-    equal inputs run once. Two networks that share their first unit and read one image have the
-    calls ``a = conv(x, w); b = conv(x, w)``: ``b`` is removed, and what read ``b`` reads ``a``, so
-    that the calls after it become equal, too.
+    Parameters are equal where they agree bit by bit, and so are buffers; calls are equal where they
+    call one operator on equal values. With the networks of several tasks side by side, the units
+    that tasks share on equal inputs run once. Two networks that share their first unit and read one
+    image have the calls ``a = conv(x, w); b = conv(x, w)``: ``b`` is removed, and what read ``b``
+    reads ``a``, so that the calls after it become equal, too.
 
     Operators that write to their inputs or draw random numbers stay as they are.
 
@@ -45,7 +45,10 @@ def _key(module: fx.GraphModule, node: fx.Node) -> Hashable | None:
     """Return a key that nodes of equal value have in common; ``None`` where that is unknown."""
     if node.op == "get_attr":
         value = _attribute(module, str(node.target))
-        return ("tensor", content_key(value)) if isinstance(value, Tensor) else None
+        if not isinstance(value, Tensor):
+            return None
+        # a fresh norm's bias equals its running mean, but only one of the two may have a gradient
+        return "tensor", isinstance(value, nn.Parameter), content_key(value)
     if node.op != "call_function" or not _is_pure(node.target):
         return None
     try:

@@ -166,3 +166,16 @@ def test_its_json_names_tasks_inputs_and_outputs(common: LoadedRun, tmp_path: Pa
     assert plain["format"] == "mtl-framework joint program 1"
     assert [member["task"]["name"] for member in plain["members"]] == list(common.suite.task_names)
     assert all(re.fullmatch(r"outputs_[\w-]+", member.output) for member in about.members)
+
+
+def test_what_can_learn_is_never_merged_with_what_cannot() -> None:
+    """A fresh norm's running mean equals its bias, and its running variance its weight."""
+    norm = nn.BatchNorm2d(3).eval()
+    x = torch.rand(2, 3, 4, 4)
+    program = torch.export.export(norm, (x,)).run_decompositions({})
+    module = program.module()
+    assert isinstance(module, torch.fx.GraphModule)
+    merge_equal(module)
+    assert len(list(module.parameters())) == 2
+    again = torch.export.export(module, (x,)).run_decompositions()  # which failed on a merged mean
+    torch.testing.assert_close(again.module()(x), norm(x))
