@@ -26,6 +26,7 @@ from typing import Any
 import torch
 from common import Row, Sampler, at_least, finish, make_batch, make_tasks, plugin_backbone
 from loops import Loops
+from mtl_lws.presets import PAPER
 from step import iteration
 
 import mtl_framework
@@ -79,15 +80,7 @@ CASES = {
         options={"nes_learning_rate": 0.1, "credit": "task"},
     ),
 }
-_PAPER = {
-    "weight_samples": 8,
-    "nes_learning_rate": 0.01,
-    "credit": "joint",
-    "search_data": 0,
-    "nes_schedule": "constant",
-    "shared_start": 0,
-    "freeze_after": 1,
-}
+_PAPER = {name: value for name, value in PAPER["strategy"].items() if name != "name"}
 WAYS: dict[str, dict[str, Any]] = {
     "paper": {},
     "credit: task": {"credit": "task"},

@@ -1,7 +1,7 @@
 """Learned weight sharing has the paper's options, and options beyond it.
 
 Where a default is not the paper's value, the description names that one; ``preset: paper`` has all
-of them. The defaults are what did best by validation on the suites of docs/results.md.
+of them. The defaults did better on two suites of docs/results.md, and as well on a third.
 """
 
 from typing import Literal

@@ -49,7 +49,7 @@ from mtl_framework.data import Batch, Suite
 from .beyond import affinity, credit, price, prior, sampling
 from .beyond.gumbel import GumbelSearch
 from .beyond.hardening import Hardening
-from .beyond.search_data import SHARE, SearchData, reason_for_none
+from .beyond.search_data import SearchData, default_share
 from .config import LwsConfig
 from .presets import BEYOND_OFF, PRESETS
 from .published_code import scale_by_usage, zero_missing_gradients
@@ -225,13 +225,10 @@ class LearnedWeightSharing(Strategy):
         return RowLossNetworks(backbone, suite.tasks, weights)
 
     def _search_data(self, suite: Suite) -> SearchData | None:
-        config, self._no_search_data = self.config, None
-        share = config.search_data
-        if share is None:
-            share = 0.0
-            if config.ranked_on == "search_step":
-                self._no_search_data = reason_for_none(suite)
-                share = 0.0 if self._no_search_data else SHARE
+        config = self.config
+        share, self._no_search_data = config.search_data or 0.0, None
+        if config.search_data is None and config.ranked_on == "search_step":
+            share, self._no_search_data = default_share(suite)
         return SearchData(share, config.fold_back) if share else None
 
     def _gumbel_search(self) -> GumbelSearch:

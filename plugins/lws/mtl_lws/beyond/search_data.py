@@ -12,19 +12,19 @@ from typing import Any
 from mtl_framework import TrainingRun
 from mtl_framework.data import BalancedBatches, Batch, Suite
 
-SHARE = 0.25  # of every task's examples, where the user names none
-FEWEST = 400  # training examples of a task that can spare some: with 100 it cost several points
+_SHARE = 0.25  # of every task's examples, where the user names none
+_FEWEST = 400  # training examples of a task that can spare some: with 100 it cost several points
 
 
-def reason_for_none(suite: Suite) -> str | None:
-    """Say why no share of a suite's examples is held out by default; ``None``: one can be."""
+def default_share(suite: Suite) -> tuple[float, str | None]:
+    """Return the share that is held out where the user names none, and why it is 0 if it is."""
     for task in suite.tasks:
         examples = task.train
         if examples.streams is not None:
-            return f"task {task.name!r} is read as streams"
-        if len(examples) < FEWEST:
-            return f"task {task.name!r} has only {len(examples)} training examples"
-    return None
+            return 0.0, f"task {task.name!r} is read as streams"
+        if len(examples) < _FEWEST:
+            return 0.0, f"task {task.name!r} has only {len(examples)} training examples"
+    return _SHARE, None
 
 
 class SearchData:
