@@ -1,32 +1,50 @@
-"""How many kernels an LWS iteration starts on a GPU, and how long they run of the whole time."""
+"""How much an LWS iteration sends to the device, one call a weight and all weights in one call.
+
+On a GPU: kernels started, how long they run, and the whole time. Elsewhere: operations by torch's
+dispatcher, most of which would be one kernel or more each (times would be those of a CPU, which
+does not wait for launches; ResNet18 in CIFAR form takes long there).
+"""
 
 import time
+from typing import Any
 
 import torch
 from common import Row, Sampler, arguments, finish, make_batch, make_tasks
 from step import CASES, Case, iteration
 from torch.profiler import ProfilerActivity, profile
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from mtl_framework.networks.task_networks import TaskNetworks
 
 TOP = 0.9  # largest probability of the search distribution
 WARM, TIMED, PROFILED = 5, 10, 3  # iterations
+WAYS = {False: "one call a weight", True: "all weights in one call"}
 
 
-def measured(case: Case, precision: str) -> Row:
+class Step:
+    """One iteration of a case; on a GPU with the optimiser's step, which is fused there."""
+
+    def __init__(self, case: Case, device: str, precision: str, batched: bool) -> None:
+        backbone, tasks = case.backbone(), make_tasks([case.classes] * case.tasks, case.shape)
+        torch.manual_seed(0)
+        # rows as they lie on a GPU, also where there is none
+        network = TaskNetworks(backbone, tasks, case.weights, group_major=False).to(device)
+        network.precision, network.batched_weights = precision, batched
+        self._network, self._batch = network, make_batch(tasks, device=device)
+        self._draw = Sampler(len(backbone.units), case.tasks, case.weights, TOP)
+        self._optimizer = None
+        if device.startswith("cuda"):
+            self._optimizer = torch.optim.Adam(network.parameters(), 1e-3, fused=True)
+
+    def __call__(self) -> None:
+        iteration(self._network, self._batch, self._draw)
+        if self._optimizer is not None:
+            self._optimizer.step()
+
+
+def measured(case: Case, precision: str, batched: bool) -> Row:
     """Wall time of an iteration over the time of its kernels."""
-    backbone, tasks = case.backbone(), make_tasks([case.classes] * case.tasks, case.shape)
-    torch.manual_seed(0)
-    network = TaskNetworks(backbone, tasks, case.weights).to("cuda")
-    network.precision = precision
-    batch = make_batch(tasks, device="cuda")
-    draw = Sampler(len(backbone.units), case.tasks, case.weights, TOP)
-    optimizer = torch.optim.Adam(network.parameters(), 1e-3, fused=True)
-
-    def step() -> None:
-        iteration(network, batch, draw)
-        optimizer.step()
-
+    step = Step(case, "cuda", precision, batched)
     for _ in range(WARM):
         step()
     torch.cuda.synchronize()
@@ -43,18 +61,45 @@ def measured(case: Case, precision: str) -> Row:
     kernels = sum(event.self_device_time_total for event in events) / PROFILED / 1e6
     launches = sum(event.count for event in events if "LaunchKernel" in event.key) / PROFILED
     times = {"wall_ms": wall * 1e3, "kernels_ms": kernels * 1e3, "launches": launches}
-    return Row(f"wall / kernels, {case.name}, {precision}", round(wall / kernels, 2), "", True,
-               {**times})  # fmt: skip
+    what = f"wall / kernels, {case.name}, {precision}, {WAYS[batched]}"
+    return Row(what, round(wall / kernels, 2), "", True, {**times})
+
+
+class Operations(TorchDispatchMode):
+    """The number of operations that are no views."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.count = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.count += not func.is_view
+        return func(*args, **(kwargs or {}))
+
+
+def counted(case: Case) -> Row:
+    """Operations of an iteration by one call a weight over those by one call for all."""
+    counts = {}
+    for batched, way in WAYS.items():
+        step = Step(case, "cpu", "fp32", batched)
+        step()
+        with Operations() as operations:
+            step()
+        counts[way] = float(operations.count)
+    first, second = counts.values()
+    return Row(f"operations, {case.name}", round(first / second, 2), "", True, {**counts})
 
 
 def main() -> None:
     options = arguments(__doc__ or "")
-    if not options.device.startswith("cuda"):
-        print("launches.py: needs a GPU, nothing was measured")
-        return
     cases = [case for case in CASES if case.quick or not options.quick]
     chosen = [case for case in cases if options.only in case.name]
-    finish([measured(case, p) for case in chosen for p in ("fp32", "bf16")], options)
+    if options.device.startswith("cuda"):
+        ways = [(case, p, b) for case in chosen for p in ("fp32", "bf16") for b in WAYS]
+        rows = [measured(*way) for way in ways]
+    else:
+        rows = [counted(case) for case in chosen]
+    finish(rows, options)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from ..backbones.backbone import Backbone
 from ..backbones.inputs import probe_inputs
 from ..data.batches import Batch
 from ..data.tasks import Examples, Regression, Task
-from ..routing.norms import BATCH_NORMS
+from ..routing.replace_norms import BATCH_NORMS
 from .task_networks import TaskNetworks
 
 _PREFIXES = ("BatchNorm", "SyncBatchNorm", "FrozenBatchNorm", "FilterResponseNorm")

@@ -39,12 +39,14 @@ class ParameterCounts:
 class MultiTaskModel(nn.Module, ABC):
     """This holds networks for several tasks, trained together.
 
-    The host sets ``precision`` (``"fp32"`` or ``"bf16"``) and ``memory_budget`` (MiB for the
-    activations of one pass, ``None``: no limit) after the strategy has built the model.
+    The host sets ``precision`` (``"fp32"`` or ``"bf16"``), ``memory_budget`` (MiB for the
+    activations of one pass, ``None``: no limit) and ``batched_weights`` (whether the weights of a
+    unit run in one call) after the strategy has built the model.
     """
 
     precision: str = "fp32"
     memory_budget: int | None = None
+    batched_weights: bool = False
 
     def __init__(self, tasks: Sequence[Task]) -> None:
         super().__init__()

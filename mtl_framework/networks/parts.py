@@ -35,6 +35,11 @@ class NetworkParts:
         """Return the parameters of one weight of a unit, over all its places."""
         return [p for bank in self.banks[unit] for p in bank.parameters_of(weight)]
 
+    def bytes_per_weight(self) -> list[int]:
+        """Return the bytes that one weight of each unit takes."""
+        own = [self.of_bank(unit, 0) for unit in range(len(self.banks))]
+        return [sum(p.numel() * p.element_size() for p in unit) for unit in own]
+
     def shared(self) -> list[nn.Parameter]:
         """Return the parameters that every task uses: those outside banks and heads."""
         banked = {p for banks in self.banks for bank in banks for p in bank.parameters()}

@@ -42,6 +42,7 @@ class Planner:
         mixed: units behind which columns are mixed, see :class:`PlanOptions`.
         maps: the maps that each task's head reads.
         head_sizes: returns the bytes that each task's head keeps for one row.
+        weight_sizes: returns the bytes of one weight of each unit.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class Planner:
         mixed: Collection[int] = (),
         maps: Sequence[tuple[FeatureMap, ...]] = (),
         head_sizes: Callable[[], Sequence[int]] = tuple,
+        weight_sizes: Callable[[], Sequence[int]] = tuple,
     ) -> None:
         self.backbone = backbone
         self.weights_per_unit = tuple(weights_per_unit)
@@ -61,7 +63,7 @@ class Planner:
         self.branching = branching
         self.group_major = group_major
         self.mixed = frozenset(mixed)
-        self._maps, self._head_sizes = tuple(maps), head_sizes
+        self._maps, self._head_sizes, self._weight_sizes = tuple(maps), head_sizes, weight_sizes
         self._kept: dict[tuple[object, ...], StepPlan] = {}
 
     @cached_property
@@ -72,6 +74,10 @@ class Planner:
     def _head_bytes(self) -> tuple[int, ...]:
         return tuple(self._head_sizes())
 
+    @cached_property
+    def _weight_bytes(self) -> tuple[int, ...]:
+        return tuple(self._weight_sizes())
+
     def step(
         self,
         batch: Batch,
@@ -79,6 +85,7 @@ class Planner:
         training: bool,
         memory_budget: int | None,
         apart: bool = False,
+        batched: bool = False,
     ) -> StepPlan:
         """Return the plan of a batch under ``assignments`` (S, U, T).
 
@@ -90,6 +97,7 @@ class Planner:
             training: whether statistics are gathered and dropout draws.
             memory_budget: MiB for the activations of a pass; ``None``: no limit.
             apart: whether no two columns share rows, not even where they agree.
+            batched: whether the weights of a unit run in one call.
 
         Raises:
             MtlError: if batch or assignments do not fit the networks.
@@ -101,12 +109,12 @@ class Planner:
         device = batch.inputs[0].device
         key = (
             sizes, present, batch.common_input, device, training, memory_budget,
-            assignments.shape, assignments.tobytes(), apart,
+            assignments.shape, assignments.tobytes(), apart, batched,
         )  # fmt: skip
         return self._kept.get(key) or self._keep(
             key,
             self._plan(assignments, sizes, present, batch.common_input, training, memory_budget,
-                       device, apart),
+                       device, apart, batched),
         )  # fmt: skip
 
     def prediction(
@@ -116,13 +124,19 @@ class Planner:
         rows: int,
         training: bool,
         device: torch.device,
+        batched: bool = False,
     ) -> RoutePlan:
         """Plan ``rows`` inputs that some tasks read, under ``assignments`` (S, U, T)."""
-        key = ("predict", *tasks, rows, training, device, assignments.shape, assignments.tobytes())
+        key = (
+            "predict", *tasks, rows, training, device, assignments.shape, assignments.tobytes(),
+            batched,
+        )  # fmt: skip
         if key not in self._kept:
             order = StepOrder(assignments, self.backbone.normalization)
             micro_batch = MicroBatch(tuple(range(len(assignments))), tuple(tasks))
-            plan = self._route(order, micro_batch, rows, len(tasks) > 1, training, device)
+            plan = self._route(
+                order, micro_batch, rows, len(tasks) > 1, training, device, batched=batched
+            )
             self._keep(key, StepPlan(order, ((micro_batch, plan),)))
         return self._kept[key].micro_batches[0][1]
 
@@ -142,6 +156,7 @@ class Planner:
         memory_budget: int | None,
         device: torch.device,
         apart: bool,
+        batched: bool,
     ) -> StepPlan:
         order = StepOrder(
             assignments, self.backbone.normalization, present, common_input, self.mixed
@@ -151,14 +166,17 @@ class Planner:
 
         def route(micro_batch: MicroBatch) -> RoutePlan:
             examples = sizes[micro_batch.tasks[0]]
-            return self._route(order, micro_batch, examples, common_input, training, device, apart)
+            return self._route(
+                order, micro_batch, examples, common_input, training, device, apart, batched
+            )
 
         def cost(micro_batch: MicroBatch) -> int:
             assert bytes_per_row is not None
             plan = route(micro_batch)
             levels = (plan.num_groups(level) for level in range(plan.num_units + 1))
             units = sum(n * size for n, size in zip(levels, bytes_per_row, strict=True))
-            return plan.examples * (units + self._cost_of_heads(micro_batch, plan))
+            rows = plan.examples * (units + self._cost_of_heads(micro_batch, plan))
+            return rows + (self._cost_of_copies(plan) if batched else 0)
 
         micro_batches = plan_micro_batches(
             order.num_samples,
@@ -172,6 +190,11 @@ class Planner:
         return StepPlan(
             order, tuple((micro_batch, route(micro_batch)) for micro_batch in micro_batches)
         )
+
+    def _cost_of_copies(self, plan: RoutePlan) -> int:
+        """Return the bytes of a copy of its weight for every group, and of the copy's gradient."""
+        sizes = enumerate(self._weight_bytes, 1)
+        return 2 * sum(plan.num_groups(level) * size for level, size in sizes)
 
     def _cost_of_heads(self, micro_batch: MicroBatch, plan: RoutePlan) -> int:
         """Return the bytes of one example in the heads of tasks with maps, one row a path."""
@@ -192,6 +215,7 @@ class Planner:
         training: bool,
         device: torch.device,
         apart: bool = False,
+        batched: bool = False,
     ) -> RoutePlan:
         mode = self.backbone.normalization
         options = PlanOptions(
@@ -204,6 +228,7 @@ class Planner:
             merge_samples=bool(self.mixed) or not (apart or (training and mode == "pooled")),
             group_major=self.is_group_major(device),
             mixed=self.mixed,
+            batched=batched,
         )
         return RoutePlan(order, micro_batch.samples, micro_batch.tasks, examples, options)
 

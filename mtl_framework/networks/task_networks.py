@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-import numpy as np
 import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
@@ -104,6 +103,7 @@ class TaskNetworks(PathNetworks):
             [int(unit) for unit in self.mixers],
             maps,
             lambda: [head_bytes(self.head(n), own) for n, own in enumerate(maps)],
+            lambda: self._parts.bytes_per_weight(),
         )
         put_mixers(backbone, banks, self.mixers, self.branching, len(self.tasks))
         self._parts = NetworkParts(backbone, self.weights_per_unit, self.model, banks)
@@ -152,13 +152,12 @@ class TaskNetworks(PathNetworks):
         if self.weighting is not None:
             return accumulate_weighted(self, self.weighting, batch, assignments, weights)
         step = self.plan(batch, assignments)
-        samples, tasks = step.order.num_samples, step.order.num_tasks
         parts: list[Tensor] = []
         with self._runner.committing(self.training), self.averaged_gradients():
             for part, plan in step.micro_batches:
                 losses = self._run(batch, part, plan)
                 if weights is None:
-                    total = losses.sum() / (samples * tasks)
+                    total = losses.sum() / (step.order.num_samples * step.order.num_tasks)
                 else:
                     own = weights[torch.tensor(part.samples)[:, None], part.tasks]
                     total = (own.to(losses, non_blocking=True) * losses).sum()
@@ -215,8 +214,8 @@ class TaskNetworks(PathNetworks):
             common_input: run the columns of all tasks on the inputs, for mixers that need them.
         """
         tasks = range(len(self.tasks)) if common_input else (task,)
-        weights = assignments.detach().cpu().numpy()
-        plan = self.planner.prediction(tasks, weights, len(inputs), self.training, inputs.device)
+        how = self.training, inputs.device, self.batched_weights
+        plan = self.planner.prediction(tasks, assignments.cpu().numpy(), len(inputs), *how)
         rows = stack_groups([inputs] * plan.num_groups(0), plan.group_major)
         position = tuple(tasks).index(task)
         by_task = self._runner.features(rows, plan, False, self.autocast(rows.device))
@@ -257,8 +256,8 @@ class TaskNetworks(PathNetworks):
 
     def plan(self, batch: Batch, assignments: Assignments, apart: bool = False) -> StepPlan:
         """Plan a step in the present mode; ``apart``: no two columns share rows."""
-        weights = assignments.detach().cpu().numpy().astype(np.int64, copy=False)
-        return self.planner.step(batch, weights, self.training, self.memory_budget, apart)
+        how = self.training, self.memory_budget, apart, self.batched_weights
+        return self.planner.step(batch, assignments.cpu().long().numpy(), *how)
 
     def _run(self, batch: Batch, micro_batch: MicroBatch, plan: RoutePlan) -> Tensor:
         """Compute the losses (samples, tasks) of a micro-batch."""

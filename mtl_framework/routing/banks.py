@@ -11,7 +11,8 @@ from torch.utils import _pytree as pytree
 
 from .forward_pass import ForwardPass
 from .layout import RowLayout, merge_groups, split_groups
-from .plan import Call, RouteError
+from .one_call import OneCall
+from .plan import Call, Route, RouteError, RoutePlan
 
 
 def plain_attribute(module: nn.Module, name: str) -> Any:
@@ -72,6 +73,7 @@ class WeightBank(nn.Module):
         self.forward_pass = forward_pass
         self.checkpoint = checkpoint
         self._then: tuple[Callable[[Any], Any], ...] = ()
+        self._one_call = OneCall(self.copies, forward_pass)
 
     def parameters_of(self, weight: int) -> list[nn.Parameter]:
         """Return the parameters that a path with this weight uses."""
@@ -120,6 +122,12 @@ class WeightBank(nn.Module):
             forward_pass.passed(route)
             return self._followed(result)
 
+        if plan.options.batched and self._fits_one_call(route, plan, ports):
+            result = self._one_call(route, leaves, spec, ports.inputs, self.unit)
+            self._check(result, ports, examples * route.groups_out)
+            forward_pass.passed(route)
+            return self._followed(result)
+
         def layout(groups: int) -> RowLayout:
             return RowLayout(examples, groups, plan.group_major)
 
@@ -151,6 +159,16 @@ class WeightBank(nn.Module):
                 )
         forward_pass.passed(route)
         return self._followed(pytree.tree_unflatten(merged, results[0][1]))
+
+    def _fits_one_call(self, route: Route, plan: RoutePlan, ports: Ports) -> bool:
+        """Say whether all weights can run in one call.
+
+        Not where activations are recomputed, the bank returns anything but rows, or a statistic is
+        pooled over several groups.
+        """
+        pooled = plan.statistics.is_pooled and self.training
+        recomputed = self.checkpoint and torch.is_grad_enabled()
+        return len(route.calls) > 1 and None not in ports.outputs and not (pooled or recomputed)
 
     def _followed(self, result: Any) -> Any:
         for function in self._then:

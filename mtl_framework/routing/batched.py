@@ -29,10 +29,14 @@ def each_of(tensor: Tensor, count: int) -> list[Tensor]:
         tensor: a batched tensor, or a plain one that is the same for all.
         count: number of tensors that it stands for.
     """
-    if not is_batched(tensor):
-        return [tensor] * count
+    return list(all_of(tensor)) if is_batched(tensor) else [tensor] * count
+
+
+def all_of(tensor: Tensor) -> Tensor:
+    """Return all that a batched tensor stands for, in a first dimension of one plain tensor."""
     kinds = torch._C._functorch
-    return list(kinds.get_unwrapped(tensor).movedim(kinds.maybe_get_bdim(tensor), 0))
+    plain: Tensor = kinds.get_unwrapped(tensor)
+    return plain.movedim(kinds.maybe_get_bdim(tensor), 0)
 
 
 def blocks_of(rows: Tensor, examples: int, groups: int, group_major: bool) -> tuple[Tensor, int]:

@@ -1,11 +1,26 @@
 """The parts of a rewritten model ask the forward pass that is being run for their rows."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 
-from torch import Tensor
+from torch import Tensor, nn
 
-from .plan import Route, RouteError, RoutePlan, RowGroups
+from .plan import Call, Route, RouteError, RoutePlan, RowGroups
+
+
+@dataclass(frozen=True)
+class Together:
+    """All weights of a route run in one call, in which one group of rows stands for all.
+
+    Args:
+        calls: the calls that the weights would have one by one.
+        modules: for a module of the weight that is called, by its id, the module in its place of
+            every call's weight.
+    """
+
+    calls: tuple[Call, ...]
+    modules: Mapping[int, tuple[nn.Module, ...]]
 
 
 class ForwardPass:
@@ -54,6 +69,7 @@ class ForwardPass:
         level: number of units that the rows have passed: how far the paths have branched.
         rows: the rows that the layer sees which is being called.
         gather_statistics: whether that layer's batch statistics move its running averages.
+        together: what runs in one call, where the layer stands for those of several weights.
         calls: for each bank, by its id, the number of its calls so far in the pass.
         kept: by unit, the rows behind it that a later mixer reads.
         stacked: by pool of layers, their parameters as one call of all of them reads them.
@@ -64,6 +80,7 @@ class ForwardPass:
         self.level = 0
         self.rows: RowGroups | None = None
         self.gather_statistics = False
+        self.together: Together | None = None
         self.calls: dict[int, int] = {}
         self.kept: dict[int, Tensor] = {}
         self.stacked: dict[tuple[int, ...], dict[str, Tensor]] = {}
@@ -96,6 +113,15 @@ class ForwardPass:
             yield
         finally:
             self.rows, self.gather_statistics = before
+
+    @contextmanager
+    def seeing_together(self, together: Together) -> Iterator[None]:
+        """Call one weight in the place of all those of a route."""
+        self.together = together
+        try:
+            yield
+        finally:
+            self.together = None
 
     def route(self, unit: int) -> Route:
         """Return the route of the rows, as they are now, through ``unit``.

@@ -94,6 +94,29 @@ def stack_groups(groups: Sequence[Tensor], group_major: bool) -> Tensor:
     return torch.stack(list(groups), 0 if group_major else 1).flatten(0, 1)
 
 
+def channels_by_group(x: Tensor, layout: RowLayout) -> tuple[Tensor, int]:
+    """View (B, G * C, ...) of example-major rows, and how many rows an example has inside."""
+    inner = x.shape[0] // (layout.examples * layout.groups)
+    if layout.groups == 1:
+        return x, 1
+    if inner == 1:
+        return x.reshape(layout.examples, -1, *x.shape[2:]), 1
+    x = x.reshape(layout.examples, layout.groups, inner, x.shape[1], -1).transpose(2, 3)
+    return x.reshape(layout.examples, -1, inner, x.shape[4]), inner
+
+
+def rows_by_group(y: Tensor, x: Tensor, layout: RowLayout, inner: int) -> Tensor:
+    """Undo :func:`channels_by_group` of rows ``x`` for what was made of them."""
+    if layout.groups == 1:
+        return y
+    if inner == 1:
+        # no view in autograd's eyes: an activation in place would make its gradient a copy
+        rows: Tensor = torch.ops.aten._unsafe_view(y, x.shape)
+        return rows
+    y = y.reshape(layout.examples, layout.groups, x.shape[1], inner, -1).transpose(2, 3)
+    return y.reshape(x.shape)
+
+
 def columns_apart(x: Tensor, layout: RowLayout, inputs: int) -> Tensor:
     """View rows by input and column, where the groups of an input lie one after the other.
 

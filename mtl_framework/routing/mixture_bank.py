@@ -1,7 +1,6 @@
 """A mixture bank runs all its copies; its weights are mixtures of what they return."""
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -9,13 +8,13 @@ import torch.nn.functional as F
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 from torch.func import functional_call
-from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils import _pytree as pytree
 
 from .banks import Ports, WeightBank
 from .forward_pass import ForwardPass
 from .layout import RowLayout, channels_last, merge_groups
 from .norms import RoutedBatchNorm
+from .one_call import batchable_attention
 from .plan import Call, Route, RouteError
 
 Shares = Callable[[], Float[Tensor, "mixtures layers"]]
@@ -121,14 +120,9 @@ class MixtureBank(WeightBank):
         def run(parameters: dict[str, Tensor], state: dict[str, Tensor]) -> Any:
             return functional_call(first, (parameters, state), args, kwargs)
 
-        with _batchable_attention(next(first.parameters()).device):
+        with batchable_attention(next(first.parameters()).device):
             returned: Tensor = torch.vmap(run, randomness="different")(kept[self._key], buffers)
         return returned
-
-
-def _batchable_attention(device: torch.device) -> AbstractContextManager[object]:
-    """While entered, attention on a CPU is matrix products; its fused kernel cannot be batched."""
-    return sdpa_kernel(SDPBackend.MATH) if device.type == "cpu" else nullcontext()
 
 
 def _stacked(tensors: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:

@@ -13,44 +13,18 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int64
-from timm.layers.norm_act import (
-    BatchNormAct2d,
-    FrozenBatchNormAct2d,
-    SyncBatchNormAct,
-)
 from torch import Tensor, nn
-from torchvision.ops import FrozenBatchNorm2d
 
 from ..support.errors import MtlError
-from .batched import each_of, is_batched
+from .batched import all_of, each_of, is_batched
 from .batched_norm import normalised_by_group
 from .cpu.path_norm import path_batch_norm
 from .cpu.pooled_norm import Pooling, keeps_order, pooled_path_norm
-from .forward_pass import ForwardPass
-from .layout import RowLayout
+from .forward_pass import ForwardPass, Together
+from .layout import RowLayout, channels_by_group, rows_by_group
 from .plan import RouteError, RoutePlan, RowGroups
+from .seen import Seen, SeenTogether
 from .statistics_schedule import Ints, Normalization
-
-BATCH_NORMS: tuple[type[nn.Module], ...] = (
-    nn.BatchNorm1d,
-    nn.BatchNorm2d,
-    nn.BatchNorm3d,
-    nn.SyncBatchNorm,
-    BatchNormAct2d,
-    SyncBatchNormAct,
-)
-"""Classes that are replaced by :class:`RoutedBatchNorm`, matched exactly, not by inheritance."""
-
-FIXED_NORMS: tuple[type[nn.Module], ...] = (FrozenBatchNorm2d, FrozenBatchNormAct2d)
-"""Classes whose running statistics never change: they treat every row alike."""
-
-
-@dataclass(frozen=True)
-class _Seen:
-    """Statistics of one call are (2, groups, channels), mean and variance, with their rows."""
-
-    statistics: Float[Tensor, "2 groups channels"]
-    rows: RowGroups
 
 
 @dataclass(frozen=True)
@@ -78,7 +52,7 @@ class RoutedBatchNorm(nn.Module):
     dimension of tasks: ``running_mean`` (T, C), ``num_batches_tracked`` (T,).
 
     Args:
-        plain: the plain layer, of one of :data:`BATCH_NORMS`.
+        plain: the plain layer, see :data:`~mtl_framework.routing.replace_norms.BATCH_NORMS`.
         forward_pass: the pass that the layer takes part in.
         mode: normalisation mode.
         num_tasks: T.
@@ -122,7 +96,7 @@ class RoutedBatchNorm(nn.Module):
         self.pooling: Pooling | None = None
         self.stands_for: tuple[RoutedBatchNorm, ...] = (self,)
         self._kind: type[nn.Module] = type(plain)
-        self._seen: list[_Seen] = []
+        self._seen: list[Seen] = []
 
     def extra_repr(self) -> str:
         """Show features and mode in ``repr``, as torch prints its own layers."""
@@ -135,10 +109,13 @@ class RoutedBatchNorm(nn.Module):
 
         With ``pooling`` what comes out is smaller than ``x``.
         """
-        rows = self.forward_pass.rows
+        rows, pooling = self.forward_pass.rows, self.pooling
         if rows is None:
             raise RouteError("a routed batch norm was called outside a pass of its networks")
-        pooling, batched = self.pooling, self._is_batched(x)
+        if self.forward_pass.together is not None:
+            y = self._together(x, self.forward_pass.together)
+            return self._behind(y, pooling)
+        batched = self._is_batched(x)
         if self.training or self.running_mean is None:
             self._check_values(x, rows)
         # pool, then normalise
@@ -153,9 +130,35 @@ class RoutedBatchNorm(nn.Module):
             return self._by_path(x, rows, pooling)
         else:
             y = self._by_path(x, rows)
+        return self._behind(y, pooling)
+
+    def _behind(self, y: Tensor, pooling: Pooling | None) -> Tensor:
+        """Compute what comes behind the norm itself."""
         for child in self.children():
             y = child(y)
         return y if pooling is None else pooling.activate(pooling.pool(y))
+
+    def _together(self, x: Tensor, together: Together) -> Tensor:
+        """Normalise one group of rows, which stands for all groups of a route.
+
+        Running averages are those of the group's own weight and task.
+        """
+        mean, var, affine = self.running_mean, self.running_var, (self.weight, self.bias)
+        # batched kernels take one precision only
+        values = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+        if not self.training and mean is not None:
+            return F.batch_norm(values, mean, var, *affine, False, 0.0, self.eps).to(x.dtype)
+        if x.numel() == self.num_features:
+            raise self._one_value()
+        # a momentum of one makes batch_norm hand out this batch's own statistics
+        own = values.new_zeros(self.num_features), values.new_zeros(self.num_features)
+        y = F.batch_norm(values, *own, *affine, True, 1.0, self.eps).to(x.dtype)
+        if mean is not None and self.forward_pass.gather_statistics:
+            seen = SeenTogether(torch.stack([all_of(each) for each in own]), together.calls)
+            for number, norm in enumerate(together.modules[id(self)]):
+                assert isinstance(norm, RoutedBatchNorm)
+                norm._seen.append(seen.of(number))
+        return y
 
     def _is_batched(self, x: Tensor) -> bool:
         """Say whether a call under ``torch.vmap`` stands for several layers."""
@@ -165,11 +168,14 @@ class RoutedBatchNorm(nn.Module):
         """Refuse a statistic of one value, whose variance is not defined."""
         groups = rows.marker.shape[1]
         if x.numel() * rows.fewest == self.num_features * groups:
-            raise MtlError(
-                f"a batch norm of {self.num_features} channels got one value per channel in "
-                "training (one example a task, and a 1x1 map), whose variance is not defined; "
-                "set batch_size to at least 2, or use larger images"
-            )
+            raise self._one_value()
+
+    def _one_value(self) -> MtlError:
+        return MtlError(
+            f"a batch norm of {self.num_features} channels got one value per channel in "
+            "training (one example a task, and a 1x1 map), whose variance is not defined; "
+            "set batch_size to at least 2, or use larger images"
+        )
 
     def _by_running_averages(self, x: Tensor, rows: RowGroups) -> Tensor:
         mean, var = self.running_mean, self.running_var
@@ -213,37 +219,17 @@ class RoutedBatchNorm(nn.Module):
         elif groups > 1 and rows.group_major:
             y = path_batch_norm(x, self.weight, self.bias, mean, var, self.eps)
         else:
-            view, inner = self._channels_by_path(x, layout)
+            view, inner = channels_by_group(x, layout)
             weight: Tensor | None = self.weight
             bias: Tensor | None = self.bias
             if groups > 1 and weight is not None and bias is not None:
                 weight, bias = weight.repeat(groups), bias.repeat(groups)
             # a momentum of one makes batch_norm hand out this batch's own statistics
             y = F.batch_norm(view, mean.view(-1), var.view(-1), weight, bias, True, 1.0, self.eps)
-            y = self._rows_by_path(y, x, layout, inner)
+            y = rows_by_group(y, x, layout, inner)
         if self.running_mean is not None and self.forward_pass.gather_statistics:
             self._gather(statistics, rows)
         return y
-
-    def _channels_by_path(self, x: Tensor, layout: RowLayout) -> tuple[Tensor, int]:
-        """View (B, G * C, ...) of example-major rows, and how many rows an example has inside."""
-        inner = x.shape[0] // (layout.examples * layout.groups)
-        if layout.groups == 1:
-            return x, 1
-        if inner == 1:
-            return x.reshape(layout.examples, -1, *x.shape[2:]), 1
-        x = x.reshape(layout.examples, layout.groups, inner, x.shape[1], -1).transpose(2, 3)
-        return x.reshape(layout.examples, -1, inner, x.shape[4]), inner
-
-    def _rows_by_path(self, y: Tensor, x: Tensor, layout: RowLayout, inner: int) -> Tensor:
-        if layout.groups == 1:
-            return y
-        if inner == 1:
-            # no view in autograd's eyes: an activation in place would make its gradient a copy
-            rows: Tensor = torch.ops.aten._unsafe_view(y, x.shape)
-            return rows
-        y = y.reshape(layout.examples, layout.groups, x.shape[1], inner, -1).transpose(2, 3)
-        return y.reshape(x.shape)
 
     def _by_sample(self, x: Tensor, rows: RowGroups) -> Tensor:
         """Compute one statistic over all rows of this weight under one sample."""
@@ -284,23 +270,22 @@ class RoutedBatchNorm(nn.Module):
     def _gather(self, statistics: Float[Tensor, "2 groups channels"], rows: RowGroups) -> None:
         norms = self.stands_for if self._is_batched(statistics) else (self,)
         for norm, own in zip(norms, each_of(statistics, len(norms)), strict=True):
-            norm._seen.append(_Seen(own, rows))
+            norm._seen.append(Seen(own, rows))
 
     def take_gathered(self) -> tuple[Float[Tensor, "2 slots channels"], Ints] | None:
         """Take what the calls of a step add to the running averages, and their visits."""
         if not self._seen:
             return None
         seen, self._seen = self._seen, []
-        passes: dict[RoutePlan, list[_Seen]] = {}
+        passes: dict[RoutePlan, list[Seen]] = {}
         for call in seen:
             passes.setdefault(call.rows.plan, []).append(call)
         parts, counts = [], []
         for calls in passes.values():
             rows = [call.rows for call in calls]
             for number, call in enumerate(calls):
-                dtype = call.statistics.dtype
-                weights, visits = call.rows.coefficients(self.momentum, dtype, rows, number)
-                parts.append(weights @ call.statistics)
+                part, visits = call.part(self.momentum, rows, number)
+                parts.append(part)
                 counts.append(visits)
         part = parts[0] if len(parts) == 1 else torch.stack(parts).sum(0)
         # a part that does not hold a task's columns has no visit of its slot

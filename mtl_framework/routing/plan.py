@@ -42,6 +42,7 @@ class PlanOptions:
         mixed: units behind which columns are mixed: there every column has rows of its own, those
             that read one input one after the other, sample by sample. A layer that all samples of
             a task still have in common is visited once. Needs ``branching``, and all samples.
+        batched: whether the weights of a unit run in one call, a copy of a weight for every group.
     """
 
     device: torch.device
@@ -51,6 +52,7 @@ class PlanOptions:
     merge_samples: bool = True
     group_major: bool = False
     mixed: frozenset[int] = frozenset()
+    batched: bool = False
 
 
 class RowGroups:
@@ -124,6 +126,13 @@ class RowGroups:
         pooled = self.plan.statistics.is_pooled
         return int(np.bincount(self._segments).min()) if pooled else 1
 
+    def layer_call(
+        self, momentum: float | None, calls: Sequence["RowGroups"] = (), number: int = 0
+    ) -> LayerCall:
+        """Say which call of a layer these rows are; arguments as in :meth:`coefficients`."""
+        levels = tuple(call.level for call in calls) or (self.level,)
+        return LayerCall(self._unit, levels, number, momentum)
+
     def coefficients(
         self,
         momentum: float | None,
@@ -143,8 +152,7 @@ class RowGroups:
             calls: the rows at each of the layer's calls in the pass; default: these alone.
             number: which of these calls is asked about.
         """
-        levels = tuple(call.level for call in calls) or (self.level,)
-        call, statistics = LayerCall(self._unit, levels, number, momentum), self.plan.statistics
+        call, statistics = self.layer_call(momentum, calls, number), self.plan.statistics
         if not statistics.is_pooled:
             weights, visits = statistics.of(call, dtype)
             return weights[:, self._span], visits[self._call]
@@ -175,9 +183,15 @@ class Route:
     copied. ``calls`` are ordered by weight. They read (``reads_in_order``) or write
     (``writes_in_order``) all groups once, one call after the other: writing where the unit's paths
     branch or have branched, reading where they have, or where each task has weights of its own.
+
+    In one call of all weights, output group g reads the group ``source[g]`` with the weight of the
+    call ``call_of[g]``. In the example of :class:`PathTrie`, the calls of unit 1 have the weights 0
+    and 1, ``source`` is 0, 1, 0 and ``call_of`` 0, 0, 1.
     """
 
     calls: tuple[Call, ...]
+    source: Int64[Tensor, " groups_out"]
+    call_of: Int64[Tensor, " groups_out"]
     groups_in: int
     groups_out: int
     level_out: int
@@ -315,7 +329,9 @@ class RoutePlan:
         first = self.trie.first[level_out]
         weight = self.trie.weights[unit][first][order]
         source = self.trie.groups[level][first]
-        both = self.index(np.stack([source[order], order]))  # one transfer for all calls
+        call_of = np.empty_like(order)
+        call_of[order] = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
+        both = self.index(np.stack([source[order], order, source, call_of]))  # one transfer
         calls = []
         for number, (start, stop) in enumerate(pairwise(starts.tolist())):
             span = slice(start, stop)
@@ -325,7 +341,8 @@ class RoutePlan:
         reads = np.array_equal(source[order], np.arange(groups_in))
         writes = np.array_equal(order, np.arange(len(order)))
         identity = len(calls) == 1 and reads
-        return Route(tuple(calls), groups_in, len(order), level_out, identity, reads, writes)
+        sizes = groups_in, len(order), level_out
+        return Route(tuple(calls), both[2], both[3], *sizes, identity, reads, writes)
 
     def index(self, values: Ints) -> Tensor:
         """Move whole numbers to the rows' device."""

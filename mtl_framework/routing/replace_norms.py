@@ -1,11 +1,26 @@
 """Routed batch norms are put where a model has plain ones."""
 
+from timm.layers.norm_act import BatchNormAct2d, FrozenBatchNormAct2d, SyncBatchNormAct
 from torch import nn
+from torchvision.ops import FrozenBatchNorm2d
 
 from ..support.errors import MtlError
 from .forward_pass import ForwardPass
-from .norms import BATCH_NORMS, FIXED_NORMS, RoutedBatchNorm
+from .norms import RoutedBatchNorm
 from .statistics_schedule import Normalization
+
+BATCH_NORMS: tuple[type[nn.Module], ...] = (
+    nn.BatchNorm1d,
+    nn.BatchNorm2d,
+    nn.BatchNorm3d,
+    nn.SyncBatchNorm,
+    BatchNormAct2d,
+    SyncBatchNormAct,
+)
+"""Classes that are replaced by :class:`RoutedBatchNorm`, matched exactly, not by inheritance."""
+
+FIXED_NORMS: tuple[type[nn.Module], ...] = (FrozenBatchNorm2d, FrozenBatchNormAct2d)
+"""Classes whose running statistics never change: they treat every row alike."""
 
 
 def route_norms(

@@ -62,6 +62,7 @@ class StatisticsWeights:
         self._mixed, self._device = mixed, device
         self._numbers = columns.numbers(order)
         self._known: dict[tuple[LayerCall, torch.dtype], tuple[Tensor, Ints]] = {}
+        self._known_by_call: dict[tuple[LayerCall, torch.dtype], Tensor] = {}
 
     @property
     def is_pooled(self) -> bool:
@@ -81,6 +82,23 @@ class StatisticsWeights:
             entries = torch.from_numpy(weights).to(dtype)
             self._known[key] = entries.to(self._device, non_blocking=True), visits
         return self._known[key]
+
+    def by_call(self, call: LayerCall, dtype: torch.dtype) -> Tensor:
+        """Return the weights of :meth:`of` for all calls of the route at once.
+
+        The result is (calls, slots, groups), groups in the order of the route's calls, and zero
+        where a group is not of the call.
+        """
+        key = call, dtype
+        if key not in self._known_by_call:
+            weights, _ = self._worked_out(call)
+            _, starts = self.trie.calls(call.unit, call.level)
+            calls = len(starts) - 1
+            call_of = np.repeat(np.arange(calls), np.diff(starts))
+            entries = np.where(call_of == np.arange(calls)[:, None, None], weights, 0)
+            moved = torch.from_numpy(entries).to(dtype).to(self._device, non_blocking=True)
+            self._known_by_call[key] = moved
+        return self._known_by_call[key]
 
     def _worked_out(self, call: LayerCall) -> tuple[Floats, Ints]:
         group, task = self.trie.groups[call.level], self.columns.task

@@ -198,6 +198,11 @@ class RunConfig(BaseModel):
         description="memory for the activations of one pass, in MiB; larger passes run in "
         "micro-batches; default: no limit",
     )
+    batched_weights: bool = Field(
+        default=False,
+        description="whether all weights of a unit run in one call, which starts fewer kernels on "
+        "a GPU and needs a copy of its weight for every path: for small units and many weights",
+    )
 
 
 def check_config(values: Mapping[str, Any]) -> RunConfig:

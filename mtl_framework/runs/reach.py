@@ -86,6 +86,7 @@ def prepare_strategy(strategy: Strategy, config: RunConfig, device: torch.device
     for _, module in reach.all_modules():
         if isinstance(module, MultiTaskModel):
             module.precision, module.memory_budget = config.precision, config.memory_budget
+            module.batched_weights = config.batched_weights
     _set_weighting(reach, config)
     for module in reach.modules.values():
         module.to(device)

@@ -53,6 +53,16 @@ def test_strategies_keep_their_promises_on_it(strategy: str, check: Any, tmp_pat
 
 
 @needs_gpu
+@pytest.mark.parametrize("check", [check_contract, check_resuming, check_extraction])
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_all_weights_of_a_unit_run_in_one_call_on_it(
+    precision: str, check: Any, tmp_path: Path
+) -> None:
+    config = {"device": "cuda", "batched_weights": True, "precision": precision}
+    check(Trial("lws", OPTIONS["lws"], config=config), tmp_path)
+
+
+@needs_gpu
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_what_was_trained_there_is_evaluated_alike_on_the_cpu(
     strategy: str, tmp_path: Path
