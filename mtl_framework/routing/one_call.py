@@ -17,6 +17,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 
+from ..support.errors import MtlError
 from .forward_pass import ForwardPass, Together
 from .layout import RowLayout
 from .norms import RoutedBatchNorm
@@ -55,7 +56,7 @@ class OneCall:
             unit: number of the unit, for messages.
 
         Raises:
-            RouteError: if ``torch.vmap`` cannot run the weights.
+            MtlError: if ``torch.vmap`` cannot run the weights.
         """
         forward_pass, first = self._forward_pass, self._copies[0]
         plan = forward_pass.plan
@@ -93,9 +94,11 @@ class OneCall:
         except RuntimeError as error:
             if isinstance(error, RouteError):
                 raise
-            raise RouteError(
-                f"the weights of unit {unit} cannot run in one call ({error}): set "
-                "batched_weights to false"
+            name = type(first).__name__
+            reason = " ".join(str(error).split())
+            raise MtlError(
+                f"batched_weights: the weights of unit {unit} ({name}) cannot run in one call "
+                f"({reason}); set it to false"
             ) from error
         joined = [part.flatten(0, 1 if plan.group_major else 2) for part in parts]
         return pytree.tree_unflatten(joined, specs[0])

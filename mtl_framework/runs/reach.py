@@ -18,6 +18,8 @@ from ..networks.model import MultiTaskModel
 from ..networks.separate import SeparateNetworks
 from ..networks.task_networks import TaskNetworks
 from ..networks.weighting import AGGREGATORS, GradientWeighting
+from ..routing.banks import WeightBank
+from ..routing.mixture_bank import MixtureBank
 from ..strategies.state import is_stateful
 from ..strategies.strategy import Strategy
 from ..support.errors import MtlError
@@ -147,6 +149,21 @@ def weighting_notes(strategy: Strategy, config: RunConfig) -> list[str]:
         f"training.weighting={chosen.name}: every weight of {config.strategy.name!r} belongs to "
         "one task here, so that nothing is aggregated and each weight moves along its own task's "
         "gradient, which is not divided by the number of tasks"
+    ]
+
+
+def batching_notes(strategy: Strategy, config: RunConfig) -> list[str]:
+    """Say where ``batched_weights`` changes nothing: no bank calls several weights one by one."""
+    if not config.batched_weights:
+        return []
+    for _, module in Reach.of(strategy).all_modules():
+        if not isinstance(module, WeightBank) or isinstance(module, MixtureBank):
+            continue
+        if len(module.copies) > 1:
+            return []
+    return [
+        f"batched_weights changes nothing: strategy {config.strategy.name!r} has no units here "
+        "whose weights are called one by one"
     ]
 
 

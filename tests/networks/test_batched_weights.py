@@ -15,7 +15,7 @@ from mtl_framework.backbones.build import build_backbone
 from mtl_framework.backbones.config import BackboneConfig
 from mtl_framework.backbones.module_backbone import ModuleBackbone
 from mtl_framework.networks.task_networks import TaskNetworks
-from mtl_framework.routing.plan import RouteError
+from mtl_framework.support.errors import MtlError
 
 
 def batched(name: str, normalization: str = "shared", **options: Any) -> TaskNetworks:
@@ -186,7 +186,9 @@ def test_what_cannot_run_in_one_call_is_refused_in_one_line() -> None:
     backbone = build_backbone(BackboneConfig(name="choosing"), 3, (8, 8), factory)
     network = TaskNetworks(backbone, tasks, 3).double().train()
     network.batched_weights = True
-    with pytest.raises(RouteError, match=r"unit 1 cannot run in one call.*batched_weights"):
+    with pytest.raises(
+        MtlError, match=r"batched_weights: .* unit 1 \(Looking\) cannot run in one call"
+    ):
         network.losses(make_batch(tasks), make_assignments("different", 3, 2, 3, 3))
 
 

@@ -43,3 +43,15 @@ def test_a_run_learns_the_same_up_to_rounding(tmp_path: Path) -> None:
     for task, loss in one.test.loss_per_task.items():
         assert other.test.loss_per_task[task] == pytest.approx(loss, rel=1e-2)
     assert one.parameters == other.parameters
+
+
+@pytest.mark.parametrize(("strategy", "changes"), [("full_sharing", False), ("no_sharing", True)])
+def test_where_it_changes_nothing_a_line_says_so(
+    strategy: str, changes: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(
+        strategy, "dkl_convnet", {"name": "digits", "size": 12}, output=tmp_path / "run",
+        iterations=2, eval_every=2, batch_size=8, batched_weights=True,
+    )  # fmt: skip
+    shown = capsys.readouterr()
+    assert ("batched_weights changes nothing" in shown.out + shown.err) is not changes
