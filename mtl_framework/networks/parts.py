@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ..backbones.backbone import Backbone
 from ..routing.banks import WeightBank
+from ..routing.mixture_bank import MixtureBank
 from ..support.errors import MtlError
 from .dense import deployed_parameters
 from .model import ParameterCounts
@@ -72,6 +73,12 @@ class NetworkParts:
             for unit, weight in enumerate(path):
                 used.update(self.of_bank(unit, weight))
         return ParameterCounts(trained, sum(p.numel() for p in used))
+
+
+def calls_one_by_one(module: nn.Module) -> bool:
+    """Say whether a module is a bank that calls several weights one by one, unless told not to."""
+    is_mixture = isinstance(module, MixtureBank)
+    return isinstance(module, WeightBank) and not is_mixture and len(module.copies) > 1
 
 
 def draw_weights(network: nn.Module, scheme: str, backbone: Backbone) -> None:

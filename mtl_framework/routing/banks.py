@@ -104,17 +104,7 @@ class WeightBank(nn.Module):
         examples = plan.examples
         ports = self._ports()
         leaves, spec = pytree.tree_flatten((args, kwargs))
-        if len(leaves) != len(ports.inputs):
-            raise RouteError(
-                f"a place of unit {self.unit} was called with {len(leaves)} argument values, the "
-                f"probe saw {len(ports.inputs)}"
-            )
-        for leaf, per_example in zip(leaves, ports.inputs, strict=True):
-            rows = examples * route.groups_in * (per_example or 1)
-            if per_example is not None and leaf.shape[0] != rows:
-                raise RouteError(
-                    f"unit {self.unit} got {leaf.shape[0]} rows, its paths have {rows}"
-                )
+        self._check_given(leaves, ports, examples * route.groups_in)
         if route.identity:
             call = route.calls[0]
             result = self._call(call, args, kwargs)
@@ -202,6 +192,19 @@ class WeightBank(nn.Module):
                 return copy(*run_args, **run_kwargs)
 
         return torch.utils.checkpoint.checkpoint(run, *args, use_reentrant=False, **kwargs)
+
+    def _check_given(self, leaves: Sequence[Any], ports: Ports, rows: int) -> None:
+        if len(leaves) != len(ports.inputs):
+            raise RouteError(
+                f"a place of unit {self.unit} was called with {len(leaves)} argument values, the "
+                f"probe saw {len(ports.inputs)}"
+            )
+        for leaf, per_example in zip(leaves, ports.inputs, strict=True):
+            wanted = rows * (per_example or 1)
+            if per_example is not None and leaf.shape[0] != wanted:
+                raise RouteError(
+                    f"unit {self.unit} got {leaf.shape[0]} rows, its paths have {wanted}"
+                )
 
     def _check(self, result: Any, ports: Ports, rows: int) -> None:
         leaves = pytree.tree_leaves(result)

@@ -5,8 +5,8 @@ with a kernel before the next one has been started; then one call for all of the
 every group of rows needs a copy of its weight.
 """
 
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -81,25 +81,14 @@ class OneCall:
         same = zip(first.modules(), *(copy.modules() for copy in used), strict=True)
         together = Together(route.calls, {id(called): tuple(modules) for called, *modules in same})
         device = given[0].device
-        try:
-            with (
-                forward_pass.seeing_together(together),
-                batchable_attention(device),
-                _autocast_convolutions(device),
-            ):
-                mapped = torch.vmap(run, (0, *[dim] * len(given)), dim, randomness="different")
-                parts = mapped(self._state(used, route, plan), *given)
-        except torch.OutOfMemoryError:
-            raise
-        except RuntimeError as error:
-            if isinstance(error, RouteError):
-                raise
-            name = type(first).__name__
-            reason = " ".join(str(error).split())
-            raise MtlError(
-                f"batched_weights: the weights of unit {unit} ({name}) cannot run in one call "
-                f"({reason}); set it to false"
-            ) from error
+        with (
+            _refusals(unit, first),
+            forward_pass.seeing_together(together),
+            batchable_attention(device),
+            _autocast_convolutions(device),
+        ):
+            mapped = torch.vmap(run, (0, *[dim] * len(given)), dim, randomness="different")
+            parts = mapped(self._state(used, route, plan), *given)
         joined = [part.flatten(0, 1 if plan.group_major else 2) for part in parts]
         return pytree.tree_unflatten(joined, specs[0])
 
@@ -134,6 +123,23 @@ class OneCall:
                 own = (route.call_of, tasks) if norm.mode == "task" else (route.call_of,)
                 state[name] = by_slot[own]
         return state
+
+
+@contextmanager
+def _refusals(unit: int, called: nn.Module) -> Iterator[None]:
+    """Refuse a weight that ``torch.vmap`` cannot run in the block."""
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError as error:
+        if isinstance(error, RouteError):
+            raise
+        reason = " ".join(str(error).split())
+        raise MtlError(
+            f"batched_weights: the weights of unit {unit} ({type(called).__name__}) cannot run in "
+            f"one call ({reason}); set it to false"
+        ) from error
 
 
 def _by_name(copies: Sequence[Any]) -> list[tuple[str, list[Tensor]]]:

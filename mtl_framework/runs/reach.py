@@ -15,11 +15,10 @@ import torch
 from torch import Tensor, nn
 
 from ..networks.model import MultiTaskModel
+from ..networks.parts import calls_one_by_one
 from ..networks.separate import SeparateNetworks
 from ..networks.task_networks import TaskNetworks
 from ..networks.weighting import AGGREGATORS, GradientWeighting
-from ..routing.banks import WeightBank
-from ..routing.mixture_bank import MixtureBank
 from ..strategies.state import is_stateful
 from ..strategies.strategy import Strategy
 from ..support.errors import MtlError
@@ -156,11 +155,8 @@ def batching_notes(strategy: Strategy, config: RunConfig) -> list[str]:
     """Say where ``batched_weights`` changes nothing: no bank calls several weights one by one."""
     if not config.batched_weights:
         return []
-    for _, module in Reach.of(strategy).all_modules():
-        if not isinstance(module, WeightBank) or isinstance(module, MixtureBank):
-            continue
-        if len(module.copies) > 1:
-            return []
+    if any(calls_one_by_one(module) for _, module in Reach.of(strategy).all_modules()):
+        return []
     return [
         f"batched_weights changes nothing: strategy {config.strategy.name!r} has no units here "
         "whose weights are called one by one"
