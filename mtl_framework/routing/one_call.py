@@ -112,7 +112,6 @@ class OneCall:
             for name, module in self._copies[0].named_modules()
             if isinstance(module, RoutedBatchNorm)
         }
-        tasks = plan.rows(route.level_out).tasks
         for name, same in _by_name([copy.named_buffers() for copy in used]):
             prefix, _, last = name.rpartition(".")
             norm = norms.get(f"{prefix}." if prefix else "")
@@ -120,8 +119,11 @@ class OneCall:
                 state[name] = of_groups(same)
             elif not norm.training:  # in training averages are moved later, by what is gathered
                 by_slot = torch.stack(list(same))  # (calls, ...) or, by task, (calls, tasks, ...)
-                own = (route.call_of, tasks) if norm.mode == "task" else (route.call_of,)
-                state[name] = by_slot[own]
+                state[name] = (
+                    by_slot[route.call_of, plan.rows(route.level_out).tasks]
+                    if norm.mode == "task"
+                    else by_slot[route.call_of]
+                )
         return state
 
 
