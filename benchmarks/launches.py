@@ -1,15 +1,16 @@
 """How much an LWS iteration sends to the device, one call a weight and all weights in one call.
 
 On a GPU: kernels started, how long they run, and the whole time. Elsewhere: operations by torch's
-dispatcher, most of which would be one kernel or more each (times would be those of a CPU, which
-does not wait for launches; ResNet18 in CIFAR form takes long there).
+dispatcher, most of which would be one kernel or more each, and the time on that CPU, which does not
+wait for launches (ResNet18 in CIFAR form takes long there).
 """
 
+import functools
 import time
 from typing import Any
 
 import torch
-from common import Row, Sampler, arguments, finish, make_batch, make_tasks
+from common import Row, Sampler, arguments, finish, make_batch, make_tasks, medians, seconds
 from step import CASES, Case, iteration
 from torch.profiler import ProfilerActivity, profile
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -79,15 +80,17 @@ class Operations(TorchDispatchMode):
 
 def counted(case: Case) -> Row:
     """Operations of an iteration by one call a weight over those by one call for all."""
-    counts = {}
-    for batched, way in WAYS.items():
-        step = Step(case, "cpu", "fp32", batched)
-        step()
+    steps = [Step(case, "cpu", "fp32", batched) for batched in WAYS]
+    times = medians(*(functools.partial(seconds, step) for step in steps), repeats=3)
+    counts = []
+    for step in steps:
         with Operations() as operations:
             step()
-        counts[way] = float(operations.count)
-    first, second = counts.values()
-    return Row(f"operations, {case.name}", round(first / second, 2), "", True, {**counts})
+        counts.append(operations.count)
+    detail: dict[str, float | str] = {}
+    for way, count, took in zip(WAYS.values(), counts, times, strict=True):
+        detail |= {way: float(count), f"{way}, ms": took * 1e3}
+    return Row(f"operations, {case.name}", round(counts[0] / counts[1], 2), "", True, detail)
 
 
 def main() -> None:

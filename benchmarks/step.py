@@ -187,7 +187,7 @@ def compare(number: int, options: argparse.Namespace) -> Iterator[Row]:
             calls = (routed, here) if cuda else (routed, here, apart)
             found = medians(*calls, repeats=repeats)
             batched = {}
-            if cuda and case.repeats > 1:  # a copy of its weight for every path: for small units
+            if cuda:
                 network.batched_weights = True
                 batched["batched_ms"] = medians(routed, repeats=repeats)[0] * 1e3
                 network.batched_weights = False

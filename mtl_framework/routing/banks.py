@@ -104,7 +104,7 @@ class WeightBank(nn.Module):
         examples = plan.examples
         ports = self._ports()
         leaves, spec = pytree.tree_flatten((args, kwargs))
-        self._check_given(leaves, ports, examples * route.groups_in)
+        self._check_rows("got", leaves, ports.inputs, examples * route.groups_in)
         if route.identity:
             call = route.calls[0]
             result = self._call(call, args, kwargs)
@@ -193,32 +193,30 @@ class WeightBank(nn.Module):
 
         return torch.utils.checkpoint.checkpoint(run, *args, use_reentrant=False, **kwargs)
 
-    def _check_given(self, leaves: Sequence[Any], ports: Ports, rows: int) -> None:
-        if len(leaves) != len(ports.inputs):
+    def _check_rows(
+        self, did: str, leaves: Sequence[Any], each: Sequence[int | None], rows: int
+    ) -> None:
+        """Refuse values that are more or fewer than the probe saw, or have other rows.
+
+        Args:
+            did: what the bank did with them, for messages.
+            leaves: the values.
+            each: for each value its rows per example and group; ``None``: it has none.
+            rows: number of examples times that of groups.
+        """
+        if len(leaves) != len(each):
             raise RouteError(
-                f"a place of unit {self.unit} was called with {len(leaves)} argument values, the "
-                f"probe saw {len(ports.inputs)}"
+                f"a place of unit {self.unit} {did} {len(leaves)} values, the probe saw {len(each)}"
             )
-        for leaf, per_example in zip(leaves, ports.inputs, strict=True):
+        for leaf, per_example in zip(leaves, each, strict=True):
             wanted = rows * (per_example or 1)
             if per_example is not None and leaf.shape[0] != wanted:
                 raise RouteError(
-                    f"unit {self.unit} got {leaf.shape[0]} rows, its paths have {wanted}"
+                    f"unit {self.unit} {did} {leaf.shape[0]} rows, its paths have {wanted}"
                 )
 
     def _check(self, result: Any, ports: Ports, rows: int) -> None:
-        leaves = pytree.tree_leaves(result)
-        if len(leaves) != len(ports.outputs):
-            raise RouteError(
-                f"a place of unit {self.unit} returned {len(leaves)} values, the probe saw "
-                f"{len(ports.outputs)}"
-            )
-        for leaf, per_example in zip(leaves, ports.outputs, strict=True):
-            wanted = rows * (per_example or 1)
-            if per_example is not None and leaf.shape[0] != wanted:
-                raise RouteError(
-                    f"unit {self.unit} returned {leaf.shape[0]} rows instead of {wanted}"
-                )
+        self._check_rows("returned", pytree.tree_leaves(result), ports.outputs, rows)
 
 
 class SequenceBank(WeightBank):

@@ -25,60 +25,51 @@ def commit_statistics(norms: Sequence[RoutedBatchNorm]) -> None:
     if is_distributed():
         _commit_mean([norm for norm in norms if norm.running_mean is not None])
         return
-    moved = _Moved()
+    alike: dict[tuple[int, torch.dtype], list[tuple[RoutedBatchNorm, Taken]]] = {}
     for norm in norms:
         taken = norm.take_gathered()
-        if taken is None or norm.running_mean is None or norm.running_var is None:
+        if taken is None or norm.running_mean is None:
             continue
         part, counts = taken
         if norm.momentum is None:
             counted = torch.as_tensor(counts, device=part.device)
             norm.add(Gathered(part, _decay(norm, counted, part), counted))
         else:
-            moved.add(norm, part, counts)
-    moved.commit()
+            alike.setdefault((norm.slots, part.dtype), []).append((norm, taken))
+    for gathered in alike.values():
+        _move(gathered)
 
 
-class _Moved:
-    """Running averages with a momentum are moved together, by few calls and one transfer."""
+def _move(gathered: Sequence[tuple[RoutedBatchNorm, Taken]]) -> None:
+    """Move averages with a momentum together: layers with equally many slots, of one precision.
 
-    def __init__(self) -> None:
-        self._norms: dict[tuple[int, torch.dtype], list[RoutedBatchNorm]] = {}
-        self._parts: dict[RoutedBatchNorm, tuple[Tensor, Ints]] = {}
-
-    def add(self, norm: RoutedBatchNorm, part: Tensor, visits: Ints) -> None:
-        """Note what a layer has gathered."""
-        self._norms.setdefault((norm.slots, part.dtype), []).append(norm)
-        self._parts[norm] = part, visits
-
-    def commit(self) -> None:
-        """Decay all averages once, and add what was gathered; what nobody visited stays."""
-        for (slots, _), norms in self._norms.items():
-            averages: list[Tensor] = []
-            parts: list[Tensor] = []
-            for norm in norms:
-                both = norm.running_mean, norm.running_var
-                averages += [average.view(slots, -1) for average in both if average is not None]
-                parts += [*self._parts[norm][0]]
-            visits = np.stack([self._parts[norm][1] for norm in norms])  # (norms, slots)
-            left = np.array([1 - (norm.momentum or 0) for norm in norms])[:, None] ** visits
-            decays = left.repeat(2, 0)  # one for the mean, one for the variance
-            if slots == 1:
-                torch._foreach_mul_(averages, decays[:, 0].tolist())
-            else:
-                factors = torch.from_numpy(decays).to(parts[0].dtype)
-                factors = factors.to(parts[0].device, non_blocking=True)[:, :, None]
-                torch._foreach_mul_(averages, list(factors.unbind()))
-            torch._foreach_add_(averages, parts)
-            counted = torch.from_numpy(visits).to(parts[0].device, non_blocking=True)
-            both_counts = [
-                (norm.num_batches_tracked.view(slots), own)
-                for norm, own in zip(norms, counted.unbind(), strict=True)
-                if norm.num_batches_tracked is not None
-            ]
-            if both_counts:
-                counters, numbers = zip(*both_counts, strict=True)
-                torch._foreach_add_(list(counters), list(numbers))
+    All are decayed once by their own visits; a slot that nobody visited stays as it is.
+    """
+    averages: list[Tensor] = []
+    parts: list[Tensor] = []
+    counters: list[Tensor] = []
+    slots = gathered[0][0].slots
+    visits = np.stack([counts for _, (_, counts) in gathered])  # (layers, slots)
+    device = gathered[0][1][0].device
+    counted = torch.from_numpy(visits).to(device, non_blocking=True)
+    numbers: list[Tensor] = []
+    for (norm, (part, _)), own in zip(gathered, counted, strict=True):
+        both = norm.running_mean, norm.running_var
+        averages += [average.view(slots, -1) for average in both if average is not None]
+        parts += [*part]
+        if norm.num_batches_tracked is not None:
+            counters.append(norm.num_batches_tracked.view(slots))
+            numbers.append(own)
+    left = np.array([1 - (norm.momentum or 0) for norm, _ in gathered])[:, None] ** visits
+    decays = left.repeat(2, 0)  # of the mean and of the variance
+    if slots == 1:
+        torch._foreach_mul_(averages, decays[:, 0].tolist())
+    else:
+        factors = torch.from_numpy(decays).to(parts[0].dtype).to(device, non_blocking=True)
+        torch._foreach_mul_(averages, list(factors[:, :, None]))
+    torch._foreach_add_(averages, parts)
+    if counters:
+        torch._foreach_add_(counters, numbers)
 
 
 def _decay(norm: RoutedBatchNorm, visits: Tensor, like: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from .banks import Ports, WeightBank
 from .forward_pass import ForwardPass
 from .layout import RowLayout, channels_last, merge_groups
 from .norms import RoutedBatchNorm
-from .one_call import batchable_attention
+from .one_call import batchable_attention, stacked
 from .plan import Call, Route, RouteError
 
 Shares = Callable[[], Float[Tensor, "mixtures layers"]]
@@ -73,12 +73,7 @@ class MixtureBank(WeightBank):
         assert plan is not None
         ports = self._ports()
         leaves = pytree.tree_leaves((args, kwargs))
-        for leaf, per_example in zip(leaves, ports.inputs, strict=True):
-            rows = plan.examples * route.groups_in * (per_example or 1)
-            if per_example is not None and leaf.shape[0] != rows:
-                raise RouteError(
-                    f"unit {self.unit} got {leaf.shape[0]} rows, its paths have {rows}"
-                )
+        self._check_rows("got", leaves, ports.inputs, plan.examples * route.groups_in)
         device = next(self.copies[0].parameters()).device.type
         batched = self._batched and not torch.is_autocast_enabled(device)
         run = self._in_one_call if batched else self._one_by_one
@@ -114,8 +109,8 @@ class MixtureBank(WeightBank):
         first = self.copies[0]
         kept = self.forward_pass.stacked
         if self._key not in kept:  # banks further down have the same parameters
-            kept[self._key] = _stacked([dict(layer.named_parameters()) for layer in self.copies])
-        buffers = _stacked([dict(layer.named_buffers()) for layer in self.copies])
+            kept[self._key] = stacked([dict(layer.named_parameters()) for layer in self.copies])
+        buffers = stacked([dict(layer.named_buffers()) for layer in self.copies])
 
         def run(parameters: dict[str, Tensor], state: dict[str, Tensor]) -> Any:
             return functional_call(first, (parameters, state), args, kwargs)
@@ -123,10 +118,6 @@ class MixtureBank(WeightBank):
         with batchable_attention(next(first.parameters()).device):
             returned: Tensor = torch.vmap(run, randomness="different")(kept[self._key], buffers)
         return returned
-
-
-def _stacked(tensors: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
-    return {name: torch.stack([own[name] for own in tensors]) for name in tensors[0]}
 
 
 def mixed_rows(

@@ -23,7 +23,7 @@ from .cpu.pooled_norm import Pooling, keeps_order, pooled_path_norm
 from .forward_pass import ForwardPass, Together
 from .layout import RowLayout, channels_by_group, rows_by_group
 from .plan import RouteError, RoutePlan, RowGroups
-from .seen import Seen, SeenTogether
+from .seen import Seen, SeenByOne, SeenTogether
 from .statistics_schedule import Ints, Normalization
 
 
@@ -96,7 +96,7 @@ class RoutedBatchNorm(nn.Module):
         self.pooling: Pooling | None = None
         self.stands_for: tuple[RoutedBatchNorm, ...] = (self,)
         self._kind: type[nn.Module] = type(plain)
-        self._seen: list[Seen] = []
+        self._seen: list[Seen | SeenByOne] = []
 
     def extra_repr(self) -> str:
         """Show features and mode in ``repr``, as torch prints its own layers."""
@@ -157,7 +157,7 @@ class RoutedBatchNorm(nn.Module):
             seen = SeenTogether(torch.stack([all_of(each) for each in own]), together.calls)
             for number, norm in enumerate(together.modules[id(self)]):
                 assert isinstance(norm, RoutedBatchNorm)
-                norm._seen.append(seen.of(number))
+                norm._seen.append(SeenByOne(seen, number))
         return y
 
     def _is_batched(self, x: Tensor) -> bool:
@@ -277,7 +277,7 @@ class RoutedBatchNorm(nn.Module):
         if not self._seen:
             return None
         seen, self._seen = self._seen, []
-        passes: dict[RoutePlan, list[Seen]] = {}
+        passes: dict[RoutePlan, list[Seen | SeenByOne]] = {}
         for call in seen:
             passes.setdefault(call.rows.plan, []).append(call)
         parts, counts = [], []

@@ -98,33 +98,38 @@ class OneCall:
         Running averages of a group are those of its task. Only weights that are used are read, so
         that the others get no gradient.
         """
+        averages = {
+            name: norm
+            for name, _ in self._copies[0].named_buffers()
+            if isinstance(norm := _owner(self._copies[0], name), RoutedBatchNorm)
+        }
+        # in training they are moved later, by what is gathered
+        unread = {name for name, norm in averages.items() if norm.training}
+        by_call = stacked([
+            {
+                **dict(copy.named_parameters()),
+                **{name: x for name, x in copy.named_buffers() if name not in unread},
+            }
+            for copy in used
+        ])  # fmt: skip
         one_each = len(used) == route.groups_out and route.writes_in_order
-
-        def of_groups(tensors: Sequence[Tensor]) -> Tensor:
-            stacked = torch.stack(list(tensors))
-            return stacked if one_each else stacked.index_select(0, route.call_of)
-
-        state = {
-            name: of_groups(same) for name, same in _by_name([c.named_parameters() for c in used])
-        }
-        norms = {
-            f"{name}.".lstrip("."): module
-            for name, module in self._copies[0].named_modules()
-            if isinstance(module, RoutedBatchNorm)
-        }
-        for name, same in _by_name([copy.named_buffers() for copy in used]):
-            prefix, _, last = name.rpartition(".")
-            norm = norms.get(f"{prefix}." if prefix else "")
-            if norm is None or last not in norm._buffers:
-                state[name] = of_groups(same)
-            elif not norm.training:  # in training averages are moved later, by what is gathered
-                by_slot = torch.stack(list(same))  # (calls, ...) or, by task, (calls, tasks, ...)
-                state[name] = (
-                    by_slot[route.call_of, plan.rows(route.level_out).tasks]
-                    if norm.mode == "task"
-                    else by_slot[route.call_of]
-                )
+        state = {}
+        for name, values in by_call.items():
+            if name in averages and averages[name].mode == "task":  # (calls, tasks, ...)
+                state[name] = values[route.call_of, plan.rows(route.level_out).tasks]
+            else:
+                state[name] = values if one_each else values.index_select(0, route.call_of)
         return state
+
+
+def _owner(module: nn.Module, name: str) -> nn.Module:
+    """Return the submodule that a parameter or buffer of this name belongs to."""
+    return module.get_submodule(name.rpartition(".")[0])
+
+
+def stacked(tensors: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """Stack tensors of the same name: (mappings, ...) each."""
+    return {name: torch.stack([own[name] for own in tensors]) for name in tensors[0]}
 
 
 @contextmanager
@@ -132,22 +137,14 @@ def _refusals(unit: int, called: nn.Module) -> Iterator[None]:
     """Refuse a weight that ``torch.vmap`` cannot run in the block."""
     try:
         yield
-    except torch.OutOfMemoryError:
+    except (torch.OutOfMemoryError, RouteError):
         raise
     except RuntimeError as error:
-        if isinstance(error, RouteError):
-            raise
         reason = " ".join(str(error).split())
         raise MtlError(
             f"batched_weights: the weights of unit {unit} ({type(called).__name__}) cannot run in "
             f"one call ({reason}); set it to false"
         ) from error
-
-
-def _by_name(copies: Sequence[Any]) -> list[tuple[str, list[Tensor]]]:
-    """Return tensors of the same name, in the order of the copies."""
-    named: list[Mapping[str, Tensor]] = [dict(tensors) for tensors in copies]
-    return [(name, [own[name] for own in named]) for name in named[0]]
 
 
 def _of_groups(x: Tensor, route: Route, plan: RoutePlan) -> Tensor:

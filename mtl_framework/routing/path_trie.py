@@ -90,6 +90,16 @@ class PathTrie:
         starts = np.flatnonzero(ordered[1:] != ordered[:-1]) + 1
         return order, np.concatenate([[0], starts, [groups]])
 
+    def call_of(self, unit: int | None, level: int) -> Ints:
+        """Return the number (G,) of the call of each group of a level, calls as in :meth:`calls`.
+
+        Order 0, 2, 1 with starts 0, 2, 3 gives 0, 1, 0: groups 0 and 2 are in call 0.
+        """
+        order, starts = self.calls(unit, level)
+        call_of = np.empty_like(order)
+        call_of[order] = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
+        return call_of
+
 
 def _whole_paths(weights: Ints, root: Ints) -> Ints:
     code = root

@@ -329,20 +329,19 @@ class RoutePlan:
         first = self.trie.first[level_out]
         weight = self.trie.weights[unit][first][order]
         source = self.trie.groups[level][first]
-        call_of = np.empty_like(order)
-        call_of[order] = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
-        both = self.index(np.stack([source[order], order, source, call_of]))  # one transfer
+        call_of = self.trie.call_of(unit, level_out)
+        by_call = self.index(np.stack([source[order], order, source, call_of]))  # one transfer
         calls = []
         for number, (start, stop) in enumerate(pairwise(starts.tolist())):
             span = slice(start, stop)
             rows = RowGroups(self, level_out, unit, order[span], number, span)
-            calls.append(Call(int(weight[start]), both[0, span], both[1, span], rows))
+            calls.append(Call(int(weight[start]), by_call[0, span], by_call[1, span], rows))
         groups_in = self.num_groups(level)
         reads = np.array_equal(source[order], np.arange(groups_in))
         writes = np.array_equal(order, np.arange(len(order)))
         identity = len(calls) == 1 and reads
         sizes = groups_in, len(order), level_out
-        return Route(tuple(calls), both[2], both[3], *sizes, identity, reads, writes)
+        return Route(tuple(calls), by_call[2], by_call[3], *sizes, identity, reads, writes)
 
     def index(self, values: Ints) -> Tensor:
         """Move whole numbers to the rows' device."""

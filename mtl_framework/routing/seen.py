@@ -48,10 +48,6 @@ class SeenTogether:
     calls: tuple[Call, ...]
     _parts: dict[LayerCall, Tensor] = field(default_factory=dict)
 
-    def of(self, number: int) -> "SeenByOne":
-        """Return what one of the calls has seen."""
-        return SeenByOne(self.statistics, self.calls[number].rows, self, number)
-
     def parts(self, call: LayerCall) -> Float[Tensor, "2 calls slots channels"]:
         """Return what each of the calls adds, at one call of the layer."""
         if call not in self._parts:
@@ -64,7 +60,7 @@ class SeenTogether:
 
 
 @dataclass(frozen=True)
-class SeenByOne(Seen):
+class SeenByOne:
     """This is one call's share of what all calls of a route have seen together.
 
     Args:
@@ -75,10 +71,16 @@ class SeenByOne(Seen):
     together: SeenTogether
     position: int
 
+    @property
+    def rows(self) -> RowGroups:
+        """Return the rows of the call."""
+        return self.together.calls[self.position].rows
+
     def part(
         self, momentum: float | None, rows: Sequence[RowGroups], number: int
     ) -> tuple[Float[Tensor, "2 slots channels"], Ints]:
         """Return what the call adds, see :meth:`Seen.part`."""
-        call = self.rows.layer_call(momentum, rows, number)
-        _, visits = self.rows.coefficients(momentum, self.statistics.dtype, rows, number)
-        return self.together.parts(call)[:, self.position], visits
+        dtype = self.together.statistics.dtype
+        _, visits = self.rows.coefficients(momentum, dtype, rows, number)
+        parts = self.together.parts(self.rows.layer_call(momentum, rows, number))
+        return parts[:, self.position], visits

@@ -91,13 +91,13 @@ class StatisticsWeights:
         """
         key = call, dtype
         if key not in self._known_by_call:
-            weights, _ = self._worked_out(call)
-            _, starts = self.trie.calls(call.unit, call.level)
-            calls = len(starts) - 1
-            call_of = np.repeat(np.arange(calls), np.diff(starts))
-            entries = np.where(call_of == np.arange(calls)[:, None, None], weights, 0)
-            moved = torch.from_numpy(entries).to(dtype).to(self._device, non_blocking=True)
-            self._known_by_call[key] = moved
+            weights, _ = self.of(call, dtype)
+            order, starts = self.trie.calls(call.unit, call.level)
+            calls = np.arange(len(starts) - 1)
+            # calls 0, 0, 1 of three groups give (1, 1, 0) and (0, 0, 1)
+            own = self.trie.call_of(call.unit, call.level)[order] == calls[:, None, None]
+            mask = torch.from_numpy(own).to(self._device, non_blocking=True)
+            self._known_by_call[key] = torch.where(mask, weights, 0)
         return self._known_by_call[key]
 
     def _worked_out(self, call: LayerCall) -> tuple[Floats, Ints]:
@@ -108,10 +108,7 @@ class StatisticsWeights:
         shares, total = self._shares(call)
         # what the columns of a group add, each to its slot: one entry for each (slot, group)
         weights = np.bincount(slot * groups + group, shares, slots * groups).reshape(slots, groups)
-        # by group; order is by call: with order 0, 2, 1 and starts 0, 2, 3 groups 0 and 2 are in
-        # call 0 and group 1 in call 1, so call_of is 0, 1, 0
-        call_of = np.empty(groups, dtype=np.int64)
-        call_of[order] = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
+        call_of = self.trie.call_of(call.unit, call.level)
         visits = np.zeros((len(starts) - 1, slots), dtype=np.int64)
         visits[call_of[group], slot] = total
         return weights[:, order].astype(np.float64, copy=False), visits

@@ -1,7 +1,5 @@
 """All weights of a unit in one call: the same step, in fewer calls."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -133,12 +131,6 @@ class Calls(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-@contextmanager
-def counted() -> Iterator[list[str]]:
-    with Calls() as calls:
-        yield calls.names
-
-
 def test_a_layer_is_one_call_for_all_weights() -> None:
     network = networks("resnet18", "task", weights=6, settings=NARROW, group_major=False)
     batch, assignments = make_batch(network.tasks), make_assignments("different", 4, 8, 3, 6)
@@ -146,9 +138,9 @@ def test_a_layer_is_one_call_for_all_weights() -> None:
     for in_one_call in (False, True):
         network.batched_weights = in_one_call
         network.zero_grad()
-        with counted() as names:
+        with Calls() as calls:
             network.accumulate_gradients(batch, assignments)
-        numbers.append((names.count("convolution"), len(names)))
+        numbers.append((calls.names.count("convolution"), len(calls.names)))
     (convolutions, everything), (batched_convolutions, fewer) = numbers
     own = sum(isinstance(module, nn.Conv2d) for module in network.extract(0).modules())
     used = len(set(assignments[:, 0].flatten().tolist()))
