@@ -1,6 +1,6 @@
 """Tasks are made from the labels that a program holds, and suites from its arrays."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -128,6 +128,7 @@ def _objective(
 
 def suite_from_arrays(tasks: Mapping[str, Sequence[Any]], kinds: Mapping[str, Any]) -> GivenSuite:
     """Make a suite of arrays or tensors, see :meth:`Suite.from_arrays`."""
+    check_tasks(tasks)
     check_kinds(kinds, tasks)
     tensors: dict[int, Tensor] = {}  # tasks that hold the same array read one tensor
     made, sources, notes = [], [], []
@@ -140,7 +141,7 @@ def suite_from_arrays(tasks: Mapping[str, Sequence[Any]], kinds: Mapping[str, An
             if id(pair[0]) not in tensors:
                 tensors[id(pair[0])] = as_inputs(pair[0], where)
             inputs = tensors[id(pair[0])]
-            labels.append(GivenLabels.of(pair[1]))
+            labels.append(GivenLabels.of(pair[1], where))
             parts[split] = Part(inputs, labels[-1].values, labels[-1].present)
         notes += marked_notes(task, labels)
         sources.append([id(part.inputs) for part in parts.values()])
@@ -163,12 +164,47 @@ def three_splits(task: str, given: Any) -> dict[str, Any]:
     return {split: value for split, value in zip(names, given, strict=True) if value is not None}
 
 
-def check_kinds(kinds: Mapping[str, Any], tasks: Any) -> None:
+def check_tasks(tasks: Any) -> None:
+    """Refuse tasks that are no mapping of names to their data.
+
+    Raises:
+        MtlError: naming what was found.
+    """
+    if not isinstance(tasks, Mapping):
+        raise MtlError(
+            f"tasks should be a mapping of each task's name to its data, found {named_type(tasks)}"
+        )
+    check_names(tasks)
+
+
+def check_names(names: Iterable[Any]) -> None:
+    """Refuse names of tasks that are no text.
+
+    Raises:
+        MtlError: naming it.
+    """
+    for name in names:
+        if not isinstance(name, str):
+            raise MtlError(f"a task's name should be a text, found {name!r} ({named_type(name)})")
+
+
+def named_type(value: Any) -> str:
+    """Return the name of a value's type, for messages."""
+    return "None" if value is None else type(value).__name__
+
+
+def check_kinds(kinds: Any, tasks: Collection[str]) -> None:
     """Refuse kinds of tasks that there are not, and kinds that there are not.
 
     Raises:
+        MtlError: if kinds are no mapping.
         UnknownNameError: naming it and the nearest.
     """
+    if not isinstance(kinds, Mapping):
+        raise MtlError(
+            "kinds should be a mapping of tasks' names to 'classes', 'binary' or 'numbers', found "
+            f"{named_type(kinds)}"
+        )
     for task, kind in kinds.items():
         if task not in tasks:
             raise UnknownNameError("task in kinds", task, list(tasks))
@@ -182,7 +218,13 @@ def as_inputs(values: Any, where: str) -> Tensor:
     Raises:
         MtlError: if they are nothing that can be read.
     """
-    tensor = values if isinstance(values, Tensor) else torch.from_numpy(np.array(values))
+    try:
+        tensor = values if isinstance(values, Tensor) else torch.from_numpy(np.array(values))
+    except (TypeError, ValueError) as error:  # texts, objects; rows of different length
+        raise MtlError(
+            f"{where}: inputs should be numbers (N, ...), as an array or a tensor; found "
+            f"{named_type(values)} that numpy makes none of ({error})"
+        ) from error
     if tensor.dtype == torch.float64:
         tensor = tensor.float()
     if tensor.ndim < 2 or tensor.is_complex() or tensor.dtype == torch.bool:

@@ -9,7 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from ..support.errors import MtlError
-from .given import GivenSuite, Part, check_kinds, make_task, three_splits
+from .given import GivenSuite, Part, check_kinds, check_tasks, make_task, named_type, three_splits
 from .given_copies import copies_notes
 from .given_labels import GivenLabels, marked_notes
 from .images import channels_first
@@ -26,6 +26,7 @@ def suite_from_datasets(
     tasks: Mapping[str, Sequence[Any]], kinds: Mapping[str, Any], options: PictureOptions
 ) -> GivenSuite:
     """Make a suite of torch data sets, see :meth:`Suite.from_datasets`."""
+    check_tasks(tasks)
     check_kinds(kinds, tasks)
     made, notes = [], []
     for task, datasets in tasks.items():
@@ -34,7 +35,10 @@ def suite_from_datasets(
             for split, dataset in three_splits(task, datasets).items()
         }
         colours = any(scanned.reading.colours for scanned in splits.values())
-        labels = {split: GivenLabels.of(scanned.labels) for split, scanned in splits.items()}
+        labels = {
+            split: GivenLabels.of(scanned.labels, scanned.reading.where)
+            for split, scanned in splits.items()
+        }
         notes += marked_notes(task, labels.values())
         parts = {split: _part(splits[split], labels[split], colours) for split in splits}
         task_made = make_task(task, parts, kinds.get(task), f"task {task!r}")
@@ -54,7 +58,13 @@ class _Scanned:
 
 
 def _scan(reading: "_Reading") -> _Scanned:
-    where, count = reading.where, len(reading.dataset)
+    where = reading.where
+    if not (hasattr(reading.dataset, "__getitem__") and hasattr(reading.dataset, "__len__")):
+        raise MtlError(
+            f"{where} should be a data set with a length whose items have numbers, found "
+            f"{named_type(reading.dataset)}"
+        )
+    count = len(reading.dataset)
     if not count:
         raise MtlError(f"{where}: the data set has no item")
     for row in range(min(_PEEKED, count)):

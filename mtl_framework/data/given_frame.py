@@ -6,11 +6,21 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Int64, Shaped
+from jaxtyping import Bool, Float32, Int64, Shaped
 
 from ..support.errors import MtlError, UnknownNameError
 from .examples import SPLITS
-from .given import GivenSuite, Kind, Part, as_inputs, check_kinds, guess_kind, make_task
+from .given import (
+    GivenSuite,
+    Kind,
+    Part,
+    as_inputs,
+    check_kinds,
+    check_names,
+    guess_kind,
+    make_task,
+    named_type,
+)
 from .given_copies import copies_notes
 from .given_labels import GivenLabels, marked_notes
 from .splits import SPLIT_NAMES, SplitSizes, known_split, make_splits
@@ -26,18 +36,27 @@ def suite_from_frame(
     seed: int,
 ) -> GivenSuite:
     """Make a suite of a data frame, see :meth:`Suite.from_frame`."""
-    columns = [str(column) for column in frame.columns]
+    _check_frame(frame)
+    _check_columns(tasks, "tasks")
+    check_names(tasks)
+    frame = frame.rename(columns=str)
+    inputs = [inputs] if isinstance(inputs, str) else inputs
     named = isinstance(inputs, Sequence)
-    for column in (*tasks, *(inputs if named else ()), *((split,) if split else ())):
+    if named:
+        _check_columns(inputs, "inputs")
+    columns = list(frame.columns)
+    for column in (*tasks, *(inputs if named else ()), *(() if split is None else (split,))):
         if column not in columns:
-            raise UnknownNameError("column of the frame", column, columns)
+            raise UnknownNameError("column of the frame", str(column), columns)
+        if columns.count(column) > 1:
+            raise MtlError(f"the frame has {columns.count(column)} columns {column!r}")
     check_kinds(kinds, tasks)
-    rows = as_inputs(frame[list(inputs)].to_numpy(np.float32) if named else inputs, "inputs")
+    rows = as_inputs(_numbers(frame, inputs) if named else inputs, "inputs")
     if len(rows) != len(frame):
         raise MtlError(
             f"inputs should have a row for each of the frame's {len(frame)}, found {len(rows)}"
         )
-    columns_of = {task: _column(frame[task], kinds.get(task)) for task in tasks}
+    columns_of = {task: _column(task, frame[task], kinds.get(task)) for task in tasks}
     members = _members(frame, split, list(columns_of.values()), seed)
     parts = {part: rows[torch.from_numpy(numbers)] for part, numbers in members.items()}
     made, notes = [], []
@@ -55,6 +74,31 @@ def suite_from_frame(
     return GivenSuite(made, True, [*notes, *copies_notes(tasks[0], made[0].splits)])
 
 
+def _check_frame(frame: Any) -> None:
+    if not all(hasattr(frame, needed) for needed in ("columns", "rename", "loc")):
+        raise MtlError(f"frame should be a pandas data frame, found {named_type(frame)}")
+
+
+def _check_columns(names: Any, argument: str) -> None:
+    """Refuse what is no list of different names."""
+    if isinstance(names, str) or not isinstance(names, Sequence) or not names:
+        raise MtlError(f"{argument} should be a list of names of columns, found {names!r}")
+    for name in names:
+        if (times := list(names).count(name)) > 1:
+            raise MtlError(f"{argument} names column {name!r} {times} times")
+
+
+def _numbers(frame: Any, columns: Sequence[str]) -> Float32[np.ndarray, "rows columns"]:
+    """Return columns as features; those of texts or objects are refused by name."""
+    features = np.empty((len(frame), len(columns)), np.float32)
+    for n, column in enumerate(columns):
+        try:
+            features[:, n] = frame[column].to_numpy(np.float32)
+        except (TypeError, ValueError) as error:
+            raise MtlError(f"column {column!r} of inputs should hold numbers ({error})") from error
+    return features
+
+
 @dataclass(frozen=True)
 class _Column:
     """A frame's column as labels: which rows have one, and the class of each for stratifying."""
@@ -65,10 +109,10 @@ class _Column:
     strata: Int64[np.ndarray, " rows"] | None
 
 
-def _column(column: Any, kind: Kind | None) -> _Column:
+def _column(name: str, column: Any, kind: Kind | None) -> _Column:
     present = column.notna().to_numpy(bool).copy()
     values = column[present].to_numpy()
-    given = GivenLabels.of(values)
+    given = GivenLabels.of(values, f"column {name!r}")
     if given.present is not None:
         present[present] = given.present
         values = given.values[given.present]

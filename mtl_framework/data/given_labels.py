@@ -1,13 +1,15 @@
 """Labels that a program holds: which rows have one, where some have None, nan or a marker."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Shaped
 from torch import Tensor
+
+from ..support.errors import MtlError
 
 _WORDS = ("nan", "na", "n/a", "#n/a", "#na", "<na>", "null", "none", "nat")
 _CASED = ("NaN", "None", "Null", "NaT", "-nan", "-NaN")
@@ -35,9 +37,17 @@ class GivenLabels:
     marked: Counter[str] = field(default_factory=Counter)
 
     @classmethod
-    def of(cls, given: Any) -> "GivenLabels":
-        """Find the rows that have a label: not ``None``, ``nan``, or one of the markers."""
-        array = given.detach().cpu().numpy() if isinstance(given, Tensor) else np.asarray(given)
+    def of(cls, given: Any, where: str) -> "GivenLabels":
+        """Find the rows that have a label: not ``None``, ``nan``, or one of the markers.
+
+        Args:
+            given: labels (N,) or (N, numbers): an array, a tensor, or a sequence of them.
+            where: the task and split, for messages.
+
+        Raises:
+            MtlError: if they are no such labels.
+        """
+        array = _as_array(given, where)
         array = array.reshape(-1) if array.ndim == 2 and array.shape[1] == 1 else array
         if array.dtype.kind == "f":
             known = ~np.isnan(array.reshape(len(array), -1)).any(1)
@@ -52,6 +62,26 @@ class GivenLabels:
             array = np.zeros(len(array), rest.dtype)
             array[known] = rest
         return cls(array, None if known.all() else known, Counter(texts[~known].tolist()))
+
+
+def _as_array(given: Any, where: str) -> np.ndarray:
+    if isinstance(given, Tensor):
+        given = given.detach().cpu().numpy()
+    try:
+        array = np.asarray(given)
+    except ValueError as error:
+        raise MtlError(f"{where}: labels should be of one length in every row") from error
+    if array.dtype.kind == "O" and array.ndim == 1:  # e.g. a frame's column of lists
+        for row, label in enumerate(array):
+            if not isinstance(label, Hashable) or isinstance(label, tuple):
+                raise MtlError(
+                    f"{where}: the label of row {row} should be one value, found {label!r}"
+                )
+    if not array.ndim:
+        raise MtlError(
+            f"{where}: labels should be one a row, (N,) or (N, numbers), found {given!r}"
+        )
+    return array
 
 
 def marked_notes(task: str, labels: Iterable[GivenLabels]) -> list[str]:

@@ -256,8 +256,8 @@ class Suite:
         Args:
             frame: the pandas data frame, N rows.
             tasks: names of the columns with labels.
-            inputs: names of the columns with features; or an array (N, ...) with the inputs of
-                all rows.
+            inputs: names of the columns with features, or one name; or an array (N, ...) with the
+                inputs of all rows.
             split: name of the column that holds ``train``, ``validation`` or ``test``, or usual
                 other names of them; default: a fifth of the rows each for validation and test,
                 drawn as the suite ``table`` draws them: stratified over all tasks.

@@ -1,0 +1,72 @@
+"""Arguments of Suite.from_arrays, from_datasets and from_frame that are of the wrong kind."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mtl_framework.data import Suite
+from mtl_framework.support.errors import MtlError
+
+X, Y = np.arange(60, dtype=np.float32).reshape(20, 3), np.arange(20) % 2
+FRAME = pd.DataFrame({"f": np.arange(20.0), "word": ["w"] * 20, "list": [[1]] * 20, "t": Y})
+BOTH = ((X, Y), (X + 1, Y))
+
+
+def arrays(train: Any, **kwargs: Any) -> Callable[[], Suite]:
+    return lambda: Suite.from_arrays({"a": (train, (X, Y))}, **kwargs)
+
+
+def frame(tasks: Any, inputs: Any, given: Any = FRAME, **kwargs: Any) -> Callable[[], Suite]:
+    return lambda: Suite.from_frame(given, tasks, inputs, **kwargs)
+
+
+@pytest.mark.parametrize("make", [Suite.from_arrays, Suite.from_datasets])
+@pytest.mark.parametrize("tasks", ["digits", [BOTH], None, 3])
+def test_tasks_are_a_mapping(make: Any, tasks: Any) -> None:
+    found = "None" if tasks is None else type(tasks).__name__
+    with pytest.raises(MtlError, match=f"tasks should be a mapping of .*, found {found}$"):
+        make(tasks)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Suite.from_arrays({1: BOTH}), r"name should be a text, found 1 \(int\)"),
+        (arrays((X, Y), kinds=["classes"]), "kinds should be a mapping .*found list"),
+        (arrays((X, Y), kinds="classes"), "kinds should be a mapping .*found str"),
+        (arrays(([[1, 2], [1]], [0, 1])), "task 'a', train split: inputs should be numbers"),
+        (arrays((["u", "v"], [0, 1])), "task 'a', train split: inputs should be numbers"),
+        (arrays((X, None)), "task 'a', train split: labels should be one a row.*found None"),
+        (arrays((X, [[1, 2]] * 19 + [[1]])), "train split: labels should be of one length"),
+        (
+            lambda: Suite.from_datasets({"a": (3, 4)}),
+            "train split should be a data set .*found int",
+        ),
+        (frame("t", ["f"]), "tasks should be a list of names of columns, found 't'"),
+        (frame(None, ["f"]), "tasks should be a list of names of columns, found None"),
+        (frame([], ["f"]), "tasks should be a list"),
+        (frame(["t"], []), "inputs should be a list"),
+        (frame([0], ["f"]), r"name should be a text, found 0 \(int\)"),
+        (frame(["t", "t"], ["f"]), "tasks names column 't' 2 times"),
+        (frame(["t"], ["f", "f"]), "inputs names column 'f' 2 times"),
+        (frame(["t"], ["f"], {"f": X, "t": Y}), "should be a pandas data frame, found dict"),
+        (frame(["t"], ["f"], split=3), "unknown column of the frame '3'"),
+        (frame(["t"], ["word"]), "column 'word' of inputs should hold numbers"),
+        (frame(["list"], ["f"]), r"column 'list': the label of row 0 should be one value"),
+        (frame(["t"], ["f"], pd.concat([FRAME, FRAME], axis=1)), "the frame has 2 columns 't'"),
+    ],
+)
+def test_the_message_says_what_was_found_and_where(make: Callable[[], Suite], message: str) -> None:
+    with pytest.raises(MtlError, match=message):
+        make()
+
+
+def test_a_frame_may_number_its_columns_and_have_one_feature() -> None:
+    numbered = FRAME[["f", "t"]].set_axis([0, 1], axis=1)
+    of_numbers = Suite.from_frame(numbered, ["1"], ["0"]).tasks[0].train
+    of_names = Suite.from_frame(FRAME, ["t"], "f").tasks[0].train
+    assert of_numbers.inputs.tolist() == of_names.inputs.tolist()
+    assert numbered.columns.tolist() == [0, 1]
