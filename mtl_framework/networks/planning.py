@@ -111,7 +111,7 @@ class Planner:
             sizes, present, batch.common_input, device, training, memory_budget,
             assignments.shape, assignments.tobytes(), apart, batched,
         )  # fmt: skip
-        return self._kept.get(key) or self._keep(
+        return self._again(key) or self._keep(
             key,
             self._plan(assignments, sizes, present, batch.common_input, training, memory_budget,
                        device, apart, batched),
@@ -131,14 +131,22 @@ class Planner:
             "predict", *tasks, rows, training, device, assignments.shape, assignments.tobytes(),
             batched,
         )  # fmt: skip
-        if key not in self._kept:
+        kept = self._again(key)
+        if kept is None:
             order = StepOrder(assignments, self.backbone.normalization)
             micro_batch = MicroBatch(tuple(range(len(assignments))), tuple(tasks))
             plan = self._route(
                 order, micro_batch, rows, len(tasks) > 1, training, device, batched=batched
             )
-            self._keep(key, StepPlan(order, ((micro_batch, plan),)))
-        return self._kept[key].micro_batches[0][1]
+            kept = self._keep(key, StepPlan(order, ((micro_batch, plan),)))
+        return kept.micro_batches[0][1]
+
+    def _again(self, key: tuple[object, ...]) -> StepPlan | None:
+        """Return a plan that is kept; those that were used longest ago are the first to go."""
+        plan = self._kept.pop(key, None)
+        if plan is not None:
+            self._kept[key] = plan
+        return plan
 
     def _keep(self, key: tuple[object, ...], plan: StepPlan) -> StepPlan:
         if len(self._kept) >= _KEPT_PLANS:

@@ -19,6 +19,7 @@ from ..routing.plan import RouteError, RoutePlan
 from .features import Features, TaskRows
 from .memory_format import image_format
 from .planning import StepPlan
+from .repeated_steps import RepeatedSteps, Shares
 
 
 class ModelRunner:
@@ -136,6 +137,47 @@ class ModelRunner:
                 taken.append(x if one else split_groups(x, [groups], layout)[0])
             rows[position] = TaskRows(tuple(taken), plan.examples, which, plan.group_major)
         return rows
+
+
+def add_gradients(
+    step: StepPlan,
+    batch: Batch,
+    weights: Float[Tensor, "samples tasks"] | None,
+    run: Callable[[Batch, MicroBatch, RoutePlan], Float[Tensor, "_ _"]],
+    repeated: RepeatedSteps | None = None,
+) -> list[Float[Tensor, "_ _"]]:
+    """Add the gradients of a step's weighted losses, and return its losses, a micro-batch each.
+
+    Args:
+        step: the plan of the step.
+        batch: the batch, on the device.
+        weights: weights of the losses; ``None``: 1 / (samples * tasks) each.
+        run: computes the losses of a micro-batch.
+        repeated: replays the step where it has been recorded; ``None``: it is computed.
+    """
+    device, number = batch.inputs[0].device, step.order.num_samples * step.order.num_tasks
+    shares = None
+    if weights is not None:
+        shares = [
+            weights[torch.tensor(part.samples)[:, None], part.tasks].to(device, non_blocking=True)
+            for part, _ in step.micro_batches
+        ]
+
+    def compute(batch: Batch, shares: Shares) -> list[Tensor]:
+        parts = []
+        for position, (part, plan) in enumerate(step.micro_batches):
+            losses = run(batch, part, plan)
+            if shares is None:
+                total = losses.sum() / number
+            else:
+                total = (shares[position].to(losses) * losses).sum()
+            torch.autograd.backward(total)
+            parts.append(losses.detach())
+        return parts
+
+    if repeated is None:
+        return compute(batch, shares)
+    return repeated.run(step, batch, shares, compute)
 
 
 def assembled(

@@ -24,8 +24,9 @@ from .model import ParameterCounts, Sharing
 from .parts import NetworkParts, draw_weights
 from .paths import PathNetworks
 from .planning import Planner, StepPlan
+from .repeated_steps import RepeatedSteps
 from .rewriting import Prepare, one_each, put_heads, rename_older_keys, rewrite
-from .running import ModelRunner, assembled, part_losses
+from .running import ModelRunner, add_gradients, assembled, part_losses
 from .task_gradients import accumulate_weighted
 from .weighting import GradientWeighting
 
@@ -81,6 +82,7 @@ class TaskNetworks(PathNetworks):
     ) -> None:
         super().__init__(tasks)
         self.weighting: GradientWeighting | None = None  # makes one gradient of the tasks'
+        self.repeated: RepeatedSteps | None = None  # replays steps of gradients on a GPU
         self.backbone = backbone
         self.weights_per_unit = one_each(backbone, weights_per_unit)
         self.branching = backbone.branching if branching is None else branching
@@ -152,17 +154,9 @@ class TaskNetworks(PathNetworks):
         if self.weighting is not None:
             return accumulate_weighted(self, self.weighting, batch, assignments, weights)
         step = self.plan(batch, assignments)
-        parts: list[Tensor] = []
+        repeated = self.repeated if self.training else None
         with self._runner.committing(self.training), self.averaged_gradients():
-            for part, plan in step.micro_batches:
-                losses = self._run(batch, part, plan)
-                if weights is None:
-                    total = losses.sum() / (step.order.num_samples * step.order.num_tasks)
-                else:
-                    own = weights[torch.tensor(part.samples)[:, None], part.tasks]
-                    total = (own.to(losses, non_blocking=True) * losses).sum()
-                torch.autograd.backward(total)
-                parts.append(losses.detach())
+            parts = add_gradients(step, batch, weights, self._run, repeated)
         return self.averaged_losses(batch, assembled(step, parts, self.device))
 
     def predict(

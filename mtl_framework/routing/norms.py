@@ -7,6 +7,7 @@ are normalised group by group. What happens to the running averages depends on t
 """
 
 import copy
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -290,6 +291,15 @@ class RoutedBatchNorm(nn.Module):
         part = parts[0] if len(parts) == 1 else torch.stack(parts).sum(0)
         # a part that does not hold a task's columns has no visit of its slot
         return part, counts[0] if len(counts) == 1 else np.max(counts, axis=0)
+
+    @property
+    def seen(self) -> tuple[Seen | SeenByOne, ...]:
+        """Return what the calls since the last step saw."""
+        return tuple(self._seen)
+
+    def see_again(self, seen: Sequence[Seen | SeenByOne]) -> None:
+        """Let the calls since the last step be those of an earlier one, with what is there now."""
+        self._seen = [each.again() for each in seen]
 
     def forget_gathered(self) -> None:
         """Leave out what the calls since the last step saw."""

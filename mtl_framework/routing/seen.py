@@ -32,6 +32,10 @@ class Seen:
         weights, visits = self.rows.coefficients(momentum, self.statistics.dtype, rows, number)
         return weights @ self.statistics, visits
 
+    def again(self) -> "Seen":
+        """Return what the call has seen, after its statistics have been written anew."""
+        return self
+
 
 @dataclass(frozen=True)
 class SeenTogether:
@@ -57,6 +61,10 @@ class SeenTogether:
             by_call = weights.flatten(0, 1) @ self.statistics.index_select(1, order)
             self._parts[call] = by_call.unflatten(1, weights.shape[:2])
         return self._parts[call]
+
+    def forget_parts(self) -> None:
+        """Leave out what was computed from statistics that have been written anew since."""
+        self._parts.clear()
 
 
 @dataclass(frozen=True)
@@ -84,3 +92,13 @@ class SeenByOne:
         _, visits = self.rows.coefficients(momentum, dtype, rows, number)
         parts = self.together.parts(self.rows.layer_call(momentum, rows, number))
         return parts[:, self.position], visits
+
+    @property
+    def statistics(self) -> Float[Tensor, "2 groups channels"]:
+        """Return the statistics of all calls."""
+        return self.together.statistics
+
+    def again(self) -> "SeenByOne":
+        """Return what the call has seen, after its statistics have been written anew."""
+        self.together.forget_parts()
+        return self

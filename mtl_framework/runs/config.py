@@ -203,6 +203,12 @@ class RunConfig(BaseModel):
         description="whether all weights of a unit run in one call, which starts fewer kernels on "
         "a GPU and needs a copy of its weight for every path: for small units and many weights",
     )
+    cuda_graphs: bool = Field(
+        default=False,
+        description="whether, on a GPU, a step whose assignment is that of the steps before it is "
+        "recorded once as a CUDA graph and replayed from then on: for small networks, whose "
+        "kernels take longer to start than to run; a recording holds memory of its own",
+    )
 
 
 def check_config(values: Mapping[str, Any]) -> RunConfig:

@@ -16,16 +16,21 @@ from torch import Tensor, nn
 
 from ..networks.model import MultiTaskModel
 from ..networks.parts import calls_one_by_one
+from ..networks.repeated_steps import RepeatedSteps
 from ..networks.separate import SeparateNetworks
 from ..networks.task_networks import TaskNetworks
 from ..networks.weighting import AGGREGATORS, GradientWeighting
 from ..strategies.state import is_stateful
 from ..strategies.strategy import Strategy
+from ..support.distributed import is_distributed
 from ..support.errors import MtlError
 from .config import RunConfig
 
-# Data and descriptions of models: they hold no network that trains.
-_DATA = ("mtl_framework.data", "mtl_framework.backbones.backbone", "pydantic")
+# Data, descriptions of models, recordings of steps: they hold no network that trains.
+_DATA = (
+    "mtl_framework.data", "mtl_framework.backbones.backbone", "pydantic",
+    "mtl_framework.networks.repeated_steps",
+)  # fmt: skip
 _LEAVES = (str, bytes, int, float, complex, type, types.ModuleType, Tensor)
 _CLOSED_OVER = (nn.Module, torch.optim.Optimizer, Mapping, list, tuple, set, types.FunctionType)
 _MOST = 100_000
@@ -91,6 +96,9 @@ def prepare_strategy(strategy: Strategy, config: RunConfig, device: torch.device
     _set_weighting(reach, config)
     for module in reach.modules.values():
         module.to(device)
+    for network in _repeating(reach):
+        graphs = config.cuda_graphs and device.type == "cuda"
+        network.repeated = RepeatedSteps(network) if graphs else None
     for optimizer in reach.optimizers.values():
         for group in optimizer.param_groups:
             for parameter in group["params"]:
@@ -161,6 +169,36 @@ def batching_notes(strategy: Strategy, config: RunConfig) -> list[str]:
         f"batched_weights changes nothing: strategy {config.strategy.name!r} has no units here "
         "whose weights are called one by one"
     ]
+
+
+# What a step computes in Python: where a class has its own, it may differ from step to step.
+_COMPUTED = ("_run", "row_losses", "scores", "head")
+
+
+def _repeating(reach: Reach) -> list[TaskNetworks]:
+    """Return the networks whose steps can be replayed: nothing but tensors decides their losses."""
+    return [
+        module
+        for _, module in reach.all_modules()
+        if isinstance(module, TaskNetworks)
+        and all(getattr(type(module), name) is getattr(TaskNetworks, name) for name in _COMPUTED)
+    ]
+
+
+def graph_notes(strategy: Strategy, config: RunConfig, device: torch.device) -> list[str]:
+    """Say where ``cuda_graphs`` changes nothing, and why."""
+    if not config.cuda_graphs:
+        return []
+    reason = None
+    if device.type != "cuda":
+        reason = f"the run is on {device.type}"
+    elif is_distributed():
+        reason = "several processes train together"
+    elif config.training.weighting is not None:
+        reason = "training.weighting needs the gradients of every task"
+    elif not _repeating(Reach.of(strategy)):
+        reason = f"strategy {config.strategy.name!r} has no networks whose steps can be replayed"
+    return [] if reason is None else [f"cuda_graphs changes nothing: {reason}"]
 
 
 def check_weighting_used(strategy: Strategy, config: RunConfig) -> None:

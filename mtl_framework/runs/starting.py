@@ -21,7 +21,7 @@ from .folder import RunFolder
 from .known_data import check_known, describe, read_known
 from .load import load_run
 from .observers import Observers
-from .reach import batching_notes, prepare_strategy, weighting_notes
+from .reach import batching_notes, graph_notes, prepare_strategy, weighting_notes
 from .resolve import ResolvedConfig, completed
 
 _DATA_STAY = "; a run goes on with the data that it began with"
@@ -102,7 +102,11 @@ def build(
     prepare_strategy(strategy, config, device)
     if state is None:
         strategy.warm_start(functools.partial(load_run, plugins=plugins))
-    notes = [*weighting_notes(strategy, config), *batching_notes(strategy, config)]
+    notes = [
+        *weighting_notes(strategy, config),
+        *batching_notes(strategy, config),
+        *graph_notes(strategy, config, device),
+    ]
     return Start(parts, state, known, earlier, notes)
 
 

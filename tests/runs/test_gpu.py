@@ -63,6 +63,30 @@ def test_all_weights_of_a_unit_run_in_one_call_on_it(
 
 
 @needs_gpu
+@pytest.mark.parametrize("check", [check_contract, check_resuming, check_extraction])
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_steps_that_repeat_are_replayed_on_it(strategy: str, check: Any, tmp_path: Path) -> None:
+    config = {"device": "cuda", "cuda_graphs": True}
+    check(Trial(strategy, OPTIONS.get(strategy, {}), config=config), tmp_path)
+
+
+@needs_gpu
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("strategy", ["full_sharing", "cross_stitch", "lws"])
+def test_what_is_replayed_learns_the_same(strategy: str, precision: str, tmp_path: Path) -> None:
+    losses = []
+    for graphs in (False, True):
+        result = run(
+            strategy, "dkl_convnet", {"name": "digits", "size": 12},
+            output=tmp_path / str(graphs), progress=False, device="cuda", precision=precision,
+            iterations=20, eval_every=10, batch_size=8, cuda_graphs=graphs,
+            **OPTIONS.get(strategy, {}),
+        )  # fmt: skip
+        losses.append(result.test.loss_per_task)
+    assert losses[1] == pytest.approx(losses[0], rel=1e-3 if precision == "fp32" else 0.05)
+
+
+@needs_gpu
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_what_was_trained_there_is_evaluated_alike_on_the_cpu(
     strategy: str, tmp_path: Path
