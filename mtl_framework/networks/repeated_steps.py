@@ -48,7 +48,8 @@ class CudaGraph:
 
     def record(self, function: Callable[[], Sequence[Tensor]]) -> None:
         """Record what a function starts on the GPU."""
-        with torch.cuda.graph(self._graph):
+        # threads that read data ahead go on meanwhile: what they ask of the GPU is no mistake
+        with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):
             function()
 
     def replay(self) -> None:

@@ -85,7 +85,7 @@ class OneCall:
             _refusals(unit, first),
             forward_pass.seeing_together(together),
             batchable_attention(device),
-            _autocast_convolutions(device),
+            _batchable(device),
         ):
             mapped = torch.vmap(run, (0, *[dim] * len(given)), dim, randomness="different")
             parts = mapped(self._state(used, route, plan), *given)
@@ -170,10 +170,17 @@ _CONVOLUTIONS = frozenset({
 })  # fmt: skip
 
 
-class _CastConvolutions(TorchFunctionMode):
-    """While entered, convolutions run in a given precision; ``torch.vmap`` hides autocast's."""
+class _Batchable(TorchFunctionMode):
+    """While entered, calls are put so that ``torch.vmap`` batches them, without a loop.
 
-    def __init__(self, dtype: torch.dtype) -> None:
+    Means over whole maps, which torch computes in place where the result is 1x1, are plain means.
+
+    Args:
+        dtype: the precision of convolutions, as ``torch.vmap`` hides autocast's; ``None``: as
+            they are.
+    """
+
+    def __init__(self, dtype: torch.dtype | None) -> None:
         super().__init__()
         self._dtype = dtype
 
@@ -181,7 +188,11 @@ class _CastConvolutions(TorchFunctionMode):
         self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Any = None
     ) -> Any:
         kwargs = kwargs or {}
-        if func in _CONVOLUTIONS:
+        if func is F.adaptive_avg_pool2d:
+            x, size = _of_pooling(*args, **kwargs)
+            if size in (1, (1, 1), [1, 1]):
+                return x.mean((-2, -1), keepdim=True)
+        if func in _CONVOLUTIONS and self._dtype is not None:
             args = [self._cast(value) for value in args]
             kwargs = {name: self._cast(value) for name, value in kwargs.items()}
         return func(*args, **kwargs)
@@ -190,8 +201,12 @@ class _CastConvolutions(TorchFunctionMode):
         return value.to(self._dtype) if isinstance(value, Tensor) else value
 
 
-def _autocast_convolutions(device: torch.device) -> AbstractContextManager[object]:
-    """While entered, convolutions are in the precision of autocast, where that is on."""
-    if not torch.is_autocast_enabled(device.type):
-        return nullcontext()
-    return _CastConvolutions(torch.get_autocast_dtype(device.type))
+def _of_pooling(input: Tensor, output_size: Any) -> tuple[Tensor, Any]:
+    """Return the arguments of an adaptive pooling, by their names in torch."""
+    return input, output_size
+
+
+def _batchable(device: torch.device) -> AbstractContextManager[object]:
+    """Put calls so that they can be batched, convolutions in the precision of autocast."""
+    on = torch.is_autocast_enabled(device.type)
+    return _Batchable(torch.get_autocast_dtype(device.type) if on else None)

@@ -260,7 +260,7 @@ def test_the_host_hands_a_recorded_step_nothing(
     network = network.float().to("meta")
     # that device has no reduced precision to be asked for
     monkeypatch.setattr(network, "autocast", lambda _: nullcontext())
-    monkeypatch.setattr(one_call, "_autocast_convolutions", lambda _: nullcontext())
+    monkeypatch.setattr(one_call, "_batchable", lambda _: nullcontext())
     network.batched_weights = batched
     graph = type("Here", (Watched,), {"calls": ()})
     network.repeated = RepeatedSteps(network, graph)

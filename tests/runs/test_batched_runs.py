@@ -14,6 +14,9 @@ from mtl_framework.testing import (
     check_resuming,
 )
 
+# what torch.vmap can only run in a loop
+pytestmark = pytest.mark.filterwarnings("error:There is a performance drop")
+
 OPTIONS: dict[str, dict[str, Any]] = {
     "lws": {"nes_samples": 4, "weight_samples": 2},
     "adapters": {},

@@ -47,12 +47,12 @@ QUICK: Mapping[str, Any] = {
         "credit": "task",
         "search_data": 0,
         "prior": "shared",
-        "prior_strength": 0.75,
-        "shared_start": 0.4,
+        "prior_strength": 0.9,
+        "shared_start": 0.6,
         "freeze_after": 0.8,
     },
     "training": {"average": {"name": "ema", "decay": 0.9}},
-    "iterations": 200,
+    "iterations": 300,
     "eval_every": 50,
 }
 
