@@ -6,13 +6,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from torch import Tensor
 
 from mtl_framework.data import Suite
 from mtl_framework.support.errors import MtlError
 
 X, Y = np.arange(60, dtype=np.float32).reshape(20, 3), np.arange(20) % 2
 FRAME = pd.DataFrame({"f": np.arange(20.0), "word": ["w"] * 20, "list": [[1]] * 20, "t": Y})
-BOTH = ((X, Y), (X + 1, Y))
+BOTH: Any = ((X, Y), (X + 1, Y))
+BY_NUMBER: Any = {1: BOTH}
 
 
 def arrays(train: Any, **kwargs: Any) -> Callable[[], Suite]:
@@ -34,7 +36,7 @@ def test_tasks_are_a_mapping(make: Any, tasks: Any) -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Suite.from_arrays({1: BOTH}), r"name should be a text, found 1 \(int\)"),
+        (lambda: Suite.from_arrays(BY_NUMBER), r"name should be a text, found 1 \(int\)"),
         (arrays((X, Y), kinds=["classes"]), "kinds should be a mapping .*found list"),
         (arrays((X, Y), kinds="classes"), "kinds should be a mapping .*found str"),
         (arrays(([[1, 2], [1]], [0, 1])), "task 'a', train split: inputs should be numbers"),
@@ -66,7 +68,9 @@ def test_the_message_says_what_was_found_and_where(make: Callable[[], Suite], me
 
 def test_a_frame_may_number_its_columns_and_have_one_feature() -> None:
     numbered = FRAME[["f", "t"]].set_axis([0, 1], axis=1)
-    of_numbers = Suite.from_frame(numbered, ["1"], ["0"]).tasks[0].train
-    of_names = Suite.from_frame(FRAME, ["t"], "f").tasks[0].train
-    assert of_numbers.inputs.tolist() == of_names.inputs.tolist()
+    for made in (Suite.from_frame(numbered, ["1"], ["0"]), Suite.from_frame(FRAME, ["t"], "f")):
+        train = made.tasks[0].train
+        assert isinstance(train.inputs, Tensor)
+        numbers, features = train.targets.tolist(), train.inputs.flatten().tolist()
+        assert [feature % 2 for feature in features] == numbers
     assert numbered.columns.tolist() == [0, 1]

@@ -12,7 +12,7 @@ from mtl_framework.networks.repeated_steps import RepeatedSteps
 from mtl_framework.networks.result import Result
 from mtl_framework.networks.task_networks import TaskNetworks
 from mtl_framework.runs import starting
-from mtl_framework.runs.reach import graph_notes
+from mtl_framework.runs.reach import graph_notes, prepare_strategy
 
 DIGITS = {"name": "digits", "size": 12}
 
@@ -20,7 +20,7 @@ DIGITS = {"name": "digits", "size": 12}
 @pytest.fixture
 def graph(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Let networks be recorded on the CPU, by what needs no GPU."""
-    graph, prepare = counting(), starting.prepare_strategy
+    graph, prepare = counting(), prepare_strategy
 
     def prepared(strategy: Any, config: Any, device: Any) -> None:
         prepare(strategy, config, device)
