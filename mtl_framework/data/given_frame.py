@@ -39,7 +39,8 @@ def suite_from_frame(
     _check_frame(frame)
     _check_columns(tasks, "tasks")
     check_names(tasks)
-    frame = frame.rename(columns=str)
+    if not all(isinstance(column, str) for column in frame.columns):
+        frame = frame.rename(columns=str)
     inputs = [inputs] if isinstance(inputs, str) else inputs
     named = isinstance(inputs, Sequence)
     if named:

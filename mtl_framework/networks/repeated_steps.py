@@ -1,9 +1,10 @@
 """On a GPU a step that repeats is recorded once, as a CUDA graph, and replayed from then on.
 
 Where networks are small, starting its kernels costs more than they run. A step whose plan is that
-of the steps before it (the assignment stands still, as in all baselines, and in a search before it
-begins and after it has ended) starts the same kernels on the same memory, so that one launch can
-replace some hundred. What changes from step to step is copied to where the recording reads it.
+of the steps before it starts the same kernels on the same memory, so that one launch can replace
+some hundred: the assignment stands still where nothing is searched, and in a search before it
+begins and after it has ended. What changes from step to step is copied to where the recording
+reads it.
 """
 
 from collections.abc import Callable, Iterable, Sequence

@@ -46,6 +46,12 @@ def trained(
     [
         ("full_sharing", {}, 9),
         ("cross_stitch", {"after": "block"}, 9),
+        ("sluice", {"after": "block"}, 9),
+        ("soft_ordering", {}, 9),
+        ("adapters", {"kind": "parallel"}, 9),
+        ("adapters", {"kind": "low_rank", "assignment": "own", "trunk": "trained"}, 9),
+        ("recon", {"iterations": 24}, 3),
+        ("task_grouping", {"iterations": 24}, 3),
         # two fifths of the steps are shared, then some search, then the assignment stands still
         ("lws", {"shared_start": 0.4, "freeze_after": 0.6, "search_data": 0, "iterations": 20}, 8),
     ],
