@@ -174,18 +174,18 @@ def check_tasks(tasks: Any) -> None:
         raise MtlError(
             f"tasks should be a mapping of each task's name to its data, found {named_type(tasks)}"
         )
-    check_names(tasks)
+    check_names(tasks, "a task's")
 
 
-def check_names(names: Iterable[Any]) -> None:
-    """Refuse names of tasks that are no text.
+def check_names(names: Iterable[Any], whose: str) -> None:
+    """Refuse names that are no text.
 
     Raises:
         MtlError: naming it.
     """
     for name in names:
         if not isinstance(name, str):
-            raise MtlError(f"a task's name should be a text, found {name!r} ({named_type(name)})")
+            raise MtlError(f"{whose} name should be a text, found {name!r} ({named_type(name)})")
 
 
 def named_type(value: Any) -> str:

@@ -1,5 +1,6 @@
 """Suites are made from pandas data frames that a program holds, a column a task."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -38,19 +39,18 @@ def suite_from_frame(
     """Make a suite of a data frame, see :meth:`Suite.from_frame`."""
     _check_frame(frame)
     _check_columns(tasks, "tasks")
-    check_names(tasks)
     if not all(isinstance(column, str) for column in frame.columns):
         frame = frame.rename(columns=str)
     inputs = [inputs] if isinstance(inputs, str) else inputs
     named = isinstance(inputs, Sequence)
     if named:
         _check_columns(inputs, "inputs")
-    columns = list(frame.columns)
+    columns = Counter(frame.columns)
     for column in (*tasks, *(inputs if named else ()), *(() if split is None else (split,))):
         if column not in columns:
-            raise UnknownNameError("column of the frame", str(column), columns)
-        if columns.count(column) > 1:
-            raise MtlError(f"the frame has {columns.count(column)} columns {column!r}")
+            raise UnknownNameError("column of the frame", str(column), list(columns))
+        if columns[column] > 1:
+            raise MtlError(f"the frame has {columns[column]} columns {column!r}")
     check_kinds(kinds, tasks)
     rows = as_inputs(_numbers(frame, inputs) if named else inputs, "inputs")
     if len(rows) != len(frame):
@@ -84,8 +84,9 @@ def _check_columns(names: Any, argument: str) -> None:
     """Refuse what is no list of different names."""
     if isinstance(names, str) or not isinstance(names, Sequence) or not names:
         raise MtlError(f"{argument} should be a list of names of columns, found {names!r}")
-    for name in names:
-        if (times := list(names).count(name)) > 1:
+    check_names(names, "a column's")
+    for name, times in Counter(names).items():
+        if times > 1:
             raise MtlError(f"{argument} names column {name!r} {times} times")
 
 

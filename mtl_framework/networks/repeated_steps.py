@@ -18,7 +18,6 @@ from torch import Tensor, nn
 from ..data.batches import Batch
 from ..routing.norms import RoutedBatchNorm
 from ..routing.seen import Seen, SeenByOne
-from ..support.distributed import is_distributed
 from ..support.errors import MtlError
 from .planning import StepPlan
 
@@ -75,7 +74,7 @@ class RepeatedSteps:
         self._watched = _Watched(
             tuple(network.parameters()),
             tuple(network.buffers()),
-            tuple(vars(module) for module in modules),
+            tuple(modules),
         )
         self._norms = tuple(m for m in modules if isinstance(m, RoutedBatchNorm))
         self._new_graph = new_graph
@@ -123,7 +122,7 @@ class RepeatedSteps:
         """Say whether nothing but plan, inputs and targets decides what a step computes."""
         whole = all(mask is None for mask in batch.labelled) and not any(batch.starts)
         fresh = all(parameter.grad is None for parameter in self._watched.parameters)
-        return whole and fresh and not is_distributed()
+        return whole and fresh
 
     def _record(
         self, step: StepPlan, state: object, batch: Batch, shares: Shares, compute: Compute
@@ -160,13 +159,13 @@ class _Watched:
 
     parameters: tuple[nn.Parameter, ...]
     buffers: tuple[Tensor, ...]
-    modules: tuple[dict[str, object], ...]
+    modules: tuple[nn.Module, ...]
 
     def state(self) -> object:
         return (
             [(p.data_ptr(), p.requires_grad) for p in self.parameters],
             [buffer.data_ptr() for buffer in self.buffers],
-            [own["training"] for own in self.modules],
+            [module.training for module in self.modules],
         )
 
 

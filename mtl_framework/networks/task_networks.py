@@ -260,6 +260,12 @@ class TaskNetworks(PathNetworks):
         by_task = self._runner.features(rows, plan, self.training, self.autocast(rows.device))
         return part_losses(batch, micro_batch, by_task, self.row_losses)
 
+    @property
+    def computes_alike(self) -> bool:
+        """Say whether tensors alone decide a step's losses: no subclass computes its own."""
+        own = "_run", "row_losses", "scores", "head"
+        return all(getattr(type(self), name) is getattr(TaskNetworks, name) for name in own)
+
     def head(self, task: int) -> nn.Module:
         """Return the head that a task predicts and is extracted with; a subclass may choose."""
         return self.heads[task]

@@ -173,7 +173,8 @@ _CONVOLUTIONS = frozenset({
 class _Batchable(TorchFunctionMode):
     """While entered, calls are put so that ``torch.vmap`` batches them, without a loop.
 
-    Means over whole maps, which torch computes in place where the result is 1x1, are plain means.
+    Of means over whole maps torch sets the strides anew, where maps lie channels-last, which no
+    batched call can: they are plain means here.
 
     Args:
         dtype: the precision of convolutions, as ``torch.vmap`` hides autocast's; ``None``: as
@@ -189,9 +190,7 @@ class _Batchable(TorchFunctionMode):
     ) -> Any:
         kwargs = kwargs or {}
         if func is F.adaptive_avg_pool2d:
-            x, size = _of_pooling(*args, **kwargs)
-            if size in (1, (1, 1), [1, 1]):
-                return x.mean((-2, -1), keepdim=True)
+            return _pooled(*args, **kwargs)
         if func in _CONVOLUTIONS and self._dtype is not None:
             args = [self._cast(value) for value in args]
             kwargs = {name: self._cast(value) for name, value in kwargs.items()}
@@ -201,9 +200,11 @@ class _Batchable(TorchFunctionMode):
         return value.to(self._dtype) if isinstance(value, Tensor) else value
 
 
-def _of_pooling(input: Tensor, output_size: Any) -> tuple[Tensor, Any]:
-    """Return the arguments of an adaptive pooling, by their names in torch."""
-    return input, output_size
+def _pooled(input: Tensor, output_size: Any) -> Tensor:
+    """Compute adaptive pooling, by the names of torch's arguments; 1x1 results are plain means."""
+    if output_size in (1, (1, 1), [1, 1]):
+        return input.mean((-2, -1), keepdim=True)
+    return F.adaptive_avg_pool2d(input, output_size)
 
 
 def _batchable(device: torch.device) -> AbstractContextManager[object]:

@@ -96,8 +96,8 @@ def prepare_strategy(strategy: Strategy, config: RunConfig, device: torch.device
     _set_weighting(reach, config)
     for module in reach.modules.values():
         module.to(device)
+    graphs = config.cuda_graphs and _no_graphs(reach, config, device) is None
     for network in _repeating(reach):
-        graphs = config.cuda_graphs and device.type == "cuda"
         network.repeated = RepeatedSteps(network) if graphs else None
     for optimizer in reach.optimizers.values():
         for group in optimizer.param_groups:
@@ -171,33 +171,30 @@ def batching_notes(strategy: Strategy, config: RunConfig) -> list[str]:
     ]
 
 
-# What a step computes in Python: where a class has its own, it may differ from step to step.
-_COMPUTED = ("_run", "row_losses", "scores", "head")
-
-
 def _repeating(reach: Reach) -> list[TaskNetworks]:
-    """Return the networks whose steps can be replayed: nothing but tensors decides their losses."""
-    return [
-        module
-        for _, module in reach.all_modules()
-        if isinstance(module, TaskNetworks)
-        and all(getattr(type(module), name) is getattr(TaskNetworks, name) for name in _COMPUTED)
-    ]
+    """Return the networks whose steps can be replayed."""
+    found = [module for _, module in reach.all_modules() if isinstance(module, TaskNetworks)]
+    return [network for network in found if network.computes_alike]
+
+
+def _no_graphs(reach: Reach, config: RunConfig, device: torch.device) -> str | None:
+    """Say why no step of a run is replayed; ``None``: those that repeat are."""
+    if device.type != "cuda":
+        return f"the run is on {device.type}"
+    if is_distributed():
+        return "several processes train together"
+    if config.training.weighting is not None:
+        return "training.weighting needs the gradients of every task"
+    if not _repeating(reach):
+        return f"strategy {config.strategy.name!r} has no networks whose steps can be replayed"
+    return None
 
 
 def graph_notes(strategy: Strategy, config: RunConfig, device: torch.device) -> list[str]:
     """Say where ``cuda_graphs`` changes nothing, and why."""
     if not config.cuda_graphs:
         return []
-    reason = None
-    if device.type != "cuda":
-        reason = f"the run is on {device.type}"
-    elif is_distributed():
-        reason = "several processes train together"
-    elif config.training.weighting is not None:
-        reason = "training.weighting needs the gradients of every task"
-    elif not _repeating(Reach.of(strategy)):
-        reason = f"strategy {config.strategy.name!r} has no networks whose steps can be replayed"
+    reason = _no_graphs(Reach.of(strategy), config, device)
     return [] if reason is None else [f"cuda_graphs changes nothing: {reason}"]
 
 
