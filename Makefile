@@ -12,6 +12,10 @@ FIND_PYTHON := for python in python3.13 python3.12 python3.11 python3; do \
 BRIEF := awk '/Downloading .*(MB|GB)|Using cached .*(MB|GB)/ {print; fflush()} \
 	/^Installing collected/ {print "unpacking " NF - 3 " packages"; fflush()}'
 
+# 7 GB in the environment, and up to 5 of downloads until it stands; less with a torch for CPUs alone
+LITTLE_SPACE := [ -x $(BIN)/pip ] || df -Pk . | awk 'NR == 2 && $$4 < 12e6 \
+	{printf "only %.1f GB are free here; this takes up to 12 GB\n", $$4 / 1e6}'
+
 # further options of the demo's run, e.g. DEMO="--iterations 600"
 DEMO ?=
 
@@ -79,6 +83,7 @@ $(READY): pyproject.toml
 		"python3.13, python3.12, python3.11, python3; name one: make PYTHON=/path/to/python" >&2; \
 		exit 1; }; \
 	echo "setting up $(VENV) with $$python; the first time this downloads torch, up to 5 GB"; \
+	$(LITTLE_SPACE); \
 	[ -x $(BIN)/python ] || "$$python" -m venv $(VENV)
 	@PYTHONUNBUFFERED=1 $(BIN)/python -m pip install --disable-pip-version-check -e ".[dev]" | $(BRIEF)
 	@touch $@

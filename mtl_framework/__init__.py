@@ -72,6 +72,7 @@ if TYPE_CHECKING:
     from .support.errors import MtlError as MtlError
     from .support.errors import ProblemsError as ProblemsError
     from .support.errors import UnknownNameError as UnknownNameError
+    from .support.errors import message_of as message_of
     from .support.spreadsheets import csv_cell as csv_cell
     from .support.version import __version__ as __version__
 
@@ -130,6 +131,7 @@ _HOMES = {
     "load_backbone": "runs.named",
     "load_run": "runs.load",
     "load_suite": "runs.named",
+    "message_of": "support.errors",
     "renumber": "strategies.assignments",
     "reset_state": "backbones.recurrent",
     "run": "runs.from_python",

@@ -10,7 +10,7 @@ from torch import nn
 
 from ..routing.banks import Ports
 from ..routing.statistics_schedule import Normalization
-from ..support.errors import MtlError
+from ..support.errors import MtlError, message_of
 from .surgery import SURGERY
 from .units import Place, Unit
 
@@ -45,7 +45,7 @@ class Recipe:
         except MtlError:
             raise
         except (Exception, SystemExit) as error:
-            reason = " ".join(str(error).split()) or type(error).__name__
+            reason = message_of(error)
             if isinstance(error, SystemExit):
                 reason = f"its factory called sys.exit({error.code!r})"
             shown = ", ".join(f"{key}={value}" for key, value in self.args.items())

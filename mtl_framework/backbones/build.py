@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ..routing.banks import Ports
 from ..routing.statistics_schedule import Normalization
-from ..support.errors import MtlError, UnknownNameError
+from ..support.errors import MtlError, UnknownNameError, message_of
 from .backbone import Backbone, PlainBackbone, Recipe
 from .blind import blind_border, check_pixels
 from .blocks import STEM
@@ -117,7 +117,7 @@ def build_plain(
             with torch.no_grad():
                 outputs = model(torch.zeros(2, *input_shape, dtype=dtype))
         except Exception as error:
-            reason = " ".join(str(error).split()) or type(error).__name__
+            reason = message_of(error)
             reason += larger_images(model, torch.zeros(1, *input_shape, dtype=dtype))
             raise MtlError(
                 f"backbone {config.name!r} cannot run on inputs of shape {input_shape} and "
@@ -175,7 +175,7 @@ def _named_units(
     except MtlError:
         raise
     except Exception as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = message_of(error)
         raise MtlError(
             f"backbone {config.name!r} cannot run on inputs of shape {tuple(inputs.shape[1:])}: "
             f"{reason}{larger_images(model, inputs)}"

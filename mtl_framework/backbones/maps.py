@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ..routing.forward_pass import ForwardPass
-from ..support.errors import MtlError
+from ..support.errors import MtlError, message_of
 from .backbone import Backbone
 from .inputs import probe_inputs
 from .probe import features_without_head, probe_plan, rewritten
@@ -102,7 +102,7 @@ def find_maps(backbone: Backbone) -> tuple[tuple[FeatureMap, ...], str]:
             try:
                 return _probed(backbone, model, inputs, tokens), ""
             except Exception as error:  # models raise many kinds
-                reason = reason or " ".join(str(error).split())[:200] or type(error).__name__
+                reason = reason or message_of(error)[:200] or type(error).__name__
     return (), reason
 
 

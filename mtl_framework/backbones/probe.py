@@ -13,7 +13,7 @@ from ..routing.forward_pass import ForwardPass
 from ..routing.heads import HeadBank, resized
 from ..routing.plan import PlanOptions, RoutePlan
 from ..routing.statistics_schedule import StepOrder
-from ..support.errors import MtlError
+from ..support.errors import MtlError, message_of
 from .backbone import Backbone
 
 _QUIET = (nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd)
@@ -160,7 +160,7 @@ def find_plan(backbone: Backbone, model: nn.Module, inputs: Tensor) -> Backbone:
                 with rewritten(backbone, model, forward_pass), forward_pass.running(plan, False):
                     features = model(start)
             except Exception as error:
-                reason = " ".join(str(error).split())
+                reason = message_of(error)
                 continue
             wanted = expected.repeat_interleave(tasks * (units + 1), 0)
             features = features.flatten(1)

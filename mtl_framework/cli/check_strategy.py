@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..support.errors import MtlError
+from ..support.errors import MtlError, message_of
 from . import completion, options
 from .console import load_plugins, stdout
 
@@ -53,7 +53,7 @@ def check_strategy(
             except unittest.SkipTest as skipped:
                 verdict, reason = "skipped", str(skipped)
             except (AssertionError, MtlError) as error:
-                verdict, reason = "FAILED", " ".join(str(error).split())
+                verdict, reason = "FAILED", message_of(error)
             except Exception as error:  # of the strategy, whatever it is
                 verdict, reason = "FAILED", reason_of(error)
         failed += verdict == "FAILED"

@@ -10,8 +10,8 @@ from jaxtyping import Bool, Shaped
 from torch import Tensor
 
 from ..support.errors import MtlError, UnknownNameError
+from .copies import copies_notes
 from .examples import SPLITS, Examples
-from .given_copies import copies_notes
 from .given_labels import GivenLabels, marked_notes
 from .objectives import Binary, Classification, Objective, Regression
 from .pictures import DEFAULT, PictureOptions

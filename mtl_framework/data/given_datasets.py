@@ -9,8 +9,8 @@ from PIL import Image
 from torch import Tensor
 
 from ..support.errors import MtlError
+from .copies import copies_notes
 from .given import GivenSuite, Part, check_kinds, check_tasks, make_task, named_type, three_splits
-from .given_copies import copies_notes
 from .given_labels import GivenLabels, marked_notes
 from .images import channels_first
 from .pictures import PictureOptions, plain_picture

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Bool, Float32, Int64, Shaped
 
 from ..support.errors import MtlError, UnknownNameError
+from .copies import copies_notes
 from .examples import SPLITS
 from .given import (
     GivenSuite,
@@ -22,7 +23,6 @@ from .given import (
     make_task,
     named_type,
 )
-from .given_copies import copies_notes
 from .given_labels import GivenLabels, marked_notes
 from .splits import SPLIT_NAMES, SplitSizes, known_split, make_splits
 from .stratify import class_codes
@@ -52,6 +52,8 @@ def suite_from_frame(
         if columns[column] > 1:
             raise MtlError(f"the frame has {columns[column]} columns {column!r}")
     check_kinds(kinds, tasks)
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 2**31:
+        raise MtlError(f"seed should be an integer from 0 to 2147483647, found {seed!r}")
     rows = as_inputs(_numbers(frame, inputs) if named else inputs, "inputs")
     if len(rows) != len(frame):
         raise MtlError(

@@ -10,7 +10,7 @@ from jaxtyping import Shaped, UInt8
 from PIL import Image
 from torch import Tensor
 
-from ..support.errors import MtlError
+from ..support.errors import MtlError, message_of
 from .levels import byte_levels
 from .pictures import DEFAULT, Mode, PictureOptions, read_picture
 
@@ -54,7 +54,7 @@ def read_image(
     except FileNotFoundError:
         raise MtlError(f"there is no image {path}") from None
     except (OSError, ValueError, EOFError) as error:
-        reason = " ".join(str(error).split())
+        reason = message_of(error)
         raise MtlError(f"{path} cannot be read as an image: {reason}") from error
     return _from_array(array, path, options)
 

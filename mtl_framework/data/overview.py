@@ -1,15 +1,14 @@
 """A suite's data in numbers: kinds, counts, classes, missing labels, copies between splits."""
 
-import hashlib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from jaxtyping import Shaped
 from torch import Tensor
 
+from .copies import row_digests
 from .examples import parts
 from .objectives import Binary, Classification, MapObjective, Objective
 from .readers import labelled_rows
@@ -139,10 +138,7 @@ def _copies(splits: dict[str, Examples]) -> int:
     for examples in splits.values():
         if not isinstance(examples.inputs, Tensor):
             return 0
-        flat = examples.inputs.detach().cpu().reshape(len(examples), -1)
-        flat = flat.clone(memory_format=torch.contiguous_format)  # expanded rows too
-        content: np.ndarray = flat.view(torch.uint8).numpy()
-        here = [hashlib.blake2b(row.tobytes(), digest_size=16).digest() for row in content]
+        here = row_digests(examples.inputs)
         count += sum(digest in seen for digest in here)
         seen |= set(here)
     return count

@@ -15,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 from PIL import Image, ImageColor, ImageOps, UnidentifiedImageError
 
-from ..support.errors import MtlError
+from ..support.errors import MtlError, message_of
 from .colour_profiles import profile_of
 from .colour_tags import note_code_points, said_colours
 from .colours import decoded_gamma, to_srgb
@@ -115,7 +115,7 @@ def read_picture(path: Path, mode: Mode, options: PictureOptions = DEFAULT) -> I
     except UnidentifiedImageError as error:
         raise MtlError(f"{path} cannot be read as an image: {_instead(path)}") from error
     except Exception as error:  # whatever a damaged file makes a parser raise
-        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = message_of(error)
         raise MtlError(f"{path} cannot be read as an image: {reason}") from error
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 from timm.data import auto_augment
 from torch import Tensor, nn
 
-from ..support.errors import MtlError
+from ..support.errors import MtlError, message_of
 from .augmentation import AugmentationConfig
 from .transforms import ImageTransform
 
@@ -124,7 +124,7 @@ class TimmPolicy(nn.Module):
         try:
             self._apply_to = make(policy, numbers)
         except (AssertionError, ValueError, KeyError, TypeError, IndexError) as error:
-            reason = " ".join(str(error).split()) or type(error).__name__
+            reason = message_of(error)
             raise MtlError(f"{key}: timm does not take {policy!r}: {reason}") from error
 
     def forward(

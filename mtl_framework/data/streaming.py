@@ -11,7 +11,7 @@ from jaxtyping import UInt8
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from ..support.errors import MtlError
+from ..support.errors import MtlError, message_of
 from .images import read_image
 from .samplers import Draw, Order
 from .transforms import ImageTransform
@@ -270,7 +270,7 @@ def _next(batches: Iterator[Any]) -> list[Tensor]:
     except RuntimeError as error:
         if "DataLoader worker" not in str(error):
             raise
-        reason = " ".join(str(error).split())
+        reason = message_of(error)
         raise MtlError(f"reading images failed: {reason}; try data_workers=0") from error
     if isinstance(batch, _Failure):
         raise MtlError(batch.message)

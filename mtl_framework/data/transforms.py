@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Int64, UInt8
 from torch import Tensor, nn
 
-from ..support.errors import MtlError, UnknownNameError
+from ..support.errors import MtlError, UnknownNameError, message_of
 from ..support.seeding import untouched_generators
 from .images import ImageNormalization
 
@@ -98,7 +98,7 @@ class ImageTransform:
             try:
                 image = step(image)
             except (ValueError, TypeError, RuntimeError) as error:
-                reason = " ".join(str(error).split())[:200]
+                reason = message_of(error)[:200]
                 raise MtlError(
                     f"transform {name} fails on a uint8 image of shape {tuple(image.shape)}: "
                     f"{reason}"
@@ -120,7 +120,7 @@ class ImageTransform:
             try:
                 parts = step(*parts)
             except (ValueError, TypeError, RuntimeError) as error:
-                reason = " ".join(str(error).split())[:200]
+                reason = message_of(error)[:200]
                 raise MtlError(f"transform {entry['name']} fails: {reason}") from error
         return parts
 
@@ -275,7 +275,7 @@ def _build(name: str, arguments: dict[str, Any], where: str) -> nn.Module:
     try:
         step: nn.Module = constructor(**arguments)
     except (ValueError, TypeError) as error:
-        reason = " ".join(str(error).split()).replace(f"{name}.__init__() ", "")
+        reason = message_of(error).replace(f"{name}.__init__() ", "")
         raise MtlError(f"{where}: {name}: {reason}") from error
     return step
 

@@ -18,7 +18,7 @@ from ..plugins.manager import Plugins
 from ..runs.known_data import objective_from_plain, objective_to_plain
 from ..runs.load import LoadedRun
 from ..support.arguments import check_arguments
-from ..support.errors import MtlError
+from ..support.errors import MtlError, message_of
 from .about import damaged
 
 CLASSES = 2  # of the model whose class layers are taken away
@@ -115,7 +115,7 @@ def blank_dense(
             decoder = factory([m.channels for m in maps], outputs, **options)
         model = plain_without_class_layers(recipe, CLASSES, head.class_layers)
     except Exception as error:  # whatever a plugin's decoder raises
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        reason = message_of(error)[:200] or type(error).__name__
         raise damaged(file, f"its head cannot be built: {reason}") from error
     return DenseNetwork(model, MapHead(decoder, head.size), maps)
 

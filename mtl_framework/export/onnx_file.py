@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ..runs.load import LoadedRun
-from ..support.errors import MtlError
+from ..support.errors import MtlError, message_of
 from .joint import JointAbout, Saved, joint_inputs, output_names, write_joint
 from .program import ProgramAbout, write_checked
 
@@ -115,7 +115,7 @@ def _converted(
         found: bytes = converted.model_proto.SerializeToString()
         return found
     except Exception as error:  # the exporter raises many kinds
-        reason = " ".join(str(error).split())[:300]
+        reason = message_of(error)[:300]
         raise MtlError(f"torch cannot export backbone {name!r} to ONNX: {reason}") from error
     finally:
         log.setLevel(level)

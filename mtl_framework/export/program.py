@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from ..data.preprocessing import Preprocessing
 from ..networks.decoding import with_probabilities
 from ..runs.load import LoadedRun
-from ..support.errors import MtlError
+from ..support.errors import MtlError, message_of
 from ..support.files import make_folder
 from .about import TaskAbout, task_about, write_export
 
@@ -157,7 +157,7 @@ def trace(model: nn.Module, preprocessing: Preprocessing, name: str, sizes: bool
             return _any_size(model, preprocessing)
         except Exception as error:  # torch and models raise many kinds
             height, width = preprocessing.input_shape[1:]
-            why = " ".join(str(error).split())[:160] or type(error).__name__
+            why = message_of(error)[:160] or type(error).__name__
             reason = f"images have to be {height}x{width}: {name} takes no others ({why})"
 
     def export(count: int, free: bool) -> torch.export.ExportedProgram:
@@ -206,7 +206,7 @@ def any_or_one(
             try:
                 return export(count, free), "any" if free else count
             except Exception as error:  # torch raises many kinds
-                reason = reason or " ".join(str(error).split())[:300]
+                reason = reason or message_of(error)[:300]
     raise MtlError(f"torch cannot export {what}: {reason}")
 
 

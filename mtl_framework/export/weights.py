@@ -10,7 +10,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from ..backbones.recurrent import stateless
-from ..support.errors import MtlError
+from ..support.errors import MtlError, message_of
 from .about import damaged
 
 
@@ -75,7 +75,7 @@ def fill(
         model.load_state_dict(dict(state))
     except RuntimeError as error:
         if given:
-            reason = " ".join(str(error).split())[:300]
+            reason = message_of(error)[:300]
             raise MtlError(f"the module given is not the one of {file.parent}: {reason}") from error
         raise damaged(file, str(error)) from error
     return stateless(model).eval()

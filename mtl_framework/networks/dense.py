@@ -15,7 +15,7 @@ from ..data.head_choice import HeadChoice
 from ..data.objectives import Objective
 from ..data.objectives.maps.base import Size, resized
 from ..data.tasks import Task
-from ..support.errors import MtlError
+from ..support.errors import MtlError, message_of
 from .decoders.choices import DEFAULT
 from .features import Features
 
@@ -231,7 +231,7 @@ def _check(decoder: nn.Module, name: str, maps: Sequence[FeatureMap], outputs: i
             made = decoder(blank)
     except Exception as error:  # whatever a plugin's decoder raises
         sizes = ", ".join(f"{x.shape[1]}x{x.shape[2]}x{x.shape[3]}" for x in blank)
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        reason = message_of(error)[:200] or type(error).__name__
         raise MtlError(f"head {name!r} cannot read maps of {sizes}: {reason}") from error
     if not isinstance(made, Tensor) or made.ndim != 4 or made.shape[:2] != (1, outputs):
         shape = tuple(made.shape) if isinstance(made, Tensor) else type(made).__name__

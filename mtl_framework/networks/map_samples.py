@@ -17,7 +17,7 @@ from ..data.objectives.maps.normals import angles, unit
 from ..data.samplers import Draw
 from ..data.streaming import Rows
 from ..data.tasks import Suite
-from ..support.errors import MtlError
+from ..support.errors import MtlError, message_of
 from ..support.seeding import untouched_generators
 from .evaluation import evaluation_mode
 from .model import MultiTaskModel
@@ -99,7 +99,7 @@ class MapSamples:
                 predictions.float(),
             )
         except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
-            reason = " ".join(str(error).split())[:200]
+            reason = message_of(error)[:200]
             raise MtlError(f"it holds no maps ({type(error).__name__}: {reason})") from error
 
 

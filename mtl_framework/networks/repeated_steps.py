@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from ..data.batches import Batch
 from ..routing.norms import RoutedBatchNorm
 from ..routing.seen import Seen, SeenByOne
-from ..support.errors import MtlError
+from ..support.errors import MtlError, message_of
 from .planning import StepPlan
 
 Shares = list[Float[Tensor, "_ _"]] | None
@@ -145,7 +145,7 @@ class RepeatedSteps:
         except torch.OutOfMemoryError:
             raise
         except RuntimeError as error:
-            reason = " ".join(str(error).split())
+            reason = message_of(error)
             raise MtlError(
                 f"cuda_graphs: a step of these networks cannot be recorded ({reason}); set it to "
                 "false"

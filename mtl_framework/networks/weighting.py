@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ..support.errors import MtlError, UnknownNameError
+from ..support.errors import MtlError, UnknownNameError, message_of
 from .bargaining import Bargaining
 from .scalarizing import LossCombination
 
@@ -82,7 +82,7 @@ class GradientWeighting:
         except ImportError as error:
             raise MtlError(f"training.weighting={name} needs more: {INSTALL}") from error
         except (TypeError, ValueError) as error:
-            reason = " ".join(str(error).split())
+            reason = message_of(error)
             raise MtlError(f"training.weighting {name!r} cannot be made: {reason}") from error
         self._bargaining = Bargaining(make) if name == "nash_mtl" else None
         self._losses = LossCombination(

@@ -17,7 +17,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 
-from ..support.errors import MtlError
+from ..support.errors import MtlError, message_of
 from .forward_pass import ForwardPass, Together
 from .layout import RowLayout
 from .norms import RoutedBatchNorm
@@ -140,7 +140,7 @@ def _refusals(unit: int, called: nn.Module) -> Iterator[None]:
     except (torch.OutOfMemoryError, RouteError):
         raise
     except RuntimeError as error:
-        reason = " ".join(str(error).split())
+        reason = message_of(error)
         raise MtlError(
             f"batched_weights: the weights of unit {unit} ({type(called).__name__}) cannot run in "
             f"one call ({reason}); set it to false"

@@ -23,7 +23,7 @@ from ..data.preprocessing import in_unit_range
 from ..data.readers import labelled_rows
 from ..data.tasks import SPLITS, Examples, Suite, Task
 from ..data.transforms import ImageTransform
-from ..support.errors import MtlError
+from ..support.errors import MtlError, message_of
 from ..support.files import kind_of, read_bytes
 from .known_examples import describe_examples, examples_differ, shortened
 
@@ -97,7 +97,7 @@ class StandIn:
         except (
             KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError
         ) as error:  # fmt: skip
-            reason = " ".join(str(error).split())[:200]
+            reason = message_of(error)[:200]
             raise MtlError(
                 f"it does not describe tasks ({type(error).__name__}: {reason})"
             ) from error

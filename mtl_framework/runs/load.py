@@ -24,7 +24,7 @@ from ..plugins.manager import Plugins
 from ..strategies.state import check_module_state
 from ..strategies.strategy import Strategy
 from ..support.devices import resolve_device
-from ..support.errors import MtlError
+from ..support.errors import MtlError, message_of
 from ..support.files import kind_of
 from ..support.seeding import untouched_generators
 from ..support.yamls import read_yaml
@@ -345,5 +345,5 @@ def _restore(
             set_statistics(network, ProgressState.from_plain(state).statistics or {})
     except Exception as error:  # what a strategy says of a state that is not its own
         where = folder.checkpoints.stem(which, state["iteration"])
-        reason = " ".join(str(error).split())[:300] or type(error).__name__
+        reason = message_of(error)[:300] or type(error).__name__
         raise MtlError(f"checkpoint {where} does not fit this run: {reason}") from error

@@ -20,7 +20,7 @@ from ..data.head_choice import AuxiliaryHead
 from ..plugins.guard import Guard
 from ..plugins.options import NamedOptions
 from ..support.arguments import complete_arguments
-from ..support.errors import MtlError, UnknownNameError
+from ..support.errors import MtlError, UnknownNameError, message_of
 from ..support.validation import KeyPath, Locate, dotted, shortened, shown, unknown_key, validated
 from ..support.yamls import read_yaml
 from .config import RunConfig
@@ -213,7 +213,7 @@ def plain_values(values: Any, where: str) -> Any:
     try:
         return to_jsonable_python(values)
     except (PydanticSerializationError, ValueError, RecursionError) as error:
-        reason = " ".join(str(error).split())
+        reason = message_of(error)
         raise MtlError(f"{where} holds what no config file can: {shortened(reason)}") from error
 
 

@@ -12,7 +12,7 @@ from ..networks.model import MultiTaskModel
 from ..networks.result import Result
 from ..strategies.strategy import Strategy
 from ..support.distributed import is_first
-from ..support.errors import MtlError
+from ..support.errors import MtlError, message_of
 from ..support.files import size_of, write_text
 from .checkpoint import Saved, save_state
 from .config import RunConfig
@@ -113,7 +113,7 @@ class RunStore:
 
     def misfit(self, iteration: object, error: Exception) -> MtlError:
         """Make the error of a checkpoint that does not fit the run."""
-        reason = " ".join(str(error).split())[:300] or type(error).__name__
+        reason = message_of(error)[:300] or type(error).__name__
         where = self.folder.checkpoints.stem("last", iteration if isinstance(iteration, int) else 0)
         return MtlError(f"checkpoint {where} does not fit this run: {reason}")
 

@@ -10,7 +10,7 @@ import torch
 
 from ..networks.evaluation import Evaluation
 from ..networks.model import MultiTaskModel
-from ..support.errors import MtlError, UnknownNameError
+from ..support.errors import MtlError, UnknownNameError, message_of
 from .averaging import WeightAverage
 from .parameter_groups import Group, parameter_groups
 from .recipe_optimizer import RecipeOptimizer
@@ -178,6 +178,6 @@ def _create(
             **{**({"fused": True} if fused else {}), **options},
         )
     except (TypeError, ValueError, RuntimeError, ImportError, AssertionError) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = message_of(error)
         raise MtlError(f"training.optimizer {name!r} cannot be made: {reason}") from error
     return optimizer

@@ -9,7 +9,7 @@ import torch
 from timm.scheduler.scheduler_factory import create_scheduler_v2
 
 from ..networks.evaluation import Evaluation
-from ..support.errors import MtlError
+from ..support.errors import MtlError, message_of
 from .training import ScheduleConfig
 
 
@@ -82,7 +82,7 @@ class _ByStep(Schedule):
                 warmup_epochs=config.warmup,
             )
         except ValueError as error:
-            reason = " ".join(str(error).split())
+            reason = message_of(error)
             if config.name in ("wsd", "rsqrt"):
                 reason = (
                     f"behind {config.warmup} of warm-up, a share of {config.decay_share:g} for the "

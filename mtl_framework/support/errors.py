@@ -53,6 +53,11 @@ class UnknownNameError(MtlError):
         super().__init__(message + (f"; {hint}" if hint else ""))
 
 
+def message_of(error: BaseException) -> str:
+    """Return what an exception says, in one line; its type's name where it says nothing."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """Return the valid name closest to ``name``, or ``None`` where none is close."""
     nearest = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)

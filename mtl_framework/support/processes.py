@@ -15,7 +15,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .errors import MtlError
+from .errors import MtlError, message_of
 
 if TYPE_CHECKING:
     import torch
@@ -75,7 +75,7 @@ def joined() -> Iterator[None]:
     try:
         dist.init_process_group("cpu:gloo,cuda:nccl" if gpus else "gloo", timeout=_PATIENCE)
     except (RuntimeError, ValueError) as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = message_of(error)[:200]
         raise MtlError(f"the processes of this run cannot reach each other: {reason}") from error
     try:
         yield

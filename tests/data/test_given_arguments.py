@@ -56,6 +56,8 @@ def test_tasks_are_a_mapping(make: Any, tasks: Any) -> None:
         (frame(["t"], ["f", "f"]), "inputs names column 'f' 2 times"),
         (frame(["t"], ["f"], {"f": X, "t": Y}), "should be a pandas data frame, found dict"),
         (frame(["t"], ["f"], split=3), "unknown column of the frame '3'"),
+        (frame(["t"], ["f"], seed="x"), "seed should be an integer from 0 .*found 'x'"),
+        (frame(["t"], ["f"], seed=-1), "seed should be an integer from 0 .*found -1"),
         (frame(["t"], ["word"]), "column 'word' of inputs should hold numbers"),
         (frame(["list"], ["f"]), r"column 'list': the label of row 0 should be one value"),
         (frame(["t"], ["f"], pd.concat([FRAME, FRAME], axis=1)), "the frame has 2 columns 't'"),

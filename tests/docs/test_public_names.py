@@ -24,7 +24,7 @@ PUBLIC = {
         Step Strategy StrategyConfig TaskNetworks TrainedRun
         TrainingConfig TrainingRun UnknownNameError __version__ all_reduce_mean compare
         copy_weight csv_cell dry_run fresh_state group_by_cause hookimpl load_backbone load_run
-        load_suite renumber
+        load_suite message_of renumber
         reset_state run stateless task_gradients unit_sensitivities
     """,
     "mtl_framework.data": """

@@ -12,7 +12,7 @@ from zipfile import BadZipFile, ZipFile
 import numpy as np
 import scipy.io
 
-from mtl_framework import MtlError
+from mtl_framework import MtlError, message_of
 
 from .array_names import split_of
 from .faults import listed, no_file
@@ -125,7 +125,7 @@ class _Mat:
         try:
             shapes = {name: shape for name, shape, _ in scipy.io.whosmat(path)}
         except Exception as error:  # whatever a damaged file makes the parser raise
-            reason = " ".join(str(error).split()) or type(error).__name__
+            reason = message_of(error)
             raise MtlError(f"{path} cannot be read as a file of MATLAB: {reason}") from error
         self.names = list(shapes)
         vectors = [max(shape) for shape in shapes.values() if len(shape) == 2 and 1 in shape]

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool
 
-from mtl_framework import MtlError
+from mtl_framework import MtlError, message_of
 from mtl_framework.data import picture_suffixes
 
 from .dialects import TextRows, read_text
@@ -96,7 +96,7 @@ def read_table(
             f"{path} is a folder, and no table; the suite 'folders' reads some"
         ) from None
     except (OSError, ValueError, csv.Error) as error:
-        reason = " ".join(str(error).split())
+        reason = message_of(error)
         raise MtlError(f"cannot read {path} as a table: {reason}") from error
     names = text.names
     if not text.rows:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from mtl_framework import MtlError
+from mtl_framework import MtlError, message_of
 from mtl_framework.data import check_picture_size
 
 #: What a task's maps are.
@@ -34,7 +34,7 @@ def read_map(path: Path) -> NDArray[Any]:
     except MtlError as error:
         raise MtlError(f"{path} {error}") from error
     except (OSError, ValueError, EOFError, SyntaxError, RuntimeError, MemoryError) as error:
-        reason = " ".join(str(error).split())
+        reason = message_of(error)
         raise MtlError(f"{path} cannot be read as a map: {reason}") from error
     if array.ndim == 3 and 1 in (array.shape[0], array.shape[2]):
         array = array[0] if array.shape[0] == 1 else array[..., 0]

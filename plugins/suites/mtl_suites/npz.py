@@ -8,7 +8,7 @@ from types import TracebackType
 
 import numpy as np
 
-from mtl_framework import MtlError
+from mtl_framework import MtlError, message_of
 from mtl_framework.data import SPLIT_NAMES, SPLITS
 
 from .array_names import INPUTS, LABELS, Meaning, is_about, meaning, without_split
@@ -104,7 +104,7 @@ class ArrayFile:
                     f"{self.path}: array {name!r} holds objects of Python, which would execute "
                     "code when read: save texts with .astype(str), numbers with .astype(float)"
                 ) from error
-            reason = " ".join(str(error).split()) or type(error).__name__
+            reason = message_of(error)
             raise MtlError(f"{self.path}: array {name!r} cannot be read: {reason}") from error
         if not isinstance(array, np.ndarray):
             raise MtlError(f"{self.path}: {name!r} is not an array in numpy's format")

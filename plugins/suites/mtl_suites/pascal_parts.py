@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mtl_framework import MtlError
+from mtl_framework import MtlError, message_of
 
 PARTS = ("background", "head", "torso", "upper arms", "lower arms", "upper legs", "lower legs")
 _PERSON = 15  # number of the class person in VOC
@@ -35,7 +35,7 @@ def read_mat(path: Path) -> Mapping[str, Any]:
     try:
         found: Mapping[str, Any] = scipy.io.loadmat(path, simplify_cells=True)
     except Exception as error:  # whatever a damaged file makes the parser raise
-        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = message_of(error)
         raise MtlError(f"{path} cannot be read as a MATLAB file: {reason}") from error
     return found
 

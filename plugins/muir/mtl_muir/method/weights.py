@@ -13,7 +13,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from mtl_framework import MtlError, UnknownNameError
+from mtl_framework import MtlError, UnknownNameError, message_of
 
 from .decomposition import BlockGrid
 
@@ -193,7 +193,7 @@ def _layers_in_order(network: nn.Module, inputs: Tensor, name: str) -> dict[str,
         with torch.no_grad():
             network(inputs)
     except Exception as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = message_of(error)
         raise MtlError(
             f"{name!r} cannot run on inputs of shape {tuple(inputs.shape)}: {reason}"
         ) from error

@@ -1,13 +1,21 @@
-"""Inputs that two splits of a program's data have in common: what is measured on them was seen."""
+"""Inputs that two splits have in common: what is measured on them was seen in training."""
 
 import hashlib
 from collections.abc import Mapping
 
-import numpy as np
 import torch
+from jaxtyping import Shaped
 from torch import Tensor
 
 from .examples import SPLITS, Examples
+
+
+def row_digests(inputs: Shaped[Tensor, "rows ..."]) -> list[bytes]:
+    """Return a digest of every row's bytes: rows that are alike byte by byte have the same."""
+    flat = inputs.detach().cpu().reshape(len(inputs), -1)
+    flat = flat.clone(memory_format=torch.contiguous_format)  # expanded rows too
+    content = flat.view(torch.uint8).numpy()
+    return [hashlib.blake2b(row.tobytes(), digest_size=16).digest() for row in content]
 
 
 def copies_notes(task: str, splits: Mapping[str, Examples]) -> list[str]:
@@ -23,11 +31,7 @@ def copies_notes(task: str, splits: Mapping[str, Examples]) -> list[str]:
         inputs = splits[split].inputs
         if not isinstance(inputs, Tensor):
             return []
-        flat = inputs.detach().cpu().reshape(len(inputs), -1)
-        flat = flat.clone(memory_format=torch.contiguous_format)  # expanded rows too
-        content: np.ndarray = flat.view(torch.uint8).numpy()
-        for row, data in enumerate(content):
-            digest = hashlib.blake2b(data.tobytes(), digest_size=16).digest()
+        for row, digest in enumerate(row_digests(inputs)):
             earlier, where = seen.setdefault(digest, (split, row))
             if earlier != split:
                 pairs.setdefault((earlier, split), []).append((where, row))
