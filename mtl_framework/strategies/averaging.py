@@ -1,5 +1,6 @@
 """Weights have moving averages, by torch's own formulas."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,13 +22,16 @@ class WeightAverage:
     Args:
         network: the network whose weights are averaged; other buffers are left alone.
         config: the section ``training.average``: which average, and from when.
+        accumulate: number of iterations after which the weights move; :meth:`update` is called
+            for each move.
 
     Source: Polyak and Juditsky 1992; ``swa``: Izmailov et al., "Averaging Weights Leads to Wider
     Optima and Better Generalization", UAI 2018.
     """
 
-    def __init__(self, network: nn.Module, config: AverageConfig) -> None:
+    def __init__(self, network: nn.Module, config: AverageConfig, accumulate: int = 1) -> None:
         self.config = config
+        self.start = math.ceil(config.start / accumulate)  # in moves
         self.steps = 0
         self._network = network
         self._average: list[Tensor] = []
@@ -41,7 +45,7 @@ class WeightAverage:
         """Move the average by the weights as they are after a step."""
         self.steps += 1
         tensors = self._tensors()
-        counted = self.steps - self.config.start
+        counted = self.steps - self.start
         if counted <= 1:
             self._average = [tensor.detach().clone() for tensor in tensors]
             return
@@ -53,8 +57,11 @@ class WeightAverage:
             self._formula(averages, currents, torch.tensor(counted - 1, device=currents[0].device))
 
     def restart(self) -> None:
-        """Begin anew with the next step, as the strategy has put other weights in place."""
-        self._average, self.steps = [], self.config.start
+        """Begin anew, as the strategy has put other weights in place.
+
+        That is with the next step, or when the average would have begun, if that is later.
+        """
+        self._average, self.steps = [], min(self.steps, self.start)
 
     @torch.no_grad()
     def swap(self) -> None:

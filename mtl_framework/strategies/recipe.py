@@ -91,7 +91,9 @@ class Recipe:
             inner,
             training,
             make_schedule(inner, training.schedule, self.iterations),
-            None if training.average is None else WeightAverage(network, training.average),
+            None
+            if training.average is None
+            else WeightAverage(network, training.average, training.accumulate),
         )
         if self.iterations % training.accumulate:
             raise MtlError(

@@ -105,7 +105,9 @@ class AverageConfig(_Section):
         default=0.999, ge=0, lt=1, description="share of the old average in an ema"
     )
     start: int = Field(
-        default=0, ge=0, description="steps before the average begins; until then it is the weights"
+        default=0,
+        ge=0,
+        description="iterations before the average begins; until then it is the weights",
     )
     evaluate: Literal["averaged", "raw", "both"] = Field(
         default="averaged",

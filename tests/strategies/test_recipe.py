@@ -207,6 +207,30 @@ def test_averages_are_those_of_their_formulas(name: str, wanted: float) -> None:
     assert values(network) == [1.0, 1.0, 2.0]
 
 
+def test_an_average_that_has_not_begun_does_not_begin_by_a_restart() -> None:
+    network, optimizer = made(average={"name": "swa", "start": 3})
+    average = optimizer.average
+    assert average is not None
+    steps(network, optimizer, 1.0)
+    optimizer.restart_average()
+    steps(network, optimizer, 1.0, 1.0, 1.0, 1.0)
+    last = values(network)[0]
+    average.swap()
+    assert values(network)[0] == pytest.approx(last + 0.25)  # of steps 4 and 5
+
+
+def test_an_average_begins_after_iterations_whatever_they_accumulate() -> None:
+    network, optimizer = made(average={"name": "swa", "start": 4}, accumulate=2)
+    average = optimizer.average
+    assert average is not None
+    moves = []
+    for _ in range(4):
+        steps(network, optimizer, 1.0, 1.0)
+        moves.append(values(network)[0])
+    average.swap()
+    assert values(network)[0] == pytest.approx((moves[2] + moves[3]) / 2)
+
+
 # -- groups of the networks' layers -------------------------------------------------------------
 
 

@@ -94,7 +94,7 @@ class FixedStrategy(Strategy):
             weights = torch.ones(len(network.tasks)) if by_usage else None
             return network.accumulate_gradients(batch, weights)
         losses = network.accumulate_gradients(batch, network.assignment[None])
-        if by_usage:
+        if by_usage and self.optimizer.moves_next:  # gradients of all steps since the last move
             network.scale_gradients_by_usage(usage(network.assignment))
         return losses
 

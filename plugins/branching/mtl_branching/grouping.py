@@ -111,4 +111,4 @@ class TaskGrouping(MeasuredSharing):
             ", ".join(name for name, own in zip(names, row, strict=True) if own == number)
             for number in range(max(row) + 1)
         ]
-        return f"groups by affinity: {' | '.join(groups)}; trained from scratch from here on"
+        return f"groups by affinity: {' | '.join(groups)}"

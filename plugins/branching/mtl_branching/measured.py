@@ -1,4 +1,4 @@
-"""Some strategies measure full sharing first, decide which tasks share what, and train again."""
+"""Some strategies measure full sharing first, decide which tasks share what, and train that."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Generator, Iterator
@@ -20,6 +20,7 @@ from mtl_framework import (
     Strategy,
     TaskNetworks,
     TrainingRun,
+    copy_weight,
     renumber,
 )
 from mtl_framework.data import Batch, Suite
@@ -33,7 +34,12 @@ class MeasuredConfig(InitialWeights):
         gt=0,
         lt=1,
         description="share of the run, at its beginning, in which tasks share everything and are "
-        "measured; the rest of the run trains, from scratch, the sharing that this has decided",
+        "measured; the rest of the run trains the sharing that this has decided",
+    )
+    restart: bool = Field(
+        True,
+        description="whether the sharing that is decided is trained from scratch, as in the "
+        "papers; else every weight goes on as a copy of the one that all tasks shared",
     )
     every: int = Field(
         10,
@@ -57,10 +63,12 @@ class CandidateNetworks(TaskNetworks):
 
 
 class MeasuredSharing(Strategy, ABC):
-    """A first phase measures while all is shared; a second trains the decided sharing from scratch.
+    """A first phase measures while all is shared; a second trains the sharing that is decided.
 
     In the first phase all tasks use weight 0 of every unit. Between the phases all weights, norms
-    and heads are drawn anew, and the optimiser forgets its moments.
+    and heads are drawn anew, and the optimiser forgets its moments; or, with ``restart: false``,
+    the weights of a unit become copies of weight 0, with its running averages and moments, heads
+    stay, and no output changes.
     """
 
     config: MeasuredConfig
@@ -113,8 +121,9 @@ class MeasuredSharing(Strategy, ABC):
         """Run both phases; a measurement comes before the step of weights on the same batch."""
         while True:
             if not self.decided and run.iteration >= max(1, self._measured_steps(run.iterations)):
-                self._begin_anew()
-                run.hint(self.told())
+                self._part()
+                how = "trained from scratch" if self.config.restart else "copies that go on apart"
+                run.hint(f"{self.told()}; {how} from here on")
             batch = run.next_batch()
             if not self.decided and run.iteration % self.config.every == 0:
                 self.measure(batch)
@@ -134,19 +143,28 @@ class MeasuredSharing(Strategy, ABC):
         return losses
 
     @torch.no_grad()
-    def _begin_anew(self) -> None:
-        """Decide, and put freshly drawn weights into the networks."""
-        network = self.network
+    def _part(self) -> None:
+        """Decide, and let tasks use the weights of their own groups."""
         groups = renumber(self.decide())
+        if self.config.restart:
+            self._draw_anew()
+        else:
+            for unit, count in enumerate((groups.amax(1) + 1).tolist()):
+                for weight in range(1, count):
+                    copy_weight(self.network, self.optimizer, unit, 0, weight)
+        self.network.assignment.copy_(groups)
+        self.optimizer.restart_average()
+        self.decided = True
+
+    def _draw_anew(self) -> None:
+        """Put freshly drawn weights into the networks, and forget moments."""
+        network = self.network
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             fresh = CandidateNetworks(network.backbone, network.tasks, network.weights_per_unit)
             fresh.initialize(self.config.initialization_of(network.backbone))
         network.load_state_dict(fresh.state_dict())
-        network.assignment.copy_(groups)
         self.optimizer.state.clear()
-        self.optimizer.restart_average()
-        self.decided = True
 
     def length_options(self) -> list[str]:
         """Name the option that says which share of the run is the first phase."""

@@ -128,8 +128,7 @@ class Recon(MeasuredSharing):
             u.name for u, is_own in zip(self.network.backbone.units, own, strict=True) if is_own
         ]
         return (
-            f"units with most conflicts, which are every task's own: {', '.join(names) or 'none'}; "
-            "trained from scratch from here on"
+            f"units with most conflicts, which are every task's own: {', '.join(names) or 'none'}"
         )
 
 

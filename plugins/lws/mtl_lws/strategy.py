@@ -173,8 +173,8 @@ class LearnedWeightSharing(Strategy):
             assignments = sampling.draw(self.distribution, samples, self.generator, config.sampling)
         self.optimizer.zero_grad()
         losses = network.accumulate_gradients(batch, assignments)
-        if config.gradient_scaling == "usage":
-            scale_by_usage(network, self.distribution)
+        if config.gradient_scaling == "usage" and self.optimizer.moves_next:
+            scale_by_usage(network, self.distribution, assignments[0] if alone else None)
         if config.unused_weights == "momentum":
             zero_missing_gradients(network, self.optimizer.inner)
         self.optimizer.step()

@@ -1,8 +1,8 @@
 """Strategies of columns that mix have these options."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BeforeValidator, Field, field_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from mtl_framework import InitialWeights
 
@@ -46,6 +46,20 @@ class ColumnConfig(InitialWeights):
         None,
         description="folder of a run whose networks the columns start from, or one a task by name",
     )
+    shared_start: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="share of the run, at its start, in which all columns are copies of one, which "
+        "moves along the sum of their gradients, and what mixes them stays as it starts; not with "
+        "start_from",
+    )
+
+    @model_validator(mode="after")
+    def _check_start(self) -> Self:
+        if self.shared_start and self.start_from is not None:
+            raise ValueError("should have shared_start = 0 where start_from names networks")
+        return self
 
 
 class CrossStitchConfig(ColumnConfig):

@@ -98,6 +98,12 @@ class UnitMixer(SubspaceMixer):
                 bound = shape[at] ** -0.5  # as torch's linear layers start
                 self.projections[str(number)] = nn.Parameter(matrices.uniform_(-bound, bound))
 
+    @torch.no_grad()
+    def make_alike(self) -> None:
+        """Give every column the matrices of the first one."""
+        for matrices in self.projections.values():
+            matrices.copy_(matrices[:1].expand_as(matrices).clone())
+
     def forward(self, x: Columns, *earlier: Tensor) -> Columns:
         """Mix subspaces, then the units of every column."""
         own = super().forward(x)
@@ -184,6 +190,9 @@ class Sluice(ColumnStrategy):
         network = super().build(backbone, suite)
         if self.penalized:
             overlap_of(network, self.config.subspaces)
+        last = list(network.mixers.values())[-1]
+        if self.shared_start is not None and isinstance(last, UnitMixer):
+            last.make_alike()
         return network
 
     @property

@@ -27,6 +27,7 @@ from mtl_framework.data import Suite
 
 from .config import ColumnConfig, CrossStitchConfig, Positions
 from .network import ColumnNetworks
+from .shared_start import OneColumn
 from .start import start_columns
 from .unit import CrossStitchUnit
 
@@ -41,6 +42,7 @@ class ColumnStrategy(Strategy, ABC):
 
     config: ColumnConfig
     network: ColumnNetworks
+    shared_start: OneColumn | None = None
 
     @abstractmethod
     def mixers(
@@ -63,6 +65,8 @@ class ColumnStrategy(Strategy, ABC):
         self.network = ColumnNetworks(backbone, suite, mixers)
         self.network.initialize(config.initialization_of(backbone))
         self.optimizer = self._optimizer()
+        if config.shared_start:
+            self.shared_start = OneColumn(config.shared_start, self.network, self.optimizer)
         return self.network
 
     def _optimizer(self) -> RecipeOptimizer:
@@ -87,13 +91,21 @@ class ColumnStrategy(Strategy, ABC):
     def optimize(self, run: TrainingRun) -> Generator[Step, None, None]:
         """Train plainly: draw a batch of every task, and do a step of everything."""
         while True:
+            start = self.shared_start
+            is_one = start is not None and start.is_on(run)
             self.network.train()
             self.optimizer.zero_grad()
             losses = self.network.step(run.next_batch(), self.loss_weights)
             more = self.penalize()
+            if start is not None and is_one:
+                start.gather()
             self.optimizer.step()
             passes = {"column_passes": self.network.passes}
             yield Step(losses, {"own_weight": self.network.own_weight(), **passes, **more})
+
+    def length_options(self) -> list[str]:
+        """Name the share of the run in which columns are one network."""
+        return ["strategy.shared_start"] if self.config.shared_start else []
 
     def penalize(self) -> dict[str, Tensor]:
         """Add the gradients of what a step costs beside the losses, and say how much that is."""

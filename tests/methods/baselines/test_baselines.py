@@ -14,7 +14,7 @@ from support.makers import make_batch
 from support.tiny import TinyPlugins, tiny_config
 from torch import Tensor
 
-from mtl_framework import renumber
+from mtl_framework import TrainingConfig, renumber
 from mtl_framework.backbones.backbone import Backbone
 from mtl_framework.data.batches import Batch
 from mtl_framework.data.tasks import Suite
@@ -165,6 +165,20 @@ def test_usage_divides_by_the_number_of_users() -> None:
         elif name.startswith(("model.two.copies", "heads")):
             factor = 3.0
         torch.testing.assert_close(scaled[name], factor * gradient, **CLOSE)
+
+
+@pytest.mark.parametrize("scaling", ["paper", "usage"])
+def test_accumulated_gradients_are_scaled_once(scaling: str) -> None:
+    """Two steps on one batch that move the weights together are one step on it."""
+    moved = []
+    for accumulate in (1, 2):
+        strategy = fixed(matrix=[[0, 0, 1], [0, 1, 2]], gradient_scaling=scaling)
+        strategy.optimizer.training = TrainingConfig(accumulate=accumulate)
+        for _ in range(accumulate):
+            strategy.weight_step(binary_batch(3))
+        moved.append(gradients(strategy))
+    for name, gradient in moved[0].items():
+        torch.testing.assert_close(moved[1][name], gradient, **CLOSE)
 
 
 class Recording(FullSharing):

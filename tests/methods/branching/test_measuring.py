@@ -21,7 +21,7 @@ from mtl_framework.data import Batch, Suite
 from mtl_framework.networks.result import Result
 from mtl_framework.reports.figure import png
 from mtl_framework.support.errors import MtlError
-from mtl_framework.testing import Oracle, Trial
+from mtl_framework.testing import Oracle, Trial, check_resuming
 
 CLOSE: dict[str, Any] = {"rtol": 1e-9, "atol": 1e-9}
 
@@ -137,7 +137,7 @@ def test_the_decided_sharing_is_trained_from_scratch(
     one_step(strategy, run.next_batch())
     strategy.measure(run.next_batch())
     assert strategy.optimizer.state
-    strategy._begin_anew()
+    strategy._part()
     assert not strategy.optimizer.state
     assert strategy.decided
     groups = strategy.decide()
@@ -153,6 +153,42 @@ def test_the_decided_sharing_is_trained_from_scratch(
     counts = strategy.network.parameter_counts()
     assert counts.trained == counts.deployed <= sum(p.numel() for p in network.parameters())
     assert strategy.length_options() == ["strategy.measure"]
+
+
+@pytest.mark.parametrize("kind", [TaskGrouping, Recon])
+def test_or_it_goes_on_with_copies(kind: type[MeasuredSharing], tmp_path: Path) -> None:
+    options = {"measure": 0.5, "every": 1, "restart": False}
+    run = Trial(kind, options).start(tmp_path / "run")
+    strategy = run.strategy
+    assert isinstance(strategy, MeasuredSharing)
+    network = strategy.network
+    one_step(strategy, run.next_batch())
+    strategy.measure(run.next_batch())
+    batch = run.next_batch()
+    network.eval()
+    before = [network.predict(task, batch.inputs[task]) for task in range(3)]
+    strategy._part()
+    assert strategy.decided
+    assert network.assignment.amax() > 0
+    for task in range(3):
+        assert torch.equal(network.predict(task, batch.inputs[task]), before[task])
+    for unit, used in enumerate(network.assignment.amax(1).tolist()):
+        for weight in range(used + 1):
+            pairs = zip(*(network.bank_parameters(unit, w) for w in (0, weight)), strict=True)
+            for old, new in pairs:
+                moments = (strategy.optimizer.state[p]["exp_avg"] for p in (old, new))
+                assert torch.equal(*moments)
+    one_step(strategy, batch)
+    network.eval()
+    assert not torch.equal(network.predict(0, batch.inputs[0]), before[0])
+
+
+@pytest.mark.parametrize("measure", [0.2, 0.34, 0.5])  # before, at and behind the stop
+@pytest.mark.parametrize("kind", [TaskGrouping, Recon])
+def test_a_stopped_run_goes_on_with_copies_as_if_it_had_not_been(
+    kind: type[MeasuredSharing], measure: float, tmp_path: Path
+) -> None:
+    check_resuming(Trial(kind, {"measure": measure, "every": 1, "restart": False}), tmp_path)
 
 
 def opposite(strategy: MeasuredSharing) -> Batch:

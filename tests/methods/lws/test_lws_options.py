@@ -38,6 +38,22 @@ def test_usage_divides_by_the_expected_share_of_the_tasks() -> None:
         torch.testing.assert_close(scaled[name], factor * gradient, **CLOSE)
 
 
+def test_while_everything_is_shared_all_tasks_are_users() -> None:
+    paper, usage = (
+        build(gradient_scaling=scaling, shared_start=0.5) for scaling in ("paper", "usage")
+    )
+    for strategy in (paper, usage):
+        strategy.weight_step(binary_batch(3))
+    other = dict(usage.network.named_parameters())
+    shared = 0
+    for name, parameter in paper.network.named_parameters():
+        if parameter.grad is not None:
+            factor = 3.0 if "heads" in name else 1.0
+            shared += "copies.0" in name
+            torch.testing.assert_close(other[name].grad, factor * parameter.grad, **CLOSE)
+    assert shared > 0
+
+
 def test_only_momentum_moves_weights_that_no_sample_uses() -> None:
     """The first step uses weight 0 alone, the second weight 1 alone."""
     moved = {}
