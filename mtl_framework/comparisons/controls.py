@@ -3,21 +3,24 @@
 Every run that learned an assignment has these controls: the assignment trained from scratch
 (``retrained``), the same with the tasks' columns permuted (``permuted``), and tasks that roam over
 the weights without a search (``roaming``). Each has the learned run's seed, data, backbone, budget
-and recipe. Strategies are known by the names that the comparison's config gives, and runs by their
+and recipe, its optimiser included, and those of its options that the control's strategy has, too.
+Strategies are known by the names that the comparison's config gives, and runs by their
 results alone.
 """
 
+import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from ..networks.result import Assignment, Result
+from ..networks.result import Assignment, Result, UsedOptimizer
 from ..plugins.manager import Plugins
 from ..runs.config import RunConfig
 from ..runs.records import Control
 from ..runs.resolve import Layer, resolve
 from ..strategies.assignments import GivenAssignment
+from ..strategies.training import OptimizerConfig
 from .grid import Cell
 from .settings import Settings
 
@@ -46,19 +49,20 @@ def control_cells(
     if not settings.controls:
         return []
     runs = [
-        (cell, result.assignment)
+        (cell, result.assignment, result.optimizer)
         for cell, result in finished
         if result.assignment is not None and not _is_given(cell.config, plugins)
     ]
     learned = {
         (cell.strategy, cell.suite, cell.backbone)
-        for cell, assignment in runs
+        for cell, assignment, _ in runs
         if not is_trivial(assignment.weights)
     }
     cells: list[Cell] = []
-    for cell, assignment in runs:
+    for cell, assignment, optimizer in runs:
         if (cell.strategy, cell.suite, cell.backbone) in learned:
-            cells += _controls_of(cell, assignment, settings, plugins)
+            alike = _with_optimizer(cell, optimizer)
+            cells += _controls_of(alike, assignment, settings, plugins)
     return cells
 
 
@@ -109,6 +113,22 @@ def _groups(weights: Matrix) -> Matrix:
 
 def _is_given(config: RunConfig, plugins: Plugins) -> bool:
     return issubclass(plugins.strategy(config.strategy.name).Config, GivenAssignment)
+
+
+def _with_optimizer(cell: Cell, used: UsedOptimizer | None) -> Cell:
+    """Let the config say which optimiser the strategy has chosen, so that others use it, too."""
+    training = cell.config.training
+    if used is None:
+        return cell
+    values: dict[str, Any] = {}
+    if training.optimizer is None:
+        values["optimizer"] = OptimizerConfig.model_validate({"name": used.name, **used.options})
+    if training.learning_rate is None:
+        values["learning_rate"] = used.learning_rate
+    if training.weight_decay is None and used.weight_decay:
+        values["weight_decay"] = used.weight_decay
+    config = cell.config.model_copy(update={"training": training.model_copy(update=values)})
+    return dataclasses.replace(cell, config=config)
 
 
 def _controls_of(

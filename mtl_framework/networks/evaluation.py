@@ -37,6 +37,7 @@ class SplitMetrics:
         metrics: every reported metric of each task, by task name and label; ``None`` where it is
             not defined for these examples.
         ideals: for tasks whose main metric is better when larger, the value that it cannot surpass.
+        averaged: whether the mean of the main metrics means something (:func:`can_be_averaged`).
     """
 
     error_mean: float | None
@@ -45,6 +46,7 @@ class SplitMetrics:
     loss_per_task: dict[str, float]
     metrics: dict[str, dict[str, float | None]] = field(default_factory=dict)
     ideals: dict[str, float] = field(default_factory=dict)
+    averaged: bool = True
 
     @property
     def gaps(self) -> dict[str, float]:
@@ -58,10 +60,11 @@ class SplitMetrics:
     def overall(self) -> float:
         """Return a number by which figures of the same tasks are ordered; lower is better.
 
-        The mean; where metrics differ their geometric mean, whose order does not depend on units.
+        The mean; where metrics differ, or have units, their geometric mean, whose order does not
+        depend on units.
         """
         gaps = self.gaps
-        if self.error_mean is not None:
+        if self.averaged and self.error_mean is not None:
             return self.error_mean if not self.ideals else sum(gaps.values()) / len(gaps)
         return float(math.prod(max(value, 0.0) ** (1 / len(gaps)) for value in gaps.values()))
 
@@ -197,6 +200,7 @@ def summarize(tasks: Sequence[Task], measured: Sequence[Measured]) -> SplitMetri
         ideals={
             name: m.ideal for name, m in zip(names, measured, strict=True) if m.ideal is not None
         },
+        averaged=can_be_averaged([task.metric for task in tasks]),
     )
 
 

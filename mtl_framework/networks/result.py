@@ -17,6 +17,7 @@ from .best import Best as Best
 from .evaluation import SplitMetrics
 from .model import ParameterCounts
 from .result_view import ShownResult
+from .used_optimizer import UsedOptimizer as UsedOptimizer
 
 
 @dataclass(frozen=True, repr=False)
@@ -50,6 +51,8 @@ class Result(ShownResult):
         weights: whether all figures are those of averaged weights, see ``training.average``.
         raw_test: figures of the raw weights after the last step, where both are evaluated.
         higher_is_better: labels of all reported metrics that are better when larger.
+        optimizer: the optimiser of the weights; ``None`` where the strategy made its own, or in
+            results of before it was noted.
     """
 
     strategy: str
@@ -75,6 +78,7 @@ class Result(ShownResult):
     weights: Literal["raw", "averaged"] = "raw"
     raw_test: SplitMetrics | None = None
     higher_is_better: tuple[str, ...] = ()
+    optimizer: UsedOptimizer | None = None
 
     @property
     def figures(self) -> SplitMetrics:

@@ -14,14 +14,16 @@ def gains_of_all(
     """Compute Delta m of every run over all metrics, each counted once.
 
     The error of a classification is left out where its accuracy is reported, too: both say the
-    same. Metrics that are not defined for some run are left out, too.
+    same. Metrics that are not defined for some run of the group are left out, too, for all
+    strategies alike.
     """
     reference = [f for r in group.done(baseline) if (f := r.figures(select))] if baseline else []
     flat = [_flat(f) for f in reference]
     if not flat or not all(flat):
         return []
     own = [_flat(f) for r in records if (f := r.figures(select))]
-    keys = [key for key in flat[0] if all(key in metrics for metrics in (*flat, *own))]
+    every = [_flat(f) for s in group.strategies for r in group.done(s) if (f := r.figures(select))]
+    keys = [key for key in flat[0] if all(key in metrics for metrics in (*every, *own))]
     means = {key: sum(metrics[key] for metrics in flat) / len(flat) for key in keys}
     keys = [key for key in keys if means[key]]
     labels = group.higher_metrics

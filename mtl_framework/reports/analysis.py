@@ -5,14 +5,13 @@ from dataclasses import dataclass, field
 from itertools import permutations
 
 from ..runs.comparable import other_examples, other_iterations, other_surroundings
-from ..runs.records import Group, RunRecord, Select
+from ..runs.records import Group, Select
 from .all_metrics import MetricTable, gains_of_all, metric_spreads, metric_tables
+from .by_seed import errors_by_seed, gains_of
 from .controls import Controls, analyse_controls
 from .stats import (
-    DeltaM,
     Difference,
     Spread,
-    delta_m,
     difference,
     holm,
     less_p,
@@ -176,7 +175,7 @@ def analyse(
         tuple(rows),
         tuple(pairs),
         tuple(notes),
-        tuple(analyse_controls(group, significance, select)),
+        tuple(analyse_controls(group, baseline, significance, select)),
     )
 
 
@@ -194,26 +193,8 @@ def find_baseline(group: Group) -> str | None:
     return None
 
 
-def errors_by_seed(
-    group: Group, strategy: str, baseline: str | None, select: Select
-) -> dict[int, float]:
-    """Return the mean error over tasks of every finished run, by seed.
-
-    Where tasks have different metrics, it is minus Delta m against the baseline; the result is
-    empty where that is unknown.
-    """
-    found = [(r.seed, f) for r in group.done(strategy) if (f := r.figures(select))]
-    if not group.mixed:
-        return {seed: f.overall for seed, f in found if f.error_mean is not None}
-    gains = _gains(group, group.done(strategy), baseline, select)
-    if any(gain.mean is None for gain in gains):
-        return {}
-    seeds = (seed for seed, _ in found[: len(gains)])
-    return {s: -gain.mean for s, gain in zip(seeds, gains, strict=True) if gain.mean is not None}
-
-
 def _pairs(group: Group, baseline: str | None, select: Select) -> list[Pair]:
-    errors = {s: errors_by_seed(group, s, baseline, select) for s in group.strategies}
+    errors = {s: errors_by_seed(group, group.done(s), baseline, select) for s in group.strategies}
     ordered = [(a, b) for a, b in permutations(group.strategies, 2) if errors[a] and errors[b]]
     p_values = [less_p(list(errors[a].values()), list(errors[b].values())) for a, b in ordered]
     found = []
@@ -237,7 +218,7 @@ def _row(group: Group, strategy: str, baseline: str | None, select: Select, best
     results = [record.result for record in records if record.result]
     figures = [f for record in records if (f := record.figures(select))]
     pooled = [f.error_pooled for f in figures if f.error_pooled is not None]
-    gains = _gains(group, records, baseline, select)
+    gains = gains_of(group, records, baseline, select)
     over_all = gains_of_all(group, records, baseline, select)
     means_of_all = [gain.mean for gain in over_all if gain.mean is not None]
     means = [gain.mean for gain in gains if gain.mean is not None]
@@ -264,18 +245,6 @@ def _row(group: Group, strategy: str, baseline: str | None, select: Select, best
         delta_m_all=spread(means_of_all) if len(means_of_all) == len(over_all) else None,
         metrics=metric_spreads(figures),
     )
-
-
-def _gains(
-    group: Group, records: Sequence[RunRecord], baseline: str | None, select: Select
-) -> list[DeltaM]:
-    """Compute Delta m of every run against the baseline's mean over its seeds."""
-    reference = [f for r in group.done(baseline) if (f := r.figures(select))] if baseline else []
-    if not reference:
-        return []
-    means = {t: sum(f.per_task[t] for f in reference) / len(reference) for t in group.tasks}
-    higher = group.higher
-    return [delta_m(f.per_task, means, higher) for r in records if (f := r.figures(select))]
 
 
 def _notes(
@@ -314,8 +283,8 @@ def _notes(
         tied = {
             tuple(sorted((pair.better, pair.other)))
             for pair in pairs
-            if set(errors_by_seed(group, pair.better, baseline, select).values())
-            == set(errors_by_seed(group, pair.other, baseline, select).values())
+            if set(errors_by_seed(group, group.done(pair.better), baseline, select).values())
+            == set(errors_by_seed(group, group.done(pair.other), baseline, select).values())
         }
         for first, second in sorted(tied):
             notes.append(f"{first} and {second} have equal errors: no test can tell them apart.")

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ..runs.records import Group, RunRecord, Select
+from .by_seed import errors_by_seed
 from .stats import Difference, Spread, difference, holm, less_p, smallest_p, spread
 
 SEARCHED = "searched"
@@ -31,7 +32,8 @@ class ControlRow:
 class Question:
     """A question is one test: is the mean error of ``better`` smaller than that of ``other``?
 
-    ``p_holm`` is corrected over the questions of one learned strategy.
+    ``p_holm`` is corrected over the questions of one learned strategy; ``seeds`` are those that
+    both have.
     """
 
     text: str
@@ -40,6 +42,7 @@ class Question:
     difference: Difference
     p: float
     p_holm: float
+    seeds: int
 
 
 @dataclass(frozen=True)
@@ -52,25 +55,30 @@ class Controls:
     verdict: str
 
 
-def analyse_controls(group: Group, significance: float, select: Select) -> list[Controls]:
+def analyse_controls(
+    group: Group, baseline: str | None, significance: float, select: Select
+) -> list[Controls]:
     """Analyse the controls of every strategy of a group that has some.
 
     Args:
         group: runs of one suite and backbone, with their controls.
+        baseline: strategy that Delta m refers to, where tasks have different metrics.
         significance: significance level of the tests.
         select: networks that count: after the last step, or the best by validation.
     """
     strategies = dict.fromkeys(r.control.of for r in group.controls if r.control is not None)
-    return [_of(group, strategy, significance, select) for strategy in strategies]
+    return [_of(group, strategy, baseline, significance, select) for strategy in strategies]
 
 
-def _of(group: Group, strategy: str, significance: float, select: Select) -> Controls:
+def _of(
+    group: Group, strategy: str, baseline: str | None, significance: float, select: Select
+) -> Controls:
     records: dict[str, list[RunRecord]] = {SEARCHED: group.of(strategy)}
     for record in group.controls:
         if record.control is not None and record.control.of == strategy:
             records.setdefault(record.control.kind, []).append(record)
     kinds = [kind for kind in _ORDER if kind in records]
-    errors = {kind: _errors_by_seed(records[kind], select) for kind in kinds}
+    errors = {kind: errors_by_seed(group, records[kind], baseline, select) for kind in kinds}
     rows = tuple(
         ControlRow(
             kind,
@@ -81,35 +89,50 @@ def _of(group: Group, strategy: str, significance: float, select: Select) -> Con
         for kind in kinds
     )
     questions = _questions(errors)
-    return Controls(strategy, rows, questions, _verdict(questions, errors, significance))
+    verdict = _verdict(questions, significance)
+    if select == "best" and any(_moved_on(record) for record in records[SEARCHED]):
+        verdict += (
+            " Searched figures are those that validation prefers; controls train the assignment "
+            "of the last step, which may be another."
+        )
+    return Controls(strategy, rows, questions, verdict)
 
 
-def _errors_by_seed(records: Sequence[RunRecord], select: Select) -> dict[int, float]:
-    found: dict[int, list[float]] = {}
-    for record in records:
-        figures = record.figures(select)
-        if figures is not None and figures.error_mean is not None:
-            found.setdefault(record.seed, []).append(figures.error_mean)
-    return {seed: sum(values) / len(values) for seed, values in sorted(found.items())}
+def _moved_on(record: RunRecord) -> bool:
+    """Say whether a run went on after the networks that validation prefers."""
+    result = record.result
+    return (
+        result is not None
+        and result.best is not None
+        and (result.best.iteration < result.iterations)
+    )
 
 
 def _questions(errors: Mapping[str, Mapping[int, float]]) -> tuple[Question, ...]:
-    asked = [(text, a, b) for text, a, b in _QUESTIONS if errors.get(a) and errors.get(b)]
-    p_values = [less_p(list(errors[a].values()), list(errors[b].values())) for _, a, b in asked]
+    """Ask what can be asked, of the seeds that both kinds have.
+
+    A seed whose assignment is trivial has no permutation, so that its other runs tell nothing of
+    one.
+    """
+    asked = []
+    for text, a, b in _QUESTIONS:
+        ours, theirs = errors.get(a, {}), errors.get(b, {})
+        common = [seed for seed in ours if seed in theirs]
+        if common:
+            asked.append((text, a, b, {s: ours[s] for s in common}, {s: theirs[s] for s in common}))
+    p_values = [less_p(list(x.values()), list(y.values())) for _, _, _, x, y in asked]
     questions = []
-    for (text, a, b), p, p_holm in zip(asked, p_values, holm(p_values), strict=True):
-        effect = difference(errors[a], errors[b])
+    for (text, a, b, x, y), p, p_holm in zip(asked, p_values, holm(p_values), strict=True):
+        effect = difference(x, y)
         assert effect is not None
-        questions.append(Question(text, a, b, effect, p, p_holm))
+        questions.append(Question(text, a, b, effect, p, p_holm, len(x)))
     return tuple(questions)
 
 
-def _verdict(
-    questions: Sequence[Question], errors: Mapping[str, Mapping[int, float]], significance: float
-) -> str:
+def _verdict(questions: Sequence[Question], significance: float) -> str:
     if not questions:
         return "Nothing can be said yet."
-    reach = max(smallest_p(len(errors[q.better]), len(errors[q.other])) for q in questions)
+    reach = min(smallest_p(q.seeds, q.seeds) for q in questions)
     if reach * len(questions) >= significance:
         return (
             f"Too few seeds: the smallest p that the tests can give is "
@@ -123,7 +146,7 @@ def _verdict(
         "Does the search help?": "searching is better than roaming",
         "Does training while searching help?": "the searched networks are better than their "
         "assignment trained from scratch",
-        "Does wandering help?": "roaming is better than fixed assignments of the same shape",
+        "Does wandering help?": "roaming is better than permutations of what was learned",
     }
     shown = [text for question, text in names.items() if question in yes]
     open_ = [text for question, text in names.items() if question in asked - yes]
@@ -133,6 +156,7 @@ def _verdict(
     if open_:
         parts.append(f"Not shown: {'; '.join(open_)}.")
     wanders = {"Does training while searching help?", "Does wandering help?"} & yes
-    if wanders and not yes & {"Does the assignment help?", "Does the search help?"}:
+    other = {"Does the assignment help?", "Does the search help?"}
+    if wanders and other <= asked and not other & yes:
         parts.append("Only the wandering helps here, so far as these runs can tell.")
     return " ".join(parts)

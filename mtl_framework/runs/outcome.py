@@ -67,6 +67,7 @@ def result_of(
                 m.label for task in suite.tasks for m in task.metrics if m.higher_is_better
             )
         ),
+        optimizer=strategy.recipe.used,
     )
 
 

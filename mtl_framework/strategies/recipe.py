@@ -10,6 +10,7 @@ import torch
 
 from ..networks.evaluation import Evaluation
 from ..networks.model import MultiTaskModel
+from ..networks.used_optimizer import UsedOptimizer
 from ..support.errors import MtlError, UnknownNameError, message_of
 from .averaging import WeightAverage
 from .parameter_groups import Group, parameter_groups
@@ -33,12 +34,17 @@ class Recipe:
     Args:
         training: the section ``training``.
         iterations: number of steps of the run, which schedules are laid out for.
+
+    Attributes:
+        made: the optimisers made so far.
+        used: what the first of them is, that of the weights.
     """
 
     def __init__(self, training: TrainingConfig | None = None, iterations: int = 1) -> None:
         self.training = TrainingConfig() if training is None else training
         self.iterations = iterations
         self.made: list[RecipeOptimizer] = []
+        self.used: UsedOptimizer | None = None
 
     @property
     def averages(self) -> bool:
@@ -100,6 +106,11 @@ class Recipe:
                 f"training.accumulate should divide the {self.iterations} iterations, so that "
                 f"every step moves the weights, found {training.accumulate}"
             )
+        if not self.made:  # further ones move something else
+            decay = training.weight_decay
+            self.used = UsedOptimizer(
+                name, rate, weight_decay if decay is None else decay, _plain(options)
+            )
         self.made.append(optimizer)
         return optimizer
 
@@ -149,6 +160,15 @@ class Recipe:
 
     def _averages(self) -> list[WeightAverage]:
         return [o.average for o in self.made if self.averages and o.average is not None]
+
+
+def _plain(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return options as a config holds them; what none can hold is left out."""
+    return {
+        key: list(value) if isinstance(value, tuple) else value
+        for key, value in options.items()
+        if isinstance(value, bool | int | float | str | list | tuple | None)
+    }
 
 
 def optimizer_names() -> list[str]:

@@ -16,10 +16,11 @@ from mtl_framework.comparisons.grid import Cell, make_grid
 from mtl_framework.comparisons.settings import Settings
 from mtl_framework.networks.evaluation import SplitMetrics
 from mtl_framework.networks.model import ParameterCounts
-from mtl_framework.networks.result import Assignment, Result
+from mtl_framework.networks.result import Assignment, Result, UsedOptimizer
 from mtl_framework.plugins.manager import Plugins
 from mtl_framework.reports.analysis import analyse
 from mtl_framework.runs.records import Control, RunRecord, make_groups
+from mtl_framework.strategies.training import OptimizerConfig
 
 CONFIG = """
 suite: {name: digits, size: 8}
@@ -156,7 +157,11 @@ LOW, HIGH = [1.0, 1.1, 1.2, 1.3, 1.4], [2.0, 2.1, 2.2, 2.3, 2.4]
         ),
         (
             {"searched": LOW, "retrained": HIGH, "permuted": HIGH, "roaming": LOW},
-            ["Only the wandering helps", "roaming is better than fixed", "Not shown: the assign"],
+            [
+                "Only the wandering helps",
+                "roaming is better than permutations",
+                "Not shown: the assign",
+            ],
             [],
         ),
         (
@@ -168,6 +173,16 @@ LOW, HIGH = [1.0, 1.1, 1.2, 1.3, 1.4], [2.0, 2.1, 2.2, 2.3, 2.4]
             {"searched": LOW, "retrained": LOW, "permuted": LOW, "roaming": LOW},
             ["Not shown"],
             ["Shown at", "Only the wandering"],
+        ),
+        (  # one question is not all that wandering would have to be told from
+            {"searched": LOW, "retrained": HIGH},
+            ["Shown at 0.05: the searched networks are better than their assignment"],
+            ["Only the wandering"],
+        ),
+        (  # a kind with few runs takes nothing from the others
+            {"searched": LOW, "retrained": LOW, "permuted": HIGH, "roaming": LOW[:1]},
+            ["Shown at 0.05: the assignment that was learned is better"],
+            ["Too few seeds"],
         ),
     ],
 )
@@ -181,6 +196,77 @@ def test_the_verdict_says_what_the_tests_show(
     assert all(text in controls.verdict for text in shown), controls.verdict
     assert not any(text in controls.verdict for text in not_shown), controls.verdict
     assert [row.kind for row in controls.rows] == list(errors)
+
+
+def lacking(record: RunRecord, ideal: float) -> RunRecord:
+    """The same run by a metric that is better when larger: what it lacks is the error."""
+    assert record.result is not None
+    split = record.result.test
+    per_task = {task: ideal - value for task, value in split.per_task.items()}
+    test = replace(
+        split,
+        per_task=per_task,
+        error_mean=sum(per_task.values()) / len(per_task),
+        ideals=dict.fromkeys(per_task, ideal),
+    )
+    return replace(record, result=replace(record.result, test=test))
+
+
+def with_units(record: RunRecord) -> RunRecord:
+    """The same run by metrics with units: the second task's numbers are a thousand times larger."""
+    assert record.result is not None
+    split = record.result.test
+    per_task = {"task0": split.per_task["task0"], "task1": 1000.0}
+    metrics = dict.fromkeys(per_task, "RMSE")
+    test = replace(split, per_task=per_task, error_mean=500.0, averaged=False)
+    return replace(record, result=replace(record.result, test=test, metrics=metrics))
+
+
+@pytest.mark.parametrize("change", [lambda record: lacking(record, 100.0), with_units])
+def test_controls_are_compared_as_strategies_are(change: Any) -> None:
+    """Whether a metric is better when larger, or has a unit: the answer is that of plain errors."""
+    kinds = {"searched": LOW, "retrained": LOW, "permuted": HIGH, "roaming": HIGH}
+    alone = replace(records({"searched": HIGH})[0], strategy="alone")
+    plain = [alone, *records(kinds)]
+    answers = []
+    for found in (plain, [change(record) for record in plain]):
+        (controls,) = analyse(make_groups(found)[0], baseline="alone").controls
+        answers.append([(q.text, q.p) for q in controls.questions])
+        assert "the assignment that was learned is better" in controls.verdict
+    assert answers[0] == answers[1]
+
+
+def test_seeds_without_a_permutation_are_left_out_of_that_question() -> None:
+    """Seed 0 learned a trivial assignment, whose retrained run would decide the test."""
+    found = records({"searched": LOW, "retrained": [9.0, *LOW[1:]], "permuted": HIGH})
+    found = [r for r in found if not (r.control and r.control.kind == "permuted" and r.seed == 0)]
+    (controls,) = analyse(make_groups(found)[0]).controls
+    (question,) = [q for q in controls.questions if q.other == "permuted"]
+    assert question.seeds == 4
+    assert question.p == pytest.approx(1 / 70)
+
+
+def test_controls_have_the_optimiser_that_the_strategy_chose(tmp_path: Path) -> None:
+    text = CONFIG.replace("name: lws, as: learned, learning_rate: 0.002, nes_samples: 2,\n"
+        "  weight_samples: 2, nes_learning_rate: 0.3", "name: recon, as: learned, optimizer: sgd, "
+        "learning_rate: 0.05")  # fmt: skip
+    settings_, (_, learned, _), plugins = read(tmp_path, text)
+    mixed = result(((0, 0, 0), (0, 0, 1), (0, 0, 0), (0, 1, 2)))
+    used = UsedOptimizer("momentum", 0.05, 0.01, {"momentum": 0.9})
+    cells = control_cells(settings_, [(learned, replace(mixed, optimizer=used))], plugins)
+    assert len(cells) == 3
+    for cell in cells:
+        training = cell.config.training
+        assert training.optimizer is not None
+        assert training.optimizer.name == "momentum"
+        assert training.optimizer.options == {"momentum": 0.9}
+        assert (training.learning_rate, training.weight_decay) == (0.05, 0.01)
+    asked = learned.config.training.model_copy(
+        update={"optimizer": OptimizerConfig(name="lion"), "learning_rate": 1.0}
+    )
+    given = replace(learned, config=learned.config.model_copy(update={"training": asked}))
+    for cell in control_cells(settings_, [(given, replace(mixed, optimizer=used))], plugins):
+        assert cell.config.training == asked.model_copy(update={"weight_decay": 0.01})
 
 
 def test_permutations_of_a_seed_count_once() -> None:
