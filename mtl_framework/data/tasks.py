@@ -7,6 +7,7 @@ from typing import Any
 
 from ..support.errors import MtlError, UnknownNameError
 from ..support.names import can_be_shown
+from .common_inputs import check_common_inputs
 from .examples import SPLITS, Examples, check_labels, check_rows
 from .given import GivenSuite, suite_from_arrays
 from .given_datasets import suite_from_datasets
@@ -181,7 +182,7 @@ class Suite:
         self.input_shape = self.input_shapes[0]
         first = tasks[0]
         for task in tasks:
-            self._check_inputs(first if self.common_backbone else task, task)
+            check_common_inputs(name, first if self.common_backbone else task, task)
             if common_input:
                 self._check_common_input(name, first, task)
 
@@ -277,22 +278,6 @@ class Suite:
             splits = (t.splits["train"], t.splits["test"], t.splits.get("validation"))
             tasks.append(Task(t.name, t.objective, *splits, pictures=t.pictures))
         return cls(name, tasks, given.common_input, given.notes)
-
-    def _check_inputs(self, first: Task, task: Task) -> None:
-        shape, dtype = first.train.input_shape, first.train.inputs.dtype
-        for split, examples in task.splits().items():
-            if examples.input_shape != shape:
-                raise MtlError(
-                    f"suite {self.name!r}: inputs of task {task.name!r} ({split}) have shape "
-                    f"{examples.input_shape}, those of task {first.name!r} {shape}; what one "
-                    "backbone reads needs one shape: resize them alike"
-                )
-            if examples.inputs.dtype != dtype:
-                raise MtlError(
-                    f"suite {self.name!r}: inputs of task {task.name!r} ({split}) are "
-                    f"{examples.inputs.dtype}, those of task {first.name!r} {dtype}; what one "
-                    "backbone reads needs one dtype"
-                )
 
     @staticmethod
     def _check_common_input(name: str, first: Task, task: Task) -> None:
