@@ -6,6 +6,7 @@ inside the commands that need them, so that help and lists answer at once.
 
 import atexit
 import gc
+import re
 import sys
 import warnings
 from collections.abc import Sequence
@@ -15,7 +16,7 @@ from typing import Annotated, TextIO, cast
 import typer
 
 from ..plugins.guard import failure_text
-from ..support.errors import MtlError, ProblemsError
+from ..support.errors import MtlError, ProblemsError, nearest
 from ..support.interrupts import Interrupted
 from ..support.processes import asked_number
 from ..support.threads import sleep_while_waiting
@@ -37,6 +38,8 @@ from .console import Forgiving, plain_warnings, say_error, say_traceback
 # The one class above it stands for every wrong use of commands and options. Typer does not export
 # it: older releases take it from click, newer ones from a copy of their own.
 _UsageError: type[Exception] = typer.BadParameter.__mro__[1]
+
+_CHOICE = re.compile("'([^']*)' is not one of (.*)")
 
 _AT_ONCE = 130  # exit status after a Ctrl-C that nothing waits for
 
@@ -162,7 +165,10 @@ def _usage(error: Exception) -> str:
     """Describe wrong use in one line, with where to read more."""
     formatted: str = getattr(error, "format_message", lambda: str(error))()
     message = " ".join(formatted.split()).rstrip(".")
-    message = message[:1].lower() + message[1:]
+    message = message[:1].lower() + message[1:].replace("Value error, ", "")
+    wrong = _CHOICE.search(message)
+    if wrong and (near := nearest(wrong[1], re.findall("'([^']*)'", wrong[2]))):
+        message += f"; did you mean {near!r}?"
     context = getattr(error, "ctx", None)
     command = context.command_path if context is not None else "mtl"
     return f"{message}; see `{command} --help`"

@@ -109,10 +109,28 @@ def plugins(
             say_warning(f"plugin {left_out.plugin!r} of {left_out.distribution}: {left_out.reason}")
         stdout().print("Import each and see what it contributes: mtl list plugins --check")
         return
-    for problem in loaded.problems:
+    wrong = [str(problem) for problem in loaded.problems] + _not_importable(loaded)
+    for problem in wrong:
         say_warning(problem)
-    if loaded.problems:
+    if wrong:
         raise typer.Exit(1)
+
+
+def _not_importable(loaded: "Plugins") -> list[str]:
+    """Return what is wrong with contributions of which a plugin gives the place alone.
+
+    Observers are left out: the packages that they write for are extras, which may be absent.
+    """
+    from ..support.errors import MtlError
+
+    wrong = []
+    for kind, _ in _KINDS:
+        for found in loaded.contributions(kind) if kind != "observer" else ():
+            try:
+                loaded.resolved(found)
+            except MtlError as error:
+                wrong.append(str(error))
+    return wrong
 
 
 def _print_contributions(kind: "Kind", about: str) -> None:
@@ -129,19 +147,22 @@ def _load_quietly() -> "Plugins":
     return Plugins.load(on_problem=lambda problem: None)
 
 
+_KINDS: tuple[tuple["Kind", str], ...] = (
+    ("strategy", "strategies"),
+    ("backbone", "backbones"),
+    ("suite", "suites"),
+    ("observer", "observers"),
+    ("objective", "objectives"),
+    ("head", "heads"),
+)
+
+
 def _contributed(loaded: "Plugins", plugin: str, distribution: str) -> str:
     parts = []
-    for kind, plural in (
-        ("strategy", "strategies"),
-        ("backbone", "backbones"),
-        ("suite", "suites"),
-        ("observer", "observers"),
-        ("objective", "objectives"),
-        ("head", "heads"),
-    ):
+    for kind, plural in _KINDS:
         names = [
             found.name
-            for found in loaded.contributions(kind)  # type: ignore[arg-type]
+            for found in loaded.contributions(kind)
             if (found.source.plugin, found.source.distribution) == (plugin, distribution)
         ]
         if names:

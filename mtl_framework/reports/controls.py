@@ -95,6 +95,8 @@ def _of(
             " Searched figures are those that validation prefers; controls train the assignment "
             "of the last step, which may be another."
         )
+    if len(group.tasks) == 2 and "permuted" not in records:
+        verdict += " Two tasks cannot be permuted: they would share as before."
     return Controls(strategy, rows, questions, verdict)
 
 

@@ -9,8 +9,8 @@ from ..data.metrics.choice import chosen_metrics
 from ..data.objectives import Objective
 from ..data.tasks import Suite, Task
 from ..plugins.manager import Plugins
-from ..support.arguments import check_arguments, takes
-from ..support.errors import MtlError, UnknownNameError
+from ..support.arguments import check_arguments, option_names, takes
+from ..support.errors import MtlError, UnknownNameError, nearest
 from ..support.validation import dotted
 from .config import RunConfig
 
@@ -80,7 +80,7 @@ def _with_objectives(
     """Return tasks with the chosen objectives, and notes on options that some cannot take."""
     everywhere = dict(section.get(ALL, {}))
     lacking: dict[str, list[str]] = {option: [] for option in everywhere if option != "name"}
-    changed = []
+    changed, taken = [], set[str]()
     for task in tasks:
         own = section.get(task.name, {})
         name = own.get("name", everywhere.get("name", task.objective.kind))
@@ -91,6 +91,7 @@ def _with_objectives(
         if not isinstance(name, str) or not name:
             raise MtlError(f"{dotted((*key, 'name'))} is missing: the task has a loss of its own")
         factory = plugins.objective(name)
+        taken |= set(option_names(factory)) - {"task"}
         options = {}
         for option in lacking:
             if takes(factory, option):
@@ -113,7 +114,11 @@ def _with_objectives(
     notes = []
     for option, names in lacking.items():
         if len(names) == len(tasks):
-            raise MtlError(f"objectives.all.{option} fits no task of this suite: leave it out")
+            near = nearest(option, sorted(taken))
+            meant = f"; did you mean {near!r}?" if near else ""
+            raise MtlError(
+                f"objectives.all.{option} fits no task of this suite: leave it out{meant}"
+            )
         if names:
             shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
             notes.append(f"objectives.all.{option} does not apply to {shown}")

@@ -124,6 +124,12 @@ def takes(function: Callable[..., Any], name: str) -> bool:
     return name in (_parameters(function) or {})
 
 
+def option_names(function: Callable[..., Any]) -> list[str]:
+    """Return the names of the options in a function's signature, without variable ones."""
+    variable = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    return [n for n, p in (_parameters(function) or {}).items() if p.kind not in variable]
+
+
 def _parameters(function: Callable[..., Any]) -> dict[str, inspect.Parameter] | None:
     """Return the parameters that can be named; ``None`` where the signature is unknown."""
     try:

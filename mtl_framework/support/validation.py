@@ -5,7 +5,8 @@ messages, whose words belong to it.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, TypeVar
+from types import UnionType
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -175,15 +176,39 @@ def _is_model(expected: Any) -> bool:
 
 
 def _annotation(expected: Any, path: KeyPath) -> Any:
-    """Find the annotation at ``path`` within a model, or as far as ``path`` leads into one."""
+    """Find the annotation at ``path``, through models, mappings and lists; ``None``: there is none.
+
+    In ``dict[str, Crop | None]`` the path ``("dogs", "size")`` leads to the field ``size`` of
+    ``Crop``.
+    """
     for part in path:
-        if not _is_model(expected) or part not in expected.model_fields:
-            break
-        expected = expected.model_fields[part].annotation
+        inner = (_inner(member, part) for member in _members(expected))
+        expected = next((found for found in inner if found is not None), None)
     return expected
+
+
+def _members(annotation: Any) -> list[Any]:
+    """Return what a value may be: the members of a union, without what is annotated to them."""
+    if get_origin(annotation) is Annotated:
+        return _members(get_args(annotation)[0])
+    if get_origin(annotation) in (Union, UnionType):
+        return [member for part in get_args(annotation) for member in _members(part)]
+    return [annotation]
+
+
+def _inner(annotation: Any, part: str) -> Any:
+    if _is_model(annotation):
+        field = annotation.model_fields.get(part)
+        return None if field is None else field.annotation
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if not isinstance(origin, type) or not arguments:
+        return None
+    if issubclass(origin, Mapping):
+        return arguments[1]
+    return arguments[0] if issubclass(origin, Sequence) else None
 
 
 def _fields(expected: Any, path: KeyPath) -> list[str]:
     """Return the names of the fields at ``path`` within a model."""
-    model = _annotation(expected, path)
-    return list(model.model_fields) if _is_model(model) else []
+    models = filter(_is_model, _members(_annotation(expected, path)))
+    return list(dict.fromkeys(name for model in models for name in model.model_fields))

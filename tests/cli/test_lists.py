@@ -2,9 +2,13 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.command import status
+
+from mtl_framework import hookimpl
+from mtl_framework.plugins.manager import Plugins
 
 
 @pytest.fixture(autouse=True)
@@ -30,6 +34,44 @@ def test_lists(capsys: pytest.CaptureFixture[str]) -> None:
             assert word in printed.out
     status("list", "backbones", "--filter", "*resnet18*")
     assert "dkl_convnet" not in capsys.readouterr().out
+
+
+def test_checking_plugins_imports_what_they_name_by_its_place(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load(on_problem: Any = None) -> Plugins:
+        plugins = Plugins(on_problem)
+        plugins.register(Absent(), "absent")
+        return plugins
+
+    monkeypatch.setattr(Plugins, "load", load)
+    assert status("list", "plugins", "--check") == 1
+    told = " ".join(capsys.readouterr().err.split())
+    assert "strategy 'lost' of plugin 'absent' of this program cannot be imported: Attrib" in told
+
+
+class Absent:
+    """A plugin that names a class which is not there."""
+
+    @hookimpl
+    def mtl_strategies(self) -> dict[str, str]:
+        return {"lost": "mtl_framework.strategies.strategy:Nowhere"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "near"),
+    [
+        (("export", "x", "--task", "a", "--format", "onx"), "onnx"),
+        (("predict", "x", "y", "--checkpoint", "bst"), "best"),
+    ],
+)
+def test_a_misspelt_choice_is_answered_with_the_nearest(
+    capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], near: str
+) -> None:
+    assert status(*arguments) == 2
+    told = " ".join(capsys.readouterr().err.split())
+    assert f"did you mean '{near}'?" in told
+    assert "Value error" not in told
 
 
 def test_describing_a_backbone(capsys: pytest.CaptureFixture[str]) -> None:

@@ -196,6 +196,8 @@ def test_the_verdict_says_what_the_tests_show(
     assert all(text in controls.verdict for text in shown), controls.verdict
     assert not any(text in controls.verdict for text in not_shown), controls.verdict
     assert [row.kind for row in controls.rows] == list(errors)
+    told = "Two tasks cannot be permuted" in controls.verdict
+    assert told is ("permuted" not in errors)
 
 
 def lacking(record: RunRecord, ideal: float) -> RunRecord:

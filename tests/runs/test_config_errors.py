@@ -41,6 +41,19 @@ def plugins() -> Plugins:
             "wieghts=2",
             "unknown key 'wieghts'; did you mean 'weights'? (known: augmentation,",
         ),
+        (
+            "augmentation.all.hflp=1",
+            "key 'augmentation.all.hflp'; did you mean 'augmentation.all.hf",
+        ),
+        (
+            "augmentation.dogs.policyy=x",
+            "did you mean 'augmentation.dogs.policy'? (known in",
+        ),
+        (
+            "metrics.all.man=f1",
+            "mean 'metrics.all.main'? (known in metrics.all: main, report)",
+        ),
+        ("training.average.strt=1", "did you mean 'training.average.start'?"),
         ("itertions=2", "unknown key 'itertions'; did you mean 'iterations'?"),
         ("mode=fst", "strategy.mode should be 'slow' or 'fast', found 'fst'; did you mean 'fast'?"),
         ("rate=.inf", "strategy.rate should be a finite number, found inf"),

@@ -10,7 +10,7 @@ import pytest
 import torch
 from mtl_baselines.ends import FullSharing, NoSharing
 from mtl_lws.config import LwsConfig
-from mtl_lws.roaming import Roaming
+from mtl_lws.roaming import Roaming, RoamingConfig
 from mtl_lws.strategy import LearnedWeightSharing
 from pydantic import ValidationError
 from support.tiny import TinyPlugins, content, finish, start
@@ -157,6 +157,15 @@ def test_a_rate_that_rises_begins_to_rise_when_the_search_does(tmp_path: Path) -
 def test_the_search_must_have_time() -> None:
     with pytest.raises(ValidationError, match=re.escape("freeze_after above shared_start = 0.5")):
         LwsConfig(shared_start=0.5, freeze_after=0.5)
+
+
+def test_tasks_roam_between_a_shared_start_and_the_end() -> None:
+    assert RoamingConfig(shared_start=0.2).settles == 0.5
+    assert RoamingConfig(shared_start=0.6).settles == pytest.approx(0.2)
+    assert RoamingConfig(settle=1.0).settles == 1
+    for settle in (0.4, 0.6):
+        with pytest.raises(ValidationError, match=re.escape("settle below 0.4, which is what")):
+            RoamingConfig(shared_start=0.6, settle=settle)
 
 
 @pytest.mark.parametrize("name", ["none", "learned", "roaming"])

@@ -8,11 +8,11 @@ has found it.
 """
 
 from collections.abc import Generator
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import torch
 from jaxtyping import Float
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from mtl_framework import (
@@ -40,17 +40,35 @@ class RoamingConfig(InitialWeights, SharedStartConfig):
         ge=1,
         description="number of assignments whose gradients a step averages while tasks roam",
     )
-    settle: float = Field(
-        0.5,
+    settle: float | None = Field(
+        None,
         ge=0,
         le=1,
         description="share of the run, at its end, in which only the assignment that is kept is "
-        "trained; 0: tasks roam to the end",
+        "trained; 0: tasks roam to the end; default: half of the run, or half of what a shared "
+        "start leaves, if that start is half of the run or longer",
     )
     learning_rate: float = Field(
         1e-3, gt=0, description="Adam's learning rate, of weights and heads"
     )
     epsilon: float = Field(1e-8, gt=0, description="Adam's epsilon")
+
+    @property
+    def settles(self) -> float:
+        """Return the share of the run in which the kept assignment alone is trained."""
+        if self.settle is not None:
+            return self.settle
+        return 0.5 if self.shared_start < 0.5 else (1 - self.shared_start) / 2
+
+    @model_validator(mode="after")
+    def _check_roams(self) -> Self:
+        if self.shared_start and self.shared_start + self.settles >= 1:
+            raise ValueError(
+                f"should have settle below {1 - self.shared_start:g}, which is what shared_start = "
+                f"{self.shared_start:g} leaves of the run, as tasks roam in between; found "
+                f"{self.settles:g}"
+            )
+        return self
 
 
 class Roaming(Strategy):
@@ -87,7 +105,7 @@ class Roaming(Strategy):
             if self._shares(run):
                 yield Step(self.weight_step(run.next_batch(), settled=True))
                 continue
-            settled = run.iteration >= (1 - self.config.settle) * run.iterations
+            settled = run.iteration >= (1 - self.config.settles) * run.iterations
             yield Step(self.weight_step(run.next_batch(), settled))
 
     def length_options(self) -> list[str]:
