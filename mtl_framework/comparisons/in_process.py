@@ -2,7 +2,7 @@
 
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from ..plugins.manager import Plugins
@@ -43,7 +43,7 @@ class InProcess(Executor):
         try:
             # what could not be read a moment ago may be finished
             if finished_result(folder, cell.config, self._plugins) is None:
-                with _threads(self._threads):
+                with _threads(self._threads), _callers_generators():
                     Run.start(cell.config, self._plugins, folder, resume=begun).execute()
         except Interrupted:
             raise
@@ -63,6 +63,14 @@ class InProcess(Executor):
 
     def stop(self) -> None:
         """Do nothing: no cell runs beside the caller."""
+
+
+def _callers_generators() -> AbstractContextManager[None]:
+    import torch
+
+    from ..support.seeding import untouched_generators
+
+    return untouched_generators(torch.device("cpu"))
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from ..support.errors import MtlError
+from .examples import SPLITS
 
 if TYPE_CHECKING:
     from .tasks import Task
@@ -57,3 +58,36 @@ def _remedy(found: tuple[int, ...], expected: tuple[int, ...]) -> str:
         sizes = " against ".join(f"{height}x{width}" for _, height, width in (found, expected))
         steps.append(f"heights and widths differ, {sizes}, so resize them alike")
     return "; ".join(steps)
+
+
+def check_common_input(name: str, first: "Task", task: "Task") -> None:
+    """Refuse a task that does not hold the inputs, transforms and streams of the first one.
+
+    Raises:
+        MtlError: naming the suite, both tasks and the split.
+    """
+    ours, theirs = task.splits(), first.splits()
+    for split in SPLITS:
+        if (split in ours) != (split in theirs):
+            has, lacks = (task, first) if split in ours else (first, task)
+            raise MtlError(
+                f"suite {name!r} has a common input, but task {has.name!r} has a {split} split "
+                f"and task {lacks.name!r} has none"
+            )
+        if split not in ours:
+            continue
+        if ours[split].inputs is not theirs[split].inputs:
+            raise MtlError(
+                f"suite {name!r} has a common input, but task {task.name!r} ({split}) "
+                f"does not hold the input tensor of task {first.name!r}"
+            )
+        if ours[split].transform is not theirs[split].transform:
+            raise MtlError(
+                f"suite {name!r} has a common input, but task {task.name!r} ({split}) does "
+                f"not hold the transform of task {first.name!r}"
+            )
+        if ours[split].streams != theirs[split].streams:
+            raise MtlError(
+                f"suite {name!r} has a common input, but task {task.name!r} ({split}) has "
+                f"streams {ours[split].streams} and task {first.name!r} {theirs[split].streams}"
+            )

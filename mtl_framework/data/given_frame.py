@@ -3,6 +3,8 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -93,14 +95,41 @@ def _check_columns(names: Any, argument: str) -> None:
 
 
 def _numbers(frame: Any, columns: Sequence[str]) -> Float32[np.ndarray, "rows columns"]:
-    """Return columns as features; those of texts or objects are refused by name."""
+    """Return columns as features; those of texts, dates or objects are refused by name."""
     features = np.empty((len(frame), len(columns)), np.float32)
     for n, column in enumerate(columns):
+        check_numbers(frame[column], column)
         try:
             features[:, n] = frame[column].to_numpy(np.float32)
         except (TypeError, ValueError) as error:
             raise MtlError(f"column {column!r} of inputs should hold numbers ({error})") from error
     return features
+
+
+def check_numbers(values: Any, column: str) -> None:
+    """Refuse a column of what would become numbers, but means something else.
+
+    Raises:
+        MtlError: naming the column, what was found and what to write.
+    """
+    found, remedy = "", ""
+    if (kind := values.dtype.kind) in _MEANINGS:
+        found, remedy = f"{_MEANINGS[kind]} ({values.dtype})", _REMEDIES[kind]
+    elif kind == "O":
+        cells = (value for value in values[values.notna()] if not isinstance(value, _NUMBERS))
+        cell = next(cells, None)
+        found = "" if cell is None else f"{cell!r} ({named_type(cell)})"
+    if found:
+        raise MtlError(f"column {column!r} of inputs should hold numbers, found {found}{remedy}")
+
+
+_NUMBERS = (int, float, np.integer, np.floating, np.bool_, Decimal, Fraction)
+_MEANINGS = {"M": "dates", "m": "durations", "c": "complex numbers"}
+_REMEDIES = {
+    "M": ": make numbers of them, e.g. (frame[column] - frame[column].min()).dt.days",
+    "m": ": make numbers of them, e.g. frame[column].dt.total_seconds()",
+    "c": ": make two columns of them, e.g. frame[column].map(abs) and frame[column].map(np.angle)",
+}
 
 
 @dataclass(frozen=True)
@@ -115,11 +144,11 @@ class _Column:
 
 def _column(name: str, column: Any, kind: Kind | None) -> _Column:
     present = column.notna().to_numpy(bool).copy()
-    values = column[present].to_numpy()
-    given = GivenLabels.of(values, f"column {name!r}")
+    given = GivenLabels.of(column[present].to_numpy(), f"column {name!r}")
+    values = given.values
     if given.present is not None:
         present[present] = given.present
-        values = given.values[given.present]
+        values = values[given.present]
     if values.dtype.kind not in "fiub":
         values = values.astype(str)
     elif values.dtype.kind == "f" and not present.all() and (values == np.round(values)).all():
@@ -141,7 +170,15 @@ def _members(
         strata = [column.strata for column in columns if column.strata is not None]
         sizes = SplitSizes(seed=seed).with_validation()
         return make_splits({None: np.arange(len(frame))}, strata or None, sizes)
-    names = frame[split].astype(str).to_numpy()
+    lacking = np.flatnonzero(frame[split].isna().to_numpy(bool))
+    if len(lacking):
+        row = int(lacking[0])
+        more = f", as {len(lacking) - 1} more do" if len(lacking) > 1 else ""
+        raise MtlError(
+            f"column {split!r} names no split in row {row} (index {frame.index[row]!r}){more}: "
+            f"should be {', '.join(SPLITS)}"
+        )
+    names = np.array([str(name) for name in frame[split]])
     meant = {str(name): known_split(str(name)) for name in np.unique(names)}
     for name, known in meant.items():
         if known is None:

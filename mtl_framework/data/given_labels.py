@@ -3,6 +3,9 @@
 from collections import Counter
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
+from datetime import date, timedelta
+from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -57,11 +60,20 @@ class GivenLabels:
         texts = np.array([str(value).strip() for value in array.astype(object)], dtype=str)
         known = ~np.isin(texts, list(MISSING_MARKERS))
         if array.dtype.kind == "O":  # numbers beside None stay numbers
-            rest = np.array(array[known].tolist())
+            rest = np.array([_plain(value) for value in array[known].tolist()])
             rest = rest.astype(str) if rest.dtype.kind == "O" or rest.ndim != 1 else rest
             array = np.zeros(len(array), rest.dtype)
             array[known] = rest
         return cls(array, None if known.all() else known, Counter(texts[~known].tolist()))
+
+
+_NO_LABELS = (date, timedelta, np.datetime64, np.timedelta64, complex, np.complexfloating)
+_MEANINGS = {"M": "dates", "m": "durations", "c": "complex numbers", "V": "records"}
+
+
+def _plain(label: Any) -> Any:
+    """Return exact numbers of Python's as floats, which are no classes."""
+    return float(label) if isinstance(label, Decimal | Fraction) else label
 
 
 def _as_array(given: Any, where: str) -> np.ndarray:
@@ -77,6 +89,16 @@ def _as_array(given: Any, where: str) -> np.ndarray:
                 raise MtlError(
                     f"{where}: the label of row {row} should be one value, found {label!r}"
                 )
+            if isinstance(label, _NO_LABELS):
+                raise MtlError(
+                    f"{where}: labels should be numbers or texts, found {label!r} in row {row}: "
+                    "make one of them beforehand"
+                )
+    if array.dtype.kind in _MEANINGS:
+        raise MtlError(
+            f"{where}: labels should be numbers or texts, found {_MEANINGS[array.dtype.kind]}, "
+            f"{array.dtype}: make one of them beforehand"
+        )
     if not array.ndim:
         raise MtlError(
             f"{where}: labels should be one a row, (N,) or (N, numbers), found {given!r}"

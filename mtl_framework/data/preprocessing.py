@@ -5,17 +5,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Float, Shaped, UInt8
 from torch import Tensor
 
 from ..support.errors import MtlError
 from .images import decode_image, prepare
+from .levels import byte_levels
 from .listing import pictures_below
 from .pictures import DEFAULT, Mode, PictureOptions
 from .streaming import LazyInputs
 from .transforms import ImageTransform
 
+#: Inputs of predictions, as a program has them.
+GivenRows = Shaped[Tensor, "rows *dims"] | Shaped[np.ndarray, "rows *dims"]
 _MODES: dict[int, Mode] = {1: "L", 3: "RGB", 4: "RGBA"}
 
 
@@ -52,14 +56,17 @@ class Preprocessing:
         is_image = len(self.input_shape) == 3 and self.input_shape[0] in _MODES
         return is_image and self.dtype.is_floating_point and self.from_files
 
-    def __call__(self, inputs: Shaped[Tensor, "rows *dims"]) -> Shaped[Tensor, "rows *dims"]:
+    def __call__(self, inputs: GivenRows) -> Shaped[Tensor, "rows *dims"]:
         """Check inputs (N, ...) and convert them to floats; uint8 images are scaled and normalised.
 
-        Where the network reads whole numbers, they stay such.
+        Images of bool and uint16 are scaled as those in files are. Where the network reads whole
+        numbers, they stay such.
 
         Raises:
-            MtlError: if they have another shape, or are no whole numbers where such are read.
+            MtlError: if they are no tensor or array of numbers, have another shape, are no whole
+                numbers where such are read, or images whose range is not known.
         """
+        inputs = as_tensor(inputs)
         if tuple(inputs.shape[1:]) != self.input_shape:
             raise MtlError(
                 f"inputs should have shape (N, {', '.join(map(str, self.input_shape))}), found "
@@ -69,8 +76,23 @@ class Preprocessing:
             if inputs.is_floating_point():
                 raise MtlError(f"inputs should be whole numbers, found {inputs.dtype}")
             return inputs.to(self.dtype)
+        if len(self.input_shape) == 3 and not inputs.is_floating_point():
+            inputs = self._bytes(inputs)
         prepared = prepare(inputs, self.mean, self.std)
-        return prepared if prepared.is_floating_point() else prepared.float()
+        return prepared.to(self.dtype)
+
+    def _bytes(self, images: Shaped[Tensor, "rows *dims"]) -> UInt8[Tensor, "rows *dims"]:
+        if images.dtype == torch.uint8:
+            return images
+        try:
+            scaled = byte_levels(images.cpu().numpy(), self.pictures.value_range)
+        except MtlError:
+            kind = str(images.dtype).removeprefix("torch.")
+            raise MtlError(
+                f"images should be uint8, or floats as the suite has them, found {kind} of shape "
+                f"{tuple(images.shape)}"
+            ) from None
+        return torch.from_numpy(scaled).to(images.device)
 
     def read(self, paths: Sequence[Path]) -> Float[Tensor, "rows channels height width"]:
         """Read and preprocess image files.
@@ -118,6 +140,26 @@ class Preprocessing:
                 "std": None if self.std is None else list(self.std),
             }
         return plain
+
+
+def as_tensor(inputs: Any) -> Tensor:
+    """Return inputs of a prediction as a tensor; an array's numbers are copied.
+
+    Raises:
+        MtlError: on anything but a tensor or a numpy array of real numbers.
+    """
+    if isinstance(inputs, Tensor):
+        if inputs.is_complex():
+            raise MtlError(f"inputs should be real numbers, found {inputs.dtype}")
+        return inputs
+    array = np.asarray(inputs) if isinstance(inputs, np.ndarray) else None
+    if array is None or array.dtype.kind not in "fiub":
+        found = type(inputs).__name__ + ("" if array is None else f" of {array.dtype}")
+        raise MtlError(
+            f"inputs should be a tensor or a numpy array of numbers (N, ...), found {found}"
+        )
+    array = array.astype(array.dtype.newbyteorder("="), copy=False)
+    return torch.from_numpy(np.array(array))  # a copy: arrays may be read-only, or run backwards
 
 
 def in_unit_range(inputs: Shaped[Tensor, "rows *dims"] | LazyInputs) -> bool:

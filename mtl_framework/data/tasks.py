@@ -5,11 +5,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from ..support.errors import MtlError, UnknownNameError
 from ..support.names import can_be_shown
-from .common_inputs import check_common_inputs
+from .common_inputs import check_common_input, check_common_inputs
 from .examples import SPLITS, Examples, check_labels, check_rows
-from .given import GivenSuite, suite_from_arrays
+from .given import GivenSuite, named_type, suite_from_arrays
 from .given_datasets import suite_from_datasets
 from .given_frame import suite_from_frame
 from .head_choice import HeadChoice
@@ -180,11 +182,10 @@ class Suite:
         self.common_backbone = all(task.backbone is None for task in tasks)
         self.input_shapes = tuple(task.train.input_shape for task in tasks)
         self.input_shape = self.input_shapes[0]
-        first = tasks[0]
         for task in tasks:
-            check_common_inputs(name, first if self.common_backbone else task, task)
+            check_common_inputs(name, tasks[0] if self.common_backbone else task, task)
             if common_input:
-                self._check_common_input(name, first, task)
+                check_common_input(name, tasks[0], task)
 
     def __repr__(self) -> str:
         return f"<Suite {self.name}: {', '.join(self.task_names[:8])}{', ...' * (len(self) > 8)}>"
@@ -279,34 +280,6 @@ class Suite:
             tasks.append(Task(t.name, t.objective, *splits, pictures=t.pictures))
         return cls(name, tasks, given.common_input, given.notes)
 
-    @staticmethod
-    def _check_common_input(name: str, first: Task, task: Task) -> None:
-        ours, theirs = task.splits(), first.splits()
-        for split in SPLITS:
-            if (split in ours) != (split in theirs):
-                has, lacks = (task, first) if split in ours else (first, task)
-                raise MtlError(
-                    f"suite {name!r} has a common input, but task {has.name!r} has a {split} split "
-                    f"and task {lacks.name!r} has none"
-                )
-            if split not in ours:
-                continue
-            if ours[split].inputs is not theirs[split].inputs:
-                raise MtlError(
-                    f"suite {name!r} has a common input, but task {task.name!r} ({split}) "
-                    f"does not hold the input tensor of task {first.name!r}"
-                )
-            if ours[split].transform is not theirs[split].transform:
-                raise MtlError(
-                    f"suite {name!r} has a common input, but task {task.name!r} ({split}) does "
-                    f"not hold the transform of task {first.name!r}"
-                )
-            if ours[split].streams != theirs[split].streams:
-                raise MtlError(
-                    f"suite {name!r} has a common input, but task {task.name!r} ({split}) has "
-                    f"streams {ours[split].streams} and task {first.name!r} {theirs[split].streams}"
-                )
-
     def __len__(self) -> int:
         return len(self.tasks)
 
@@ -326,10 +299,12 @@ class Suite:
         Raises:
             MtlError: if no task has that name, or none is at that position.
         """
-        if isinstance(task, int):
+        if isinstance(task, int | np.integer) and not isinstance(task, bool):
             if not 0 <= task < len(self):
                 raise MtlError(f"task index {task} is outside 0..{len(self) - 1}")
-            return task
+            return int(task)
+        if not isinstance(task, str):
+            raise MtlError(f"a task is given by name or position, found {named_type(task)}")
         if task not in self.task_names:
             raise UnknownNameError("task", task, self.task_names)
         return self.task_names.index(task)

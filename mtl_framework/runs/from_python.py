@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from ..backbones.module_backbone import ModuleBackbone, as_backbone
@@ -19,6 +20,7 @@ from ..support.errors import MtlError
 from ..support.interrupts import Interrupted
 from ..support.notebook import python_console
 from ..support.processes import joined
+from ..support.seeding import untouched_generators
 from .config import RunConfig
 from .dry_run import Preview, preview
 from .request import Request
@@ -48,6 +50,9 @@ def run(
     iterations=100, nes_learning_rate=0.3)`` is ``mtl run --strategy lws --backbone resnet18
     --iterations 100 --set nes_learning_rate=0.3``.
 
+    A run seeds the global generators of torch, numpy and Python, from which weights and dropout are
+    drawn. They have the caller's states again when it ends, however it ends.
+
     Args:
         strategy: a name, a mapping with name and options, or a subclass of :class:`Strategy`;
             default: ``lws``.
@@ -73,7 +78,7 @@ def run(
     plugins = Plugins.load() if plugins is None else plugins
     request = make_request(strategy, backbone, suite, config, output, resume, settings, plugins)
     try:
-        with joined():
+        with untouched_generators(torch.device("cpu")), joined():
             started = request.start(plugins, python_console() if progress else None)
             result = started.execute()
     except Interrupted as stopped:

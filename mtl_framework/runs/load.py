@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from jaxtyping import Float, Shaped
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from ..backbones.backbone import Backbone, PlainBackbone
 from ..backbones.module_backbone import ModuleBackbone
 from ..backbones.recurrent import fresh_state
 from ..data.placement import usable_workers
-from ..data.preprocessing import Preprocessing, in_unit_range
+from ..data.preprocessing import GivenRows, Preprocessing, in_unit_range
 from ..data.tasks import Suite
 from ..networks.decoding import decoded
 from ..networks.evaluation import Evaluation, evaluate
@@ -35,7 +35,7 @@ from .folder import RunFolder, unchangeable_difference
 from .given_objects import give_objects
 from .known_data import StandIn, check_known, read_known
 from .location import relocated
-from .other_suite import as_learned, check_tasks
+from .other_suite import as_learned, check_suite, check_tasks
 from .progress_state import ProgressState
 from .reach import prepare_strategy
 from .recorded_splits import transformed_alike, with_recorded_splits, with_recorded_tasks
@@ -102,9 +102,7 @@ class LoadedRun:
             raise MtlError(f"tasks of suite {self.suite.name!r} have different inputs")
         return self.preprocessings[0]
 
-    def predict(
-        self, task: int | str, inputs: Shaped[Tensor, "rows *dims"]
-    ) -> Float[Tensor, "rows *outputs"]:
+    def predict(self, task: int | str, inputs: GivenRows) -> Float[Tensor, "rows *outputs"]:
         """Predict for one task: logits, numbers or levels for inputs as the suite has them.
 
         Logits become probabilities by ``run.suite.tasks[n].objective.probabilities``.
@@ -113,21 +111,20 @@ class LoadedRun:
 
         Args:
             task: name or position.
-            inputs: (N, ...) of the task's shape; images as uint8 or floats from 0 to 1.
+            inputs: (N, ...) of the task's shape, a tensor or a numpy array; images (N, C, H, W) as
+                uint8, or floats as the suite has them, usually from 0 to 1.
 
         Raises:
-            MtlError: if there is no such task, or inputs have another shape.
+            MtlError: if there is no such task, or inputs have another shape or are no numbers.
         """
         number = self.suite.index(task)
         return self.suite.tasks[number].objective.decode(self.outputs(task, inputs))
 
-    def outputs(
-        self, task: int | str, inputs: Shaped[Tensor, "rows *dims"]
-    ) -> Float[Tensor, "rows *outputs"]:
+    def outputs(self, task: int | str, inputs: GivenRows) -> Float[Tensor, "rows *outputs"]:
         """Return the raw outputs of one task's head; :meth:`predict` decodes them.
 
         Raises:
-            MtlError: if there is no such task, or inputs have another shape.
+            MtlError: if there is no such task, or inputs have another shape or are no numbers.
         """
         number = self.suite.index(task)
         with torch.no_grad(), fresh_state(self.network):
@@ -152,8 +149,9 @@ class LoadedRun:
         """Look for examples of the run's training split in another suite's validation and test.
 
         Raises:
-            MtlError: if the run's record of its data is damaged.
+            MtlError: if the run's record of its data is damaged, or ``suite`` is none.
         """
+        check_suite(suite)
         return seen_in_training(self.known, suite)
 
     def evaluate(self, suite: Suite | None = None, seen: Seen = "refuse") -> Evaluation:
@@ -172,6 +170,7 @@ class LoadedRun:
             suite = self.read_suite()
             check_tasks(suite, self.suite)
         else:
+            check_suite(suite)
             suite = as_learned(self.adapt(suite), self.suite)
             check_tasks(suite, self.suite)
             if seen == "refuse":

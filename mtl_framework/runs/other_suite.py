@@ -22,6 +22,19 @@ def as_learned(suite: Suite, run: Suite) -> Suite:
     return changed
 
 
+def check_suite(suite: object) -> None:
+    """Raise an error on what is no suite, e.g. the name of one.
+
+    Raises:
+        MtlError: naming what was found.
+    """
+    if not isinstance(suite, Suite):
+        raise MtlError(
+            "suite should be a Suite, as mtl_framework.load_suite or Suite.from_arrays makes it, "
+            f"found {type(suite).__name__}"
+        )
+
+
 def check_tasks(given: Suite, wanted: Suite) -> None:
     """Raise an error on a suite that does not fit the networks of the run's suite ``wanted``.
 

@@ -67,12 +67,22 @@ def restore_generators(states: dict[str, Any], device: torch.device) -> None:
 
 @contextmanager
 def untouched_generators(device: torch.device) -> Iterator[None]:
-    """Put the global generators back, when the block ends, into the states that they had before."""
-    states = generator_states(device)
+    """Put the global generators back, when the block ends, into the states that they had before.
+
+    Those of all GPUs are among them, since :func:`seed_everything` seeds them all. Where the block
+    is the first to use a GPU, its generators go on from the seed that torch had.
+    """
+    states, seed = generator_states(device), torch.initial_seed()
+    begun = torch.cuda.is_initialized()
+    gpus = torch.cuda.get_rng_state_all() if begun else []
     try:
         yield
     finally:
         restore_generators(states, device)
+        if begun:
+            torch.cuda.set_rng_state_all(gpus)
+        elif torch.cuda.is_available():
+            torch.cuda.manual_seed_all(seed)
 
 
 def _device_module(device: torch.device) -> Any:

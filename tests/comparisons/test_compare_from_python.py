@@ -6,7 +6,9 @@ import signal
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 from support.tiny import Routed, Soft, TinyPlugins, content, tiny_suite
 
 from mtl_framework import Comparison, MtlError, compare, run
@@ -29,7 +31,10 @@ def tiny_comparison(folder: Path, plugins: TinyPlugins | None = None, **options:
 @pytest.mark.long
 def test_python_objects_are_compared_in_this_process(tmp_path: Path) -> None:
     pytest.importorskip("pandas", reason="needs the extra [pandas]")
+    before_it = torch.get_rng_state(), str(np.random.get_state())
     found = tiny_comparison(tmp_path / "c", keep="both")
+    assert torch.equal(torch.get_rng_state(), before_it[0])
+    assert str(np.random.get_state()) == before_it[1]
     assert repr(found) == f"<Comparison: 2 strategies, 4 of 4 runs done, in {tmp_path / 'c'}>"
     assert found.report == tmp_path / "c" / "report.html"
     cell = next(r for r in found.records if r.strategy == "routed" and r.seed == 1)

@@ -2,13 +2,16 @@
 
 import json
 import os
+import random
 import re
 import signal
 import subprocess
 import sys
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import pytest
 import torch
 from support.tiny import Soft, TinyPlugins, content, tiny_suite
@@ -16,11 +19,12 @@ from support.typed import stored
 from torch import nn
 
 import mtl_framework
-from mtl_framework import ModuleBackbone, MtlError, load_run, run
+from mtl_framework import ModuleBackbone, MtlError, Step, TrainingRun, load_run, run
 from mtl_framework.data import Classification, Examples, Suite, Task
 from mtl_framework.export import export_all, export_network, load_bundle, load_network
 from mtl_framework.networks.result import Result
 from mtl_framework.runs.from_python import named
+from mtl_framework.support.seeding import seed_everything
 
 COMMON: dict[str, Any] = {"iterations": 4, "eval_every": 2, "batch_size": 8, "device": "cpu"}
 
@@ -246,3 +250,39 @@ def test_names_of_tasks_are_no_markup(tmp_path: Path) -> None:
 
 def test_run_is_not_the_room_of_runs() -> None:
     assert callable(mtl_framework.run)
+
+
+class Failing(Soft):
+    """It fails in its first step, after it has drawn."""
+
+    def optimize(self, run: TrainingRun) -> Generator[Step, None, None]:
+        draws()
+        raise RuntimeError("no more")
+        yield
+
+
+def draws() -> list[float]:
+    return [float(torch.rand(1)), random.random(), float(np.random.rand())]
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_the_callers_generators_go_on_as_if_no_run_had_been(tmp_path: Path, fails: bool) -> None:
+    seed_everything(7)
+    expected = draws() + draws()
+    seed_everything(7)
+    found = draws()
+    if fails:
+        with pytest.raises(MtlError, match="eval_batch_size"):
+            tiny_run(tmp_path / "r", eval_batch_size=0)
+        with pytest.raises(RuntimeError, match="no more"):
+            tiny_run(tmp_path / "s", Failing)
+    else:
+        tiny_run(tmp_path / "r")
+    assert found + draws() == expected
+
+
+def test_runs_do_not_depend_on_the_callers_generators(tmp_path: Path) -> None:
+    for name in "ab":
+        seed_everything(ord(name))
+        tiny_run(tmp_path / name)
+    assert content(tmp_path / "a") == content(tmp_path / "b")

@@ -2,16 +2,21 @@
 
 import shutil
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from support.exported_runs import run_shapes, shapes, shapes_plugins
 from support.tiny import TinyPlugins, start
 from support.typed import stored
 
+from mtl_framework.data.given import named_type
+from mtl_framework.data.preprocessing import as_tensor
 from mtl_framework.networks.evaluation import SplitMetrics
 from mtl_framework.networks.result import Result
 from mtl_framework.runs.load import LoadedRun, load_run
+from mtl_framework.runs.other_suite import check_suite
 from mtl_framework.support.errors import MtlError
 
 
@@ -70,6 +75,56 @@ def test_wrong_inputs_and_tasks_are_named(run: LoadedRun) -> None:
         run.predict("brightness", torch.zeros(2, 3, 8, 8))
     with pytest.raises(MtlError, match="did you mean 'brightness'"):
         run.predict("brightnes", torch.zeros(1, 3, 32, 32))
+
+
+def test_arrays_predict_as_tensors_do(run: LoadedRun) -> None:
+    images = stored(run.suite.tasks[1].test)[:4]
+    expected = run.predict("brightness", images)
+    read_only = images.numpy().copy()
+    read_only.setflags(write=False)
+    backwards = images.flip(0).numpy()[::-1]
+    for array in (read_only, backwards, images.numpy().astype(np.uint16) * 257):
+        torch.testing.assert_close(run.predict(run.suite.task_names[1], array), expected)
+        torch.testing.assert_close(run.outputs(1, array), run.outputs(1, images))
+    floats = (images.numpy() / 255).astype(">f8")
+    torch.testing.assert_close(
+        run.predict("brightness", floats), run.predict("brightness", images / 255)
+    )
+
+
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        ([[1.0]], "should be a tensor or a numpy array of numbers .*, found list"),
+        (None, "should be a tensor or a numpy array of numbers .*, found None"),
+        (np.array(["a.png"]), "should be a tensor or a numpy array .*, found ndarray of <U5"),
+        (np.zeros((2, 3), complex), "numpy array of numbers .*, found ndarray of complex"),
+        (torch.zeros(2, 3, dtype=torch.complex64), "should be real numbers, found"),
+    ],
+)
+def test_inputs_that_are_no_numbers_are_named(inputs: Any, message: str) -> None:
+    with pytest.raises(MtlError, match=message):
+        as_tensor(inputs)
+
+
+def test_images_of_another_form_are_named(run: LoadedRun) -> None:
+    for array, message in (
+        (np.zeros((2, 3, 32, 32), int), r"images should be uint8, or floats .*, found int64 of sh"),
+        (np.zeros((2, 32, 32, 3)), r"shape \(N, 3, 32, 32\), found \(2, 32, 32, 3\)"),
+    ):
+        with pytest.raises(MtlError, match=message):
+            run.predict("brightness", array)
+
+
+def test_what_is_no_task_or_suite_is_named(run: LoadedRun) -> None:
+    wrong: Any = (None, True, 1.5)
+    for task in wrong:
+        with pytest.raises(MtlError, match=f"given by name or position, found {named_type(task)}"):
+            run.suite.index(task)
+    position: Any = np.int64(1)
+    assert run.suite.index(position) == 1
+    with pytest.raises(MtlError, match=r"suite should be a Suite, .*, found str"):
+        check_suite("shapes")
 
 
 def test_another_suite_must_have_the_runs_tasks(run: LoadedRun) -> None:
