@@ -1,36 +1,37 @@
 """Refuse tasks whose inputs one backbone cannot read, with what differs and what helps."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
 from ..support.errors import MtlError
-from .examples import SPLITS
-
-if TYPE_CHECKING:
-    from .tasks import Task
+from .examples import SPLITS, Examples
 
 
-def check_common_inputs(suite: str, first: "Task", task: "Task") -> None:
+def check_common_inputs(
+    suite: str, first: str, like: Examples, task: str, splits: Mapping[str, Examples]
+) -> None:
     """Refuse a task whose inputs have another shape or dtype than another task's training split.
 
     Args:
         suite: name of the suite, for the message.
-        first: the task whose inputs are as they should be; the same one compares its own splits.
-        task: the task whose splits are looked at.
+        first: name of the task whose inputs are as they should be, for the message.
+        like: training examples of that task.
+        task: name of the task that is looked at.
+        splits: all examples of that task, by name of the split.
 
     Raises:
         MtlError: naming the task, the split, the dimensions that differ, and a remedy.
     """
-    shape, dtype = first.train.input_shape, first.train.inputs.dtype
-    for split, examples in task.splits().items():
-        where = f"suite {suite!r}: inputs of task {task.name!r} ({split})"
+    shape, dtype = like.input_shape, like.inputs.dtype
+    for split, examples in splits.items():
+        where = f"suite {suite!r}: inputs of task {task!r} ({split})"
         if examples.input_shape != shape:
             raise MtlError(
-                f"{where} have shape {examples.input_shape}, those of task {first.name!r} {shape}; "
+                f"{where} have shape {examples.input_shape}, those of task {first!r} {shape}; "
                 f"what one backbone reads needs one shape: {_remedy(examples.input_shape, shape)}"
             )
         if examples.inputs.dtype != dtype:
             raise MtlError(
-                f"{where} are {examples.inputs.dtype}, those of task {first.name!r} {dtype}; what "
+                f"{where} are {examples.inputs.dtype}, those of task {first!r} {dtype}; what "
                 "one backbone reads needs one dtype"
             )
 
@@ -60,34 +61,39 @@ def _remedy(found: tuple[int, ...], expected: tuple[int, ...]) -> str:
     return "; ".join(steps)
 
 
-def check_common_input(name: str, first: "Task", task: "Task") -> None:
+def check_common_input(
+    suite: str,
+    first: str,
+    theirs: Mapping[str, Examples],
+    task: str,
+    ours: Mapping[str, Examples],
+) -> None:
     """Refuse a task that does not hold the inputs, transforms and streams of the first one.
+
+    Args:
+        suite: name of the suite, for the message.
+        first: name of the first task.
+        theirs: all examples of the first task, by name of the split.
+        task: name of the task that is looked at.
+        ours: all examples of that task.
 
     Raises:
         MtlError: naming the suite, both tasks and the split.
     """
-    ours, theirs = task.splits(), first.splits()
     for split in SPLITS:
         if (split in ours) != (split in theirs):
             has, lacks = (task, first) if split in ours else (first, task)
             raise MtlError(
-                f"suite {name!r} has a common input, but task {has.name!r} has a {split} split "
-                f"and task {lacks.name!r} has none"
+                f"suite {suite!r} has a common input, but task {has!r} has a {split} split "
+                f"and task {lacks!r} has none"
             )
         if split not in ours:
             continue
-        if ours[split].inputs is not theirs[split].inputs:
-            raise MtlError(
-                f"suite {name!r} has a common input, but task {task.name!r} ({split}) "
-                f"does not hold the input tensor of task {first.name!r}"
-            )
-        if ours[split].transform is not theirs[split].transform:
-            raise MtlError(
-                f"suite {name!r} has a common input, but task {task.name!r} ({split}) does "
-                f"not hold the transform of task {first.name!r}"
-            )
-        if ours[split].streams != theirs[split].streams:
-            raise MtlError(
-                f"suite {name!r} has a common input, but task {task.name!r} ({split}) has "
-                f"streams {ours[split].streams} and task {first.name!r} {theirs[split].streams}"
-            )
+        where = f"suite {suite!r} has a common input, but task {task!r} ({split})"
+        own, other = ours[split], theirs[split]
+        if own.inputs is not other.inputs:
+            raise MtlError(f"{where} does not hold the input tensor of task {first!r}")
+        if own.transform is not other.transform:
+            raise MtlError(f"{where} does not hold the transform of task {first!r}")
+        if own.streams != other.streams:
+            raise MtlError(f"{where} has streams {own.streams} and task {first!r} {other.streams}")

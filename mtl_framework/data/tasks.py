@@ -183,9 +183,10 @@ class Suite:
         self.input_shapes = tuple(task.train.input_shape for task in tasks)
         self.input_shape = self.input_shapes[0]
         for task in tasks:
-            check_common_inputs(name, tasks[0] if self.common_backbone else task, task)
+            like, splits = tasks[0] if self.common_backbone else task, task.splits()
+            check_common_inputs(name, like.name, like.train, task.name, splits)
             if common_input:
-                check_common_input(name, tasks[0], task)
+                check_common_input(name, tasks[0].name, tasks[0].splits(), task.name, splits)
 
     def __repr__(self) -> str:
         return f"<Suite {self.name}: {', '.join(self.task_names[:8])}{', ...' * (len(self) > 8)}>"

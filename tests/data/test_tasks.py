@@ -287,27 +287,6 @@ def test_inputs_have_one_shape_and_dtype(split: str) -> None:
         Suite("s", [task(), other])
 
 
-@pytest.mark.parametrize(
-    ("shape", "expected", "parts"),
-    [
-        ((1, 4, 4), (3, 4, 4), ["1 .grey. against 3 .RGB.", "three equal channels in the data"]),
-        ((3, 4, 4), (1, 4, 4), ["1 .grey. against 3 .RGB.", "make all of them grey"]),
-        ((4, 4, 4), (3, 4, 4), ["make the channels as many, as 4 and 3 differ"]),
-        ((3, 4, 6), (3, 4, 4), ["heights and widths differ, 4x6 against 4x4, so resize"]),
-        ((1, 4, 6), (3, 4, 4), ["three equal channels", "4x6 against 4x4, so resize"]),
-        ((7,), (9,), ["dimension 0 has 7 entries against 9"]),
-        ((7,), (1, 4, 4), ["1 against 3 dimensions"]),
-    ],
-)
-def test_what_differs_between_inputs_is_said_with_what_helps(
-    shape: tuple[int, ...], expected: tuple[int, ...], parts: list[str]
-) -> None:
-    data, other = examples(shape=expected), examples(shape=shape)
-    with refused(*parts) as error:
-        Suite("s", [task(train=data, test=data), task("b", train=other, test=other)])
-    assert ("resize" in str(error.value)) == (shape[1:] != expected[1:] and len(shape) == 3)  # type: ignore[attr-defined]
-
-
 def test_tasks_with_backbones_of_their_own_may_read_different_inputs() -> None:
     words = Examples(torch.zeros(4, 7).long(), torch.zeros(4, 7).long())
     text = Task("text", LanguageModel(5), words, words, backbone={"name": "lstm"})
