@@ -22,6 +22,11 @@ from .larger_images import larger_images
 from .recurrent import recurrent_modules
 from .units import Place, Unit, declared_units, find_places, unit_labels
 
+_WHOLE = (
+    "; inputs that are whole numbers are read as tokens are: make floats of quantities, and uint8 "
+    "or floats of images"
+)
+
 
 def build_backbone(
     config: BackboneConfig,
@@ -119,6 +124,7 @@ def build_plain(
         except Exception as error:
             reason = message_of(error)
             reason += larger_images(model, torch.zeros(1, *input_shape, dtype=dtype))
+            reason += _WHOLE * (not dtype.is_floating_point)
             raise MtlError(
                 f"backbone {config.name!r} cannot run on inputs of shape {input_shape} and "
                 f"{dtype}: {reason}"
@@ -178,7 +184,7 @@ def _named_units(
         reason = message_of(error)
         raise MtlError(
             f"backbone {config.name!r} cannot run on inputs of shape {tuple(inputs.shape[1:])}: "
-            f"{reason}{larger_images(model, inputs)}"
+            f"{reason}{larger_images(model, inputs)}{_WHOLE * (not inputs.is_floating_point())}"
         ) from error
     declared = declared_units(model) is not None
     named = [

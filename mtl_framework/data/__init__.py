@@ -9,6 +9,11 @@ from typing import TYPE_CHECKING
 from ..support.facade import lazy_names as _lazy_names
 
 if TYPE_CHECKING:
+    from .array_inputs import flat_hints as flat_hints
+    from .array_inputs import image_hints as image_hints
+    from .array_inputs import is_images as is_images
+    from .array_inputs import to_features as to_features
+    from .array_inputs import to_images as to_images
     from .batches import BalancedBatches as BalancedBatches
     from .batches import Batch as Batch
     from .colour_tags import colour_lines as colour_lines
@@ -100,6 +105,11 @@ _HOMES = {
     "batches_per_epoch": "readers",
     "guess_kind": "given",
     "byte_levels": "levels",
+    "flat_hints": "array_inputs",
+    "image_hints": "array_inputs",
+    "is_images": "array_inputs",
+    "to_features": "array_inputs",
+    "to_images": "array_inputs",
     "check_picture_size": "pictures",
     "is_litter": "listing",
     "picture_suffixes": "pictures",

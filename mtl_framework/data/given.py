@@ -1,7 +1,7 @@
 """Tasks are made from the labels that a program holds, and suites from its arrays."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -12,7 +12,8 @@ from torch import Tensor
 from ..support.errors import MtlError, UnknownNameError
 from .copies import copies_notes
 from .examples import SPLITS, Examples
-from .given_labels import GivenLabels, marked_notes
+from .given_inputs import Reading
+from .given_labels import GivenLabels, marked_notes, unlearned_notes
 from .objectives import Binary, Classification, Objective, Regression
 from .pictures import DEFAULT, PictureOptions
 from .streaming import LazyInputs
@@ -47,12 +48,13 @@ class Part:
 
 @dataclass(frozen=True)
 class GivenTask:
-    """A task before it is one: its name, objective and splits."""
+    """A task before it is one: its name, objective and splits, and lines for the user."""
 
     name: str
     objective: Objective
     splits: Mapping[str, Examples]
     pictures: PictureOptions = DEFAULT
+    notes: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,15 @@ def make_task(name: str, parts: Mapping[str, Part], kind: Kind | None, where: st
             filled[~part.present] = part.labels[part.present][0]
         mask = None if part.present is None else torch.from_numpy(part.present)
         splits[split] = Examples(part.inputs, code(filled), mask)
-    return GivenTask(name, objective, splits)
+    notes: list[str] = []
+    if not isinstance(objective, Regression):
+        codes = {
+            split: examples.targets if examples.labelled is None else
+            examples.targets[examples.labelled] for split, examples in splits.items()
+        }  # fmt: skip
+        names = objective.class_names if isinstance(objective, Classification) else ()
+        notes = unlearned_notes(name, codes, names)
+    return GivenTask(name, objective, splits, notes=notes)
 
 
 def _objective(
@@ -126,26 +136,31 @@ def _objective(
     )
 
 
-def suite_from_arrays(tasks: Mapping[str, Sequence[Any]], kinds: Mapping[str, Any]) -> GivenSuite:
+def suite_from_arrays(
+    tasks: Mapping[str, Sequence[Any]], kinds: Mapping[str, Any], reading: Reading
+) -> GivenSuite:
     """Make a suite of arrays or tensors, see :meth:`Suite.from_arrays`."""
     check_tasks(tasks)
     check_kinds(kinds, tasks)
     tensors: dict[int, Tensor] = {}  # tasks that hold the same array read one tensor
     made, sources, notes = [], [], []
     for task, splits in tasks.items():
-        parts, labels = {}, []
+        parts, labels, hints = {}, [], []
         for split, pair in three_splits(task, splits).items():
             where = f"task {task!r}, {split} split"
             if not isinstance(pair, Sequence) or len(pair) != 2:
                 raise MtlError(f"{where} should be a pair of inputs and labels")
             if id(pair[0]) not in tensors:
-                tensors[id(pair[0])] = as_inputs(pair[0], where)
+                tensors[id(pair[0])], lines = reading.read(pair[0], where)
+                hints.append(lines)
             inputs = tensors[id(pair[0])]
             labels.append(GivenLabels.of(pair[1], where))
             parts[split] = Part(inputs, labels[-1].values, labels[-1].present)
-        notes += marked_notes(task, labels)
+        notes += [*next(filter(None, hints), []), *marked_notes(task, labels)]
         sources.append([id(part.inputs) for part in parts.values()])
-        made.append(make_task(task, parts, kinds.get(task), f"task {task!r}"))
+        done = make_task(task, parts, kinds.get(task), f"task {task!r}")
+        made.append(replace(done, pictures=reading.pictures))
+        notes += done.notes
         if sources[-1] not in sources[:-1]:
             notes += copies_notes(task, made[-1].splits)
     common = len(made) > 1 and all(source == sources[0] for source in sources)
@@ -210,26 +225,3 @@ def check_kinds(kinds: Any, tasks: Collection[str]) -> None:
             raise UnknownNameError("task in kinds", task, list(tasks))
         if kind not in KINDS:
             raise UnknownNameError(f"kind of task {task!r}", str(kind), KINDS)
-
-
-def as_inputs(values: Any, where: str) -> Tensor:
-    """Return inputs (N, ...) as a tensor; ``where`` begins messages.
-
-    Raises:
-        MtlError: if they are nothing that can be read.
-    """
-    try:
-        tensor = values if isinstance(values, Tensor) else torch.from_numpy(np.array(values))
-    except (TypeError, ValueError) as error:  # texts, objects; rows of different length
-        raise MtlError(
-            f"{where}: inputs should be numbers (N, ...), as an array or a tensor; found "
-            f"{named_type(values)} that numpy makes none of ({error})"
-        ) from error
-    if tensor.dtype == torch.float64:
-        tensor = tensor.float()
-    if tensor.ndim < 2 or tensor.is_complex() or tensor.dtype == torch.bool:
-        raise MtlError(
-            f"{where}: inputs should be (N, ...): images (N, C, H, W) of uint8 or floats, or "
-            f"features; found {tensor.dtype} of shape {tuple(tensor.shape)}"
-        )
-    return tensor

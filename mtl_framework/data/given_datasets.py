@@ -11,9 +11,10 @@ from torch import Tensor
 from ..support.errors import MtlError
 from .copies import copies_notes
 from .given import GivenSuite, Part, check_kinds, check_tasks, make_task, named_type, three_splits
+from .given_inputs import Reading, as_array
 from .given_labels import GivenLabels, marked_notes
 from .images import channels_first
-from .pictures import PictureOptions, plain_picture
+from .pictures import plain_picture
 from .streaming import LazyInputs
 
 #: Images of data sets are read into memory up to so many bytes together, beyond that when needed.
@@ -23,7 +24,7 @@ _COLOURS = 3
 
 
 def suite_from_datasets(
-    tasks: Mapping[str, Sequence[Any]], kinds: Mapping[str, Any], options: PictureOptions
+    tasks: Mapping[str, Sequence[Any]], kinds: Mapping[str, Any], reading: Reading
 ) -> GivenSuite:
     """Make a suite of torch data sets, see :meth:`Suite.from_datasets`."""
     check_tasks(tasks)
@@ -31,7 +32,7 @@ def suite_from_datasets(
     made, notes = [], []
     for task, datasets in tasks.items():
         splits = {
-            split: _scan(_Reading(dataset, f"task {task!r}, {split} split", options))
+            split: _scan(_Reading(dataset, f"task {task!r}, {split} split", reading))
             for split, dataset in three_splits(task, datasets).items()
         }
         colours = any(scanned.reading.colours for scanned in splits.values())
@@ -39,10 +40,12 @@ def suite_from_datasets(
             split: GivenLabels.of(scanned.labels, scanned.reading.where)
             for split, scanned in splits.items()
         }
-        notes += marked_notes(task, labels.values())
+        hints = (scanned.reading.hints for scanned in splits.values())
+        notes += [*next(filter(None, hints), []), *marked_notes(task, labels.values())]
         parts = {split: _part(splits[split], labels[split], colours) for split in splits}
         task_made = make_task(task, parts, kinds.get(task), f"task {task!r}")
-        made.append(replace(task_made, pictures=options))
+        made.append(replace(task_made, pictures=reading.pictures))
+        notes += task_made.notes
         notes += copies_notes(task, task_made.splits)
     return GivenSuite(made, notes=notes)
 
@@ -112,8 +115,9 @@ class _Reading:
     all of them are, and of three colours where one is.
     """
 
-    def __init__(self, dataset: Any, where: str, options: PictureOptions) -> None:
-        self.dataset, self.where, self._options = dataset, where, options
+    def __init__(self, dataset: Any, where: str, form: Reading) -> None:
+        self.dataset, self.where, self._form = dataset, where, form
+        self.hints: list[str] | None = None  # on how the first array is read
         self.pictures = self.colours = False
 
     def __call__(self, row: int) -> Tensor:
@@ -127,14 +131,16 @@ class _Reading:
         value, label = item
         if isinstance(value, Image.Image):
             try:
-                tensor = channels_first(plain_picture(value, None, self._options))
+                tensor = channels_first(plain_picture(value, None, self._form.pictures))
             except MtlError as error:
                 raise MtlError(f"{self.where}: picture {row} {error}") from error
             self.pictures = True
             self.colours = self.colours or len(tensor) == _COLOURS
         else:
-            tensor = torch.as_tensor(value)
-            tensor = tensor.float() if tensor.dtype == torch.float64 else tensor
+            array = as_array([value] if not hasattr(value, "ndim") else value[None], self.where)
+            if self.hints is None:
+                self.hints = self._form.hints(array, self.where)
+            tensor = self._form.tensor(array, self.where)[0]
         return tensor, label.detach().cpu().numpy() if isinstance(label, Tensor) else label
 
     def plain_shape(self, inputs: Tensor) -> tuple[int, ...]:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
@@ -18,13 +18,13 @@ from .given import (
     GivenSuite,
     Kind,
     Part,
-    as_inputs,
     check_kinds,
     check_names,
     guess_kind,
     make_task,
     named_type,
 )
+from .given_inputs import Reading
 from .given_labels import GivenLabels, marked_notes
 from .splits import SPLIT_NAMES, SplitSizes, known_split, make_splits
 from .stratify import class_codes
@@ -37,6 +37,7 @@ def suite_from_frame(
     split: str | None,
     kinds: Mapping[str, Any],
     seed: int,
+    reading: Reading,
 ) -> GivenSuite:
     """Make a suite of a data frame, see :meth:`Suite.from_frame`."""
     _check_frame(frame)
@@ -56,7 +57,11 @@ def suite_from_frame(
     check_kinds(kinds, tasks)
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 2**31:
         raise MtlError(f"seed should be an integer from 0 to 2147483647, found {seed!r}")
-    rows = as_inputs(_numbers(frame, inputs) if named else inputs, "inputs")
+    rows, hints = (
+        (torch.from_numpy(_numbers(frame, inputs)), [])
+        if named
+        else reading.read(inputs, "argument inputs")
+    )
     if len(rows) != len(frame):
         raise MtlError(
             f"inputs should have a row for each of the frame's {len(frame)}, found {len(rows)}"
@@ -64,7 +69,7 @@ def suite_from_frame(
     columns_of = {task: _column(task, frame[task], kinds.get(task)) for task in tasks}
     members = _members(frame, split, list(columns_of.values()), seed)
     parts = {part: rows[torch.from_numpy(numbers)] for part, numbers in members.items()}
-    made, notes = [], []
+    made, notes = [], hints
     for task, column in columns_of.items():
         of = {
             part: Part(
@@ -74,8 +79,9 @@ def suite_from_frame(
             )
             for part, numbers in members.items()
         }
-        made.append(make_task(task, of, kinds.get(task), f"column {task!r}"))
-        notes += marked_notes(task, [column.given])
+        done = make_task(task, of, kinds.get(task), f"column {task!r}")
+        made.append(replace(done, pictures=reading.pictures))
+        notes += [*marked_notes(task, [column.given]), *done.notes]
     return GivenSuite(made, True, [*notes, *copies_notes(tasks[0], made[0].splits)])
 
 

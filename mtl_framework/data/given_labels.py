@@ -1,7 +1,7 @@
 """Labels that a program holds: which rows have one, where some have None, nan or a marker."""
 
 from collections import Counter
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from decimal import Decimal
@@ -9,12 +9,13 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Shaped
+from jaxtyping import Bool, Int64, Shaped
 from torch import Tensor
 
 from ..support.errors import MtlError
 
 _WORDS = ("nan", "na", "n/a", "#n/a", "#na", "<na>", "null", "none", "nat")
+_SHOWN = 5  # classes that a line names
 _CASED = ("NaN", "None", "Null", "NaT", "-nan", "-NaN")
 # What spreadsheets write where a formula has no value; the last one is German for #N/A
 _ERRORS = ("#DIV/0!", "#VALUE!", "#REF!", "#NAME?", "#NUM!", "#NULL!", "#NV")
@@ -118,3 +119,30 @@ def marked_notes(task: str, labels: Iterable[GivenLabels]) -> list[str]:
         f"task {task!r}: {', '.join(words)} taken as no label; a class that is called so needs "
         "another name"
     ]
+
+
+def unlearned_notes(
+    task: str, codes: Mapping[str, Int64[Tensor, " _"]], names: Sequence[str]
+) -> list[str]:
+    """Say which classes other splits have and the training split lacks.
+
+    Args:
+        task: name of the task.
+        codes: class of every labelled example, by split.
+        names: names of the classes; empty: they have none.
+    """
+    known = set(codes["train"].tolist())
+    lines = []
+    for split, found in codes.items():
+        count = Counter(found.tolist())
+        texts = [
+            f"{names[code] if names else str(code)!r} ({count[code]} there)"
+            for code in sorted(set(count) - known)
+        ]
+        if texts:
+            more = f" and {len(texts) - _SHOWN} more" if len(texts) > _SHOWN else ""
+            lines.append(
+                f"task {task!r}: no training example of {', '.join(texts[:_SHOWN])}{more}, which "
+                f"{split} has: networks cannot know such a class"
+            )
+    return lines

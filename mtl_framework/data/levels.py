@@ -47,7 +47,9 @@ def deep_levels(
 
 
 def scaled(
-    values: Shaped[np.ndarray, "*shape"], ends: tuple[float, float]
+    values: Shaped[np.ndarray, "*shape"],
+    ends: tuple[float, float],
+    option: str = "suite.value_range",
 ) -> Shaped[np.ndarray, "*shape"]:
     """Scale numbers within the range ``ends`` to floats from 0 to 1, the first end to 0.
 
@@ -61,7 +63,7 @@ def scaled(
         raise MtlError(
             f"holds numbers from {lowest:g} to {highest:g}, and they should be from "
             f"{min(ends):g} to {max(ends):g}: say what black and white are with "
-            "suite.value_range=[LOW, HIGH]"
+            f"{option}=[LOW, HIGH]"
         )
     unit: np.ndarray = values.astype(np.float64)  # a large picture has room for it once
     unit -= ends[0]
@@ -70,13 +72,16 @@ def scaled(
 
 
 def byte_levels(
-    array: Shaped[np.ndarray, "*shape"], value_range: tuple[float, float] | None = None
+    array: Shaped[np.ndarray, "*shape"],
+    value_range: tuple[float, float] | None = None,
+    option: str = "suite.value_range",
 ) -> UInt8[np.ndarray, "*shape"]:
     """Scale an array of images to uint8: bool becomes 0 and 255, uint16 and floats by their range.
 
     Args:
         array: uint8, which stays as it is, bool, uint16, or floats, in any order of bytes.
         value_range: the numbers that become 0 and 255; ``None``: 0 and 65535, for floats 0 and 1.
+        option: what the range is called where a user sets it, for messages.
 
     Raises:
         MtlError: on another dtype unless the range is given, and on numbers outside the range.
@@ -90,10 +95,10 @@ def byte_levels(
         if array.dtype != np.uint16 and array.dtype.kind != "f":
             raise MtlError(
                 f"holds {array.dtype}, whose range is not known: say what black and white are "
-                "with suite.value_range=[LOW, HIGH]"
+                f"with {option}=[LOW, HIGH]"
             )
     sixteen = (0.0, 1.0) if array.dtype.kind == "f" else (0.0, float(_SIXTEEN))
-    return _bytes(scaled(array, value_range or sixteen))
+    return _bytes(scaled(array, value_range or sixteen, option))
 
 
 def _bytes(unit: Shaped[np.ndarray, "*shape"]) -> UInt8[np.ndarray, "*shape"]:

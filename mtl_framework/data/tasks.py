@@ -14,6 +14,7 @@ from .examples import SPLITS, Examples, check_labels, check_rows
 from .given import GivenSuite, named_type, suite_from_arrays
 from .given_datasets import suite_from_datasets
 from .given_frame import suite_from_frame
+from .given_inputs import Channels, Reading
 from .head_choice import HeadChoice
 from .images import ImageNormalization
 from .map_checks import check_maps
@@ -198,12 +199,13 @@ class Suite:
         name: str = "datasets",
         kinds: Mapping[str, Any] | None = None,
         pictures: PictureOptions = DEFAULT,
+        channels: Channels = "auto",
     ) -> "Suite":
         """Make a suite of torch data sets, whose items are pairs of input and label.
 
-        Inputs are Pillow images of any mode, which are read as image files are, uint8 images
-        (C, H, W), or floats of one shape. Every item is read once here; random transforms are
-        refused, as they belong into the option ``augmentation``.
+        Inputs are Pillow images of any mode, which are read as image files are, or arrays or
+        tensors of one shape, which are read as those of :meth:`from_arrays`. Every item is read
+        once here; random transforms are refused, as they belong into the option ``augmentation``.
 
         Args:
             tasks: for each task's name ``(train, validation, test)``, or ``(train, test)``.
@@ -213,12 +215,16 @@ class Suite:
                 are different, else classes. A data set's attribute ``classes`` names the classes.
                 Numbers are learned standardised.
             pictures: how transparency, ranges of values and animations of Pillow images are
-                handled.
+                handled; the range of values holds for arrays, too.
+            channels: as in :meth:`from_arrays`; where both ends of an item may be channels,
+                ``auto`` takes the first, as torch's data sets have them.
 
         Raises:
             MtlError: naming task, split and item, what was found and what is allowed.
         """
-        return cls._of(name, suite_from_datasets(tasks, kinds or {}, pictures))
+        return cls._of(
+            name, suite_from_datasets(tasks, kinds or {}, Reading(channels, pictures, first=True))
+        )
 
     @classmethod
     def from_arrays(
@@ -226,8 +232,16 @@ class Suite:
         tasks: Mapping[str, Sequence[Any]],
         name: str = "arrays",
         kinds: Mapping[str, Any] | None = None,
+        channels: Channels = "auto",
+        value_range: tuple[float, float] | None = None,
     ) -> "Suite":
-        """Make a suite of numpy arrays or tensors.
+        """Make a suite of numpy arrays or tensors, whose inputs are images or features.
+
+        Inputs (N, features) are features: floats and uint8 become float32, other whole numbers
+        int64, as tokens are. Inputs (N, H, W), (N, H, W, C) and (N, C, H, W) are images with 1, 3
+        or 4 channels: uint8 from 0 to 255; bool and uint16 are scaled to them, the latter from 0 to
+        65535; floats keep their values; other whole numbers need ``value_range``. A note in
+        ``notes`` says what is a guess: grey images, channels at both ends, floats beyond 0 to 1.
 
         Tasks whose splits hold the same input objects have a common input. Labels ``None``,
         ``nan`` and those in ``mtl_framework.data.MISSING_MARKERS`` are missing, which a note says.
@@ -237,11 +251,16 @@ class Suite:
                 pair of inputs (N, ...) and labels (N,) or (N, numbers).
             name: name of the suite.
             kinds: as in :meth:`from_datasets`.
+            channels: where images have their channels: ``first``, ``last``, or ``auto``, which
+                takes the axis that has 1, 3 or 4 entries; ``None``: inputs are features of any
+                shape, e.g. sequences (N, T, F).
+            value_range: the two numbers that become black and white in images; they become uint8.
 
         Raises:
             MtlError: naming task and split, what was found and what is allowed.
         """
-        return cls._of(name, suite_from_arrays(tasks, kinds or {}))
+        reading = Reading.of(channels, value_range)
+        return cls._of(name, suite_from_arrays(tasks, kinds or {}, reading))
 
     @classmethod
     def from_frame(
@@ -253,6 +272,8 @@ class Suite:
         name: str = "frame",
         kinds: Mapping[str, Any] | None = None,
         seed: int = 0,
+        channels: Channels = "auto",
+        value_range: tuple[float, float] | None = None,
     ) -> "Suite":
         """Make a suite of a pandas data frame, a column a task; missing values are missing labels.
 
@@ -267,11 +288,15 @@ class Suite:
             name: name of the suite.
             kinds: as in :meth:`from_datasets`.
             seed: decides the random splits.
+            channels: of an array ``inputs``, as in :meth:`from_arrays`.
+            value_range: of an array ``inputs``, as in :meth:`from_arrays`.
 
         Raises:
             MtlError: naming the column, what was found and what is allowed.
         """
-        return cls._of(name, suite_from_frame(frame, tasks, inputs, split, kinds or {}, seed))
+        reading = Reading.of(channels, value_range)
+        given = suite_from_frame(frame, tasks, inputs, split, kinds or {}, seed, reading)
+        return cls._of(name, given)
 
     @classmethod
     def _of(cls, name: str, given: GivenSuite) -> "Suite":

@@ -83,7 +83,8 @@ def test_the_markers_are_those_of_the_suites() -> None:
 
 
 def test_inputs_that_two_splits_have_are_told() -> None:
-    images = IMAGES.clone()
+    rows = IMAGES.flatten(1)
+    images = rows.clone()
     images[12], images[15], images[20] = images[3], images[4], images[13]
     labels = [0, 1] * 12
     suite = Suite.from_arrays(
@@ -93,7 +94,7 @@ def test_inputs_that_two_splits_have_are_told() -> None:
                 (images[12:18], labels[:6]),
                 (images[18:], labels[:6]),
             ),
-            "u": ((IMAGES[:12], labels[:12]), (IMAGES[12:], labels[:12])),
+            "u": ((rows[:12], labels[:12]), (rows[12:], labels[:12])),
         }
     )
     assert suite.notes == (

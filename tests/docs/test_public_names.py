@@ -33,9 +33,10 @@ PUBLIC = {
         MISSING_MARKERS MapObjective MapRegression Metric MultiLabel Normals Objective
         Ordinal PictureOptions PoissonRegression Regression SPLITS SPLIT_NAMES Segmentation
         SplitSizes Suite Task Transforms
-        batches_per_epoch byte_levels check_picture_size class_codes colour_lines guess_kind
-        is_litter known_split make_splits picture_suffixes pictures_below read_image resize_map
-        split_name unconverted_colours
+        batches_per_epoch byte_levels check_picture_size class_codes colour_lines flat_hints
+        guess_kind image_hints is_images is_litter known_split make_splits picture_suffixes
+        pictures_below read_image resize_map
+        split_name to_features to_images unconverted_colours
     """,
     "mtl_framework.plotting": """
         INK MARKERS MUTED PALETTE PAPER ReportFigure SEQUENTIAL bare colour_of middle_runs

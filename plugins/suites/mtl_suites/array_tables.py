@@ -17,13 +17,17 @@ from mtl_framework.data import (
     Regression,
     SplitSizes,
     Task,
+    flat_hints,
+    image_hints,
     make_splits,
+    to_features,
+    to_images,
 )
 
 from .array_duplicates import without_copies
-from .array_inputs import flat_hints, image_hints, resized, to_features, to_images
 from .array_joins import Range, joined, joined_inputs
 from .array_labels import Columns, Labels, as_whole
+from .array_sizes import resized
 from .array_splits import rows_of
 from .class_checks import check_classes, common_classes, frequent_classes, rare_classes
 from .class_hints import class_hints

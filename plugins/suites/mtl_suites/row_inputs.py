@@ -12,9 +12,9 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from mtl_framework import MtlError, UnknownNameError
-from mtl_framework.data import LazyInputs
+from mtl_framework.data import LazyInputs, image_hints, is_images, to_features, to_images
 
-from .array_inputs import image_hints, is_images, resized, to_features, to_images
+from .array_sizes import resized
 from .array_sources import native
 from .column_tasks import Label
 from .columns import TextTable

@@ -1,17 +1,13 @@
 """Arrays become the inputs of networks: images or features, with hints where that is a guess."""
 
-from collections.abc import Callable
-
 import numpy as np
 import torch
 from torch import Tensor
-from torchvision.transforms.v2 import functional as transforms
 
-from mtl_framework import MtlError
-from mtl_framework.data import byte_levels
+from ..support.errors import MtlError
+from .levels import byte_levels
 
 _CHANNELS = (1, 3, 4)
-_ROWS_AT_ONCE = 1024
 
 
 def to_images(
@@ -19,6 +15,7 @@ def to_images(
     channels: str,
     what: str,
     value_range: tuple[float, float] | None = None,
+    section: str = "suite.",
 ) -> Tensor:
     """Return an array of images as a tensor (N, C, H, W) of uint8 or float32.
 
@@ -30,6 +27,8 @@ def to_images(
             which takes the axis of length 1, 3 or 4, and the last one where both have such lengths.
         what: name of the array in messages.
         value_range: the two numbers of the array that become 0 and 255.
+        section: where a user sets ``channels`` and ``value_range``: below this in a config, or as
+            arguments of a function where it is empty.
 
     Raises:
         MtlError: if dtype or shape do not fit, or numbers are outside the range; the message names
@@ -39,7 +38,7 @@ def to_images(
         if array.dtype.kind not in "fiub":
             raise MtlError(f"{what} should hold numbers, found {array.dtype}")
         try:
-            array = byte_levels(array, value_range)
+            array = byte_levels(array, value_range, f"{section}value_range")
         except MtlError as error:
             raise MtlError(f"{what} {error}") from None
     if array.ndim == 3:
@@ -53,7 +52,7 @@ def to_images(
         if channels == "auto" and not last and array.shape[1] not in _CHANNELS:
             raise MtlError(
                 f"{what} of shape {array.shape} has neither 1, 3 nor 4 channels; say where they "
-                "are with suite.channels=first or last"
+                f"are with {_channels(section, 'first', 'last')}"
             )
         if channels == "last" or (channels == "auto" and last):
             array = array.transpose(0, 3, 1, 2)
@@ -61,7 +60,9 @@ def to_images(
     return found if found.dtype == torch.uint8 else found.float()
 
 
-def image_hints(array: np.ndarray, channels: str, what: str, ranged: bool) -> list[str]:
+def image_hints(
+    array: np.ndarray, channels: str, what: str, ranged: bool, section: str = "suite."
+) -> list[str]:
     """Return lines that tell a user how an array of images is read, where that is a guess.
 
     Args:
@@ -69,23 +70,24 @@ def image_hints(array: np.ndarray, channels: str, what: str, ranged: bool) -> li
         channels: position of the channels, as :func:`to_images` takes it.
         what: name of the array in messages.
         ranged: whether the user has given the range of its numbers.
+        section: as :func:`to_images` takes it.
     """
     hints = []
     ends = {array.shape[1], array.shape[-1]} if array.ndim == 4 else {0}
     if channels == "auto" and ends <= set(_CHANNELS):
         hints.append(
             f"{what}: channels may be at both ends of {array.shape[1:]}: taken as the last; "
-            "suite.channels=first takes the first"
+            f"{_channels(section, 'first')} takes the first"
         )
     if ranged or not array.size or array.dtype.kind not in "iuf":
         return hints
     low, high = float(array.min()), float(array.max())
     if array.dtype.kind == "f" and (low < 0 or high > 1):
-        remedy = f"suite.value_range=[{low:.6g}, {high:.6g}]"
+        remedy = f"{section}value_range=[{low:.6g}, {high:.6g}]"
         if low >= -1 and high <= 1:
-            remedy = "suite.value_range=[-1, 1]"
+            remedy = f"{section}value_range=[-1, 1]"
         if low >= 0 and high <= 255:
-            remedy = "suite.value_range=[0, 255]"
+            remedy = f"{section}value_range=[0, 255]"
         hints.append(
             f"{what}: floats from {low:.6g} to {high:.6g} are taken as they are, and image files "
             f"cannot be predicted; {remedy} scales them as bytes are"
@@ -93,7 +95,7 @@ def image_hints(array: np.ndarray, channels: str, what: str, ranged: bool) -> li
     elif array.dtype.newbyteorder("=") == np.uint16 and high < 4096:
         hints.append(
             f"{what}: uint16, but no number is above {high:.0f}: nearly black, since 65535 is "
-            f"white; suite.value_range=[0, {4095 if high > 255 else 255}] makes another so"
+            f"white; {section}value_range=[0, {4095 if high > 255 else 255}] makes another so"
         )
     return hints
 
@@ -144,19 +146,6 @@ def to_features(array: np.ndarray, what: str) -> Tensor:
     return found.long() if whole else found.float()
 
 
-def resized(images: Tensor, size: int) -> Tensor:
-    """Resize images (N, C, H, W) to ``size`` pixels in width and height, with antialiasing.
-
-    Raises:
-        MtlError: if ``size`` is not from 1 to 1024.
-    """
-    if not 1 <= size <= 1024:
-        raise MtlError(f"size should be from 1 to 1024, found {size}")
-    if images.shape[2:] == (size, size):
-        return images
-    return in_parts(images, lambda part: transforms.resize(part, [size, size], antialias=True))
-
-
-def in_parts(rows: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
-    """Return ``function`` of all rows, computed part by part, which bounds the memory in use."""
-    return torch.cat([function(part) for part in torch.split(rows, _ROWS_AT_ONCE)])
+def _channels(section: str, *places: str) -> str:
+    """Write how a user says where channels are: in a config, or as an argument."""
+    return f"{section}channels=" + " or ".join(p if section else repr(p) for p in places)
