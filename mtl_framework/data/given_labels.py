@@ -112,7 +112,9 @@ def marked_notes(task: str, labels: Iterable[GivenLabels]) -> list[str]:
     count: Counter[str] = Counter()
     for part in labels:
         count += part.marked
-    words = [f"{marker!r} ({times} times)" for marker, times in count.items() if marker]
+    words = [
+        f"{marker!r} ({times} time{'s' * (times > 1)})" for marker, times in count.items() if marker
+    ]
     if not words:
         return []
     return [

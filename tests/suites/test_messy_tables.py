@@ -159,7 +159,7 @@ def test_classes_that_may_be_mistakes_are_told() -> None:
         "c: classes that look alike: 'ca\\u200bt', 'cat'",
     ]
     assert class_hints("a.b", ["x", "--"]) == [
-        "a.b: class '--' may mean that there is no label: suite.missing.\"a.b\"=-- says so"
+        "a.b: class '--' may mean that there is no label: 'suite.missing.\"a.b\"=--' says so"
     ]
     assert 'suite.missing."say \\"no\\""=unknown' in class_hints('say "no"', ["x", "unknown"])[0]
     for several in ("Mass|Edema", "['Mass', 'Edema']"):
@@ -173,7 +173,7 @@ def test_errors_of_spreadsheets_are_no_label(pictures: Path) -> None:
     cells[4][2], cells[9][2] = "#DIV/0!", "#REF!"
     suite = read(pictures, lines([HEADER, *cells]))
     assert suite.tasks[0].objective == Classification(2, ("g", "r"))
-    assert "'#DIV/0!' (1 times), '#REF!' (1 times) taken as no label" in "\n".join(suite.notes)
+    assert "'#DIV/0!' (1 time), '#REF!' (1 time) taken as no label" in "\n".join(suite.notes)
 
 
 def test_numbers_that_single_precision_rounds_are_told(pictures: Path) -> None:

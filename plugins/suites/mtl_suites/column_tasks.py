@@ -15,12 +15,14 @@ from mtl_framework.data import Objective, Regression
 
 from .class_checks import rare_classes
 from .class_hints import class_hints
-from .columns import TextTable, parse_column, with_points
+from .columns import TextTable, parse_column
+from .dates import AS_NUMBER, dates_among
+from .decimals import has_decimal_commas, thousands
 from .faults import Faults, listed
 from .kinds import guess_column
-from .labels import class_order, make_targets, scale_hints, summary, thousands
+from .labels import class_order, make_targets, scale_hints, summary
 from .missing import Missing, told
-from .options import Kind, Kinds
+from .options import Kind, Kinds, option
 from .suspects import code_hints, constant_hints
 
 
@@ -34,6 +36,8 @@ class Label:
         values: text or number of every row.
         present: whether a row has a value.
         missing: how often each marker stands in the column for a missing value.
+        doubt: why a column of classes is perhaps no such task, for messages on its classes; empty
+            if it is one.
     """
 
     name: str
@@ -41,6 +45,7 @@ class Label:
     values: np.ndarray
     present: Bool[np.ndarray, " rows"]
     missing: Counter[str]
+    doubt: str = ""
 
     def summary(self) -> str:
         """Return a line for the user: kind, classes or range, numbers of labelled and missing."""
@@ -112,10 +117,9 @@ class Label:
                 if len(lost) and len(here):
                     names = listed([str(value) for value in lost])
                     has = others[known[others] & np.isin(self.values[others], lost)]
-                    faults.add(
-                        where,
-                        f"no {name} example has the class {names} (as {places[has.min()]} has)",
-                    )
+                    lacks = f"no {name} example has the class {names}"
+                    more = f"; {self.doubt}" if self.doubt else ""
+                    faults.add(where, f"{lacks} (as {places[has.min()]} has){more}")
                     known &= ~np.isin(self.values, lost)
         without = [name for name, rows in members.items() if not known[rows].any()]
         if without:
@@ -211,20 +215,24 @@ def _label(
     An index of the rows, for instance, is no task.
     """
     cells = text.columns[name]
-    if text.decimal_commas:
-        cells = with_points(cells, present)
+    texts = [cells[row] for row in np.flatnonzero(present).tolist()]
+    commas = text.decimal_commas and has_decimal_commas(texts)
+    doubt = ""
     if kind is None:
-        guess = guess_column(name, [cells[row] for row in np.flatnonzero(present).tolist()])
+        guess = guess_column(name, texts, commas)
         kind = guess.kind
         if kind is None and asked:
             kind = "classes"
+            doubt = _date_hint(name, texts)
+            way = option("kinds", name, "classes")
+            remarks += [f"{doubt}; where classes are meant: {way}"] if doubt else []
         elif guess.remark:
             remarks.append(guess.remark)
         if kind is None:
             return []
-        if kind == "numbers" and text.decimal_commas:
-            remarks += thousands(name, [text.columns[name][row] for row in np.flatnonzero(present)])
-    values, known = parse_column(name, cells, present, kind, text.places, faults)
+    values, known = parse_column(name, cells, present, kind, text.places, faults, commas)
+    if kind == "numbers" and text.decimal_commas:
+        remarks += thousands(name, [cells[row] for row in np.flatnonzero(known)], commas)
     if line := told(name, count):
         remarks.append(line)
     if kind == "numbers" and known.any():
@@ -232,7 +240,15 @@ def _label(
     remarks += code_hints(name, kind, values[known])
     if kind == "classes":
         remarks += class_hints(name, np.unique(values[known]).tolist())
-    return [Label(name, kind, values, known, count)]
+    return [Label(name, kind, values, known, count, doubt)]
+
+
+def _date_hint(name: str, texts: Sequence[str]) -> str:
+    """Return what to do with a column of dates that is taken as classes; empty if it is none."""
+    if not (example := dates_among(Counter(texts))):
+        return ""
+    what = f"column {name!r} looks like dates (e.g. {example}), and each is taken as a class"
+    return f"{what}: leave it out of suite.tasks, or {AS_NUMBER}"
 
 
 def _check_names(

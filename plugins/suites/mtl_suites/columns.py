@@ -3,7 +3,6 @@
 import csv
 import datetime
 import math
-import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -17,12 +16,13 @@ from jaxtyping import Bool
 from mtl_framework import MtlError, message_of
 from mtl_framework.data import picture_suffixes
 
+from .dates import AS_NUMBER, is_date
+from .decimals import swapped
 from .dialects import TextRows, read_text
 from .faults import Faults, no_file
-from .kinds import as_classes, number, truth
+from .kinds import PLAINLY, as_classes, is_dressed, number, truth
 from .options import Kind, option
 
-_DECIMAL_COMMA = re.compile(r"[+-]?[0-9]+(?:,[0-9]+)?")
 #: Name of the column with the inputs' paths, unless the user gives another.
 INPUTS = "image"
 _SHOWN = 40  # characters of a row's content in messages
@@ -59,7 +59,8 @@ class TextTable:
     @cached_property
     def places(self) -> list[str]:
         """Return what every row is called in messages: file, line and beginning of its content."""
-        return [f"{line} ({text})" for line, text in zip(self.lines, self.contents, strict=True)]
+        rows = zip(self.lines, self.contents, strict=True)
+        return [f"{line} ({text})" if text else line for line, text in rows]
 
 
 def read_table(
@@ -237,6 +238,7 @@ def parse_column(
     kind: Kind,
     places: Sequence[str],
     faults: Faults,
+    commas: bool = False,
 ) -> tuple[np.ndarray, Bool[np.ndarray, " rows"]]:
     """Return the values of a column, and which rows have one.
 
@@ -247,6 +249,7 @@ def parse_column(
         kind: what the column holds: classes, binary or numbers.
         places: what every row is called in messages.
         faults: the collection that gets cells which hold something else; they have no value then.
+        commas: whether decimals stand behind commas.
 
     Returns:
         texts for classes, int64 zeros and ones for binary, float64 numbers otherwise; and a mask.
@@ -254,19 +257,23 @@ def parse_column(
     present = present.copy()
     if kind == "classes":
         found = np.full(len(cells), "", object)
-        found[present] = as_classes([cells[row] for row in np.flatnonzero(present).tolist()])
+        texts = [cells[row] for row in np.flatnonzero(present).tolist()]
+        if commas and all(number(swapped(text)) is not None for text in set(texts)):
+            texts = [swapped(text) for text in texts]
+        found[present] = as_classes(texts)
         return found.astype(str), present
     read, wanted = (truth, "0 or 1") if kind == "binary" else (number, "a number")
     values = np.zeros(len(cells), np.int64 if kind == "binary" else np.float64)
     most = float(np.finfo(np.float32).max)
     for row in np.flatnonzero(present).tolist():
-        value = read(cells[row])
+        value = read(swapped(cells[row]) if commas else cells[row])
         if value is None:
+            more = _remedy(cells[row]) if kind == "numbers" else ""
             way = option("missing", name, cells[row])
             faults.add(
                 places[row],
-                f"column {name!r} should hold {wanted}, found {cells[row]!r}; where that means no "
-                f"label: {way}",
+                f"column {name!r} should hold {wanted}, found {cells[row]!r}{more}; where that "
+                f"means no label: {way}",
             )
             present[row] = False
         elif abs(value) > most:
@@ -280,9 +287,10 @@ def parse_column(
     return values, present
 
 
-def with_points(cells: Sequence[str], present: Bool[np.ndarray, " rows"]) -> list[str]:
-    """Return the cells with decimal points for commas, if all that are present are numbers."""
-    texts = {cells[row] for row in np.flatnonzero(present).tolist()}
-    if not all(map(_DECIMAL_COMMA.fullmatch, texts)) or not any("," in text for text in texts):
-        return list(cells)
-    return [cell.replace(",", ".") for cell in cells]
+def _remedy(cell: str) -> str:
+    """Return how to write a text as a number if it looks like one, or like a date."""
+    if is_date(cell):
+        return f", which looks like a date; {AS_NUMBER}"
+    if number(cell) is not None or number(swapped(cell)) is not None:
+        return "; write all decimals with the same mark, and none between thousands"
+    return f"; {PLAINLY}" if is_dressed(cell) else ""

@@ -79,7 +79,8 @@ def read_text(path: Path, encoding: str | None, wanted: Container[str], faults: 
         else:
             content = listed([repr(cell) for cell in cells])
             faults.add(
-                f"{path}:{line}", f"has {len(cells)} cells, expected {len(names)}: {content}"
+                f"{path}:{line}",
+                f"has {counted(len(cells), 'cell')}, expected {len(names)}: {content}",
             )
     if empty:
         remarks.append(f"{path}: {counted(empty, 'row')} without any cell: left out")

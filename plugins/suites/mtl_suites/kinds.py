@@ -5,13 +5,14 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
 import numpy as np
 from jaxtyping import Shaped
 
 from mtl_framework.data import guess_kind
 
+from .dates import dates_among
+from .decimals import swapped
 from .options import Kind, counted, option
 
 #: Share of a column's cells that are numbers, from which on all others are taken for mistakes.
@@ -32,16 +33,6 @@ _SCIENTIFIC = re.compile(
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _TRUTH = {"true": 1, "false": 0, "1": 1, "0": 0, "1.0": 1, "0.0": 0}
 _INDEX = re.compile(r"|Unnamed: [0-9]+(?:_level_[0-9]+)?|__index_level_[0-9]+__|\.\.\.[0-9]+")
-_DAYS = (
-    *("%d.%m.%Y", "%m/%d/%Y", "%d/%m/%Y", "%Y/%m/%d", "%d.%m.%y", "%m/%d/%y", "%d/%m/%y"),
-    *("%d-%b-%Y", "%d-%b-%y", "%d %b %Y", "%d %B %Y", "%b %d, %Y", "%B %d, %Y", "%d-%m-%Y"),
-)
-_DATES = tuple(f"{day}{time}" for time in ("", " %H:%M", " %H:%M:%S", " %I:%M %p") for day in _DAYS)
-_LIKE_DATES = re.compile(
-    r"[0-9]{1,4}[-./][0-9]{1,2}[-./][0-9]{1,4}.*|[0-9]{1,2}[- ][A-Za-z]{3,9}[- ][0-9]{2,4}.*"
-    r"|[A-Za-z]{3,9} [0-9]{1,2}, [0-9]{4}.*"
-)
-_DAY_NUMBER = re.compile(r"(?:19|20)[0-9]{6}")
 _TIME = re.compile(r"[0-9]{1,2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]+)?)?(?: ?[AaPp][Mm])?")
 _ID = re.compile(r"(?i:(?:^|.*[_\s.-])(?:u?id|uuid|guid|idx|index))|.*[a-z](?:Id|ID)")
 _FOLD = re.compile(r"(?i:(?:k|cv|kf)?[_ -]?folds?)")
@@ -53,6 +44,7 @@ _DRESSED = re.compile(
     r"[€$£¥]? ?[+\-−]?(?:[0-9]{1,3}(?:[,.' \u00a0\u202f][0-9]{3})+|[0-9]+)(?:[.,][0-9]+)? ?"
     r"(?:[%€$£¥]|[kmµ]?g|[cmkµ]?m|m?l|m?s|min|h|px|°[CF]|USD|EUR)?"
 )
+PLAINLY = "write numbers without signs, units and thousands"
 _MARKS = 3  # so many different texts among numbers may all mean that there is no label
 
 
@@ -70,8 +62,10 @@ class Guess:
     remark: str = ""
 
 
-def guess_column(name: str, cells: Sequence[str]) -> Guess:
+def guess_column(name: str, cells: Sequence[str], commas: bool = False) -> Guess:
     """Guess what a table's column holds, from its cells that have a value.
+
+    With ``commas`` its decimals stand behind commas, as :func:`has_decimal_commas` says.
 
     1. An index (a column without a name, or with the name that pandas gives an index; whole numbers
        that count the rows; an id, a fold), dates, times and a single class are no task.
@@ -83,6 +77,8 @@ def guess_column(name: str, cells: Sequence[str]) -> Guess:
     5. All other cells are classes, where ``01`` and ``1`` are different ones. Texts that are
        different in every row are names, and no task.
     """
+    if commas:  # texts in messages are swapped back
+        cells = [swapped(cell) for cell in cells]
     count = Counter(cells)
     texts = list(count)
     if why := _no_task(name, count):
@@ -104,8 +100,9 @@ def guess_column(name: str, cells: Sequence[str]) -> Guess:
         if often and guess_column(name, others).kind == "numbers":
             return Guess("numbers")  # the marks are faults, with their remedy
     dressed = next((text for text in texts if text not in numbers), "")
-    dressed = dressed if all(map(_DRESSED.fullmatch, texts)) else ""
-    like = f"holds texts such as {dressed!r}: write numbers without signs, units and thousands"
+    dressed = dressed if all(map(is_dressed, texts)) else ""
+    shown = swapped(dressed) if commas else dressed
+    like = f"holds texts such as {shown!r}: {PLAINLY}"
     if len(texts) == len(cells) > FEW:
         what = f"has another text in each of {counted(len(cells), 'row')}"
         return _none(name, like if dressed else what)
@@ -114,7 +111,8 @@ def guess_column(name: str, cells: Sequence[str]) -> Guess:
     if share >= 0.5:
         plain = [text for text in texts if not _WHOLE.fullmatch(text)]
         odd = next((text for text in plain if text not in numbers), plain[0])
-        what = f"{share:.0%} of its cells are numbers, but {odd!r} may be a name"
+        shown = swapped(odd) if commas else odd
+        what = f"{share:.0%} of its cells are numbers, but {shown!r} may be a name"
         return Guess("classes", _near(name, what, "classes", "numbers"))
     if len(texts) > MANY and len(cells) < ROWS_A_CLASS * len(texts):
         what = f"{len(texts)} different texts in {counted(len(cells), 'row')}"
@@ -171,8 +169,8 @@ def _no_task(name: str, count: Counter[str]) -> str:
         return "has no name"
     if _INDEX.fullmatch(name):
         return "is an index of rows"
-    if all(map(_is_date, texts)):
-        return f"holds dates (e.g. {texts[0]})"
+    if example := dates_among(count):
+        return f"holds dates (e.g. {example})"
     if all(map(_TIME.fullmatch, texts)):
         return f"holds times (e.g. {texts[0]})"
     if all(map(_WHOLE.fullmatch, texts)):
@@ -187,24 +185,9 @@ def _no_task(name: str, count: Counter[str]) -> str:
     return ""
 
 
-def _is_date(cell: str) -> bool:
-    if _DAY_NUMBER.fullmatch(cell):
-        return _has_format(cell, "%Y%m%d")
-    if not _LIKE_DATES.fullmatch(cell):
-        return False
-    try:
-        datetime.fromisoformat(cell)
-        return True
-    except ValueError:
-        return any(_has_format(cell, format) for format in _DATES)
-
-
-def _has_format(cell: str, format: str) -> bool:
-    try:
-        datetime.strptime(cell, format)
-    except ValueError:
-        return False
-    return True
+def is_dressed(text: str) -> bool:
+    """Say whether a text is a number that is written for people: ``$5``, ``1,234.5``, ``45 %``."""
+    return _DRESSED.fullmatch(text) is not None
 
 
 def truth(cell: str) -> int | None:

@@ -1,6 +1,5 @@
 """Labels in a file become targets: classes, binary attributes, or numbers."""
 
-import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -111,17 +110,6 @@ def summary(
             ends = [f"{end:.12g}" for end in (values.min(), values.max())]
         what = f"{ends[0]} to {ends[1]}"
     return f"{task}: {kind}, {what}, {len(values)} labelled, {missing} missing"
-
-
-def thousands(task: str, cells: Sequence[str]) -> list[str]:
-    """Return a line if points may stand between thousands, in a table with decimal commas.
-
-    If every cell is like ``1.234``, the numbers may be 1234 and the like.
-    """
-    if not all(re.fullmatch(r"[+-]?[0-9]{1,3}(?:\.[0-9]{3})+", cell) for cell in cells):
-        return []
-    plain = cells[0].replace(".", "")
-    return [f"{task}: {cells[0]} is read as {float(cells[0]):g}; for {plain}, write it so"]
 
 
 def scale_hints(task: str, values: Shaped[np.ndarray, "rows *numbers"]) -> list[str]:

@@ -13,7 +13,7 @@ from mtl_framework import UnknownNameError
 from mtl_framework.data import MISSING_MARKERS
 
 from .faults import listed
-from .options import option
+from .options import counted, option
 
 # A number without leading zeros, which would make it a code, with a decimal point or comma
 _PLAIN = re.compile(r"[+-]?(?:0|[1-9][0-9]*)(?:[.,][0-9]+)?(?:[eE][+-]?[0-9]+)?")
@@ -97,7 +97,7 @@ def told(task: str, count: Mapping[str, int]) -> str:
     words = {marker: n for marker, n in count.items() if marker}
     if not words:
         return ""
-    texts = listed([f"{marker!r} ({n} times)" for marker, n in words.items()])
+    texts = listed([f"{marker!r} ({counted(n, 'time')})" for marker, n in words.items()])
     first = next(iter(words))
     return (
         f"{task!r}: {texts} taken as no label; {option('not_missing', task, first)} takes "

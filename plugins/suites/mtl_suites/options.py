@@ -1,6 +1,8 @@
 """This module defines types of options that several suites have."""
 
 import csv
+import re
+import shlex
 from collections.abc import Callable, Collection, Sequence
 from itertools import combinations
 from typing import Annotated, Any, Literal, TypeVar
@@ -74,11 +76,39 @@ def rejoined(names: Sequence[str], known: Collection[str]) -> list[str]:
     return left
 
 
-def option(name: str, task: str, value: str) -> str:
-    """Return how an option of one task is set, as a user types it behind ``--set``."""
+def option(name: str, task: str, *values: str) -> str:
+    """Return how an option of one task is set, as a user types it behind ``--set`` in a shell.
+
+    Values that YAML, or the lists of :data:`Names`, would read as something else stand in quotes.
+    """
     quoted = task.replace("\\", "\\\\").replace('"', '\\"')
     key = task if task.replace("_", "").replace("-", "").isalnum() else f'"{quoted}"'
-    return f"suite.{name}.{key}={value}"
+    plain = all(map(_is_plain, values))
+    value = ",".join(values) if plain else f"[{', '.join(map(_quoted, values))}]"
+    return shlex.quote(f"suite.{name}.{key}={value}")
+
+
+def _is_plain(text: str) -> bool:
+    """Say whether YAML reads a text as that text, or as a number that is written so again."""
+    if _NUMBER.fullmatch(text):
+        return str(float(text) if "." in text else int(text)) == text
+    return _WORDS.fullmatch(text) is not None and text.lower() not in _NO_TEXTS
+
+
+def _quoted(text: str) -> str:
+    """Return a text in double quotes, as YAML reads it, and with single blanks only."""
+    letters = [
+        f"\\{letter}" if letter in '"\\'
+        else letter if letter.isprintable()
+        else f"\\U{ord(letter):08x}"
+        for letter in text
+    ]  # fmt: skip
+    return f'"{"".join(letters)}"'.replace("  ", " \\x20")
+
+
+_NUMBER = re.compile(r"-?[0-9]{1,15}(?:\.[0-9]{1,15})?")
+_WORDS = re.compile(r"[^\W\d_]\w*(?:[ ./+-]\w+)*\.?|\.|--")
+_NO_TEXTS = frozenset(["y", "n", "yes", "no", "on", "off", "true", "false", "null"])
 
 
 def counted(number: int, noun: str) -> str:

@@ -46,7 +46,7 @@ def code_hints(task: str, kind: Kind, values: Shaped[np.ndarray, "rows *numbers"
     )
     one = len(codes) == 1
     what = ("a class" if one else "classes") if classes else ("a number" if one else "numbers")
-    way = option("missing", task, ",".join(texts))
+    way = option("missing", task, *texts)
     return [
         f"{task!r}: {listed} {'is' if one else 'are'} taken as {what}; {way} takes "
         f"{'it' if one else 'them'} as no label"

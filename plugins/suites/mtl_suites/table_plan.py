@@ -128,8 +128,11 @@ class TablePlan:
         try:
             chosen = rows_by_split(rows, text, labels, self.stratify_by, self.sizes, file)
         except MtlError as error:
-            if not faults.found:
+            doubts = [label.doubt for label in labels if label.doubt]
+            if not faults.found and not doubts:
                 raise
+            for doubt in doubts:
+                faults.add(str(file), doubt)
             faults.add(str(file), str(error).removeprefix(f"{file}: "))
             faults.stop()
         return source.once(chosen, self.duplicates, faults)
