@@ -82,6 +82,7 @@ def suite_from_frame(
         done = make_task(task, of, kinds.get(task), f"column {task!r}")
         made.append(replace(done, pictures=reading.pictures))
         notes += [*marked_notes(task, [column.given]), *done.notes]
+        notes += _lacking(task, column, members)
     return GivenSuite(made, True, [*notes, *copies_notes(tasks[0], made[0].splits)])
 
 
@@ -168,6 +169,24 @@ def _column(name: str, column: Any, kind: Kind | None) -> _Column:
     return _Column(given, labels, present, known)
 
 
+def _lacking(task: str, column: _Column, members: Mapping[str, np.ndarray]) -> list[str]:
+    """Return a line on classes that cannot be learned or measured, as they are too rare."""
+    if column.strata is None or (column.strata[column.present] == 0).all():
+        return []  # numbers
+    classes, counts = np.unique(column.labels[column.present], return_counts=True)
+    codes = {part: np.unique(column.strata[rows]) for part, rows in members.items()}
+    everywhere = np.intersect1d(codes["train"], codes["test"])
+    lost = ~np.isin(np.arange(len(classes)), everywhere) & (counts < len(SPLITS))
+    if not lost.any():
+        return []
+    names = [str(name) for name in classes[lost][:3].tolist()]
+    more = f" and {lost.sum() - len(names)} more" if lost.sum() > len(names) else ""
+    return [
+        f"{task}: {lost.sum()} of {len(classes)} classes have one row or two, and are not in both "
+        f"training and test: {', '.join(names)}{more}; leave a column of such classes out of tasks"
+    ]
+
+
 def _members(
     frame: Any, split: str | None, columns: Sequence[_Column], seed: int
 ) -> dict[str, np.ndarray]:
@@ -175,7 +194,8 @@ def _members(
     if split is None:
         strata = [column.strata for column in columns if column.strata is not None]
         sizes = SplitSizes(seed=seed).with_validation()
-        return make_splits({None: np.arange(len(frame))}, strata or None, sizes)
+        others = len(strata) < len(columns)
+        return make_splits({None: np.arange(len(frame))}, strata or None, sizes, others=others)
     lacking = np.flatnonzero(frame[split].isna().to_numpy(bool))
     if len(lacking):
         row = int(lacking[0])

@@ -9,7 +9,7 @@ from jaxtyping import Int64, Shaped
 
 from ..support.errors import MtlError, UnknownNameError
 from .examples import SPLITS
-from .stratify import class_codes, draw
+from .stratify import class_codes, divisible, draw
 
 #: The split that is meant by each of its names in files, folders and arrays.
 SPLIT_NAMES = {
@@ -161,13 +161,15 @@ def make_splits(
     labels: Shaped[np.ndarray, " rows"] | Strata | None,
     sizes: SplitSizes,
     cut_test: bool = False,
+    others: bool = False,
 ) -> dict[str, Int64[np.ndarray, " _"]]:
     """Return the rows of every split: given ones, reduced to their sizes, or ones chosen here.
 
     Every choice is stratified by ``labels``: each split has the classes in the proportions of what
     it is drawn from, and a class with few examples has some in training and test, and in
     validation where it has three. A validation split that is asked for and not given is taken from
-    training.
+    training. Of several tasks, those that consist of classes of one row or two do not count, where
+    they would leave the others no choice; see ``divisible``.
 
     Args:
         given: rows by split; under ``None`` those that are in no split yet.
@@ -176,6 +178,7 @@ def make_splits(
         sizes: number of rows of every split, see :class:`SplitSizes`.
         cut_test: whether a test split that is not given is taken from training, too; otherwise it
             is an error that there is none.
+        others: whether there are tasks without classes beside those in ``labels``.
 
     Returns:
         rows of every split in ascending order; no row is in two splits.
@@ -187,6 +190,7 @@ def make_splits(
         labels = [class_codes(labels)]
     if set(given) == {None}:
         rows = given[None]
+        labels = _divisible(labels, rows, sizes.counts(len(rows)), others)
         counts = sizes.counts(len(rows), least=_least(labels, rows))
         return _split(rows, labels, counts, sizes.seed)
     pools = {split: rows for split, rows in given.items() if split is not None}
@@ -195,6 +199,7 @@ def make_splits(
             raise MtlError(f"there is no {split} split beside {', '.join(pools) or 'the others'}")
     cut = [split for split in ("validation", "test") if split not in pools]
     rows = pools["train"]
+    labels = _divisible(labels, rows, sizes.counts(len(rows), cut), others)
     counts = sizes.counts(len(rows), cut, _least(labels, rows))
     chosen = _split(rows, labels, counts, sizes.seed)
     for split in ("validation", "test"):
@@ -203,6 +208,18 @@ def make_splits(
             if count != 0 or split == "test":
                 chosen[split] = _take(pools[split], labels, count, sizes.seed, split)
     return {split: chosen[split] for split in SPLITS if split in chosen}
+
+
+def _divisible(
+    labels: Strata | None,
+    rows: Int64[np.ndarray, " _"],
+    counts: Mapping[str, int],
+    others: bool,
+) -> Strata | None:
+    if labels is None or len(labels) + others < 2:
+        return labels
+    drawn = counts["test"] or counts["validation"]
+    return divisible(labels, rows, counts["train"], drawn, not others) or None
 
 
 def _take(

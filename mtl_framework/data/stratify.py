@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Bool, Int64, Shaped
 
+from .examples import SPLITS
+
 #: Above so many classes of all tasks together, only those of the first task are kept in their
 #: shares; the rarest ones are put where they are needed in any case.
 MOST_CLASSES = 300
@@ -22,6 +24,45 @@ def class_codes(
     if known.any():
         numbers[known] = np.unique(values[known], return_inverse=True)[1].reshape(-1)
     return numbers
+
+
+def divisible(
+    strata: Sequence[Int64[np.ndarray, " rows"]],
+    rows: Int64[np.ndarray, " _"],
+    train: int,
+    drawn: int,
+    alone: bool = True,
+) -> list[Int64[np.ndarray, " rows"]]:
+    """Return the tasks by which rows can be divided without harm to the others.
+
+    Classes of one row or two (free texts, names of owners) bind where their rows go. Where all of
+    them bind more rows than training is to have, or there are more pairs than rows to draw for the
+    test split, nothing is left to choose for other tasks, which could lack whole splits or classes.
+    The task that has most of these rows or pairs is then left out, and so on. If that would leave
+    no task, there is none to protect, and all are returned.
+
+    Args:
+        strata: for every task the number of every row's class, -1 for rows without one.
+        rows: the rows that are to be divided; classes are counted in all rows.
+        train: number of rows that training is to have.
+        drawn: number of rows to draw for the other split that is made first; 0 if there is none.
+        alone: whether there are no tasks beside these; if there are, perhaps none is returned.
+    """
+    bound, pairs = [], []
+    for column in strata:
+        members = np.bincount(column[column >= 0], minlength=1)
+        here = column[rows]
+        bound.append((here >= 0) & (members[np.maximum(here, 0)] < len(SPLITS)))
+        pairs.append(int((np.bincount(here[bound[-1]], minlength=1) == 2).sum()))
+    kept = list(range(len(strata)))
+    while kept:
+        if drawn and sum(pairs[task] for task in kept) > drawn:
+            kept.remove(max(kept, key=lambda task: pairs[task]))
+        elif np.any([bound[task] for task in kept], axis=0).sum() > train:
+            kept.remove(max(kept, key=lambda task: int(bound[task].sum())))
+        else:
+            break
+    return [strata[task] for task in kept] if kept or not alone else list(strata)
 
 
 def draw(

@@ -279,3 +279,13 @@ def test_a_run_of_data_sets_knows_its_data(tmp_path: Path) -> None:
             plugins=TinyPlugins(),
             progress=False,
         )
+
+
+def test_a_frames_column_of_owners_leaves_other_splits_and_is_told() -> None:
+    pandas = pytest.importorskip("pandas")
+    rows = np.arange(90)
+    frame = pandas.DataFrame({"kind": rows % 3, "owner": [f"o{n // 2}" for n in rows]})
+    suite = Suite.from_frame(frame, ["kind", "owner"], np.zeros((90, 2), np.float32))
+    assert [len(part) for part in suite.tasks[0].splits().values()] == [54, 18, 18]
+    assert any("owner:" in note and "out of tasks" in note for note in suite.notes)
+    assert not any(note.startswith("kind:") for note in suite.notes)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 
 from mtl_framework.data import SplitSizes, class_codes, make_splits
-from mtl_framework.data.stratify import draw
+from mtl_framework.data.stratify import divisible, draw
 
 
 def strata_of(seed: int, rows: int, tasks: int) -> list[np.ndarray]:
@@ -80,6 +80,41 @@ def test_rare_classes_of_all_tasks_can_be_learned_and_measured(
         for label in set(column.tolist()) - {-1}:
             assert label in column[found["train"]]
             assert label in column[found["test"]]
+
+
+@pytest.mark.parametrize("size", [1, 2])
+@pytest.mark.parametrize("order", ["as rows are", "shuffled"])
+def test_texts_and_owners_leave_the_other_tasks_their_splits(size: int, order: str) -> None:
+    """A task of classes with a single row or two changes nothing for tasks that are healthy."""
+    rows = 90
+    colour, other = np.arange(rows) % 3, np.where(np.arange(rows) % 7 == 0, -1, np.arange(rows) % 4)
+    fine = np.arange(rows) // size
+    if order == "shuffled":
+        fine = np.random.default_rng(0).permutation(fine)
+    sizes = SplitSizes().with_validation()
+    alone = make_splits({None: np.arange(rows)}, [colour, other], sizes)
+    assert [len(found) for found in alone.values()] == [54, 18, 18]
+    for strata in ([colour, fine, other], [fine, colour, fine, other]):
+        found = make_splits({None: np.arange(rows)}, strata, sizes)
+        assert all((found[split] == alone[split]).all() for split in alone)
+    numbers = make_splits({None: np.arange(rows)}, [fine], sizes, others=True)
+    assert [len(found) for found in numbers.values()] == [54, 18, 18]
+    # on its own such a task is divided so that its pairs can be learned and measured
+    lone = make_splits({None: np.arange(rows)}, [fine], sizes)
+    assert size == 1 or len(np.intersect1d(fine[lone["train"]], fine[lone["test"]])) == 45
+
+
+def test_a_few_rare_classes_are_served_as_ever() -> None:
+    rows = np.arange(100)
+    single, pairs = np.maximum(rows - 60, 0), np.maximum(rows // 2 - 39, 0)  # 39 rows; 10 pairs
+    kept = divisible([single, pairs], rows, train=60, drawn=20)
+    assert len(kept) == 2
+    assert [len(divisible([single, pairs], rows, *room)) for room in ((38, 20), (60, 9))] == [1, 1]
+    assert divisible([single, pairs], rows, 10, 5, alone=False) == []
+    assert len(divisible([single, pairs], rows, 10, 5)) == 2  # nobody to protect
+    found = make_splits({None: rows}, [rows % 2, pairs], SplitSizes().with_validation())
+    for split in ("train", "test"):
+        assert set(pairs[found[split]]) == set(pairs)
 
 
 def test_shares_of_every_task_are_kept() -> None:

@@ -79,7 +79,8 @@ def test_what_is_wrong_can_be_left_out_and_is_counted(tmp_path: Path) -> None:
     assert suite.task_names == ("a", "c")
     assert [task.objective.num_outputs for task in suite.tasks] == [2, 2]
     assert sum(len(part) for part in suite.tasks[0].splits().values()) == 22
-    assert suite.notes[-1] == "skip_bad left out 3 faults, see data.json"
+    assert suite.notes[-1] == "skip_bad left out 3 faults; a run keeps all of them in data.json"
+    assert suite.notes[-2] == "skip_bad left out the whole task 'b'"
     left_out = suite.record["left_out"]
     assert "(the first is row 22)" in left_out[0]
     assert "class '2' has 1 example," in left_out[0]

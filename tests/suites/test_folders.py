@@ -190,7 +190,14 @@ def test_what_is_wrong_can_be_left_out_and_is_counted(tmp_path: Path) -> None:
     assert sizes(suite, 2) == {"train": 18, "test": 8}
     assert [task.objective.num_outputs for task in suite.tasks] == [2, 2, 3]
     assert len(suite.record["left_out"]) == len(expected)
-    assert suite.notes[-1] == f"skip_bad left out {len(expected)} faults, see data.json"
+    assert (
+        suite.notes[-1]
+        == f"skip_bad left out {len(expected)} faults; a run keeps all of them in data.json"
+    )
+    assert suite.notes[-2] == "skip_bad left out whole tasks: 'bare', 'empty'"
+    told = [note for note in suite.notes if note.startswith("skip_bad left out: ")]
+    for pattern in expected:
+        assert any(re.search(pattern, line) for line in told), pattern
     assert "cat/1.png" not in str(suite.record["tasks"]["animals"]["train"])
 
 

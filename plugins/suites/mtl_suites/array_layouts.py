@@ -132,7 +132,8 @@ def _common_tasks(
         return []
     strata = [labels.strata for labels, _ in found if labels.kind != "numbers"]
     try:
-        chosen = make_splits(table.rows, strata or None, form.sizes)
+        numbers = len(strata) < len(found)
+        chosen = make_splits(table.rows, strata or None, form.sizes, others=numbers)
         chosen, told = without_copies(table, table.rows, chosen, form.duplicates, faults)
         form.notes.extend(told)
         inputs = {split: form.inputs(table, members) for split, members in chosen.items()}

@@ -153,8 +153,9 @@ def _suite(file: ArrayFile, wanted: Wanted, form: Form, faults: Faults) -> Suite
         faults.stop()  # leaving out what is wrong would leave nothing
     if not common_input and len(done) > 1 and form.duplicates != "allow":
         form.notes.extend(in_other_tasks(digests_of(done)))
-    notes = (*form.notes, *faults.settle())
-    _check_tasks([task.name for task in done], form)
+    names = [task.name for task in done]
+    notes = (*form.notes, *faults.settle([name for name in form.found if name not in names]))
+    _check_tasks(names, form)
     if not done:
         raise MtlError(f"suite 'arrays': skip_bad has left out every task in {path}")
     left_out = faults.record(path.parent)

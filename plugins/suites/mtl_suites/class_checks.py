@@ -4,13 +4,14 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int64, Shaped
+from jaxtyping import Bool, Int64, Shaped
 
 from mtl_framework import MtlError
-from mtl_framework.data import SplitSizes
+from mtl_framework.data import SPLITS, SplitSizes
 
 from .class_hints import looks, told_apart
 from .faults import Faults, listed
+from .options import counted, option
 
 #: Classes with fewer examples are named before training.
 RARE = 10
@@ -89,6 +90,55 @@ def frequent_classes(
                 f"{' and '.join(['train', *made])} (the first is {first})",
             )
     return {split: found[~np.isin(labels[found], rare)] for split, found in rows.items()}
+
+
+def too_rare(
+    task: str,
+    values: np.ndarray,
+    known: Bool[np.ndarray, " rows"],
+    members: Mapping[str, Int64[np.ndarray, " _"]],
+    places: Sequence[str],
+) -> tuple[Bool[np.ndarray, " rows"], str]:
+    """Return the rows of classes with one row or two that training or test lacks, and why.
+
+    Args:
+        task: name of the column.
+        values: text or number of every row.
+        known: whether a row has a value.
+        members: rows of every split.
+        places: what every row is called in messages.
+
+    Returns:
+        a mask of these rows, and a text that is empty if there are none.
+    """
+    rows = np.concatenate(list(members.values()))
+    rows = rows[known[rows]]
+    classes, counts = np.unique(values[rows], return_counts=True)
+    here = {split: values[found[known[found]]] for split, found in members.items()}
+    lost = (counts < len(SPLITS)) & ~(
+        np.isin(classes, here["train"]) & np.isin(classes, here["test"])
+    )
+    mask = known & np.isin(values, classes[lost])
+    if not lost.any():
+        return mask, ""
+    names = [str(value) for value in classes[lost]]
+    amount = "a single row" if counts[lost].max() == 1 else "one row or two"
+    where = [
+        f"{lacking} not in {split}"
+        for split in ("train", "test")
+        if (lacking := int((~np.isin(classes[lost], here[split])).sum()))
+    ]
+    remedy = f"give {'it' if len(names) == 1 else 'them'} more rows"
+    if 2 * len(names) > len(classes):
+        remedy = "leave the column out (suite.tasks names those to take)"
+        if all(name[:1].isdigit() for name in names):
+            remedy += f", or write numbers (then {option('kinds', task, 'numbers')})"
+    have = "has" if len(names) == 1 else "have"
+    return mask, (
+        f"{len(names)} of {counted(len(classes), 'class')} {have} {amount}, too few to be in "
+        f"training and test ({', '.join(where)}): {listed(names)} (the first is "
+        f"{places[int(rows[mask[rows]].min())]}): {remedy}"
+    )
 
 
 def rare_classes(

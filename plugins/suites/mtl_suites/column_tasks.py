@@ -13,7 +13,7 @@ from torch import Tensor
 from mtl_framework import MtlError, ProblemsError, UnknownNameError
 from mtl_framework.data import Objective, Regression
 
-from .class_checks import rare_classes
+from .class_checks import rare_classes, too_rare
 from .class_hints import class_hints
 from .columns import TextTable, parse_column
 from .dates import AS_NUMBER, dates_among
@@ -108,7 +108,12 @@ class Label:
             ``None`` if the task cannot be made. A mask says which rows have a target.
         """
         where = f"{file}: task {self.name!r}"
-        known = self.present.copy()
+        known, rare = self.present.copy(), ""
+        if self.kind != "numbers":
+            lost, rare = too_rare(self.name, self.values, known, members, places)
+            known &= ~lost
+        if rare:
+            faults.add(where, rare)
         if self.kind != "numbers":
             for name in ("train", "test"):
                 others = np.concatenate([rows for split, rows in members.items() if split != name])
@@ -122,6 +127,8 @@ class Label:
                     faults.add(where, f"{lacks} (as {places[has.min()]} has){more}")
                     known &= ~np.isin(self.values, lost)
         without = [name for name, rows in members.items() if not known[rows].any()]
+        if without and rare:
+            return None  # because its classes are too rare, as is said
         if without:
             way = "; suite.validation_per_task=0 does without" if without == ["validation"] else ""
             faults.add(where, f"has no label in {' and '.join(without)}{way}")

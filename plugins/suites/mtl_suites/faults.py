@@ -9,6 +9,10 @@ from mtl_framework import MtlError, ProblemsError, group_by_cause
 SHAPE_REMEDY = "images of one task need one shape"
 
 
+#: So many lines at most say what was left out.
+MOST_LINES = 20
+
+
 class Faults:
     """This class collects what is wrong with the files of a suite.
 
@@ -52,8 +56,11 @@ class Faults:
         """
         raise ProblemsError(self.grouped())
 
-    def settle(self) -> tuple[str, ...]:
+    def settle(self, tasks: Sequence[str] = ()) -> tuple[str, ...]:
         """Return what the suite says about faults that are left out; nothing if there are none.
+
+        Args:
+            tasks: names of the tasks that are left out whole.
 
         Raises:
             ProblemsError: with all faults, unless ``skip`` leaves them out.
@@ -70,8 +77,18 @@ class Faults:
                     "--set suite.size=PIXELS"
                 )
             raise ProblemsError([hint, *problems])
+        lines = self.grouped()
+        more = len(lines) - MOST_LINES
+        told = [f"skip_bad left out: {line}" for line in lines[:MOST_LINES]]
+        if more > 0:
+            told.append(f"skip_bad left out: {more} more kinds of faults")
+        if tasks:
+            whole = "the whole task" if len(tasks) == 1 else "whole tasks:"
+            told.append(f"skip_bad left out {whole} {', '.join(map(repr, tasks))}")
         count = len(self._found)
-        return (f"skip_bad left out {count} {'fault' if count == 1 else 'faults'}, see data.json",)
+        faults = "fault" if count == 1 else "faults"
+        told.append(f"skip_bad left out {count} {faults}; a run keeps all of them in data.json")
+        return tuple(told)
 
 
 def no_file(path: Path) -> str:

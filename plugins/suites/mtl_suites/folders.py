@@ -151,7 +151,7 @@ class _Plan:
                 record[name] = made[1]
         if len(record) > 1 and self.duplicates != "allow":
             self.lines.extend(in_other_tasks(self._pictures(places, record)))
-        notes = self.faults.settle()
+        notes = self.faults.settle([name for name in places if name not in record])
         if not built:
             raise MtlError(f"suite 'folders': skip_bad has left out every task in {root}")
         reasons = told(left_out, root)

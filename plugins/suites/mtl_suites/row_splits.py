@@ -136,7 +136,8 @@ def rows_by_split(
         strata = []
     if "validation" not in rows:
         sizes = sizes.with_validation()
+    numbers = any(label.kind == "numbers" for label in labels) and not stratify_by
     try:
-        return make_splits(rows, strata or None, sizes, cut_test=True)
+        return make_splits(rows, strata or None, sizes, cut_test=True, others=numbers)
     except MtlError as error:
         raise MtlError(f"{file}: {error}") from None

@@ -87,7 +87,8 @@ class TablePlan:
         told_twice = [] if self.duplicates == "allow" else source.two_labels(labels, members)
         twice = [*twice, *alike, *told_twice]
         built = self._tasks(labels, read, source, file, text, faults)
-        notes = faults.settle()
+        made = {task.name for task in built}
+        notes = faults.settle([label.name for label in labels if label.name not in made])
         if not built:
             raise MtlError(f"suite 'table': skip_bad has left out every task in {file}")
         record: dict[str, Any] = {
@@ -102,7 +103,8 @@ class TablePlan:
         if scales := standardized(built):
             record["standardized"] = scales
         told = [label.summary() for label in labels] + [*text.remarks, *source.remarks, *remarks]
-        told += [line for x in labels for line in (*x.rare(members), *x.constant(members))]
+        kept = [label for label in labels if label.name in made]
+        told += [line for x in kept for line in (*x.rare(members), *x.constant(members))]
         return Suite("table", built, True, [*told, *twice, *notes], record)
 
     def _columns(self) -> set[str] | None:
