@@ -110,6 +110,32 @@ def test_links_to_nothing_and_names_that_are_no_text(tmp_path: Path) -> None:
     )
 
 
+def test_nothing_beside_tasks_splits_and_classes_is_dropped_in_silence(tmp_path: Path) -> None:
+    for label, name in enumerate(("a", "b")):
+        for n in range(10):
+            draw(tmp_path / "plain" / name / f"{n}.png", 100 * label + 3 * n)
+            for split in ("train", "test"):
+                draw(
+                    tmp_path / "split" / split / name / f"{n}.png", 90 * label + 3 * n + len(split)
+                )
+    for place in (tmp_path, tmp_path / "plain", tmp_path / "split", tmp_path / "split/train"):
+        draw(place / "stray.png", 77)
+        (place / "readme.md").write_text("x")
+    (tmp_path / "labels.csv").write_text("x")
+    (tmp_path / ".DS_Store").write_text("x")
+    suite = folders(data_root=str(tmp_path), layout="tasks")
+    assert suite.task_names == ("plain", "split")
+    lines = suite.record["left_out"]
+    assert set(lines) <= set(suite.notes)
+    for at, what in (("plain", "classes"), ("split", "splits"), ("split/train", "classes")):
+        where = f"in {at} beside the folders of {what}"
+        assert f"left out pictures {where} (stray.png): 1" in lines
+        assert f"left out files {where}: 1" in lines
+    assert any("beside the folders of tasks (stray.png): 1" in line for line in lines)
+    assert any("files in" in line and "of tasks: 2" in line for line in lines)
+    assert "left out a system's or hidden files: 1" in lines
+
+
 def test_what_is_left_out_is_counted_by_reason(tmp_path: Path) -> None:
     for label, name in enumerate(("a", "b")):
         for n in range(10):

@@ -75,7 +75,8 @@ def test_the_user_says_what_folders_are(tmp_path: Path) -> None:
     assert counts(read(root)) == {"pets": {"cat": 12, "dog": 12}}
     tasks = read(root, layout="tasks")
     assert counts(tasks) == {t: {"in": 4, "out": 4} for t in ("cat", "dog")}
-    assert "left out files in cat beside the folders of classes: 4" in tasks.notes
+    named = "(0.png, 1.png, 2.png and 1 more)"
+    assert f"left out pictures in cat beside the folders of classes {named}: 4" in tasks.notes
     assert read(root, tasks=["cat"]).task_names == ("cat",)
 
 

@@ -5,10 +5,12 @@ Files that operating systems leave behind, such as ``Thumbs.db``, do not count.
 
 import os
 from collections import Counter
+from collections.abc import Collection
 from pathlib import Path
 
 from mtl_framework.data import is_litter, known_split, picture_suffixes
 
+from .faults import listed
 from .foreign import REMEDIES
 
 DEEPEST = 8  # levels of folders that are looked at to say what a folder holds
@@ -62,6 +64,33 @@ def holds_pictures(folder: Path) -> bool:
         if any(Path(name).suffix.lower() in picture_suffixes() for name in files):
             return True
     return False
+
+
+def count_beside(
+    folder: Path, what: str, left_out: Counter[str], read: Collection[str] = ()
+) -> None:
+    """Count what lies beside folders and is not read: pictures, which are named, and other files.
+
+    Args:
+        folder: the folder.
+        what: what the folders in it are: ``classes``, ``splits`` or ``tasks``.
+        left_out: the counter that gets the numbers, by reason.
+        read: texts that name files which are read.
+    """
+    inside = sorted(folder.iterdir())
+    files = [path for path in inside if path.is_file() and not is_litter(path.name)]
+    files = [path for path in files if not any(path.name in text for text in read)]
+    pictures = [path.name for path in files if path.suffix.lower() in picture_suffixes()]
+    if pictures:
+        names = listed([ascii(name)[1:-1] if not is_text(name) else name for name in pictures], 3)
+        left_out[f"pictures in {folder} beside the folders of {what} ({names})"] += len(pictures)
+    if len(files) > len(pictures):
+        others = len(files) - len(pictures)
+        left_out[f"files in {folder} beside the folders of {what}"] += others
+    if links := links_to_nothing(folder):
+        left_out[f"links in {folder} that lead to nothing, or to a folder above"] += links
+    if litter := sum(is_litter(path.name) for path in inside):
+        left_out["a system's or hidden files"] += litter
 
 
 def with_pictures(folder: Path) -> list[str]:

@@ -10,15 +10,15 @@ import numpy as np
 from jaxtyping import Int64
 
 from mtl_framework import MtlError
-from mtl_framework.data import is_litter, pictures_below, split_name
+from mtl_framework.data import pictures_below, split_name
 
 from .faults import Faults, listed
 from .flat_splits import classes_of, flat_pictures, labelled
 from .folder_contents import (
     NO_TEXT,
+    count_beside,
     holds_pictures,
     is_text,
-    links_to_nothing,
     only_files,
     split_folders,
     subfolders,
@@ -69,6 +69,8 @@ def scan(folder: Path, faults: Faults, left_out: Counter[str]) -> Images | None:
         return None
     by_split = _splits(folder, faults)
     found, notes = _samples_of(by_split, faults, left_out)
+    if by_split and None not in by_split:
+        count_beside(folder, "splits", left_out, notes)
     paths: list[Path] = []
     classes: list[str] = []
     rows: dict[str | None, Int64[np.ndarray, " _"]] = {}
@@ -183,12 +185,5 @@ def _samples(folder: Path, left_out: Counter[str]) -> list[tuple[Path, str]]:
         if not files:
             left_out[f"classes without an image, {(folder / name).as_posix()}"] += 1
         samples += [(file, name) for file in files]
-    beside = [p for p in folder.iterdir() if p.is_file() and not is_litter(p.name)]
-    if beside:
-        left_out[f"files in {folder} beside the folders of classes"] += len(beside)
-    if links := links_to_nothing(folder):
-        left_out[f"links in {folder} that lead to nothing, or to a folder above"] += links
-    left_out["a system's or hidden files"] += sum(is_litter(p.name) for p in folder.iterdir())
-    if not left_out["a system's or hidden files"]:
-        del left_out["a system's or hidden files"]
+    count_beside(folder, "classes", left_out)
     return samples

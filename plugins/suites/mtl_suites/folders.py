@@ -30,6 +30,7 @@ from .class_hints import folder_hints
 from .duplicates import Policy, same_pixels, seen_twice
 from .faults import Faults, listed
 from .file_contents import FileContents
+from .folder_contents import count_beside
 from .folder_layout import Images, scan, told
 from .folder_tasks import Layout, task_folders
 from .image_files import ImageForm, picture_kinds
@@ -142,6 +143,10 @@ class _Plan:
         record: dict[str, dict[str, list[str]]] = {}
         left_out: Counter[str] = Counter()
         places, taken = task_folders(root, tasks, layout)
+        above = {folder for place in places.values() for folder in place.parents}
+        for folder in sorted(above):
+            if folder.is_relative_to(root):
+                count_beside(folder, "tasks", left_out)
         for name, place in places.items():
             images = scan(place, self.faults, left_out)
             self.lines.extend(images.notes if images else ())
