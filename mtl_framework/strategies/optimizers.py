@@ -1,4 +1,4 @@
-"""Optimisers of strategies keep moments that lie in memory as their weights do."""
+"""Optimisers of strategies read gradients and moments that lie in memory as their weights do."""
 
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
@@ -26,11 +26,12 @@ class FusedAdam(torch.optim.Adam):
 
 
 def keep_formats(strategy: object) -> None:
-    """Let moments that any optimiser of a strategy loads take the format of their weights.
+    """Let gradients and loaded moments of a strategy's optimisers take the format of their weights.
 
     Fused kernels walk through the memory of weights, gradients and moments as each lies, and would
-    pair the wrong numbers without a word. Networks keep one memory format once they are built,
-    gradients follow it (autograd sees to that), but moments come from a file in another one.
+    pair the wrong numbers without a word. Networks keep one memory format once they are built, and
+    autograd's gradients follow it; but moments come from a file in another one, and so may
+    gradients that a strategy has put together by itself.
 
     Args:
         strategy: the strategy, whose attributes are optimisers, or hold them in lists, tuples and
@@ -38,6 +39,21 @@ def keep_formats(strategy: object) -> None:
     """
     for optimizer in _optimizers(vars(strategy)):
         optimizer.register_load_state_dict_post_hook(match_formats)
+        optimizer.register_step_pre_hook(match_gradients)
+
+
+@torch.no_grad()
+def match_gradients(optimizer: torch.optim.Optimizer, *_: Any) -> None:
+    """Give all gradients of an optimiser the memory format of their weights."""
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            gradient = parameter.grad
+            if (
+                gradient is not None
+                and gradient.layout == torch.strided
+                and gradient.stride() != parameter.stride()
+            ):
+                parameter.grad = torch.empty_like(parameter).copy_(gradient)
 
 
 @torch.no_grad()

@@ -9,7 +9,7 @@ from torch import nn
 
 from ..networks.evaluation import Evaluation
 from .averaging import WeightAverage
-from .optimizers import match_formats
+from .optimizers import match_formats, match_gradients
 from .schedules import Schedule
 from .state import check_optimizer_state
 from .training import TrainingConfig
@@ -145,6 +145,7 @@ class RecipeOptimizer:
 
     def _prepare_gradients(self) -> None:
         training, parameters = self.training, self.parameters
+        match_gradients(self.inner)
         if training.accumulate > 1:
             for parameter in parameters:
                 if parameter.grad is not None:

@@ -18,6 +18,7 @@ from mtl_framework.networks.task_networks import TaskNetworks
 from mtl_framework.plugins.hookspecs import hookimpl
 from mtl_framework.runs.run import Interrupted
 from mtl_framework.strategies.optimizers import keep_formats
+from mtl_framework.strategies.recipe import Recipe
 
 
 class ConvNet(nn.Module):
@@ -126,3 +127,25 @@ def test_the_older_name_warns_and_is_torchs_own() -> None:
     assert isinstance(optimizer, torch.optim.Adam)
     assert [group["lr"] for group in optimizer.param_groups] == [0.25]
     assert all(group["fused"] for group in optimizer.param_groups)
+
+
+@pytest.mark.parametrize("theirs", [False, True])
+def test_a_gradient_in_another_format_moves_its_own_weights(tmp_path: Path, theirs: bool) -> None:
+    """A strategy may put gradients together itself; fused kernels read memory as it lies."""
+    if theirs:
+        plugins = TinyPlugins(theirs=Theirs)
+        plugins.register(Convolutions(), "convolutions")
+        run = start(tmp_path / "run", plugins, strategy="theirs", backbone={"name": "convs"})
+        optimizer, network = vars(run.strategy)["optimizer"], run.network
+    else:
+        suite = make_tasks((2, 3))
+        network = TaskNetworks(make_backbone("resnet18"), suite, 2)
+        optimizer = Recipe().make_optimizer(network)
+    weight = next(p for p in network.parameters() if p.ndim == 4 and p.shape[1] > 1)
+    assert weight.is_contiguous(memory_format=torch.channels_last)
+    before = weight.detach().clone()
+    gradient = torch.where(torch.arange(weight.numel()) % 3 == 0, 1.0, -1.0).view(weight.shape)
+    assert gradient.stride() != weight.stride()
+    weight.grad = gradient
+    optimizer.step()
+    assert torch.equal((before - weight.detach()).sign(), gradient)

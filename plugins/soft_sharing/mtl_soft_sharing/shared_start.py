@@ -58,11 +58,11 @@ class OneColumn:
         for unit, columns in enumerate(self._network.weights_per_unit):
             every = [self._network.bank_parameters(unit, column) for column in range(columns)]
             for same in zip(*every, strict=True):
-                gradients = [p.grad for p in same if p.grad is not None]
-                if gradients:
-                    same[0].grad = torch.stack(gradients).sum(0)
                 for parameter in same[1:]:
-                    parameter.grad = None
+                    if parameter.grad is not None:
+                        first = same[0].grad
+                        same[0].grad = parameter.grad if first is None else first + parameter.grad
+                        parameter.grad = None
         mixing = list(self._network.mixers.parameters())
         for parameter in mixing:
             parameter.grad = None

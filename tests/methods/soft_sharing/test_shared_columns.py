@@ -111,6 +111,25 @@ def test_until_then_it_is_full_sharing(tmp_path: Path) -> None:
                 torch.testing.assert_close(one[name], value, rtol=1e-4, atol=1e-6)
 
 
+def test_until_then_adam_does_the_same_on_images(tmp_path: Path) -> None:
+    """Fused Adam walks through memory as it lies: summed gradients must lie as weights do."""
+    config = {"iterations": 20}
+    mixed = Trial(CrossStitch, {"shared_start": 0.9, "after": "block"}, config).start(
+        tmp_path / "a"
+    )
+    full = Trial(FullSharing, {}, config).start(tmp_path / "b")
+    mine, theirs = mixed.network, full.network
+    assert isinstance(mine, TaskNetworks)
+    assert isinstance(theirs, TaskNetworks)
+    path = [0] * len(mine.weights_per_unit)
+    for task in range(len(mine.tasks)):
+        theirs.load_path(task, path, mine.extract_path(task, path).state_dict())
+    steps = [run.strategy.optimize(run) for run in (mixed, full)]
+    for _ in range(10):
+        one, other = (next(each).loss.flatten() for each in steps)
+        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)
+
+
 @pytest.mark.parametrize("name", ["mixed", "fused"])
 @pytest.mark.parametrize("stop", [2, 3, 4])
 def test_stopped_runs_go_on_as_if_they_had_not_been(tmp_path: Path, name: str, stop: int) -> None:
