@@ -63,7 +63,7 @@ def test_a_column_of_dates_that_is_asked_for(tmp_path: Path) -> None:
     meant = read(tmp_path, tasks=["kind", "day"], kinds={"day": "classes"})
     assert "looks like dates" not in "\n".join(meant.notes)
     dated(tmp_path, 24)
-    with pytest.raises(ProblemsError, match="has the class") as caught:
+    with pytest.raises(ProblemsError, match="24 of 24 classes have a single row") as caught:
         read(tmp_path, tasks=["kind", "day"])
     assert advice in str(caught.value)
     with pytest.raises(ProblemsError, match=r"found '1-1-24', which looks like a date; write a"):

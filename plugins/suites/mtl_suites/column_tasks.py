@@ -110,22 +110,7 @@ class Label:
         where = f"{file}: task {self.name!r}"
         known, rare = self.present.copy(), ""
         if self.kind != "numbers":
-            lost, rare = too_rare(self.name, self.values, known, members, places)
-            known &= ~lost
-        if rare:
-            faults.add(where, rare)
-        if self.kind != "numbers":
-            for name in ("train", "test"):
-                others = np.concatenate([rows for split, rows in members.items() if split != name])
-                here = self.values[members[name][known[members[name]]]]
-                lost = np.setdiff1d(self.values[others[known[others]]], here)
-                if len(lost) and len(here):
-                    names = listed([str(value) for value in lost])
-                    has = others[known[others] & np.isin(self.values[others], lost)]
-                    lacks = f"no {name} example has the class {names}"
-                    more = f"; {self.doubt}" if self.doubt else ""
-                    faults.add(where, f"{lacks} (as {places[has.min()]} has){more}")
-                    known &= ~np.isin(self.values, lost)
+            known, rare = self._of_known_classes(members, where, places, faults)
         without = [name for name, rows in members.items() if not known[rows].any()]
         if without and rare:
             return None  # because its classes are too rare, as is said
@@ -152,6 +137,34 @@ class Label:
             for name, found in members.items()
         }
         return objective, targets, labelled
+
+    def _of_known_classes(
+        self,
+        members: Mapping[str, Int64[np.ndarray, " _"]],
+        where: str,
+        places: Sequence[str],
+        faults: Faults,
+    ) -> tuple[Bool[np.ndarray, " rows"], str]:
+        """Return which rows have a class that training and test have, and which are too rare.
+
+        The arguments are those of :meth:`targets`; ``where`` begins its messages.
+        """
+        more = f"; {self.doubt}" if self.doubt else ""
+        lost, rare = too_rare(self.name, self.values, self.present, members, places)
+        known = self.present & ~lost
+        if rare:
+            faults.add(where, rare + more)
+        for name in ("train", "test"):
+            others = np.concatenate([rows for split, rows in members.items() if split != name])
+            here = self.values[members[name][known[members[name]]]]
+            lacking = np.setdiff1d(self.values[others[known[others]]], here)
+            if len(lacking) and len(here):
+                names = listed([str(value) for value in lacking])
+                has = others[known[others] & np.isin(self.values[others], lacking)]
+                lacks = f"no {name} example has the class {names}"
+                faults.add(where, f"{lacks} (as {places[has.min()]} has){more}")
+                known &= ~np.isin(self.values, lacking)
+        return known, rare
 
 
 def read_labels(
