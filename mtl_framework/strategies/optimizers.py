@@ -51,7 +51,7 @@ def match_gradients(optimizer: torch.optim.Optimizer, *_: Any) -> None:
             if (
                 gradient is not None
                 and gradient.layout == torch.strided
-                and gradient.stride() != parameter.stride()
+                and not _lie_alike(gradient, parameter)
             ):
                 parameter.grad = torch.empty_like(parameter).copy_(gradient)
 
@@ -64,10 +64,19 @@ def match_formats(optimizer: torch.optim.Optimizer) -> None:
             if (
                 isinstance(value, torch.Tensor)
                 and value.shape == parameter.shape
-                and value.stride() != parameter.stride()
+                and not _lie_alike(value, parameter)
             ):
                 alike = torch.empty_like(parameter, dtype=value.dtype, device=value.device)
                 state[name] = alike.copy_(value)
+
+
+def _lie_alike(one: torch.Tensor, other: torch.Tensor) -> bool:
+    """Say whether entries of two tensors of one shape are in the same order in memory."""
+    if one.stride() == other.stride():
+        return True
+    # an axis of length 1 may have any stride: 32 x 1 x 3 x 3 has 9, 9, 3, 1 or 9, 1, 3, 1
+    axes = zip(one.shape, one.stride(), other.stride(), strict=True)
+    return all(size == 1 or ours == theirs for size, ours, theirs in axes)
 
 
 def _optimizers(value: object) -> Iterator[torch.optim.Optimizer]:
