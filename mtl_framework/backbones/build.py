@@ -302,6 +302,9 @@ def _unread(
     if len(input_shape) != 3 or not dtype.is_floating_point:
         return ()
     border = blind_border(model, torch.randn(2, *input_shape))
+    if border.share:  # in narrow models all ReLUs on the way may be off for two images by chance
+        generator = torch.Generator().manual_seed(0)
+        border = blind_border(model, torch.randn(32, *input_shape, generator=generator))
     return check_pixels(config.name, border, config.unread_pixels)
 
 

@@ -110,8 +110,8 @@ class Roaming(Strategy):
 
     def length_options(self) -> list[str]:
         """Name the share of the run after which the tasks settle."""
-        names = "settle", "shared_start"
-        return [f"strategy.{name}" for name in names if getattr(self.config, name)]
+        shares = {"settle": self.config.settles, "shared_start": self.config.shared_start}
+        return [f"strategy.{name}" for name, share in shares.items() if share]
 
     def _shares(self, run: TrainingRun) -> bool:
         start = self.shared_start
