@@ -102,7 +102,7 @@ def find_maps(backbone: Backbone) -> tuple[tuple[FeatureMap, ...], str]:
             try:
                 return _probed(backbone, model, inputs, tokens), ""
             except Exception as error:  # models raise many kinds
-                reason = reason or message_of(error)[:200] or type(error).__name__
+                reason = reason or message_of(error)[:200]
     return (), reason
 
 

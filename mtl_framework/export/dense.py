@@ -115,7 +115,7 @@ def blank_dense(
             decoder = factory([m.channels for m in maps], outputs, **options)
         model = plain_without_class_layers(recipe, CLASSES, head.class_layers)
     except Exception as error:  # whatever a plugin's decoder raises
-        reason = message_of(error)[:200] or type(error).__name__
+        reason = message_of(error)[:200]
         raise damaged(file, f"its head cannot be built: {reason}") from error
     return DenseNetwork(model, MapHead(decoder, head.size), maps)
 

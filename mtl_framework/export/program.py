@@ -157,7 +157,7 @@ def trace(model: nn.Module, preprocessing: Preprocessing, name: str, sizes: bool
             return _any_size(model, preprocessing)
         except Exception as error:  # torch and models raise many kinds
             height, width = preprocessing.input_shape[1:]
-            why = message_of(error)[:160] or type(error).__name__
+            why = message_of(error)[:160]
             reason = f"images have to be {height}x{width}: {name} takes no others ({why})"
 
     def export(count: int, free: bool) -> torch.export.ExportedProgram:

@@ -231,7 +231,7 @@ def _check(decoder: nn.Module, name: str, maps: Sequence[FeatureMap], outputs: i
             made = decoder(blank)
     except Exception as error:  # whatever a plugin's decoder raises
         sizes = ", ".join(f"{x.shape[1]}x{x.shape[2]}x{x.shape[3]}" for x in blank)
-        reason = message_of(error)[:200] or type(error).__name__
+        reason = message_of(error)[:200]
         raise MtlError(f"head {name!r} cannot read maps of {sizes}: {reason}") from error
     if not isinstance(made, Tensor) or made.ndim != 4 or made.shape[:2] != (1, outputs):
         shape = tuple(made.shape) if isinstance(made, Tensor) else type(made).__name__

@@ -344,5 +344,5 @@ def _restore(
             set_statistics(network, ProgressState.from_plain(state).statistics or {})
     except Exception as error:  # what a strategy says of a state that is not its own
         where = folder.checkpoints.stem(which, state["iteration"])
-        reason = message_of(error)[:300] or type(error).__name__
+        reason = message_of(error)[:300]
         raise MtlError(f"checkpoint {where} does not fit this run: {reason}") from error

@@ -113,7 +113,7 @@ class RunStore:
 
     def misfit(self, iteration: object, error: Exception) -> MtlError:
         """Make the error of a checkpoint that does not fit the run."""
-        reason = message_of(error)[:300] or type(error).__name__
+        reason = message_of(error)[:300]
         where = self.folder.checkpoints.stem("last", iteration if isinstance(iteration, int) else 0)
         return MtlError(f"checkpoint {where} does not fit this run: {reason}")
 
