@@ -122,7 +122,7 @@ def difference(a: Mapping[int, float], b: Mapping[int, float]) -> Difference | N
 
 def _interval(value: float, reach: float, test: Callable[[], Any]) -> tuple[float, float]:
     """Return the interval of a t-test; numbers that do not differ leave none."""
-    if reach == 0:
+    if reach <= 1e-9 * abs(value):  # rounding alone, of which scipy warns
         return value, value
     found = test().confidence_interval(CONFIDENCE)
     return float(found.low), float(found.high)
