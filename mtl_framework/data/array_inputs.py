@@ -7,7 +7,8 @@ from torch import Tensor
 from ..support.errors import MtlError
 from .levels import byte_levels
 
-_CHANNELS = (1, 3, 4)
+#: Numbers of channels that an axis of images is taken for.
+CHANNELS = (1, 3, 4)
 
 
 def to_images(
@@ -48,8 +49,8 @@ def to_images(
             f"{what} should have shape (N, H, W), (N, H, W, C) or (N, C, H, W), found {array.shape}"
         )
     else:
-        last = array.shape[3] in _CHANNELS
-        if channels == "auto" and not last and array.shape[1] not in _CHANNELS:
+        last = array.shape[3] in CHANNELS
+        if channels == "auto" and not last and array.shape[1] not in CHANNELS:
             raise MtlError(
                 f"{what} of shape {array.shape} has neither 1, 3 nor 4 channels; say where they "
                 f"are with {_channels(section, 'first', 'last')}"
@@ -74,7 +75,7 @@ def image_hints(
     """
     hints = []
     ends = {array.shape[1], array.shape[-1]} if array.ndim == 4 else {0}
-    if channels == "auto" and ends <= set(_CHANNELS):
+    if channels == "auto" and ends <= set(CHANNELS):
         hints.append(
             f"{what}: channels may be at both ends of {array.shape[1:]}: taken as the last; "
             f"{_channels(section, 'first')} takes the first"
@@ -123,7 +124,7 @@ def is_images(array: np.ndarray) -> bool:
 
     C, the number of channels, is 1, 3 or 4 then.
     """
-    return array.ndim == 4 and bool({array.shape[1], array.shape[3]} & set(_CHANNELS))
+    return array.ndim == 4 and bool({array.shape[1], array.shape[3]} & set(CHANNELS))
 
 
 def to_features(array: np.ndarray, what: str) -> Tensor:

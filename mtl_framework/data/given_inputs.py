@@ -9,7 +9,7 @@ from jaxtyping import Shaped
 from torch import Tensor
 
 from ..support.errors import MtlError, UnknownNameError
-from .array_inputs import flat_hints, image_hints, to_features, to_images
+from .array_inputs import CHANNELS, flat_hints, image_hints, to_features, to_images
 from .pictures import DEFAULT, PictureOptions
 
 Channels = Literal["auto", "first", "last"] | None
@@ -98,7 +98,7 @@ class Reading:
         return flat_hints(array, what)
 
     def _channels(self, array: np.ndarray) -> Channels:
-        both = array.ndim == 4 and {array.shape[1], array.shape[3]} <= {1, 3, 4}
+        both = array.ndim == 4 and {array.shape[1], array.shape[3]} <= set(CHANNELS)
         return "first" if both and self.first and self.channels == "auto" else self.channels
 
 
