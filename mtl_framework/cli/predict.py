@@ -1,7 +1,6 @@
-"""``mtl predict`` applies one task's network to image files."""
+"""``mtl predict`` applies networks of a run's tasks to image files."""
 
 import json
-from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,9 +12,10 @@ from . import saved
 from .console import load_plugins, say_warning, stderr, stdout
 
 if TYPE_CHECKING:
+    from ..runs.image_predictions import ImagePredictions
     from ..runs.load import LoadedRun
 
-CHUNK = 64  # images read and run at a time
+MOST_LINES = 10  # files left out that are told one by one
 
 
 def predict(
@@ -24,12 +24,16 @@ def predict(
         list[Path], typer.Argument(metavar="IMAGE...", help="Images, or folders of images.")
     ],
     task: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
             "--task",
-            help="Name of the task whose network predicts; not needed if it is the only one.",
+            help="Name of the task whose network predicts, more than once for several; not needed "
+            "if it is the only one.",
         ),
     ] = None,
+    all_tasks: Annotated[
+        bool, typer.Option("--all-tasks", help="Predict with every task's network.")
+    ] = False,
     checkpoint: saved.Checkpoint = saved.Which.last,
     data_root: saved.DataRoot = None,
     device: saved.Device = "cpu",
@@ -37,90 +41,107 @@ def predict(
     output: Annotated[
         Path | None,
         typer.Option(
-            "--output", help="Folder for predicted maps, as NPY and PNG; only for tasks with maps."
+            "--output",
+            help="Folder for predicted maps, as NPY and PNG, of several tasks one each below it.",
         ),
     ] = None,
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="Leave out, and tell, files that cannot be read.")
+    ] = False,
 ) -> None:
-    """Print what one task's network predicts for images, and write the maps that it predicts."""
+    """Print what tasks' networks predict for images, and write the maps that they predict."""
     from ..data.colour_tags import colour_lines, unconverted_in
     from ..data.preprocessing import image_files
+    from ..runs.image_predictions import ImagePredictions
     from ..runs.load import load_run
-    from ..runs.map_files import all_or_none
 
     files = image_files(images)
-    found: list[dict[str, Any]] = []
     plugins = load_plugins()
     with alive(stderr(), "predicting"):
         loaded = load_run(
             run, which=checkpoint.value, device=device, plugins=plugins, data_root=data_root
         )
-        task = _task_of(loaded, task)
-        _check_output(loaded, task, files, output)
-        with nullcontext() if output is None else all_or_none(output) as folder:
-            for start in range(0, len(files), CHUNK):
-                found += _predict(loaded, task, files[start : start + CHUNK], folder)
-        colours = colour_lines(unconverted_in(files))
-        for row in found if output is not None else ():
-            row["map"] = str(output / row["map"])
+        several = all_tasks or len(task or ()) > 1
+        predictions = ImagePredictions(loaded, _tasks_of(loaded, task, all_tasks), skip_bad)
+        found = predictions.of(files, _folders(predictions, files, output, several))
+        colours = colour_lines(unconverted_in([x for x in files if x not in predictions.left_out]))
+    _tell_left_out([*predictions.left_out.values()], len(files))
     for line in colours:
         say_warning(line)
     if as_json:
-        typer.echo(json.dumps(found, indent=2, allow_nan=False))
+        named = {name: {"task": name} if several else {} for name in found}
+        rows = [named[name] | row for name, given in found.items() for row in given]
+        typer.echo(json.dumps(rows, indent=2, allow_nan=False))
         return
-    columns = [
-        Column(name, right=number > 1, importance=max(0, number - 1))
-        for number, name in enumerate(found[0])
-    ]
-    rows = [[f"{v:.4f}" if isinstance(v, float) else str(v) for v in row.values()] for row in found]
+    _print(found, several)
+    if output is None and any(map(predictions.has_maps, found)):
+        stdout().print("maps as files: --output FOLDER")
+
+
+def _print(found: dict[str, list[dict[str, Any]]], several: bool) -> None:
+    """Print a table for each task, below its name where there are several."""
     console = stdout()
-    console.print(fitted_table(columns, rows, console.width))
-    if output is None and loaded.suite.tasks[loaded.suite.index(task)].objective.is_map:
-        console.print("maps as files: --output FOLDER")
+    for number, (task, given) in enumerate(found.items()):
+        if several:
+            console.print(f"\n{task}" if number else task)
+        columns = [
+            Column(name, right=place > 1, importance=max(0, place - 1))
+            for place, name in enumerate(given[0])
+        ]
+        rows = [
+            [f"{v:.4f}" if isinstance(v, float) else str(v) for v in row.values()] for row in given
+        ]
+        console.print(fitted_table(columns, rows, console.width))
 
 
-def _task_of(loaded: "LoadedRun", task: str | None) -> str:
-    """Return the name of the task that predicts: the one that is asked for, else the only one.
+def _tell_left_out(left_out: list[str], files: int) -> None:
+    for line in left_out[:MOST_LINES]:
+        say_warning(f"left out: {line}")
+    if len(left_out) > MOST_LINES:
+        say_warning(f"left out {len(left_out)} of {files} files, {MOST_LINES} of them named above")
+
+
+def _tasks_of(loaded: "LoadedRun", given: list[str] | None, all_tasks: bool) -> list[str]:
+    """Return the names of the tasks that predict: those asked for, else the only one.
 
     Raises:
-        MtlError: naming the tasks, if none of several is asked for, or there is none of that name.
+        MtlError: naming the tasks, if none of several is asked for, or there is none of a name.
     """
     from ..runs.known_examples import shortened
     from ..support.errors import MtlError
 
     names = [each.name for each in loaded.suite.tasks]
-    if task is not None:
-        loaded.suite.index(task)
-        return task
-    if len(names) == 1:
-        return names[0]
-    raise MtlError(f"predict needs --task NAME; the run has {len(names)} tasks: {shortened(names)}")
+    if given and all_tasks:
+        raise MtlError("--all-tasks and --task exclude each other: give one of them")
+    for name in given or ():
+        loaded.suite.index(name)
+    if given:
+        return list(dict.fromkeys(given))
+    if all_tasks or len(names) == 1:
+        return names
+    raise MtlError(
+        f"predict needs --task NAME, or --all-tasks; the run has {len(names)} tasks: "
+        f"{shortened(names)}"
+    )
 
 
-def _check_output(loaded: "LoadedRun", task: str, files: list[Path], output: Path | None) -> None:
+def _folders(
+    predictions: "ImagePredictions", files: list[Path], output: Path | None, several: bool
+) -> dict[str, Path]:
+    """Return the folders for maps by task, after a look at whether the maps' files are free."""
+    from ..export.about import folder_name
     from ..runs.map_files import check_free
     from ..support.errors import MtlError
 
     if output is None:
-        return
-    if not loaded.suite.tasks[loaded.suite.index(task)].objective.is_map:
-        raise MtlError(f"--output is for tasks with maps, which {task!r} has none of: leave it out")
-    check_free(files, output)
-
-
-def _predict(
-    loaded: "LoadedRun", task: str, files: list[Path], folder: Path | None
-) -> list[dict[str, Any]]:
-    from ..data.objectives import MapObjective
-    from ..runs.map_files import write_maps
-
-    number = loaded.suite.index(task)
-    outputs = loaded.outputs(task, loaded.preprocessings[number].read(files))
-    objective = loaded.suite.tasks[number].objective
-    described = objective.describe(outputs)
-    if list(described[0]) == ["output 0"] and task not in ("image", "map"):
-        described = [{task: row["output 0"]} for row in described]
-    rows = [{"image": str(file), **row} for file, row in zip(files, described, strict=True)]
-    if folder is not None and isinstance(objective, MapObjective):
-        written = write_maps(objective, objective.decode(outputs), files, folder)
-        rows = [{**row, "map": paths[0].name} for row, paths in zip(rows, written, strict=True)]
-    return rows
+        return {}
+    tasks = [task for task in predictions.tasks if predictions.has_maps(task)]
+    if not tasks:
+        asked = ", ".join(map(repr, predictions.tasks))
+        raise MtlError(f"--output is for tasks with maps, which {asked} has none of: leave it out")
+    suite = predictions.loaded.suite
+    below = {task: folder_name(suite.task_names, suite.index(task)) for task in tasks}
+    folders = {task: output / below[task] if several else output for task in tasks}
+    for folder in folders.values():
+        check_free(files, folder)
+    return folders

@@ -100,6 +100,15 @@ class Preprocessing:
         Raises:
             MtlError: if the run's inputs are not images, or naming the file that is not one.
         """
+        self.check_files()
+        return self(torch.stack([self._read(path) for path in paths]))
+
+    def check_files(self) -> None:
+        """Raise an error if image files cannot be what the networks read.
+
+        Raises:
+            MtlError: if the run's inputs are not images, or have numbers that files do not hold.
+        """
         if len(self.input_shape) == 3 and not self.from_files:
             raise MtlError(
                 "this run was trained on images that are floats beyond 0 to 1, which image files "
@@ -110,7 +119,6 @@ class Preprocessing:
                 f"this run's inputs have shape {self.input_shape}, which image files cannot fill; "
                 "use mtl_framework.load_run(...).predict with tensors"
             )
-        return self(torch.stack([self._read(path) for path in paths]))
 
     def _read(self, path: Path) -> UInt8[Tensor, "channels height width"]:
         channels, height, width = self.input_shape

@@ -43,12 +43,12 @@ def check_free(images: Sequence[Path], folder: Path) -> None:
 def all_or_none(folder: Path) -> Iterator[Path]:
     """Give a folder to write into; its files move to ``folder`` if the block ends without error.
 
-    Else ``folder`` is left as it was.
+    Else ``folder`` is left as it was; it goes, with those above it, where it was made here.
 
     Raises:
         MtlError: if a file cannot be written.
     """
-    made_here = kind_of(folder) is None
+    made_here = [each for each in (folder, *folder.parents) if kind_of(each) is None]
     make_folder(folder)
     try:
         with tempfile.TemporaryDirectory(
@@ -58,9 +58,9 @@ def all_or_none(folder: Path) -> Iterator[Path]:
             for file in sorted(Path(unfinished).iterdir()):
                 os.replace(file, folder / file.name)
     except BaseException as error:
-        if made_here:
-            with suppress(OSError):
-                folder.rmdir()  # it is empty, unless files have moved already
+        with suppress(OSError):
+            for each in made_here:
+                each.rmdir()  # it is empty, unless files have moved already
         if isinstance(error, OSError):
             reason = error.strerror or type(error).__name__
             raise MtlError(f"cannot write maps into {folder}: {reason}") from error

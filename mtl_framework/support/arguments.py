@@ -65,7 +65,8 @@ def _checked(
     for name, value in options.items():
         key = (*prefix, name)
         if name not in keywords and not takes_any:
-            faults.append((key, unknown_key(key, keywords, where(key))))
+            known = [*keywords, "name"] if prefix else keywords  # beside a plugin's name
+            faults.append((key, unknown_key(key, known, where(key))))
             continue
         try:
             checked[name] = _convert(hints.get(name), value, key, locate)

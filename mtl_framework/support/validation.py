@@ -91,7 +91,10 @@ def _sentence(
     key = (*prefix, *path)
     where = locate(key) if locate else ""
     if first["type"] == "extra_forbidden":
-        return unknown_key(key, _fields(expected, path[:-1]), where)
+        known = _fields(expected, path[:-1])
+        if prefix == ("strategy",) == key[:-1]:
+            known.append("name")  # which stands beside a strategy's options
+        return unknown_key(key, known, where)
     name = dotted(key)
     if first["type"] == "missing":
         return MtlError(f"{where}{name} is missing" if name else f"{where}a value is missing")

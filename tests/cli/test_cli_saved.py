@@ -15,6 +15,7 @@ from mtl_framework.data.metrics.shown import shown_value
 from mtl_framework.export import load_bundle, load_network
 from mtl_framework.networks.result import Result
 from mtl_framework.plugins.manager import Plugins
+from mtl_framework.runs import image_predictions
 from mtl_framework.runs.load import LoadedRun
 from mtl_framework.support.terminal import PlainConsole
 
@@ -60,9 +61,64 @@ def test_predict_prints_class_and_probability(
     assert found[0]["class"] in shown.out
     assert "1 image file of colours that are not sRGB (EXIF: uncalibrated)" in shown.err
     assert status("predict", run.directory, tmp_path) == 2
-    assert "needs --task NAME; the run has 2 tasks: colour / main, " in capsys.readouterr().err
+    assert (
+        "needs --task NAME, or --all-tasks; the run has 2 tasks: colour / main, "
+        in capsys.readouterr().err
+    )
     assert status("predict", run.directory, "--task", "brightness", tmp_path, "--json") == 0
     assert isinstance(json.loads(capsys.readouterr().out)[0]["brightness"], float)
+
+
+def test_several_tasks_predict_at_once_as_they_do_one_by_one(
+    run: LoadedRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Image.new("RGB", (40, 30), (255, 0, 0)).save(tmp_path / "a.png")
+    assert status("predict", run.directory, tmp_path / "a.png", "--all-tasks", "--json") == 0
+    both = json.loads(capsys.readouterr().out)
+    tasks = "colour / main", "brightness"
+    assert [row["task"] for row in both] == list(tasks)
+    chosen = [word for task in reversed(tasks) for word in ("--task", task)]
+    assert status("predict", run.directory, tmp_path / "a.png", *chosen, "--json") == 0
+    assert json.loads(capsys.readouterr().out) == both[::-1]
+    for row in both:
+        task = row.pop("task")
+        assert status("predict", run.directory, tmp_path, "--task", task, "--json") == 0
+        assert json.loads(capsys.readouterr().out) == [row]
+    assert status("predict", run.directory, tmp_path, "--all-tasks") == 0
+    table = capsys.readouterr().out
+    assert table.index("colour / main") < table.index("class") < table.index("brightness")
+    assert status("predict", run.directory, tmp_path, "--all-tasks", *chosen) == 2
+    assert "exclude each other" in capsys.readouterr().err
+
+
+def test_files_that_cannot_be_read_are_left_out_where_that_is_asked_for(
+    run: LoadedRun,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(image_predictions, "CHUNK", 4)
+    for number in range(14):
+        (tmp_path / f"{number:02}.png").write_bytes(b"no image")
+    assert status("predict", run.directory, tmp_path, "--all-tasks", "--skip-bad") == 2
+    assert "none of 14 files can be read; " in capsys.readouterr().err
+    for number in (2, 5):
+        Image.new("RGB", (40, 30), (0, number * 9, 0)).save(tmp_path / f"{number:02}.png")
+    command = "predict", run.directory, tmp_path, "--task", "colour / main", "--json"
+    assert status(*command) == 2
+    assert "00.png" in capsys.readouterr().err
+    assert status(*command, "--skip-bad") == 0
+    shown = capsys.readouterr()
+    found = json.loads(shown.out)
+    assert [Path(row["image"]).name for row in found] == ["02.png", "05.png"]
+    assert "left out 12 of 14 files, 10 of them named above" in shown.err
+    assert "03.png" in shown.err
+    for row in found:
+        alone = "predict", run.directory, row["image"], "--task", "colour / main", "--json"
+        assert status(*alone) == 0
+        assert json.loads(capsys.readouterr().out) == [
+            {**row, "probability": pytest.approx(row["probability"], rel=1e-5)}
+        ]
 
 
 def test_evaluate_repeats_the_result(run: LoadedRun, capsys: pytest.CaptureFixture[str]) -> None:

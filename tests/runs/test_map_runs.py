@@ -18,7 +18,6 @@ import mtl_framework
 from mtl_framework import RunRecord
 from mtl_framework.backbones.build import build_backbone
 from mtl_framework.backbones.config import BackboneConfig
-from mtl_framework.cli import predict
 from mtl_framework.data.preprocessing import Preprocessing
 from mtl_framework.export import (
     export_all,
@@ -33,6 +32,7 @@ from mtl_framework.export.program import trace
 from mtl_framework.networks.result import Result
 from mtl_framework.networks.task_networks import TaskNetworks
 from mtl_framework.plugins.manager import Plugins
+from mtl_framework.runs import image_predictions
 from mtl_framework.support.errors import MtlError
 from mtl_framework.support.yamls import dump_yaml
 
@@ -123,7 +123,7 @@ def test_predictions_are_written_and_equal_those_of_python(folder: Path, tmp_pat
 def test_no_map_is_left_behind_where_a_later_image_cannot_be_read(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, made_before: bool
 ) -> None:
-    monkeypatch.setattr(predict, "CHUNK", 1)
+    monkeypatch.setattr(image_predictions, "CHUNK", 1)
     (tmp_path / "in").mkdir()
     Image.new("RGB", (64, 64)).save(tmp_path / "in" / "0.png")
     (tmp_path / "in" / "1.png").write_text("no image")
@@ -137,6 +137,31 @@ def test_no_map_is_left_behind_where_a_later_image_cannot_be_read(
     Image.new("RGB", (64, 64)).save(tmp_path / "in" / "1.png")
     assert status(*arguments) == 0
     assert sorted(path.name for path in out.iterdir()) == ["0.npy", "0.png", "1.npy", "1.png"]
+
+
+def test_maps_of_several_tasks_lie_in_a_folder_each_or_nowhere(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "in").mkdir()
+    Image.new("RGB", (64, 64)).save(tmp_path / "in" / "0.png")
+    (tmp_path / "in" / "1.png").write_text("no image")
+    out = tmp_path / "new" / "out"
+    command = ("predict", folder, tmp_path / "in", "--all-tasks", "--json", "--output", out)
+    assert status(*command) == 2
+    assert not out.parent.exists()
+    capsys.readouterr()
+    assert status(*command, "--skip-bad") == 0
+    shown = capsys.readouterr()
+    rows = {row["task"]: row for row in json.loads(shown.out)}
+    assert list(rows) == ["segmentation", "depth", "normals", "edges", "count"]
+    assert all(Path(row["image"]).name == "0.png" for row in rows.values())
+    for task in ("segmentation", "depth", "normals", "edges"):
+        assert rows[task]["map"] == str(out / task / "0.npy")
+        assert sorted(path.name for path in (out / task).iterdir()) == ["0.npy", "0.png"]
+    assert "map" not in rows["count"]
+    assert "left out: " in shown.err
+    assert "1.png" in shown.err
+    assert status(*command, "--skip-bad") == 2  # the files are there already
 
 
 def test_a_run_keeps_maps_of_a_few_test_images_for_reports(folder: Path) -> None:
