@@ -55,6 +55,9 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         colour = ("red", "blue", "")[n % 3]
         rows.append(f"img/{n}.png,{split},{colour},{n % 2},{'' if n % 5 == 0 else n / 4}")
     (tmp_path / "things.csv").write_text("\n".join(rows))
+    scans = ["image,mass,oedema,x,y"]
+    scans += [f"img/{n}.png,{n % 2},{n // 2 % 2},{n / 4 + 0.1},{n / 8 + 0.1}" for n in range(30)]
+    (tmp_path / "scans.csv").write_text("\n".join(scans))
     arrays: dict[str, Any] = {}
     for task in ("greek", "latin"):
         arrays[f"{task}_images"] = np.random.default_rng(1).integers(0, 256, (80, 28, 28), np.uint8)

@@ -11,7 +11,7 @@ from PIL import Image
 from support.published import _made, md5
 from torchvision.datasets import CelebA
 
-from mtl_framework.data.tasks import Binary
+from mtl_framework.data import Binary, MultiLabel
 from mtl_framework.support.errors import MtlError, ProblemsError
 
 # -- CelebA ------------------------------------------------------------------------------------
@@ -48,6 +48,14 @@ def faces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def _lines(names: list[str], values: Any) -> str:
     return "".join(f"{name} {value}\n" for name, value in zip(names, values, strict=True))
+
+
+def test_attributes_can_be_one_task(faces: Path) -> None:
+    suite = celeba(data_root=str(faces), size=16, together={"eyes": ["Smiling", "Eyeglasses"]})
+    assert suite.task_names == ("Bald", "eyes")
+    assert suite.tasks[1].objective == MultiLabel(2, ("Smiling", "Eyeglasses"))
+    targets = suite.tasks[1].test.targets.tolist()
+    assert targets == [[n >> 2 & 1, n >> 1 & 1] for n in range(8, 12)]
 
 
 def test_celeba(faces: Path) -> None:

@@ -16,8 +16,9 @@ from .faults import Faults
 from .labels import standardized
 from .missing import Missing
 from .npz import ArrayFile
-from .options import Kinds, Names, NamesByTask, options_before
+from .options import Kinds, Names, NamesByTask, Together, options_before
 from .other_tasks import digests_of, in_other_tasks
+from .together import put_together
 from .transformed import transformed
 
 
@@ -34,6 +35,7 @@ def arrays(  # longer than 60 lines: every option has a description
     task_axis: bool = False,
     kind: Literal["auto", "classes", "binary", "numbers"] = "auto",
     kinds: Kinds | None = None,
+    together: Together | None = None,
     missing: NamesByTask | None = None,
     not_missing: NamesByTask | None = None,
     standardize: bool = True,
@@ -89,6 +91,9 @@ def arrays(  # longer than 60 lines: every option has a description
         kinds: what the labels of single tasks are, as a mapping from task to classes, binary or
             numbers; for labels with several columns of 0 and 1 numbers makes one task, and binary a
             task of every column.
+        together: tasks about the same inputs that are one task, as a mapping from its name to their
+            names: several that are binary, each of which may lack a label, or several of numbers,
+            which a row has all or none of; default: every task stands alone.
         missing: values that mean "no label", as a list for all tasks or a mapping by task, e.g. -1;
             ``nan``, and texts such as NA that the suite ``table`` takes as missing, mean it anyway.
         not_missing: texts that usually mean "no label", but are labels in this file, as a list for
@@ -141,7 +146,7 @@ def arrays(  # longer than 60 lines: every option has a description
     )
     file = ArrayFile(Path(data_root) / path, split or "")
     suite = _suite(file, wanted, form, Faults("arrays", skip_bad))
-    return transformed(suite, further)
+    return transformed(put_together(suite, together), further)
 
 
 def _suite(file: ArrayFile, wanted: Wanted, form: Form, faults: Faults) -> Suite:

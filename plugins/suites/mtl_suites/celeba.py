@@ -12,8 +12,9 @@ from mtl_framework.data import Binary, Examples, LazyInputs, Suite, Task, Transf
 
 from .faults import Faults
 from .image_files import ImageForm
-from .options import Names
+from .options import Names, Together
 from .published import obtain
+from .together import put_together
 
 _SPLITS = {"train": "train", "validation": "valid", "test": "test"}
 _SQUARE = 178  # the width of the aligned images, which are higher
@@ -24,6 +25,7 @@ def celeba(
     data_root: str = "data",
     download: bool = False,
     tasks: Names | None = None,
+    together: Together | None = None,
     size: int = 64,
     transforms: dict[str, Any] | None = None,
     check_images: bool = False,
@@ -41,6 +43,8 @@ def celeba(
         data_root: folder that holds the folder celeba as torchvision lays it out.
         download: whether the files are downloaded where they are missing; needs the package gdown.
         tasks: names of the attributes that are tasks, in order; default: all 40 attributes.
+        together: attributes that are one task, as a mapping from the task's name to names of
+            attributes; default: every attribute is a task.
         size: width and height of the images in pixels, at most 178.
         transforms: further transforms of images, as two lists, ``train`` and ``evaluation``, whose
             entries are names of classes of torchvision.transforms.v2, or mappings with ``name`` and
@@ -58,7 +62,7 @@ def celeba(
         if task not in attributes:
             raise UnknownNameError("task of suite 'celeba':", task, attributes)
     built = [_task(task, attributes.index(task), read, form) for task in tasks or attributes]
-    return Suite("celeba", built, common_input=True)
+    return put_together(Suite("celeba", built, common_input=True), together)
 
 
 def _form(size: int, transforms: dict[str, Any] | None, check_images: bool) -> ImageForm:

@@ -44,6 +44,9 @@ Animated = Literal["refuse", "first"]
 #: A list of names for all tasks, or a mapping from some tasks to lists of names.
 NamesByTask = Names | dict[str, Names]
 
+#: A mapping from new tasks to the names of the tasks that each is made of.
+Together = dict[str, Names]
+
 Kind = Literal["classes", "binary", "numbers"]
 
 #: A mapping from tasks to what their labels are.

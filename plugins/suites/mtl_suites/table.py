@@ -9,8 +9,9 @@ from .duplicates import Policy
 from .faults import Faults
 from .image_files import ImageForm
 from .missing import Missing
-from .options import Animated, Kinds, Names, NamesByTask, options_before
+from .options import Animated, Kinds, Names, NamesByTask, Together, options_before
 from .table_plan import TablePlan
+from .together import put_together
 
 
 @options_before(standardize=False)
@@ -23,6 +24,7 @@ def table(  # longer than 60 lines: every option has a description; the work is 
     split: str | None = "split",
     tasks: Names | None = None,
     kinds: Kinds | None = None,
+    together: Together | None = None,
     missing: NamesByTask | None = None,
     not_missing: NamesByTask | None = None,
     encoding: str | None = None,
@@ -72,6 +74,9 @@ def table(  # longer than 60 lines: every option has a description; the work is 
             tasks.
         kinds: what single columns are, as a mapping from column to classes, binary or numbers;
             default: what their cells look like.
+        together: columns that are one task, as a mapping from the task's name to names of columns:
+            several that are binary, each of which may lack a label, or several of numbers, which a
+            row has all or none of; default: every column is a task.
         missing: further texts that mean "no label", as a list for all columns or a mapping by
             column, e.g. -999.
         not_missing: texts that usually mean "no label", but are labels in this file, as a list for
@@ -132,4 +137,5 @@ def table(  # longer than 60 lines: every option has a description; the work is 
     )
     file, root = Path(data_root) / path, Path(data_root)
     images = file.parent if images_root is None else root / images_root
-    return plan.suite(file, root, images, encoding, Faults("table", skip_bad))
+    suite = plan.suite(file, root, images, encoding, Faults("table", skip_bad))
+    return put_together(suite, together)
