@@ -7,7 +7,7 @@ from itertools import permutations
 from ..runs.comparable import other_examples, other_iterations, other_surroundings
 from ..runs.records import Group, Select
 from .all_metrics import MetricTable, gains_of_all, metric_spreads, metric_tables
-from .by_seed import errors_by_seed, gains_of
+from .by_seed import errors_by_seed, gains_of, zero_tasks
 from .controls import Controls, analyse_controls
 from .stats import (
     Difference,
@@ -299,7 +299,9 @@ def _notes(
     if select == "best" and any(r.result and r.result.best is None for r in group.records):
         notes.append("Without validation examples, the networks after the last step count.")
     if baseline is not None and any(row.done and row.delta_m is None for row in rows):
-        notes.append(f"Δm cannot be told where {baseline} has an error of zero.")
+        zero = zero_tasks(group, baseline, select)
+        where = f": {', '.join(zero)}" if zero else ""
+        notes.append(f"Δm cannot be told where {baseline} has an error of zero{where}.")
     if len(set(counts.values())) > 1:
         notes.append("The strategies have different numbers of runs.")
     return notes

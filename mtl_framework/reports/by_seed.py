@@ -39,9 +39,21 @@ def gains_of(
     group: Group, records: Sequence[RunRecord], baseline: str | None, select: Select
 ) -> list[DeltaM]:
     """Compute Delta m of every run that is done against the baseline's mean over its seeds."""
-    reference = [f for r in group.done(baseline) if (f := r.figures(select))] if baseline else []
-    if not reference:
+    means = _baseline_means(group, baseline, select)
+    if not means:
         return []
-    means = {t: sum(f.per_task[t] for f in reference) / len(reference) for t in group.tasks}
     higher = group.higher
     return [delta_m(f.per_task, means, higher) for r in records if (f := r.figures(select))]
+
+
+def zero_tasks(group: Group, baseline: str | None, select: Select) -> list[str]:
+    """Name the tasks in which the baseline's mean is zero, so that nothing is relative to it."""
+    means = _baseline_means(group, baseline, select)
+    return [task for task, mean in means.items() if not mean]
+
+
+def _baseline_means(group: Group, baseline: str | None, select: Select) -> dict[str, float]:
+    reference = [f for r in group.done(baseline) if (f := r.figures(select))] if baseline else []
+    if not reference:
+        return {}
+    return {t: sum(f.per_task[t] for f in reference) / len(reference) for t in group.tasks}
