@@ -184,6 +184,9 @@ def former(layer: Layer, plugins: "Plugins") -> Layer:
         MtlError: if the suite, a head or the strategy is not known.
     """
     values = {"default_head": _FORMER_HEAD, **layer.values}
+    training = values.get("training")
+    if isinstance(training, Mapping) and isinstance(training.get("average"), Mapping):
+        values["training"] = {**training, "average": {"warmup": False, **training["average"]}}
     heads = values.get("heads")
     if isinstance(heads, Mapping):
         values["heads"] = {task: _former_head(given, plugins) for task, given in heads.items()}

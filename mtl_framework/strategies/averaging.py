@@ -26,7 +26,8 @@ class WeightAverage:
             for each move.
 
     Source: Polyak and Juditsky 1992; ``swa``: Izmailov et al., "Averaging Weights Leads to Wider
-    Optima and Better Generalization", UAI 2018.
+    Optima and Better Generalization", UAI 2018; ``warmup`` of an ``ema``: the rule that TensorFlow
+    (``ExponentialMovingAverage``, ``num_updates``) has for averages that begin at random weights.
     """
 
     def __init__(self, network: nn.Module, config: AverageConfig, accumulate: int = 1) -> None:
@@ -35,10 +36,6 @@ class WeightAverage:
         self.steps = 0
         self._network = network
         self._average: list[Tensor] = []
-        if config.name == "swa":
-            self._formula: Any = _FORMULAS.get_swa_multi_avg_fn()
-        else:
-            self._formula = _FORMULAS.get_ema_multi_avg_fn(config.decay)
 
     @torch.no_grad()
     def update(self) -> None:
@@ -54,7 +51,17 @@ class WeightAverage:
                 pair for pair in zip(self._average, tensors, strict=True) if pair[1].dtype == dtype
             ]
             averages, currents = ([*side] for side in zip(*pairs, strict=True))
-            self._formula(averages, currents, torch.tensor(counted - 1, device=currents[0].device))
+            number = torch.tensor(counted - 1, device=currents[0].device)
+            self._formula(counted - 1)(averages, currents, number)
+
+    def _formula(self, counted: int) -> Any:
+        """Return torch's function that moves an average of ``counted`` steps, 1 or more."""
+        if self.config.name == "swa":
+            return _FORMULAS.get_swa_multi_avg_fn()
+        decay = self.config.decay
+        if self.config.warmup:
+            decay = min(decay, (1 + counted) / (10 + counted))  # 2/11, 3/12, ... 101/110 after 100
+        return _FORMULAS.get_ema_multi_avg_fn(decay)
 
     def restart(self) -> None:
         """Begin anew, as the strategy has put other weights in place.

@@ -104,6 +104,12 @@ class AverageConfig(_Section):
     decay: float = Field(
         default=0.999, ge=0, lt=1, description="share of the old average in an ema"
     )
+    warmup: bool = Field(
+        default=True,
+        description="whether that share is at most (1 + n) / (10 + n) at the n-th step of an ema, "
+        "so that it is never of much more than the last tenth of the steps so far; without, an "
+        "average from the start holds on to random weights for a few times 1 / (1 - decay) steps",
+    )
     start: int = Field(
         default=0,
         ge=0,

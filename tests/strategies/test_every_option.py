@@ -58,7 +58,8 @@ CHANGES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "schedule.patience": ({"schedule": PLATEAU}, {"schedule": {**PLATEAU, "patience": 1}}),
     "schedule.length": ({"schedule": COSINE}, {"schedule": {**COSINE, "length": 20}}),
     "average.name": ({}, {"average": "ema"}),
-    "average.decay": ({"average": "ema"}, {"average": {"name": "ema", "decay": 0.5}}),
+    "average.decay": ({"average": "ema"}, {"average": {"name": "ema", "decay": 0.1}}),
+    "average.warmup": ({"average": "ema"}, {"average": {"name": "ema", "warmup": False}}),
     "average.start": ({"average": "swa"}, {"average": {"name": "swa", "start": 3}}),
     "average.evaluate": ({"average": "swa"}, {"average": {"name": "swa", "evaluate": "raw"}}),
 }  # fmt: skip

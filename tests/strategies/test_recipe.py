@@ -191,9 +191,16 @@ def test_a_schedule_that_is_laid_out_for_other_steps_is_not_resumed() -> None:
     made(iterations=20, schedule={"name": "cosine", "length": 10})[1].load_state_dict(state)
 
 
-@pytest.mark.parametrize(("name", "wanted"), [("ema", 1.5 * 0.75 + 1.0 * 0.25), ("swa", 1.25)])
-def test_averages_are_those_of_their_formulas(name: str, wanted: float) -> None:
-    network, optimizer = made(average={"name": name, "decay": 0.75, "start": 1})
+@pytest.mark.parametrize(
+    ("name", "warmup", "wanted"),
+    [
+        ("ema", False, 1.5 * 0.75 + 1.0 * 0.25),
+        ("ema", True, 1.5 * 2 / 11 + 1.0 * 9 / 11),
+        ("swa", True, 1.25),
+    ],
+)
+def test_averages_are_those_of_their_formulas(name: str, warmup: bool, wanted: float) -> None:
+    network, optimizer = made(average={"name": name, "decay": 0.75, "start": 1, "warmup": warmup})
     average = optimizer.average
     assert average is not None
     steps(network, optimizer, 0.0, 1.0, 1.0)  # the weight is 2, then 1.5, then 1
@@ -205,6 +212,22 @@ def test_averages_are_those_of_their_formulas(name: str, wanted: float) -> None:
     steps(network, optimizer, 0.0)
     average.swap()
     assert values(network) == [1.0, 1.0, 2.0]
+
+
+def test_an_ema_of_the_start_forgets_it_and_then_keeps_its_decay() -> None:
+    network, optimizer = made(average={"name": "ema", "decay": 0.9})
+    average = optimizer.average
+    assert average is not None
+    wanted = 0.0
+    for n in range(120):
+        steps(network, optimizer, 1.0)
+        now = values(network)[0]
+        decay = min(0.9, (1 + n) / (10 + n)) if n else 0.0  # 0.9 from the 81st step on
+        wanted = decay * wanted + (1 - decay) * now
+        if n in (1, 5, 79, 80, 81, 119):
+            average.swap()
+            assert values(network)[0] == pytest.approx(wanted, rel=1e-5)
+            average.swap()
 
 
 def test_an_average_that_has_not_begun_does_not_begin_by_a_restart() -> None:

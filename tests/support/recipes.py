@@ -64,7 +64,7 @@ BY_VALIDATION: dict[str, Any] = {
 WEIGHTED: dict[str, Any] = {
     "optimizer": "muon",
     "accumulate": 2,
-    "average": {"name": "ema", "evaluate": "raw"},
+    "average": {"name": "ema", "evaluate": "raw", "warmup": False},
     "weighting": {"name": "uncertainty", "learning_rate": 0.1},
 }
 #: Schedules that go by the step, each for one strategy.
