@@ -63,3 +63,13 @@ def test_a_config_from_before_the_option_is_read_as_it_was() -> None:
         del saved["suite"]["standardize"]
         assert completed(saved, plugins)["suite"]["standardize"] is False
         assert former(Layer(saved), plugins).values["suite"]["standardize"] is False
+
+
+def test_a_saved_average_has_no_warmup_where_its_config_does_not_say_so() -> None:
+    plugins = Plugins.load()
+    given = {"training": {"average": "ema"}, "suite": "alphabets", "strategy": "full_sharing"}
+    saved = resolve(plugins, [Layer(given)]).config.model_dump(mode="json")
+    assert saved["training"]["average"]["warmup"] is True
+    assert completed(saved, plugins)["training"]["average"]["warmup"] is True
+    del saved["training"]["average"]["warmup"]
+    assert completed(saved, plugins)["training"]["average"]["warmup"] is False
