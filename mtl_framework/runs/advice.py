@@ -10,6 +10,7 @@ from ..support.devices import multiplies_bf16
 from .config import RunConfig
 
 _WIDE = 256  # channels in and out, from which on products in bfloat16 are clearly faster
+_HELD = 0.01  # share of an average that its first weights should not have at the end
 _SHARE = 0.8  # of all weights that lie in layers so wide
 
 
@@ -21,7 +22,33 @@ def advice(
     They are for its end: no first line of a run that does as it was told.
     """
     hints = [hint for backbone in backbones for hint in backbone.hints]
-    return list(dict.fromkeys([*hints, *precision_hints(network, config, device)]))
+    hints += [*average_hints(config), *precision_hints(network, config, device)]
+    return list(dict.fromkeys(hints))
+
+
+def average_hints(config: RunConfig) -> list[str]:
+    """Return a hint on an average that holds on to the weights of a run's start; else nothing.
+
+    That is an exponential one without warm-up of which the weights that it began with are a
+    hundredth or more at the end, or a plain one over all steps.
+    """
+    average = config.training.average
+    if average is None:
+        return []
+    moves = (config.iterations - average.start) // config.training.accumulate
+    if average.name == "swa" and not average.start:
+        late = config.iterations * 3 // 4
+        return [
+            "training.average: swa is the mean of all steps, those of random weights too; "
+            f"training.average.start={late} leaves them out"
+        ]
+    share = 0.0 if average.warmup or moves < 1 else average.decay**moves
+    if average.name == "swa" or share < _HELD:
+        return []
+    return [
+        f"training.average: {100 * share:.0f} % of the average at the end are the weights that it "
+        "began with; training.average.warmup=true forgets them"
+    ]
 
 
 def precision_hints(network: nn.Module, config: RunConfig, device: torch.device) -> list[str]:

@@ -11,7 +11,7 @@ from rich.console import Console
 from support.tiny import start, tiny_config
 from torch import nn
 
-from mtl_framework.runs.advice import precision_hints
+from mtl_framework.runs.advice import average_hints, precision_hints
 from mtl_framework.support.devices import multiplies_bf16
 
 CPU = torch.device("cpu")
@@ -66,6 +66,27 @@ def test_networks_that_gain_little_get_none(
 ) -> None:
     has(monkeypatch, ABLE[0])
     assert precision_hints(network, tiny_config(), CPU) == []
+
+
+@pytest.mark.parametrize(
+    ("average", "accumulate", "said"),
+    [
+        ({"name": "ema", "decay": 0.99, "warmup": False}, 1, "13 % of the average"),
+        ({"name": "ema", "decay": 0.99, "warmup": False, "start": 100}, 2, "61 % of the average"),
+        ({"name": "swa"}, 1, "training.average.start=150 leaves them out"),
+        ({"name": "swa", "start": 150}, 1, ""),
+        ({"name": "ema", "decay": 0.999}, 1, ""),
+        ({"name": "ema", "decay": 0.97, "warmup": False}, 1, ""),  # 0.97**200 = 0.002
+        (None, 1, ""),
+    ],
+)
+def test_averages_that_hold_on_to_a_runs_first_weights_are_told(
+    average: dict[str, Any] | None, accumulate: int, said: str
+) -> None:
+    training = {"average": average, "accumulate": accumulate}
+    hints = average_hints(tiny_config(iterations=200, training=training))
+    assert bool(hints) == bool(said)
+    assert said in "".join(hints)
 
 
 def test_a_run_tells_it_once_at_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
