@@ -17,7 +17,7 @@ import numpy as np
 from ..networks.result import Assignment, Result, UsedOptimizer
 from ..plugins.manager import Plugins
 from ..runs.config import RunConfig
-from ..runs.records import Control
+from ..runs.records import Control, Select
 from ..runs.resolve import Layer, resolve
 from ..strategies.assignments import GivenAssignment
 from ..strategies.training import OptimizerConfig
@@ -35,8 +35,8 @@ def control_cells(
     """Make the cells of all controls that the settings ask for.
 
     The same finished runs give the same cells. A strategy counts as one that learns assignments if
-    its options do not give them and at least one of its runs ended with tasks that share some
-    units, but not all.
+    its options do not give them and in at least one of its runs tasks share some units, but not
+    all, at the end, or where validation prefers it if ``select`` is best.
 
     Args:
         settings: the settings of the comparison.
@@ -49,9 +49,10 @@ def control_cells(
     if not settings.controls:
         return []
     runs = [
-        (cell, result.assignment, result.optimizer)
+        (cell, found, result.optimizer)
         for cell, result in finished
-        if result.assignment is not None and not _is_given(cell.config, plugins)
+        if not _is_given(cell.config, plugins)
+        and (found := _found(result, settings.select)) is not None
     ]
     learned = {
         (cell.strategy, cell.suite, cell.backbone)
@@ -64,6 +65,12 @@ def control_cells(
             alike = _with_optimizer(cell, optimizer)
             cells += _controls_of(alike, assignment, settings, plugins)
     return cells
+
+
+def _found(result: Result, select: Select) -> Assignment | None:
+    """Return the assignment of the networks that count, as far as the run has kept it."""
+    best = result.best if select == "best" else None
+    return best.assignment if best is not None and best.assignment else result.assignment
 
 
 def is_trivial(weights: Matrix) -> bool:

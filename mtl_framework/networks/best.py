@@ -3,24 +3,34 @@
 import math
 from dataclasses import dataclass
 
+from .assignment import Assignment
 from .evaluation import Evaluation, SplitMetrics
 
 
 @dataclass(frozen=True)
 class Best:
-    """This is the evaluation that validation prefers, the first one on a tie."""
+    """This is the evaluation that validation prefers, the first one on a tie.
+
+    Args:
+        iteration: number of the step after which the networks were measured.
+        validation: figures of the validation examples.
+        test: figures of the test examples.
+        assignment: the sharing at that time; ``None`` for strategies without units shared as a
+            whole, and in runs from before it was kept.
+    """
 
     iteration: int
     validation: SplitMetrics
     test: SplitMetrics
+    assignment: Assignment | None = None
 
     @classmethod
-    def of(cls, evaluation: Evaluation) -> "Best | None":
+    def of(cls, evaluation: Evaluation, assignment: Assignment | None = None) -> "Best | None":
         """Make a candidate of an evaluation; ``None`` where there is no validation split."""
         splits = evaluation.splits
         if "validation" not in splits:
             return None
-        return cls(evaluation.iteration, splits["validation"], splits["test"])
+        return cls(evaluation.iteration, splits["validation"], splits["test"], assignment)
 
     def is_better_than(self, other: "Best", averaged: bool = True) -> bool:
         """Say whether the mean of the tasks' validation metrics is better.

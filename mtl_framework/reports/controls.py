@@ -101,12 +101,13 @@ def _of(
 
 
 def _moved_on(record: RunRecord) -> bool:
-    """Say whether a run went on after the networks that validation prefers."""
+    """Say whether a run went on after networks whose assignment it has not kept."""
     result = record.result
     return (
         result is not None
         and result.best is not None
-        and (result.best.iteration < result.iterations)
+        and result.best.assignment is None
+        and result.best.iteration < result.iterations
     )
 
 

@@ -11,6 +11,7 @@ from ..data.batches import BalancedBatches, Batch
 from ..data.placement import place_inputs, usable_workers
 from ..data.samplers import Part
 from ..data.tasks import Suite
+from ..networks.assignment import Assignment
 from ..networks.candidates import CandidateMetrics, Candidates, validate
 from ..networks.evaluation import Evaluation, evaluate
 from ..networks.map_samples import MapSamples, map_samples
@@ -21,6 +22,7 @@ from ..support.distributed import from_first, is_first, process_count, process_n
 from ..support.seeding import derive_seed
 from .assembly import normalizations
 from .config import RunConfig
+from .found_sharing import assignment_of
 
 
 class Feed:
@@ -42,7 +44,7 @@ class Feed:
         device: torch.device,
         guard: Guard,
     ) -> None:
-        self._guard = guard
+        self._guard, self._strategy = guard, config.strategy.name
         self.suite = suite
         self.device = device
         self._rows = config.eval_batch_size
@@ -132,6 +134,11 @@ class Feed:
                 details,
             )
         return from_first(evaluation)
+
+    def assignment(self, network: MultiTaskModel) -> Assignment | None:
+        """Return which weights tasks use now; see :func:`assignment_of`."""
+        with self._guard("sharing"):
+            return assignment_of(network, self._strategy)
 
     def map_samples(self, network: MultiTaskModel) -> dict[str, MapSamples]:
         """Return a few test images with true and predicted maps; see :func:`map_samples`.

@@ -101,7 +101,7 @@ class Milestones:
         # a longer run would not have made this evaluation: if the run is extended, it never was
         extra = state.iteration % self.config.eval_every != 0
         state.before_end = Measured(former.last, former.best, length) if extra else None
-        candidate, best = Best.of(evaluation), former.best
+        candidate, best = Best.of(evaluation, self._feed.assignment(network)), former.best
         averaged = can_be_averaged([task.metric for task in self._feed.suite.tasks])
         better = candidate is not None and (
             best is None or candidate.is_better_than(best, averaged)

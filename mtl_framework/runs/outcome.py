@@ -6,16 +6,15 @@ from importlib.metadata import PackageNotFoundError, version
 
 import torch
 
-from ..networks.assignment import Assignment
-from ..networks.model import ParameterCounts, Sharing
+from ..networks.model import ParameterCounts
 from ..networks.result import Result
 from ..plugins.guard import Guard
 from ..strategies.context import TrainingRun
 from ..strategies.strategy import Strategy
 from ..support.devices import device_name, peak_memory
-from ..support.errors import MtlError
 from .assembly import joint_name
 from .config import RunConfig
+from .found_sharing import assignment_of, odd_return
 from .progress_state import ProgressState
 
 
@@ -32,12 +31,10 @@ def result_of(
     """
     evaluation, suite = state.measured.last, run.suite
     assert evaluation is not None
-    sharing: object = run.network.sharing()
+    assignment = assignment_of(run.network, config.strategy.name)
     counts: object = run.network.parameter_counts()
-    if not isinstance(sharing, Sharing | None):
-        raise _odd(config, "sharing", "Sharing or None", sharing)
     if not isinstance(counts, ParameterCounts):
-        raise _odd(config, "parameter_counts", "ParameterCounts", counts)
+        raise odd_return(config.strategy.name, "parameter_counts", "ParameterCounts", counts)
     own = dict(zip(suite.task_names, (b.name for b in run.backbones), strict=True))
     return Result(
         strategy=config.strategy.name,
@@ -50,7 +47,7 @@ def result_of(
         best=state.measured.best,
         metrics={task.name: task.metric for task in suite.tasks},
         parameters=counts,
-        assignment=None if sharing is None else Assignment.of(sharing),
+        assignment=assignment,
         seconds=run.seconds,
         seconds_per_iteration=state.training_seconds / state.iteration,
         peak_memory=peak_memory(run.device),
@@ -68,13 +65,6 @@ def result_of(
             )
         ),
         optimizer=strategy.recipe.used,
-    )
-
-
-def _odd(config: RunConfig, method: str, wanted: str, given: object) -> MtlError:
-    return MtlError(
-        f"strategy {config.strategy.name!r}: {method} of its network should return {wanted}, "
-        f"found {type(given).__name__}"
     )
 
 

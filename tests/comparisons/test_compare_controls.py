@@ -14,6 +14,7 @@ from mtl_framework.comparisons.config import read_comparison
 from mtl_framework.comparisons.controls import control_cells, is_trivial, permutations_of
 from mtl_framework.comparisons.grid import Cell, make_grid
 from mtl_framework.comparisons.settings import Settings
+from mtl_framework.networks.best import Best
 from mtl_framework.networks.evaluation import SplitMetrics
 from mtl_framework.networks.model import ParameterCounts
 from mtl_framework.networks.result import Assignment, Result, UsedOptimizer
@@ -79,6 +80,35 @@ def test_controls_train_what_was_learned_with_the_same_recipe(tmp_path: Path) ->
     assert roaming.config.strategy.options["weight_samples"] == 2
     assert control_cells(settings_, finished, plugins) == cells  # so that they are resumed
     assert control_cells(replace_controls(settings_, ()), finished, plugins) == []
+
+
+def test_controls_train_the_assignment_of_the_networks_that_count(tmp_path: Path) -> None:
+    settings_, (_, learned, _), plugins = read(tmp_path, CONFIG + "select: best\n")
+    last, earlier = ((0, 0, 0),) * 4, ((0, 0, 1), (2, 1, 2), (0, 0, 0), (0, 1, 2))
+    ended = result(last)
+    assert ended.assignment is not None
+    kept = replace(ended.assignment, weights=earlier)
+    cases = {earlier: Best(2, ended.test, ended.test, kept), last: Best(2, ended.test, ended.test)}
+    for weights, best in cases.items():
+        cells = control_cells(settings_, [(learned, replace(ended, best=best))], plugins)
+        matrices = [cell.config.strategy.options.get("matrix") for cell in cells]
+        wanted = [list(row) for row in weights]
+        assert matrices[:1] == ([wanted] if weights == earlier else [])  # all shared: no control
+    by_last, _, _ = read(tmp_path)
+    found = replace(ended, best=cases[earlier])
+    assert control_cells(by_last, [(learned, found)], plugins) == []
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_a_verdict_says_where_the_assignment_that_counts_is_not_kept(kept: bool) -> None:
+    found = []
+    for record in records({"searched": LOW, "retrained": LOW}):
+        assert record.result is not None
+        own = record.result.assignment if kept else None
+        best = Best(1, record.result.test, record.result.test, own)
+        found.append(replace(record, result=replace(record.result, best=best, iterations=4)))
+    (controls,) = analyse(make_groups(found)[0], select="best").controls
+    assert ("controls train the assignment of the last step" in controls.verdict) != kept
 
 
 def replace_controls(settings_: Settings, controls: tuple[str, ...]) -> Settings:
