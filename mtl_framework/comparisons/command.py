@@ -8,6 +8,7 @@ from typing import Any
 
 from rich.console import Console
 
+from ..networks.result import Result
 from ..plugins.manager import Plugins
 from ..reports.analysis import Analysis, analyse
 from ..reports.command import make_report
@@ -17,11 +18,11 @@ from ..support.alive import alive
 from ..support.errors import MtlError
 from ..support.terminal import duration
 from .config import ComparisonConfig, read_comparison
-from .controls import control_cells
+from .controls import control_cells, without_controls
 from .equal_time import cells_at_equal_time, track_pilots
 from .execution import Tracked, execute, track
 from .files import write_files
-from .grid import python_objects
+from .grid import Cell, python_objects
 from .in_process import InProcess
 from .one_at_work import one_at_work
 from .processes import Executor, LocalProcesses, gpu_groups, machine_threads
@@ -168,6 +169,9 @@ def work_through(
             signal = _work(tracked, tracked, make_executor, err, listen)
         if signal is None:
             controls = _track_controls(comparison, tracked, directory, plugins)
+            for name in without_controls(comparison.settings, _finished(tracked), plugins):
+                say = f"controls: none of {name}, whose weights are not units as a whole"
+                err.print(say, markup=False, soft_wrap=True)
             tracked += controls
             signal = _work(controls, tracked, make_executor, err, listen)
         analyses = _write(directory, comparison, tracked)
@@ -230,8 +234,12 @@ def _work(
 def _track_controls(
     comparison: ComparisonConfig, tracked: Sequence[Tracked], directory: Path, plugins: Plugins
 ) -> list[Tracked]:
-    finished = [(t.cell, t.status.result) for t in tracked if t.status.result is not None]
-    return track(control_cells(comparison.settings, finished, plugins), directory / RUNS, plugins)
+    cells = control_cells(comparison.settings, _finished(tracked), plugins)
+    return track(cells, directory / RUNS, plugins)
+
+
+def _finished(tracked: Sequence[Tracked]) -> list[tuple[Cell, Result]]:
+    return [(t.cell, t.status.result) for t in tracked if t.status.result is not None]
 
 
 def _write(

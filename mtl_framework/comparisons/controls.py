@@ -1,9 +1,10 @@
 """Control runs tell whether the assignment helps, or the search, or only the wandering.
 
-Every run that learned an assignment has these controls: the assignment trained from scratch
+Every run that learned an assignment has these controls: the assignment trained from the beginning
 (``retrained``), the same with the tasks' columns permuted (``permuted``), and tasks that roam over
 the weights without a search (``roaming``). Each has the learned run's seed, data, backbone, budget
-and recipe, its optimiser included, and those of its options that the control's strategy has, too.
+and recipe, its optimiser included, those of its options that the control's strategy has, too, and
+what its strategy says besides (:meth:`Strategy.control_options`).
 Strategies are known by the names that the comparison's config gives, and runs by their
 results alone.
 """
@@ -19,7 +20,8 @@ from ..plugins.manager import Plugins
 from ..runs.config import RunConfig
 from ..runs.records import Control, Select
 from ..runs.resolve import Layer, resolve
-from ..strategies.assignments import GivenAssignment
+from ..strategies.assignments import GivenAssignment, holds_given
+from ..strategies.strategy import StrategyConfig
 from ..strategies.training import OptimizerConfig
 from .grid import Cell
 from .settings import Settings
@@ -48,10 +50,34 @@ def control_cells(
     """
     if not settings.controls:
         return []
+    cells: list[Cell] = []
+    for cell, assignment, optimizer in _learned(settings, finished, plugins):
+        if _further(cell.config, plugins) is not None:
+            alike = _with_optimizer(cell, optimizer)
+            cells += _controls_of(alike, assignment, settings, plugins)
+    return cells
+
+
+def without_controls(
+    settings: Settings, finished: Iterable[tuple[Cell, Result]], plugins: Plugins
+) -> list[str]:
+    """Name the strategies that learn assignments, and whose weights no control trains.
+
+    The arguments are those of :func:`control_cells`.
+    """
+    runs = _learned(settings, finished, plugins) if settings.controls else []
+    lacking = [cell.strategy for cell, _, _ in runs if _further(cell.config, plugins) is None]
+    return list(dict.fromkeys(lacking))
+
+
+def _learned(
+    settings: Settings, finished: Iterable[tuple[Cell, Result]], plugins: Plugins
+) -> list[tuple[Cell, Assignment, UsedOptimizer | None]]:
+    """Return the runs of strategies that learn assignments, with what they found."""
     runs = [
         (cell, found, result.optimizer)
         for cell, result in finished
-        if not _is_given(cell.config, plugins)
+        if not holds_given(_options(cell.config, plugins))
         and (found := _found(result, settings.select)) is not None
     ]
     learned = {
@@ -59,12 +85,7 @@ def control_cells(
         for cell, assignment, _ in runs
         if not is_trivial(assignment.weights)
     }
-    cells: list[Cell] = []
-    for cell, assignment, optimizer in runs:
-        if (cell.strategy, cell.suite, cell.backbone) in learned:
-            alike = _with_optimizer(cell, optimizer)
-            cells += _controls_of(alike, assignment, settings, plugins)
-    return cells
+    return [run for run in runs if (run[0].strategy, run[0].suite, run[0].backbone) in learned]
 
 
 def _found(result: Result, select: Select) -> Assignment | None:
@@ -118,8 +139,17 @@ def _groups(weights: Matrix) -> Matrix:
     return tuple(rows)
 
 
-def _is_given(config: RunConfig, plugins: Plugins) -> bool:
-    return issubclass(plugins.strategy(config.strategy.name).Config, GivenAssignment)
+def _options(config: RunConfig, plugins: Plugins) -> StrategyConfig:
+    """Return the strategy's options, as its own class checks them."""
+    strategy = plugins.strategy(config.strategy.name)
+    return strategy.Config.model_validate(config.strategy.options)
+
+
+def _further(config: RunConfig, plugins: Plugins) -> Mapping[str, Any] | None:
+    """Return what controls have beside options of the same names; ``None``: there are none."""
+    strategy = plugins.strategy(config.strategy.name)
+    with plugins.guard("strategy", config.strategy.name)("control_options"):
+        return strategy.control_options(_options(config, plugins))
 
 
 def _with_optimizer(cell: Cell, used: UsedOptimizer | None) -> Cell:
@@ -161,7 +191,8 @@ def _cell(
     matrix: Sequence[Sequence[int]] | None = None,
 ) -> Cell:
     name = settings.roam_with if matrix is None else settings.retrain_with
-    options = _common_options(of.config.strategy.options, name, plugins)
+    own = {**of.config.strategy.options, **(_further(of.config, plugins) or {})}
+    options = _common_options(own, name, plugins)
     given = {} if matrix is None else {"matrix": [list(row) for row in matrix]}
     values = of.config.model_dump(mode="json")
     values["strategy"] = {"name": name, **options, **given}

@@ -60,7 +60,7 @@ class Settings(BaseModel):
     controls: tuple[ControlKind, ...] = Field(
         default=(),
         description="further runs for each run that learned an assignment: retrained (its "
-        "assignment, from scratch), permuted (with the tasks' columns permuted), roaming (no "
+        "assignment, from the beginning), permuted (with the tasks' columns permuted), roaming (no "
         "search)",
     )
     permutations: int = Field(

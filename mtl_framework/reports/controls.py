@@ -148,7 +148,7 @@ def _verdict(questions: Sequence[Question], significance: float) -> str:
         "permutations",
         "Does the search help?": "searching is better than roaming",
         "Does training while searching help?": "the searched networks are better than their "
-        "assignment trained from scratch",
+        "assignment trained from the beginning",
         "Does wandering help?": "roaming is better than permutations of what was learned",
     }
     shown = [text for question, text in names.items() if question in yes]

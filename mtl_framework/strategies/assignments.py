@@ -71,6 +71,17 @@ class GivenAssignment(StrategyConfig):
         return _by_position(self.shared_first, len(units), len(tasks))
 
 
+def holds_given(options: object) -> bool:
+    """Say whether options, or one of them anywhere, give an assignment."""
+    if isinstance(options, GivenAssignment):
+        return True
+    if isinstance(options, BaseModel):
+        options = {name: getattr(options, name) for name in type(options).model_fields}
+    if isinstance(options, Mapping):
+        options = list(options.values())
+    return isinstance(options, list | tuple) and any(map(holds_given, options))
+
+
 def take_from(known: Earlier, options: object) -> None:
     """Let ``from_run``, anywhere in options, use known assignments, and add what it reads.
 

@@ -137,6 +137,24 @@ class Strategy(ABC):
         """
         return []
 
+    @classmethod
+    def control_options(cls, config: StrategyConfig) -> Mapping[str, Any] | None:
+        """Say what controls of a run have beside the options that bear the same names there.
+
+        Controls train the assignment that a run has found, or tasks that roam
+        (:mod:`mtl_framework.comparisons.controls`). A strategy overrides this if a time of its own
+        is called otherwise there (``settle`` of ``roaming``), or if its weights are not units as a
+        whole, so that networks with the same assignment are other networks.
+
+        Args:
+            config: the options of the run.
+
+        Returns:
+            Options by name; those that a control's strategy does not have are left out. ``None``: a
+            run has no controls.
+        """
+        return {}
+
     def register_state(self, name: str, value: Any, *, persistent: bool = True) -> None:
         """Set an attribute, and save it with every checkpoint from now on.
 

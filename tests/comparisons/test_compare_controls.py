@@ -8,53 +8,18 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.control_runs import CONFIG, HIGH, LOW, read, records, replace_controls, result
 
 from mtl_framework.cli import main
-from mtl_framework.comparisons.config import read_comparison
-from mtl_framework.comparisons.controls import control_cells, is_trivial, permutations_of
-from mtl_framework.comparisons.grid import Cell, make_grid
-from mtl_framework.comparisons.settings import Settings
-from mtl_framework.networks.best import Best
-from mtl_framework.networks.evaluation import SplitMetrics
-from mtl_framework.networks.model import ParameterCounts
-from mtl_framework.networks.result import Assignment, Result, UsedOptimizer
-from mtl_framework.plugins.manager import Plugins
+from mtl_framework.comparisons.controls import (
+    control_cells,
+    is_trivial,
+    permutations_of,
+)
+from mtl_framework.networks.result import UsedOptimizer
 from mtl_framework.reports.analysis import analyse
 from mtl_framework.runs.records import Control, RunRecord, make_groups
 from mtl_framework.strategies.training import OptimizerConfig
-
-CONFIG = """
-suite: {name: digits, size: 8}
-backbone: dkl_convnet
-strategies: [full_sharing, {name: lws, as: learned, learning_rate: 0.002, nes_samples: 2,
-  weight_samples: 2, nes_learning_rate: 0.3}, {name: fixed_sharing, as: given, shared_first: 2}]
-seeds: 1
-iterations: 4
-eval_every: 4
-batch_size: 4
-device: cpu
-controls: [retrained, permuted, roaming]
-permutations: 1
-"""
-
-
-def result(weights: Any) -> Result:
-    units = tuple(f"unit{number}" for number in range(len(weights)))
-    tasks = tuple(f"task{number}" for number in range(len(weights[0])))
-    split = SplitMetrics(1.0, 1.0, dict.fromkeys(tasks, 1.0), dict.fromkeys(tasks, 1.0))
-    return Result(
-        strategy="s", backbone="b", suite="s", seed=0, iterations=4, seconds=1.0,
-        seconds_per_iteration=0.1, peak_memory=None, test=split, validation=None, best=None,
-        metrics=dict.fromkeys(tasks, "error %"), parameters=ParameterCounts(1, 1),
-        assignment=Assignment(units, tasks, weights), versions={}, device="cpu", threads=1,
-    )  # fmt: skip
-
-
-def read(tmp_path: Path, text: str = CONFIG) -> tuple[Settings, list[Cell], Plugins]:
-    path, plugins = tmp_path / "c.yaml", Plugins.load()
-    path.write_text(text)
-    comparison = read_comparison(path, plugins)
-    return comparison.settings, make_grid(comparison), plugins
 
 
 def test_controls_train_what_was_learned_with_the_same_recipe(tmp_path: Path) -> None:
@@ -80,39 +45,6 @@ def test_controls_train_what_was_learned_with_the_same_recipe(tmp_path: Path) ->
     assert roaming.config.strategy.options["weight_samples"] == 2
     assert control_cells(settings_, finished, plugins) == cells  # so that they are resumed
     assert control_cells(replace_controls(settings_, ()), finished, plugins) == []
-
-
-def test_controls_train_the_assignment_of_the_networks_that_count(tmp_path: Path) -> None:
-    settings_, (_, learned, _), plugins = read(tmp_path, CONFIG + "select: best\n")
-    last, earlier = ((0, 0, 0),) * 4, ((0, 0, 1), (2, 1, 2), (0, 0, 0), (0, 1, 2))
-    ended = result(last)
-    assert ended.assignment is not None
-    kept = replace(ended.assignment, weights=earlier)
-    cases = {earlier: Best(2, ended.test, ended.test, kept), last: Best(2, ended.test, ended.test)}
-    for weights, best in cases.items():
-        cells = control_cells(settings_, [(learned, replace(ended, best=best))], plugins)
-        matrices = [cell.config.strategy.options.get("matrix") for cell in cells]
-        wanted = [list(row) for row in weights]
-        assert matrices[:1] == ([wanted] if weights == earlier else [])  # all shared: no control
-    by_last, _, _ = read(tmp_path)
-    found = replace(ended, best=cases[earlier])
-    assert control_cells(by_last, [(learned, found)], plugins) == []
-
-
-@pytest.mark.parametrize("kept", [False, True])
-def test_a_verdict_says_where_the_assignment_that_counts_is_not_kept(kept: bool) -> None:
-    found = []
-    for record in records({"searched": LOW, "retrained": LOW}):
-        assert record.result is not None
-        own = record.result.assignment if kept else None
-        best = Best(1, record.result.test, record.result.test, own)
-        found.append(replace(record, result=replace(record.result, best=best, iterations=4)))
-    (controls,) = analyse(make_groups(found)[0], select="best").controls
-    assert ("controls train the assignment of the last step" in controls.verdict) != kept
-
-
-def replace_controls(settings_: Settings, controls: tuple[str, ...]) -> Settings:
-    return settings_.model_copy(update={"controls": controls})
 
 
 @pytest.mark.parametrize(
@@ -157,24 +89,6 @@ def test_permutations_keep_the_shape_and_share_otherwise(
     for permuted in found:
         columns = sorted(zip(*permuted, strict=True))
         assert columns == sorted(zip(*weights, strict=True))  # the same columns, of other tasks
-
-
-def records(errors: dict[str, list[float]]) -> list[RunRecord]:
-    found = []
-    for kind, values in errors.items():
-        control = None if kind == "searched" else Control(kind, "learned")  # type: ignore[arg-type]
-        for seed, error in enumerate(values):
-            one = result(((0, 1),))
-            split = replace(one.test, per_task={"task0": error, "task1": error}, error_mean=error)
-            label = "learned" if control is None else control.label
-            found.append(
-                RunRecord(label, "s", "b", seed, Path(), 4, "done", replace(one, test=split),
-                          control=control)
-            )  # fmt: skip
-    return found
-
-
-LOW, HIGH = [1.0, 1.1, 1.2, 1.3, 1.4], [2.0, 2.1, 2.2, 2.3, 2.4]
 
 
 @pytest.mark.parametrize(

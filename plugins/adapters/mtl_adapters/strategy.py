@@ -60,6 +60,10 @@ class Adapters(Strategy):
 
     network: AdapterNetworks
 
+    @classmethod
+    def control_options(cls, config: StrategyConfig) -> None:
+        """Have no controls: they would train whole units where these runs assign adapters."""
+
     def build(self, backbone: Backbone, suite: Suite) -> AdapterNetworks:
         """Make a trunk with K adapters at every unit, and the search distribution if one is used.
 

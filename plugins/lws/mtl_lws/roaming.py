@@ -8,7 +8,7 @@ has found it.
 """
 
 from collections.abc import Generator
-from typing import ClassVar, Self
+from typing import ClassVar, Literal, Self
 
 import torch
 from jaxtyping import Float
@@ -27,6 +27,8 @@ from mtl_framework import (
     TrainingRun,
 )
 from mtl_framework.data import Batch, Suite
+
+from .published_code import scale_by_usage, zero_missing_gradients
 
 
 class RoamingConfig(InitialWeights, SharedStartConfig):
@@ -52,6 +54,12 @@ class RoamingConfig(InitialWeights, SharedStartConfig):
         1e-3, gt=0, description="Adam's learning rate, of weights and heads"
     )
     epsilon: float = Field(1e-8, gt=0, description="Adam's epsilon")
+    gradient_scaling: Literal["paper", "usage"] = Field(
+        "paper", description="how the gradient of a weight is scaled, as in lws"
+    )
+    unused_weights: Literal["skip", "momentum"] = Field(
+        "skip", description="what happens to weights that no task of a step uses, as in lws"
+    )
 
     @property
     def settles(self) -> float:
@@ -132,5 +140,9 @@ class Roaming(Strategy):
             assignments = self._uniform.sample(self.config.weight_samples, self.generator)
         self.optimizer.zero_grad()
         losses = self.network.accumulate_gradients(batch, assignments)
+        if self.config.gradient_scaling == "usage" and self.optimizer.moves_next:
+            scale_by_usage(self.network, self._uniform, assignments[0] if settled else None)
+        if self.config.unused_weights == "momentum":
+            zero_missing_gradients(self.network, self.optimizer.inner)
         self.optimizer.step()
         return losses

@@ -79,6 +79,12 @@ class LearnedWeightSharing(Strategy):
 
     network: TaskNetworks
 
+    @classmethod
+    def control_options(cls, config: StrategyConfig) -> dict[str, float]:
+        """Tasks that roam settle when a search would be frozen, if it ever is."""
+        assert isinstance(config, LwsConfig)
+        return {"settle": 1 - config.freeze_after} if config.freeze_after < 1 else {}
+
     def build(self, backbone: Backbone, suite: Suite) -> TaskNetworks:
         """Make banks of K weights for every unit, and a search distribution (line 23)."""
         config = self.config

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 from mtl_lws.config import LwsConfig
+from mtl_lws.roaming import Roaming, RoamingConfig
 from mtl_lws.strategy import LearnedWeightSharing
 from pydantic import ValidationError
 from support.dense import binary_suite, dense_backbone
@@ -52,6 +53,35 @@ def test_while_everything_is_shared_all_tasks_are_users() -> None:
             shared += "copies.0" in name
             torch.testing.assert_close(other[name].grad, factor * parameter.grad, **CLOSE)
     assert shared > 0
+
+
+def test_tasks_that_roam_divide_by_usage_as_a_search_at_its_start_does() -> None:
+    """While they roam the expected users count, once they have settled those of what is kept."""
+    for settled in (False, True):
+        paper, usage = (roams(gradient_scaling=scaling) for scaling in ("paper", "usage"))
+        for strategy in (paper, usage):
+            strategy.weight_step(binary_batch(3), settled)
+        users = torch.ones(2, 3)  # of three tasks, each weight is expected to have one
+        if settled:
+            users = torch.nn.functional.one_hot(paper.network.assignment, 3).sum(1)
+        other = dict(usage.network.named_parameters())
+        seen = 0
+        for name, parameter in paper.network.named_parameters():
+            if parameter.grad is not None and ".copies." in name:
+                unit = ("one", "two").index(name.split(".")[1])
+                factor = 3 / users[unit, int(name.split(".copies.")[1][0])].item()
+                torch.testing.assert_close(other[name].grad, factor * parameter.grad, **CLOSE)
+                seen += 1
+        assert seen > 1
+
+
+def roams(**options: Any) -> Roaming:
+    """Make a strategy whose tasks roam over three weights, as :func:`build` does."""
+    strategy = Roaming(RoamingConfig.model_validate(options), seed=1)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        strategy.build(dense_backbone(), binary_suite(3)).double()
+    return strategy
 
 
 def test_only_momentum_moves_weights_that_no_sample_uses() -> None:
