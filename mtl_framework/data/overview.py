@@ -10,7 +10,7 @@ from torch import Tensor
 
 from .copies import row_digests
 from .examples import parts
-from .objectives import Binary, Classification, MapObjective, Objective
+from .objectives import Binary, Classification, MapObjective, MultiLabel, Objective
 from .readers import labelled_rows
 from .tasks import Examples, Suite, Task
 
@@ -93,10 +93,22 @@ def _of_labels(objective: Objective, labels: Shaped[Tensor, "rows *dims"]) -> tu
         return f"{objective.num_classes} classes", balance
     if isinstance(objective, Binary):
         return "0 or 1", _balance({str(n): int((labels == n).sum()) for n in (0, 1)})
+    if isinstance(objective, MultiLabel):
+        sums = (labels > 0).sum(0).tolist()
+        with_it = dict(zip(objective.names, sums, strict=True))
+        unknown = int((labels < 0).sum())
+        more = f"; {unknown} not known" if unknown else ""
+        return f"{objective.num_labels} labels", _balance(with_it, "label") + more
+    names = getattr(objective, "target_names", ())
+    if names:
+        ranges = [f"{n} {_range(column)}" for n, column in zip(names, labels.T, strict=True)]
+        return f"{len(names)} numbers", "; ".join(ranges)
+    return type(objective).__name__.lower(), _range(labels)
+
+
+def _range(labels: Tensor) -> str:
     text = f"from {float(labels.min()):g} to {float(labels.max()):g}"
-    if labels.is_floating_point():
-        text += f", mean {float(labels.mean()):g}"
-    return type(objective).__name__.lower(), text
+    return f"{text}, mean {float(labels.mean()):g}" if labels.is_floating_point() else text
 
 
 def _of_maps(objective: MapObjective, splits: Mapping[str, Examples]) -> str:
@@ -123,12 +135,12 @@ def _labelled(examples: Examples) -> Tensor:
     return examples.targets if examples.labelled is None else examples.targets[examples.labelled]
 
 
-def _balance(counts: dict[str, int]) -> str:
+def _balance(counts: dict[str, int], noun: str = "class") -> str:
     ordered = sorted(counts.items(), key=lambda item: -item[1])
     if len(ordered) <= _MOST_CLASSES:
         return ", ".join(f"{name} {count}" for name, count in ordered)
     (most, high), (least, low) = ordered[0], ordered[-1]
-    return f"from {low} ({least}) to {high} ({most}) examples a class"
+    return f"from {low} ({least}) to {high} ({most}) examples a {noun}"
 
 
 def _copies(splits: dict[str, Examples]) -> int:

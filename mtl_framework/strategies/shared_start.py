@@ -8,7 +8,7 @@ Feature Sharing", CVPR 2017).
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from jaxtyping import Int64
 from pydantic import Field
@@ -33,26 +33,38 @@ class SharedStartConfig(StrategyConfig):
         "begins",
     )
 
+    shared_start_moments: Literal["copy", "new"] = Field(
+        "copy",
+        description="the optimiser's moments of weights that part: copies of those of the shared "
+        "weight, whose gradients were of all tasks, or new ones",
+    )
+
     def make_shared_start(self) -> "SharedStart | None":
         """Return what :meth:`Strategy.build` keeps; ``None`` if nothing is shared at first."""
-        return SharedStart(self.shared_start) if self.shared_start else None
+        if not self.shared_start:
+            return None
+        return SharedStart(self.shared_start, self.shared_start_moments == "new")
 
 
 class SharedStart:
     """At its end every weight of a unit becomes a copy of the first; no output changes.
 
-    The copies have the running averages and the optimiser's moments of the first weight. A strategy
-    asks in every iteration whether :meth:`is_on`, and if so does its step with weight 0 everywhere.
+    The copies have the running averages and the optimiser's moments of the first weight. These are
+    moments of gradients that all T tasks had a part in; a weight with one user has a T-th of its
+    task's gradient, so that Adam moves it by less until it has forgotten them (for some 1,000 steps
+    with its usual 0.999). With ``new_moments`` it begins anew instead. A strategy asks in every
+    iteration whether :meth:`is_on`, and if so does its step with weight 0 everywhere.
 
     Args:
         share: share of the run's iterations in which everything is shared, above 0 and below 1.
+        new_moments: whether all weights of all units lose their moments when they part.
 
     Attributes:
         over: whether the weights have parted; once they have, they stay so in a longer run.
     """
 
-    def __init__(self, share: float) -> None:
-        self.share = share
+    def __init__(self, share: float, new_moments: bool = False) -> None:
+        self.share, self.new_moments = share, new_moments
         self.over = False
 
     def is_on(
@@ -74,6 +86,10 @@ class SharedStart:
             for unit, weights in enumerate(networks.weights_per_unit):
                 for weight in range(1, weights):
                     copy_weight(networks, optimizer, unit, 0, weight)
+                if self.new_moments:
+                    for weight in range(weights):
+                        for parameter in networks.bank_parameters(unit, weight):
+                            optimizer.state.pop(parameter, None)
             optimizer.restart_average()
             networks.assignment.copy_(afterwards)
             self.over = True

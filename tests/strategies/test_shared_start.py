@@ -116,6 +116,35 @@ def test_parting_changes_no_output_and_copies_moments(tmp_path: Path, optimizer:
     assert torch.equal(means[0], means[1])
 
 
+@pytest.mark.parametrize("name", ["none", "learned", "roaming"])
+def test_weights_that_part_can_begin_with_new_moments(tmp_path: Path, name: str) -> None:
+    """The first step behind it is Adam's first: it moves by the rate, whatever the gradient is."""
+    moved = {}
+    for moments in ("copy", "new"):
+        given = {"name": name, "shared_start": 0.5, "shared_start_moments": moments}
+        before: list[Tensor] = []
+        for number, strategy in steps(tmp_path / f"{name}-{moments}", strategy=given):
+            now = [w for k in range(2) for w in weights(strategy.network, k)]
+            if number == 3:
+                before = now[: len(now) // 2] * 2  # both become copies of the first
+            elif number == 4:
+                lengths = torch.cat(
+                    [(a - b).abs().flatten() for a, b in zip(now, before, strict=True)]
+                )
+                rate = strategy.config.learning_rate
+                moved[moments] = (lengths[lengths > 0] / rate).median().item()
+                states = [
+                    strategy.optimizer.state[p]["step"].item()
+                    for k in range(2) for u in range(2)
+                    for p in strategy.network.bank_parameters(u, k)
+                    if p.grad is not None
+                ]  # fmt: skip
+                assert states
+                assert set(states) == ({1.0} if moments == "new" else {4.0})
+    assert moved["new"] == pytest.approx(1, abs=0.02)
+    assert moved["copy"] < 0.9
+
+
 def test_it_is_full_sharing_until_then(tmp_path: Path) -> None:
     """From the same weights, a step that shares everything is one of full sharing, bit for bit."""
     full = start(tmp_path / "full", plugins(), strategy={"name": "full"})

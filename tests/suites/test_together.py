@@ -15,6 +15,7 @@ from support.command import status
 
 import mtl_framework
 from mtl_framework.data import Binary, Classification, MultiLabel, Regression, Suite
+from mtl_framework.data.overview import overview
 from mtl_framework.export import load_network
 from mtl_framework.support.errors import MtlError
 
@@ -64,6 +65,14 @@ def test_binary_columns_become_labels_some_of_which_are_not_known(folder: Path) 
         assert mask.tolist() == known
     assert sum(rows.labelled is not None for rows in task.splits().values()) > 0  # rows 0, 15, ...
     assert "findings: one task of 2 labels, mass, oedema" in suite.notes
+    masses = sum(cells(n)[4] == "1" for n in range(ROWS))
+    oedemas = sum(cells(n)[2] == "1" for n in range(ROWS))
+    empty = sum(not text for n in range(1, ROWS) if n % 15 for text in (cells(n)[4], cells(n)[2]))
+    first, second = sorted([("mass", masses), ("oedema", oedemas)], key=lambda x: -x[1])
+    found = overview(suite)[0]
+    assert found.kind == "2 labels"
+    counts = f"{first[0]} {first[1]}, {second[0]} {second[1]}"
+    assert found.labels == f"{counts}; {empty} not known"
     assert suite.record["together"] == {"findings": ["mass", "oedema"]}
 
 
@@ -80,6 +89,13 @@ def test_numbers_become_one_task_that_a_row_has_whole_or_not(
     assert place.means == tuple(mean for one in each for mean in one.means)
     assert place.deviations == tuple(d for one in each for d in one.deviations)
     assert bool(place.means) == standardize
+    assert place.target_names == ("x", "y")
+    (row,) = place.describe(torch.zeros(1, 2))
+    assert row == pytest.approx(dict(zip("xy", place.means or (0, 0), strict=True)))
+    described = {one.name: (one.kind, one.labels) for one in overview(suite)}["place"]
+    assert described[0] == "2 numbers"
+    assert "x from 0.25 to " in described[1]
+    assert "; y from -0.5 to " in described[1]
     for examples in suite.tasks[3].splits().values():
         rows = rows_of(examples)
         assert examples.labelled is not None

@@ -148,7 +148,7 @@ def poisson(task: Task, /) -> PoissonRegression:
     present = task.objective
     if not isinstance(present, Regression):
         raise _unfit(task, "poisson")
-    return PoissonRegression(present.num_targets)
+    return PoissonRegression(present.num_targets, target_names=present.target_names)
 
 
 def gaussian(task: Task, /, *, standardize: bool | None = None) -> GaussianRegression:
@@ -292,7 +292,7 @@ def _numbers(
     if standardize is not None:
         scale = Regression.standardized(training_targets(task)) if standardize else Regression()
         means, deviations = scale.means, scale.deviations
-    return kind(present.num_targets, means, deviations, loss, beta)
+    return kind(present.num_targets, means, deviations, loss, beta, present.target_names)
 
 
 def _unfit(task: Task, name: str) -> MtlError:

@@ -36,10 +36,11 @@ class Regression(Objective):
             2015, equation 3, for ``beta`` 1).
         beta: error at which ``smooth_l1`` changes from squared to absolute, in the units of what
             is learned; above 0.
+        target_names: what the numbers are called, one each; empty: predictions count them.
 
     Raises:
-        MtlError: on another number of means or deviations, or a deviation or ``beta`` that is not
-            positive.
+        MtlError: on another number of means, deviations or names, names that are alike, or a
+            deviation or ``beta`` that is not positive.
     """
 
     num_targets: int = 1
@@ -47,6 +48,7 @@ class Regression(Objective):
     deviations: tuple[float, ...] = ()
     loss: Loss = "mse"
     beta: float = 1.0
+    target_names: tuple[str, ...] = ()
     metric: str = field(default="RMSE", init=False)
     kind: ClassVar[str] = "regression"
     of_training: ClassVar[frozenset[str]] = frozenset({"means", "deviations", "loss", "beta"})
@@ -58,6 +60,11 @@ class Regression(Objective):
             raise MtlError(f"loss should be mse, l1 or smooth_l1, found {self.loss!r}")
         if not 0 < self.beta < math.inf:
             raise MtlError(f"beta should be above 0, found {self.beta:g}")
+        names = self.target_names
+        if names and (len(names) != self.num_targets or len(set(names)) < len(names)):
+            raise MtlError(
+                f"target_names should be {self.num_targets} different names, found {list(names)}"
+            )
         if self.means or self.deviations:
             for name in ("means", "deviations"):
                 count = len(getattr(self, name))
@@ -138,6 +145,13 @@ class Regression(Objective):
             mean, deviation = self._scale(wanted)
             wanted = (wanted - mean) / deviation
         return wanted.to(like.dtype)
+
+    def describe(self, outputs: Float[Tensor, "rows outputs"]) -> list[dict[str, Any]]:
+        """Return every row's numbers by name, in the units of the targets."""
+        rows = super().describe(outputs)
+        if not self.target_names:
+            return rows
+        return [dict(zip(self.target_names, row.values(), strict=True)) for row in rows]
 
     def _scale(self, like: Tensor) -> tuple[Tensor, Tensor]:
         dtype = like.dtype if like.is_floating_point() else torch.float32
@@ -243,7 +257,8 @@ class GaussianRegression(Regression):
         scale = torch.tensor(self.deviations or (1.0,), dtype=torch.float64, device=outputs.device)
         deviations = (torch.exp(log_variance / 2) * scale).cpu().tolist()
         rows = super().describe(outputs)
+        names = self.target_names or range(self.num_targets)
         return [
-            row | {f"deviation {n}": value for n, value in enumerate(own)}
+            row | {f"deviation {name}": value for name, value in zip(names, own, strict=True)}
             for row, own in zip(rows, deviations, strict=True)
         ]

@@ -145,9 +145,11 @@ def _with(rows: Examples, targets: Tensor, labelled: Tensor) -> Examples:
 def _numbers(parts: Sequence[Task]) -> Regression:
     """Return a regression of all numbers, each with its own mean and deviation if it has them."""
     each = [task.objective for task in parts if isinstance(task.objective, Regression)]
+    alone = all(objective.num_targets == 1 for objective in each)
     scaled = any(objective.means for objective in each)
     return Regression(
         sum(objective.num_targets for objective in each),
         tuple(x for o in each for x in o.means or (0.0,) * o.num_targets) if scaled else (),
         tuple(x for o in each for x in o.deviations or (1.0,) * o.num_targets) if scaled else (),
+        target_names=tuple(task.name for task in parts) if alone else (),
     )
