@@ -196,7 +196,10 @@ def former(layer: Layer, plugins: "Plugins") -> Layer:
         values["suite"] = {**before, **suite}
     strategy = values.get("strategy")
     if isinstance(strategy, Mapping) and isinstance(strategy.get("name"), str):
-        values["strategy"] = {**plugins.strategy(strategy["name"]).options_before, **strategy}
+        kind = plugins.strategy(strategy["name"])
+        moments = {"shared_start_moments": "copy"}
+        parts = moments.keys() <= kind.Config.model_fields.keys()
+        values["strategy"] = {**(moments if parts else {}), **kind.options_before, **strategy}
     return dataclasses.replace(layer, values=values)
 
 

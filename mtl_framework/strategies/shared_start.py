@@ -34,7 +34,7 @@ class SharedStartConfig(StrategyConfig):
     )
 
     shared_start_moments: Literal["copy", "new"] = Field(
-        "copy",
+        "new",
         description="the optimiser's moments of weights that part: copies of those of the shared "
         "weight, whose gradients were of all tasks, or new ones",
     )

@@ -17,6 +17,8 @@ from support.tiny import TinyPlugins, content, finish, start
 from torch import Tensor
 
 from mtl_framework.networks.task_networks import TaskNetworks
+from mtl_framework.plugins.manager import Plugins
+from mtl_framework.runs.resolve import Layer, former, resolve
 from mtl_framework.runs.run import Run
 from mtl_framework.strategies.shared_start import SharedStart
 from mtl_framework.strategies.strategy import Strategy
@@ -215,3 +217,15 @@ def test_an_extended_run_is_told_that_the_start_was_shorter(tmp_path: Path) -> N
         run.execute()
         lines = (tmp_path / name / "metrics.jsonl").read_text().splitlines()
         assert len([line for line in map(json.loads, lines) if "loss" in line]) == 6
+
+
+@pytest.mark.parametrize("name", ["lws", "no_sharing", "roaming", "cross_stitch"])
+def test_saved_runs_part_with_copies_of_moments_as_they_did(name: str) -> None:
+    found = Plugins.load()
+    given = {"strategy": {"name": name, "shared_start": 0.3}, "suite": "alphabets"}
+    saved = resolve(found, [Layer(given)]).config.model_dump(mode="json")
+    now = saved["strategy"].pop("shared_start_moments", None)
+    assert now == (None if name == "cross_stitch" else "new")
+    before = former(Layer(saved), found)
+    options = resolve(found, [before]).config.strategy.options
+    assert options.get("shared_start_moments") == (None if name == "cross_stitch" else "copy")
