@@ -198,7 +198,7 @@ def former(layer: Layer, plugins: "Plugins") -> Layer:
     if isinstance(strategy, Mapping) and isinstance(strategy.get("name"), str):
         kind = plugins.strategy(strategy["name"])
         moments = {"shared_start_moments": "copy"}
-        parts = moments.keys() <= kind.Config.model_fields.keys()
+        parts = strategy.get("shared_start") and moments.keys() <= kind.Config.model_fields.keys()
         values["strategy"] = {**(moments if parts else {}), **kind.options_before, **strategy}
     return dataclasses.replace(layer, values=values)
 
