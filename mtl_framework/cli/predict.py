@@ -61,8 +61,8 @@ def predict(
         loaded = load_run(
             run, which=checkpoint.value, device=device, plugins=plugins, data_root=data_root
         )
-        several = all_tasks or len(task or ()) > 1
         predictions = ImagePredictions(loaded, _tasks_of(loaded, task, all_tasks), skip_bad)
+        several = all_tasks or len(predictions.tasks) > 1
         found = predictions.of(files, _folders(predictions, files, output, several))
         colours = colour_lines(unconverted_in([x for x in files if x not in predictions.left_out]))
     _tell_left_out([*predictions.left_out.values()], len(files))

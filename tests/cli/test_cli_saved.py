@@ -82,8 +82,9 @@ def test_several_tasks_predict_at_once_as_they_do_one_by_one(
     assert json.loads(capsys.readouterr().out) == both[::-1]
     for row in both:
         task = row.pop("task")
-        assert status("predict", run.directory, tmp_path, "--task", task, "--json") == 0
-        assert json.loads(capsys.readouterr().out) == [row]
+        for once_or_twice in (("--task", task), ("--task", task) * 2):
+            assert status("predict", run.directory, tmp_path, *once_or_twice, "--json") == 0
+            assert json.loads(capsys.readouterr().out) == [row]
     assert status("predict", run.directory, tmp_path, "--all-tasks") == 0
     table = capsys.readouterr().out
     assert table.index("colour / main") < table.index("class") < table.index("brightness")

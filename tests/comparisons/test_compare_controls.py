@@ -11,11 +11,7 @@ from hypothesis import strategies as st
 from support.control_runs import CONFIG, HIGH, LOW, read, records, replace_controls, result
 
 from mtl_framework.cli import main
-from mtl_framework.comparisons.controls import (
-    control_cells,
-    is_trivial,
-    permutations_of,
-)
+from mtl_framework.comparisons.controls import control_cells, is_trivial, permutations_of
 from mtl_framework.networks.result import UsedOptimizer
 from mtl_framework.reports.analysis import analyse
 from mtl_framework.runs.records import Control, RunRecord, make_groups
