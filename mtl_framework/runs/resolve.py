@@ -178,7 +178,8 @@ def former(layer: Layer, plugins: "Plugins") -> Layer:
     """Add to a saved config what a run did before some options existed.
 
     A suite whose new option changes what it does by default says what it did before in its
-    attribute ``options_before``: a mapping of options to values. So do a head and a strategy.
+    attribute ``options_before``: a mapping of options to values. So does a head; a strategy's
+    config says it by its method of that name.
 
     Raises:
         MtlError: if the suite, a head or the strategy is not known.
@@ -197,9 +198,7 @@ def former(layer: Layer, plugins: "Plugins") -> Layer:
     strategy = values.get("strategy")
     if isinstance(strategy, Mapping) and isinstance(strategy.get("name"), str):
         kind = plugins.strategy(strategy["name"])
-        moments = {"shared_start_moments": "copy"}
-        parts = strategy.get("shared_start") and moments.keys() <= kind.Config.model_fields.keys()
-        values["strategy"] = {**(moments if parts else {}), **kind.options_before, **strategy}
+        values["strategy"] = {**kind.Config.options_before(strategy), **strategy}
     return dataclasses.replace(layer, values=values)
 
 

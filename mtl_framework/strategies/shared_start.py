@@ -39,6 +39,12 @@ class SharedStartConfig(StrategyConfig):
         "weight, whose gradients were of all tasks, or new ones",
     )
 
+    @classmethod
+    def options_before(cls, saved: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Until 27 November 2026 weights that parted took moments along."""
+        before = super().options_before(saved)
+        return {**before, "shared_start_moments": "copy"} if saved.get("shared_start") else before
+
     def make_shared_start(self) -> "SharedStart | None":
         """Return what :meth:`Strategy.build` keeps; ``None`` if nothing is shared at first."""
         if not self.shared_start:

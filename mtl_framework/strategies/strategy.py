@@ -26,6 +26,18 @@ class StrategyConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
+    @classmethod
+    def options_before(cls, saved: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return what a run did whose saved options lack some of today's.
+
+        It is for options whose default changes what a strategy does. A subclass adds its own to
+        those of ``super()``.
+
+        Args:
+            saved: options as a run's ``config.yaml`` has them.
+        """
+        return {}
+
 
 class Strategy(ABC):
     """A strategy decides which tasks use which weights, and drives their optimisation.
@@ -40,15 +52,13 @@ class Strategy(ABC):
     keys of a run's config file, which the user's own keys override. A strategy that compares tasks
     on the same examples sets ``needs_common_input``; the host then refuses other suites.
     ``check_options`` holds options with which ``mtl check-strategy`` tries it on its small network,
-    for a strategy that cannot run there with its defaults. ``options_before`` says what runs did
-    whose saved configs lack an option, for options that are not neutral by default.
+    for a strategy that cannot run there with its defaults.
     """
 
     Config: ClassVar[type[StrategyConfig]] = StrategyConfig
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     needs_common_input: ClassVar[bool] = False
     check_options: ClassVar[Mapping[str, Any]] = {}
-    options_before: ClassVar[Mapping[str, Any]] = {}
 
     network: MultiTaskModel
 

@@ -4,7 +4,8 @@ Where a default is not the paper's value, the description names that one; ``pres
 of them. The defaults did better on two suites of docs/results.md, and as well on a third.
 """
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -13,6 +14,7 @@ from mtl_framework import InitialWeights, SharedStartConfig
 from .beyond.credit import Credit
 from .beyond.hardening import Schedule
 from .beyond.sampling import Sampling
+from .presets import BEYOND_OFF
 from .start import Start, check_room
 
 _RANKS = "which ranks no samples"
@@ -101,6 +103,11 @@ class PaperOptions(InitialWeights):
 
 class LwsConfig(PaperOptions, SharedStartConfig):
     """These are options of :class:`~mtl_lws.strategy.LearnedWeightSharing`."""
+
+    @classmethod
+    def options_before(cls, saved: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Until 27 November 2026 the defaults were the paper's."""
+        return {**super().options_before(saved), **BEYOND_OFF}
 
     estimator: Literal["nes", "gumbel"] = Field(
         "nes",

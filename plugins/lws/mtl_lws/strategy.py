@@ -51,7 +51,7 @@ from .beyond.gumbel import GumbelSearch
 from .beyond.hardening import Hardening
 from .beyond.search_data import SearchData, default_share
 from .config import LwsConfig
-from .presets import BEYOND_OFF, PRESETS
+from .presets import PRESETS
 from .published_code import scale_by_usage, zero_missing_gradients
 from .start import initial_distribution
 
@@ -75,7 +75,6 @@ class LearnedWeightSharing(Strategy):
     Config: ClassVar[type[StrategyConfig]] = LwsConfig
     config: LwsConfig
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = PRESETS
-    options_before: ClassVar[Mapping[str, Any]] = BEYOND_OFF  # defaults until 27 November 2026
 
     network: TaskNetworks
 
