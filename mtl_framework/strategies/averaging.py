@@ -1,7 +1,7 @@
 """Weights have moving averages, by torch's own formulas."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
@@ -63,12 +63,23 @@ class WeightAverage:
             decay = min(decay, (1 + counted) / (10 + counted))  # 2/11, 3/12, ... 101/110 after 100
         return _FORMULAS.get_ema_multi_avg_fn(decay)
 
-    def restart(self) -> None:
+    @torch.no_grad()
+    def restart(self, parameters: Iterable[nn.Parameter] | None = None) -> None:
         """Begin anew, as the strategy has put other weights in place.
 
         That is with the next step, or when the average would have begun, if that is later.
+
+        Args:
+            parameters: those that were replaced, whose average is then what they are now, while
+                that of all others goes on; default: all, and the running statistics.
         """
-        self._average, self.steps = [], min(self.steps, self.start)
+        if parameters is None:
+            self._average, self.steps = [], min(self.steps, self.start)
+            return
+        replaced = {id(parameter) for parameter in parameters}
+        for average, tensor in zip(self._average, self._tensors(), strict=bool(self._average)):
+            if id(tensor) in replaced:
+                average.copy_(tensor)
 
     @torch.no_grad()
     def swap(self) -> None:

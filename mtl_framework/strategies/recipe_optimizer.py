@@ -1,6 +1,6 @@
 """One optimiser holds all that a recipe adds to it: schedule, clipping, accumulation, averages."""
 
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from typing import Any
 
 import torch
@@ -88,10 +88,14 @@ class RecipeOptimizer:
         if self.schedule is not None:
             self.schedule.stepped(self.steps)
 
-    def restart_average(self) -> None:
-        """Begin the average anew, after the strategy has put other weights in place."""
+    def restart_average(self, parameters: Iterable[nn.Parameter] | None = None) -> None:
+        """Begin the average anew, after the strategy has put other weights in place.
+
+        Args:
+            parameters: those that were replaced; default: all.
+        """
         if self.average is not None:
-            self.average.restart()
+            self.average.restart(parameters)
 
     def evaluated(self, evaluation: Evaluation) -> None:
         """Take note of an evaluation, for schedules that follow validation."""

@@ -8,61 +8,16 @@ from typing import Any
 import pytest
 import timm
 import torch
+from support.three_parameters import made, steps, values
 from support.tiny import TinyPlugins, start, tiny_suite
-from torch import Tensor, nn
+from torch import nn
 
 from mtl_framework import MtlError, Step, Strategy, TaskNetworks, TrainingConfig
 from mtl_framework.backbones.build import build_backbone
 from mtl_framework.backbones.config import BackboneConfig
 from mtl_framework.data.tasks import Suite
-from mtl_framework.networks.model import MultiTaskModel
 from mtl_framework.networks.separate import SeparateNetworks
 from mtl_framework.strategies.recipe import Recipe
-from mtl_framework.strategies.recipe_optimizer import RecipeOptimizer
-
-
-class Bank(MultiTaskModel):
-    """Three parameters: a matrix, its bias, and one that no task uses."""
-
-    def __init__(self) -> None:
-        super().__init__(())
-        self.weight = nn.Parameter(torch.full((2, 2), 2.0))
-        self.bias = nn.Parameter(torch.full((2,), 2.0))
-        self.unused = nn.Parameter(torch.full((2, 2), 2.0))
-
-    def predict(self, task: int, inputs: Tensor) -> Tensor:
-        return inputs @ self.weight + self.bias
-
-    def extract(self, task: int) -> nn.Module:
-        raise NotImplementedError
-
-    def sharing(self) -> None:
-        return None
-
-    def parameter_counts(self) -> Any:
-        raise NotImplementedError
-
-    def gradients(self, size: float = 1.0) -> None:
-        for parameter in (self.weight, self.bias):
-            new = torch.full_like(parameter, size)
-            parameter.grad = new if parameter.grad is None else parameter.grad + new
-
-
-def made(iterations: int = 10, **training: Any) -> tuple[Bank, RecipeOptimizer]:
-    network = Bank()
-    recipe = Recipe(TrainingConfig.model_validate(training), iterations)
-    return network, recipe.make_optimizer(network, "sgd", 0.5, momentum=0.0, nesterov=False)
-
-
-def steps(network: Bank, optimizer: RecipeOptimizer, *sizes: float) -> None:
-    for size in sizes:
-        optimizer.zero_grad()
-        network.gradients(size)
-        optimizer.step()
-
-
-def values(network: Bank) -> list[float]:
-    return [float(p.detach().flatten()[0]) for p in (network.weight, network.bias, network.unused)]
 
 
 def test_the_plain_recipe_is_the_strategys_own_choice() -> None:
@@ -189,72 +144,6 @@ def test_a_schedule_that_is_laid_out_for_other_steps_is_not_resumed() -> None:
     with pytest.raises(MtlError, match=r"laid out for 10 steps, not 20: set .*length=10"):
         made(iterations=20, schedule="cosine")[1].load_state_dict(state)
     made(iterations=20, schedule={"name": "cosine", "length": 10})[1].load_state_dict(state)
-
-
-@pytest.mark.parametrize(
-    ("name", "warmup", "wanted"),
-    [
-        ("ema", False, 1.5 * 0.75 + 1.0 * 0.25),
-        ("ema", True, 1.5 * 2 / 11 + 1.0 * 9 / 11),
-        ("swa", True, 1.25),
-    ],
-)
-def test_averages_are_those_of_their_formulas(name: str, warmup: bool, wanted: float) -> None:
-    network, optimizer = made(average={"name": name, "decay": 0.75, "start": 1, "warmup": warmup})
-    average = optimizer.average
-    assert average is not None
-    steps(network, optimizer, 0.0, 1.0, 1.0)  # the weight is 2, then 1.5, then 1
-    average.swap()
-    assert values(network) == pytest.approx([wanted, wanted, 2.0])
-    average.swap()
-    assert values(network) == [1.0, 1.0, 2.0]
-    optimizer.restart_average()
-    steps(network, optimizer, 0.0)
-    average.swap()
-    assert values(network) == [1.0, 1.0, 2.0]
-
-
-def test_an_ema_of_the_start_forgets_it_and_then_keeps_its_decay() -> None:
-    network, optimizer = made(average={"name": "ema", "decay": 0.9})
-    average = optimizer.average
-    assert average is not None
-    wanted = 0.0
-    for n in range(120):
-        steps(network, optimizer, 1.0)
-        now = values(network)[0]
-        decay = min(0.9, (1 + n) / (10 + n)) if n else 0.0  # 0.9 from the 81st step on
-        wanted = decay * wanted + (1 - decay) * now
-        if n in (1, 5, 79, 80, 81, 119):
-            average.swap()
-            assert values(network)[0] == pytest.approx(wanted, rel=1e-5)
-            average.swap()
-
-
-def test_an_average_that_has_not_begun_does_not_begin_by_a_restart() -> None:
-    network, optimizer = made(average={"name": "swa", "start": 3})
-    average = optimizer.average
-    assert average is not None
-    steps(network, optimizer, 1.0)
-    optimizer.restart_average()
-    steps(network, optimizer, 1.0, 1.0, 1.0, 1.0)
-    last = values(network)[0]
-    average.swap()
-    assert values(network)[0] == pytest.approx(last + 0.25)  # of steps 4 and 5
-
-
-def test_an_average_begins_after_iterations_whatever_they_accumulate() -> None:
-    network, optimizer = made(average={"name": "swa", "start": 4}, accumulate=2)
-    average = optimizer.average
-    assert average is not None
-    moves = []
-    for _ in range(4):
-        steps(network, optimizer, 1.0, 1.0)
-        moves.append(values(network)[0])
-    average.swap()
-    assert values(network)[0] == pytest.approx((moves[2] + moves[3]) / 2)
-
-
-# -- groups of the networks' layers -------------------------------------------------------------
 
 
 def vit() -> tuple[TaskNetworks, SeparateNetworks, Suite, nn.Module]:

@@ -121,12 +121,16 @@ class AdaptersConfig(SearchOptions):
         1e-3, gt=0, description="learning rate of adapters, norms, heads and a trained trunk"
     )
     weight_decay: float = Field(
-        0.0, ge=0, description="weight decay of all weights but the adapters' matrices"
-    )
-    adapter_decay: float = Field(
         0.0,
         ge=0,
-        description="weight decay of the adapters' matrices, which weight_decay leaves out",
+        description="weight decay of all weights, but of adapters' matrices where adapter_decay "
+        "says another; training.weight_decay comes before it",
+    )
+    adapter_decay: float | None = Field(
+        None,
+        ge=0,
+        description="weight decay of the adapters' matrices, whatever that of other weights is; "
+        "default: that of other weights",
     )
     start_from: str | None = Field(
         None,

@@ -99,10 +99,8 @@ class Adapters(Strategy):
         config = self.config
         matrices = network.adapters()
         rest = [p for p in network.parameters() if p not in set(matrices)]
-        groups: list[dict[str, Any]] = [
-            {"params": rest},
-            {"params": matrices, "weight_decay": config.adapter_decay},
-        ]
+        own = {} if config.adapter_decay is None else {"weight_decay": config.adapter_decay}
+        groups: list[dict[str, Any]] = [{"params": rest}, {"params": matrices, **own}]
         momentum = {"momentum": 0.9} if config.optimizer == "sgd" else {}
         self.optimizer = self.make_optimizer(
             network,

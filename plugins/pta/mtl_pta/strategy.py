@@ -169,6 +169,12 @@ class PseudoTaskAugmentation(Strategy):
                 deviation = config.deviation(config.rate_perturbation)
                 decoders.perturb_rates(worse[task], deviation, config.dropout_range, self.generator)
             self._treat_moments(task, copied, perturbed)
+            changed = (copied | perturbed).nonzero().flatten().tolist()
+            self.optimizer.restart_average(
+                parameter
+                for number in changed
+                for parameter in decoders.layers[number].parameters()
+            )
 
     def _treat_moments(
         self, task: int, copied: Bool[Tensor, " decoders"], perturbed: Bool[Tensor, " decoders"]

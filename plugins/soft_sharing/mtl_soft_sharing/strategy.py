@@ -75,7 +75,11 @@ class ColumnStrategy(Strategy, ABC):
         rest = [p for p in self.network.parameters() if p not in set(mixing)]
         factor = config.mixing_rate
         factor = MIXING_RATES[config.optimizer] if factor is None else factor
-        groups: list[dict[str, Any]] = [{"params": rest}, {"params": mixing, "lr_scale": factor}]
+        # decay would pull mixtures towards nothing at all, and at their own, higher rate
+        groups: list[dict[str, Any]] = [
+            {"params": rest},
+            {"params": mixing, "lr_scale": factor, "weight_decay": 0.0},
+        ]
         if config.optimizer == "adam":
             return self.make_optimizer(self.network, "adam", config.learning_rate, groups=groups)
         # timm's name for SGD with momentum, but without Nesterov's

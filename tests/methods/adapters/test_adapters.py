@@ -19,11 +19,12 @@ from support.adapter_loops import CLOSE, MODELS, compare, with_adapters
 from support.makers import make_backbone, make_batch, make_tasks
 from torch import nn
 
-from mtl_framework import RunRecord, TaskNetworks
+from mtl_framework import RunRecord, TaskNetworks, TrainingConfig
 from mtl_framework.data import Suite
 from mtl_framework.export import export_network
 from mtl_framework.networks.result import Result
 from mtl_framework.reports.figure import png
+from mtl_framework.strategies.recipe import Recipe
 from mtl_framework.support.errors import MtlError
 from mtl_framework.testing import Trial
 
@@ -266,3 +267,29 @@ def test_series_adapters_that_cannot_be_merged_are_refused(
     backbone = make_backbone(name, args={**small, **args})
     with pytest.raises(MtlError, match=message):
         with_adapters(backbone, kind="series")
+
+
+@pytest.mark.parametrize(
+    ("options", "training", "wanted"),
+    [
+        ({"weight_decay": 0.1}, None, (0.1, 0.1)),
+        ({"weight_decay": 0.1, "adapter_decay": 0.0}, None, (0.1, 0.0)),
+        ({"weight_decay": 0.1}, 0.3, (0.3, 0.3)),
+        ({"adapter_decay": 0.2}, 0.3, (0.3, 0.2)),
+    ],
+)
+def test_adapters_decay_as_other_weights_unless_told(
+    options: dict[str, Any], training: float | None, wanted: tuple[float, float]
+) -> None:
+    strategy = Adapters(AdaptersConfig(kind="low_rank", rank=1, trunk="trained", **options))
+    strategy.recipe = Recipe(TrainingConfig(weight_decay=training), 10)
+    network = strategy.build(
+        make_backbone("resnet18", **MODELS["resnet18"]), Suite("some", make_tasks((2, 3)))
+    )
+    adapters = {id(p) for p in network.adapters()}
+    decays: dict[bool, set[float]] = {True: set(), False: set()}
+    for group in strategy.optimizer.inner.param_groups:
+        for p in group["params"]:
+            decays[id(p) in adapters].add(group["weight_decay"])
+    assert decays[True] == {wanted[1]}
+    assert max(decays[False]) == wanted[0]  # norms and biases may have none

@@ -10,8 +10,12 @@ from hypothesis import strategies as st
 from mtl_pta.config import PtaConfig
 from mtl_pta.decoders import Decoders
 from mtl_pta.strategy import PseudoTaskAugmentation
-from support.pta import batch, build, layers
+from support.dense import dense_backbone
+from support.pta import batch, build, layers, suite
 from torch import Tensor, nn
+
+from mtl_framework import TrainingConfig
+from mtl_framework.strategies.recipe import Recipe
 
 
 def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
@@ -162,3 +166,25 @@ def test_moments_of_perturbed_decoders_can_begin_anew() -> None:
     first, third = (strategy.network.decoders(1).layers[n].weight for n in (0, 2))
     assert first in strategy.optimizer.state
     assert third not in strategy.optimizer.state
+
+
+def test_averages_of_overwritten_decoders_are_what_they_are_now() -> None:
+    """Else a copy of the best would be averaged with what it replaced."""
+    strategy = build(decoders=3, variant="IPG")
+    strategy.recipe = Recipe(TrainingConfig.model_validate({"average": {"name": "swa"}}), 10)
+    strategy.build(dense_backbone(norm=True), suite()).double()
+    for seed in range(4):
+        strategy.weight_step(batch(seed=seed))
+    costs = torch.tensor([[1.0, 0.0, 2.0], [0.0, 1.0, 0.0]])
+    strategy.choose(costs)
+    strategy.update_decoders(costs)
+    now = [layers(strategy, task) for task in range(2)]
+    average = strategy.optimizer.average
+    assert average is not None
+    average.swap()
+    averaged = [layers(strategy, task) for task in range(2)]
+    unlike = [
+        [not same(a, b) for a, b in zip(*both, strict=True)]
+        for both in zip(now, averaged, strict=True)
+    ]
+    assert unlike == [[False, True, False], [True, False, False]]  # what was chosen goes on

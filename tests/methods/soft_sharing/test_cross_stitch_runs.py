@@ -6,8 +6,10 @@ from typing import Any
 import pytest
 import torch
 from mtl_soft_sharing.figures import mixing_figures, mixing_weights
+from mtl_soft_sharing.nddr import Nddr
 from mtl_soft_sharing.network import ColumnNetworks
-from mtl_soft_sharing.strategy import CrossStitch
+from mtl_soft_sharing.sluice import Sluice
+from mtl_soft_sharing.strategy import ColumnStrategy, CrossStitch
 from support.cross_stitch import (
     CLOSE,
     MODELS,
@@ -18,15 +20,17 @@ from support.cross_stitch import (
     networks,
     one_stem,
 )
+from support.dense import binary_suite, dense_backbone
 from support.makers import make_backbone, make_batch
 from support.tiny import TinyPlugins, content, start
 from torch import Tensor, nn
 
-from mtl_framework import LoadedRun, RunRecord, load_run
+from mtl_framework import LoadedRun, RunRecord, TrainingConfig, load_run
 from mtl_framework.data.batches import Batch
 from mtl_framework.export import export_network, export_onnx, export_program
 from mtl_framework.networks.result import Result
 from mtl_framework.reports.figure import png
+from mtl_framework.strategies.recipe import Recipe
 from mtl_framework.support.errors import MtlError
 
 CROSS: dict[str, Any] = {"name": "cross_stitch", "learning_rate": 0.01, "after": "block"}
@@ -217,3 +221,18 @@ def test_the_figure_shows_the_saved_weights(tmp_path: Path, mixing: str) -> None
     assert "4 passes of a batch of one task through one column" in figure.caption
     assert png(figure.figure).startswith(b"\x89PNG")
     assert ("mean over channels" in figure.caption) == (mixing == "channel")
+
+
+@pytest.mark.parametrize("kind", [CrossStitch, Sluice, Nddr])
+def test_weight_decay_leaves_mixtures_alone(kind: type[ColumnStrategy]) -> None:
+    strategy = kind()
+    strategy.recipe = Recipe(TrainingConfig(weight_decay=0.1), 10)
+    network = strategy.build(dense_backbone(), binary_suite(2))
+    mixing = {id(p) for p in network.mixers.parameters()}
+    decays = {
+        id(p): group["weight_decay"]
+        for group in strategy.optimizer.inner.param_groups
+        for p in group["params"]
+    }
+    assert {decays[number] for number in mixing} == {0.0}
+    assert 0.1 in {decay for number, decay in decays.items() if number not in mixing}
