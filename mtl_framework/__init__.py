@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from .strategies.context import TrainedRun as TrainedRun
     from .strategies.context import TrainingRun as TrainingRun
     from .strategies.copies import copy_weight as copy_weight
+    from .strategies.copies import forget_moments as forget_moments
     from .strategies.initialization import InitialWeights as InitialWeights
     from .strategies.optimizers import FusedAdam as FusedAdam
     from .strategies.recipe_optimizer import RecipeOptimizer as RecipeOptimizer
@@ -125,6 +126,7 @@ _HOMES = {
     "copy_weight": "strategies.copies",
     "csv_cell": "support.spreadsheets",
     "dry_run": "runs.from_python",
+    "forget_moments": "strategies.copies",
     "fresh_state": "backbones.recurrent",
     "group_by_cause": "support.causes",
     "hookimpl": "plugins.hookspecs",

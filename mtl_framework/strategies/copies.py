@@ -34,3 +34,20 @@ def copy_weight(
                 key: value.clone() if isinstance(value, Tensor) else value
                 for key, value in optimizer.state[theirs].items()
             }
+
+
+def forget_moments(networks: TaskNetworks, optimizer: RecipeOptimizer, unit: int) -> None:
+    """Let the optimiser begin anew with all weights of a unit, as if they had never moved.
+
+    Moments of gradients that all T tasks had a part in are too large for a copy with one user,
+    which has a T-th of its task's gradient: Adam moves it by less until it has forgotten them (for
+    some 1,000 steps with its usual 0.999).
+
+    Args:
+        networks: the networks whose weights have become copies.
+        optimizer: the optimiser of these weights.
+        unit: position of the unit.
+    """
+    for weight in range(networks.weights_per_unit[unit]):
+        for parameter in networks.bank_parameters(unit, weight):
+            optimizer.state.pop(parameter, None)

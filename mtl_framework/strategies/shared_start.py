@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ..networks.task_networks import TaskNetworks
 from .context import TrainingRun
-from .copies import copy_weight
+from .copies import copy_weight, forget_moments
 from .recipe_optimizer import RecipeOptimizer
 from .strategy import StrategyConfig
 
@@ -55,10 +55,8 @@ class SharedStartConfig(StrategyConfig):
 class SharedStart:
     """At its end every weight of a unit becomes a copy of the first; no output changes.
 
-    The copies have the running averages and the optimiser's moments of the first weight. These are
-    moments of gradients that all T tasks had a part in; a weight with one user has a T-th of its
-    task's gradient, so that Adam moves it by less until it has forgotten them (for some 1,000 steps
-    with its usual 0.999). With ``new_moments`` it begins anew instead. A strategy asks in every
+    The copies have the running averages and the optimiser's moments of the first weight; with
+    ``new_moments`` the optimiser begins anew (:func:`forget_moments`). A strategy asks in every
     iteration whether :meth:`is_on`, and if so does its step with weight 0 everywhere.
 
     Args:
@@ -93,9 +91,7 @@ class SharedStart:
                 for weight in range(1, weights):
                     copy_weight(networks, optimizer, unit, 0, weight)
                 if self.new_moments:
-                    for weight in range(weights):
-                        for parameter in networks.bank_parameters(unit, weight):
-                            optimizer.state.pop(parameter, None)
+                    forget_moments(networks, optimizer, unit)
             optimizer.restart_average()
             networks.assignment.copy_(afterwards)
             self.over = True

@@ -225,7 +225,7 @@ def test_saved_runs_part_with_copies_of_moments_as_they_did(name: str) -> None:
     given = {"strategy": {"name": name, "shared_start": 0.3}, "suite": "alphabets"}
     saved = resolve(found, [Layer(given)]).config.model_dump(mode="json")
     now = saved["strategy"].pop("shared_start_moments", None)
-    assert now == (None if name == "cross_stitch" else "new")
+    assert now == "new"
     before = former(Layer(saved), found)
     options = resolve(found, [before]).config.strategy.options
-    assert options.get("shared_start_moments") == (None if name == "cross_stitch" else "copy")
+    assert options["shared_start_moments"] == "copy"

@@ -1,9 +1,9 @@
 """Some strategies measure full sharing first, decide which tasks share what, and train that."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float, Int64
@@ -21,6 +21,7 @@ from mtl_framework import (
     TaskNetworks,
     TrainingRun,
     copy_weight,
+    forget_moments,
     renumber,
 )
 from mtl_framework.data import Batch, Suite
@@ -41,6 +42,11 @@ class MeasuredConfig(InitialWeights):
         description="whether the sharing that is decided is trained from scratch, as in the "
         "papers; else every weight goes on as a copy of the one that all tasks shared",
     )
+    moments: Literal["copy", "new"] = Field(
+        "new",
+        description="with restart: false, the optimiser's moments of weights that part: copies of "
+        "those of the shared weight, whose gradients were of all tasks, or new ones",
+    )
     every: int = Field(
         10,
         ge=1,
@@ -51,6 +57,12 @@ class MeasuredConfig(InitialWeights):
         "adam", description="optimiser of all weights; sgd has a momentum of 0.9"
     )
     learning_rate: float = Field(1e-3, gt=0, description="learning rate of all weights")
+
+    @classmethod
+    def options_before(cls, saved: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Until 27 November 2026 weights that parted took moments along."""
+        before = super().options_before(saved)
+        return {**before, "moments": "copy"} if saved.get("restart") is False else before
 
 
 class CandidateNetworks(TaskNetworks):
@@ -67,8 +79,8 @@ class MeasuredSharing(Strategy, ABC):
 
     In the first phase all tasks use weight 0 of every unit. Between the phases all weights, norms
     and heads are drawn anew, and the optimiser forgets its moments; or, with ``restart: false``,
-    the weights of a unit become copies of weight 0, with its running averages and moments, heads
-    stay, and no output changes.
+    the weights of a unit become copies of weight 0, with its running averages, heads stay, and no
+    output changes.
     """
 
     config: MeasuredConfig
@@ -152,6 +164,8 @@ class MeasuredSharing(Strategy, ABC):
             for unit, count in enumerate((groups.amax(1) + 1).tolist()):
                 for weight in range(1, count):
                     copy_weight(self.network, self.optimizer, unit, 0, weight)
+                if count > 1 and self.config.moments == "new":
+                    forget_moments(self.network, self.optimizer, unit)
         self.network.assignment.copy_(groups)
         self.optimizer.restart_average()
         self.decided = True

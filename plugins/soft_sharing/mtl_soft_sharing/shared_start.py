@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mtl_framework import RecipeOptimizer, TrainingRun, copy_weight
+from mtl_framework import RecipeOptimizer, TrainingRun, copy_weight, forget_moments
 
 from .network import ColumnNetworks
 
@@ -27,13 +27,17 @@ class OneColumn:
         share: share of the run's iterations in which columns are one, above 0 and below 1.
         network: the columns, which are made equal.
         optimizer: the optimiser of the columns and of what mixes them.
+        new_moments: whether columns lose the optimiser's moments when they part; else all have
+            those of the first one.
 
     Attributes:
         over: whether the columns have parted; once they have, they stay so in a longer run.
     """
 
-    def __init__(self, share: float, network: ColumnNetworks, optimizer: RecipeOptimizer) -> None:
-        self.share, self.over = share, False
+    def __init__(
+        self, share: float, network: ColumnNetworks, optimizer: RecipeOptimizer, new_moments: bool
+    ) -> None:
+        self.share, self.over, self._new_moments = share, False, new_moments
         self._network, self._optimizer = network, optimizer
         self._mixing: list[Tensor] = []  # what mixes columns, while the weights are moved
         optimizer.register_step_post_hook(self._moved)
@@ -88,10 +92,11 @@ class OneColumn:
                     parameter.copy_(value)
 
     def _part(self) -> None:
-        """Give every column the moments of the first one, too."""
         for unit, columns in enumerate(self._network.weights_per_unit):
             for column in range(1, columns):
                 copy_weight(self._network, self._optimizer, unit, 0, column)
+            if self._new_moments:
+                forget_moments(self._network, self._optimizer, unit)
         self.over = True
 
     def state_dict(self) -> dict[str, Any]:

@@ -66,7 +66,10 @@ class ColumnStrategy(Strategy, ABC):
         self.network.initialize(config.initialization_of(backbone))
         self.optimizer = self._optimizer()
         if config.shared_start:
-            self.shared_start = OneColumn(config.shared_start, self.network, self.optimizer)
+            new_moments = config.shared_start_moments == "new"
+            self.shared_start = OneColumn(
+                config.shared_start, self.network, self.optimizer, new_moments
+            )
         return self.network
 
     def _optimizer(self) -> RecipeOptimizer:

@@ -155,9 +155,12 @@ def test_the_decided_sharing_is_trained_from_scratch(
     assert strategy.length_options() == ["strategy.measure"]
 
 
+@pytest.mark.parametrize("moments", ["new", "copy"])
 @pytest.mark.parametrize("kind", [TaskGrouping, Recon])
-def test_or_it_goes_on_with_copies(kind: type[MeasuredSharing], tmp_path: Path) -> None:
-    options = {"measure": 0.5, "every": 1, "restart": False}
+def test_or_it_goes_on_with_copies(
+    kind: type[MeasuredSharing], moments: str, tmp_path: Path
+) -> None:
+    options = {"measure": 0.5, "every": 1, "restart": False, "moments": moments}
     run = Trial(kind, options).start(tmp_path / "run")
     strategy = run.strategy
     assert isinstance(strategy, MeasuredSharing)
@@ -176,8 +179,12 @@ def test_or_it_goes_on_with_copies(kind: type[MeasuredSharing], tmp_path: Path) 
         for weight in range(used + 1):
             pairs = zip(*(network.bank_parameters(unit, w) for w in (0, weight)), strict=True)
             for old, new in pairs:
-                moments = (strategy.optimizer.state[p]["exp_avg"] for p in (old, new))
-                assert torch.equal(*moments)
+                if used and moments == "new":
+                    assert old not in strategy.optimizer.state
+                    assert new not in strategy.optimizer.state
+                else:
+                    kept = (strategy.optimizer.state[p]["exp_avg"] for p in (old, new))
+                    assert torch.equal(*kept)
     one_step(strategy, batch)
     network.eval()
     assert not torch.equal(network.predict(0, batch.inputs[0]), before[0])

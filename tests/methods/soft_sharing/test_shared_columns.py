@@ -194,3 +194,28 @@ def test_nothing_moves_but_the_one_column(tmp_path: Path) -> None:
     run = trial.start(tmp_path / "run", look)
     begun += [p.detach().clone() for p in run.network.get_submodule("mixers").parameters()]
     run.execute()
+
+
+@pytest.mark.parametrize("moments", ["new", "copy"])
+def test_columns_that_part_have_new_moments_or_copies(tmp_path: Path, moments: str) -> None:
+    options = {"shared_start": 0.5, "shared_start_moments": moments, "after": "block"}
+    run = Trial(CrossStitch, options, {"iterations": 8}).start(tmp_path / "run")
+    strategy = run.strategy
+    assert isinstance(strategy, CrossStitch)
+    assert strategy.shared_start is not None
+    training = strategy.optimize(run)
+    for _ in range(3):
+        next(training)
+    state, network = strategy.optimizer.state, strategy.network
+    for unit, weights in enumerate(network.weights_per_unit):
+        assert all(p in state for p in network.bank_parameters(unit, 0))
+        assert not any(p in state for p in network.bank_parameters(unit, weights - 1))
+    strategy.shared_start._part()
+    for unit, weights in enumerate(network.weights_per_unit):
+        every = [network.bank_parameters(unit, weight) for weight in range(weights)]
+        for same in zip(*every, strict=True):
+            if moments == "new":
+                assert not any(parameter in state for parameter in same)
+            else:
+                first = state[same[0]]["exp_avg"]
+                assert all(torch.equal(state[parameter]["exp_avg"], first) for parameter in same)
