@@ -17,7 +17,7 @@ import argparse
 import json
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -37,7 +37,10 @@ from mtl_framework.support.allocator import keep_freed_memory
 
 @dataclass(frozen=True)
 class Case:
-    """Data, how long the paper's search trains on them, and the ratios that are aimed at."""
+    """Data, how long the paper's search trains on them, and the ratios that are aimed at.
+
+    ``options`` are set in all ways but the defaults of ``lws``.
+    """
 
     suite: Mapping[str, Any]
     classes: tuple[int, ...]
@@ -167,6 +170,12 @@ def clock_of(options: argparse.Namespace) -> Callable[[], float]:
 def options_of(case: Case, way: str) -> dict[str, Any]:
     """The options of a way: those of the paper's search but for the case's and its own."""
     return {} if way == DEFAULTS else {**_PAPER, **case.options, **WAYS[way]}
+
+
+def ways_of(case: Case, asked: Iterable[str]) -> list[str]:
+    """Return the ways to train, the paper's first, without those that this case makes equal."""
+    usual = options_of(case, "paper")
+    return ["paper", *(w for w in dict.fromkeys(asked) if options_of(case, w) != usual)]
 
 
 def train(case: Case, way: str, seed: int, options: argparse.Namespace) -> Curve:
@@ -316,7 +325,7 @@ def main() -> None:
     case, curves = CASES[options.case], dict[str, list[Curve]]()
     loops = loops_seconds(case, options)
     for seed in range(options.seeds):  # seeds outermost: every way has as many when it is stopped
-        for way in dict.fromkeys(["paper", *options.ways]):
+        for way in ways_of(case, options.ways):
             curve = train(case, way, seed, options)
             curves.setdefault(way, []).append(curve)
             end = f"{curve.errors[-1]:.2f} % after {curve.seconds[-1]:.0f} s"
