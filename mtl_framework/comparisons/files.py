@@ -140,6 +140,10 @@ def _group(analysis: Analysis) -> dict[str, Any]:
         "caption": analysis.caption,
         "controls": [asdict(controls) for controls in analysis.controls],
         "notes": list(analysis.notes),
+        "unlike": [
+            {"key": setting.key, "values": {v: list(s) for v, s in setting.values.items()}}
+            for setting in analysis.unlike
+        ],
     }
 
 

@@ -6,6 +6,7 @@ from itertools import permutations
 
 from ..runs.comparable import other_examples, other_iterations, other_surroundings
 from ..runs.records import Group, Select
+from ..runs.unlike import Unlike, unlike_settings
 from .all_metrics import MetricTable, gains_of_all, metric_spreads, metric_tables
 from .by_seed import errors_by_seed, gains_of, zero_tasks
 from .controls import Controls, analyse_controls
@@ -76,7 +77,10 @@ class Row:
 
 @dataclass(frozen=True)
 class Analysis:
-    """An analysis holds a group's table, its tests, notes on their limits, and control runs."""
+    """An analysis holds a group's table, its tests, notes on their limits, and control runs.
+
+    ``unlike`` are settings beside the sharing that its strategies do not have in common.
+    """
 
     group: Group
     baseline: str | None
@@ -86,6 +90,7 @@ class Analysis:
     pairs: tuple[Pair, ...]
     notes: tuple[str, ...]
     controls: tuple[Controls, ...] = ()
+    unlike: tuple[Unlike, ...] = ()
 
     @property
     def unit(self) -> str:
@@ -167,6 +172,12 @@ def analyse(
             "The runs were not made on the same machine or with the same code, which can move "
             f"figures, and seconds above all (numbers of runs in brackets): {'; '.join(unlike)}."
         )
+    beside = unlike_settings(record for name in group.strategies for record in group.of(name))
+    if beside:
+        notes.append(
+            "Strategies differ in more than what their tasks share, which may be the reason for "
+            f"a difference: {', '.join(setting.key for setting in beside)}."
+        )
     return Analysis(
         group,
         baseline,
@@ -176,6 +187,7 @@ def analyse(
         tuple(pairs),
         tuple(notes),
         tuple(analyse_controls(group, baseline, significance, select)),
+        tuple(beside),
     )
 
 

@@ -109,7 +109,7 @@ class Recipe:
         if not self.made:  # further ones move something else
             decay = training.weight_decay
             self.used = UsedOptimizer(
-                name, rate, weight_decay if decay is None else decay, _plain(options)
+                name, rate, weight_decay if decay is None else decay, _told(name, inner, options)
             )
         self.made.append(optimizer)
         return optimizer
@@ -162,12 +162,18 @@ class Recipe:
         return [o.average for o in self.made if self.averages and o.average is not None]
 
 
-def _plain(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return options as a config holds them; what none can hold is left out."""
+def _told(name: str, inner: torch.optim.Optimizer, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return options as a config holds them, without what it would have by itself.
+
+    What no config can hold is left out, too.
+    """
+    usual = inspect.signature(type(inner)).parameters
+    changed = _TIMM.get_optimizer_info(name).defaults or {}  # timm's, of a class of torch's
     return {
         key: list(value) if isinstance(value, tuple) else value
         for key, value in options.items()
         if isinstance(value, bool | int | float | str | list | tuple | None)
+        and (key in changed or key not in usual or usual[key].default != value)
     }
 
 

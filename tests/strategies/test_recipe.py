@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import timm
 import torch
-from support.three_parameters import made, steps, values
+from support.three_parameters import Bank, made, steps, values
 from support.tiny import TinyPlugins, start, tiny_suite
 from torch import nn
 
@@ -236,3 +236,20 @@ class Shared(Strategy):
             losses = self.network.accumulate_gradients(run.next_batch(), assignments)
             self.optimizer.step()
             yield Step(losses)
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "told"),
+    [
+        ("adam", {"eps": 1e-8, "betas": (0.9, 0.99)}, {"betas": [0.9, 0.99]}),
+        ("momentum", {"momentum": 0.9, "dampening": 0}, {"momentum": 0.9}),
+        ("sgd", {"momentum": 0.9, "nesterov": False}, {"momentum": 0.9, "nesterov": False}),
+    ],
+)
+def test_a_result_tells_options_that_are_not_the_optimisers_own(
+    name: str, given: dict[str, Any], told: dict[str, Any]
+) -> None:
+    recipe = Recipe(TrainingConfig(), 10)
+    recipe.make_optimizer(Bank(), name, 0.1, **given)
+    assert recipe.used is not None
+    assert recipe.used.options == told  # timm's sgd is Nesterov's, where torch's is not
