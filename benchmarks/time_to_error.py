@@ -2,9 +2,9 @@
 
 Every way trains the same networks with the same seeds. Its clock counts training only, without
 evaluations and files: the processor's time of this process on one thread, so that other work on
-the machine hardly matters, else seconds of waiting. The error of the paper's search at half, three
-quarters and all of its iterations is the aim of every way; ratios are its seconds over a way's,
-and 0 where a seed never gets there.
+the machine hardly matters, else seconds of waiting. Curves are means over seeds, of seconds and of
+errors. The error of the paper's search at half, three quarters and all of its iterations is the aim
+of every way; ratios are its seconds over a way's, and 0 where a way never gets there.
 
 The published loops make the paper's own updates, one path after the other. They are not trained
 again: their seconds an iteration, without the optimiser, are measured, and its curve is drawn
@@ -17,7 +17,7 @@ import argparse
 import json
 import statistics
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -149,6 +149,14 @@ class Curve:
         means = tuple(statistics.fmean(errors[max(0, n - 2) : n + 1]) for n in range(len(errors)))
         return cls(iterations, seconds, means)
 
+    @classmethod
+    def mean(cls, curves: Sequence["Curve"]) -> "Curve":
+        """Average the curves of several seeds, evaluation by evaluation."""
+        seconds = zip(*(curve.seconds for curve in curves), strict=True)
+        errors = zip(*(curve.errors for curve in curves), strict=True)
+        means = (tuple(map(statistics.fmean, each)) for each in (seconds, errors))
+        return cls(curves[0].iterations, *means)
+
     def seconds_to(self, error: float) -> float | None:
         """Return the seconds until the error is at most this; ``None``: it never is."""
         reached = (s for s, e in zip(self.seconds, self.errors, strict=True) if e <= error)
@@ -226,35 +234,33 @@ def ratios(
     case: Case, curves: Mapping[str, list[Curve]], loops: float, options: argparse.Namespace
 ) -> list[Row]:
     """Compare the seconds of every way with the paper's and the loops', for three errors."""
-    rows = []
-    ends = [len(curve.errors) for curve in curves["paper"]]
+    rows, means = [], {way: Curve.mean(given) for way, given in curves.items()}
+    usual = means["paper"]
     for share, name in ((0.5, "half"), (0.75, "three quarters"), (1.0, "all")):
-        last = round(min(ends) * share) - 1
-        error = statistics.fmean(curve.errors[last] for curve in curves["paper"])
-        reached = {
-            way: [curve.seconds_to(error) for curve in given] for way, given in curves.items()
-        }
-        usual = [seconds for seconds in reached["paper"] if seconds is not None]
-        steps = [
-            curve.iterations[curve.seconds.index(seconds)]
-            for curve, seconds in zip(curves["paper"], reached["paper"], strict=True)
-            if seconds is not None
-        ]
-        for way, every in reached.items():
-            done = [seconds for seconds in every if seconds is not None]
+        error = usual.errors[round(len(usual.errors) * share) - 1]
+        its_seconds = usual.seconds_to(error)
+        assert its_seconds is not None  # this error is its own
+        steps = usual.iterations[usual.seconds.index(its_seconds)]
+        for way, given in curves.items():
+            reached = sum(curve.seconds_to(error) is not None for curve in given)
             detail: dict[str, float | str] = {
                 "error": error,
-                "reached": f"{len(done)} of {len(every)}",
+                "seeds": f"{reached} of {len(given)}",
             }
-            what, ratio = f"{options.case}, {way}, {name}", 0.0  # where a seed never gets there
-            if len(done) == len(usual) == len(every):
-                mine, theirs = statistics.fmean(done), loops * statistics.fmean(steps)
-                ratio = statistics.fmean(usual) / mine
-                detail |= {"s": mine, "loops_s": theirs, "loops": theirs / mine}
-            if way == "paper" or options.quick:  # of what has hardly learned nothing is aimed at
-                rows.append(Row(what, ratio, "", True, detail))
-            else:
-                rows.append(at_least(what, ratio, case.paper_target, **detail))
+            mine, ratio = means[way].seconds_to(error), 0.0
+            if mine is not None:
+                ratio = its_seconds / mine
+                detail |= {"s": mine, "loops_s": loops * steps}
+            over_loops = loops * steps / mine if mine is not None else 0.0
+            for over, value, aim in (
+                ("paper", ratio, case.paper_target),
+                ("loops", over_loops, case.loops_target),
+            ):
+                what = f"{options.case}, {way}, {name}: over {over}"
+                if way == "paper" or options.quick:  # what has hardly learned has no aim
+                    rows.append(Row(what, value, "", True, detail))
+                else:
+                    rows.append(at_least(what, value, aim, **detail))
     return rows
 
 
@@ -265,25 +271,19 @@ def draw(curves: Mapping[str, list[Curve]], loops: float, options: argparse.Name
     figure = Figure(figsize=(7, 4.5), layout="constrained")
     axes = figure.subplots()
 
-    def mean(columns: list[tuple[float, ...]]) -> list[float]:
-        return [statistics.fmean(column) for column in zip(*columns, strict=False)]
-
     for way, given in curves.items():
-        axes.plot(
-            mean([curve.seconds for curve in given]),
-            mean([curve.errors for curve in given]),
-            label=way,
-            linewidth=2.5 if way == "paper" else 1.5,
-        )
-    usual = curves["paper"]
+        mean = Curve.mean(given)
+        width = 2.5 if way == "paper" else 1.5
+        axes.plot(mean.seconds, mean.errors, label=way, linewidth=width)
+    usual, seeds = Curve.mean(curves["paper"]), len(curves["paper"])
     axes.plot(
-        [loops * n for n in usual[0].iterations],
-        mean([curve.errors for curve in usual]),
+        [loops * n for n in usual.iterations],
+        usual.errors,
         "k--",
         label="published loops (the paper's updates)",
     )
     axes.set(xscale="log", xlabel="seconds of training", ylabel="validation error %")
-    axes.set_title(f"{options.case}, {BACKBONE}, {len(usual)} seed{'s' * (len(usual) > 1)}")
+    axes.set_title(f"{options.case}, {BACKBONE}, {seeds} seed{'s' * (seeds > 1)}")
     axes.grid(alpha=0.3)
     axes.legend(fontsize=8)
     figure.savefig(options.figure, dpi=150)
