@@ -268,13 +268,18 @@ def draw(curves: Mapping[str, list[Curve]], loops: float, options: argparse.Name
     """Draw the mean error of every way over its mean seconds."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    figure = Figure(figsize=(7, 5.5), layout="constrained")
     axes = figure.subplots()
 
     for way, given in curves.items():
         mean = Curve.mean(given)
-        width = 2.5 if way == "paper" else 1.5
-        axes.plot(mean.seconds, mean.errors, label=way, linewidth=width)
+        axes.plot(
+            mean.seconds,
+            mean.errors,
+            color=f"C{[*WAYS, DEFAULTS].index(way)}",  # one colour a way in all cases
+            label=way,
+            linewidth=2.5 if way == "paper" else 1.5,
+        )
     usual, seeds = Curve.mean(curves["paper"]), len(curves["paper"])
     axes.plot(
         [loops * n for n in usual.iterations],
@@ -285,7 +290,7 @@ def draw(curves: Mapping[str, list[Curve]], loops: float, options: argparse.Name
     axes.set(xscale="log", xlabel="seconds of training", ylabel="validation error %")
     axes.set_title(f"{options.case}, {BACKBONE}, {seeds} seed{'s' * (seeds > 1)}")
     axes.grid(alpha=0.3)
-    axes.legend(fontsize=8)
+    figure.legend(fontsize=8, loc="outside lower center", ncols=2)
     figure.savefig(options.figure, dpi=150)
 
 
