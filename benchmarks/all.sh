@@ -12,7 +12,7 @@ if [ -z "${PYTHONPATH:-}" ] && ! "$python" -c 'import mtl_framework' 2>/dev/null
 fi
 failed=0
 "$python" -m pytest -q tests/networks/test_precision.py tests/runs/test_gpu.py || failed=1
-for name in step dense baselines floor parts memory startup digests threads muir_step ea_time grouped launches graphs joint time_to_error; do
+for name in step dense baselines floor parts memory startup digests threads muir_step ea_time grouped launches graphs joint search_variance time_to_error; do
     echo "== $name"
     "$python" "benchmarks/$name.py" --json "$out/$name.json" "$@" || failed=1
 done
