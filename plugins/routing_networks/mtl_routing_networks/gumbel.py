@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Float64, Int64
+from jaxtyping import Bool, Float, Float64, Int64
 from torch import Tensor, nn
 
 from mtl_framework import Backbone, MixtureNetworks, ParameterCounts, Sharing
@@ -92,6 +92,22 @@ class GumbelNetworks(MixtureNetworks):
         finally:
             for routes in self.unit_routes():
                 routes.drawn = None
+
+    def leave_out_unused(self, used: Bool[Tensor, "units weights"]) -> None:
+        """Take the gradients, all zero, from blocks that no task has drawn, as others have none.
+
+        Adam would move such a block by what it remembers, and shrink what it divides by; whether it
+        does is for ``training.unused_weights`` to say.
+
+        Args:
+            used: which blocks were drawn since the weights have moved.
+        """
+        drawn = used.tolist()
+        for bank in self.banks():
+            for block, copy in enumerate(bank.copies):
+                if not drawn[bank.unit][block]:
+                    for parameter in copy.parameters():
+                        parameter.grad = None
 
     def extract(self, task: int) -> nn.Module:
         """Return one task's network: the plain model of its most probable blocks."""

@@ -95,6 +95,9 @@ class RoutingNetworks(Strategy):
         self.optimizer = self._optimizer(network, logits)
         self.generator = torch.Generator().manual_seed(self.seed)
         self.register_state("settled", False)
+        self.used = torch.zeros(units, blocks, dtype=torch.bool)  # since the weights have moved
+        if self.recipe.training.accumulate > 1:  # otherwise they move in every step
+            self.register_state("used", self.used)
         self.shared_start = config.make_shared_start()
         return network
 
@@ -213,12 +216,18 @@ class RoutingNetworks(Strategy):
             with nullcontext() if self.settled else network.drawing(noise, temperature):
                 losses.append(network.accumulate_gradients(batch, mixtures, share)[0])
             self.recent.add(chosen)
+            self.used.scatter_(1, self.agents.policy.mode() if self.settled else chosen, True)
         if learns:
             self._collaborate(network)
         else:
             for routes in network.unit_routes():
                 routes.logits.grad = None
+        moves = self.optimizer.moves_next
+        if moves:
+            network.leave_out_unused(self.used)
         self.optimizer.step()
+        if moves:
+            self.used.zero_()
         self.agents.policy.load_state_dict({"pi": network.probabilities()})
         return torch.stack(losses), -torch.stack(losses).cpu().double()
 

@@ -12,8 +12,9 @@ from pydantic import ValidationError
 from support.lws import CLOSE
 from support.makers import make_backbone, make_batch, make_tasks
 
-from mtl_framework import TaskNetworks
+from mtl_framework import TaskNetworks, TrainingConfig
 from mtl_framework.data import Suite
+from mtl_framework.strategies.recipe import Recipe
 from mtl_framework.support.errors import MtlError
 from mtl_framework.testing import CHECKS, Oracle, Trial
 
@@ -173,3 +174,31 @@ def test_what_does_not_fit_is_refused(tmp_path: Path) -> None:
     trial = Trial("routing_networks", OPTIONS, {"training": {"weighting": {"name": "pcgrad"}}})
     with pytest.raises(MtlError, match="needs networks whose units are no mixtures"):
         trial.start(tmp_path / "run").execute()
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+@pytest.mark.parametrize("settled", [False, True])
+def test_blocks_that_no_task_has_drawn_stay_as_they_are(accumulate: int, settled: bool) -> None:
+    torch.manual_seed(1)
+    strategy = RoutingNetworks(RoutingConfig(**OPTIONS, shared_start=0.0))
+    strategy.recipe = Recipe(TrainingConfig(accumulate=accumulate), 8)
+    backbone = make_backbone("resnet18", normalization="task", **MODELS["resnet18"])
+    network = strategy.build(backbone, Suite("drawn", make_tasks((2, 3)))).double()
+    strategy.settled = settled
+    for step in range(4):
+        drawn: set[tuple[int, int]] = set()
+        before = {name: value.clone() for name, value in network.named_parameters()}
+        for part in range(accumulate):
+            generator = torch.Generator()
+            generator.set_state(strategy.generator.get_state())
+            noise = gumbel_noise(strategy.agents.policy.pi.shape, generator)
+            pi = strategy.agents.policy.pi
+            chosen = pi.argmax(-1) if settled else (pi.log() + noise).argmax(-1)
+            drawn |= {(u, k) for u, row in enumerate(chosen.tolist()) for k in row}
+            strategy.gumbel_step(make_batch(network.tasks, seed=9 * step + part), 1.0)
+        names = {id(p): name for name, p in network.named_parameters()}
+        for bank in network.banks():
+            for block, copy in enumerate(bank.copies):
+                moved = [not torch.equal(before[names[id(p)]], p) for p in copy.parameters()]
+                assert any(moved) is ((bank.unit, block) in drawn)
+    assert not strategy.used.any()
