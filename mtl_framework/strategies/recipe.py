@@ -1,8 +1,10 @@
 """The training recipe is what the host gives a strategy to move its weights with."""
 
 import inspect
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import accumulate
 from typing import Any
 
 import timm.optim
@@ -15,7 +17,7 @@ from ..support.errors import MtlError, UnknownNameError, message_of
 from .averaging import WeightAverage
 from .parameter_groups import Group, parameter_groups
 from .recipe_optimizer import RecipeOptimizer
-from .schedules import make_schedule
+from .schedules import learning_rates, make_schedule
 from .training import TrainingConfig
 
 _TIMM: Any = timm.optim
@@ -45,6 +47,7 @@ class Recipe:
         self.iterations = iterations
         self.made: list[RecipeOptimizer] = []
         self.used: UsedOptimizer | None = None
+        self._left: list[float] | None = None
 
     @property
     def averages(self) -> bool:
@@ -140,6 +143,22 @@ class Recipe:
         """
         for optimizer in self.made:
             optimizer.evaluated(evaluation)
+
+    def rate_left(self, share: float) -> float:
+        """Return the share of the run's summed learning rate behind a share of its iterations.
+
+        After three quarters of a run with a cosine that falls to 0 it is 0.025: what begins there
+        hardly moves the weights. It is that of the first optimiser.
+
+        Args:
+            share: share of the iterations, from 0 to 1.
+        """
+        if self._left is None:
+            rate = 1.0 if self.used is None else self.used.learning_rate
+            rates = learning_rates(self.training.schedule, rate, self.iterations)
+            self._left = [*accumulate(reversed(rates), initial=0.0)][::-1]  # from each step on
+        first = min(self.iterations, math.ceil(share * self.iterations))
+        return self._left[first] / self._left[0] if self._left[0] else 1 - share
 
     def use_averages(self) -> None:
         """Put the averaged weights in the networks' place for good, as predictions need them."""

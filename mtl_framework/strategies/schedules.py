@@ -55,6 +55,26 @@ def make_schedule(
     return _ByStep(optimizer, config, config.length or iterations)
 
 
+def learning_rates(config: ScheduleConfig, rate: float, iterations: int) -> list[float]:
+    """Return the learning rate of every step, as far as it is known when a run begins.
+
+    What follows validation (``plateau``) counts as constant.
+
+    Args:
+        config: the section ``training.schedule``.
+        rate: the learning rate that the schedule starts from.
+        iterations: number of steps.
+    """
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=rate)
+    schedule = make_schedule(optimizer, config, iterations)
+    rates = []
+    for step in range(iterations):
+        rates.append(float(optimizer.param_groups[0]["lr"]))
+        if schedule is not None:
+            schedule.stepped(step + 1)
+    return rates
+
+
 class _ByStep(Schedule):
     """It is a schedule of timm's by number of steps; an "epoch" there is a step here."""
 

@@ -253,3 +253,29 @@ def test_a_result_tells_options_that_are_not_the_optimisers_own(
     recipe.make_optimizer(Bank(), name, 0.1, **given)
     assert recipe.used is not None
     assert recipe.used.options == told  # timm's sgd is Nesterov's, where torch's is not
+
+
+def left_of_cosine(share: float) -> float:
+    """The part of a half wave's integral that lies behind a share of it."""
+    return 1 - share - math.sin(math.pi * share) / math.pi
+
+
+TENTH: dict[str, Any] = {"name": "multistep", "decay_at": [500], "decay_rate": 0.1}
+
+
+@pytest.mark.parametrize(
+    ("schedule", "left"),
+    [
+        ("constant", {0.0: 1.0, 0.75: 0.25, 1.0: 0.0}),
+        ("cosine", {share: left_of_cosine(share) for share in (0.0, 0.5, 0.75)}),
+        (TENTH, {0.5: 1 / 11, 0.75: 0.5 / 11}),
+        ({"name": "plateau"}, {0.25: 0.75}),
+    ],
+)
+def test_the_rate_that_is_left_is_known_from_the_start(
+    schedule: Any, left: dict[float, float]
+) -> None:
+    recipe = Recipe(TrainingConfig.model_validate({"schedule": schedule}), 1000)
+    recipe.make_optimizer(Bank(), "sgd", 0.5)
+    for share, wanted in left.items():
+        assert recipe.rate_left(share) == pytest.approx(wanted, abs=2e-3)

@@ -48,7 +48,7 @@ from mtl_framework.data import Batch, Suite
 
 from .beyond import affinity, credit, price, prior, sampling
 from .beyond.gumbel import GumbelSearch
-from .beyond.hardening import Hardening
+from .beyond.hardening import Hardening, too_late
 from .beyond.search_data import SearchData, default_share
 from .config import LwsConfig
 from .presets import PRESETS
@@ -112,6 +112,9 @@ class LearnedWeightSharing(Strategy):
         if run.iteration == 0:
             if self._no_search_data:
                 run.hint(f"samples are ranked on training batches, as {self._no_search_data}")
+            shares = self.config.shared_start, self.config.freeze_after
+            if told := too_late(*shares, self.recipe.rate_left):
+                run.hint(told)
             if self.config.prior != "none":
                 self._lean_towards_prior(run)
         while True:

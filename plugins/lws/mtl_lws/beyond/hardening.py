@@ -5,7 +5,7 @@ been trained alone. Delayed commitment and a lower rate for the router at first 
 routing networks need (Rosenbaum et al., arXiv 1904.12774).
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 from mtl_framework import SearchDistribution
@@ -52,3 +52,25 @@ class Hardening:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore :meth:`state_dict`."""
         self.frozen = bool(state["frozen"])
+
+
+def too_late(begin: float, end: float, rate_left: Callable[[float], float]) -> str | None:
+    """Say that the learning rate has fallen before what was found is trained alone, if it has.
+
+    Args:
+        begin: share of the run after which the search begins.
+        end: share of the run after which it ends; 1: never.
+        rate_left: the share of the run's summed learning rate behind a share of its iterations.
+    """
+    left = rate_left(end)
+    if end == 1 or left > (1 - end) / 2:
+        return None
+    told = f"{100 * left:.1f} % of the learning rate is left when the search ends"
+    earlier = [
+        n / 20 for n in range(1, 20) if begin < n / 20 < end and rate_left(n / 20) >= 1 - end
+    ]
+    if not earlier:
+        return told
+    last = earlier[-1]
+    better = f"freeze_after={last:g} (and fold_back={1 - last:g})"
+    return f"{told}, at {100 * end:g} % of the run; {better} leaves {100 * rate_left(last):.0f} %"
