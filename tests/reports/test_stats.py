@@ -155,3 +155,11 @@ def test_delta_m_cannot_be_told_against_a_perfect_baseline() -> None:
     found = delta_m({"a": 8.0, "b": 6.0}, {"a": 10.0, "b": 0.0})
     assert found.per_task == {"a": pytest.approx(20.0), "b": None}
     assert found.mean is None
+
+
+def test_equal_errors_are_ties_whatever_the_last_bit_says() -> None:
+    one, other, exact = [0.3, 11.0, 12.5], [0.1 + 0.2, 12.0, 13.0], [0.3, 12.0, 13.0]
+    assert one[0] < other[0]
+    assert less_p(one, other) == less_p(one, exact)
+    assert superiority(one, other) == superiority(one, exact) == 5.5 / 9  # of nine pairs
+    assert less_p([0.1 + 0.2, 0.3], [0.3, 0.3]) == 1.0
