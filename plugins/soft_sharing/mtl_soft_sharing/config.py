@@ -1,11 +1,10 @@
 """Strategies of columns that mix have these options."""
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from mtl_framework import InitialWeights
+from mtl_framework import InitialWeights, SharedStartConfig
 
 
 def _listed(value: object) -> object:
@@ -18,7 +17,7 @@ Positions = Annotated[
 ]
 
 
-class ColumnConfig(InitialWeights):
+class ColumnConfig(InitialWeights, SharedStartConfig):
     """These are options of every :class:`~mtl_soft_sharing.strategy.ColumnStrategy`."""
 
     after: Positions = Field(
@@ -55,17 +54,6 @@ class ColumnConfig(InitialWeights):
         "moves along the sum of their gradients, and what mixes them stays as it starts; not with "
         "start_from",
     )
-    shared_start_moments: Literal["copy", "new"] = Field(
-        "new",
-        description="the optimiser's moments of columns that part: those of the one column, whose "
-        "gradients were of all tasks, or new ones",
-    )
-
-    @classmethod
-    def options_before(cls, saved: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Until 27 November 2026 columns that parted took moments along."""
-        before = super().options_before(saved)
-        return {**before, "shared_start_moments": "copy"} if saved.get("shared_start") else before
 
     @model_validator(mode="after")
     def _check_start(self) -> Self:
