@@ -13,7 +13,6 @@ from ..strategies.initialization import InitialWeights
 from ..strategies.shared_start import SharedStartConfig
 from ..strategies.strategy import StrategyConfig
 from ..support.errors import MtlError
-from ..support.validation import shortened
 from .records import RunRecord
 
 #: What changes no figure that is compared, is one for the group, or is told elsewhere.
@@ -63,7 +62,7 @@ def unlike_settings(records: Iterable[RunRecord]) -> list[Unlike]:
             continue
         try:
             settings[record.strategy] = _settings(record)
-        except MtlError:  # a folder without its config: other notes say what is wrong with it
+        except MtlError:  # without its config it says nothing; the next run of the strategy may
             continue
     found = []
     for key in dict.fromkeys(key for values in settings.values() for key in values):
@@ -97,7 +96,7 @@ def _settings(record: RunRecord) -> dict[str, str]:
     if used is not None:
         found |= {"optimizer": {"name": used.name, **used.options} if used.options else used.name}
         found |= {"learning rate": used.learning_rate, "weight decay": used.weight_decay}
-    return {key: shortened(_text(value), 120) for key, value in found.items()}
+    return {key: _text(value) for key, value in found.items()}
 
 
 def _text(value: Any) -> str:

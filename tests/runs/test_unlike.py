@@ -104,3 +104,10 @@ def test_runs_without_config_or_result_are_passed_over(tmp_path: Path) -> None:
     later = run(tmp_path, "none", seed=1, batch_size=4)
     assert set(found(*records, later)) == {"batch_size"}
     assert found(records[0], replace(later, result=None)) == {}
+
+
+def test_long_values_that_begin_alike_differ(tmp_path: Path) -> None:
+    long = [f"block{n}" for n in range(60)]
+    one = run(tmp_path, "one", backbone={"shared": [*long, "last"]})
+    other = run(tmp_path, "other", backbone={"shared": [*long, "end"]})
+    assert set(found(one, other)) == {"backbone.shared"}
