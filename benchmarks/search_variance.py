@@ -62,8 +62,8 @@ def trained(iterations: int, folder: Path) -> tuple[LearnedWeightSharing, Batch]
     return strategy, batch
 
 
-def losses_of_paths(strategy: LearnedWeightSharing, batch: Batch) -> tuple[Tensor, Tensor]:
-    """Measure every task on every path: paths (paths, units), losses (paths, tasks).
+def losses_of_paths(strategy: LearnedWeightSharing, batch: Batch) -> Tensor:
+    """Measure every task on every path, in the order of their numbers: losses (paths, tasks).
 
     In evaluation a task's loss depends on its own path alone.
     """
@@ -74,7 +74,7 @@ def losses_of_paths(strategy: LearnedWeightSharing, batch: Batch) -> tuple[Tenso
             strategy.network.losses(batch, some[:, :, None].repeat(1, 1, tasks))
             for some in paths.split(9)
         ]
-    return paths, torch.cat(found).double()
+    return torch.cat(found).double()
 
 
 def gradients(
@@ -111,7 +111,7 @@ def rows(strategy: LearnedWeightSharing, batch: Batch, state: State, draws: int)
     searched = strategy.distribution
     counts, tasks = searched.weights_per_unit, searched.pi.shape[1]
     distribution = SearchDistribution.uniform(counts, tasks) if state == "uniform" else searched
-    _, losses = losses_of_paths(strategy, batch)
+    losses = losses_of_paths(strategy, batch)
     spent = {way: operations(strategy, batch, distribution, way) for way in WAYS}
     found = []
     for credit in CREDITS:

@@ -11,7 +11,6 @@ from typing import Any
 
 from ..strategies.initialization import InitialWeights
 from ..strategies.shared_start import SharedStartConfig
-from ..strategies.strategy import StrategyConfig
 from ..support.errors import MtlError
 from .records import RunRecord
 
@@ -22,10 +21,7 @@ _LEFT_OUT = {
     "batched_weights", "cuda_graphs", "main", "report", "metrics",
 }  # fmt: skip
 #: Options that strategies have from the framework, whose meaning is one for all of them.
-_COMMON = (
-    *(name for name in InitialWeights.model_fields if name not in StrategyConfig.model_fields),
-    *(name for name in SharedStartConfig.model_fields if name not in StrategyConfig.model_fields),
-)
+_COMMON = (*InitialWeights.model_fields, *SharedStartConfig.model_fields)
 _OPTIMIZER = ("optimizer", "learning_rate", "weight_decay")
 
 
@@ -40,11 +36,6 @@ class Unlike:
 
     key: str
     values: Mapping[str, tuple[str, ...]]
-
-    def __str__(self) -> str:
-        return f"{self.key}: " + "; ".join(
-            f"{value} ({', '.join(labels)})" for value, labels in self.values.items()
-        )
 
 
 def unlike_settings(records: Iterable[RunRecord]) -> list[Unlike]:
@@ -77,13 +68,12 @@ def unlike_settings(records: Iterable[RunRecord]) -> list[Unlike]:
 
 def _settings(record: RunRecord) -> dict[str, str]:
     """Return what may differ, as text: one entry for every key of a section."""
-    config = dict(record.config)
-    strategy = config.get("strategy")
+    strategy = record.config.get("strategy")
     options = strategy if isinstance(strategy, Mapping) else {}
     found: dict[str, Any] = {f"strategy.{key}": options[key] for key in _COMMON if key in options}
     if not options.get("shared_start"):
         found.pop("strategy.shared_start_moments", None)  # nothing parts
-    for section, value in config.items():
+    for section, value in record.config.items():
         if section in _LEFT_OUT:
             continue
         if isinstance(value, Mapping):
@@ -94,7 +84,7 @@ def _settings(record: RunRecord) -> dict[str, str]:
     for key in _OPTIMIZER:  # what a strategy chooses stands in its own options, or nowhere
         found.pop(f"training.{key}", None)
     if used is not None:
-        found |= {"optimizer": {"name": used.name, **used.options} if used.options else used.name}
+        found["optimizer"] = {"name": used.name, **used.options} if used.options else used.name
         found |= {"learning rate": used.learning_rate, "weight decay": used.weight_decay}
     return {key: _text(value) for key, value in found.items()}
 

@@ -10,7 +10,7 @@ from support.synthetic_runs import make_run
 from mtl_framework.networks.used_optimizer import UsedOptimizer
 from mtl_framework.reports.analysis import analyse
 from mtl_framework.runs.records import RunRecord, make_groups
-from mtl_framework.runs.unlike import unlike_settings
+from mtl_framework.runs.unlike import Unlike, unlike_settings
 
 ADAM = UsedOptimizer("adam", 1e-3, 0.0, {"eps": 1e-7})
 
@@ -58,7 +58,8 @@ def test_recipes_norms_and_batches_are_named_with_who_has_them(tmp_path: Path) -
     }
     (group,) = make_groups(records)
     analysis = analyse(group)
-    assert str(analysis.unlike[0]) == "backbone.normalization: auto (full, none); shared (found)"
+    values = {"auto": ("full", "none"), "shared": ("found",)}
+    assert analysis.unlike[0] == Unlike("backbone.normalization", values)
     (note,) = [note for note in analysis.notes if "differ in more" in note]
     assert note.endswith(": backbone.normalization, training.clip, training.average, batch_size.")
 

@@ -62,8 +62,7 @@ def too_late(begin: float, end: float, rate_left: Callable[[float], float]) -> s
         end: share of the run after which it ends; 1: never.
         rate_left: the share of the run's summed learning rate behind a share of its iterations.
     """
-    left = rate_left(end)
-    if end == 1 or left > (1 - end) / 2:
+    if end == 1 or (left := rate_left(end)) > (1 - end) / 2:
         return None
     told = f"{100 * left:.1f} % of the learning rate is left when the search ends"
     earlier = [
