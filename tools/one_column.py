@@ -72,8 +72,11 @@ def main() -> None:
                 device="cpu",
                 after="block",
             )
-            best = result.best or result
-            print(f"seed {seed}: {result.test.error_mean:.2f} % (validation {result.validation.error_mean:.2f}; least {best.validation.error_mean:.2f})", flush=True)
+            assert result.validation is not None
+            assert result.best is not None
+            last, least = result.validation.error_mean, result.best.validation.error_mean
+            at_end = f"{result.test.error_mean:.2f} % (validation {last:.2f}, least {least:.2f})"
+            print(f"seed {seed}: {at_end}", flush=True)
 
 
 if __name__ == "__main__":

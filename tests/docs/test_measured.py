@@ -1,0 +1,86 @@
+"""Tables that are made from docs/measured/ are what its files say."""
+
+import csv
+import importlib.util
+import json
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted((ROOT / "docs").rglob("*.md"))
+
+
+@pytest.fixture(scope="module")
+def measured() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("measured", ROOT / "tools" / "measured.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def comparison(tmp_path: Path) -> Path:
+    """A comparison of two strategies with five seeds, of which one run has not been made."""
+    lines = ["suite,backbone,strategy,seed,state,metric,split,task,value,directory"]
+    for strategy, start in (("low", 10.0), ("high", 20.0)):
+        for seed in range(5):
+            lines.append(f"s,b,{strategy},{seed},done,,,,,runs/{strategy}{seed}")
+            if (strategy, seed) == ("high", 4):
+                continue
+            folder = tmp_path / "runs" / f"{strategy}{seed}"
+            folder.mkdir(parents=True)
+            errors = {"error_mean": start + seed}
+            result = {
+                "validation": {"error_mean": 1.0}, "test": errors, "seconds": 2.4,
+                "parameters": {"trained": 30, "deployed": 20},
+            }  # fmt: skip
+            (folder / "result.json").write_text(json.dumps(result))
+    (tmp_path / "comparison.csv").write_text("\n".join(lines) + "\n")
+    return tmp_path
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_every_table_is_what_its_file_says(measured: ModuleType, page: Path) -> None:
+    assert measured.written(page.read_text()) == page.read_text()
+
+
+def test_every_file_has_a_table(measured: ModuleType) -> None:
+    named = {found[2] for page in PAGES for found in measured.MARKS.finditer(page.read_text())}
+    assert named == {file.stem for file in measured.FOLDER.glob("*.csv")}
+
+
+def test_means_and_tests_are_those_of_the_runs(measured: ModuleType, comparison: Path) -> None:
+    table = measured.table(measured.runs_of(comparison), None, None)
+    # 10..14 and 20..23: of C(9, 5) orders one is as good, times two ordered pairs
+    assert "| low | 5 | 1.0 | 12.00 ± 1.58 | 20 |" in table
+    assert "| high | 4 | 1.0 | 21.50 ± 1.29 | 20 |" in table
+    assert "over all 2 ordered pairs, below 0.05: low < high (p = 0.016)." in table
+
+
+def test_rows_are_set_against_one_seed_by_seed(measured: ModuleType, comparison: Path) -> None:
+    table = measured.table(measured.runs_of(comparison), "high", "high|low")
+    assert "| low | 5 | 1.0 | 12.00 ± 1.58 | 20 | −10.00 | 4 of 4 |" in table
+    assert "Mann" not in table
+
+
+def test_seeds_are_added_and_nothing_is_replaced(
+    measured: ModuleType, comparison: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(measured, "FOLDER", tmp_path / "measured")
+    measured.add("mine", [comparison])
+    before = measured.read("mine")
+    assert [(row.strategy, row.seed) for row in before[3:7]] == [
+        ("low", 3), ("low", 4), ("high", 0), ("high", 1),
+    ]  # fmt: skip
+    measured.add("mine", [comparison])  # the same again is no other
+    assert measured.read("mine") == before
+    with (tmp_path / "measured" / "mine.csv").open(newline="") as file:
+        assert [row["test"] for row in csv.DictReader(file)][:2] == ["10.0", "11.0"]
+    file_of = comparison / "runs" / "low1" / "result.json"
+    file_of.write_text(file_of.read_text().replace("11.0", "11.5"))
+    with pytest.raises(SystemExit, match="mine: low, seed 1 is there with"):
+        measured.add("mine", [comparison])

@@ -1,0 +1,177 @@
+"""Keeps what single runs measured in docs/measured/, and writes tables of docs/results.md from it.
+
+    python tools/measured.py add NAME FOLDER...    take the runs of comparisons into NAME.csv
+    python tools/measured.py                       write every table that stands between marks
+
+A file has a row a run: strategy, seed, validation and test error, parameters, seconds, and the day.
+So seeds can be added to a table on another day or machine, and readers can test what they like.
+A table stands between ``<!-- seeds: NAME -->`` and ``<!-- end -->``; between
+
+    <!-- seeds: NAME from "ROW" only "PATTERN" -->
+
+and the end mark, rows whose names match the pattern are set against one of them, seed by seed.
+"""
+
+import argparse
+import csv
+import io
+import json
+import re
+import sys
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from itertools import permutations
+from pathlib import Path
+from typing import NamedTuple
+
+from mtl_framework.reports.stats import holm, less_p, spread
+from mtl_framework.support.files import write_text
+
+ROOT = Path(__file__).parents[1]
+PAGES = ROOT / "docs"
+FOLDER = PAGES / "measured"
+MARKS = re.compile(
+    r'(<!-- seeds: (\w+)(?: from "([^"]+)" only "([^"]+)")? -->\n).*?(<!-- end -->)', re.DOTALL
+)
+_SEEDS_FOR_A_TEST = 4
+
+
+class Measured(NamedTuple):
+    """One run: errors in percent, numbers of parameters trained and needed in the end."""
+
+    strategy: str
+    seed: int
+    validation: float
+    test: float
+    trained: int
+    deployed: int
+    seconds: float
+    day: str
+
+
+def runs_of(folder: Path) -> list[Measured]:
+    """Return the finished runs of a comparison's folder, controls among them."""
+    with (folder / "comparison.csv").open(newline="") as file:
+        cells = {
+            (row["strategy"], int(row["seed"])): row["directory"] for row in csv.DictReader(file)
+        }
+    found = []
+    for (strategy, seed), directory in cells.items():
+        saved = folder / directory / "result.json"
+        if saved.exists():
+            result = json.loads(saved.read_text())
+            day = datetime.fromtimestamp(saved.stat().st_mtime, UTC).date().isoformat()
+            validation, test = (result[split]["error_mean"] for split in ("validation", "test"))
+            count, seconds = result["parameters"], round(result["seconds"])
+            numbers = round(validation, 4), round(test, 4), count["trained"], count["deployed"]
+            found.append(Measured(strategy, seed, *numbers, seconds, day))
+    return found
+
+
+def read(name: str) -> list[Measured]:
+    """Return the rows of a file, in its order; none where there is no such file."""
+    file = FOLDER / f"{name}.csv"
+    if not file.exists():
+        return []
+    with file.open(newline="") as lines:
+        return [
+            Measured(
+                row["strategy"], int(row["seed"]), float(row["validation"]), float(row["test"]),
+                int(row["trained"]), int(row["deployed"]), float(row["seconds"]), row["day"],
+            )
+            for row in csv.DictReader(lines)
+        ]  # fmt: skip
+
+
+def add(name: str, folders: Sequence[Path]) -> None:
+    """Take runs into a file; a run that is there already must not say anything else."""
+    rows = {(row.strategy, row.seed): row for row in read(name)}
+    found = [run for folder in folders for run in runs_of(folder)]
+    for run in found:
+        there = rows.setdefault((run.strategy, run.seed), run)
+        if there[2:6] != run[2:6]:
+            sys.exit(f"{name}: {run.strategy}, seed {run.seed} is there with {there}, not {run}")
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    order = list(dict.fromkeys(strategy for strategy, _ in rows))
+    writer.writerow(Measured._fields)
+    runs = sorted(rows.values(), key=lambda row: (order.index(row.strategy), row.seed))
+    writer.writerows(runs)
+    FOLDER.mkdir(exist_ok=True)
+    write_text(FOLDER / f"{name}.csv", text.getvalue())
+
+
+def table(rows: Iterable[Measured], base: str | None, only: str | None) -> str:
+    """Return a table with a line a strategy, and what can be said of their differences."""
+    groups: dict[str, list[Measured]] = {}
+    for row in rows:
+        if only is None or re.match(only, row.strategy):
+            groups.setdefault(row.strategy, []).append(row)
+    head = ["strategy", "seeds", "validation", "error %", "parameters at the end"]
+    head += [] if base is None else [f"change from *{base}*", "lower in"]
+    lines = ["| " + " | ".join(head) + " |", "|---|" + "---:|" * (len(head) - 1)]
+    for strategy, runs in groups.items():
+        error, count = _spread([run.test for run in runs]), sum(run.deployed for run in runs)
+        validation = sum(run.validation for run in runs) / len(runs)
+        cells = [strategy, str(len(runs)), f"{validation:.1f}", error, f"{count / len(runs):,.0f}"]
+        if base is not None:
+            cells += _change(runs, groups[base]) if strategy != base else ["", ""]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines if base is not None else [*lines, "", _tests(groups)])
+
+
+def _change(runs: Sequence[Measured], base: Sequence[Measured]) -> list[str]:
+    before = {run.seed: run.test for run in base}
+    pairs = [(run.test, before[run.seed]) for run in runs if run.seed in before]
+    mean = sum(after - former for after, former in pairs) / len(pairs)
+    return [f"{mean:+.2f}".replace("-", "−"), f"{sum(a < b for a, b in pairs)} of {len(pairs)}"]
+
+
+def _tests(groups: dict[str, list[Measured]]) -> str:
+    errors = {name: [run.test for run in runs] for name, runs in groups.items()}
+    tested = [name for name, found in errors.items() if len(found) >= _SEEDS_FOR_A_TEST]
+    pairs = list(permutations(tested, 2))
+    if not pairs:
+        return "Too few runs for a test."
+    corrected = holm([less_p(errors[better], errors[other]) for better, other in pairs])
+    found = [
+        f"{better} < {other} (p = {p:.2g})"
+        for (better, other), p in zip(pairs, corrected, strict=True)
+        if p < 0.05
+    ]
+    says = f"One-sided Mann–Whitney U, Holm-corrected over all {len(pairs)} ordered pairs"
+    return f"{says}, below 0.05: {'; '.join(found)}." if found else f"{says}: none is below 0.05."
+
+
+def _spread(values: Sequence[float]) -> str:
+    found = spread(values)
+    assert found is not None
+    return f"{found.mean:.2f}" + ("" if found.sd is None else f" ± {found.sd:.2f}")
+
+
+def written(page: str) -> str:
+    """Return a page with its tables as the files have them."""
+
+    def block(found: re.Match[str]) -> str:
+        begin, name, base, only, end = found.groups()
+        return f"{begin}{table(read(name), base, only)}\n{end}"
+
+    return MARKS.sub(block, page)
+
+
+def main() -> None:
+    """Take runs in, if asked to; then write all tables."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("add", nargs="*", help="add NAME FOLDER...")
+    words = parser.parse_args().add
+    if words:
+        if words[0] != "add" or len(words) < 3:
+            parser.error("the command is: add NAME FOLDER...")
+        add(words[1], [Path(word) for word in words[2:]])
+    for page in PAGES.rglob("*.md"):
+        if (text := written(page.read_text())) != page.read_text():
+            write_text(page, text)
+
+
+if __name__ == "__main__":
+    main()
