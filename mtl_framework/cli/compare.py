@@ -21,6 +21,7 @@ def compare(
     workers: options.Workers = None,
     gpus_per_run: options.GpusPerRun = None,
     ray: options.Ray = None,
+    only: options.Only = None,
     seeds: options.Seeds = None,
     iterations: options.RunIterations = None,
     data_root: options.DataRoot = None,
@@ -44,8 +45,9 @@ def compare(
     out, err = stdout(quiet or as_json or json_lines), stderr(quiet, log_file)
     err.print(f"reading {config}", soft_wrap=True)  # before what takes seconds to import
     with alive(err, f"reading {config}"):
-        from ..comparisons.command import Resources, compare
+        from ..comparisons.command import compare
         from ..comparisons.files import JSON
+        from ..comparisons.resources import Resources
         from ..reports.failures import failure_lines
         from .json_lines import ComparisonLines
 
@@ -55,8 +57,9 @@ def compare(
     overrides["suite.data_root"] = data_root
     resources = Resources(workers, gpus_per_run, ray)
     show = None if lines is None else lines.show
+    plugins, chosen = load_plugins(quiet), only or []
     outcome = compare(
-        config, directory, load_plugins(quiet), resources, out, err, overrides, dry_run, show
+        config, directory, plugins, resources, out, err, overrides, dry_run, show, chosen
     )
     if dry_run:
         return 0

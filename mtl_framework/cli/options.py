@@ -162,6 +162,15 @@ Ray = Annotated[
         help="Address of a Ray cluster to run on, or auto (needs the extra: ray).",
     ),
 ]
+Only = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--only",
+        metavar="STRATEGY",
+        help="Do the runs of this strategy alone, by its name in the file (may be given several "
+        "times); what is done of the others is in the report, too.",
+    ),
+]
 Seeds = Annotated[
     int | None, typer.Option("--seeds", help="Number of seeds, from 0 on, of each strategy.")
 ]

@@ -33,7 +33,7 @@ def tune(
     """
     out, err = stdout(quiet), stderr(quiet, log_file)
     err.print(f"reading {config}", soft_wrap=True)  # before what takes seconds to import
-    from ..comparisons.command import Resources
+    from ..comparisons.resources import Resources
     from ..comparisons.tuning.command import best_table
     from ..comparisons.tuning.command import tune as search
 

@@ -1,8 +1,7 @@
 """``mtl compare`` is done here, from the config to the report."""
 
-import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,42 +14,24 @@ from ..reports.command import make_report
 from ..reports.tables import print_analyses
 from ..runs.records import RunRecord, make_groups
 from ..support.alive import alive
-from ..support.errors import MtlError
+from ..support.errors import UnknownNameError
 from ..support.terminal import duration
 from .config import ComparisonConfig, read_comparison
 from .controls import control_cells, without_controls
 from .equal_time import cells_at_equal_time, track_pilots
 from .execution import Tracked, execute, track
 from .files import write_files
-from .grid import Cell, python_objects
-from .in_process import InProcess
+from .grid import Cell
 from .one_at_work import one_at_work
-from .processes import Executor, LocalProcesses, gpu_groups, machine_threads
+from .processes import Executor
 from .rehearsal import rehearsed_paces
+from .resources import Resources, executor_for
 from .terminal import LiveTable, Variant, estimate, grid_table
 
 #: Gets all cells of a comparison.
 Listener = Callable[[Sequence[Tracked]], None]
 
 RUNS = "runs"
-
-
-@dataclass(frozen=True)
-class Resources:
-    """These resources run the cells: workers, GPUs or a Ray cluster.
-
-    Args:
-        workers: number of cells that run at a time; ``None``: one, or with GPUs as many as these
-            have room for.
-        gpus_per_run: number of GPUs of each cell, e.g. 1 or 0.5; ``None``: one where the machine
-            has GPUs and the config's device allows them; 0: none.
-        ray: address of a Ray cluster; ``auto``: the one that is running, or a new one on this
-            machine; ``None``: processes of this machine.
-    """
-
-    workers: int | None = None
-    gpus_per_run: float | None = None
-    ray: str | None = None
 
 
 @dataclass(frozen=True)
@@ -90,6 +71,7 @@ def compare(
     overrides: Mapping[str, Any] | None = None,
     dry_run: bool = False,
     listen: Listener | None = None,
+    only: Sequence[str] = (),
 ) -> Outcome:
     """Do the runs that are left of a comparison, then print and write its figures.
 
@@ -103,6 +85,8 @@ def compare(
         overrides: top-level keys of the config that win over the file's.
         dry_run: whether only to print the grid, what is done and an estimate.
         listen: function that gets all cells at the beginning, after changes, and at the end.
+        only: strategies, by their names in the comparison, whose runs are done; the others stay
+            as they are. None: all.
 
     Raises:
         MtlError: on a wrong config or wrong resources, before anything starts; if another
@@ -120,6 +104,7 @@ def compare(
         err,
         dry_run=dry_run,
         listen=listen,
+        only=only,
     )
 
 
@@ -134,6 +119,7 @@ def work_through(
     *,
     dry_run: bool = False,
     listen: Listener | None = None,
+    only: Sequence[str] = (),
 ) -> Outcome:
     """Do the runs that are left of a checked comparison, then print and write its figures.
 
@@ -147,42 +133,78 @@ def work_through(
         err: console for progress.
         dry_run: whether only to print the grid, what is done and an estimate.
         listen: function that gets all cells at the beginning, after changes, and at the end.
+        only: strategies whose runs are done, as in :func:`compare`.
 
     Raises:
-        MtlError: on wrong resources, before anything starts; if another comparison is at work in
-            the folder; if a file cannot be written.
+        MtlError: on wrong resources or an unknown name in ``only``, before anything starts; if
+            another comparison is at work in the folder; if a file cannot be written.
     """
+    _check_names(comparison, only)
     with alive(err, "looking at what is done"):
         pilots = track_pilots(comparison, directory / RUNS, plugins)
+        comparison, pilots = _with_known_pace(comparison, pilots, only)
         waits = any(pilot.state != "done" for pilot in pilots)
         tracked = pilots if waits else _track_all(comparison, pilots, directory, plugins)
         make_executor, workers = executor_for(comparison, resources, plugins)
     if dry_run:
         tracked += _track_controls(comparison, tracked, directory, plugins)
-        _print_estimate(tracked, workers, plugins, out, err, pilots=waits)
+        _print_estimate(_chosen(tracked, only), workers, plugins, out, err, pilots=waits)
         return Outcome(tuple(tracked), (), None)
     with one_at_work(directory):
         _write(directory, comparison, tracked)
-        signal = _work(tracked, tracked, make_executor, err, listen)
+        signal = _work(_chosen(tracked, only), tracked, make_executor, err, listen)
         if signal is None and waits:
             tracked = _track_all(comparison, pilots, directory, plugins)
-            signal = _work(tracked, tracked, make_executor, err, listen)
+            signal = _work(_chosen(tracked, only), tracked, make_executor, err, listen)
         if signal is None:
+            _say_without_controls(comparison, tracked, plugins, err)
             controls = _track_controls(comparison, tracked, directory, plugins)
-            for name in without_controls(comparison.settings, _finished(tracked), plugins):
-                say = f"controls: none of {name}, whose weights are not units as a whole"
-                err.print(say, markup=False, soft_wrap=True)
             tracked += controls
-            signal = _work(controls, tracked, make_executor, err, listen)
+            signal = _work(_chosen(controls, only), tracked, make_executor, err, listen)
         analyses = _write(directory, comparison, tracked)
     page = None
     if any(item.state == "done" for item in tracked):
         with alive(err, "drawing figures"):
             page = make_report(directory, f"Comparison {title}", analyses, plugins)
+    _print_outcome(analyses, page, out)
+    return Outcome(tuple(tracked), tuple(analyses), signal, page)
+
+
+def _print_outcome(analyses: Sequence[Analysis], page: Path | None, out: Console) -> None:
     print_analyses(analyses, out)
     if page is not None:
         out.print(f"report: {page}", markup=False, soft_wrap=True)
-    return Outcome(tuple(tracked), tuple(analyses), signal, page)
+
+
+def _check_names(comparison: ComparisonConfig, only: Sequence[str]) -> None:
+    known = dict.fromkeys(variant.strategy for variant in comparison.variants)
+    for name in only:
+        if name not in known:
+            raise UnknownNameError("strategy of this comparison", name, known)
+
+
+def _with_known_pace(
+    comparison: ComparisonConfig, pilots: list[Tracked], only: Sequence[str]
+) -> tuple[ComparisonConfig, list[Tracked]]:
+    """Leave out what has no pilot and gets none now: nobody knows how long its runs should be."""
+    if not pilots or not only:
+        return comparison, pilots
+    kept = [
+        (variant, pilot)
+        for variant, pilot in zip(comparison.variants, pilots, strict=True)
+        if pilot.state == "done" or variant.strategy in only
+    ]
+    variants = tuple(variant for variant, _ in kept)
+    return replace(comparison, variants=variants), [pilot for _, pilot in kept]
+
+
+def _chosen(tracked: Sequence[Tracked], only: Sequence[str]) -> list[Tracked]:
+    """Return the cells of these strategies, and their controls; no names: all."""
+
+    def strategy(cell: Cell) -> str:
+        return cell.strategy if cell.control is None else cell.control.of
+
+    return [item for item in tracked if not only or strategy(item.cell) in only]
 
 
 def _print_estimate(
@@ -238,6 +260,14 @@ def _track_controls(
     return track(cells, directory / RUNS, plugins)
 
 
+def _say_without_controls(
+    comparison: ComparisonConfig, tracked: Sequence[Tracked], plugins: Plugins, err: Console
+) -> None:
+    for name in without_controls(comparison.settings, _finished(tracked), plugins):
+        say = f"controls: none of {name}, whose weights are not units as a whole"
+        err.print(say, markup=False, soft_wrap=True)
+
+
 def _finished(tracked: Sequence[Tracked]) -> list[tuple[Cell, Result]]:
     return [(t.cell, t.status.result) for t in tracked if t.status.result is not None]
 
@@ -275,67 +305,6 @@ def record_of(item: Tracked) -> RunRecord:
 def _shown(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return those settings that say how the figures were made."""
     return {key: settings[key] for key in ("baseline", "significance", "select")}
-
-
-def executor_for(
-    comparison: ComparisonConfig, resources: Resources, plugins: Plugins
-) -> tuple[Callable[[], Executor], int]:
-    """Return a function that makes the executor, and how many cells it runs at a time.
-
-    Args:
-        comparison: the runs; the config of the first one says which device they want.
-        resources: workers, GPUs or cluster that run the cells.
-        plugins: plugins in which names are looked up.
-
-    Raises:
-        MtlError: naming the option whose resources there are not.
-    """
-    workers, threads = resources.workers, machine_threads()
-    if workers is not None and workers < 1:
-        raise MtlError(f"--workers should be at least 1, found {workers}")
-    given = python_objects(comparison)
-    if given and (resources.ray is not None or (workers or 1) > 1):
-        raise MtlError(
-            f"{given[0]} is a Python object, which other processes do not have: leave out workers "
-            "and ray, so that its runs are done here one after another; or make it a plugin"
-        )
-    if given:
-        return (lambda: InProcess(plugins, threads)), 1
-    gpus, per_run = _gpus(comparison, resources)
-    if resources.ray is not None:
-        from .on_ray import RayTasks
-
-        address, each = resources.ray, max(1, threads // (workers or 1))
-        return (lambda: RayTasks(address, each, per_run)), workers or 1
-    devices = None
-    if per_run:
-        devices = gpu_groups(gpus, per_run)
-        workers = workers or len(devices)
-        if workers > len(devices):
-            raise MtlError(
-                f"--workers is {workers}, but {len(gpus)} GPUs have room for {len(devices)} runs "
-                f"with --gpus-per-run {per_run:g}"
-            )
-    elif gpus:
-        devices = [()] * (workers or 1)  # none of the GPUs may be touched
-    workers = workers or 1
-    return (lambda: LocalProcesses(workers, max(1, threads // workers), devices)), workers
-
-
-def _gpus(comparison: ComparisonConfig, resources: Resources) -> tuple[list[str], float]:
-    """Return the names of the machine's GPUs, and how many each cell gets."""
-    if resources.gpus_per_run is not None and resources.gpus_per_run < 0:
-        raise MtlError(f"--gpus-per-run should be at least 0, found {resources.gpus_per_run:g}")
-    import torch
-
-    device = comparison.variants[0].config.device
-    found = torch.cuda.device_count()
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    names = visible.split(",")[:found] if visible else [str(n) for n in range(found)]
-    wanted = resources.gpus_per_run
-    if wanted is None:
-        wanted = 1.0 if names and device in ("auto", "cuda") and resources.ray is None else 0.0
-    return names, wanted
 
 
 def _estimate_text(tracked: Sequence[Tracked], workers: int, paces: Mapping[Variant, float]) -> str:

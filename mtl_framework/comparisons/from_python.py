@@ -5,7 +5,7 @@ import json
 import signal
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from ..plugins.checks import Kind
 from ..plugins.manager import Plugins
@@ -15,9 +15,10 @@ from ..support.interrupts import Interrupted
 from ..support.notebook import python_console
 from ..support.terminal import PlainConsole
 from ..support.yamls import read_yaml
-from .command import Resources, work_through
+from .command import work_through
 from .comparison import Comparison
 from .config import ComparisonConfig, check_comparison
+from .resources import Resources
 
 COMPARISONS = Path("comparisons")
 _KINDS: dict[str, Kind] = {
@@ -37,6 +38,7 @@ def compare(
     workers: int | None = None,
     gpus_per_run: float | None = None,
     ray: str | None = None,
+    only: Sequence[str] = (),
     dry_run: bool = False,
     progress: bool = True,
     plugins: Plugins | None = None,
@@ -56,6 +58,7 @@ def compare(
         workers: number of runs at a time.
         gpus_per_run: number of GPUs of each run; with 0.5 two runs share one.
         ray: address of a Ray cluster, or ``auto``.
+        only: strategies, by name, whose runs are done; what is done of others is reported, too.
         dry_run: whether only to print the runs, and how long they would take by three steps of each
             strategy.
         progress: whether to show progress, on stderr or below a notebook's cell.
@@ -70,7 +73,7 @@ def compare(
         KeyboardInterrupt: after an interruption; the runs' states are saved, and the same call
             goes on.
     """
-    plugins = Plugins.load() if plugins is None else plugins
+    plugins = plugins or Plugins.load()
     comparison, title = _checked(config, settings, plugins)
     directory = COMPARISONS / title if output is None else Path(output)
     outcome = work_through(
@@ -82,12 +85,17 @@ def compare(
         PlainConsole(quiet=not dry_run),
         python_console() if progress else PlainConsole(quiet=True),
         dry_run=dry_run,
+        only=[only] if isinstance(only, str) else list(only),
     )
-    if outcome.signal == signal.SIGINT:
-        raise KeyboardInterrupt(f"interrupted, all saved in {directory}; the same call goes on")
     if outcome.signal is not None:
-        raise Interrupted(outcome.signal, f"all saved in {directory}; the same call goes on")
+        _raise(outcome.signal, f"all saved in {directory}; the same call goes on")
     return Comparison(directory, outcome.records, outcome.analyses, outcome.page)
+
+
+def _raise(stopped: int, text: str) -> NoReturn:
+    if stopped == signal.SIGINT:
+        raise KeyboardInterrupt(f"interrupted, {text}")
+    raise Interrupted(stopped, text)
 
 
 def _checked(

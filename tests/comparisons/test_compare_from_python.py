@@ -28,6 +28,29 @@ def tiny_comparison(folder: Path, plugins: TinyPlugins | None = None, **options:
     return compare(output=folder, plugins=plugins or TinyPlugins(), **settings)
 
 
+def states(found: Comparison) -> dict[tuple[str, int], str]:
+    return {(record.strategy, record.seed): record.state for record in found.records}
+
+
+def test_only_some_strategies_are_run_and_all_are_reported(tmp_path: Path) -> None:
+    folder = tmp_path / "c"
+    both: dict[str, Any] = {"strategies": ["soft", "routed"], "baseline": "soft"}
+    first = tiny_comparison(folder, only="routed", **both)
+    waiting, done = dict.fromkeys([("soft", 0), ("soft", 1)], "waiting"), ("routed", 0)
+    assert states(first) == {**waiting, done: "done", ("routed", 1): "done"}
+    assert first.report is not None
+    written = (folder / "comparison.csv").read_text()
+    second = tiny_comparison(folder, only=["soft"], seeds=1, **both)
+    assert states(second) == {("soft", 0): "done", done: "done"}
+    assert (folder / "comparison.csv").read_text() != written
+    left = tiny_comparison(folder, **both)
+    assert set(states(left).values()) == {"done"}
+    with pytest.raises(
+        MtlError, match=r"unknown strategy of this comparison 'ruoted'; did you mean 'routed'\? \("
+    ):
+        tiny_comparison(folder, only=["soft", "ruoted"], **both)
+
+
 @pytest.mark.long
 def test_python_objects_are_compared_in_this_process(tmp_path: Path) -> None:
     pytest.importorskip("pandas", reason="needs the extra [pandas]")

@@ -72,6 +72,16 @@ def test_it_goes_on_after_an_interruption_of_a_pilot(tmp_path: Path) -> None:
 
 
 @pytest.mark.long
+def test_only_strategies_with_a_pilot_have_a_length(tmp_path: Path) -> None:
+    first = at_equal_time(tmp_path / "c", only=["routed"])
+    assert {record.strategy for record in first.records} == {"routed"}
+    assert len(first.results) == 2
+    second = at_equal_time(tmp_path / "c", only=["soft"])
+    assert len(second.results) == 4
+    assert first.records[0].result in second.results
+
+
+@pytest.mark.long
 def test_a_pilot_that_fails_is_named(tmp_path: Path) -> None:
     with pytest.raises(MtlError, match=r"seconds: the pilot of strategy 'python:Broken' .*no luck"):
         at_equal_time(tmp_path / "c", strategies=["soft", Broken], seeds=1)

@@ -12,8 +12,8 @@ import pytest
 from rich.console import Console
 from support.tiny import TinyPlugins
 
-from mtl_framework.comparisons.command import Resources
 from mtl_framework.comparisons.in_process import InProcess
+from mtl_framework.comparisons.resources import Resources
 from mtl_framework.comparisons.tuning import command
 from mtl_framework.comparisons.tuning import search as search_module
 from mtl_framework.comparisons.tuning.command import TuneOutcome, best_table, tune

@@ -16,8 +16,8 @@ from ...support.alive import alive
 from ...support.errors import MtlError
 from ...support.files import make_folder
 from ...support.terminal import Column, fitted_table
-from ..command import Resources, executor_for
 from ..config import ComparisonConfig, Variant
+from ..resources import Resources, executor_for
 from ..settings import Settings
 from .config import Tuning, read_tuning
 from .files import BEST, record_of, write_best, write_trials
