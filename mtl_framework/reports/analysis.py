@@ -312,8 +312,9 @@ def _notes(
         notes.append("Without validation examples, the networks after the last step count.")
     if baseline is not None and any(row.done and row.delta_m is None for row in rows):
         zero = zero_tasks(group, baseline, select)
-        where = f": {', '.join(zero)}" if zero else ""
-        notes.append(f"Δm cannot be told where {baseline} has an error of zero{where}.")
+        where = f" where {baseline} has an error of zero" + (f": {', '.join(zero)}" if zero else "")
+        told = where if baseline in counts else f" before a run of {baseline} has ended"
+        notes.append(f"Δm cannot be told{told}.")
     if len(set(counts.values())) > 1:
         notes.append("The strategies have different numbers of runs.")
     return notes

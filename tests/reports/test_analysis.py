@@ -174,3 +174,15 @@ def test_groups_are_by_suite_and_backbone(tmp_path: Path) -> None:
         ("alphabets", "other", 3),
     ]
     assert isinstance(groups[0], Group)
+
+
+def test_a_baseline_that_has_not_run_has_no_error_of_zero(tmp_path: Path) -> None:
+    records = [
+        dataclasses.replace(record, state="waiting", result=None)
+        if record.strategy == "none"
+        else record
+        for record in make_runs(tmp_path)
+    ]
+    notes = " ".join(analysis_of(records, baseline="none").notes)
+    assert "Δm cannot be told before a run of none has ended." in notes
+    assert "zero" not in notes
