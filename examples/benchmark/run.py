@@ -7,8 +7,9 @@
 Every suite has a config beside this file: full, no and learned sharing, a sharing by hand, and
 controls. Each is run with the plain recipe (Adam at a constant rate) and with a good one
 (``good_recipe.yaml``), at equal examples (the config's iterations) and at equal time (``SECONDS``).
-Every comparison has a folder below ``--output``, with the config that was run beside it; the same
-command goes on where it was stopped.
+A further recipe (``short_memory_recipe.yaml``) is run only if it is named. Every comparison has a
+folder below ``--output``, with the config that was run beside it; the same command goes on where it
+was stopped.
 """
 
 import argparse
@@ -25,6 +26,7 @@ HERE = Path(__file__).parent
 SECONDS = {"alphabets": 600, "dkl": 900, "omniglot": 900, "tiny_imagenet": 1500, "two_groups": 5}
 WITHOUT_PICTURES = {"two_groups"}
 RECIPES, BUDGETS = ("plain", "good"), ("examples", "time")
+FURTHER_RECIPES = ("short_memory",)
 
 
 def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
@@ -38,7 +40,9 @@ def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]
 
 def config_of(suite: str, recipe: str, budget: str) -> dict[str, Any]:
     """Return a comparison's config: that of a suite, over the recipe, with the budget."""
-    below = {} if recipe == "plain" else yaml.safe_load((HERE / "good_recipe.yaml").read_text())
+    below = (
+        {} if recipe == "plain" else yaml.safe_load((HERE / f"{recipe}_recipe.yaml").read_text())
+    )
     if suite in WITHOUT_PICTURES:
         below.pop("augmentation", None)
     values = merged(below, yaml.safe_load((HERE / f"{suite}.yaml").read_text()))
@@ -49,10 +53,12 @@ def main() -> None:
     """Run what the command line names."""
     parser = argparse.ArgumentParser(
         description=(__doc__ or "").partition("\n\n")[0],
-        epilog="Further arguments, such as --workers 2, --seeds 3 or --dry-run, go to mtl compare.",
+        epilog="Further arguments, such as --workers 2, --seeds 3, --only 'no sharing' or "
+        "--dry-run, go to mtl compare.",
     )
     parser.add_argument("suites", nargs="*", default=sorted(SECONDS), help="default: all")
-    parser.add_argument("--recipes", nargs="+", choices=RECIPES, default=RECIPES)
+    recipes = (*RECIPES, *FURTHER_RECIPES)
+    parser.add_argument("--recipes", nargs="+", choices=recipes, default=RECIPES)
     parser.add_argument("--budgets", nargs="+", choices=BUDGETS, default=BUDGETS)
     parser.add_argument("--data-root", type=Path, help="folder with the .npz files")
     parser.add_argument("--output", type=Path, default=Path("comparisons") / "benchmark")

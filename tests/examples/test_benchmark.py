@@ -27,11 +27,14 @@ def program() -> Any:
 
 BENCHMARK = program()
 SUITES = sorted(BENCHMARK.SECONDS)
+ALL_RECIPES = (*BENCHMARK.RECIPES, *BENCHMARK.FURTHER_RECIPES)
+IDEAS = ("ideas_alphabets", "ideas_two_groups")
 
 
 def test_every_config_belongs_to_a_suite() -> None:
     files = {path.stem for path in FOLDER.glob("*.yaml")}
-    assert files == {*SUITES, "good_recipe"}
+    recipes = {f"{recipe}_recipe" for recipe in ALL_RECIPES if recipe != "plain"}
+    assert files == {*SUITES, *recipes, *IDEAS}
 
 
 @pytest.mark.parametrize("suite", SUITES)
@@ -41,7 +44,7 @@ def test_configs_are_valid_and_alike(suite: str) -> None:
     assert command is not None
     assert command[1] == f"examples/benchmark/{suite}.yaml"
     plugins = Plugins.load()
-    for recipe in BENCHMARK.RECIPES:
+    for recipe in ALL_RECIPES:
         for budget in BENCHMARK.BUDGETS:
             values = BENCHMARK.config_of(suite, recipe, budget)
             comparison = check_comparison(values, suite, plugins)
@@ -54,6 +57,26 @@ def test_configs_are_valid_and_alike(suite: str) -> None:
             assert (settings.seconds is not None) == (budget == "time")
             good = {v.config.training.average is not None for v in variants}
             assert good == {recipe == "good"}
+
+
+def test_ideas_are_tried_alike_on_both_suites() -> None:
+    """The same options on both, each idea alone, and each taken from or added to the defaults."""
+    plugins, names = Plugins.load(), []
+    for stem in IDEAS:
+        text = (FOLDER / f"{stem}.yaml").read_text()
+        assert f"mtl compare examples/benchmark/{stem}.yaml" in text
+        variants = check_comparison(yaml.safe_load(text), stem, plugins).variants
+        names.append([(v.strategy, v.config.strategy) for v in variants])
+    assert names[0] == names[1]
+    options = {name: dict(choice) for name, choice in names[0]}
+    changed = {
+        name: {key for key in options[name] if options[name][key] != options[base].get(key)}
+        for base, kinds in (("one sample of the weights", "alone"), ("defaults", "with"))
+        for name in options
+        if name.startswith(kinds) and "gumbel" not in name
+    }
+    assert len(changed) > 20
+    assert {len(keys) for keys in changed.values()} == {1}, changed
 
 
 def test_a_suites_own_keys_win_over_the_recipe() -> None:
