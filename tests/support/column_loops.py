@@ -94,8 +94,9 @@ class Loops:
         tasks = len(self.network.tasks)
         losses = []
         for task in range(tasks):
-            reads = list(range(tasks)) if self.network.common_input else [task] * tasks
-            features = self.run(batch.inputs[task], reads)[task]
+            reads = list(range(tasks)) if self.network.each_its_own else [task] * tasks
+            column = 0 if self.network.all_read_first else task
+            features = self.run(batch.inputs[task], reads)[column]
             scores = self.network.heads[task](features)
             objective = self.network.tasks[task].objective
             losses.append(objective.losses(scores, batch.targets[task]).mean())

@@ -45,12 +45,13 @@ def networks(
     own_weight: float = 0.9,
     group_major: bool = True,
     after: Any = "block",
+    all_read_first: bool = False,
 ) -> ColumnNetworks:
     """In float64, with mixing weights and running averages that differ from place to place."""
     torch.manual_seed(1)
     mixed = mixed_units(after, backbone)
     units = cross_stitch_units(backbone, mixed, len(suite), own_weight, mixing == "channel")
-    network = ColumnNetworks(backbone, suite, units)
+    network = ColumnNetworks(backbone, suite, units, all_read_first)
     network.planner.group_major = group_major
     stirred(network.double())
     return network

@@ -25,6 +25,11 @@ class ColumnConfig(InitialWeights, SharedStartConfig):
         description="units behind which columns are mixed: stage (the last unit of each stage), "
         "block (every unit), or units by name or glob",
     )
+    reads: Literal["own", "first"] = Field(
+        "own",
+        description="column whose end a task's head reads: own (papers), or first, for all tasks: "
+        "full sharing of a network as wide and as deep, which tells what columns of one's own add",
+    )
     optimizer: Literal["adam", "sgd"] = Field(
         "adam", description="optimiser of all weights; sgd has momentum and is the papers'"
     )

@@ -1,6 +1,7 @@
 """Every task has a column of weights; columns are mixed behind some units."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import torch
 from jaxtyping import Float, Shaped
@@ -28,26 +29,34 @@ class ColumnNetworks(TaskNetworks):
         suite: the tasks.
         mixers: by unit, the module that mixes the columns behind it. Each has a parameter
             ``weight`` of one of the kinds that :func:`by_column` knows.
+        all_read_first: whether every task's output is that of the first column, and not of its own.
 
     Raises:
         MtlError: if the columns of this backbone cannot be mixed there.
     """
 
-    def __init__(self, backbone: Backbone, suite: Suite, mixers: Mapping[int, nn.Module]) -> None:
+    def __init__(
+        self,
+        backbone: Backbone,
+        suite: Suite,
+        mixers: Mapping[int, nn.Module],
+        all_read_first: bool = False,
+    ) -> None:
         columns = len(suite)
         super().__init__(backbone, suite.tasks, columns, mixers=mixers)
-        self.common_input = suite.common_input
+        self.all_read_first = all_read_first
+        # each task's own column is run on a common input; else all columns are, for every task
+        self.each_its_own = suite.common_input and not all_read_first
         own = torch.arange(columns)
         self.assignment.copy_(own)
-        # a common input takes every task's column once; other inputs take each of the columns
         self.columns = self.assignment[None]
-        if not self.common_input:
+        if not self.each_its_own:
             self.columns = own[:, None, None].expand(-1, *self.assignment.shape).clone()
 
     @property
     def passes(self) -> int:
         """Return how many passes of one task's batch through one column a step takes."""
-        return len(self.tasks) if self.common_input else len(self.tasks) ** 2
+        return len(self.tasks) if self.each_its_own else len(self.tasks) ** 2
 
     def own_weight(self) -> Float[Tensor, ""]:
         """Return the mean weight of a column for itself."""
@@ -55,8 +64,11 @@ class ColumnNetworks(TaskNetworks):
         return torch.stack([by_column(weight).diagonal().mean() for weight in weights]).mean()
 
     def column_of(self, task: int) -> int:
-        """Say where the results of a task's own column stand among those of ``columns``."""
-        return 0 if self.common_input else task
+        """Say where the results of the column that a task reads stand among those of ``columns``.
+
+        Where each task's own column is run on a common input, they are the only ones.
+        """
+        return 0 if self.each_its_own or self.all_read_first else task
 
     def step(
         self, batch: Batch, weights: Float[Tensor, " tasks"] | None = None
@@ -66,12 +78,12 @@ class ColumnNetworks(TaskNetworks):
         rows = torch.tensor([self.column_of(task) for task in range(tasks)])
         chosen = torch.zeros(len(self.columns), tasks, dtype=torch.float64)
         chosen[rows, torch.arange(tasks)] = 1.0 if weights is None else weights.double()
-        losses = self.accumulate_gradients(batch, self.columns, chosen / tasks)
+        losses = self.accumulate_gradients(self._apart(batch), self.columns, chosen / tasks)
         return losses.gather(0, rows[None].to(losses.device, non_blocking=True))[0]
 
     def features(self, task: int, inputs: Shaped[Tensor, "rows *dims"]) -> Features:
-        """Compute what a task's head reads: the end of its own column, mixed on the way."""
-        features = self.features_under(self.columns, task, inputs, self.common_input)
+        """Compute what a task's head reads: the end of its column, mixed on the way."""
+        features = self.features_under(self.columns, task, inputs, self.each_its_own)
         own = self.column_of(task)
         if isinstance(features, Tensor):
             return features[:, own]
@@ -80,15 +92,20 @@ class ColumnNetworks(TaskNetworks):
     @torch.no_grad()
     def update_statistics(self, batch: Batch) -> None:
         """Let the running statistics of all columns see a batch."""
-        self.losses(batch, self.columns)
+        self.losses(self._apart(batch), self.columns)
+
+    def _apart(self, batch: Batch) -> Batch:
+        """Return a batch whose tasks read common inputs, each for itself if all read one column."""
+        return replace(batch, common_input=batch.common_input and self.each_its_own)
 
     def extract(self, task: int) -> nn.Module:
-        """Return one task's network: all columns up to the last mixture, its own one behind it."""
+        """Return one task's network: all columns up to the last mixture, the one it reads after."""
         tasks, units = range(len(self.tasks)), len(self.backbone.units)
-        readers = tasks if self.common_input else [task] * len(tasks)  # whose averages each has
+        readers = tasks if self.each_its_own else [task] * len(tasks)  # whose averages each has
         columns = [self.extract_path(readers[column], [column] * units) for column in tasks]
         mixers = {int(unit): mixer for unit, mixer in self.mixers.items()}
-        return ColumnNetwork(self.backbone, columns, mixers, task, readers).cpu().eval()
+        kept = 0 if self.all_read_first else task
+        return ColumnNetwork(self.backbone, columns, mixers, kept, readers).cpu().eval()
 
     def sharing(self) -> None:
         """Say that no unit is shared as a whole."""

@@ -62,7 +62,7 @@ class ColumnStrategy(Strategy, ABC):
         self.positions = MixedUnits(tuple(backbone.units[n].name for n in mixed))
         with torch.random.fork_rng(devices=[]):  # columns start as those of other strategies do
             mixers = self.mixers(backbone, mixed, len(suite))
-        self.network = ColumnNetworks(backbone, suite, mixers)
+        self.network = ColumnNetworks(backbone, suite, mixers, config.reads == "first")
         self.network.initialize(config.initialization_of(backbone))
         self.optimizer = self._optimizer()
         if config.shared_start:
