@@ -9,7 +9,8 @@ A table stands between ``<!-- seeds: NAME -->`` and ``<!-- end -->``; between
 
     <!-- seeds: NAME from "ROW" only "PATTERN" -->
 
-and the end mark, rows whose names match the pattern are set against one of them, seed by seed.
+and the end mark, rows whose names match the pattern as a whole are set against one of them, seed by
+seed; without ``from`` they are tested like a table of their own.
 """
 
 import argparse
@@ -31,7 +32,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = ROOT / "docs"
 FOLDER = PAGES / "measured"
 MARKS = re.compile(
-    r'(<!-- seeds: (\w+)(?: from "([^"]+)" only "([^"]+)")? -->\n).*?(<!-- end -->)', re.DOTALL
+    r'(<!-- seeds: (\w+)(?: from "([^"]+)")?(?: only "([^"]+)")? -->\n).*?(<!-- end -->)', re.DOTALL
 )
 _SEEDS_FOR_A_TEST = 4
 
@@ -105,7 +106,7 @@ def table(rows: Iterable[Measured], base: str | None, only: str | None) -> str:
     """Return a table with a line a strategy, and what can be said of their differences."""
     groups: dict[str, list[Measured]] = {}
     for row in rows:
-        if only is None or re.match(only, row.strategy):
+        if only is None or re.fullmatch(only, row.strategy):
             groups.setdefault(row.strategy, []).append(row)
     head = ["strategy", "seeds", "validation", "error %", "parameters at the end"]
     head += [] if base is None else [f"change from *{base}*", "lower in"]
