@@ -53,9 +53,10 @@ class Measured(NamedTuple):
 def runs_of(folder: Path) -> list[Measured]:
     """Return the finished runs of a comparison's folder, controls among them."""
     with (folder / "comparison.csv").open(newline="") as file:
-        cells = {
-            (row["strategy"], int(row["seed"])): row["directory"] for row in csv.DictReader(file)
-        }
+        rows = list(csv.DictReader(file))
+    if len({(row["suite"], row["backbone"]) for row in rows}) > 1:
+        sys.exit(f"{folder} has several suites or backbones; a file is of one of each")
+    cells = {(row["strategy"], int(row["seed"])): row["directory"] for row in rows}
     found = []
     for (strategy, seed), directory in cells.items():
         saved = folder / directory / "result.json"
@@ -108,6 +109,11 @@ def table(rows: Iterable[Measured], base: str | None, only: str | None) -> str:
     for row in rows:
         if only is None or re.fullmatch(only, row.strategy):
             groups.setdefault(row.strategy, []).append(row)
+    if base is not None:  # changes are seed by seed, of the seeds that all rows have
+        if base not in groups:
+            sys.exit(f"the row {base!r} is not among {', '.join(groups)}")
+        common = set.intersection(*({run.seed for run in runs} for runs in groups.values()))
+        groups = {name: [r for r in runs if r.seed in common] for name, runs in groups.items()}
     head = ["strategy", "seeds", "validation", "error %", "parameters at the end"]
     head += [] if base is None else [f"change from *{base}*", "lower in"]
     lines = ["| " + " | ".join(head) + " |", "|---|" + "---:|" * (len(head) - 1)]
@@ -123,7 +129,7 @@ def table(rows: Iterable[Measured], base: str | None, only: str | None) -> str:
 
 def _change(runs: Sequence[Measured], base: Sequence[Measured]) -> list[str]:
     before = {run.seed: run.test for run in base}
-    pairs = [(run.test, before[run.seed]) for run in runs if run.seed in before]
+    pairs = [(run.test, before[run.seed]) for run in runs]
     mean = sum(after - former for after, former in pairs) / len(pairs)
     return [f"{mean:+.2f}".replace("-", "−"), f"{sum(a < b for a, b in pairs)} of {len(pairs)}"]
 

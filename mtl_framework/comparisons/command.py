@@ -1,7 +1,7 @@
 """``mtl compare`` is done here, from the config to the report."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from ..support.errors import UnknownNameError
 from ..support.terminal import duration
 from .config import ComparisonConfig, read_comparison
 from .controls import control_cells, without_controls
-from .equal_time import cells_at_equal_time, track_pilots
+from .equal_time import cells_at_equal_time, check_pilots, track_pilots
 from .execution import Tracked, execute, track
 from .files import write_files
 from .grid import Cell
@@ -141,27 +141,17 @@ def work_through(
     """
     _check_names(comparison, only)
     with alive(err, "looking at what is done"):
-        pilots = track_pilots(comparison, directory / RUNS, plugins)
-        comparison, pilots = _with_known_pace(comparison, pilots, only)
-        waits = any(pilot.state != "done" for pilot in pilots)
-        tracked = pilots if waits else _track_all(comparison, pilots, directory, plugins)
+        known = _Known(comparison, directory / RUNS, plugins, only)
         make_executor, workers = executor_for(comparison, resources, plugins)
     if dry_run:
-        tracked += _track_controls(comparison, tracked, directory, plugins)
-        _print_estimate(_chosen(tracked, only), workers, plugins, out, err, pilots=waits)
-        return Outcome(tuple(tracked), (), None)
+        shown = known.chosen(known.everything())
+        _print_estimate(shown, workers, plugins, out, err, pilots=bool(known.waiting()))
+        return Outcome(tuple(known.everything()), (), None)
     with one_at_work(directory):
-        _write(directory, comparison, tracked)
-        signal = _work(_chosen(tracked, only), tracked, make_executor, err, listen)
-        if signal is None and waits:
-            tracked = _track_all(comparison, pilots, directory, plugins)
-            signal = _work(_chosen(tracked, only), tracked, make_executor, err, listen)
-        if signal is None:
-            _say_without_controls(comparison, tracked, plugins, err)
-            controls = _track_controls(comparison, tracked, directory, plugins)
-            tracked += controls
-            signal = _work(_chosen(controls, only), tracked, make_executor, err, listen)
-        analyses = _write(directory, comparison, tracked)
+        _write(directory, comparison, known.everything())
+        signal = _work_on(known, make_executor, err, listen)
+        analyses = _write(directory, comparison, known.everything())
+    tracked = known.everything()
     page = None
     if any(item.state == "done" for item in tracked):
         with alive(err, "drawing figures"):
@@ -183,28 +173,54 @@ def _check_names(comparison: ComparisonConfig, only: Sequence[str]) -> None:
             raise UnknownNameError("strategy of this comparison", name, known)
 
 
-def _with_known_pace(
-    comparison: ComparisonConfig, pilots: list[Tracked], only: Sequence[str]
-) -> tuple[ComparisonConfig, list[Tracked]]:
-    """Leave out what has no pilot and gets none now: nobody knows how long its runs should be."""
-    if not pilots or not only:
-        return comparison, pilots
-    kept = [
-        (variant, pilot)
-        for variant, pilot in zip(comparison.variants, pilots, strict=True)
-        if pilot.state == "done" or variant.strategy in only
-    ]
-    variants = tuple(variant for variant, _ in kept)
-    return replace(comparison, variants=variants), [pilot for _, pilot in kept]
+class _Known:
+    """These cells are known at the moment: those whose length is known, their controls, and pilots.
 
+    Args:
+        comparison: the comparison.
+        runs: folder that holds the runs' folders.
+        plugins: plugins that know the strategies' options.
+        only: strategies whose runs are done; none: all.
+    """
 
-def _chosen(tracked: Sequence[Tracked], only: Sequence[str]) -> list[Tracked]:
-    """Return the cells of these strategies, and their controls; no names: all."""
+    def __init__(
+        self, comparison: ComparisonConfig, runs: Path, plugins: Plugins, only: Sequence[str]
+    ) -> None:
+        self.comparison, self.only = comparison, only
+        self._runs, self._plugins = runs, plugins
+        self.pilots = track_pilots(comparison, runs, plugins)
+        self.find()
 
-    def strategy(cell: Cell) -> str:
-        return cell.strategy if cell.control is None else cell.control.of
+    def find(self) -> None:
+        """Find the cells whose length is known by now, and the controls of what has ended."""
+        cells = cells_at_equal_time(self.comparison, self.pilots)
+        self.cells = track(cells, self._runs, self._plugins)
+        self.find_controls()
 
-    return [item for item in tracked if not only or strategy(item.cell) in only]
+    def find_controls(self) -> None:
+        """Find the controls of all runs that have ended."""
+        cells = control_cells(self.comparison.settings, _finished(self.cells), self._plugins)
+        self.controls = track(cells, self._runs, self._plugins)
+
+    def unsuited(self) -> list[str]:
+        """Name the strategies that have learned an assignment and have no controls."""
+        return without_controls(self.comparison.settings, _finished(self.cells), self._plugins)
+
+    def waiting(self) -> list[Tracked]:
+        """Return the pilots that have not ended."""
+        return [pilot for pilot in self.pilots if pilot.status.result is None]
+
+    def everything(self) -> list[Tracked]:
+        """Return all cells, controls last."""
+        return [*self.cells, *self.waiting(), *self.controls]
+
+    def chosen(self, tracked: Sequence[Tracked]) -> list[Tracked]:
+        """Return the cells of the strategies whose runs are done, and their controls."""
+
+        def strategy(cell: Cell) -> str:
+            return cell.strategy if cell.control is None else cell.control.of
+
+        return [item for item in tracked if not self.only or strategy(item.cell) in self.only]
 
 
 def _print_estimate(
@@ -223,24 +239,40 @@ def _print_estimate(
         out.print("these are pilots: the others' iterations follow from them (seconds)")
 
 
-def _track_all(
-    comparison: ComparisonConfig, pilots: Sequence[Tracked], directory: Path, plugins: Plugins
-) -> list[Tracked]:
-    return track(cells_at_equal_time(comparison, pilots), directory / RUNS, plugins)
+def _work_on(
+    known: _Known, make_executor: Callable[[], Executor], err: Console, listen: Listener | None
+) -> int | None:
+    """Do what is left of the pilots, then of the cells, then of the controls."""
+
+    def work(items: Sequence[Tracked]) -> int | None:
+        return _work(known.chosen(items), known, make_executor, err, listen)
+
+    signal = work(known.waiting())
+    known.find()
+    if signal is None:
+        check_pilots(known.chosen(known.waiting()))
+        signal = work(known.cells)
+        known.find_controls()
+    if signal is None:
+        for name in known.unsuited():
+            say = f"controls: none of {name}, whose weights are not units as a whole"
+            err.print(say, markup=False, soft_wrap=True)
+        signal = work(known.controls)
+    return signal
 
 
 def _work(
     items: Sequence[Tracked],
-    shown: Sequence[Tracked],
+    known: _Known,
     make_executor: Callable[[], Executor],
     err: Console,
     listen: Listener | None,
 ) -> int | None:
-    """Do the runs that are left of ``items``, while the table shows the cells of ``shown``."""
+    """Do the runs that are left of ``items``, while the table shows all that are to be done."""
 
     def tell() -> None:
         if listen is not None:
-            listen(shown)
+            listen(known.everything())
 
     def show() -> None:
         table.show()
@@ -249,23 +281,8 @@ def _work(
     tell()
     if all(item.state == "done" for item in items):
         return None
-    with LiveTable(err, shown) as table:
+    with LiveTable(err, known.chosen(known.everything())) as table:
         return execute(items, make_executor(), show)
-
-
-def _track_controls(
-    comparison: ComparisonConfig, tracked: Sequence[Tracked], directory: Path, plugins: Plugins
-) -> list[Tracked]:
-    cells = control_cells(comparison.settings, _finished(tracked), plugins)
-    return track(cells, directory / RUNS, plugins)
-
-
-def _say_without_controls(
-    comparison: ComparisonConfig, tracked: Sequence[Tracked], plugins: Plugins, err: Console
-) -> None:
-    for name in without_controls(comparison.settings, _finished(tracked), plugins):
-        say = f"controls: none of {name}, whose weights are not units as a whole"
-        err.print(say, markup=False, soft_wrap=True)
 
 
 def _finished(tracked: Sequence[Tracked]) -> list[tuple[Cell, Result]]:

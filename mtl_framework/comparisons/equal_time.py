@@ -34,15 +34,29 @@ def track_pilots(comparison: ComparisonConfig, runs: Path, plugins: Plugins) -> 
     return track(make_grid(replace(comparison, settings=first)), runs, plugins)
 
 
-def cells_at_equal_time(comparison: ComparisonConfig, pilots: Sequence[Tracked]) -> list[Cell]:
-    """Make all cells, with the iterations that fit into ``seconds`` at the pilots' pace.
-
-    Args:
-        comparison: the comparison.
-        pilots: its pilots, all of which have ended; none: cells have the file's iterations.
+def check_pilots(pilots: Sequence[Tracked]) -> None:
+    """Refuse to go on where a pilot has failed.
 
     Raises:
         MtlError: naming the first pilot that failed.
+    """
+    for pilot in pilots:
+        if pilot.status.result is None:
+            raise MtlError(
+                f"seconds: the pilot of strategy {pilot.cell.strategy!r} on suite "
+                f"{pilot.cell.suite!r} failed, so that its pace is not known: "
+                f"{pilot.status.error}; see {pilot.folder}"
+            )
+
+
+def cells_at_equal_time(comparison: ComparisonConfig, pilots: Sequence[Tracked]) -> list[Cell]:
+    """Make the cells whose length is known.
+
+    Args:
+        comparison: the comparison.
+        pilots: its pilots; cells of those that have ended get the iterations that fit into
+            ``seconds`` at their pace, the others have no cells yet. None: all cells have the
+            file's iterations.
     """
     if not pilots:
         return make_grid(comparison)
@@ -50,13 +64,9 @@ def cells_at_equal_time(comparison: ComparisonConfig, pilots: Sequence[Tracked])
     assert seconds is not None
     variants = []
     for variant, pilot in zip(comparison.variants, pilots, strict=True):
-        result = pilot.status.result
-        if result is None:
-            raise MtlError(
-                f"seconds: the pilot of strategy {variant.strategy!r} on suite {variant.suite!r} "
-                f"failed, so that its pace is not known: {pilot.status.error}; see {pilot.folder}"
-            )
-        fitting = round(seconds / result.seconds_per_iteration)
-        iterations = {"iterations": min(max(1, fitting), MOST)}
-        variants.append(replace(variant, config=variant.config.model_copy(update=iterations)))
+        if (result := pilot.status.result) is not None:
+            fitting = round(seconds / result.seconds_per_iteration)
+            iterations = {"iterations": min(max(1, fitting), MOST)}
+            config = variant.config.model_copy(update=iterations)
+            variants.append(replace(variant, config=config))
     return make_grid(replace(comparison, variants=tuple(variants)))

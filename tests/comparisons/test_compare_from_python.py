@@ -11,9 +11,10 @@ import pytest
 import torch
 from support.tiny import Routed, Soft, TinyPlugins, content, tiny_suite
 
-from mtl_framework import Comparison, MtlError, compare, run
+from mtl_framework import Comparison, MtlError, compare, hookimpl, load_suite, run
 from mtl_framework.cli import main
 from mtl_framework.networks.result import Result
+from mtl_framework.plugins.manager import Plugins
 
 COMMON: dict[str, Any] = {"iterations": 2, "eval_every": 2, "batch_size": 8, "device": "cpu"}
 
@@ -36,19 +37,49 @@ def test_only_some_strategies_are_run_and_all_are_reported(tmp_path: Path) -> No
     folder = tmp_path / "c"
     both: dict[str, Any] = {"strategies": ["soft", "routed"], "baseline": "soft"}
     first = tiny_comparison(folder, only="routed", **both)
-    waiting, done = dict.fromkeys([("soft", 0), ("soft", 1)], "waiting"), ("routed", 0)
-    assert states(first) == {**waiting, done: "done", ("routed", 1): "done"}
+    waiting = {("soft", 0): "waiting", ("soft", 1): "waiting"}
+    assert states(first) == {**waiting, ("routed", 0): "done", ("routed", 1): "done"}
     assert first.report is not None
-    written = (folder / "comparison.csv").read_text()
-    second = tiny_comparison(folder, only=["soft"], seeds=1, **both)
-    assert states(second) == {("soft", 0): "done", done: "done"}
-    assert (folder / "comparison.csv").read_text() != written
-    left = tiny_comparison(folder, **both)
-    assert set(states(left).values()) == {"done"}
+    lines = (folder / "comparison.csv").read_text().splitlines()
+    second = tiny_comparison(folder, only=["soft"], **both)
+    assert set(states(second).values()) == {"done"}
+    done = {line for line in lines if ",done," in line}
+    assert done
+    assert done < set((folder / "comparison.csv").read_text().splitlines())
     with pytest.raises(
         MtlError, match=r"unknown strategy of this comparison 'ruoted'; did you mean 'routed'\? \("
     ):
         tiny_comparison(folder, only=["soft", "ruoted"], **both)
+
+
+class StopsNoSharing:
+    """A plugin that interrupts the runs of one strategy."""
+
+    @hookimpl
+    def mtl_step(self, run: Any) -> None:
+        if run.strategy_name == "no_sharing":
+            signal.raise_signal(signal.SIGINT)
+
+
+@pytest.mark.long
+def test_controls_that_are_done_stay_when_others_are_interrupted(tmp_path: Path) -> None:
+    learned = {"name": "lws", "as": "learned", "search_data": 0, "shared_start": 0}
+    values: dict[str, Any] = {
+        "suite": load_suite("digits", size=8), "backbone": "dkl_convnet", "seeds": 1,
+        "strategies": ["no_sharing", learned], "controls": ["retrained"], **COMMON,
+    }  # fmt: skip
+    found = compare(output=tmp_path / "c", progress=False, only=["learned"], **values)
+    done = {("no_sharing", 0): "waiting", ("learned", 0): "done", ("learned: retrained", 0): "done"}
+    assert states(found) == done
+    plugins = Plugins.load()
+    plugins.register(StopsNoSharing(), "stops")
+    with pytest.raises(KeyboardInterrupt):
+        compare(
+            output=tmp_path / "c", progress=False, plugins=plugins, only=["no_sharing"], **values
+        )
+    written = json.loads((tmp_path / "c" / "comparison.json").read_text())
+    there = {(run["strategy"], run["seed"]): run["state"] for run in written["runs"]}
+    assert there == {**done, ("no_sharing", 0): "stopped"}
 
 
 @pytest.mark.long

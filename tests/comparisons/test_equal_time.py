@@ -67,15 +67,30 @@ def test_it_goes_on_after_an_interruption_of_a_pilot(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         at_equal_time(tmp_path / "c", Stopping())
     content = json.loads((tmp_path / "c" / "comparison.json").read_text())
-    assert [run["iterations"] for run in content["runs"]] == [3, 3]
+    # the runs of soft, whose pace is known, and routed's pilot
+    runs = [(run["strategy"], run["iterations"]) for run in content["runs"]]
+    assert [name for name, _ in runs] == ["soft", "soft", "routed"]
+    assert runs[2] == ("routed", 3)
     assert len(at_equal_time(tmp_path / "c").results) == 4
 
 
 @pytest.mark.long
 def test_only_strategies_with_a_pilot_have_a_length(tmp_path: Path) -> None:
     first = at_equal_time(tmp_path / "c", only=["routed"])
-    assert {record.strategy for record in first.records} == {"routed"}
-    assert len(first.results) == 2
+    states = [(record.strategy, record.state) for record in first.records]
+    assert states == [("routed", "done"), ("routed", "done"), ("soft", "waiting")]
+    lengths = {record.iterations for record in first.records if record.strategy == "routed"}
+
+    class Stopping(TinyPlugins):
+        def notify(self, hook: str, **values: Any) -> None:
+            if hook == "mtl_step":
+                signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        at_equal_time(tmp_path / "c", Stopping(), only=["soft"])
+    content = json.loads((tmp_path / "c" / "comparison.json").read_text())
+    there = [run for run in content["runs"] if run["strategy"] == "routed"]
+    assert [(run["state"], run["iterations"]) for run in there] == [("done", *lengths)] * 2
     second = at_equal_time(tmp_path / "c", only=["soft"])
     assert len(second.results) == 4
     assert first.records[0].result in second.results

@@ -63,8 +63,18 @@ def test_means_and_tests_are_those_of_the_runs(measured: ModuleType, comparison:
 
 def test_rows_are_set_against_one_seed_by_seed(measured: ModuleType, comparison: Path) -> None:
     table = measured.table(measured.runs_of(comparison), "high", "hi.*|low")
-    assert "| low | 5 | 1.0 | 12.00 ± 1.58 | 20 | −10.00 | 4 of 4 |" in table
+    # of the four seeds that both have
+    assert "| low | 4 | 1.0 | 11.50 ± 1.29 | 20 | −10.00 | 4 of 4 |" in table
     assert "Mann" not in table
+    with pytest.raises(SystemExit, match="the row 'none' is not among low, high"):
+        measured.table(measured.runs_of(comparison), "none", None)
+
+
+def test_a_file_is_of_one_suite(measured: ModuleType, comparison: Path) -> None:
+    with (comparison / "comparison.csv").open("a") as file:
+        file.write("other,b,low,0,done,,,,,runs/low0\n")
+    with pytest.raises(SystemExit, match="has several suites or backbones"):
+        measured.runs_of(comparison)
 
 
 def test_seeds_are_added_and_nothing_is_replaced(

@@ -28,7 +28,8 @@ class ColumnConfig(InitialWeights, SharedStartConfig):
     reads: Literal["own", "first"] = Field(
         "own",
         description="column whose end a task's head reads: own (papers), or first, for all tasks: "
-        "full sharing of a network as wide and as deep, which tells what columns of one's own add",
+        "full sharing of a network as wide and as deep up to the last mixture, which tells what "
+        "columns of one's own add; not with start_from",
     )
     optimizer: Literal["adam", "sgd"] = Field(
         "adam", description="optimiser of all weights; sgd has momentum and is the papers'"
@@ -64,6 +65,11 @@ class ColumnConfig(InitialWeights, SharedStartConfig):
     def _check_start(self) -> Self:
         if self.shared_start and self.start_from is not None:
             raise ValueError("should have shared_start = 0 where start_from names networks")
+        if self.reads == "first" and self.start_from is not None:
+            raise ValueError(
+                "should have reads = own where start_from names networks, whose heads know their "
+                "own columns"
+            )
         return self
 
 

@@ -112,6 +112,16 @@ class ColumnNetworks(TaskNetworks):
         return None
 
     def parameter_counts(self) -> ParameterCounts:
-        """Count all parameters, which are needed afterwards, too."""
+        """Count all parameters that some task reads; they are needed afterwards, too.
+
+        If all read the first column, the last mixture makes the other columns for nobody, and
+        nobody reads their units behind it.
+        """
         count = sum(p.numel() for p in self.parameters())
+        if self.all_read_first:
+            last = max(map(int, self.mixers))
+            behind = [bank for bank in self.banks() if bank.unit > last]
+            apart = [self.mixers[str(last)], *behind]  # columns have equal parts of these
+            of_columns = sum(p.numel() for module in apart for p in module.parameters())
+            count -= of_columns - of_columns // len(self.tasks)
         return ParameterCounts(count, count)

@@ -74,6 +74,30 @@ def test_without_mixing_the_other_columns_learn_nothing() -> None:
     assert copies == {"0"}
 
 
+@pytest.mark.parametrize("last", ["one", "two"])
+def test_only_what_a_task_reads_is_counted(last: str) -> None:
+    """With mixtures behind the first unit, or behind both: what gets a gradient, and no more."""
+    torch.manual_seed(1)
+    backbone, suite = features("task"), features_suite()
+    after = mixed_units(("one",) if last == "one" else "block", backbone)
+    mixers = Nddr(NddrConfig()).mixers(backbone, after, len(suite))
+    network = stirred(ColumnNetworks(backbone, suite, mixers, all_read_first=True).double())
+    network.step(make_batch(network.tasks))
+    read = 0
+    for name, gradient in gradients(network).items():
+        if name.startswith("mixers") and name.endswith("weight") and gradient.ndim == 4:
+            read += sum(part.numel() for part in gradient if part.any())  # by column
+        elif gradient.any():
+            read += gradient.numel()
+    assert network.parameter_counts().trained == read
+    assert read < sum(p.numel() for p in network.parameters())
+
+
+def test_heads_of_other_columns_are_refused() -> None:
+    with pytest.raises(ValueError, match="should have reads = own where start_from names networks"):
+        NddrConfig(reads="first", start_from="runs/single")
+
+
 @pytest.mark.parametrize("suite", ["tiny", "common"])
 def test_a_resumed_run_is_the_same_and_its_networks_run_alone(suite: str, tmp_path: Path) -> None:
     plugins = TinyPlugins(nddr=Nddr)
