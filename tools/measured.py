@@ -115,14 +115,14 @@ def table(rows: Iterable[Measured], base: str | None, only: str | None) -> str:
         common = set.intersection(*({run.seed for run in runs} for runs in groups.values()))
         groups = {name: [r for r in runs if r.seed in common] for name, runs in groups.items()}
     head = ["strategy", "seeds", "validation", "error %", "parameters at the end"]
-    head += [] if base is None else [f"change from *{base}*", "lower in"]
+    head += [] if base is None else ["change", "lower in"]
     lines = ["| " + " | ".join(head) + " |", "|---|" + "---:|" * (len(head) - 1)]
     for strategy, runs in groups.items():
         error, count = _spread([run.test for run in runs]), sum(run.deployed for run in runs)
         validation = sum(run.validation for run in runs) / len(runs)
         cells = [strategy, str(len(runs)), f"{validation:.1f}", error, f"{count / len(runs):,.0f}"]
         if base is not None:
-            cells += _change(runs, groups[base]) if strategy != base else ["", ""]
+            cells += _change(runs, groups[base]) if strategy != base else ["from here", ""]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines if base is not None else [*lines, "", _tests(groups)])
 
