@@ -7,7 +7,6 @@ from typing import Any
 
 from rich.console import Console
 
-from ..networks.result import Result
 from ..plugins.manager import Plugins
 from ..reports.analysis import Analysis, analyse
 from ..reports.command import make_report
@@ -17,11 +16,10 @@ from ..support.alive import alive
 from ..support.errors import UnknownNameError
 from ..support.terminal import duration
 from .config import ComparisonConfig, read_comparison
-from .controls import control_cells, without_controls
-from .equal_time import cells_at_equal_time, check_pilots, track_pilots
-from .execution import Tracked, execute, track
+from .equal_time import check_pilots
+from .execution import Tracked, execute
 from .files import write_files
-from .grid import Cell
+from .known import KnownCells
 from .one_at_work import one_at_work
 from .processes import Executor
 from .rehearsal import rehearsed_paces
@@ -141,7 +139,7 @@ def work_through(
     """
     _check_names(comparison, only)
     with alive(err, "looking at what is done"):
-        known = _Known(comparison, directory / RUNS, plugins, only)
+        known = KnownCells(comparison, directory / RUNS, plugins, only)
         make_executor, workers = executor_for(comparison, resources, plugins)
     if dry_run:
         shown = known.chosen(known.everything())
@@ -173,56 +171,6 @@ def _check_names(comparison: ComparisonConfig, only: Sequence[str]) -> None:
             raise UnknownNameError("strategy of this comparison", name, known)
 
 
-class _Known:
-    """These cells are known at the moment: those whose length is known, their controls, and pilots.
-
-    Args:
-        comparison: the comparison.
-        runs: folder that holds the runs' folders.
-        plugins: plugins that know the strategies' options.
-        only: strategies whose runs are done; none: all.
-    """
-
-    def __init__(
-        self, comparison: ComparisonConfig, runs: Path, plugins: Plugins, only: Sequence[str]
-    ) -> None:
-        self.comparison, self.only = comparison, only
-        self._runs, self._plugins = runs, plugins
-        self.pilots = track_pilots(comparison, runs, plugins)
-        self.find()
-
-    def find(self) -> None:
-        """Find the cells whose length is known by now, and the controls of what has ended."""
-        cells = cells_at_equal_time(self.comparison, self.pilots)
-        self.cells = track(cells, self._runs, self._plugins)
-        self.find_controls()
-
-    def find_controls(self) -> None:
-        """Find the controls of all runs that have ended."""
-        cells = control_cells(self.comparison.settings, _finished(self.cells), self._plugins)
-        self.controls = track(cells, self._runs, self._plugins)
-
-    def unsuited(self) -> list[str]:
-        """Name the strategies that have learned an assignment and have no controls."""
-        return without_controls(self.comparison.settings, _finished(self.cells), self._plugins)
-
-    def waiting(self) -> list[Tracked]:
-        """Return the pilots that have not ended."""
-        return [pilot for pilot in self.pilots if pilot.status.result is None]
-
-    def everything(self) -> list[Tracked]:
-        """Return all cells, controls last."""
-        return [*self.cells, *self.waiting(), *self.controls]
-
-    def chosen(self, tracked: Sequence[Tracked]) -> list[Tracked]:
-        """Return the cells of the strategies whose runs are done, and their controls."""
-
-        def strategy(cell: Cell) -> str:
-            return cell.strategy if cell.control is None else cell.control.of
-
-        return [item for item in tracked if not self.only or strategy(item.cell) in self.only]
-
-
 def _print_estimate(
     tracked: Sequence[Tracked],
     workers: int,
@@ -240,7 +188,7 @@ def _print_estimate(
 
 
 def _work_on(
-    known: _Known, make_executor: Callable[[], Executor], err: Console, listen: Listener | None
+    known: KnownCells, make_executor: Callable[[], Executor], err: Console, listen: Listener | None
 ) -> int | None:
     """Do what is left of the pilots, then of the cells, then of the controls."""
 
@@ -263,7 +211,7 @@ def _work_on(
 
 def _work(
     items: Sequence[Tracked],
-    known: _Known,
+    known: KnownCells,
     make_executor: Callable[[], Executor],
     err: Console,
     listen: Listener | None,
@@ -283,10 +231,6 @@ def _work(
         return None
     with LiveTable(err, known.chosen(known.everything())) as table:
         return execute(items, make_executor(), show)
-
-
-def _finished(tracked: Sequence[Tracked]) -> list[tuple[Cell, Result]]:
-    return [(t.cell, t.status.result) for t in tracked if t.status.result is not None]
 
 
 def _write(
