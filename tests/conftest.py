@@ -1,5 +1,6 @@
-"""Shapes in signatures are enforced while the tests run."""
+"""Shapes in signatures are enforced while the tests run, with one thread, as in `make test`."""
 
+import os
 import signal
 from collections.abc import Iterator
 
@@ -7,6 +8,7 @@ import hypothesis
 import pytest
 from support.shapes import enforce_shapes
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported; processes inherit it
 enforce_shapes(
     [
         "mtl_framework",

@@ -97,6 +97,7 @@ def _run(directory: Path, record: RunRecord) -> dict[str, Any]:
         found["best"] = None if result.best is None else asdict(result.best)
         found["metrics"] = result.metrics
         found["parameters"] = asdict(result.parameters)
+        found["macs"] = result.macs
         found["assignment"] = None if result.assignment is None else asdict(result.assignment)
     return found
 
@@ -213,6 +214,8 @@ def _numbers(record: RunRecord) -> Iterator[tuple[str, str, str, float | int | s
             yield "loss", name, task, value
     yield "parameters_trained", "", "", result.parameters.trained
     yield "parameters_deployed", "", "", result.parameters.deployed
+    if result.macs is not None:
+        yield "macs", "", "", result.macs
     yield "seconds", "", "", result.seconds
     yield "seconds_per_iteration", "", "", result.seconds_per_iteration
     if result.peak_memory is not None:

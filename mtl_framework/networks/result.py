@@ -53,6 +53,9 @@ class Result(ShownResult):
         higher_is_better: labels of all reported metrics that are better when larger.
         optimizer: the optimiser of the weights; ``None`` where the strategy made its own, or in
             results of before it was noted.
+        macs: multiply-accumulates of a step, forwards and backwards, of all tasks: the mean of some
+            forty steps all through the run. ``None`` where steps were replayed on a GPU
+            (``cuda_graphs``), and in results of before it was counted.
     """
 
     strategy: str
@@ -79,6 +82,7 @@ class Result(ShownResult):
     raw_test: SplitMetrics | None = None
     higher_is_better: tuple[str, ...] = ()
     optimizer: UsedOptimizer | None = None
+    macs: float | None = None
 
     @property
     def figures(self) -> SplitMetrics:

@@ -53,8 +53,9 @@ class Row:
     ``runs`` were asked for, and ``failed`` of them failed; the figures are those of the ``done``
     ones, ``None`` where nothing can be said. ``delta_m`` is in percent, over the tasks' main
     metrics, ``delta_m_all`` over all metrics of all tasks; ``metrics`` are those of every task by
-    label. ``seconds`` is the wall time of a run and ``memory`` its peak in MiB. ``best`` is true
-    for a strategy that is significantly better than each other one.
+    label. ``seconds`` is the wall time of a run and ``memory`` its peak in MiB; ``gmacs`` are the
+    multiply-accumulates of a training step, in units of 1e9. ``best`` is true for a strategy that
+    is significantly better than each other one.
     """
 
     strategy: str
@@ -71,6 +72,7 @@ class Row:
     seconds: Spread | None
     memory: Spread | None
     best: bool
+    gmacs: Spread | None = None
     delta_m_all: Spread | None = None
     metrics: dict[str, dict[str, Spread]] = field(default_factory=dict)
 
@@ -254,6 +256,7 @@ def _row(group: Group, strategy: str, baseline: str | None, select: Select, best
         seconds=spread([r.seconds for r in results]),
         memory=spread([r.peak_memory for r in results if r.peak_memory is not None]),
         best=best,
+        gmacs=spread([r.macs / 1e9 for r in results if r.macs is not None]),
         delta_m_all=spread(means_of_all) if len(means_of_all) == len(over_all) else None,
         metrics=metric_spreads(figures),
     )

@@ -44,8 +44,9 @@ def analysis_table(analysis: Analysis, width: int) -> RenderableType:
         *([Column("Δm all %", right=True, importance=3)] if every else []),
         Column("trained", right=True, importance=5),
         Column("deployed", right=True, importance=4),
-        Column("seconds", right=True, importance=6),
-        Column("MiB", right=True, importance=7),
+        Column("GMACs\na step", right=True, importance=6),
+        Column("seconds", right=True, importance=7),
+        Column("MiB", right=True, importance=8),
     ]
     rows: list[list[str | Text]] = []
     for row in analysis.rows:
@@ -59,10 +60,10 @@ def analysis_table(analysis: Analysis, width: int) -> RenderableType:
             figures = [Text(mean, style), with_sd(row.error_pooled, group.unit), delta]
         if every:
             figures.append(with_sd(row.delta_m_all, signed=True))
-        costs = (row.trained, row.deployed, row.seconds, row.memory)
-        rows.append(
-            [row.strategy, runs_text(row), *figures, *(mean_of(cost, ",.0f") for cost in costs)]
-        )
+        sizes, times = (row.trained, row.deployed), (row.seconds, row.memory)
+        costs = [mean_of(size, ",.0f") for size in sizes]
+        costs += [mean_of(row.gmacs, ".3g"), *(mean_of(time, ",.0f") for time in times)]
+        rows.append([row.strategy, runs_text(row), *figures, *costs])
     return fitted_table(
         columns, rows, width, title=Text(f"{group.suite} · {group.networks}"),
         caption=Text(analysis.caption), caption_justify="left", title_justify="left",

@@ -15,6 +15,7 @@ from ..support.devices import device_name, peak_memory
 from .assembly import joint_name
 from .config import RunConfig
 from .found_sharing import assignment_of, odd_return
+from .operations import mean_macs
 from .progress_state import ProgressState
 
 
@@ -65,6 +66,7 @@ def result_of(
             )
         ),
         optimizer=strategy.recipe.used,
+        macs=mean_macs(state.macs),
     )
 
 

@@ -46,6 +46,7 @@ class ProgressState:
             the buffer.
         threads: number of torch's threads on the CPU.
         processes: number of processes that train together.
+        macs: multiply-accumulates of the steps that were counted, by the step's number.
         begin: when this part of the run began, by :func:`time.perf_counter`; not saved.
     """
 
@@ -58,6 +59,7 @@ class ProgressState:
     statistics: dict[str, Tensor] | None = None
     threads: int | None = None
     processes: int | None = None
+    macs: dict[int, int] = field(default_factory=dict)
     begin: float | None = None
 
     def elapsed(self) -> float:
@@ -77,6 +79,8 @@ class ProgressState:
         }
         if process_count() > 1:
             plain["processes"] = process_count()
+        if self.macs:
+            plain["macs"] = dict(self.macs)
         if self.ended is not None:
             plain["ended"] = self.ended
         if self.before_end is not None:
@@ -116,11 +120,13 @@ class ProgressState:
             statistics=statistics,
             threads=None if threads is None else _COUNT.validate_python(threads),
             processes=_COUNT.validate_python(processes),
+            macs=_COUNTS.validate_python(plain.get("macs", {})),
         )
 
 
 _MEASURED = TypeAdapter(Measured)
 _COUNT: TypeAdapter[int] = TypeAdapter(int)
+_COUNTS: TypeAdapter[dict[int, int]] = TypeAdapter(dict[int, int])
 _SECONDS: TypeAdapter[float] = TypeAdapter(float)
 
 

@@ -2,8 +2,7 @@
 
 A run's state is saved before the first step (so that what cannot be saved shows at once), after
 every evaluation, and when a signal asks to stop. Its random numbers come from ``config.seed``: one
-stream seeds the global generators before the networks are built, others the batches and the
-strategy.
+stream seeds the global generators before the networks are built, others batches and strategy.
 
 The loop is here; what the run reads is :class:`Feed`, when it is measured and saved
 :class:`Milestones`, its files are :class:`RunStore`, and whoever watches is in :class:`Observers`.
@@ -40,6 +39,7 @@ from .feed import Feed
 from .folder import RunFolder
 from .milestones import Milestones
 from .observers import MetricsFile, Observers
+from .operations import Operations
 from .outcome import result_of
 from .reach import check_weighting_used, prepare_strategy
 from .resolve import ResolvedConfig, resolved
@@ -53,8 +53,7 @@ __all__ = ["Best", "Evaluation", "Interrupted", "Result", "Run", "SplitMetrics"]
 class Run:
     """A run is a strategy at work on a suite, in a folder; :meth:`start` makes it.
 
-    It has more than a dozen public names: most are what :class:`TrainingRun` promises to
-    strategies.
+    It has more than a dozen public names, most of which :class:`TrainingRun` promises.
 
     Attributes:
         config: the complete configuration, with every option of the strategy.
@@ -292,7 +291,8 @@ class Run:
             milestones.save()
         # a run that was stopped between a step and its evaluation owes that evaluation
         milestones.evaluate_if_due()
-        steps = Steps(self.strategy_name, self.strategy.optimize(self))
+        operations = Operations.of(milestones.state, self.config, self.device)
+        steps = Steps(self.strategy_name, self.strategy.optimize(self), operations.during)
         try:
             while not milestones.is_over():
                 asked = self._advance(steps, interrupts)
@@ -316,7 +316,7 @@ class Run:
         milestones, begin = self._milestones, time.perf_counter()
         state = milestones.state
         self._feed.begin_step()
-        step = steps.next()
+        step = steps.next(state.iteration + 1)
         # of several processes each has to do the same, whichever got the signal or the reason
         asked, self._stop_reason = agreed(interrupts.received, self._stop_reason)
         self._adopt()

@@ -1,6 +1,6 @@
 """Checks that a strategy keeps its contract, with messages that name it."""
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 
 import torch
 
@@ -83,12 +83,19 @@ class Steps:
     Args:
         name: name of the strategy.
         loop: what its ``optimize`` returned.
+        during: gets a step's number, from 1, and a function that does the step, whose value it
+            returns; it may look on.
 
     Raises:
         MtlError: if that is not a generator.
     """
 
-    def __init__(self, name: str, loop: object) -> None:
+    def __init__(
+        self,
+        name: str,
+        loop: object,
+        during: Callable[[int, Callable[[], object]], object] = lambda _, step: step(),
+    ) -> None:
         if not isinstance(loop, Generator):
             raise MtlError(
                 f"strategy {name!r}: optimize should be a generator that yields a Step an "
@@ -96,14 +103,18 @@ class Steps:
             )
         self._name = name
         self._loop = loop
+        self._during = during
 
-    def next(self) -> Step | None:
+    def next(self, number: int = 1) -> Step | None:
         """Do an iteration; ``None`` where the strategy has ended its training.
+
+        Args:
+            number: number of the step in the run, from 1.
 
         Raises:
             MtlError: if it yields something else than a step.
         """
-        step: object = next(self._loop, _ENDED)
+        step = self._during(number, lambda: next(self._loop, _ENDED))
         if step is _ENDED:
             return None
         if isinstance(step, Step) and isinstance(step.loss, torch.Tensor) and step.loss.numel():
