@@ -3,7 +3,9 @@
     python tools/measured.py add NAME FOLDER...    take the runs of comparisons into NAME.csv
     python tools/measured.py                       write every table that stands between marks
 
-A file has a row a run: strategy, seed, validation and test error, parameters, seconds, and the day.
+A file has a row a run: strategy, seed, validation and test error, parameters, seconds, the day, and
+the multiply-accumulates of a step. What a run or suite does not have (older runs were not counted,
+some suites have no validation split) is empty, and its column left out of the table.
 So seeds can be added to a table on another day or machine, and readers can test what they like.
 A table stands between ``<!-- seeds: NAME -->`` and ``<!-- end -->``; between
 
@@ -23,6 +25,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from itertools import permutations
 from pathlib import Path
+from statistics import mean
 from typing import NamedTuple
 
 from mtl_framework.reports.stats import holm, less_p, spread
@@ -42,12 +45,13 @@ class Measured(NamedTuple):
 
     strategy: str
     seed: int
-    validation: float
+    validation: float | None
     test: float
     trained: int
     deployed: int
     seconds: float
     day: str
+    macs: float | None = None
 
 
 def runs_of(folder: Path) -> list[Measured]:
@@ -63,10 +67,15 @@ def runs_of(folder: Path) -> list[Measured]:
         if saved.exists():
             result = json.loads(saved.read_text())
             day = datetime.fromtimestamp(saved.stat().st_mtime, UTC).date().isoformat()
-            validation, test = (result[split]["error_mean"] for split in ("validation", "test"))
-            count, seconds = result["parameters"], round(result["seconds"])
-            numbers = round(validation, 4), round(test, 4), count["trained"], count["deployed"]
-            found.append(Measured(strategy, seed, *numbers, seconds, day))
+            validation, test = result["validation"], result["test"]["error_mean"]
+            seen = None if validation is None else round(validation["error_mean"], 4)
+            count, macs = result["parameters"], result.get("macs")
+            found.append(
+                Measured(
+                    strategy, seed, seen, round(test, 4), count["trained"], count["deployed"],
+                    round(result["seconds"]), day, None if macs is None else round(macs),
+                )
+            )  # fmt: skip
     return found
 
 
@@ -78,11 +87,16 @@ def read(name: str) -> list[Measured]:
     with file.open(newline="") as lines:
         return [
             Measured(
-                row["strategy"], int(row["seed"]), float(row["validation"]), float(row["test"]),
+                row["strategy"], int(row["seed"]), _number(row["validation"]), float(row["test"]),
                 int(row["trained"]), int(row["deployed"]), float(row["seconds"]), row["day"],
+                _number(row.get("macs")),
             )
             for row in csv.DictReader(lines)
         ]  # fmt: skip
+
+
+def _number(cell: str | None) -> float | None:
+    return float(cell) if cell else None
 
 
 def add(name: str, folders: Sequence[Path]) -> None:
@@ -114,13 +128,20 @@ def table(rows: Iterable[Measured], base: str | None, only: str | None) -> str:
             sys.exit(f"the row {base!r} is not among {', '.join(groups)}")
         common = set.intersection(*({run.seed for run in runs} for runs in groups.values()))
         groups = {name: [r for r in runs if r.seed in common] for name, runs in groups.items()}
-    head = ["strategy", "seeds", "validation", "error %", "parameters at the end"]
+    every = [run for runs in groups.values() for run in runs]
+    validated = all(run.validation is not None for run in every)
+    counted = all(run.macs is not None for run in every)
+    head = ["strategy", "seeds", *(["validation"] if validated else []), "error %"]
+    head += ["parameters at the end", *(["GMACs a step"] if counted else [])]
     head += [] if base is None else ["change", "lower in"]
     lines = ["| " + " | ".join(head) + " |", "|---|" + "---:|" * (len(head) - 1)]
     for strategy, runs in groups.items():
-        error, count = _spread([run.test for run in runs]), sum(run.deployed for run in runs)
-        validation = sum(run.validation for run in runs) / len(runs)
-        cells = [strategy, str(len(runs)), f"{validation:.1f}", error, f"{count / len(runs):,.0f}"]
+        cells = [strategy, str(len(runs))]
+        if validated:
+            cells.append(f"{mean(run.validation or 0.0 for run in runs):.1f}")
+        cells += [_spread([run.test for run in runs]), f"{mean(r.deployed for r in runs):,.0f}"]
+        if counted:
+            cells.append(f"{mean((run.macs or 0.0) / 1e9 for run in runs):.3g}")
         if base is not None:
             cells += _change(runs, groups[base]) if strategy != base else ["from here", ""]
         lines.append("| " + " | ".join(cells) + " |")
@@ -130,8 +151,8 @@ def table(rows: Iterable[Measured], base: str | None, only: str | None) -> str:
 def _change(runs: Sequence[Measured], base: Sequence[Measured]) -> list[str]:
     before = {run.seed: run.test for run in base}
     pairs = [(run.test, before[run.seed]) for run in runs]
-    mean = sum(after - former for after, former in pairs) / len(pairs)
-    return [f"{mean:+.2f}".replace("-", "−"), f"{sum(a < b for a, b in pairs)} of {len(pairs)}"]
+    change = mean(after - former for after, former in pairs)
+    return [f"{change:+.2f}".replace("-", "−"), f"{sum(a < b for a, b in pairs)} of {len(pairs)}"]
 
 
 def _tests(groups: dict[str, list[Measured]]) -> str:

@@ -94,3 +94,24 @@ def test_seeds_are_added_and_nothing_is_replaced(
     file_of.write_text(file_of.read_text().replace("11.0", "11.5"))
     with pytest.raises(SystemExit, match="mine: low, seed 1 is there with"):
         measured.add("mine", [comparison])
+
+
+def test_what_runs_do_not_have_is_left_out(measured: ModuleType, comparison: Path) -> None:
+    for file in comparison.glob("runs/*/result.json"):
+        result = {**json.loads(file.read_text()), "validation": None, "macs": 2_500_000_000.0}
+        file.write_text(json.dumps(result))
+    table = measured.table(measured.runs_of(comparison), None, None)
+    assert "| strategy | seeds | error % | parameters at the end | GMACs a step |" in table
+    assert "| low | 5 | 12.00 ± 1.58 | 20 | 2.5 |" in table
+
+
+def test_a_file_gives_back_what_was_put_into_it(
+    measured: ModuleType, comparison: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = next(comparison.glob("runs/low*/result.json"))
+    result = {**json.loads(file.read_text()), "validation": None, "macs": 7.0}
+    file.write_text(json.dumps(result))
+    monkeypatch.setattr(measured, "FOLDER", tmp_path / "kept")
+    measured.add("some", [comparison])
+    key = lambda run: (run.strategy, run.seed)  # noqa: E731
+    assert sorted(measured.read("some"), key=key) == sorted(measured.runs_of(comparison), key=key)
