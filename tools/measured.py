@@ -49,9 +49,9 @@ class Measured(NamedTuple):
     test: float
     trained: int
     deployed: int
-    seconds: float
+    seconds: int
     day: str
-    macs: float | None = None
+    macs: int | None = None
 
 
 def runs_of(folder: Path) -> list[Measured]:
@@ -87,16 +87,13 @@ def read(name: str) -> list[Measured]:
     with file.open(newline="") as lines:
         return [
             Measured(
-                row["strategy"], int(row["seed"]), _number(row["validation"]), float(row["test"]),
-                int(row["trained"]), int(row["deployed"]), float(row["seconds"]), row["day"],
-                _number(row.get("macs")),
+                row["strategy"], int(row["seed"]),
+                float(row["validation"]) if row["validation"] else None, float(row["test"]),
+                int(row["trained"]), int(row["deployed"]), round(float(row["seconds"])), row["day"],
+                int(row["macs"]) if row.get("macs") else None,
             )
             for row in csv.DictReader(lines)
         ]  # fmt: skip
-
-
-def _number(cell: str | None) -> float | None:
-    return float(cell) if cell else None
 
 
 def add(name: str, folders: Sequence[Path]) -> None:
