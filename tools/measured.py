@@ -184,6 +184,13 @@ def written(page: str) -> str:
     return MARKS.sub(block, page)
 
 
+def write_pages() -> None:
+    """Write every table that stands between marks."""
+    for page in PAGES.rglob("*.md"):
+        if (text := written(page.read_text())) != page.read_text():
+            write_text(page, text)
+
+
 def main() -> None:
     """Take runs in, if asked to; then write all tables."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -193,9 +200,7 @@ def main() -> None:
         if words[0] != "add" or len(words) < 3:
             parser.error("the command is: add NAME FOLDER...")
         add(words[1], [Path(word) for word in words[2:]])
-    for page in PAGES.rglob("*.md"):
-        if (text := written(page.read_text())) != page.read_text():
-            write_text(page, text)
+    write_pages()
 
 
 if __name__ == "__main__":

@@ -7,7 +7,8 @@
                                                       see that they run; nothing is written here
 
 A table stands between the marks ``<!-- table: NAME -->`` and ``<!-- end -->``; the text around it
-is written by hand.
+is written by hand. Where the page has ``<!-- seeds: NAME -->`` instead, the comparison's runs are
+kept one by one, and seeds are added to those that are there (tools/measured.py).
 """
 
 import argparse
@@ -18,6 +19,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+import measured
 
 from mtl_framework.support.files import write_text
 
@@ -170,6 +173,15 @@ def insert(name: str, text: str) -> None:
     write_text(PAGE, marks.sub(lambda found: f"{found[1]}{text}\n{found[2]}", page))
 
 
+def keep(name: str, folder: Path) -> None:
+    """Put a finished comparison on the page: as a table, or run by run."""
+    if f"<!-- seeds: {name} -->" in PAGE.read_text():
+        measured.add(name, [folder])
+        measured.write_pages()
+    else:
+        insert(name, table(folder))
+
+
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -188,7 +200,7 @@ def main() -> None:
         if options.smoke:
             print(table(folder), flush=True)
         elif (folder / "comparison.json").exists():
-            insert(name, table(folder))
+            keep(name, folder)
 
 
 if __name__ == "__main__":
