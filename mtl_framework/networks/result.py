@@ -53,8 +53,8 @@ class Result(ShownResult):
         higher_is_better: labels of all reported metrics that are better when larger.
         optimizer: the optimiser of the weights; ``None`` where the strategy made its own, or in
             results of before it was noted.
-        macs: multiply-accumulates of a step, forwards and backwards, of all tasks: the mean of some
-            forty steps all through the run. ``None`` where steps were replayed on a GPU
+        macs: multiply-accumulates of a step, forwards and backwards, of all tasks: the mean of up
+            to forty steps all through the run. ``None`` where steps were replayed on a GPU
             (``cuda_graphs``), and in results of before it was counted.
     """
 

@@ -1,12 +1,15 @@
 """What a run costs whatever the machine: multiply-accumulates, counted in some of its steps.
 
-Steps of a run differ: a search draws few or many paths, and ends; a shared start is cheap. So steps
-are counted all through the run, at a stride that doubles as the run gets longer. Which steps that
-are depends on nothing but their number, so a run that was stopped or extended counts the same ones.
+Steps of a run differ: a search draws few or many paths, and ends; a shared start is cheap; every
+tenth step may measure something. So steps are counted all through the run, one of every 32, and in
+long runs one of every 64, 128, ... Which one is drawn by chance, as a regular distance would always
+hit, or always miss, what a strategy does at a regular distance. The draws depend on nothing but the
+step's number, so a run that was stopped or extended counts the same ones.
 """
 
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
+from zlib import crc32
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -18,7 +21,9 @@ from .progress_state import ProgressState
 
 T = TypeVar("T")
 
-_MOST = 40  # steps whose counts are kept
+_BLOCK = 32  # steps of which one is counted: while it is, a step takes up to twice as long
+_FIRST = 2  # number of the first step that is counted
+_MOST = 40  # counts that are kept; when there would be more, of every two blocks one goes
 _FLOPS_A_MAC = 2
 
 
@@ -48,12 +53,41 @@ class MacCounter(TorchDispatchMode):
         return out
 
 
+def is_counted(number: int, level: int) -> bool:
+    """Say whether a step is the one of its block that is counted.
+
+    Blocks of a level are two neighbours of the level below, of which one is drawn: that one's step
+    is counted. On level 0 step 2 stands for the first 32, so that short runs are counted, too.
+
+    Args:
+        number: number of the step, from 1.
+        level: a block has 32 · 2^level steps.
+    """
+    block, place = divmod(number - 1, _BLOCK)
+    if place != (_draw(0, block) % _BLOCK if block else _FIRST - 1):
+        return False
+    for above in range(1, level + 1):
+        block, half = divmod(block, 2)
+        if half != _draw(above, block) % 2:
+            return False
+    return True
+
+
+def _draw(level: int, block: int) -> int:
+    """Draw a number for a block: always the same one, and another for every other block."""
+    return crc32(f"{level} {block}".encode()) >> 8
+
+
+def level_of(steps: int) -> int:
+    """Return the level on which so many steps have at most 40 blocks."""
+    level = 0
+    while steps > _MOST * _BLOCK << level:
+        level += 1
+    return level
+
+
 class Operations:
     """Some of a run's steps are counted; the rest cost nothing.
-
-    The steps are those whose number, from 1, is a multiple of the stride; it doubles whenever more
-    than 40 counts are held, and half of them go. Of 100 steps 4, 8, ..., 100 are left; 1, 2 and 3
-    were counted, too, when it was not yet known how long the run is.
 
     Args:
         counts: multiply-accumulates by the number of the step; those of an earlier part of the run,
@@ -69,13 +103,7 @@ class Operations:
     def of(cls, state: ProgressState, config: RunConfig, device: torch.device) -> "Operations":
         """Go on counting in a run, or not: what a run did before steps were counted is unknown."""
         replays = config.cuda_graphs and device.type == "cuda"
-        return cls(state.macs, on=not replays and (bool(state.macs) or not state.iteration))
-
-    @property
-    def stride(self) -> int:
-        """Return the stride: the least distance of two steps that are counted, at first 1."""
-        first = min(self.counts, default=1)
-        return first if len(self.counts) <= _MOST else 2 * first
+        return cls(state.macs, on=not replays and (bool(state.macs) or state.iteration < _FIRST))
 
     def during(self, number: int, step: Callable[[], T]) -> T:
         """Do a step and return what it returns; count it if it is one of those that are counted.
@@ -84,13 +112,13 @@ class Operations:
             number: number of the step in the run, from 1.
             step: the step.
         """
-        if not self.on or number % self.stride:
+        level = level_of(number)
+        if not self.on or not is_counted(number, level):
             return step()
         with MacCounter() as counter:
             found = step()
         self.counts[number] = counter.macs
-        stride = self.stride
-        for other in [number for number in self.counts if number % stride]:
+        for other in [other for other in self.counts if not is_counted(other, level)]:
             del self.counts[other]
         return found
 
