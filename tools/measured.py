@@ -104,6 +104,8 @@ def add(name: str, folders: Sequence[Path]) -> None:
         there = rows.setdefault((run.strategy, run.seed), run)
         if there[2:6] != run[2:6]:
             sys.exit(f"{name}: {run.strategy}, seed {run.seed} is there with {there}, not {run}")
+        if there.macs is None:
+            rows[run.strategy, run.seed] = there._replace(macs=run.macs)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     order = list(dict.fromkeys(strategy for strategy, _ in rows))

@@ -55,7 +55,7 @@ class Result(ShownResult):
             results of before it was noted.
         macs: multiply-accumulates of a step, forwards and backwards, of all tasks: the mean of up
             to forty steps all through the run. ``None`` where steps were replayed on a GPU
-            (``cuda_graphs``), and in results of before it was counted.
+            (``cuda_graphs``), with a ``memory_budget``, and in results of before it was counted.
     """
 
     strategy: str

@@ -256,7 +256,9 @@ def _row(group: Group, strategy: str, baseline: str | None, select: Select, best
         seconds=spread([r.seconds for r in results]),
         memory=spread([r.peak_memory for r in results if r.peak_memory is not None]),
         best=best,
-        gmacs=spread([r.macs / 1e9 for r in results if r.macs is not None]),
+        gmacs=None
+        if None in (macs := [r.macs for r in results])
+        else spread([each / 1e9 for each in macs if each is not None]),
         delta_m_all=spread(means_of_all) if len(means_of_all) == len(over_all) else None,
         metrics=metric_spreads(figures),
     )

@@ -13,7 +13,11 @@ from zlib import crc32
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import flop_registry
+from torch.utils.flop_counter import (
+    flop_registry,
+    sdpa_backward_flop_count,
+    sdpa_flop_count,
+)
 
 from ..support.distributed import process_count
 from .config import RunConfig
@@ -27,17 +31,39 @@ _MOST = 40  # counts that are kept; when there would be more, of every two block
 _FLOPS_A_MAC = 2
 
 
+def _attention(query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int:
+    return int(sdpa_flop_count(query.shape, key.shape, value.shape))
+
+
+def _attention_backward(grad: Any, query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int:
+    return int(sdpa_backward_flop_count(grad.shape, query.shape, key.shape, value.shape))
+
+
+_aten = torch.ops.aten
+_FORMULAS: Mapping[Any, Callable[..., int]] = {
+    **flop_registry,  # which lacks the CPU's attention
+    _aten._scaled_dot_product_flash_attention_for_cpu: _attention,
+    _aten._scaled_dot_product_flash_attention_for_cpu_backward: _attention_backward,
+}
+
+
 class MacCounter(TorchDispatchMode):
     """This mode counts multiply-accumulates of matrix products, convolutions and attention.
 
-    The formulas are those of torch's counter of floating-point operations, which would also split
-    compound operations into others and follow modules; here what runs stays as it is.
+    The formulas are those of torch's counter of floating-point operations, which would also follow
+    modules and end what torch.compile has compiled; here what runs stays as it is. Operations
+    inside of compiled code, of recurrent layers, and in other threads are not seen.
 
     Attributes:
         macs: multiply-accumulates so far, forwards and backwards.
     """
 
     supports_higher_order_operators = True
+
+    @classmethod
+    def is_infra_mode(cls) -> bool:
+        """Tell torch.compile that this mode changes nothing, so that it need not step aside."""
+        return True
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -46,8 +72,13 @@ class MacCounter(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Do an operation, and count it where torch has a formula for it."""
         kwargs = kwargs or {}
+        formula = _FORMULAS.get(getattr(func, "_overloadpacket", None))
+        if formula is None and torch.is_inference_mode_enabled() and hasattr(func, "decompose"):
+            with self:  # otherwise compound operations arrive as parts, here they arrive whole
+                out = func.decompose(*args, **kwargs)
+            if out is not NotImplemented:
+                return out
         out = func(*args, **kwargs)
-        formula = flop_registry.get(getattr(func, "_overloadpacket", None))
         if formula is not None:
             self.macs += formula(*args, **kwargs, out_val=out) // _FLOPS_A_MAC
         return out
@@ -92,8 +123,7 @@ class Operations:
     Args:
         counts: multiply-accumulates by the number of the step; those of an earlier part of the run,
             to which further ones are added.
-        on: whether to count at all. Steps that a GPU replays from a recording send it nothing that
-            could be counted.
+        on: whether to count at all.
     """
 
     def __init__(self, counts: dict[int, int], on: bool = True) -> None:
@@ -101,9 +131,18 @@ class Operations:
 
     @classmethod
     def of(cls, state: ProgressState, config: RunConfig, device: torch.device) -> "Operations":
-        """Go on counting in a run, or not: what a run did before steps were counted is unknown."""
+        """Go on counting in a run, or not.
+
+        Steps that a GPU replays from a recording send it nothing that could be counted; with a
+        memory budget the first step of every part of a run tries how much fits; and what a run did
+        before steps were counted is unknown.
+        """
         replays = config.cuda_graphs and device.type == "cuda"
-        return cls(state.macs, on=not replays and (bool(state.macs) or state.iteration < _FIRST))
+        known = bool(state.macs) or state.iteration < _FIRST
+        on = known and not replays and config.memory_budget is None
+        if not on:
+            state.macs.clear()
+        return cls(state.macs, on)
 
     def during(self, number: int, step: Callable[[], T]) -> T:
         """Do a step and return what it returns; count it if it is one of those that are counted.
@@ -117,17 +156,13 @@ class Operations:
             return step()
         with MacCounter() as counter:
             found = step()
-        self.counts[number] = counter.macs
+        # each of several processes has its part of every batch
+        self.counts[number] = process_count() * counter.macs
         for other in [other for other in self.counts if not is_counted(other, level)]:
             del self.counts[other]
         return found
 
 
 def mean_macs(counts: Mapping[int, int]) -> float | None:
-    """Return the mean of the counted steps, over all processes; ``None``: none was counted.
-
-    Of several processes each has its part of every batch, and counts its own.
-    """
-    if not counts:
-        return None
-    return process_count() * sum(counts.values()) / len(counts)
+    """Return the mean of the counted steps; ``None``: nothing was counted."""
+    return sum(counts.values()) / len(counts) if any(counts.values()) else None

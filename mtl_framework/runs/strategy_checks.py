@@ -13,8 +13,6 @@ from ..strategies.step import Step
 from ..strategies.strategy import Strategy, needs_one_backbone
 from ..support.errors import MtlError
 
-_ENDED = object()
-
 
 def build_network(
     name: str, strategy: Strategy, backbone: Backbone, suite: Suite
@@ -114,8 +112,9 @@ class Steps:
         Raises:
             MtlError: if it yields something else than a step.
         """
-        step = self._during(number, lambda: next(self._loop, _ENDED))
-        if step is _ENDED:
+        try:
+            step = self._during(number, lambda: next(self._loop))
+        except StopIteration:
             return None
         if isinstance(step, Step) and isinstance(step.loss, torch.Tensor) and step.loss.numel():
             self._check_metrics(step.metrics)

@@ -30,6 +30,11 @@ def with_error(record: RunRecord, error: float) -> RunRecord:
     return dataclasses.replace(record, result=dataclasses.replace(record.result, test=flat))
 
 
+def with_macs(record: RunRecord, macs: float | None) -> RunRecord:
+    assert record.result is not None
+    return dataclasses.replace(record, result=dataclasses.replace(record.result, macs=macs))
+
+
 def failed(record: RunRecord) -> RunRecord:
     return dataclasses.replace(record, state="failed", result=None, error="ValueError: no")
 
@@ -66,6 +71,15 @@ def test_one_seed_has_no_deviation_and_no_interval(tmp_path: Path) -> None:
     assert all(row.error_mean and row.error_mean.sd is None for row in found.rows)
     assert all(pair.difference.low is None for pair in found.pairs)
     assert sum("one seed says nothing" in note for note in found.notes) == 3
+
+
+def test_operations_are_a_mean_of_all_runs_or_not_said(tmp_path: Path) -> None:
+    records = [with_macs(r, 1e9 * (r.seed + 1)) for r in make_runs(tmp_path, seeds=3)]
+    one = records[0].strategy
+    assert [row.gmacs.mean for row in analysis_of(records).rows if row.gmacs] == [2.0, 2.0, 2.0]
+    records[0] = with_macs(records[0], None)  # of before operations were counted
+    found = {row.strategy: row.gmacs for row in analysis_of(records).rows}
+    assert [name for name, gmacs in found.items() if gmacs is None] == [one]
 
 
 def test_equal_errors_are_called_equal(tmp_path: Path) -> None:
