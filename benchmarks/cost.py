@@ -2,8 +2,8 @@
 
     python benchmarks/cost.py cross_stitch nddr --suite digits --backbone resnet10t
 
-Operations are multiply-adds of matrix products, convolutions and attention, as torch's counter of
-floating-point operations sees them, forwards and backwards, in one step of a run. Predictions are
+Operations are multiply-adds of matrix products, convolutions and attention, counted as in results
+(``macs``), forwards and backwards, in the first step of a run. Predictions are
 those of one example for every task, by each task's network as it is taken out.
 """
 
@@ -13,10 +13,10 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 from mtl_framework.plugins.manager import Plugins
 from mtl_framework.runs.config import RunConfig
+from mtl_framework.runs.operations import MacCounter
 from mtl_framework.runs.run import Run
 
 Row = tuple[int, int, float, float]
@@ -39,10 +39,10 @@ def measured(strategy: dict[str, Any], given: dict[str, Any], plugins: Plugins) 
 
 
 def counted(work: Any) -> float:
-    """Multiply-adds of some work; the counter counts a multiply-add as two operations."""
-    with FlopCounterMode(display=False) as counter:
+    """Multiply-adds of some work."""
+    with MacCounter() as counter:
         work()
-    return float(counter.get_total_flops()) / 2
+    return float(counter.macs)
 
 
 def main() -> None:
