@@ -3,16 +3,19 @@
     python tools/measured.py add NAME FOLDER...    take the runs of comparisons into NAME.csv
     python tools/measured.py                       write every table that stands between marks
 
-A file has a row a run: strategy, seed, validation and test error, parameters, seconds, the day, and
-the multiply-accumulates of a step. What a run or suite does not have (older runs were not counted,
-some suites have no validation split) is empty, and its column left out of the table.
+A file has a row a run: strategy, seed, validation and test error, parameters, seconds, the day, the
+multiply-accumulates of a step, and the test error of each task. What a run or suite does not have
+(older runs were not counted, some suites have no validation split) is empty, and its column left
+out of the table.
 So seeds can be added to a table on another day or machine, and readers can test what they like.
 A table stands between ``<!-- seeds: NAME -->`` and ``<!-- end -->``; between
 
     <!-- seeds: NAME from "ROW" only "PATTERN" -->
 
 and the end mark, rows whose names match the pattern as a whole are set against one of them, seed by
-seed; without ``from`` they are tested like a table of their own.
+seed; without ``from`` they are tested like a table of their own. ``against "ROW"`` instead makes a
+table of what each strategy costs and gains: rows in the order of their errors, with Δm, parameters,
+operations and seconds, and a test against one of them.
 """
 
 import argparse
@@ -21,23 +24,31 @@ import io
 import json
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import permutations
 from pathlib import Path
 from statistics import mean
+from types import MappingProxyType
 from typing import NamedTuple
 
-from mtl_framework.reports.stats import holm, less_p, spread
+from mtl_framework.reports.stats import delta_m, holm, less_p, spread
 from mtl_framework.support.files import write_text
 
 ROOT = Path(__file__).parents[1]
 PAGES = ROOT / "docs"
 FOLDER = PAGES / "measured"
 MARKS = re.compile(
-    r'(<!-- seeds: (\w+)(?: from "([^"]+)")?(?: only "([^"]+)")? -->\n).*?(<!-- end -->)', re.DOTALL
+    r'(<!-- seeds: (\w+)(?: (from|against) "([^"]+)")?(?: only "([^"]+)")? -->\n)'
+    r".*?(<!-- end -->)",
+    re.DOTALL,
 )
+_OF_A_TASK = "error of "  # begins the name of a column
 _SEEDS_FOR_A_TEST = 4
+
+
+class ContradictionError(Exception):
+    """A run that is kept says something else than the same run of another folder."""
 
 
 class Measured(NamedTuple):
@@ -52,6 +63,7 @@ class Measured(NamedTuple):
     seconds: int
     day: str
     macs: int | None = None
+    tasks: Mapping[str, float] = MappingProxyType({})
 
 
 def runs_of(folder: Path) -> list[Measured]:
@@ -70,10 +82,11 @@ def runs_of(folder: Path) -> list[Measured]:
             validation, test = result["validation"], result["test"]["error_mean"]
             seen = None if validation is None else round(validation["error_mean"], 4)
             count, macs = result["parameters"], result.get("macs")
+            tasks = {task: round(e, 4) for task, e in result["test"]["per_task"].items()}
             found.append(
                 Measured(
                     strategy, seed, seen, round(test, 4), count["trained"], count["deployed"],
-                    round(result["seconds"]), day, None if macs is None else round(macs),
+                    round(result["seconds"]), day, None if macs is None else round(macs), tasks,
                 )
             )  # fmt: skip
     return found
@@ -91,27 +104,40 @@ def read(name: str) -> list[Measured]:
                 float(row["validation"]) if row["validation"] else None, float(row["test"]),
                 int(row["trained"]), int(row["deployed"]), round(float(row["seconds"])), row["day"],
                 int(row["macs"]) if row.get("macs") else None,
+                {
+                    column.removeprefix(_OF_A_TASK): float(found)
+                    for column, found in row.items()
+                    if column.startswith(_OF_A_TASK) and found
+                },
             )
             for row in csv.DictReader(lines)
         ]  # fmt: skip
 
 
 def add(name: str, folders: Sequence[Path]) -> None:
-    """Take runs into a file; a run that is there already must not say anything else."""
+    """Take runs into a file.
+
+    Raises:
+        ContradictionError: a run that is there already says something else; nothing is taken then.
+    """
     rows = {(row.strategy, row.seed): row for row in read(name)}
     found = [run for folder in folders for run in runs_of(folder)]
     for run in found:
         there = rows.setdefault((run.strategy, run.seed), run)
         if there[2:6] != run[2:6]:
-            sys.exit(f"{name}: {run.strategy}, seed {run.seed} is there with {there}, not {run}")
-        if there.macs is None:
-            rows[run.strategy, run.seed] = there._replace(macs=run.macs)
+            raise ContradictionError(
+                f"{name}: {run.strategy}, seed {run.seed} is there with {there}, not {run}"
+            )
+        rows[run.strategy, run.seed] = there._replace(
+            macs=run.macs if there.macs is None else there.macs, tasks=there.tasks or run.tasks
+        )
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     order = list(dict.fromkeys(strategy for strategy, _ in rows))
-    writer.writerow(Measured._fields)
     runs = sorted(rows.values(), key=lambda row: (order.index(row.strategy), row.seed))
-    writer.writerows(runs)
+    tasks = list(dict.fromkeys(task for run in runs for task in run.tasks))
+    writer.writerow([*Measured._fields[:-1], *(_OF_A_TASK + task for task in tasks)])
+    writer.writerows([*run[:-1], *(run.tasks.get(task) for task in tasks)] for run in runs)
     FOLDER.mkdir(exist_ok=True)
     write_text(FOLDER / f"{name}.csv", text.getvalue())
 
@@ -147,6 +173,51 @@ def table(rows: Iterable[Measured], base: str | None, only: str | None) -> str:
     return "\n".join(lines if base is not None else [*lines, "", _tests(groups)])
 
 
+def costs(rows: Iterable[Measured], base: str, only: str | None) -> str:
+    """Return a table of all figures of each strategy, by error, set against one of them."""
+    groups: dict[str, list[Measured]] = {}
+    for row in rows:
+        if only is None or re.fullmatch(only, row.strategy):
+            groups.setdefault(row.strategy, []).append(row)
+    if base not in groups:
+        sys.exit(f"the row {base!r} is not among {', '.join(groups)}")
+    before = groups[base]
+    means = {task: mean(run.tasks[task] for run in before) for task in before[0].tasks}
+    head = ["strategy", "seeds", "validation", "test error %", "Δm %", "p", "parameters trained"]
+    head += ["deployed", "GMACs a step", "seconds a run"]
+    lines = ["| " + " | ".join(head) + " |", "|---|" + "---:|" * (len(head) - 1)]
+    by_error = sorted(groups.items(), key=lambda named: mean(run.test for run in named[1]))
+    for strategy, runs in by_error:
+        seen = [run.validation for run in runs if run.validation is not None]
+        gains = [gain for r in runs if (gain := delta_m(r.tasks, means).mean) is not None]
+        counted = [run.macs / 1e9 for run in runs if run.macs is not None]
+        cells = [
+            strategy,
+            str(len(runs)),
+            f"{mean(seen):.1f}" if len(seen) == len(runs) else "",
+            _spread([run.test for run in runs]),
+            f"{mean(gains):+.1f}".replace("-", "−") if len(gains) == len(runs) else "",
+            _nearer(runs, before) if strategy != base else "",
+            f"{mean(run.trained for run in runs):,.0f}",
+            f"{mean(run.deployed for run in runs):,.0f}",
+            f"{mean(counted):.3g}" if counted else "",
+            f"{mean(run.seconds for run in runs):,.0f}",
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
+    says = f"p: one-sided Mann–Whitney U against {base}, in the direction of the means, uncorrected"
+    return "\n".join([*lines, "", f"{says}; Δm against the mean of {base}."])
+
+
+def _nearer(runs: Sequence[Measured], before: Sequence[Measured]) -> str:
+    """Return p that the one with the smaller mean is smaller, with a word on which it is."""
+    own, other = [run.test for run in runs], [run.test for run in before]
+    if min(len(own), len(other)) < _SEEDS_FOR_A_TEST:
+        return ""
+    ahead = mean(own) < mean(other)
+    p = less_p(own, other) if ahead else less_p(other, own)
+    return f"{'lower' if ahead else 'higher'}, {p:.2g}"
+
+
 def _change(runs: Sequence[Measured], base: Sequence[Measured]) -> list[str]:
     before = {run.seed: run.test for run in base}
     pairs = [(run.test, before[run.seed]) for run in runs]
@@ -180,8 +251,10 @@ def written(page: str) -> str:
     """Return a page with its tables as the files have them."""
 
     def block(found: re.Match[str]) -> str:
-        begin, name, base, only, end = found.groups()
-        return f"{begin}{table(read(name), base, only)}\n{end}"
+        begin, name, how, base, only, end = found.groups()
+        rows = read(name)
+        made = costs(rows, base, only) if how == "against" else table(rows, base, only)
+        return f"{begin}{made}\n{end}"
 
     return MARKS.sub(block, page)
 
@@ -201,7 +274,10 @@ def main() -> None:
     if words:
         if words[0] != "add" or len(words) < 3:
             parser.error("the command is: add NAME FOLDER...")
-        add(words[1], [Path(word) for word in words[2:]])
+        try:
+            add(words[1], [Path(word) for word in words[2:]])
+        except ContradictionError as error:
+            sys.exit(str(error))
     write_pages()
 
 

@@ -8,7 +8,8 @@
 
 A table stands between the marks ``<!-- table: NAME -->`` and ``<!-- end -->``; the text around it
 is written by hand. Where the page has ``<!-- seeds: NAME -->`` instead, the comparison's runs are
-kept one by one, and seeds are added to those that are there (tools/measured.py).
+kept one by one, and seeds are added to those that are there (tools/measured.py). A comparison with
+a run that contradicts a kept one changes nothing; the others go on, and the exit status is 1.
 """
 
 import argparse
@@ -192,6 +193,7 @@ def main() -> None:
     parser.add_argument("--smoke", action="store_true")
     parser.add_argument("--tables", action="store_true")
     options = parser.parse_args()
+    contradicted = []
     for name in names(options.words):
         folder = options.output / name
         if not options.tables:
@@ -200,7 +202,12 @@ def main() -> None:
         if options.smoke:
             print(table(folder), flush=True)
         elif (folder / "comparison.json").exists():
-            keep(name, folder)
+            try:
+                keep(name, folder)
+            except measured.ContradictionError as error:
+                contradicted.append(str(error))
+    if contradicted:
+        sys.exit("\n".join(contradicted))
 
 
 if __name__ == "__main__":

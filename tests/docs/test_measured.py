@@ -33,7 +33,7 @@ def comparison(tmp_path: Path) -> Path:
                 continue
             folder = tmp_path / "runs" / f"{strategy}{seed}"
             folder.mkdir(parents=True)
-            errors = {"error_mean": start + seed}
+            errors = {"error_mean": start + seed, "per_task": {"a": start, "b": start + 2 * seed}}
             result = {
                 "validation": {"error_mean": 1.0}, "test": errors, "seconds": 2.4,
                 "parameters": {"trained": 30, "deployed": 20},
@@ -92,8 +92,9 @@ def test_seeds_are_added_and_nothing_is_replaced(
         assert [row["test"] for row in csv.DictReader(file)][:2] == ["10.0", "11.0"]
     file_of = comparison / "runs" / "low1" / "result.json"
     file_of.write_text(file_of.read_text().replace("11.0", "11.5"))
-    with pytest.raises(SystemExit, match="mine: low, seed 1 is there with"):
+    with pytest.raises(measured.ContradictionError, match="mine: low, seed 1 is there with"):
         measured.add("mine", [comparison])
+    assert measured.read("mine") == before
 
 
 def test_what_runs_do_not_have_is_left_out(measured: ModuleType, comparison: Path) -> None:
@@ -115,3 +116,34 @@ def test_a_file_gives_back_what_was_put_into_it(
     measured.add("some", [comparison])
     key = lambda run: (run.strategy, run.seed)  # noqa: E731
     assert sorted(measured.read("some"), key=key) == sorted(measured.runs_of(comparison), key=key)
+
+
+def test_costs_and_gains_against_a_row(measured: ModuleType, comparison: Path) -> None:
+    table = measured.costs(measured.runs_of(comparison), "high", None).splitlines()
+    # task a: 10 against 20; task b: 10, 12, 14, 16, 18 against 23, the mean of 20, 22, 24, 26
+    gain = (50 + 100 * (23 - 14) / 23) / 2
+    assert (
+        table[2]
+        == f"| low | 5 | 1.0 | 12.00 ± 1.58 | +{gain:.1f} | lower, 0.0079 | 30 | 20 |  | 2 |"
+    )
+    assert table[3] == "| high | 4 | 1.0 | 21.50 ± 1.29 | +0.0 |  | 30 | 20 |  | 2 |"
+    with pytest.raises(SystemExit, match="the row 'none' is not among low, high"):
+        measured.costs(measured.runs_of(comparison), "none", None)
+
+
+def test_tasks_are_added_to_runs_that_were_kept_without(
+    measured: ModuleType, comparison: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(measured, "FOLDER", tmp_path / "kept")
+    for file in comparison.glob("runs/*/result.json"):
+        saved = file.read_text()
+        file.with_suffix(".before").write_text(saved)
+        result = json.loads(saved)
+        result["test"]["per_task"] = {}
+        file.write_text(json.dumps(result))
+    measured.add("mine", [comparison])
+    assert all(not run.tasks for run in measured.read("mine"))
+    for file in comparison.glob("runs/*/result.before"):
+        file.replace(file.with_suffix(".json"))
+    measured.add("mine", [comparison])
+    assert [run.tasks for run in measured.read("mine")][1] == {"a": 10.0, "b": 12.0}

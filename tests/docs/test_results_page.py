@@ -1,5 +1,6 @@
 """The comparisons behind docs/results.md can be repeated, and their tables find their places."""
 
+import importlib
 import re
 import subprocess
 import sys
@@ -95,3 +96,26 @@ def test_a_few_steps_of_a_comparison(name: str, data_root: Path, tmp_path: Path)
         pattern = rf"^\| \**{strategy}\** \| 1 \| \d+\.\d\d "
         assert re.search(pattern, done.stdout, re.MULTILINE)
     assert "Iterations: 2." in done.stdout
+
+
+def test_a_contradicted_comparison_does_not_keep_others_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "tools"))
+    results = importlib.import_module("results")
+    names = results.names(["dkl", "pta"])
+    for name in names:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "comparison.json").write_text("{}")
+    kept = []
+
+    def keep(name: str, folder: Path) -> None:
+        kept.append((name, folder))
+        if name == names[0]:
+            raise results.measured.ContradictionError(f"{name}: says something else")
+
+    monkeypatch.setattr(results, "keep", keep)
+    monkeypatch.setattr(sys, "argv", ["results.py", "--tables", "--output", str(tmp_path), *names])
+    with pytest.raises(SystemExit, match=f"^{names[0]}: says something else$"):
+        results.main()
+    assert kept == [(name, tmp_path / name) for name in names]
