@@ -29,12 +29,13 @@ BENCHMARK = program()
 SUITES = sorted(BENCHMARK.SECONDS)
 ALL_RECIPES = (*BENCHMARK.RECIPES, *BENCHMARK.FURTHER_RECIPES)
 IDEAS = ("ideas_alphabets", "ideas_two_groups")
+FURTHER = ("ideas_common", "price")
 
 
 def test_every_config_belongs_to_a_suite() -> None:
     files = {path.stem for path in FOLDER.glob("*.yaml")}
     recipes = {f"{recipe}_recipe" for recipe in ALL_RECIPES if recipe != "plain"}
-    assert files == {*SUITES, *recipes, *IDEAS}
+    assert files == {*SUITES, *recipes, *IDEAS, *FURTHER}
 
 
 @pytest.mark.parametrize("suite", SUITES)
@@ -57,6 +58,14 @@ def test_configs_are_valid_and_alike(suite: str) -> None:
             assert (settings.seconds is not None) == (budget == "time")
             good = {v.config.training.average is not None for v in variants}
             assert good == {recipe == "good"}
+
+
+@pytest.mark.parametrize("stem", FURTHER)
+def test_further_configs_are_valid(stem: str) -> None:
+    text = (FOLDER / f"{stem}.yaml").read_text()
+    assert f"mtl compare examples/benchmark/{stem}.yaml" in text
+    variants = check_comparison(yaml.safe_load(text), stem, Plugins.load()).variants
+    assert {"full sharing", "no sharing"} <= {variant.strategy for variant in variants}
 
 
 def test_ideas_are_tried_alike_on_both_suites() -> None:
