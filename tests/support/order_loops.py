@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from mtl_soft_ordering.config import SoftOrderingConfig
+from mtl_soft_ordering.order import FixedOrder
 from mtl_soft_ordering.strategy import SoftOrdering
 from torch import Tensor, nn
 
@@ -33,6 +34,8 @@ def ordered(
     network.planner.group_major = group_major
 
     def amount(name: str, value: Tensor) -> float:
+        if name.startswith("shares") and "logits" not in name:
+            return 0.0  # a fixed order
         return 1.0 if "logits" in name else 0.3 * ("running" in name or value.ndim == 1)
 
     if stir:
@@ -78,8 +81,12 @@ class Loops:
                 self._bind(module, f"model.{name}.", task)
                 continue
             depth, number = pool.index(unit), self.network.pools.index(pool)
-            logits = self.network.shares[number].get_parameter("logits")[task, depth]
-            shares = logits.exp() / logits.exp().sum()
+            order = self.network.shares[number]
+            if isinstance(order, FixedOrder):
+                shares = order.all_shares()[task, depth]
+            else:
+                logits = order.get_parameter("logits")[task, depth]
+                shares = logits.exp() / logits.exp().sum()
             model.set_submodule(name, self._mean(module, name, len(pool), shares, task))
         places = tuple(place.names[0] + "." for ps in self.backbone.places for place in ps)
         rest = [n for n, _ in model.named_parameters() if not n.startswith(places)]

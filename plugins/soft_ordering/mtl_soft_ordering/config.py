@@ -25,6 +25,12 @@ class SoftOrderingConfig(InitialWeights):
         description="units whose layers every task orders: largest (the longest row of units with "
         "weights of equal shapes), every (each such row by itself), or units by name or glob",
     )
+    order: Literal["soft", "parallel", "permuted"] = Field(
+        "soft",
+        description="what decides which layer comes when: soft (shares that are trained), or a "
+        "fixed order to compare with: parallel (as the units stand, for all tasks) or permuted "
+        "(another for each task, drawn at random)",
+    )
     others: Literal["shared", "own"] = Field(
         "shared",
         description="units outside the core: shared by all tasks, or each task's own",
@@ -34,7 +40,7 @@ class SoftOrderingConfig(InitialWeights):
         1.0,
         ge=0,
         description="learning rate of the orders, as a multiple of learning_rate; 0 leaves them as "
-        "they start",
+        "they start; without effect where order is fixed",
     )
     weight_decay: float = Field(
         0.0,

@@ -33,8 +33,10 @@ def order_figures(runs: Sequence[FinishedRun]) -> Iterator[ReportFigure]:
 
 def orders(state: Mapping[str, Any], core: int) -> np.ndarray:
     """Return the shares (tasks, depths, layers) of a core, from the saved state of a strategy."""
-    shares: np.ndarray = state["network"][f"shares.{core}.logits"].double().softmax(2).numpy()
-    return shares
+    network = state["network"]
+    if (fixed := network.get(f"shares.{core}.shares")) is not None:
+        return np.asarray(fixed.double())
+    return np.asarray(network[f"shares.{core}.logits"].double().softmax(2))
 
 
 def order_maps(

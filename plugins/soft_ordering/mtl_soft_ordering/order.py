@@ -1,7 +1,7 @@
-"""Soft orders say how much of every layer a task has at every depth."""
+"""Orders say how much of every layer a task has at every depth: soft ones, and fixed ones."""
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 
@@ -41,3 +41,51 @@ class SoftOrder(nn.Module):
     def certainty(self) -> Float[Tensor, ""]:
         """Return the mean of the largest shares: 1 / D for equal shares, 1 for an order."""
         return self.all_shares().max(2).values.mean()
+
+
+class FixedOrder(nn.Module):
+    """A fixed order is one layer at every depth for each task, and is not trained.
+
+    It starts with the layers as they stand, the same for all tasks (parallel order, equation 2).
+
+    Source: Meyerson and Miikkulainen, ICLR 2018, arXiv 1711.00108, equations 2 and 3.
+
+    Args:
+        tasks: T, the number of tasks.
+        layers: D, the number of layers.
+    """
+
+    shares: Float[Tensor, "tasks depths layers"]
+
+    def __init__(self, tasks: int, layers: int) -> None:
+        super().__init__()
+        self.register_buffer("shares", torch.eye(layers).repeat(tasks, 1, 1))
+
+    def extra_repr(self) -> str:
+        """Show the shape of the shares in ``repr``."""
+        return "tasks={}, depths={}, layers={}".format(*self.shares.shape)
+
+    def permute(self) -> None:
+        """Draw an order at random for every task (permuted order, equation 3)."""
+        tasks, depths, _ = self.shares.shape
+        self.set(torch.stack([torch.randperm(depths) for _ in range(tasks)]))
+
+    def set(self, layers: Int[Tensor, "tasks depths"]) -> None:
+        """Take these orders: layers[t, k] is what task t uses at depth k.
+
+        An example: [[2, 0, 1]] lets the only task run the third layer first, then the first and
+        the second.
+        """
+        self.shares.zero_().scatter_(2, layers[:, :, None].to(self.shares.device), 1)
+
+    def forward(self, depth: int) -> Float[Tensor, "tasks layers"]:
+        """Return the shares at one depth: one, and otherwise zeros."""
+        return self.shares[:, depth]
+
+    def all_shares(self) -> Float[Tensor, "tasks depths layers"]:
+        """Return the shares at all depths."""
+        return self.shares
+
+    def certainty(self) -> Float[Tensor, ""]:
+        """Return the mean of the largest shares, which is 1."""
+        return self.shares.max(2).values.mean()

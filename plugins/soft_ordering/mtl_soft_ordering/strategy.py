@@ -23,7 +23,7 @@ from mtl_framework import (
 from mtl_framework.data import Suite
 
 from .config import Core, SoftOrderingConfig
-from .order import SoftOrder
+from .order import FixedOrder, SoftOrder
 
 
 class SoftOrdering(Strategy):
@@ -56,13 +56,13 @@ class SoftOrdering(Strategy):
         config = self.config
         pools = cores(config.core, backbone)
         self.core = CoreUnits([[backbone.units[n].name for n in pool] for pool in pools])
-        own = config.others == "own"
+        own, kind = config.others == "own", SoftOrder if config.order == "soft" else FixedOrder
         self.network = network = MixtureNetworks(
             backbone,
             suite.tasks,
             len(suite) if own else 1,
             pools=pools,
-            shares=[SoftOrder(len(suite), len(pool)) for pool in pools],
+            shares=[kind(len(suite), len(pool)) for pool in pools],
             batched=config.batched,
             dropout=config.dropout,
         )
@@ -71,12 +71,14 @@ class SoftOrdering(Strategy):
             if own and unit not in pooled:
                 network.assignment[unit] = torch.arange(len(suite))
         network.initialize(config.initialization_of(backbone))
+        if config.order == "permuted":
+            for fixed in self.fixed_orders():
+                fixed.permute()
         orders = list(network.shares.parameters())
         rest = [p for p in network.parameters() if p not in set(orders)]
-        groups = [
-            {"params": rest},
-            {"params": orders, "lr_scale": config.order_rate, "weight_decay": 0.0},
-        ]
+        groups: list[dict[str, Any]] = [{"params": rest}]
+        if orders:
+            groups.append({"params": orders, "lr_scale": config.order_rate, "weight_decay": 0.0})
         self.optimizer = self.make_optimizer(
             network,
             "adam",
@@ -100,7 +102,11 @@ class SoftOrdering(Strategy):
     def certainty(self) -> torch.Tensor:
         """Return the mean over cores of :meth:`SoftOrder.certainty`."""
         orders = [order for order in self.network.shares if isinstance(order, SoftOrder)]
-        return torch.stack([order.certainty() for order in orders]).mean()
+        return torch.stack([order.certainty() for order in orders or self.fixed_orders()]).mean()
+
+    def fixed_orders(self) -> list[FixedOrder]:
+        """Return every core's order where it is not trained; none where it is."""
+        return [order for order in self.network.shares if isinstance(order, FixedOrder)]
 
 
 class CoreUnits:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from mtl_soft_ordering.config import SoftOrderingConfig
 from mtl_soft_ordering.figures import order_figures, orders
-from mtl_soft_ordering.order import SoftOrder
+from mtl_soft_ordering.order import FixedOrder, SoftOrder
 from mtl_soft_ordering.strategy import cores
 from support.makers import make_backbone, make_batch
 from support.order_loops import CLOSE, MODELS, compare, gradients, ordered
@@ -31,6 +31,8 @@ from mtl_framework.testing import Trial
         ("resnet18", {"group_major": False}),
         ("vit_tiny_patch16_224", {}),
         ("convnext_atto", {"group_major": False}),
+        ("resnet18", {"order": "permuted"}),
+        ("vit_tiny_patch16_224", {"order": "permuted", "batched": False}),
     ],
 )
 def test_every_kind_of_model_agrees_with_the_loops(name: str, options: dict[str, Any]) -> None:
@@ -118,6 +120,47 @@ def test_equal_logits_are_equal_shares() -> None:
     assert float(order.certainty()) == 0.25
     order.logits.data = torch.randn(2, 4, 4)
     torch.testing.assert_close(order(2).sum(1), torch.ones(2))
+
+
+def test_a_fixed_order_is_one_layer_at_every_depth() -> None:
+    order = FixedOrder(2, 3)
+    assert torch.equal(order.all_shares(), torch.eye(3).repeat(2, 1, 1))
+    order.set(torch.tensor([[2, 0, 1], [0, 2, 1]]))
+    assert order(0).tolist() == [[0, 0, 1], [1, 0, 0]]
+    assert order(1).tolist() == [[1, 0, 0], [0, 0, 1]]
+    torch.manual_seed(0)
+    drawn = set()
+    for _ in range(50):
+        order.permute()
+        assert torch.equal(order.all_shares().sum(1), torch.ones(2, 3))  # each layer once
+        assert torch.equal(order.all_shares().sum(2), torch.ones(2, 3))
+        drawn.add(tuple(order.all_shares()[0].argmax(1).tolist()))
+    assert len(drawn) == 6
+    assert float(order.certainty()) == 1
+
+
+def test_parallel_order_is_full_sharing(tmp_path: Path) -> None:
+    weights = []
+    for strategy, options in (("soft_ordering", {"order": "parallel"}), ("full_sharing", {})):
+        run = Trial(strategy, options).start(tmp_path / strategy)
+        run.execute()
+        weights.append(sorted((p.sum().item() for p in run.network.parameters()), key=abs))
+    torch.testing.assert_close(*map(torch.tensor, weights))
+
+
+def test_permuted_order_is_drawn_by_the_seed_and_stays(tmp_path: Path) -> None:
+    trial, found = Trial("soft_ordering", {"order": "permuted"}), []
+    for folder in ("one", "two"):
+        run = trial.start(tmp_path / folder)
+        before = run.network.get_submodule("shares.0").get_buffer("shares").clone()
+        run.execute()
+        after = run.network.get_submodule("shares.0").get_buffer("shares")
+        assert torch.equal(before, after)
+        assert not list(run.network.get_submodule("shares").parameters())
+        loaded = trial.load(tmp_path / folder)
+        assert torch.equal(loaded.network.get_submodule("shares.0").get_buffer("shares"), after)
+        found.append(after)
+    assert torch.equal(*found)
 
 
 def test_layers_are_counted_once_and_a_task_needs_no_other_s() -> None:
@@ -210,6 +253,18 @@ def test_the_figure_shows_the_saved_orders(tmp_path: Path) -> None:
     assert "rows: largest share by depth layer" in figure.alt
     assert "numbered as low, mid" in figure.caption
     assert png(figure.figure).startswith(b"\x89PNG")
+
+
+def test_the_figure_shows_fixed_orders(tmp_path: Path) -> None:
+    run = Trial("soft_ordering", {"order": "permuted"}).start(tmp_path / "run")
+    run.execute()
+    record = RunRecord(
+        "fixed", "trial", "trial", 0, tmp_path / "run", 6, "done", Result.load(tmp_path / "run")
+    )
+    (figure,) = order_figures([record])
+    shares = run.network.get_submodule("shares.0").get_buffer("shares")
+    torch.testing.assert_close(torch.from_numpy(orders(record.checkpoint(), 0)).float(), shares)
+    assert "numbered as low, mid" in figure.caption
 
 
 @pytest.mark.long
