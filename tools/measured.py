@@ -4,7 +4,9 @@
     python tools/measured.py                       write every table that stands between marks
 
 A file has a row a run: strategy, seed, validation and test error, parameters, seconds, the day, the
-multiply-accumulates of a step, and the test error of each task. What a run or suite does not have
+multiply-accumulates of a step, who shares what at the end (unit by unit, a letter a task, the same
+for tasks that share: ``aab``), and the test error of each task. Networks of more than eight units
+or fifty-two tasks, or without an assignment, have no sharing. What a run or suite does not have
 (older runs were not counted, some suites have no validation split) is empty, and its column left
 out of the table.
 So seeds can be added to a table on another day or machine, and readers can test what they like.
@@ -29,8 +31,9 @@ from datetime import UTC, datetime
 from itertools import permutations
 from pathlib import Path
 from statistics import mean
+from string import ascii_letters
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from mtl_framework.reports.stats import delta_m, holm, less_p, spread
 from mtl_framework.support.files import write_text
@@ -43,6 +46,7 @@ MARKS = re.compile(
     r".*?(<!-- end -->)",
     re.DOTALL,
 )
+_MOST_UNITS = 8  # of networks whose sharing is kept
 _OF_A_TASK = "error of "  # begins the name of a column
 _SEEDS_FOR_A_TEST = 4
 
@@ -63,6 +67,7 @@ class Measured(NamedTuple):
     seconds: int
     day: str
     macs: int | None = None
+    sharing: str = ""
     tasks: Mapping[str, float] = MappingProxyType({})
 
 
@@ -86,10 +91,23 @@ def runs_of(folder: Path) -> list[Measured]:
             found.append(
                 Measured(
                     strategy, seed, seen, round(test, 4), count["trained"], count["deployed"],
-                    round(result["seconds"]), day, None if macs is None else round(macs), tasks,
+                    round(result["seconds"]), day, None if macs is None else round(macs),
+                    _sharing(result.get("assignment")), tasks,
                 )
             )  # fmt: skip
     return found
+
+
+def _sharing(assignment: Mapping[str, Any] | None) -> str:
+    if assignment is None or len(assignment["weights"]) > _MOST_UNITS:
+        return ""
+    if len(assignment["tasks"]) > len(ascii_letters):
+        return ""
+    rows = [[row.index(weight) for weight in row] for row in assignment["weights"]]
+    letters = [{first: ascii_letters[n] for n, first in enumerate(sorted(set(r)))} for r in rows]
+    return " ".join(
+        "".join(own[first] for first in row) for own, row in zip(letters, rows, strict=True)
+    )
 
 
 def read(name: str) -> list[Measured]:
@@ -104,6 +122,7 @@ def read(name: str) -> list[Measured]:
                 float(row["validation"]) if row["validation"] else None, float(row["test"]),
                 int(row["trained"]), int(row["deployed"]), round(float(row["seconds"])), row["day"],
                 int(row["macs"]) if row.get("macs") else None,
+                row.get("sharing") or "",
                 {
                     column.removeprefix(_OF_A_TASK): float(found)
                     for column, found in row.items()
@@ -129,7 +148,9 @@ def add(name: str, folders: Sequence[Path]) -> None:
                 f"{name}: {run.strategy}, seed {run.seed} is there with {there}, not {run}"
             )
         rows[run.strategy, run.seed] = there._replace(
-            macs=run.macs if there.macs is None else there.macs, tasks=there.tasks or run.tasks
+            macs=run.macs if there.macs is None else there.macs,
+            sharing=there.sharing or run.sharing,
+            tasks=there.tasks or run.tasks,
         )
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")

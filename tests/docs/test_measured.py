@@ -147,3 +147,13 @@ def test_tasks_are_added_to_runs_that_were_kept_without(
         file.replace(file.with_suffix(".json"))
     measured.add("mine", [comparison])
     assert [run.tasks for run in measured.read("mine")][1] == {"a": 10.0, "b": 12.0}
+
+
+def test_who_shares_what_is_kept_by_letters(measured: ModuleType, comparison: Path) -> None:
+    file = comparison / "runs" / "low0" / "result.json"
+    weights = {"units": ["one", "two"], "tasks": ["a", "b", "c"], "weights": [[4, 0, 4], [2, 2, 1]]}
+    file.write_text(json.dumps({**json.loads(file.read_text()), "assignment": weights}))
+    assert [run.sharing for run in measured.runs_of(comparison)][:2] == ["aba aab", ""]
+    many = {**weights, "weights": [[0, 1, 2]] * 9}
+    file.write_text(json.dumps({**json.loads(file.read_text()), "assignment": many}))
+    assert measured.runs_of(comparison)[0].sharing == ""
