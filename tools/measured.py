@@ -46,6 +46,7 @@ MARKS = re.compile(
     r".*?(<!-- end -->)",
     re.DOTALL,
 )
+_FEWEST_MACS = 100_000  # that are shown: 0.0001 GMACs
 _MOST_UNITS = 8  # of networks whose sharing is kept
 _OF_A_TASK = "error of "  # begins the name of a column
 _SEEDS_FOR_A_TEST = 4
@@ -176,7 +177,7 @@ def table(rows: Iterable[Measured], base: str | None, only: str | None) -> str:
         groups = {name: [r for r in runs if r.seed in common] for name, runs in groups.items()}
     every = [run for runs in groups.values() for run in runs]
     validated = all(run.validation is not None for run in every)
-    counted = all(run.macs is not None for run in every)
+    counted = all(run.macs is not None and run.macs >= _FEWEST_MACS for run in every)
     head = ["strategy", "seeds", *(["validation"] if validated else []), "error %"]
     head += ["parameters at the end", *(["GMACs a step"] if counted else [])]
     head += [] if base is None else ["change", "lower in"]
