@@ -1,6 +1,7 @@
 """Columns are paths whose rows are mixed between units; one network holds all of them."""
 
 from collections.abc import Mapping, Sequence
+from threading import local
 from typing import Any
 
 import torch
@@ -14,6 +15,21 @@ from ..routing.mixing import behind_of, reads_of
 from ..support.errors import MtlError
 from .dense import DenseNetwork
 from .mixers import plain_mixer
+
+
+class _Running(local):
+    """What columns went on with behind units that a later mixer reads, by number of the unit.
+
+    Every run of a network has its own, in every thread. It is no attribute of the network's
+    modules: torch puts attributes that are dictionaries back as they were once it has traced them,
+    as copies, so that modules would no longer have one in common.
+    """
+
+    def __init__(self) -> None:
+        self.earlier: dict[int, Tensor] = {}
+
+
+_running = _Running()
 
 
 class ColumnNetwork(nn.Module):
@@ -53,7 +69,6 @@ class ColumnNetwork(nn.Module):
         readers = range(len(columns)) if readers is None else readers
         plain = {unit: plain_mixer(mixer, readers) for unit, mixer in mixers.items()}
         read = {unit for mixer in plain.values() for unit in reads_of(mixer)}
-        earlier: dict[int, Tensor] = {}  # by unit, while the model runs
         columns = [c.model if isinstance(c, DenseNetwork) else c for c in columns]
         _check_common(backbone, columns, kept)
         self.kept, self.num_columns = kept, len(columns)
@@ -67,7 +82,6 @@ class ColumnNetwork(nn.Module):
                     begins=unit == position == 0,
                     mixer=plain.get(unit) if ends else None,
                     kept=kept if ends and unit == last else None,
-                    earlier=earlier,
                     keeps=unit if unit in read else None,
                 )
                 for name in place.names:
@@ -82,7 +96,11 @@ class ColumnNetwork(nn.Module):
 
     def forward(self, inputs: Shaped[Tensor, "rows *dims"]) -> Float[Tensor, "rows *outputs"]:
         """Compute the outputs of the kept column."""
-        outputs: Tensor = self.model(inputs)
+        outside, _running.earlier = _running.earlier, {}
+        try:
+            outputs: Tensor = self.model(inputs)
+        finally:
+            _running.earlier = outside
         return outputs
 
 
@@ -90,8 +108,8 @@ class _Place(nn.Module):
     """A place holds the same place of every column; rows lie column by column.
 
     The first one reads the rows of the inputs and returns those of the columns, the last one
-    returns only the rows of the column that is ``kept``. What a later mixer reads lies in
-    ``earlier``, under the number of the unit ``keeps``, until the last place has run.
+    returns only the rows of the column that is ``kept``. What a later mixer reads is handed on,
+    under the number of the unit ``keeps``, until the network has run.
     """
 
     def __init__(
@@ -101,15 +119,13 @@ class _Place(nn.Module):
         begins: bool,
         mixer: nn.Module | None,
         kept: int | None,
-        earlier: dict[int, Tensor],
         keeps: int | None,
     ) -> None:
         super().__init__()
         self.columns = nn.ModuleList(columns)
-        self._earlier, self._keeps = earlier, keeps
         self.mixer = mixer
         self._per_example = ports[0].inputs, ports[0].outputs
-        self._begins, self._kept = begins, kept
+        self._begins, self._kept, self._keeps = begins, kept, keeps
 
     def __getattr__(self, name: str) -> Any:
         """Return plain attributes that a model reads from its blocks from the first column."""
@@ -143,17 +159,16 @@ class _Place(nn.Module):
     def _merged(self, parts: Sequence[Tensor]) -> Tensor:
         if self.mixer is None:
             return torch.cat(list(parts))
-        earlier = [self._earlier[unit][None] for unit in reads_of(self.mixer)]
+        earlier = [_running.earlier[unit][None] for unit in reads_of(self.mixer)]
         mixed: Tensor = self.mixer(torch.stack(list(parts))[None], *earlier)[0]
         behind = behind_of(self.mixer)
         if self._kept is not None:
-            self._earlier.clear()
             own: Tensor = mixed[self._kept]
             return behind[self._kept](own) if behind else own
         if behind:
             mixed = torch.stack([layer(own) for layer, own in zip(behind, mixed, strict=True)])
         if self._keeps is not None:
-            self._earlier[self._keeps] = mixed
+            _running.earlier[self._keeps] = mixed
         return mixed.flatten(0, 1)
 
 
