@@ -130,8 +130,8 @@ class SluiceConfig(ColumnConfig):
     penalty: float = Field(
         0.1,
         ge=0,
-        description="weight of the penalty on what two subspaces of one column read in common; "
-        "0: none",
+        description="weight of the penalty on what two subspaces of one column read in common, in "
+        "all mixed units with a convolution or linear layer that makes their channels; 0: none",
     )
     mixing_rate: float | None = Field(
         1.0,

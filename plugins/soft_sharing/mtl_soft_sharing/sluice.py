@@ -186,7 +186,7 @@ class Sluice(ColumnStrategy):
         return mixers
 
     def build(self, backbone: Backbone, suite: Suite) -> ColumnNetworks:
-        """Make columns and mixers, and measure the penalty once, which not all units have."""
+        """Make columns and mixers, and measure the penalty once, which some units must have."""
         network = super().build(backbone, suite)
         if self.penalized:
             overlap_of(network, self.config.subspaces)
@@ -222,26 +222,24 @@ def overlap_of(network: ColumnNetworks, subspaces: int) -> Float[Tensor, ""]:
     """Say how much the subspaces of every column read in common, over all matrices that make them.
 
     Those are the convolutions and linear layers of a mixed unit whose outputs are as many channels
-    as the unit's; convolutions of single channels, which read nothing in common, are left out. See
-    :func:`overlap`.
+    as the unit's; convolutions of single channels, which read nothing in common, are left out. A
+    unit without such a layer, a norm alone for one, has nothing to keep apart. See :func:`overlap`.
 
     Raises:
-        MtlError: if a mixed unit has no such layer.
+        MtlError: if no mixed unit has such a layer.
     """
-    total = []
-    matrices: dict[int, list[Tensor]] = {int(unit): [] for unit in network.mixers}
+    weights: list[Tensor] = []
     for bank in network.banks():
-        if bank.unit in matrices:
+        if str(bank.unit) in network.mixers:
             shape, at = unit_shape(network.backbone, bank.unit)
-            matrices[bank.unit] += _makers(bank.copies, shape[at])
-    for number, weights in matrices.items():
-        if not weights:
-            raise MtlError(
-                f"strategy.penalty: unit {network.backbone.units[number].name!r} has no layer "
-                "(convolution or linear) that makes its channels; set it to 0"
-            )
-        total += [overlap(weight, subspaces) for weight in weights]
-    return torch.stack(total).sum()
+            weights += _makers(bank.copies, shape[at])
+    if not weights:
+        names = ", ".join(network.backbone.units[int(unit)].name for unit in network.mixers)
+        raise MtlError(
+            f"strategy.penalty: of the mixed units ({names}) none has a layer (convolution or "
+            "linear) that makes its channels, so there is nothing to keep apart; set it to 0"
+        )
+    return torch.stack([overlap(weight, subspaces) for weight in weights]).sum()
 
 
 def overlap(weight: Float[Tensor, "outputs *inputs"], subspaces: int) -> Float[Tensor, ""]:

@@ -1,4 +1,4 @@
-"""Sluice networks: no sharing to the bit, units by their weights, the penalty, plain loops."""
+"""Sluice networks: no sharing to the bit, units by their weights, plain loops."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -9,13 +9,12 @@ import torch
 from mtl_soft_sharing.config import SluiceConfig
 from mtl_soft_sharing.figures import mixing_figures
 from mtl_soft_sharing.network import ColumnNetworks
-from mtl_soft_sharing.sluice import Sluice, SubspaceMixer, UnitMixer, overlap
+from mtl_soft_sharing.sluice import Sluice, SubspaceMixer, UnitMixer
 from mtl_soft_sharing.strategy import mixed_units
 from support.column_loops import compare
 from support.cross_stitch import (
     CLOSE,
     MODELS,
-    NARROW,
     Common,
     features,
     features_suite,
@@ -210,43 +209,6 @@ def test_subspaces_are_consecutive_channels() -> None:
     assert torch.equal(y[:, 0, :, :3], x[:, 0, :, :3])
     assert torch.equal(y[:, 0, :, 3:], x[:, 1, :, 3:])
     assert torch.equal(y[:, 1], x[:, 1])
-
-
-# -- the penalty ----------------------------------------------------------------------------------
-
-
-def test_the_penalty_is_of_what_subspaces_read_in_common() -> None:
-    half = torch.randn(3, 5, dtype=torch.float64)
-    apart = torch.zeros(4, 6, dtype=torch.float64)
-    apart[:2, :3], apart[2:, 3:] = torch.randn(2, 3), torch.randn(2, 3)
-    assert overlap(apart, 2) == 0
-    torch.testing.assert_close(
-        overlap(torch.cat([half, half]), 2), (half.T @ half).square().sum(), **CLOSE
-    )
-    weight = torch.randn(6, 2, 3, 3, dtype=torch.float64)
-    by_hand = sum(
-        (weight[p] * weight[q]).sum() ** 2
-        for a in range(3)
-        for b in range(a + 1, 3)
-        for p in (2 * a, 2 * a + 1)
-        for q in (2 * b, 2 * b + 1)
-    )
-    torch.testing.assert_close(overlap(weight, 3), torch.as_tensor(by_hand), **CLOSE)
-    turned = weight[[0, 1, 3, 2, 4, 5]]  # the order of channels within a subspace means nothing
-    torch.testing.assert_close(overlap(turned, 3), overlap(weight, 3), **CLOSE)
-
-
-def test_a_step_descends_on_the_penalty_too() -> None:
-    strategy = Sluice(SluiceConfig(penalty=0.3))
-    backbone = make_backbone("resnet18", **NARROW)
-    network = strategy.build(backbone, images_suite()).double()
-    strategy.penalize()
-    found = gradients(network)
-    last = "model.layer4.1.copies.0.conv2.weight"
-    weight = network.get_parameter(last).detach().requires_grad_()
-    (0.3 * overlap(weight, 2)).backward()
-    torch.testing.assert_close(found[last], weight.grad, **CLOSE)
-    assert "model.layer4.0.copies.0.conv2.weight" not in found  # not behind a mixture
 
 
 # -- what is refused, and the figure --------------------------------------------------------------
