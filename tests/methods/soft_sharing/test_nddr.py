@@ -17,6 +17,7 @@ from support.cross_stitch import (
     MODELS,
     features,
     features_suite,
+    gradients,
     images_suite,
     networks,
     one_stem,
@@ -27,7 +28,8 @@ from torch import nn
 
 from mtl_framework import ColumnMixer, TaskNetworks
 from mtl_framework.backbones.backbone import Backbone
-from mtl_framework.data import Suite
+from mtl_framework.data import Examples, Suite
+from mtl_framework.routing.mixing import behind_of
 from mtl_framework.support.errors import MtlError
 
 
@@ -134,6 +136,116 @@ def test_a_layer_that_starts_with_itself_alone_only_normalises(
     found = y.movedim(1 + at, -1).flatten(0, -2)
     torch.testing.assert_close(found, expected.relu(), rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(by_column(layer.weight.detach()), torch.eye(3))
+
+
+@pytest.mark.parametrize(("norm", "activation"), [(True, "relu"), (True, "none"), (False, "none")])
+@pytest.mark.parametrize("name", ["resnet18", "vit_tiny_patch16_224"])
+def test_networks_that_start_with_themselves_alone_are_columns_with_norms(
+    name: str, norm: bool, activation: str
+) -> None:
+    """Losses, gradients, averages and predictions are those of plain models, each by itself.
+
+    Behind every unit such a model has torch's own batch norm and a ReLU, where there are any.
+    """
+    options: dict[str, Any] = {"own_weight": 1.0, "norm": norm, "activation": activation}
+    backbone = make_backbone(name, normalization="task", **MODELS[name])
+    suite = on_one_input(images_suite())
+    network = fused(backbone, suite, **options)
+    units = range(len(backbone.units))
+    for unit, start in Nddr(NddrConfig(**options)).mixers(backbone, units, 2).items():
+        weight = network.mixers[str(unit)].get_parameter("weight")
+        weight.data = start.get_parameter("weight").detach().double()  # which fused has stirred
+    batch = make_batch(suite.tasks, common_input=True)
+    columns = [Column(network, task) for task in range(2)]
+    losses = torch.stack([column.loss(batch.inputs[0], batch.targets[n]) for n, column in
+                          enumerate(columns)])  # fmt: skip
+    losses.mean().backward()
+    torch.testing.assert_close(network.step(batch), losses.detach(), **CLOSE)
+    found = gradients(network)
+    wanted = [item for column in columns for item in column.gradients().items()]
+    of_columns = [(key, gradient) for key, gradient in wanted if ".copies." in key or "head" in key]
+    assert len(of_columns) > 20
+    for key, gradient in of_columns:
+        torch.testing.assert_close(found[key], gradient, **CLOSE)
+    for key in {key for key, _ in wanted} - {key for key, _ in of_columns}:  # all have these
+        total = torch.stack([gradient for name, gradient in wanted if name == key]).sum(0)
+        torch.testing.assert_close(found[key], total, **CLOSE)
+    network.eval()
+    for task, column in enumerate(columns):
+        for unit, bn in column.norms.items():
+            average = network.mixers[str(unit)].behind[task].norm.running_mean  # type: ignore[index, union-attr]
+            torch.testing.assert_close(average[task], bn.running_mean, **CLOSE)
+        column.eval()
+        expected = column.scores(batch.inputs[0])
+        torch.testing.assert_close(network.predict(task, batch.inputs[0]), expected, **CLOSE)
+
+
+def on_one_input(suite: Suite) -> Suite:
+    inputs = suite.tasks[0].train.inputs
+    parts = [Examples(inputs, task.train.targets) for task in suite.tasks]
+    tasks = [replace(t, train=part, test=part) for t, part in zip(suite.tasks, parts, strict=True)]
+    return Suite("common", tasks, common_input=True)
+
+
+class Column:
+    """A plain model of one task with batch norms behind its units, and nothing of other columns."""
+
+    def __init__(self, network: ColumnNetworks, task: int) -> None:
+        self.backbone, self.objective, self.task = network.backbone, network.tasks[task], task
+        self.model = network.extract_path(task, [task] * len(self.backbone.units)).train()
+        self.model.requires_grad_(True)
+        self.norms: dict[int, nn.modules.batchnorm._BatchNorm] = {}
+        for unit, places in enumerate(self.backbone.places):
+            behind: Any = next(iter(behind_of(network.mixers[str(unit)])[task:]), None)
+            if behind is not None:
+                last = self.model.get_submodule(places[-1].names[0])
+                last.register_forward_hook(self._hook(unit, behind))
+
+    def _hook(self, unit: int, behind: Any) -> Any:
+        shape, rectified = self.backbone.units[unit].output_shape, behind.rectified
+        kind = nn.BatchNorm2d if len(shape or ()) == 3 else nn.BatchNorm1d
+        bn = self.norms[unit] = kind(len(behind.norm.weight)).double()
+        state = behind.norm.state_dict()
+        bn.load_state_dict({n: v if v.shape == bn.state_dict()[n].shape else v[self.task]
+                            for n, v in state.items()})  # fmt: skip
+
+        def follow(module: nn.Module, arguments: Any, y: torch.Tensor) -> torch.Tensor:
+            y = bn(y) if y.ndim == 4 else bn(y.transpose(1, 2)).transpose(1, 2)  # or (_, tokens, C)
+            return y.clamp(min=0) if rectified else y
+
+        return follow
+
+    def eval(self) -> None:
+        for module in (self.model, *self.norms.values()):
+            module.eval()
+
+    def scores(self, inputs: torch.Tensor) -> torch.Tensor:
+        found: torch.Tensor = self.model(inputs)
+        return found
+
+    def loss(self, inputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        return self.objective.objective.losses(self.scores(inputs), targets).mean()
+
+    def gradients(self) -> dict[str, torch.Tensor]:
+        """By the names that the networks have for these weights."""
+        found = {}
+        for name, parameter in self.model.named_parameters():
+            assert parameter.grad is not None
+            found[self._name(name)] = parameter.grad
+        for unit, bn in self.norms.items():
+            for name, parameter in bn.named_parameters():
+                assert parameter.grad is not None
+                found[f"mixers.{unit}.behind.{self.task}.norm.{name}"] = parameter.grad
+        return found
+
+    def _name(self, name: str) -> str:
+        if name.startswith(self.backbone.classifier + "."):
+            return f"heads.{self.task}.{name.rpartition('.')[2]}"
+        for place in (place for places in self.backbone.places for place in places):
+            rest = name.removeprefix(place.names[0] + ".")
+            if rest != name:
+                return f"model.{place.names[0]}.copies.{self.task}.{rest}"
+        return f"model.{name}"
 
 
 def test_a_layer_starts_convex() -> None:
