@@ -189,9 +189,23 @@ def test_without_weight_nothing_splits_and_with_much_of_it_all_do() -> None:
     always = grown("resnet18", alpha=1e6)
     while always.active >= 0:
         assert always.split()
+    affinity = always.difficulty.affinity()
+    assert affinity[~np.eye(3, dtype=bool)].max() < 1  # so whoever stays together costs something
     rows = always.network.assignment.tolist()
-    assert all(sorted(set(row)) == [0, 1, 2] for row in rows) or max(map(max, rows)) >= 1
-    for lower, upper in pairwise(rows):  # a tree: who shares above shares below
+    assert rows == [[0, 1, 2]] * len(rows)
+
+
+@pytest.mark.parametrize("columns", [2, 3])
+def test_what_has_parted_stays_apart_whatever_is_measured_later(columns: int) -> None:
+    strategy = grown("resnet18", alpha=1e6, columns=columns)
+    generator = torch.Generator().manual_seed(0)
+    while strategy.active >= 0:  # every unit finds other affinities
+        strategy.difficulty = Difficulty(3, 0.5)
+        strategy.difficulty.add(torch.rand(3, 16, generator=generator))
+        assert strategy.split()
+    rows = strategy.network.assignment.tolist()
+    assert all(len(set(row)) == columns for row in rows)
+    for lower, upper in pairwise(rows):  # who shares above shares below
         for one in range(3):
             for other in range(3):
                 assert upper[one] != upper[other] or lower[one] == lower[other]
