@@ -9,6 +9,7 @@ from mtl_routing_networks.config import RoutingConfig
 from mtl_routing_networks.gumbel import GumbelNetworks, UnitRoutes, gumbel_noise
 from mtl_routing_networks.strategy import RoutingNetworks
 from pydantic import ValidationError
+from support.dense import binary_suite, dense_backbone
 from support.lws import CLOSE
 from support.makers import make_backbone, make_batch, make_tasks
 
@@ -202,3 +203,18 @@ def test_blocks_that_no_task_has_drawn_stay_as_they_are(accumulate: int, settled
                 moved = [not torch.equal(before[names[id(p)]], p) for p in copy.parameters()]
                 assert any(moved) is ((bank.unit, block) in drawn)
     assert not strategy.used.any()
+
+
+def test_weight_decay_leaves_logits_of_routers_alone() -> None:
+    strategy = RoutingNetworks(RoutingConfig(**OPTIONS))
+    strategy.recipe = Recipe(TrainingConfig(weight_decay=0.1), 10)
+    network = strategy.build(dense_backbone(), binary_suite(2))
+    assert isinstance(network, GumbelNetworks)
+    logits = {id(routes.logits) for routes in network.unit_routes()}
+    decays = {
+        id(p): group["weight_decay"]
+        for group in strategy.optimizer.inner.param_groups
+        for p in group["params"]
+    }
+    assert {decays[number] for number in logits} == {0.0}
+    assert 0.1 in {decay for number, decay in decays.items() if number not in logits}

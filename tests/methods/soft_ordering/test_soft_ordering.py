@@ -9,16 +9,18 @@ import torch
 from mtl_soft_ordering.config import SoftOrderingConfig
 from mtl_soft_ordering.figures import order_figures, orders
 from mtl_soft_ordering.order import FixedOrder, SoftOrder
-from mtl_soft_ordering.strategy import cores
+from mtl_soft_ordering.strategy import SoftOrdering, cores
+from support.dense import binary_suite, dense_backbone
 from support.makers import make_backbone, make_batch
 from support.order_loops import CLOSE, MODELS, compare, gradients, ordered
 
-from mtl_framework import MixtureNetworks, RunRecord
+from mtl_framework import MixtureNetworks, RunRecord, TrainingConfig
 from mtl_framework.export import export_network, export_onnx, export_program
 from mtl_framework.networks.mixture_networks import MixedLayers
 from mtl_framework.networks.result import Result
 from mtl_framework.reports.figure import png
 from mtl_framework.routing.norms import RoutedBatchNorm
+from mtl_framework.strategies.recipe import Recipe
 from mtl_framework.support.errors import MtlError
 from mtl_framework.testing import Trial
 
@@ -283,3 +285,20 @@ def test_a_weighting_of_gradients_is_refused(tmp_path: Path) -> None:
     trial = Trial("soft_ordering", config=config)
     with pytest.raises(MtlError, match="needs networks whose units are no mixtures"):
         trial.start(tmp_path / "run").execute()
+
+
+@pytest.mark.parametrize("recipe", [0.1, None])
+def test_weight_decay_leaves_orders_alone(recipe: float | None) -> None:
+    """Whether the recipe has it or the strategy's own option."""
+    strategy = SoftOrdering(SoftOrderingConfig(weight_decay=0.1 if recipe is None else 0.0))
+    strategy.recipe = Recipe(TrainingConfig(weight_decay=recipe), 10)
+    network = strategy.build(dense_backbone(), binary_suite(2))
+    orders = {id(p) for p in network.shares.parameters()}
+    assert orders
+    decays = {
+        id(p): group["weight_decay"]
+        for group in strategy.optimizer.inner.param_groups
+        for p in group["params"]
+    }
+    assert {decays[number] for number in orders} == {0.0}
+    assert 0.1 in {decay for number, decay in decays.items() if number not in orders}
