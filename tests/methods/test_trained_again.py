@@ -17,7 +17,7 @@ LEARNED = {
 }  # fmt: skip
 FOUND: dict[str, tuple[str, dict[str, Any]]] = {
     "a tree": ("fafs", {"alpha": 1e6, "stall": 2, "columns": 2}),
-    "units": ("recon", {"parted": 1, "measure": 0.5, "every": 1}),
+    "units": ("recon", {"parted": 2, "measure": 0.5, "every": 1}),
     "groups": ("task_grouping", {"groups": 2, "measure": 0.5, "every": 1}),
     "adapters": ("adapters", LEARNED),
 }
