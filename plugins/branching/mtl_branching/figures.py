@@ -22,24 +22,25 @@ from mtl_framework.plotting import (
     tick_rotation,
 )
 
-from .tree import tree_figure
+from .tree import grouping_tree, tree_figure
 
 Draw = Callable[[FinishedRun, Mapping[str, Any], int, str, str], ReportFigure]
 _MOST_NUMBERED = 10  # tasks whose cells have room for numbers
 
 
 def measured_figures(runs: Sequence[FinishedRun]) -> Iterator[ReportFigure]:
-    """Yield a figure for each setting of these strategies, of its run of middle test error."""
-    kinds: dict[str, Draw] = {
-        "task_grouping": affinity_figure,
-        "recon": conflict_figure,
-        "fafs": tree_figure,
+    """Yield the figures of each setting of these strategies, of its run of middle test error."""
+    kinds: dict[str, tuple[Draw, ...]] = {
+        "task_grouping": (affinity_figure, grouping_tree),
+        "recon": (conflict_figure,),
+        "fafs": (tree_figure,),
     }
     for number, (label, record, count) in enumerate(middle_runs(runs, kinds)):
         assert record.result is not None
         strategy = record.result.strategy
         name = f"{strategy.replace('_', '-')}-{number}"
-        yield kinds[strategy](record, record.checkpoint(), count, name, label)
+        state = record.checkpoint()
+        yield from (draw(record, state, count, name, label) for draw in kinds[strategy])
 
 
 def affinity_figure(

@@ -1,6 +1,7 @@
 """A figure of the report shows the tree of tasks: which share a unit, from input to heads."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -15,6 +16,9 @@ from mtl_framework.plotting import (
     style,
     tick_rotation,
 )
+
+_LONGEST, _USUAL = 40, 18  # letters of a task's name, and how many of them fit without more room
+_PER_LETTER, _WIDE = 0.085, 10.5  # inches
 
 
 def tree_figure(
@@ -31,30 +35,74 @@ def tree_figure(
     """
     assert record.result is not None
     assert record.result.assignment is not None
+    units = record.result.assignment.units
+    splits = [f"{units[unit]} at iteration {step}" for step, unit in state["history"]]
+    told = f"Splits: {', '.join(splits)}." if splits else "Nothing has split."
+    return _drawn(record, count, name, f"The tree that {label} has grown", told)
+
+
+def grouping_tree(
+    record: FinishedRun, state: Mapping[str, Any], count: int, name: str, label: str
+) -> ReportFigure:
+    """Draw the trunk of every group, and the group's tasks at its end.
+
+    Args:
+        record: the run that is drawn.
+        state: saved state of the strategy, which the tree does not need.
+        count: number of finished runs of the setting, of which ``record`` has the middle error.
+        name: name of the figure.
+        label: what the report calls the setting of the run.
+    """
+    assert record.result is not None
+    assert record.result.assignment is not None
+    groups = len(set(record.result.assignment.weights[0]))
+    told = (
+        f"{groups} groups, each with a copy of every unit."
+        if groups > 1
+        else "One group: its tasks share every unit."
+    )
+    return _drawn(record, count, f"{name}-tree", f"The trunks of the groups ({label})", told)
+
+
+def _drawn(record: FinishedRun, count: int, name: str, title: str, told: str) -> ReportFigure:
+    """Draw the assignment of a run, which is a tree or several, and say what was told of it."""
+    assert record.result is not None
+    assert record.result.assignment is not None
     assignment = record.result.assignment
     weights = [list(row) for row in assignment.weights]
     order = leaf_order(weights)
+    names = shortened(assignment.tasks, _LONGEST)
+    room = _PER_LETTER * max(0, max(map(len, names)) - _USUAL)
+    width = 2.8 + 0.55 * len(weights) + room
     with style():
-        figure = new_figure(2.8 + 0.55 * len(weights), 1.3 + 0.3 * len(order))
-        draw_tree(figure.subplots(), weights, order, assignment.units, assignment.tasks)
-    splits = [f"{assignment.units[unit]} at iteration {step}" for step, unit in state["history"]]
-    words = []
-    for unit, row in zip(assignment.units, weights, strict=True):
-        groups = [
-            ", ".join(assignment.tasks[task] for task in order if row[task] == number)
-            for number in dict.fromkeys(row[task] for task in order)
-        ]
-        words.append(f"{unit}: {' | '.join(groups)}")
+        figure = new_figure(width, 1.3 + 0.3 * len(order))
+        draw_tree(figure.subplots(), weights, order, assignment.units, names)
+    words = "; ".join(_told(weights, order, assignment.units, assignment.tasks))
     return ReportFigure(
         name,
-        f"The tree that {label} has grown",
-        f"Tree of {len(order)} tasks. " + "; ".join(words) + ".",
+        title,
+        f"Tree of {len(order)} tasks. {words}.",
         f"Run with the middle error of {count} (seed {record.seed}). Units from the input (left) "
-        "to the heads; lines are as wide as tasks are many. "
-        + (f"Splits: {', '.join(splits)}." if splits else "Nothing has split."),
+        f"to the heads; lines are as wide as tasks are many. {told}",
         figure,
-        wide=len(weights) > 14,
+        wide=width > _WIDE,
     )
+
+
+def _told(
+    weights: Sequence[list[int]], order: Sequence[int], units: Sequence[str], tasks: Sequence[str]
+) -> Iterator[str]:
+    """Yield the groups of tasks of units in a row that have the same ones."""
+    rows = [
+        " | ".join(
+            ", ".join(tasks[task] for task in order if row[task] == number)
+            for number in dict.fromkeys(row[task] for task in order)
+        )
+        for row in weights
+    ]
+    for groups, several in groupby(zip(rows, units, strict=True), key=lambda pair: pair[0]):
+        names = [unit for _, unit in several]
+        yield f"{' to '.join(dict.fromkeys((names[0], names[-1])))}: {groups}"
 
 
 def leaf_order(weights: Sequence[Sequence[int]]) -> list[int]:
@@ -99,7 +147,7 @@ def draw_tree(
             axes.plot(unit, height(unit, task), "o", color=PALETTE[0], markersize=6)
     axes.set_xticks(range(len(units)), shortened(list(units), 14), **tick_rotation(len(units)))
     axes.yaxis.tick_right()
-    axes.set_yticks(range(len(order)), shortened([tasks[task] for task in order], 18))
+    axes.set_yticks(range(len(order)), [tasks[task] for task in order])
     axes.invert_yaxis()
     axes.set_xlim(-0.3, len(units) + 0.05)
     bare(axes)

@@ -282,7 +282,7 @@ def test_the_figure_shows_what_was_measured(kind: str, tmp_path: Path) -> None:
     run.execute()
     result = Result.load(tmp_path / "run")
     record = RunRecord("measured", "trial", "trial", 0, tmp_path / "run", 6, "done", result)
-    (figure,) = measured_figures([record])
+    figure, *_ = measured_figures([record])
     if kind == "recon":
         strategy = run.strategy
         assert isinstance(strategy, Recon)
