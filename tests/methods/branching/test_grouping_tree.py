@@ -4,6 +4,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 from mtl_branching.figures import measured_figures
 from mtl_branching.tree import grouping_tree
@@ -22,9 +23,8 @@ def leaves(figure: ReportFigure) -> list[str]:
 
 def trunks(figure: ReportFigure, unit: int) -> list[float]:
     """The heights of the lines that begin at a unit, and how many of them there are."""
-    lines = figure.figure.axes[0].get_lines()
-    found = [line.get_ydata() for line in lines if list(line.get_xdata()) == [unit, unit + 1]]
-    return sorted(float(heights[0]) for heights in found)  # type: ignore[index]
+    lines = [np.asarray(line.get_xydata()) for line in figure.figure.axes[0].get_lines()]
+    return sorted(float(line[0, 1]) for line in lines if line[:, 0].tolist() == [unit, unit + 1])
 
 
 def drawn(tasks: list[str], row: list[int], units: int = 4) -> ReportFigure:

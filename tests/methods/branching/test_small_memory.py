@@ -27,7 +27,8 @@ def trained(
     tasks: Sequence[Task] = make_tasks((2, 3, 4))
     if common:
         shared = tasks[0].train.inputs
-        tasks = [Task(t.name, t.objective, *[Examples(shared, t.train.targets)] * 2) for t in tasks]
+        pairs = [(t, Examples(shared, t.train.targets)) for t in tasks]
+        tasks = [Task(t.name, t.objective, data, data) for t, data in pairs]
     suite = Suite("drawn", tasks, common_input=common)
     backbone = make_backbone("resnet18", normalization="shared", **MODELS["resnet18"])
     network = strategy.build(backbone, suite).double()
