@@ -16,6 +16,17 @@ from mtl_framework.plugins.manager import Plugins
 from mtl_framework.support.errors import MtlError
 
 STRATEGIES = free_strategies(())
+#: Further ways in which strategies compute their networks: the strategy, and its options.
+WAYS: dict[str, tuple[str, dict[str, Any]]] = {
+    "adapters in series": ("adapters", {"kind": "series", "trunk": "trained"}),
+    "adapters beside what is frozen": ("adapters", {"kind": "parallel", "trunk": "frozen"}),
+    "learned adapters": (
+        "adapters", {"kind": "low_rank", "rank": 2, "assignment": "learned", "trunk": "trained"}
+    ),
+    "routing by gradients": ("routing_networks", {"router": "gumbel"}),
+    "groups that go on": ("task_grouping", {"restart": False, "measure": 0.5, "every": 1}),
+    "units that go on": ("recon", {"restart": False, "measure": 0.5, "every": 1}),
+}  # fmt: skip
 #: Strategies that refuse tasks whose inputs are their own, and the words of the refusal.
 REFUSED = {"fafs": "compares tasks on the same examples"}
 
@@ -43,13 +54,14 @@ def common_inputs() -> Suite:
 
 
 def losses(folder: Path, strategy: str, common: bool, **settings: Any) -> list[float]:
-    """Train three steps, and return their losses and the test losses."""
+    """Train three steps of a strategy or of one of the ways, and return train and test losses."""
     torch.manual_seed(0)
     options: dict[str, Any] = {"iterations": 3, "eval_every": 3, "batch_size": 8, "log_every": 1}
+    name, own = WAYS.get(strategy, (strategy, OPTIONS.get(strategy, {})))
     result = run(
-        strategy, EvenNet(4, 1, (4, 4)), common_inputs() if common else tiny_suite(),
+        name, EvenNet(4, 1, (4, 4)), common_inputs() if common else tiny_suite(),
         output=folder, device="cpu", progress=False, plugins=Plugins.load(),
-        **options, **OPTIONS.get(strategy, {}), **settings,
+        **options, **own, **settings,
     )  # fmt: skip
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     return [line["loss"] for line in lines if "loss" in line] + list(
@@ -58,7 +70,7 @@ def losses(folder: Path, strategy: str, common: bool, **settings: Any) -> list[f
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("strategy", [*STRATEGIES, *WAYS])
 @pytest.mark.parametrize("common", [False, True])
 def test_normalizations_and_precisions(tmp_path: Path, strategy: str, common: bool) -> None:
     if not common and strategy in REFUSED:
