@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from ..data.batches import Batch
 from ..routing.micro_batches import MicroBatch
 from ..routing.plan import RoutePlan
+from .features import TaskRows
 from .model import MultiTaskModel
 from .planning import StepPlan
 from .running import ModelRunner
@@ -53,6 +54,9 @@ class PathNetworks(MultiTaskModel):
     @abstractmethod
     def _run(self, batch: Batch, micro_batch: MicroBatch, plan: RoutePlan) -> Tensor:
         """Compute the losses (samples, tasks) of a micro-batch."""
+
+    def _keep(self, task: int, rows: TaskRows, losses: Tensor) -> None:
+        """Take note of the losses of a task's labelled rows; here nothing is kept."""
 
     @abstractmethod
     def bank_parameters(self, unit: int, weight: int) -> list[nn.Parameter]:

@@ -205,6 +205,7 @@ def part_losses(
     micro_batch: MicroBatch,
     by_task: Sequence[TaskRows],
     row_losses: Callable[[int, Features, Tensor], Tensor],
+    keep: Callable[[int, TaskRows, Tensor], None],
 ) -> Float[Tensor, "samples tasks"]:
     """Return mean losses of the labelled rows of a micro-batch, by sample and task.
 
@@ -213,6 +214,7 @@ def part_losses(
         micro_batch: the part of it that has run.
         by_task: what the head of each task of the micro-batch reads.
         row_losses: returns the loss of each row from a task, its features and targets.
+        keep: gets a task, its labelled rows and their losses.
     """
     losses = []
     for task, given in zip(micro_batch.tasks, by_task, strict=True):
@@ -221,5 +223,6 @@ def part_losses(
             losses.append(rows.like().new_zeros(len(rows.which)))
             continue
         of_rows = row_losses(task, rows.features, targets)
+        keep(task, rows, of_rows)
         losses.append(rows.by_example(of_rows).mean(0)[rows.which])
     return torch.stack(losses, 1)

@@ -258,12 +258,12 @@ class TaskNetworks(PathNetworks):
         roots = [batch.inputs[micro_batch.tasks[position]] for position in plan.root_tasks]
         rows = stack_groups(roots, plan.group_major)
         by_task = self._runner.features(rows, plan, self.training, self.autocast(rows.device))
-        return part_losses(batch, micro_batch, by_task, self.row_losses)
+        return part_losses(batch, micro_batch, by_task, self.row_losses, self._keep)
 
     @property
     def computes_alike(self) -> bool:
         """Say whether tensors alone decide a step's losses: no subclass computes its own."""
-        own = "_run", "row_losses", "scores", "head"
+        own = "_run", "_keep", "row_losses", "scores", "head"
         return all(getattr(type(self), name) is getattr(TaskNetworks, name) for name in own)
 
     def head(self, task: int) -> nn.Module:
