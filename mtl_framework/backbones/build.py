@@ -14,6 +14,7 @@ from ..support.errors import MtlError, UnknownNameError, message_of
 from .backbone import Backbone, PlainBackbone, Recipe
 from .blind import blind_border, check_pixels
 from .blocks import STEM
+from .channels import channel_dim
 from .class_layers import class_layers, in_features
 from .config import BackboneConfig, PlainBackboneConfig
 from .direct_poolings import direct_poolings
@@ -237,15 +238,15 @@ def _unit(
     parameters = {p for place in places for p in model.get_submodule(place.names[0]).parameters()}
     returned = ports[places[-1].names[0]][-1]
     shape = returned.shapes[0] if returned.outputs == (1,) else None
-    images = shape is not None and len(shape) == 3
-    channels_first = images and getattr(model, "output_fmt", "NCHW") == "NCHW"
+    modules = [model.get_submodule(place.names[0]) for place in places]
+    channels_last = getattr(model, "output_fmt", "NCHW") != "NCHW"
     return Unit(
         name,
         tuple(place.names[0] for place in places),
         sum(p.numel() for p in parameters),
         stages[id(next(model.get_submodule(places[0].names[0]).parameters()))],
         shape,
-        0 if channels_first or shape is None else len(shape) - 1,
+        0 if shape is None else channel_dim(modules, shape, channels_last),
     )
 
 
