@@ -205,39 +205,39 @@ def costs(rows: Iterable[Measured], base: str, only: str | None) -> str:
         sys.exit(f"the row {base!r} is not among {', '.join(groups)}")
     before = groups[base]
     means = {task: mean(run.tasks[task] for run in before) for task in before[0].tasks}
-    head = ["strategy", "seeds", "validation", "test error %", "Δm %", "p", "parameters trained"]
-    head += ["deployed", "GMACs a step", "seconds a run"]
+    head = ["strategy", "seeds", "error %", "Δm %", "p", "trained", "needed", "GMACs", "seconds"]
     lines = ["| " + " | ".join(head) + " |", "|---|" + "---:|" * (len(head) - 1)]
     by_error = sorted(groups.items(), key=lambda named: mean(run.test for run in named[1]))
     for strategy, runs in by_error:
-        seen = [run.validation for run in runs if run.validation is not None]
         gains = [gain for r in runs if (gain := delta_m(r.tasks, means).mean) is not None]
         counted = [run.macs / 1e9 for run in runs if run.macs is not None]
         cells = [
             strategy,
             str(len(runs)),
-            f"{mean(seen):.1f}" if len(seen) == len(runs) else "",
             _spread([run.test for run in runs]),
             f"{mean(gains):+.1f}".replace("-", "−") if len(gains) == len(runs) else "",
             _nearer(runs, before) if strategy != base else "",
-            f"{mean(run.trained for run in runs):,.0f}",
-            f"{mean(run.deployed for run in runs):,.0f}",
+            f"{mean(run.trained for run in runs) / 1e3:,.0f} k",
+            f"{mean(run.deployed for run in runs) / 1e3:,.0f} k",
             f"{mean(counted):.3g}" if counted else "",
             f"{mean(run.seconds for run in runs):,.0f}",
         ]
         lines.append("| " + " | ".join(cells) + " |")
-    says = f"p: one-sided Mann–Whitney U against {base}, in the direction of the means, uncorrected"
-    return "\n".join([*lines, "", f"{says}; Δm against the mean of {base}."])
+    says = (
+        f"Test errors; Δm and p (one-sided Mann–Whitney U, uncorrected: ↓ lower, ↑ higher) against "
+        f"`{base}`; parameters trained and needed at the end, GMACs of a step, seconds of a run."
+    )
+    return "\n".join([*lines, "", says])
 
 
 def _nearer(runs: Sequence[Measured], before: Sequence[Measured]) -> str:
-    """Return p that the one with the smaller mean is smaller, with a word on which it is."""
+    """Return p that the one with the smaller mean is smaller, with a sign for which it is."""
     own, other = [run.test for run in runs], [run.test for run in before]
     if min(len(own), len(other)) < _SEEDS_FOR_A_TEST:
         return ""
     ahead = mean(own) < mean(other)
     p = less_p(own, other) if ahead else less_p(other, own)
-    return f"{'lower' if ahead else 'higher'}, {p:.2g}"
+    return f"{'↓' if ahead else '↑'} {p:.2g}"
 
 
 def _change(runs: Sequence[Measured], base: Sequence[Measured]) -> list[str]:
