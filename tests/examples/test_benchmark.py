@@ -108,7 +108,7 @@ def test_one_command_runs_what_it_is_told(tmp_path: Path) -> None:
         text=True,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert "6 runs are left: about" in done.stdout
+    assert "8 runs are left: about" in done.stdout
     assert "these are pilots" in done.stdout
     written = yaml.safe_load((tmp_path / "two_groups-good-time.yaml").read_text())
     assert written["seconds"] == BENCHMARK.SECONDS["two_groups"]
