@@ -1,11 +1,10 @@
 """Pages of strategies say what these cost, when to use them, and where their results stand."""
 
-import importlib.util
 import re
 from pathlib import Path
-from types import ModuleType
 
 import pytest
+from support.programs import load_program
 
 from mtl_framework.plugins.manager import Plugins
 
@@ -13,16 +12,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = ROOT / "docs" / "strategies"
 
 
-def _tool() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("costs", ROOT / "tools" / "costs.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-COSTS = _tool()
+COSTS = load_program(ROOT / "tools" / "costs.py")
 
 
 def test_every_strategy_has_a_row_on_a_page() -> None:

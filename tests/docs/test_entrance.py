@@ -1,10 +1,9 @@
 """What someone finds who wants to carry the work on: the picture of the rooms, versions, links."""
 
-import importlib.util
 import re
 import tomllib
 from pathlib import Path
-from types import ModuleType
+from typing import Any
 
 import pytest
 import yaml
@@ -15,13 +14,8 @@ ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
-def tool(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, ROOT / "tools" / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def tool(name: str) -> Any:
+    return load_program(ROOT / "tools" / f"{name}.py")
 
 
 def test_the_picture_shows_what_imports_what() -> None:

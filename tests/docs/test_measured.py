@@ -1,12 +1,12 @@
 """Tables that are made from docs/measured/ are what its files say."""
 
 import csv
-import importlib.util
 import json
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+from support.programs import load_program
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
@@ -14,11 +14,7 @@ PAGES = sorted((ROOT / "docs").rglob("*.md"))
 
 @pytest.fixture(scope="module")
 def measured() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("measured", ROOT / "tools" / "measured.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module: ModuleType = load_program(ROOT / "tools" / "measured.py")
     return module
 
 

@@ -1,30 +1,18 @@
 """Every model module of timm works as a backbone, and the table in docs/ says how."""
 
-import importlib.util
 import json
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 import timm
+from support.programs import load_program
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 
 
-def _load() -> ModuleType:
-    spec = importlib.util.spec_from_file_location(
-        "timm_coverage", ROOT / "tools" / "timm_coverage.py"
-    )
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-table = _load()
+table = load_program(ROOT / "tools" / "timm_coverage.py")
 ROWS: dict[str, Any] = {
     row["module"]: row for row in json.loads((DOCS / "backbones.json").read_text())["modules"]
 }

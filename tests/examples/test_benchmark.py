@@ -1,14 +1,13 @@
 """The benchmark of truth: every config is valid with both recipes and budgets, without its data."""
 
-import importlib.util
 import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
+from support.programs import load_program
 
 from mtl_framework.comparisons.config import check_comparison
 from mtl_framework.plugins.manager import Plugins
@@ -16,16 +15,7 @@ from mtl_framework.plugins.manager import Plugins
 FOLDER = Path(__file__).parents[2] / "examples" / "benchmark"
 
 
-def program() -> Any:
-    spec = importlib.util.spec_from_file_location("benchmark_of_truth", FOLDER / "run.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-BENCHMARK = program()
+BENCHMARK = load_program(FOLDER / "run.py")
 SUITES = sorted(BENCHMARK.SECONDS)
 ALL_RECIPES = (*BENCHMARK.RECIPES, *BENCHMARK.FURTHER_RECIPES)
 IDEAS = ("ideas_alphabets", "ideas_two_groups")
