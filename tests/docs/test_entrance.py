@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
+from support.programs import load_program
 
 from mtl_framework.plugins.manager import Plugins
 
