@@ -104,11 +104,12 @@ def _sharing(assignment: Mapping[str, Any] | None) -> str:
         return ""
     if len(assignment["tasks"]) > len(ascii_letters):
         return ""
-    rows = [[row.index(weight) for weight in row] for row in assignment["weights"]]
-    letters = [{first: ascii_letters[n] for n, first in enumerate(sorted(set(r)))} for r in rows]
-    return " ".join(
-        "".join(own[first] for first in row) for own, row in zip(letters, rows, strict=True)
-    )
+
+    def letters(row: Sequence[int]) -> str:
+        own = dict(zip(dict.fromkeys(row), ascii_letters, strict=False))
+        return "".join(own[weight] for weight in row)
+
+    return " ".join(map(letters, assignment["weights"]))
 
 
 def read(name: str) -> list[Measured]:
@@ -164,15 +165,22 @@ def add(name: str, folders: Sequence[Path]) -> None:
     write_text(FOLDER / f"{name}.csv", text.getvalue())
 
 
-def table(rows: Iterable[Measured], base: str | None, only: str | None) -> str:
-    """Return a table with a line a strategy, and what can be said of their differences."""
+def _groups(
+    rows: Iterable[Measured], base: str | None, only: str | None
+) -> dict[str, list[Measured]]:
     groups: dict[str, list[Measured]] = {}
     for row in rows:
         if only is None or re.fullmatch(only, row.strategy):
             groups.setdefault(row.strategy, []).append(row)
+    if base is not None and base not in groups:
+        sys.exit(f"the row {base!r} is not among {', '.join(groups)}")
+    return groups
+
+
+def table(rows: Iterable[Measured], base: str | None, only: str | None) -> str:
+    """Return a table with a line a strategy, and what can be said of their differences."""
+    groups = _groups(rows, base, only)
     if base is not None:  # changes are seed by seed, of the seeds that all rows have
-        if base not in groups:
-            sys.exit(f"the row {base!r} is not among {', '.join(groups)}")
         common = set.intersection(*({run.seed for run in runs} for runs in groups.values()))
         groups = {name: [r for r in runs if r.seed in common] for name, runs in groups.items()}
     every = [run for runs in groups.values() for run in runs]
@@ -197,12 +205,7 @@ def table(rows: Iterable[Measured], base: str | None, only: str | None) -> str:
 
 def costs(rows: Iterable[Measured], base: str, only: str | None) -> str:
     """Return a table of all figures of each strategy, by error, set against one of them."""
-    groups: dict[str, list[Measured]] = {}
-    for row in rows:
-        if only is None or re.fullmatch(only, row.strategy):
-            groups.setdefault(row.strategy, []).append(row)
-    if base not in groups:
-        sys.exit(f"the row {base!r} is not among {', '.join(groups)}")
+    groups = _groups(rows, base, only)
     before = groups[base]
     means = {task: mean(run.tasks[task] for run in before) for task in before[0].tasks}
     head = ["strategy", "seeds", "error %", "Δm %", "p", "trained", "needed", "GMACs", "seconds"]
