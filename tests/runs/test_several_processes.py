@@ -20,7 +20,7 @@ BY_GRADIENTS = {"estimator": "gumbel", "nes_learning_rate": 0.3}
 
 @pytest.fixture(scope="module")
 def together(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Runs of two processes, of every strategy; each stops early, too, and goes on from where one stopped."""
+    """Runs of two processes, of every strategy; each stops early, too, and goes on from one."""
     folder = tmp_path_factory.mktemp("together")
     runs: dict[str, dict[str, Any]] = {name: {"strategy": name} for name in (*SAME, *ANOTHER_RUN)}
     runs["prior"] = PRIOR

@@ -12,9 +12,9 @@ from mtl_framework import hookimpl
 from mtl_framework.backbones.backbone import Backbone
 from mtl_framework.backbones.build import build_backbone
 from mtl_framework.backbones.config import BackboneConfig
-from mtl_framework.data.tasks import Examples, Suite
+from mtl_framework.data.tasks import Suite
 from support.dense import Dense, binary_suite
-from support.makers import make_tasks
+from support.makers import make_tasks, on_one_input
 from support.tiny import tiny_suite
 
 CLOSE: dict[str, Any] = {"rtol": 1e-9, "atol": 1e-11}
@@ -80,12 +80,7 @@ def features(normalization: str) -> Backbone:
 
 def features_suite(common_input: bool = False, tasks: int = 3) -> Suite:
     suite = binary_suite(tasks)
-    inputs = suite.tasks[0].train.inputs
-    if not common_input:
-        return suite
-    parts = [Examples(inputs, task.train.targets) for task in suite.tasks]
-    found = [replace(t, train=part, test=part) for t, part in zip(suite.tasks, parts, strict=True)]
-    return Suite("common", found, common_input=True)
+    return on_one_input(suite.tasks) if common_input else suite
 
 
 def gradients(network: nn.Module) -> dict[str, Tensor]:

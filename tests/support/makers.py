@@ -1,6 +1,7 @@
 """Small suites, batches and assignments for the tests."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -10,7 +11,7 @@ from mtl_framework.backbones.backbone import Backbone
 from mtl_framework.backbones.build import build_backbone
 from mtl_framework.backbones.config import BackboneConfig
 from mtl_framework.data.batches import Batch
-from mtl_framework.data.tasks import Classification, Examples, Task
+from mtl_framework.data.tasks import Classification, Examples, Suite, Task
 
 
 def make_tasks(
@@ -22,6 +23,14 @@ def make_tasks(
         data = Examples(torch.rand(examples, *shape), torch.arange(examples) % num_classes)
         tasks.append(Task(f"task{number}", Classification(num_classes), data, data))
     return tasks
+
+
+def on_one_input(tasks: Sequence[Task]) -> Suite:
+    """Tasks with their own training labels for the first one's inputs, to train and to test."""
+    inputs = tasks[0].train.inputs
+    parts = [Examples(inputs, task.train.targets) for task in tasks]
+    common = [replace(t, train=part, test=part) for t, part in zip(tasks, parts, strict=True)]
+    return Suite("common", common, common_input=True)
 
 
 def make_batch(

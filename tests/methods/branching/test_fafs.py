@@ -14,11 +14,10 @@ from mtl_branching.fafs import Fafs, FafsConfig, split_cost
 from mtl_branching.figures import measured_figures
 from mtl_branching.tree import leaf_order
 from support.adapter_loops import MODELS
-from support.makers import make_backbone, make_batch, make_tasks
+from support.makers import make_backbone, make_batch, make_tasks, on_one_input
 from torch import Tensor
 
 from mtl_framework import RunRecord
-from mtl_framework.data import Examples, Suite, Task
 from mtl_framework.networks.result import Result
 from mtl_framework.reports.figure import png
 from mtl_framework.support.errors import MtlError
@@ -28,12 +27,7 @@ from mtl_framework.testing import Oracle, Trial, small_suite
 def grown(name: str, mode: str = "task", **options: Any) -> Fafs:
     """Three tasks that read common inputs, in float64, two steps in."""
     torch.manual_seed(1)
-    inputs = torch.rand(8, 3, 32, 32)
-    tasks = []
-    for task in make_tasks((2, 3, 4)):
-        data = Examples(inputs, task.train.targets)
-        tasks.append(Task(task.name, task.objective, data, data))
-    suite = Suite("drawn", tasks, common_input=True)
+    suite = on_one_input(make_tasks((2, 3, 4)))
     strategy = Fafs(FafsConfig(**options))
     strategy.build(make_backbone(name, normalization=mode, **MODELS[name]), suite).double()
     for seed in range(2):

@@ -9,27 +9,22 @@ import torch
 from mtl_branching.difficulty import best_split, branch_affinity
 from mtl_branching.fafs import Fafs, FafsConfig, split_cost
 from support.adapter_loops import MODELS
-from support.makers import make_backbone, make_batch, make_tasks
+from support.makers import make_backbone, make_batch, make_tasks, on_one_input
 from torch import Tensor
 
 from mtl_framework import TrainingConfig
-from mtl_framework.data import Batch, Examples, Suite, Task
+from mtl_framework.data import Batch
 from mtl_framework.strategies.recipe import Recipe
 
 
 def built(training: TrainingConfig | None = None, **options: Any) -> Fafs:
     """Three tasks that read common inputs, in float64."""
     torch.manual_seed(1)
-    inputs = torch.rand(8, 3, 32, 32)
-    tasks = []
-    for task in make_tasks((2, 3, 4)):
-        data = Examples(inputs, task.train.targets)
-        tasks.append(Task(task.name, task.objective, data, data))
     strategy = Fafs(FafsConfig(**options))
     if training is not None:
         strategy.recipe = Recipe(training, 10)
     backbone = make_backbone("resnet18", normalization="task", **MODELS["resnet18"])
-    strategy.build(backbone, Suite("drawn", tasks, common_input=True)).double()
+    strategy.build(backbone, on_one_input(make_tasks((2, 3, 4)))).double()
     return strategy
 
 

@@ -23,12 +23,12 @@ from support.cross_stitch import (
     one_stem,
     stirred,
 )
-from support.makers import make_backbone, make_batch
+from support.makers import make_backbone, make_batch, on_one_input
 from torch import nn
 
 from mtl_framework import ColumnMixer, TaskNetworks
 from mtl_framework.backbones.backbone import Backbone
-from mtl_framework.data import Examples, Suite
+from mtl_framework.data import Suite
 from mtl_framework.routing.mixing import behind_of
 from mtl_framework.support.errors import MtlError
 
@@ -149,7 +149,7 @@ def test_networks_that_start_with_themselves_alone_are_columns_with_norms(
     """
     options: dict[str, Any] = {"own_weight": 1.0, "norm": norm, "activation": activation}
     backbone = make_backbone(name, normalization="task", **MODELS[name])
-    suite = on_one_input(images_suite())
+    suite = on_one_input(images_suite().tasks)
     network = fused(backbone, suite, **options)
     units = range(len(backbone.units))
     for unit, start in Nddr(NddrConfig(**options)).mixers(backbone, units, 2).items():
@@ -178,13 +178,6 @@ def test_networks_that_start_with_themselves_alone_are_columns_with_norms(
         column.eval()
         expected = column.scores(batch.inputs[0])
         torch.testing.assert_close(network.predict(task, batch.inputs[0]), expected, **CLOSE)
-
-
-def on_one_input(suite: Suite) -> Suite:
-    inputs = suite.tasks[0].train.inputs
-    parts = [Examples(inputs, task.train.targets) for task in suite.tasks]
-    tasks = [replace(t, train=part, test=part) for t, part in zip(suite.tasks, parts, strict=True)]
-    return Suite("common", tasks, common_input=True)
 
 
 class Column:

@@ -24,13 +24,13 @@ from support.cross_stitch import (
     one_stem,
     stirred,
 )
-from support.makers import make_backbone, make_batch
+from support.makers import make_backbone, make_batch, on_one_input
 from support.tiny import TinyPlugins, start
 from torch import Tensor
 
 from mtl_framework import RunRecord, TaskNetworks
 from mtl_framework.backbones.backbone import Backbone
-from mtl_framework.data import Examples, Suite
+from mtl_framework.data import Suite
 from mtl_framework.networks.result import Result
 from mtl_framework.reports.figure import png
 from mtl_framework.support.errors import MtlError
@@ -48,13 +48,6 @@ def sluices(
     return stirred(network.double()) if stir else network.double()
 
 
-def on_one_input(suite: Suite) -> Suite:
-    inputs = suite.tasks[0].train.inputs
-    parts = [Examples(inputs, task.train.targets) for task in suite.tasks]
-    tasks = [replace(t, train=part, test=part) for t, part in zip(suite.tasks, parts, strict=True)]
-    return Suite("common", tasks, common_input=True)
-
-
 NOTHING: dict[str, Any] = {"own_weight": 1.0, "last_weight": 1.0}
 
 
@@ -63,7 +56,7 @@ NOTHING: dict[str, Any] = {"own_weight": 1.0, "last_weight": 1.0}
 def test_no_mixing_is_no_sharing_to_the_bit(name: str, subspaces: int) -> None:
     """With weights of one for oneself and the last unit: losses, gradients and predictions."""
     backbone = make_backbone(name, normalization="task", **MODELS[name])
-    suite = on_one_input(images_suite())
+    suite = on_one_input(images_suite().tasks)
     network = sluices(backbone, suite, stir=False, subspaces=subspaces, **NOTHING)
     plain = TaskNetworks(backbone, suite.tasks, len(suite), group_major=True).double()
     plain.load_state_dict({n: v for n, v in network.state_dict().items() if "mixers" not in n})
