@@ -202,8 +202,9 @@ def _work_on(
         signal = work(known.cells)
         known.find_controls()
     if signal is None:
-        for name in known.unsuited():
-            say = f"controls: none of {name}, whose weights are not units as a whole"
+        for name, kinds in known.unsuited().items():
+            kind = " and no ".join(kinds)
+            say = f"controls: no {kind} of {name}, which assigns other weights than whole units"
             err.print(say, markup=False, soft_wrap=True)
         signal = work(known.controls)
     return signal

@@ -4,13 +4,14 @@ Every run that learned an assignment has these controls: the assignment trained 
 (``retrained``), the same with the tasks' columns permuted (``permuted``), and tasks that roam over
 the weights without a search (``roaming``). Each has the learned run's seed, data, backbone, budget
 and recipe, its optimiser included, those of its options that the control's strategy has, too, and
-what its strategy says besides (:meth:`Strategy.control_options`).
+what its strategy says besides (:meth:`Strategy.control_options`). What assigns other weights than
+whole units trains assignments itself (:meth:`Strategy.given_options`), and has no roaming.
 Strategies are known by the names that the comparison's config gives, and runs by their
 results alone.
 """
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -52,22 +53,26 @@ def control_cells(
         return []
     cells: list[Cell] = []
     for cell, assignment, optimizer in _learned(settings, finished, plugins):
-        if _further(cell.config, plugins) is not None:
-            alike = _with_optimizer(cell, optimizer)
-            cells += _controls_of(alike, assignment, settings, plugins)
+        alike = _with_optimizer(cell, optimizer)
+        cells += _controls_of(alike, assignment, settings, plugins)
     return cells
 
 
 def without_controls(
     settings: Settings, finished: Iterable[tuple[Cell, Result]], plugins: Plugins
-) -> list[str]:
-    """Name the strategies that learn assignments, and whose weights no control trains.
+) -> dict[str, list[str]]:
+    """Name the strategies that learn assignments, with the wanted controls that none of them has.
 
     The arguments are those of :func:`control_cells`.
     """
-    runs = _learned(settings, finished, plugins) if settings.controls else []
-    lacking = [cell.strategy for cell, _, _ in runs if _further(cell.config, plugins) is None]
-    return list(dict.fromkeys(lacking))
+    lacking: dict[str, list[str]] = {}
+    for cell, found, _ in _learned(settings, finished, plugins) if settings.controls else []:
+        if _further(cell.config, plugins) is None:
+            trains_itself = _own(cell.config, found.weights, plugins) is not None
+            missing = [k for k in settings.controls if k == "roaming" or not trains_itself]
+            if missing:
+                lacking[cell.strategy] = missing
+    return lacking
 
 
 def _learned(
@@ -152,6 +157,14 @@ def _further(config: RunConfig, plugins: Plugins) -> Mapping[str, Any] | None:
         return strategy.control_options(_options(config, plugins))
 
 
+def _own(config: RunConfig, matrix: Matrix, plugins: Plugins) -> Mapping[str, Any] | None:
+    """Return options for the run's strategy to train an assignment; ``None``: another does."""
+    strategy = plugins.strategy(config.strategy.name)
+    rows = [list(row) for row in matrix]
+    with plugins.guard("strategy", config.strategy.name)("given_options"):
+        return strategy.given_options(_options(config, plugins), rows)
+
+
 def _with_optimizer(cell: Cell, used: UsedOptimizer | None) -> Cell:
     """Let the config say which optimiser the strategy has chosen, so that others use it, too."""
     training = cell.config.training
@@ -171,36 +184,39 @@ def _with_optimizer(cell: Cell, used: UsedOptimizer | None) -> Cell:
 def _controls_of(
     cell: Cell, assignment: Assignment, settings: Settings, plugins: Plugins
 ) -> Iterator[Cell]:
-    matrix = [list(row) for row in assignment.weights]
-    if "retrained" in settings.controls:
-        yield _cell(cell, Control("retrained", cell.strategy), settings, plugins, matrix)
-    if "permuted" in settings.controls:
-        permuted = permutations_of(assignment.weights, settings.permutations, cell.seed)
-        for number, weights in enumerate(permuted, 1):
-            control = Control("permuted", cell.strategy, number)
-            yield _cell(cell, control, settings, plugins, [list(row) for row in weights])
-    if "roaming" in settings.controls:
-        yield _cell(cell, Control("roaming", cell.strategy), settings, plugins)
+    further = _further(cell.config, plugins)
+    trains_itself = _own(cell.config, assignment.weights, plugins) is not None
+
+    def trained(control: Control, weights: Matrix) -> Cell:
+        own = _own(cell.config, weights, plugins)
+        if own is not None:
+            return _cell(cell, control, {"name": cell.config.strategy.name, **own}, plugins)
+        common = _common(cell.config, further or {}, settings.retrain_with, plugins)
+        return _cell(cell, control, {**common, "matrix": [list(row) for row in weights]}, plugins)
+
+    if further is not None or trains_itself:
+        if "retrained" in settings.controls:
+            yield trained(Control("retrained", cell.strategy), assignment.weights)
+        if "permuted" in settings.controls:
+            permuted = permutations_of(assignment.weights, settings.permutations, cell.seed)
+            for number, weights in enumerate(permuted, 1):
+                yield trained(Control("permuted", cell.strategy, number), weights)
+    if further is not None and "roaming" in settings.controls:
+        common = _common(cell.config, further, settings.roam_with, plugins)
+        yield _cell(cell, Control("roaming", cell.strategy), common, plugins)
 
 
-def _cell(
-    of: Cell,
-    control: Control,
-    settings: Settings,
-    plugins: Plugins,
-    matrix: Sequence[Sequence[int]] | None = None,
-) -> Cell:
-    name = settings.roam_with if matrix is None else settings.retrain_with
-    own = {**of.config.strategy.options, **(_further(of.config, plugins) or {})}
-    options = _common_options(own, name, plugins)
-    given = {} if matrix is None else {"matrix": [list(row) for row in matrix]}
+def _cell(of: Cell, control: Control, strategy: Mapping[str, Any], plugins: Plugins) -> Cell:
     values = of.config.model_dump(mode="json")
-    values["strategy"] = {"name": name, **options, **given}
+    values["strategy"] = dict(strategy)
     config = resolve(plugins, [Layer(values)]).config
     return Cell(control.label, of.suite, of.backbone, config, control)
 
 
-def _common_options(options: Mapping[str, Any], name: str, plugins: Plugins) -> dict[str, Any]:
-    """Return the options that the control's strategy has, too, e.g. the learning rate."""
+def _common(
+    config: RunConfig, further: Mapping[str, Any], name: str, plugins: Plugins
+) -> dict[str, Any]:
+    """Return a strategy with the options that it has, too, e.g. the learning rate."""
     fields = set(plugins.strategy(name).Config.model_fields) - set(GivenAssignment.model_fields)
-    return {key: value for key, value in options.items() if key in fields}
+    options = {**config.strategy.options, **further}
+    return {"name": name} | {key: value for key, value in options.items() if key in fields}

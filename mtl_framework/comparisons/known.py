@@ -41,8 +41,8 @@ class KnownCells:
         cells = control_cells(self.comparison.settings, _finished(self.cells), self._plugins)
         self.controls = track(cells, self._runs, self._plugins)
 
-    def unsuited(self) -> list[str]:
-        """Name the strategies that have learned an assignment and have no controls."""
+    def unsuited(self) -> dict[str, list[str]]:
+        """Name the strategies that have learned an assignment, with the controls that they lack."""
         return without_controls(self.comparison.settings, _finished(self.cells), self._plugins)
 
     def waiting(self) -> list[Tracked]:

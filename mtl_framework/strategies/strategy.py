@@ -160,10 +160,28 @@ class Strategy(ABC):
             config: the options of the run.
 
         Returns:
-            Options by name; those that a control's strategy does not have are left out. ``None``: a
-            run has no controls.
+            Options by name; those that a control's strategy does not have are left out. ``None``:
+            no other strategy trains a control of a run.
         """
         return {}
+
+    @classmethod
+    def given_options(
+        cls, config: StrategyConfig, matrix: Sequence[Sequence[int]]
+    ) -> Mapping[str, Any] | None:
+        """Say with which options this strategy itself trains an assignment as it is given.
+
+        A strategy overrides this if it assigns other weights than units as a whole: its controls
+        *retrained* and *permuted* are runs of its own then.
+
+        Args:
+            config: the options of a run that has found an assignment.
+            matrix: a row a unit, a column a task: tasks with equal numbers in a row share weights.
+
+        Returns:
+            All options, as a config has them. ``None``: another strategy trains it.
+        """
+        return None
 
     def register_state(self, name: str, value: Any, *, persistent: bool = True) -> None:
         """Set an attribute, and save it with every checkpoint from now on.

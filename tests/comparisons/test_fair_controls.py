@@ -47,24 +47,63 @@ def test_roaming_settles_for_as_long_as_the_search_is_frozen(
     assert settled.settles == pytest.approx(settles)  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize(
-    ("strategy", "told"),
-    [
-        ("{name: adapters, as: learned, kind: low_rank, assignment: learned}", True),
-        ("{name: adapters, as: learned, assignment: {shared_first: 2}}", False),
-        ("{name: pta, as: learned, sharing: {shared_first: 2}}", False),
-    ],
-)
-def test_what_is_given_or_no_whole_unit_has_no_controls(
-    strategy: str, told: bool, tmp_path: Path
+def among(strategy: str) -> str:
+    """The config of comparisons with controls, with another strategy that learns."""
+    start, end = CONFIG.index("{name: lws"), CONFIG.index(", {name: fixed_sharing")
+    return CONFIG[:start] + strategy + CONFIG[end:]
+
+
+def test_what_assigns_no_whole_units_trains_its_own_controls(tmp_path: Path) -> None:
+    """All options are the run's, but those of its search; roaming of whole units is no control."""
+    text = among(
+        "{name: adapters, as: learned, kind: low_rank, rank: 2, scale: 0.5, assignment: learned, "
+        "nes_samples: 8, weights_per_unit: 2, initialization: he_uniform}"
+    )
+    settings_, (_, learned, _), plugins = read(tmp_path, text)
+    finished = [(learned, result(MIXED))]
+    retrained, permuted = control_cells(settings_, finished, plugins)
+    kept = {"kind": "low_rank", "rank": 2, "scale": 0.5, "initialization": "he_uniform"}
+    usual = plugins.strategy("adapters").Config().model_dump(mode="json")
+    for cell in (retrained, permuted):
+        strategy = cell.config.strategy
+        given = strategy.options["assignment"]["matrix"]
+        assert strategy.name == "adapters"
+        assert strategy.options == usual | kept | {"assignment": strategy.options["assignment"]}
+        assert (given == [list(row) for row in MIXED]) is (cell is retrained)
+        same = {"strategy": learned.config.strategy}
+        assert cell.config.model_copy(update=same) == learned.config
+    assert retrained.control == Control("retrained", "learned")
+    assert permuted.control == Control("permuted", "learned", 1)
+    assert without_controls(settings_, finished, plugins) == {"learned": ["roaming"]}
+    without = replace_controls(settings_, ("retrained", "permuted"))
+    assert without_controls(without, finished, plugins) == {}
+    assert control_cells(without, finished, plugins) == [retrained, permuted]
+
+
+def test_what_nothing_trains_has_no_controls(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    start = CONFIG.index("{name: lws")
-    end = CONFIG.index(", {name: fixed_sharing")
-    settings_, (_, learned, _), plugins = read(tmp_path, CONFIG[:start] + strategy + CONFIG[end:])
+    settings_, (_, learned, _), plugins = read(tmp_path)
+    monkeypatch.setattr(plugins.strategy("lws"), "control_options", lambda config: None)
     finished = [(learned, result(MIXED))]
     assert control_cells(settings_, finished, plugins) == []
-    assert without_controls(settings_, finished, plugins) == (["learned"] if told else [])
-    assert without_controls(replace_controls(settings_, ()), finished, plugins) == []
+    lacking = {"learned": ["retrained", "permuted", "roaming"]}
+    assert without_controls(settings_, finished, plugins) == lacking
+
+
+@pytest.mark.parametrize(
+    "strategy",
+    [
+        "{name: adapters, as: learned, assignment: {shared_first: 2}}",
+        "{name: pta, as: learned, sharing: {shared_first: 2}}",
+    ],
+)
+def test_what_is_given_has_no_controls(strategy: str, tmp_path: Path) -> None:
+    settings_, (_, learned, _), plugins = read(tmp_path, among(strategy))
+    finished = [(learned, result(MIXED))]
+    assert control_cells(settings_, finished, plugins) == []
+    assert without_controls(settings_, finished, plugins) == {}
+    assert without_controls(replace_controls(settings_, ()), finished, plugins) == {}
 
 
 @pytest.mark.parametrize("kept", [False, True])

@@ -6,7 +6,7 @@ CVPR 2018, arXiv 1803.10082 (parallel). Low-rank adapters are those of Hu et al.
 arXiv 2106.09685; that each task chooses one of several at every unit is an idea of this project.
 """
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -16,6 +16,7 @@ from torch import Tensor
 from mtl_framework import (
     Backbone,
     GivenAssignment,
+    InitialWeights,
     MtlError,
     SearchDistribution,
     Step,
@@ -27,7 +28,7 @@ from mtl_framework import (
 )
 from mtl_framework.data import Batch, Suite
 
-from .config import AdaptersConfig
+from .config import AdaptersConfig, SearchOptions
 from .network import AdapterNetworks
 from .preparing import Preparing
 from .sizes import AdapterSizes
@@ -62,7 +63,16 @@ class Adapters(Strategy):
 
     @classmethod
     def control_options(cls, config: StrategyConfig) -> None:
-        """Have no controls: they would train whole units where these runs assign adapters."""
+        """Have no controls of other strategies, which would train whole units, not adapters."""
+
+    @classmethod
+    def given_options(
+        cls, config: StrategyConfig, matrix: Sequence[Sequence[int]]
+    ) -> dict[str, Any]:
+        """Have the options of the run, but for its search, and the assignment as it is given."""
+        searched = set(SearchOptions.model_fields) - set(InitialWeights.model_fields)
+        kept = config.model_dump(mode="json", exclude_unset=True, exclude=searched)
+        return {**kept, "assignment": {"matrix": [list(row) for row in matrix]}}
 
     def build(self, backbone: Backbone, suite: Suite) -> AdapterNetworks:
         """Make a trunk with K adapters at every unit, and the search distribution if one is used.
