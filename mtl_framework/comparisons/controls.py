@@ -69,7 +69,9 @@ def without_controls(
     for cell, found, _ in _learned(settings, finished, plugins) if settings.controls else []:
         if _further(cell.config, plugins) is None:
             trains_itself = _own(cell.config, found.weights, plugins) is not None
-            missing = [k for k in settings.controls if k == "roaming" or not trains_itself]
+            missing: list[str] = [
+                k for k in settings.controls if k == "roaming" or not trains_itself
+            ]
             if missing:
                 lacking[cell.strategy] = missing
     return lacking
