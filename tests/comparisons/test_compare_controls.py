@@ -225,13 +225,25 @@ def test_permutations_of_a_seed_count_once() -> None:
     assert permuted.error.n == 5
 
 
+ADAPTERS = "{name: adapters, as: learned, kind: low_rank, assignment: learned}"
+
+
 @pytest.mark.long
+@pytest.mark.parametrize(
+    ("learner", "kinds"),
+    [(None, ["retrained", "permuted", "roaming"]), (ADAPTERS, ["retrained", "permuted"])],
+)
 def test_a_comparison_runs_its_controls_and_shows_them(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    learner: str | None, kinds: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path, out = tmp_path / "c.yaml", tmp_path / "out"
-    path.write_text(CONFIG.replace("full_sharing, ", "").replace(
-        ", {name: fixed_sharing, as: given, shared_first: 2}", ""))  # fmt: skip
+    text = CONFIG.replace("full_sharing, ", "").replace(
+        ", {name: fixed_sharing, as: given, shared_first: 2}", ""
+    )
+    if learner is not None:  # whose search shares in part at the end, with this seed
+        start, end = text.index("{name: lws"), text.index("]\nseeds")
+        text = text[:start] + learner + text[end:]
+    path.write_text(text)
 
     def mtl(*arguments: object) -> int:
         with pytest.raises(SystemExit) as caught:
@@ -241,14 +253,15 @@ def test_a_comparison_runs_its_controls_and_shows_them(
     assert mtl("compare", path, "--output", out) == 0
     told = capsys.readouterr()
     assert "controls of learned" in told.out
+    assert ("controls: no roaming of learned" in told.err) is ("roaming" not in kinds)
     found = json.loads((out / "comparison.json").read_text())
-    assert [run.get("control", {}).get("kind") for run in found["runs"]] == [
-        None, "retrained", "permuted", "roaming",
-    ]  # fmt: skip
+    assert [run.get("control", {}).get("kind") for run in found["runs"]] == [None, *kinds]
     assert {run["state"] for run in found["runs"]} == {"done"}
     rows = found["groups"][0]["controls"][0]["rows"]
-    assert [row["kind"] for row in rows] == ["searched", "retrained", "permuted", "roaming"]
-    assert "Assignment, search or wandering?" in (out / "report.html").read_text()
+    assert [row["kind"] for row in rows] == ["searched", *kinds]
+    page = (out / "report.html").read_text()
+    assert "Assignment, search or wandering?" in page
+    assert ("Roaming: assignments" in page) is ("roaming" in kinds)
     before = {p: p.stat().st_mtime_ns for p in out.glob("runs/*/result.json")}
     assert mtl("compare", path, "--output", out) == 0
     assert {p: p.stat().st_mtime_ns for p in out.glob("runs/*/result.json")} == before
