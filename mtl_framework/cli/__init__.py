@@ -19,7 +19,7 @@ from ..plugins.guard import failure_text
 from ..support.errors import MtlError, ProblemsError, nearest
 from ..support.interrupts import Interrupted
 from ..support.processes import asked_number
-from ..support.threads import sleep_while_waiting
+from ..support.threads import set_thread_waiting
 from . import (
     check,
     check_strategy,
@@ -105,7 +105,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Args:
         arguments: the command line without the program's name; default: that of the process.
     """
-    sleep_while_waiting()
+    set_thread_waiting()
     streams = sys.stdout, sys.stderr
     sys.stdout, sys.stderr = (cast(TextIO, Forgiving(stream)) for stream in streams)
     shown = warnings.showwarning

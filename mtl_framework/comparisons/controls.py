@@ -24,6 +24,7 @@ from ..runs.resolve import Layer, resolve
 from ..strategies.assignments import GivenAssignment, holds_given
 from ..strategies.strategy import StrategyConfig
 from ..strategies.training import OptimizerConfig
+from ..support.errors import MtlError
 from .grid import Cell
 from .settings import Settings
 
@@ -47,7 +48,8 @@ def control_cells(
         plugins: plugins in which strategies are looked up.
 
     Raises:
-        MtlError: if a strategy that trains controls is unknown or does not accept the options.
+        MtlError: if a strategy that trains controls is unknown or does not accept the options, or
+            if a strategy says something else of its controls than options.
     """
     if not settings.controls:
         return []
@@ -67,11 +69,9 @@ def without_controls(
     """
     lacking: dict[str, list[str]] = {}
     for cell, found, _ in _learned(settings, finished, plugins) if settings.controls else []:
-        if _further(cell.config, plugins) is None:
-            trains_itself = _own(cell.config, found.weights, plugins) is not None
-            missing: list[str] = [
-                k for k in settings.controls if k == "roaming" or not trains_itself
-            ]
+        itself = _own(cell.config, found.weights, plugins) is not None
+        if itself or _further(cell.config, plugins) is None:
+            missing: list[str] = [k for k in settings.controls if k == "roaming" or not itself]
             if missing:
                 lacking[cell.strategy] = missing
     return lacking
@@ -153,10 +153,11 @@ def _options(config: RunConfig, plugins: Plugins) -> StrategyConfig:
 
 
 def _further(config: RunConfig, plugins: Plugins) -> Mapping[str, Any] | None:
-    """Return what controls have beside options of the same names; ``None``: there are none."""
+    """Return what others' controls have beside options of the same names; ``None``: no others."""
     strategy = plugins.strategy(config.strategy.name)
     with plugins.guard("strategy", config.strategy.name)("control_options"):
-        return strategy.control_options(_options(config, plugins))
+        further = strategy.control_options(_options(config, plugins))
+    return _by_name(further, config, "control_options")
 
 
 def _own(config: RunConfig, matrix: Matrix, plugins: Plugins) -> Mapping[str, Any] | None:
@@ -164,7 +165,17 @@ def _own(config: RunConfig, matrix: Matrix, plugins: Plugins) -> Mapping[str, An
     strategy = plugins.strategy(config.strategy.name)
     rows = [list(row) for row in matrix]
     with plugins.guard("strategy", config.strategy.name)("given_options"):
-        return strategy.given_options(_options(config, plugins), rows)
+        own = strategy.given_options(_options(config, plugins), rows)
+    return _by_name(own, config, "given_options")
+
+
+def _by_name(options: object, config: RunConfig, hook: str) -> Mapping[str, Any] | None:
+    if options is not None and not isinstance(options, Mapping):
+        raise MtlError(
+            f"strategy {config.strategy.name!r}: {hook} should return options by name, or None, "
+            f"found {type(options).__name__}"
+        )
+    return options
 
 
 def _with_optimizer(cell: Cell, used: UsedOptimizer | None) -> Cell:
@@ -186,26 +197,43 @@ def _with_optimizer(cell: Cell, used: UsedOptimizer | None) -> Cell:
 def _controls_of(
     cell: Cell, assignment: Assignment, settings: Settings, plugins: Plugins
 ) -> Iterator[Cell]:
-    further = _further(cell.config, plugins)
-    trains_itself = _own(cell.config, assignment.weights, plugins) is not None
+    itself = _own(cell.config, assignment.weights, plugins) is not None
+    further = None if itself else _further(cell.config, plugins)
+    if not itself and further is None:
+        return
 
     def trained(control: Control, weights: Matrix) -> Cell:
-        own = _own(cell.config, weights, plugins)
-        if own is not None:
-            return _cell(cell, control, {"name": cell.config.strategy.name, **own}, plugins)
-        common = _common(cell.config, further or {}, settings.retrain_with, plugins)
+        if further is None:
+            return _own_cell(cell, control, weights, plugins)
+        common = _common(cell.config, further, settings.retrain_with, plugins)
         return _cell(cell, control, {**common, "matrix": [list(row) for row in weights]}, plugins)
 
-    if further is not None or trains_itself:
-        if "retrained" in settings.controls:
-            yield trained(Control("retrained", cell.strategy), assignment.weights)
-        if "permuted" in settings.controls:
-            permuted = permutations_of(assignment.weights, settings.permutations, cell.seed)
-            for number, weights in enumerate(permuted, 1):
-                yield trained(Control("permuted", cell.strategy, number), weights)
+    if "retrained" in settings.controls:
+        yield trained(Control("retrained", cell.strategy), assignment.weights)
+    if "permuted" in settings.controls:
+        permuted = permutations_of(assignment.weights, settings.permutations, cell.seed)
+        for number, weights in enumerate(permuted, 1):
+            yield trained(Control("permuted", cell.strategy, number), weights)
     if further is not None and "roaming" in settings.controls:
         common = _common(cell.config, further, settings.roam_with, plugins)
         yield _cell(cell, Control("roaming", cell.strategy), common, plugins)
+
+
+def _own_cell(of: Cell, control: Control, weights: Matrix, plugins: Plugins) -> Cell:
+    """Make the cell of a control that the run's own strategy trains.
+
+    Raises:
+        MtlError: if the options that the strategy names give no assignment: it would search again.
+    """
+    name = of.config.strategy.name
+    own = _own(of.config, weights, plugins)
+    cell = _cell(of, control, {**(own or {}), "name": name}, plugins)
+    if not holds_given(_options(cell.config, plugins)):
+        raise MtlError(
+            f"strategy {name!r}: given_options should return options that give the assignment "
+            f"(a GivenAssignment), found none among {', '.join(own or ()) or 'no options'}"
+        )
+    return cell
 
 
 def _cell(of: Cell, control: Control, strategy: Mapping[str, Any], plugins: Plugins) -> Cell:

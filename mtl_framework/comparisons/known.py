@@ -43,7 +43,8 @@ class KnownCells:
 
     def unsuited(self) -> dict[str, list[str]]:
         """Name the strategies that have learned an assignment, with the controls that they lack."""
-        return without_controls(self.comparison.settings, _finished(self.cells), self._plugins)
+        finished = _finished(self.chosen(self.cells))
+        return without_controls(self.comparison.settings, finished, self._plugins)
 
     def waiting(self) -> list[Tracked]:
         """Return the pilots that have not ended."""

@@ -80,8 +80,8 @@ class Settings(BaseModel):
     )
     retrain_with: str = Field(
         default="fixed_sharing",
-        description="strategy that trains the given assignments of controls; it must have an "
-        "option matrix",
+        description="strategy that trains the given assignments of controls, but for those that a "
+        "strategy trains itself; it must have an option matrix",
     )
     roam_with: str = Field(
         default="roaming",

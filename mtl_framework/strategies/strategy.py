@@ -153,8 +153,8 @@ class Strategy(ABC):
 
         Controls train the assignment that a run has found, or tasks that roam
         (:mod:`mtl_framework.comparisons.controls`). A strategy overrides this if a time of its own
-        is called otherwise there (``settle`` of ``roaming``), or if its weights are not units as a
-        whole, so that networks with the same assignment are other networks.
+        is called otherwise there (``settle`` of ``roaming``), or if its assignments mean nothing to
+        other strategies.
 
         Args:
             config: the options of the run.
@@ -171,15 +171,17 @@ class Strategy(ABC):
     ) -> Mapping[str, Any] | None:
         """Say with which options this strategy itself trains an assignment as it is given.
 
-        A strategy overrides this if it assigns other weights than units as a whole: its controls
-        *retrained* and *permuted* are runs of its own then.
+        A strategy overrides this if it assigns other weights than units as a whole. Its controls
+        *retrained* and *permuted* are then runs of its own, and it has no *roaming*, which would be
+        of whole units; :meth:`control_options` is not asked.
 
         Args:
             config: the options of a run that has found an assignment.
             matrix: a row a unit, a column a task: tasks with equal numbers in a row share weights.
 
         Returns:
-            All options, as a config has them. ``None``: another strategy trains it.
+            All options, as a config has them, one of which gives the assignment
+            (:class:`GivenAssignment`). ``None``: another strategy trains it.
         """
         return None
 

@@ -12,8 +12,8 @@ QUOTA = Path("/sys/fs/cgroup/cpu.max")
 _LOOKS, _BETWEEN = 5, 0.001  # seconds
 
 
-def sleep_while_waiting() -> None:
-    """Let OpenMP threads that wait give up their processor, unless the user has decided about it.
+def set_thread_waiting() -> None:
+    """Let OpenMP threads that wait give up their processor soon, unless the user has decided.
 
     Every operation of torch on several threads ends with a wait for the slowest one. By default a
     thread that waits spins; where another program holds one of the processors, it spins until that

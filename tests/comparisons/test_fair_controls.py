@@ -10,6 +10,7 @@ from mtl_framework.comparisons.controls import control_cells, without_controls
 from mtl_framework.networks.best import Best
 from mtl_framework.reports.analysis import analyse
 from mtl_framework.runs.records import Control, make_groups
+from mtl_framework.support.errors import MtlError
 
 
 def test_controls_train_the_assignment_of_the_networks_that_count(tmp_path: Path) -> None:
@@ -89,6 +90,35 @@ def test_what_nothing_trains_has_no_controls(
     assert control_cells(settings_, finished, plugins) == []
     lacking = {"learned": ["retrained", "permuted", "roaming"]}
     assert without_controls(settings_, finished, plugins) == lacking
+
+
+@pytest.mark.parametrize(
+    ("hook", "returned", "message"),
+    [
+        (
+            "given_options",
+            ["matrix"],
+            "given_options should return options by name, or None, found list",
+        ),
+        (
+            "given_options",
+            {"nes_samples": 3},
+            "should return options that give the assignment .* among nes_samples",
+        ),
+        ("given_options", {"name": "fixed_sharing"}, "give the assignment"),
+        ("control_options", 3, "control_options should return options by name, or None, found int"),
+    ],
+)
+def test_what_a_strategy_says_of_its_controls_is_checked(
+    hook: str, returned: object, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Options without the assignment would be those of the run: it would be its own control."""
+    settings_, (_, learned, _), plugins = read(tmp_path)
+    monkeypatch.setattr(plugins.strategy("lws"), hook, lambda *_: returned)
+    with pytest.raises(MtlError, match=message) as refusal:
+        control_cells(settings_, [(learned, result(MIXED))], plugins)
+    assert str(refusal.value).startswith("strategy 'lws': ")
+    assert "\n" not in str(refusal.value)
 
 
 @pytest.mark.parametrize(

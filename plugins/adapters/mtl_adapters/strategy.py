@@ -62,16 +62,12 @@ class Adapters(Strategy):
     network: AdapterNetworks
 
     @classmethod
-    def control_options(cls, config: StrategyConfig) -> None:
-        """Have no controls of other strategies, which would train whole units, not adapters."""
-
-    @classmethod
     def given_options(
         cls, config: StrategyConfig, matrix: Sequence[Sequence[int]]
     ) -> dict[str, Any]:
         """Have the options of the run, but for its search, and the assignment as it is given."""
         searched = set(SearchOptions.model_fields) - set(InitialWeights.model_fields)
-        kept = config.model_dump(mode="json", exclude_unset=True, exclude=searched)
+        kept = config.model_dump(mode="json", exclude=searched)
         return {**kept, "assignment": {"matrix": [list(row) for row in matrix]}}
 
     def build(self, backbone: Backbone, suite: Suite) -> AdapterNetworks:
