@@ -218,7 +218,7 @@ def costs(rows: Iterable[Measured], base: str, only: str | None) -> str:
             strategy,
             str(len(runs)),
             _spread([run.test for run in runs]),
-            f"{mean(gains):+.1f}".replace("-", "−") if len(gains) == len(runs) else "",
+            f"{round(mean(gains), 1) + 0.0:+.1f}".replace("-", "−") if len(gains) == len(runs) else "",
             _nearer(runs, before) if strategy != base else "",
             f"{mean(run.trained for run in runs) / 1e3:,.0f} k",
             f"{mean(run.deployed for run in runs) / 1e3:,.0f} k",
