@@ -218,7 +218,7 @@ def costs(rows: Iterable[Measured], base: str, only: str | None) -> str:
             strategy,
             str(len(runs)),
             _spread([run.test for run in runs]),
-            f"{round(mean(gains), 1) + 0.0:+.1f}".replace("-", "−") if len(gains) == len(runs) else "",
+            _signed(mean(gains)) if len(gains) == len(runs) else "",
             _nearer(runs, before) if strategy != base else "",
             f"{mean(run.trained for run in runs) / 1e3:,.0f} k",
             f"{mean(run.deployed for run in runs) / 1e3:,.0f} k",
@@ -264,6 +264,11 @@ def _tests(groups: dict[str, list[Measured]]) -> str:
     ]
     says = f"One-sided Mann–Whitney U, Holm-corrected over all {len(pairs)} ordered pairs"
     return f"{says}, below 0.05: {'; '.join(found)}." if found else f"{says}: none is below 0.05."
+
+
+def _signed(value: float) -> str:
+    """Write a number with its sign, and nothing as +0.0."""
+    return f"{round(value, 1) + 0.0:+.1f}".replace("-", "−")
 
 
 def _spread(values: Sequence[float]) -> str:
