@@ -22,6 +22,7 @@ from .map_figures import map_figures
 from .pairs import pair_map
 from .sharing import sharing_map
 from .tables import mean_of, runs_text, with_sd
+from .trade_off import trade_off
 from .usage import usage_bars
 
 REPORT, FIGURES = "report.html", "figures"
@@ -94,7 +95,9 @@ def write_report(
 def draw_figures(analysis: Analysis) -> Iterator[ReportFigure]:
     """Draw all figures of a group for which there are data."""
     group = analysis.group
-    for figure in (error_curves(group), task_gains(analysis), entropy_curves(group)):
+    for figure in (
+        error_curves(group), trade_off(analysis), task_gains(analysis), entropy_curves(group),
+    ):  # fmt: skip
         if figure is not None:
             yield figure
     yield from class_figures(group, analysis.select)
