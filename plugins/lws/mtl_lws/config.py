@@ -183,11 +183,12 @@ class LwsConfig(PaperOptions, SharedStartConfig):
         "every unit; then every other weight becomes a copy of it, and the search begins; 0: never "
         "(paper)",
     )
-    prior: Literal["none", "shared", "conflict", "affinity"] = Field(
+    prior: Literal["none", "shared", "own", "conflict", "affinity"] = Field(
         "none",
         description="what the search starts from: none, the initial distribution as it is; "
-        "shared, leaning towards one weight for all tasks; conflict, leaning towards groups of "
-        "tasks whose gradients agree, unit by unit, in a short run with everything shared; "
+        "shared, leaning towards one weight for all tasks; own, each task towards a weight of its "
+        "own (the t-th task of K weights towards weight t mod K); conflict, leaning towards groups "
+        "of tasks whose gradients agree, unit by unit, in a short run with everything shared; "
         "affinity, leaning in all units towards groups of tasks that find the same examples hard "
         "in such a run, which needs common inputs",
     )

@@ -328,14 +328,17 @@ class LearnedWeightSharing(Strategy):
 
     def _lean_towards_prior(self, run: TrainingRun) -> None:
         config = self.config
-        groups = torch.zeros_like(self.network.assignment)
-        if config.prior in _MEASURED_PRIORS:
+        (units, tasks), weights = self.network.assignment.shape, self.distribution.pi.shape[-1]
+        groups = torch.zeros(units, tasks, dtype=torch.int64)
+        if config.prior == "own":
+            groups = groups + torch.arange(tasks) % weights
+        elif config.prior in _MEASURED_PRIORS:
             groups = _MEASURED_PRIORS[config.prior](
                 self.network,
                 lambda: self._weight_batch(run),
                 config.prior_iterations,
                 config.learning_rate,
-                self.distribution.pi.shape[-1],
+                weights,
             )
         prior.lean_towards(self.distribution, groups, config.prior_strength)
         if not self._all_shared:

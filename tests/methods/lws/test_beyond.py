@@ -261,6 +261,28 @@ def test_a_start_that_leans_towards_sharing_is_full_sharing_at_its_mode(tmp_path
     assert not strategy.network.assignment.any()
 
 
+@pytest.mark.parametrize("weights", [2, 3, 5])
+def test_a_start_that_leans_towards_own_weights_gives_the_tth_task_weight_t(
+    tmp_path: Path, weights: int
+) -> None:
+    options = {
+        "name": "learned", "prior": "own", "prior_strength": 0.75, "freeze_after": 1,
+        "weights_per_unit": weights, "nes_learning_rate": 1e-12,
+    }  # fmt: skip
+    run = start(tmp_path / "run", strategy=options)
+    run.execute()
+    strategy = run.strategy
+    assert isinstance(strategy, LearnedWeightSharing)
+    pi, (units, tasks) = strategy.distribution.pi, strategy.network.assignment.shape
+    for unit in range(units):
+        for task in range(tasks):
+            own = task % weights  # with two weights the third task has the first one's
+            assert float(pi[unit, task, own]) == pytest.approx(0.75 + 0.25 / weights)
+            others = [k for k in range(weights) if k != own]
+            assert pi[unit, task, others].tolist() == pytest.approx([0.25 / weights] * len(others))
+            assert int(strategy.network.assignment[unit, task]) == own
+
+
 # -- whole runs ---------------------------------------------------------------------------------
 
 EVERYTHING: list[dict[str, Any]] = [
@@ -268,6 +290,7 @@ EVERYTHING: list[dict[str, Any]] = [
     {"credit": "unit", "sampling": "stratified", "nes_schedule": "rise", "freeze_after": 0.67},
     {"prior": "conflict", "prior_iterations": 2, "search_data": 0.3, "freeze_after": 0.5},
     {"prior": "shared", "credit": "task", "ranked_on": "weight_step", "weight_samples": 2},
+    {"prior": "own", "search_data": 0.3, "nes_schedule": "fall"},
     {"estimator": "gumbel", "search_data": 0.25, "price": 0.1, "freeze_after": 0.84},
 ]
 

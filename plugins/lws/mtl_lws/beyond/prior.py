@@ -1,8 +1,10 @@
-"""By a prior, all tasks start leaning to one weight, or those that do not pull a unit apart.
+"""By a prior, tasks start leaning to one weight, to own ones, or by what pulls a unit apart.
 
 While the search distribution is uniform, each weight is trained by every task and by chance, and
 learns slowly; a start that leans towards one weight learns nearly as fast as full sharing, merges
-more rows, and still moves apart where the losses ask for it (own).
+more rows, and still moves apart where the losses ask for it. One that leans towards a weight a task
+learns nearly as fast as no sharing, and moves together where another task's weight serves as well
+(both are our own).
 
 From gradient conflict: tasks that pull a unit apart start with weights of their own.
 Recon (Shi et al., ICLR 2023, arXiv 2302.11289) trains with everything shared, measures the cosine
