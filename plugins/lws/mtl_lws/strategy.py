@@ -46,9 +46,10 @@ from mtl_framework import (
 )
 from mtl_framework.data import Batch, Suite
 
-from .beyond import affinity, credit, price, prior, sampling
+from .beyond import affinity, credit, price, sampling
 from .beyond.gumbel import GumbelSearch
 from .beyond.hardening import Hardening, too_late
+from .beyond.leaning import lean_towards_prior
 from .beyond.search_data import SearchData, default_share
 from .config import LwsConfig
 from .presets import PRESETS
@@ -57,10 +58,6 @@ from .start import initial_distribution
 
 _MOST_CHOICES = 512  # of assignments that are written down while training
 _UNDECIDED = 0.5  # share of the largest entropy above which a search has decided little
-_MEASURED_PRIORS = {
-    "conflict": prior.groups_by_conflict,
-    "affinity": affinity.groups_by_affinity,
-}
 
 
 class LearnedWeightSharing(Strategy):
@@ -327,19 +324,8 @@ class LearnedWeightSharing(Strategy):
         return run.next_batch() if self.data is None else self.data.weight_batch(run)
 
     def _lean_towards_prior(self, run: TrainingRun) -> None:
-        config = self.config
-        (units, tasks), weights = self.network.assignment.shape, self.distribution.pi.shape[-1]
-        groups = torch.zeros(units, tasks, dtype=torch.int64)
-        if config.prior == "own":
-            groups = groups + torch.arange(tasks) % weights
-        elif config.prior in _MEASURED_PRIORS:
-            groups = _MEASURED_PRIORS[config.prior](
-                self.network,
-                lambda: self._weight_batch(run),
-                config.prior_iterations,
-                config.learning_rate,
-                weights,
-            )
-        prior.lean_towards(self.distribution, groups, config.prior_strength)
+        lean_towards_prior(
+            self.distribution, self.network, self.config, lambda: self._weight_batch(run)
+        )
         if not self._all_shared:
             self.network.assignment.copy_(self.distribution.mode())

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 from mtl_lws.beyond.affinity import Difficulty, groups_by_affinity
-from mtl_lws.beyond.prior import average_linkage
+from mtl_lws.beyond.conflict import average_linkage
 from mtl_lws.config import LwsConfig
 from mtl_lws.strategy import LearnedWeightSharing
 from support.dense import dense_backbone

@@ -27,7 +27,7 @@ from torch import Tensor
 from mtl_framework import MtlError, RowLossNetworks, TaskNetworks, all_reduce_mean
 from mtl_framework.data import Batch, Suite
 
-from .prior import average_linkage, everything_shared
+from .conflict import average_linkage, everything_shared
 
 _MEMORY = 0.99  # the published code's
 _LEAST = 0.25  # of the way from chance to full agreement

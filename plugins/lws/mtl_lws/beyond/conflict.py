@@ -1,12 +1,5 @@
-"""By a prior, tasks start leaning to one weight, to own ones, or by what pulls a unit apart.
+"""A prior from gradient conflict: tasks that pull a unit apart start with weights of their own.
 
-While the search distribution is uniform, each weight is trained by every task and by chance, and
-learns slowly; a start that leans towards one weight learns nearly as fast as full sharing, merges
-more rows, and still moves apart where the losses ask for it. One that leans towards a weight a task
-learns nearly as fast as no sharing, and moves together where another task's weight serves as well
-(both are our own).
-
-From gradient conflict: tasks that pull a unit apart start with weights of their own.
 Recon (Shi et al., ICLR 2023, arXiv 2302.11289) trains with everything shared, measures the cosine
 between the tasks' gradients in every layer, and gives layers with much conflict to the tasks one
 by one. It counts how often a cosine is negative, which favours layers with few parameters, whose
@@ -20,7 +13,7 @@ import torch
 from jaxtyping import Float64, Int64
 from torch import Tensor
 
-from mtl_framework import SearchDistribution, TaskNetworks, all_reduce_mean, renumber
+from mtl_framework import TaskNetworks, all_reduce_mean, renumber
 from mtl_framework.data import Batch
 
 
@@ -112,15 +105,6 @@ def groups_by_conflict(
     """Measure :func:`gradient_cosines` and return :func:`groups_without_conflict`."""
     cosines = gradient_cosines(network, next_batch, iterations, learning_rate)
     return groups_without_conflict(cosines, most)
-
-
-def lean_towards(
-    distribution: SearchDistribution, groups: Int64[Tensor, "units tasks"], strength: float
-) -> None:
-    """Move the distribution by ``strength`` (0 to 1) of the way to a given assignment."""
-    target = torch.nn.functional.one_hot(groups, distribution.pi.shape[-1]).double()
-    pi = (1 - strength) * distribution.pi + strength * target
-    distribution.load_state_dict({"pi": pi})
 
 
 def _cosines(
