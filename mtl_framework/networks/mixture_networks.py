@@ -201,6 +201,11 @@ class MixtureNetworks(TaskNetworks):
                     models[0].set_submodule(name, MixedLayers(layers, own))
         return network.eval()
 
+    def parts_of_tasks(self) -> Mapping[nn.Parameter, int]:
+        """Return what the shares are made of, a row a task."""
+        modules = (*self.shares, *self.mixed.values())
+        return {p: len(self.tasks) for module in modules for p in module.parameters()}
+
     def parameter_counts(self) -> ParameterCounts:
         """Count all parameters, and those that the tasks need: all layers of a pool among them."""
         counts, shares = super().parameter_counts(), (*self.shares, *self.mixed.values())

@@ -1,7 +1,7 @@
 """The base class of all networks says what the host needs from a strategy's networks."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
@@ -87,6 +87,16 @@ class MultiTaskModel(nn.Module, ABC):
     @abstractmethod
     def parameter_counts(self) -> ParameterCounts:
         """Count the parameters held in training and those needed afterwards."""
+
+    def parts_of_tasks(self) -> Mapping[nn.Parameter, int]:
+        """Return parameters with a part a task, and how many equal parts each has.
+
+        Parts lie along the first axis: (tasks, layers) has a row a task. One that a step gives no
+        gradient, because its task has no label there, stays where it is
+        (``training.unused_weights``), as parameters without a gradient do. Networks with such
+        parameters override this.
+        """
+        return {}
 
     def averaged_gradients(self) -> AbstractContextManager[None]:
         """Average over the processes the gradients that the block adds, where there are several.

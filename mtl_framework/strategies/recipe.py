@@ -103,6 +103,7 @@ class Recipe:
             None
             if training.average is None
             else WeightAverage(network, training.average, training.accumulate),
+            network.parts_of_tasks(),
         )
         if self.iterations % training.accumulate:
             raise MtlError(

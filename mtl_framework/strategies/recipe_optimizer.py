@@ -12,6 +12,7 @@ from .averaging import WeightAverage
 from .optimizers import match_formats, match_gradients
 from .schedules import Schedule
 from .state import check_optimizer_state
+from .still_rows import StillRows
 from .training import TrainingConfig
 
 _ADDED = "recipe"
@@ -29,6 +30,9 @@ class RecipeOptimizer:
         training: the recipe, the section ``training`` of the run's config.
         schedule: schedule of the learning rates; ``None``: they stay.
         average: moving average of the weights; ``None``: none is kept.
+        parts: parameters with equal parts of one task each, along the first axis, and how many;
+            with ``unused_weights: skip`` a part stays where it is in a step that gives it no
+            gradient.
 
     Attributes:
         steps: number of calls of :meth:`step` so far.
@@ -40,12 +44,14 @@ class RecipeOptimizer:
         training: TrainingConfig,
         schedule: Schedule | None = None,
         average: WeightAverage | None = None,
+        parts: Mapping[nn.Parameter, int] | None = None,
     ) -> None:
         self.inner = inner
         self.training = training
         self.schedule = schedule
         self.average = average
         self.steps = 0
+        self._rows = StillRows(parts or {} if training.unused_weights == "skip" else {})
 
     @property
     def param_groups(self) -> list[dict[str, Any]]:
@@ -81,7 +87,9 @@ class RecipeOptimizer:
         """End a step: move the weights, if it is time."""
         if self.moves_next:
             self._prepare_gradients()
+            self._rows.remember(self.inner)
             self.inner.step()
+            self._rows.put_back(self.inner)
         self.steps += 1
         if self.average is not None and self.steps % self.training.accumulate == 0:
             self.average.update()

@@ -180,9 +180,9 @@ class TrainingConfig(_Section):
     )
     unused_weights: Literal["skip", "move"] = Field(
         default="skip",
-        description="what happens to weights that no task used in a step: they are left alone "
-        "(skip), or moved on by weight decay and momentum as with a gradient of "
-        "zero",
+        description="what happens to weights that no task used in a step, and to a task's own part "
+        "of mixing weights where it has no label: they are left alone (skip), or moved on by "
+        "weight decay and momentum as with a gradient of zero",
     )
     weighting: Annotated[WeightingConfig | None, BeforeValidator(_named)] = Field(
         default=None,

@@ -20,6 +20,7 @@ from mtl_framework import (
     StrategyConfig,
     TaskNetworks,
     TrainingRun,
+    all_reduce_mean,
 )
 from mtl_framework.data import Batch, Suite
 
@@ -209,16 +210,17 @@ class RoutingNetworks(Strategy):
         each = 1 / (paths * len(network.tasks))
         share = torch.full((1, len(network.tasks)), each, dtype=torch.float64)
         mixtures, losses = network.assignment.cpu()[None], []
-        pi = self.agents.policy.pi
+        pi, judged = self.agents.policy.pi, self._judged(batch)
         for _ in range(paths):
             noise = gumbel_noise(pi.shape, self.generator)
             chosen = (pi.log() + noise).argmax(-1)
             with nullcontext() if self.settled else network.drawing(noise, temperature):
                 losses.append(network.accumulate_gradients(batch, mixtures, share)[0])
-            self.recent.add(chosen)
-            self.used.scatter_(1, self.agents.policy.mode() if self.settled else chosen, True)
+            self.recent.add(chosen[:, judged])
+            ran = self.agents.policy.mode() if self.settled else chosen
+            self.used.scatter_(1, ran[:, judged], True)
         if learns:
-            self._collaborate(network)
+            self._collaborate(network, judged)
         else:
             for routes in network.unit_routes():
                 routes.logits.grad = None
@@ -231,15 +233,20 @@ class RoutingNetworks(Strategy):
         self.agents.policy.load_state_dict({"pi": network.probabilities()})
         return torch.stack(losses), -torch.stack(losses).cpu().double()
 
-    def _collaborate(self, network: GumbelNetworks) -> None:
-        """Let the logits of all tasks earn, in expectation, what a path earns for collaboration."""
+    def _judged(self, batch: Batch) -> Bool[Tensor, " tasks"]:
+        """Return the tasks with a label in any process's batch."""
+        return all_reduce_mean(batch.label_weights().to(batch.inputs[0].device)).cpu() > 0
+
+    def _collaborate(self, network: GumbelNetworks, judged: Bool[Tensor, " tasks"]) -> None:
+        """Let logits of tasks with labels earn, in expectation, what a path earns for company."""
         config, routes = self.config, network.unit_routes()
         if not config.collaboration:
             return
         by_decisions = config.collaboration_by == "decisions"
         shares = self.recent.shares() if by_decisions else self.agents.policy.pi.mean(1)
         for own, common in zip(routes, shares, strict=True):
-            earned = (own.logits.softmax(-1) * common.to(own.logits)).sum(-1).mean()
+            each = (own.logits.softmax(-1) * common.to(own.logits)).sum(-1)
+            earned = (each * judged.to(each)).mean()
             (-config.collaboration / len(routes) * earned).backward()
 
     def _learn(

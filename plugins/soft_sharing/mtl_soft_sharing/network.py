@@ -7,7 +7,14 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
-from mtl_framework import Backbone, ColumnNetwork, Features, ParameterCounts, TaskNetworks
+from mtl_framework import (
+    Backbone,
+    ColumnMixer,
+    ColumnNetwork,
+    Features,
+    ParameterCounts,
+    TaskNetworks,
+)
 from mtl_framework.data import Batch, Suite
 
 from .unit import by_column
@@ -80,6 +87,18 @@ class ColumnNetworks(TaskNetworks):
         chosen[rows, torch.arange(tasks)] = 1.0 if weights is None else weights.double()
         losses = self.accumulate_gradients(self._apart(batch), self.columns, chosen / tasks)
         return losses.gather(0, rows[None].to(losses.device, non_blocking=True))[0]
+
+    def parts_of_tasks(self) -> Mapping[nn.Parameter, int]:
+        """Return what columns go on with, a part a column; and what each has behind a mixture.
+
+        Behind the last mixture nobody but the column's own task reads it.
+        """
+        mixed = {p: len(self.tasks) for p in self.mixers.parameters()}
+        for mixer in self.mixers.values():
+            if isinstance(mixer, ColumnMixer):
+                for module in mixer.behind:
+                    mixed.update(dict.fromkeys(module.parameters(), 1))
+        return mixed
 
     def features(self, task: int, inputs: Shaped[Tensor, "rows *dims"]) -> Features:
         """Compute what a task's head reads: the end of its column, mixed on the way."""

@@ -140,11 +140,12 @@ def test_collaboration_draws_tasks_to_one_block() -> None:
         strategy, network = built("resnet18", collaboration=1.0, collaboration_by=by)
         strategy.recent.add(torch.tensor([[1, 1, 0, 1]] * 4))
         strategy.agents.policy.pi[..., 1] = 0.6
-        strategy._collaborate(network)
+        strategy._collaborate(network, torch.tensor([True, True, False]))
         for routes in network.unit_routes():
             assert routes.logits.grad is not None
-            assert (routes.logits.grad[:, 1] < 0).all()
-            assert (routes.logits.grad[:, 2] > 0).all()
+            assert (routes.logits.grad[:2, 1] < 0).all()
+            assert (routes.logits.grad[:2, 2] > 0).all()
+            assert not routes.logits.grad[2].any()  # of a task without labels
 
 
 def test_routers_wait_settle_and_cool(tmp_path: Path) -> None:
