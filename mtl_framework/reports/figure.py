@@ -113,8 +113,35 @@ def data_uri(text: str) -> str:
 
 
 def shortened(names: Sequence[str], most: int = 18) -> list[str]:
-    """Cut names that are too long for an axis."""
-    return [name if len(name) <= most else name[: most - 1] + "…" for name in names]
+    """Cut names that are too long for an axis, so that different ones stay different.
+
+    They are cut at the end. Where two would read the same, they keep as little of their ends as
+    tells them apart, from half on: with at most 10 letters ``stages.2.blocks.0`` and
+    ``stages.2.blocks.1`` are ``stage…ks.0`` and ``stage…ks.1``. Names that no end tells apart are
+    numbered.
+
+    Args:
+        names: the names.
+        most: number of letters that a name may have, at least 4.
+    """
+    for end in (0, *range((most - 1) // 2, most)):
+        cut = [_cut(name, most, end) for name in names]
+        if len(set(cut)) == len(set(names)):
+            return cut
+    order = {name: number for number, name in enumerate(dict.fromkeys(names), 1)}
+    return [
+        name
+        if len(name) <= most
+        else _cut(name, most - len(f" {order[name]}"), 0) + f" {order[name]}"
+        for name in names
+    ]
+
+
+def _cut(name: str, most: int, end: int) -> str:
+    """Leave the middle of a name out, or what follows its beginning if no ``end`` is kept."""
+    if len(name) <= most:
+        return name
+    return name[: most - 1 - end] + "…" + name[len(name) - end :]
 
 
 def bare(axes: Axes, frame: str | None = None) -> None:

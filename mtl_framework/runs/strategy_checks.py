@@ -23,7 +23,7 @@ def build_network(
         MtlError: if it returns no :class:`MultiTaskModel`, or one without the auxiliary heads that
             a task has; or if it needs tasks that read the same inputs, and these have their own.
     """
-    if strategy.needs_common_input and not suite.common_input:
+    if strategy.needs_common_input and len(suite) > 1 and not suite.common_input:
         raise MtlError(
             f"strategy {name!r} compares tasks on the same examples; tasks of suite {suite.name!r} "
             "have inputs of their own"

@@ -60,7 +60,8 @@ def size_figure(
     assert record.result is not None
     change = changes(record, sizes)
     tasks = list(record.result.test.per_task)[:_MOST_DRAWN]
-    share = 100 * np.array(sizes["beside"]) / np.maximum(np.array(sizes["trunk"]), 1)
+    plain = sizes.get("plain", sizes["trunk"])  # which runs before 28 November 2026 lack
+    share = 100 * np.array(sizes["beside"]) / np.maximum(np.array(plain), 1)
     units, more = list(sizes["units"]), change.shape[1] - len(tasks)
     with style():
         figure = new_figure(4.6 + 0.42 * len(tasks), 1.5 + 0.26 * len(units))
@@ -70,12 +71,12 @@ def size_figure(
     total = f"{sum(sizes['beside']):,} parameters a set, {sum(sizes['trunk']):,} in the trunk"
     return ReportFigure(
         name,
-        f"How much the adapters of {label} change, and how large they are",
+        f"How much adapters change, and how large they are ({label})",
         f"Heat map of units and {len(tasks)} tasks, and bars of sizes. "
         + " ".join(_in_words(units, change, share)),
         f"Run with the middle error of {count} (seed {record.seed}). Left: norm of what a task's "
         "adapters add to a unit's weights, relative to the norm of those weights. Right: size of "
-        f"one adapter of the unit, its own norms included, relative to the unit of the trunk "
+        f"one adapter of the unit, its own norms included, relative to the unit without adapters "
         f"({total})." + (f" {more} more tasks are not drawn." if more else ""),
         figure,
         wide=len(tasks) > 12,

@@ -144,11 +144,29 @@ class AdapterNetworks(TaskNetworks):
                 f"strategy.start_from: {folder} has networks of {theirs.name}, which are not like "
                 f"the trunk of this run ({ours.name})"
             )
+        self._check_plain(states[0], folder)
         self._check_alike(states, folder)
         for number in range(len(self.tasks)):
             for weight in range(max(self.weights_per_unit)):
                 path = [min(weight, count - 1) for count in self.weights_per_unit]
                 self.load_path(number, path, states[0], head=False)
+
+    def _check_plain(self, state: Mapping[str, Tensor], folder: str) -> None:
+        """Refuse a network of which no trunk can be made: columns that mix, or a mixture."""
+        with torch.random.fork_rng(devices=[]):
+            model = self.backbone.recipe.create(2, pretrained=False)
+        heads = tuple(f"{layer}." for layer in (*self.backbone.class_layers, "head.decoder"))
+        plain, found = (
+            {name for name in names if not name.startswith(heads)}
+            for names in (model.state_dict(), state)
+        )
+        # a network for maps has the plain model inside
+        if found not in (plain, {f"model.{name}" for name in plain}):
+            raise MtlError(
+                f"strategy.start_from: the networks of {folder} are no plain models of "
+                f"{self.backbone.recipe.name}, as a trunk is; take a run whose tasks have such "
+                "networks, for example one of full_sharing"
+            )
 
     def _check_alike(self, states: Sequence[Mapping[str, Tensor]], folder: str) -> None:
         """Refuse networks that differ in more than norms and heads."""

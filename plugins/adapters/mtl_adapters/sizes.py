@@ -25,8 +25,9 @@ class AdapterSizes:
 
         Returns:
             ``units``: name of every unit; ``trunk``: number of the unit's parameters in the trunk;
-            ``beside``: number of parameters of one adapter of the unit; ``change``: for every unit,
-            :func:`relative_change` of each of its adapters.
+            ``plain``: number of those of the unit as it is without adapters, norms among them that
+            are each adapter's own; ``beside``: number of parameters of one adapter of the unit;
+            ``change``: for every unit, :func:`relative_change` of each of its adapters.
         """
         network = self._network
         trunk, beside = self.by_unit()
@@ -35,7 +36,10 @@ class AdapterSizes:
             for unit, count in enumerate(network.weights_per_unit)
         ]
         names = [unit.name for unit in network.backbone.units]
-        return {"units": names, "trunk": trunk, "beside": beside, "change": change}
+        plain = [unit.num_parameters for unit in network.backbone.units]
+        return {
+            "units": names, "trunk": trunk, "plain": plain, "beside": beside, "change": change,
+        }  # fmt: skip
 
     def by_unit(self) -> tuple[list[int], list[int]]:
         """Count parameters of every unit: the trunk's, and those of one of the unit's adapters."""

@@ -82,6 +82,7 @@ def affinity_figure(
         bar.set_label("affinity", fontsize=8)
         bar.outline.set_visible(False)
     told = " | ".join(", ".join(names[n] for n in group) for group in groups)
+    times = int(state["count"].max())
     return ReportFigure(
         name,
         f"What a step for one task does for the others ({label})",
@@ -89,7 +90,7 @@ def affinity_figure(
         f"Run with the middle error of {count} (seed {record.seed}). Affinity of the task of a row "
         "to that of a column: the share by which a virtual step of gradient descent for the first "
         "lowers the loss of the second, divided by the step's size; below 0 it raises the loss. "
-        f"Mean over {int(state['count'].max())} measurements. Frames are the groups that were "
+        f"Mean over {times} measurement{'s' * (times != 1)}. Frames are the groups that were "
         "trained; what a task's own step does is not coloured.",
         figure,
         wide=len(names) > 12,

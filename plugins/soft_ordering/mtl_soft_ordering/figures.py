@@ -105,7 +105,7 @@ def _draw(axes: Axes, task: str, shares: np.ndarray) -> Any:
     if layers <= _MOST_NUMBERED:
         for (depth, layer), value in np.ndenumerate(shares):
             text = f"{value:.2f}"
-            colour = "black" if value > 0.5 else "white"
+            colour = "black" if round(float(value), 2) >= 0.5 else "white"  # as it is written
             axes.text(layer, depth, text, ha="center", va="center", fontsize=6.5, color=colour)
     return image
 

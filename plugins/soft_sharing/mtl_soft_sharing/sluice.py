@@ -4,6 +4,7 @@ Ruder, Bingel, Augenstein and Sogaard, "Latent Multi-task Architecture Learning"
 1705.08142 (first called "Sluice networks").
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from itertools import combinations
 from typing import Any, ClassVar
@@ -21,6 +22,7 @@ from .network import ColumnNetworks
 from .strategy import ColumnStrategy, unit_shape
 
 Columns = Float[Tensor, "inputs columns examples *dims"]
+_MOST_NAMED = 16  # numbers of subspaces that a refusal offers
 
 
 class SubspaceMixer(ColumnMixer):
@@ -170,7 +172,7 @@ class Sluice(ColumnStrategy):
             if shape[at] % config.subspaces:
                 raise MtlError(
                     f"strategy.subspaces: the {shape[at]} channels of unit {name!r} cannot be cut "
-                    f"into {config.subspaces} equal groups"
+                    f"into {config.subspaces} equal groups; {_those_that_fit(shapes)}"
                 )
         size = columns * config.subspaces
         mixers: dict[int, nn.Module] = {
@@ -209,6 +211,15 @@ class Sluice(ColumnStrategy):
         total = overlap_of(self.network, self.config.subspaces)
         torch.autograd.backward(self.config.penalty * total)
         return {"overlap": total.detach(), **shares}
+
+
+def _those_that_fit(shapes: Sequence[tuple[Sequence[int], int]]) -> str:
+    """Say which numbers of subspaces the channels of all mixed units can be cut into."""
+    common = math.gcd(*(shape[at] for shape, at in shapes))
+    fitting = [
+        str(count) for count in range(1, min(common, _MOST_NAMED) + 1) if common % count == 0
+    ]
+    return f"those of all mixed units can be cut into {', '.join(fitting)}"
 
 
 def _start(own: float | str, size: int) -> Float[Tensor, "to subspaces"]:

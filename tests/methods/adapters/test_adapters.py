@@ -4,6 +4,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -13,6 +14,7 @@ from mtl_adapters.config import AdaptersConfig
 from mtl_adapters.figures import adapter_figures, changes
 from mtl_adapters.layers import Parallel, middle_tap
 from mtl_adapters.network import AdapterNetworks
+from mtl_adapters.sizes import AdapterSizes
 from mtl_adapters.strategy import Adapters
 from safetensors.torch import load_file
 from support.adapter_loops import CLOSE, MODELS, compare, with_adapters
@@ -188,6 +190,19 @@ def test_a_learned_assignment_beside_a_frozen_trunk(tmp_path: Path) -> None:
     assert png(figure.figure).startswith(b"\x89PNG")
 
 
+def test_sizes_are_relative_to_units_as_they_are_without_adapters() -> None:
+    """A unit of norms alone, which are each adapter's own, has as many parameters without."""
+    backbone = make_backbone("convnext_atto", normalization="task", **MODELS["convnext_atto"])
+    sizes = AdapterSizes(with_adapters(backbone, 3, kind="parallel")).state_dict()
+    assert sizes["plain"] == [unit.num_parameters for unit in backbone.units]
+    norms = [n for n, trunk in enumerate(sizes["trunk"]) if trunk == 0]
+    assert norms
+    for unit in norms:
+        assert sizes["beside"][unit] == sizes["plain"][unit]
+    shares = np.array(sizes["beside"]) / np.array(sizes["plain"])
+    assert shares.max() <= 1.5
+
+
 def test_parameters_are_those_of_distinct_pairs() -> None:
     backbone = make_backbone("vit_tiny_patch16_224", **MODELS["vit_tiny_patch16_224"])
     network = with_adapters(backbone, 3, kind="low_rank", rank=3, trunk="frozen", assignment={
@@ -233,6 +248,17 @@ def test_a_trunk_is_taken_from_an_earlier_run(tmp_path: Path) -> None:
     wrong = Trial("adapters", {"start_from": str(tmp_path / "none"), "start_task": "side"})
     with pytest.raises(MtlError, match="has no task 'side', it has rows, sides, corners"):
         wrong.start(tmp_path / "wrong")
+
+
+@pytest.mark.parametrize("start_task", [None, "sides"])
+@pytest.mark.parametrize("strategy", ["cross_stitch", "sluice"])
+def test_no_trunk_is_made_of_what_mixes(
+    strategy: str, start_task: str | None, tmp_path: Path
+) -> None:
+    Trial(strategy).start(tmp_path / "mixed").execute()
+    trial = Trial("adapters", {"start_from": str(tmp_path / "mixed"), "start_task": start_task})
+    with pytest.raises(MtlError, match=r"networks of .* are no plain models of trial, as a trunk"):
+        trial.start(tmp_path / "run")
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from support.makers import make_backbone, make_batch, make_tasks, on_one_input
 from torch import Tensor
 
 from mtl_framework import RunRecord
+from mtl_framework.data import Suite
 from mtl_framework.networks.result import Result
 from mtl_framework.reports.figure import png
 from mtl_framework.support.errors import MtlError
@@ -246,6 +247,13 @@ def test_the_figure_shows_the_tree(tmp_path: Path) -> None:
 def test_tasks_with_inputs_of_their_own_are_refused(tmp_path: Path) -> None:
     trial = Trial("fafs", make_suite=lambda common_input: small_suite())
     with pytest.raises(MtlError, match=r"compares tasks on the same examples; .* their own"):
+        trial.start(tmp_path / "run")
+
+
+def test_a_task_alone_is_refused_for_being_alone(tmp_path: Path) -> None:
+    alone = Suite("alone", small_suite().tasks[:1])
+    trial = Trial("fafs", make_suite=lambda common_input: alone)
+    with pytest.raises(MtlError, match=r"fafs needs at least two tasks, suite .* has one"):
         trial.start(tmp_path / "run")
 
 

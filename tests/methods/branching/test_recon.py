@@ -7,13 +7,13 @@ import pytest
 import torch
 from mtl_baselines.ends import FullSharing, NoSharing
 from mtl_baselines.fixed import FixedConfig
-from mtl_branching.recon import Recon, ReconConfig
+from mtl_branching.recon import Recon, ReconConfig, conflicts, flat_gradients, shuffle
 from support.adapter_loops import MODELS
 from support.dense import binary_suite, dense_backbone
 from support.makers import make_backbone, make_batch, make_tasks
 from torch import Tensor
 
-from mtl_framework import TaskNetworks
+from mtl_framework import TaskNetworks, task_gradients
 from mtl_framework.data import Batch, Suite
 
 UNITS = ("stem", "one", "two")
@@ -93,3 +93,51 @@ def test_behind_the_restart_the_ends_train_what_full_and_no_sharing_train(
     assert not torch.equal(state["heads.0.weight"], begun[2]["heads.0.weight"])
     rest = state.keys() - plain.state_dict().keys()
     assert all(torch.equal(state[name], begun[2][name]) for name in rest)
+
+
+def test_small_units_conflict_by_chance_and_large_ones_do_not() -> None:
+    generator = torch.Generator().manual_seed(0)
+    counts = []
+    for entries in (4, 4000):
+        rows = torch.randn(40, entries, generator=generator).double()
+        rows = rows - rows.mean(1, keepdim=True)
+        shuffled = shuffle(rows, generator)
+        assert torch.equal(shuffled.sort(1).values, rows.sort(1).values)
+        assert not torch.equal(shuffled, rows)
+        counts.append(conflicts(shuffled, -0.1) / (40 * 39 / 2))
+    assert counts[0] > 0.35
+    assert counts[1] < 0.01
+
+
+def test_the_null_shuffles_each_row_by_itself() -> None:
+    """In one common order, equal rows would stay equal and never conflict."""
+    generator = torch.Generator().manual_seed(0)
+    row = torch.randn(1, 4000, generator=generator).double()
+    rows = (row - row.mean()).repeat(40, 1)
+    assert conflicts(rows, 0.0) == 0
+    assert 0.4 < conflicts(shuffle(rows, generator), 0.0) / (40 * 39 / 2) < 0.6
+
+
+def test_the_null_is_counted_beside_the_conflicts() -> None:
+    """As loops count them that draw the same orders."""
+    torch.manual_seed(0)
+    strategy = Recon(ReconConfig(parted=1, threshold=0.05))
+    network = strategy.build(dense_backbone(shared=()), binary_suite(3))
+    inputs = torch.randn(32, 6, generator=torch.Generator().manual_seed(0))
+    batch = Batch((inputs,) * 3, ((inputs[:, 0] > 0).long(),) * 3, True)
+    strategy.start_measuring()
+    strategy.generator.manual_seed(7)
+    strategy.measure(batch)
+    strategy.measure(batch)
+    generator, wanted = torch.Generator().manual_seed(7), torch.zeros(3)
+    gradients, _ = task_gradients(network, batch, network.assignment[None])
+    for _ in range(2):
+        for unit in range(3):
+            rows = flat_gradients(gradients, network.bank_parameters(unit, 0))
+            mixed = [row[torch.randperm(rows.shape[1], generator=generator)] for row in rows]
+            for one in range(3):
+                for other in range(one):
+                    cosine = torch.cosine_similarity(mixed[one], mixed[other], dim=0)
+                    wanted[unit] += float(cosine < 0.05)
+    assert strategy.chance.tolist() == wanted.tolist()
+    assert wanted.sum() > 0

@@ -210,7 +210,10 @@ def test_subspaces_are_consecutive_channels() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"subspaces": 3}, r"the 8 channels of unit 'one' cannot be cut into 3 equal groups"),
+        (
+            {"subspaces": 3},
+            r"the 8 channels of unit 'one' cannot be cut into 3 equal groups; .* into 1, 2, 4, 8",
+        ),
         ({"own_weight": 1.5}, "should be from 0 to 1, or balanced"),
     ],
 )
