@@ -137,36 +137,42 @@ class AdapterNetworks(TaskNetworks):
             raise MtlError(
                 f"strategy.start_task: {folder} has no task {task!r}, it has {', '.join(names)}"
             )
-        states = [run.extract(n).state_dict() for n in (names if task is None else [task])]
+        networks = [run.extract(n) for n in (names if task is None else [task])]
         theirs, ours = run.backbone.recipe, self.backbone.recipe
         if (theirs.name, theirs.surgery) != (ours.name, ours.surgery):
             raise MtlError(
                 f"strategy.start_from: {folder} has networks of {theirs.name}, which are not like "
                 f"the trunk of this run ({ours.name})"
             )
-        self._check_plain(states[0], folder)
+        states = [self._plain_state(network, folder) for network in networks]
         self._check_alike(states, folder)
         for number in range(len(self.tasks)):
             for weight in range(max(self.weights_per_unit)):
                 path = [min(weight, count - 1) for count in self.weights_per_unit]
                 self.load_path(number, path, states[0], head=False)
 
-    def _check_plain(self, state: Mapping[str, Tensor], folder: str) -> None:
-        """Refuse a network of which no trunk can be made: columns that mix, or a mixture."""
+    def _plain_state(self, network: nn.Module, folder: str) -> dict[str, Tensor]:
+        """Return the tensors of the plain model that a task's network is, or has inside for maps.
+
+        Raises:
+            MtlError: if it is none: columns that mix, or a mixture of layers.
+        """
         with torch.random.fork_rng(devices=[]):
             model = self.backbone.recipe.create(2, pretrained=False)
-        heads = tuple(f"{layer}." for layer in (*self.backbone.class_layers, "head.decoder"))
-        plain, found = (
-            {name for name in names if not name.startswith(heads)}
-            for names in (model.state_dict(), state)
+        heads = tuple(f"{layer}." for layer in self.backbone.class_layers)
+        plain = {name for name in model.state_dict() if not name.startswith(heads)}
+        state = network.state_dict()
+        for where in ("", "model.", "network.model."):  # the last behind an objective's own layer
+            inside = {n.removeprefix(where): t for n, t in state.items() if n.startswith(where)}
+            decoder = where.removesuffix("model.") + "head."
+            alone = all(n.startswith((where, decoder)) for n in state)
+            if alone and {n for n in inside if not n.startswith(heads)} == plain:
+                return inside
+        raise MtlError(
+            f"strategy.start_from: the networks of {folder} are no plain models of "
+            f"{self.backbone.recipe.name}, as a trunk is; take a run whose tasks have such "
+            "networks, for example one of full_sharing"
         )
-        # a network for maps has the plain model inside
-        if found not in (plain, {f"model.{name}" for name in plain}):
-            raise MtlError(
-                f"strategy.start_from: the networks of {folder} are no plain models of "
-                f"{self.backbone.recipe.name}, as a trunk is; take a run whose tasks have such "
-                "networks, for example one of full_sharing"
-            )
 
     def _check_alike(self, states: Sequence[Mapping[str, Tensor]], folder: str) -> None:
         """Refuse networks that differ in more than norms and heads."""

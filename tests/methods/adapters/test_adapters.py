@@ -18,6 +18,7 @@ from mtl_adapters.sizes import AdapterSizes
 from mtl_adapters.strategy import Adapters
 from safetensors.torch import load_file
 from support.adapter_loops import CLOSE, MODELS, compare, with_adapters
+from support.dense_tasks import dense_tasks
 from support.makers import make_backbone, make_batch, make_tasks
 from torch import nn
 
@@ -248,6 +249,27 @@ def test_a_trunk_is_taken_from_an_earlier_run(tmp_path: Path) -> None:
     wrong = Trial("adapters", {"start_from": str(tmp_path / "none"), "start_task": "side"})
     with pytest.raises(MtlError, match="has no task 'side', it has rows, sides, corners"):
         wrong.start(tmp_path / "wrong")
+
+
+def test_a_trunk_is_taken_from_networks_for_maps_and_for_classes() -> None:
+    kinds = ("normals", "segmentation", "count")
+    suite = Suite("maps", dense_tasks(kinds))
+    backbone = make_backbone("resnet18", size=64, in_chans=3, **MODELS["resnet18"])
+    torch.manual_seed(0)
+    theirs = TaskNetworks(backbone, suite.tasks, 1)
+    run: Any = SimpleNamespace(
+        suite=SimpleNamespace(task_names=list(kinds)), backbone=backbone,
+        extract=lambda name: theirs.extract(kinds.index(name)),
+    )  # fmt: skip
+    torch.manual_seed(1)
+    for task in (None, *kinds):
+        strategy = Adapters(AdaptersConfig(kind="parallel"))
+        network = strategy.build(backbone, suite)
+        assert isinstance(network, AdapterNetworks)
+        network.load_trunk("there", task, lambda folder: run)
+        ours, plain = network.extract(2).state_dict(), theirs.extract(2).state_dict()
+        assert any(n.startswith("layer4") for n in plain)
+        assert all(torch.equal(ours[n], plain[n]) for n in plain if not n.startswith("fc."))
 
 
 @pytest.mark.parametrize("start_task", [None, "sides"])
