@@ -116,7 +116,8 @@ def collapse_figure(
         above, below = figure.subplots(
             2, 1, sharex=True, height_ratios=[1.3, 0.3 + 0.22 * len(units)]
         )
-        above.plot(steps, course.mean(1), color=INK, linewidth=2)
+        few = "o" if len(steps) < 3 else None  # a line through one point is none
+        above.plot(steps, course.mean(1), color=INK, linewidth=2, marker=few)
         above.axhline(least, color=MUTED, linestyle=":", label="tasks as far apart as can be")
         above.set_ylim(0, 104)
         above.set_ylabel("mean %")
