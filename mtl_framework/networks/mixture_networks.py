@@ -43,7 +43,8 @@ class MixtureNetworks(TaskNetworks):
         weights_per_unit: K of the units that are in no pool.
         pools: units whose layers are exchanged, ascending; no unit is in two pools.
         shares: for each pool a module whose ``forward(depth)`` gives the shares (tasks, layers) of
-            the layers at that place of the pool.
+            the layers at that place of the pool. Parameters whose first axis is as long as there
+            are tasks are taken to have a row a task (:meth:`parts_of_tasks`).
         batched: whether the layers of a place run in one call, under ``torch.vmap``; else one after
             the other, which layers need that have operations that cannot be batched.
         dropout: share of the values of every layer's results that are left out in training.
@@ -202,9 +203,10 @@ class MixtureNetworks(TaskNetworks):
         return network.eval()
 
     def parts_of_tasks(self) -> Mapping[nn.Parameter, int]:
-        """Return what the shares are made of, a row a task."""
-        modules = (*self.shares, *self.mixed.values())
-        return {p: len(self.tasks) for module in modules for p in module.parameters()}
+        """Return what the shares are made of, where it has a row a task."""
+        modules, tasks = (*self.shares, *self.mixed.values()), len(self.tasks)
+        parameters = [p for module in modules for p in module.parameters()]
+        return {p: tasks for p in parameters if p.ndim and len(p) == tasks}
 
     def parameter_counts(self) -> ParameterCounts:
         """Count all parameters, and those that the tasks need: all layers of a pool among them."""

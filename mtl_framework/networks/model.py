@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor, nn
 
 from ..data.batches import Batch
@@ -91,8 +91,8 @@ class MultiTaskModel(nn.Module, ABC):
     def parts_of_tasks(self) -> Mapping[nn.Parameter, int]:
         """Return parameters with a part a task, and how many equal parts each has.
 
-        Parts lie along the first axis: (tasks, layers) has a row a task. One that a step gives no
-        gradient, because its task has no label there, stays where it is
+        Parts lie along the first axis: (tasks, layers) has a row a task. A part whose gradient is
+        all zero in a step, because its task has no label there, stays where it is
         (``training.unused_weights``), as parameters without a gradient do. Networks with such
         parameters override this.
         """
@@ -111,6 +111,13 @@ class MultiTaskModel(nn.Module, ABC):
     ) -> Float[Tensor, "*samples tasks"]:
         """Average losses over the processes, each task's over those that have labels of it."""
         return all_reduce_mean(losses, batch.label_weights()) if is_distributed() else losses
+
+    def labelled_tasks(self, batch: Batch) -> Bool[Tensor, " tasks"]:
+        """Return, on the CPU, which tasks have a label in any process's batch."""
+        weights = batch.label_weights()
+        if is_distributed():
+            weights = all_reduce_mean(weights.to(batch.inputs[0].device)).cpu()
+        return weights > 0
 
     def autocast(self, device: torch.device) -> torch.autocast:
         """Run a forward pass inside in this model's precision."""

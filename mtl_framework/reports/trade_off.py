@@ -1,5 +1,6 @@
 """A figure shows what strategies pay for their error: parameters that their networks need."""
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -33,7 +34,9 @@ def trade_off(analysis: Analysis) -> ReportFigure | None:
     points = [
         _Point(number, row.strategy, row.deployed, value)
         for number, row in enumerate(analysis.rows, 1)
-        if row.deployed is not None and (value := _value_of(row, group.mixed)) is not None
+        if row.deployed is not None
+        and (value := _value_of(row, group.mixed)) is not None
+        and math.isfinite(value.mean)
     ]
     if len(points) < _FEWEST or len({point.size.mean for point in points}) == 1:
         return None
@@ -45,11 +48,12 @@ def trade_off(analysis: Analysis) -> ReportFigure | None:
         "trade-off",
         "What an error costs",
         f"Scatter chart of {label} against parameters, {better} is better. No other strategy is "
-        f"both better and no larger than: {', '.join(ends)}.",
+        f"as good and smaller, or better and no larger, than: {', '.join(ends)}.",
         f"Mean over seeds against the mean number of parameters that all tasks' networks need "
         f"together; {better} is better. Bars are one sample standard deviation. The line joins "
-        "strategies of which no other is both better and no larger in the mean; whether a "
-        "difference is more than chance, the tests say.",
+        "strategies that no other is as good as with less, or better than with no more, in the "
+        "mean; whether a difference is more than chance, the tests say. What has no finite mean is "
+        "left out.",
         _chart(points, front, label),
     )
 
@@ -160,10 +164,10 @@ def _list_names(figure: Figure, axes: Axes, points: Sequence[_Point]) -> None:
 
 
 def _short(value: float) -> str:
-    """Write a number of parameters with three digits: 61.8k, 1.03M."""
+    """Write a number of parameters with at most four digits: 61.84k, 1.032M."""
     if not np.isfinite(value) or value <= 0:
         return ""
     for limit, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if value >= limit:
-            return f"{value / limit:.3g}{letter}"
-    return f"{value:.3g}"
+            return f"{value / limit:.4g}{letter}"
+    return f"{value:.4g}"

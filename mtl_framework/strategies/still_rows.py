@@ -14,10 +14,10 @@ from torch import Tensor, nn
 
 
 class _Still(NamedTuple):
-    """Rows of one parameter, and what they held before the step."""
+    """One parameter, which of its rows stay, and what it held before the step."""
 
     parameter: nn.Parameter
-    rows: Bool[Tensor, " rows"]
+    rows: Bool[Tensor, "rows *ones"]
     values: Tensor
     moments: dict[str, Tensor]
 
@@ -37,32 +37,35 @@ class StillRows:
         self._still: list[_Still] = []
 
     def remember(self, optimizer: torch.optim.Optimizer) -> None:
-        """Keep what the rows without a gradient hold, before the optimiser's step."""
-        graded = [p for p in self.parts if p.grad is not None]
-        rows = [_without_gradient(p, self.parts[p]) for p in graded]
-        if not rows or not bool(torch.cat(rows).any()):  # once for all: a GPU waits for it
-            return
-        self._still = [
-            _Still(parameter, still, parameter.detach().clone(), _moments(optimizer, parameter))
-            for parameter, still in zip(graded, rows, strict=True)
-        ]
+        """Keep what the rows without a gradient hold, before the optimiser's step.
+
+        Where the CPU cannot know which they are without waiting for a GPU, all are kept.
+        """
+        for parameter, parts in self.parts.items():
+            if parameter.grad is None:
+                continue
+            rows = _without_gradient(parameter, parts)
+            if parameter.device.type != "cpu" or bool(rows.any()):
+                values, moments = parameter.detach().clone(), _moments(optimizer, parameter)
+                self._still.append(_Still(parameter, rows, values, moments))
 
     def put_back(self, optimizer: torch.optim.Optimizer) -> None:
-        """Give these rows what they held, after the optimiser's step."""
+        """Give these rows what they held, after the optimiser's step and its hooks."""
         for parameter, rows, values, moments in self._still:
-            parameter.detach()[rows] = values[rows]
+            parameter.copy_(torch.where(rows, values, parameter))
             for name, now in _moments(optimizer, parameter, copy=False).items():
                 if name in moments:
-                    now[rows] = moments[name][rows]
+                    now.copy_(torch.where(rows, moments[name], now))
                 elif name == "momentum_buffer":  # SGD begins it with weight decay in it
-                    now[rows] = 0.0
+                    now.masked_fill_(rows, 0.0)
         self._still = []
 
 
-def _without_gradient(parameter: nn.Parameter, parts: int) -> Bool[Tensor, " rows"]:
+def _without_gradient(parameter: nn.Parameter, parts: int) -> Bool[Tensor, "rows *ones"]:
     assert parameter.grad is not None
     still = (parameter.grad.reshape(parts, -1) == 0).all(1)
-    return still.repeat_interleave(len(parameter) // parts)
+    rows = still.repeat_interleave(len(parameter) // parts)
+    return rows.view(-1, *[1] * (parameter.ndim - 1))
 
 
 def _moments(

@@ -33,6 +33,7 @@ MADE: Mapping[str, Callable[[], Strategy]] = {
     "sluice": lambda: Sluice(SluiceConfig()),
     "nddr": lambda: Nddr(NddrConfig()),
     "cross_stitch": lambda: CrossStitch(CrossStitchConfig()),
+    "cross_stitch, early": lambda: CrossStitch(CrossStitchConfig(after=["stages.0"])),
     "gumbel": lambda: RoutingNetworks(RoutingConfig(**GUMBEL)),
     "gumbel, by decisions": lambda: RoutingNetworks(
         RoutingConfig(**GUMBEL, collaboration=1.0, collaboration_by="decisions")
@@ -78,6 +79,10 @@ def rows(network: MultiTaskModel, task: int) -> dict[str, Tensor]:
         elif f".behind.{task}." in name:
             assert parts[parameter] == 1
             found[name] = parameter.detach().clone()
+    if isinstance(network, ColumnNetworks):  # and columns themselves, behind the last mixture
+        for unit in range(_last(network) + 1, len(network.backbone.units)):
+            for number, parameter in enumerate(network.bank_parameters(unit, task)):
+                found[f"unit {unit}, {number}"] = parameter.detach().clone()
     for name, parameter in network.named_parameters():
         if name.startswith(f"heads.{task}."):
             found[name] = parameter.detach().clone()

@@ -162,7 +162,8 @@ class AdapterNetworks(TaskNetworks):
         heads = tuple(f"{layer}." for layer in self.backbone.class_layers)
         plain = {name for name in model.state_dict() if not name.startswith(heads)}
         state = network.state_dict()
-        for where in ("", "model.", "network.model."):  # the last behind an objective's own layer
+        # inside a network for maps, behind an objective's own layer, or both
+        for where in ("", "model.", "network.", "network.model."):
             inside = {n.removeprefix(where): t for n, t in state.items() if n.startswith(where)}
             decoder = where.removesuffix("model.") + "head."
             alone = all(n.startswith((where, decoder)) for n in state)

@@ -42,7 +42,6 @@ from mtl_framework import (
     StrategyConfig,
     TaskNetworks,
     TrainingRun,
-    all_reduce_mean,
 )
 from mtl_framework.data import Batch, Suite
 
@@ -210,7 +209,7 @@ class LearnedWeightSharing(Strategy):
         """Return tasks with a label in any process's batch, where tasks rank by their own loss."""
         if self.config.credit == "joint":
             return None
-        return all_reduce_mean(batch.label_weights().to(batch.inputs[0].device)).cpu() > 0
+        return self.network.labelled_tasks(batch)
 
     def _tell_undecided(self, run: TrainingRun, entropy: float) -> None:
         most = math.log(self.distribution.pi.shape[-1])

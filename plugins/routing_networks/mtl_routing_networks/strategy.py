@@ -20,7 +20,6 @@ from mtl_framework import (
     StrategyConfig,
     TaskNetworks,
     TrainingRun,
-    all_reduce_mean,
 )
 from mtl_framework.data import Batch, Suite
 
@@ -210,7 +209,7 @@ class RoutingNetworks(Strategy):
         each = 1 / (paths * len(network.tasks))
         share = torch.full((1, len(network.tasks)), each, dtype=torch.float64)
         mixtures, losses = network.assignment.cpu()[None], []
-        pi, judged = self.agents.policy.pi, self._judged(batch)
+        pi, judged = self.agents.policy.pi, network.labelled_tasks(batch)
         for _ in range(paths):
             noise = gumbel_noise(pi.shape, self.generator)
             chosen = (pi.log() + noise).argmax(-1)
@@ -232,10 +231,6 @@ class RoutingNetworks(Strategy):
             self.used.zero_()
         self.agents.policy.load_state_dict({"pi": network.probabilities()})
         return torch.stack(losses), -torch.stack(losses).cpu().double()
-
-    def _judged(self, batch: Batch) -> Bool[Tensor, " tasks"]:
-        """Return the tasks with a label in any process's batch."""
-        return all_reduce_mean(batch.label_weights().to(batch.inputs[0].device)).cpu() > 0
 
     def _collaborate(self, network: GumbelNetworks, judged: Bool[Tensor, " tasks"]) -> None:
         """Let logits of tasks with labels earn, in expectation, what a path earns for company."""

@@ -89,11 +89,15 @@ class ColumnNetworks(TaskNetworks):
         return losses.gather(0, rows[None].to(losses.device, non_blocking=True))[0]
 
     def parts_of_tasks(self) -> Mapping[nn.Parameter, int]:
-        """Return what columns go on with, a part a column; and what each has behind a mixture.
+        """Return what columns go on with, a part a column; and what each has behind mixtures.
 
-        Behind the last mixture nobody but the column's own task reads it.
+        Behind the last mixture nobody but the column's own task reads it, its units there neither.
         """
         mixed = {p: len(self.tasks) for p in self.mixers.parameters()}
+        last = max((int(unit) for unit in self.mixers), default=-1)
+        for unit in range(last + 1, len(self.backbone.units)):
+            for column in range(len(self.tasks)):
+                mixed.update(dict.fromkeys(self.bank_parameters(unit, column), 1))
         for mixer in self.mixers.values():
             if isinstance(mixer, ColumnMixer):
                 for module in mixer.behind:

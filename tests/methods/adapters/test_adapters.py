@@ -1,5 +1,6 @@
 """Adapters against plain loops, merged into plain networks, beside a trunk that stays as it is."""
 
+import dataclasses
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -24,7 +25,9 @@ from torch import nn
 
 from mtl_framework import RunRecord, TaskNetworks, TrainingConfig
 from mtl_framework.data import Suite
+from mtl_framework.data.objectives import Ordinal
 from mtl_framework.export import export_network
+from mtl_framework.networks.decoding import decoded
 from mtl_framework.networks.result import Result
 from mtl_framework.reports.figure import png
 from mtl_framework.strategies.recipe import Recipe
@@ -252,14 +255,17 @@ def test_a_trunk_is_taken_from_an_earlier_run(tmp_path: Path) -> None:
 
 
 def test_a_trunk_is_taken_from_networks_for_maps_and_for_classes() -> None:
-    kinds = ("normals", "segmentation", "count")
-    suite = Suite("maps", dense_tasks(kinds))
+    kinds = ("normals", "segmentation", "count", "levels")
+    levels = dataclasses.replace(dense_tasks(("count",))[0], name="levels", objective=Ordinal(3))
+    suite = Suite("maps", [*dense_tasks(kinds[:3]), levels])
     backbone = make_backbone("resnet18", size=64, in_chans=3, **MODELS["resnet18"])
     torch.manual_seed(0)
     theirs = TaskNetworks(backbone, suite.tasks, 1)
     run: Any = SimpleNamespace(
         suite=SimpleNamespace(task_names=list(kinds)), backbone=backbone,
-        extract=lambda name: theirs.extract(kinds.index(name)),
+        extract=lambda name: decoded(
+            theirs.extract(kinds.index(name)), suite.tasks[kinds.index(name)].objective, backbone
+        ),
     )  # fmt: skip
     torch.manual_seed(1)
     for task in (None, *kinds):
