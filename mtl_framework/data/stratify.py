@@ -102,37 +102,74 @@ def _place_rare(
     random: np.random.RandomState,
 ) -> None:
     """Put examples where their class would be lacking, the rarest classes first."""
-    lacking: dict[tuple[int, int], dict[int, int]] = {}
-    sizes = {}
-    for task, column in enumerate(strata):
-        for label, members in zip(*np.unique(column, return_counts=True), strict=True):
-            if label >= 0:
-                drawn = int(members >= 2)
-                rest = min(int(members) - drawn, parts)
-                lacking[task, int(label)] = {_DRAWN: drawn, _REST: rest}
-                sizes[task, int(label)] = int(members)
+    needs = _Needs(strata, sides, room, parts)
     order = random.permutation(len(sides))  # rows that serve equally well: in this order
-    for task, label in sorted(sizes, key=lambda key: sizes[key]):
+    for task, label in sorted(needs.sizes, key=lambda key: needs.sizes[key]):
         members = order[strata[task][order] == label]
         for side in (_REST, _DRAWN):
-            while lacking[task, label][side] > 0 and room[side]:
+            while needs.lacking[task, label][side] > 0 and room[side]:
                 candidates = members[sides[members] == _OPEN][:_CANDIDATES].tolist()
                 if not candidates:
                     break
-                needs = [
-                    [
-                        lacking[t, int(column[row])]
-                        for t, column in enumerate(strata)
-                        if column[row] >= 0
-                    ]
-                    for row in candidates
-                ]
-                useful = [sum(need[side] > 0 for need in row) for row in needs]
-                best = useful.index(max(useful))
-                sides[candidates[best]] = side
-                room[side] -= 1
-                for need in needs[best]:
-                    need[side] -= 1
+                useful = [needs.met_by(row, side) for row in candidates]
+                needs.place(candidates[useful.index(max(useful))], side)
+
+
+class _Needs:
+    """These are the rows that every class still lacks in the two parts, by task and class.
+
+    An example: two classes of two rows, {1, 2} of one task and {2, 3} of another. If row 2 stays,
+    row 1 is drawn for the first, and row 3 has to be drawn for the second before others choose it.
+    """
+
+    def __init__(
+        self,
+        strata: Sequence[Int64[np.ndarray, " rows"]],
+        sides: Int64[np.ndarray, " rows"],
+        room: dict[int, int],
+        parts: int,
+    ) -> None:
+        self._strata, self._sides, self._room = strata, sides, room
+        self.lacking: dict[tuple[int, int], dict[int, int]] = {}
+        self.sizes: dict[tuple[int, int], int] = {}
+        for task, column in enumerate(strata):
+            for label, members in zip(*np.unique(column, return_counts=True), strict=True):
+                if label >= 0:
+                    drawn = int(members >= 2)
+                    rest = min(int(members) - drawn, parts)
+                    self.lacking[task, int(label)] = {_DRAWN: drawn, _REST: rest}
+                    self.sizes[task, int(label)] = int(members)
+        self._open = dict(self.sizes)  # how many rows of a class have no place yet
+
+    def met_by(self, row: int, side: int) -> int:
+        """Count the classes of a row that still lack one in this part."""
+        return sum(self.lacking[key][side] > 0 for key in self._classes_of(row))
+
+    def place(self, row: int, side: int) -> None:
+        """Put a row into a part, and with it all rows that then have one place left."""
+        todo = [(row, side)]
+        while todo:
+            row, side = todo.pop()
+            if self._sides[row] != _OPEN or not self._room[side]:
+                continue
+            self._sides[row] = side
+            self._room[side] -= 1
+            for key in self._classes_of(row):
+                self._open[key] -= 1
+                self.lacking[key][side] -= 1
+                todo += self._forced(key)
+
+    def _forced(self, key: tuple[int, int]) -> list[tuple[int, int]]:
+        """Return the open rows of a class that one part needs all of, and the other none."""
+        wanted = [side for side in (_REST, _DRAWN) if self.lacking[key][side] > 0]
+        if len(wanted) != 1 or self._open[key] != self.lacking[key][wanted[0]]:
+            return []
+        task, label = key
+        members = np.flatnonzero((self._strata[task] == label) & (self._sides == _OPEN))
+        return [(int(row), wanted[0]) for row in members]
+
+    def _classes_of(self, row: int) -> list[tuple[int, int]]:
+        return [(t, int(c[row])) for t, c in enumerate(self._strata) if c[row] >= 0]
 
 
 def _shared(
