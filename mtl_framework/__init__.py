@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     from .strategies.initialization import InitialWeights as InitialWeights
     from .strategies.optimizers import FusedAdam as FusedAdam
     from .strategies.recipe_optimizer import RecipeOptimizer as RecipeOptimizer
+    from .strategies.resting import resting as resting
     from .strategies.search_distribution import SearchDistribution as SearchDistribution
     from .strategies.shared_start import SharedStart as SharedStart
     from .strategies.shared_start import SharedStartConfig as SharedStartConfig
@@ -136,6 +137,7 @@ _HOMES = {
     "message_of": "support.errors",
     "renumber": "strategies.assignments",
     "reset_state": "backbones.recurrent",
+    "resting": "strategies.resting",
     "run": "runs.from_python",
     "stateless": "backbones.recurrent",
     "task_gradients": "networks.task_gradients",

@@ -112,7 +112,7 @@ class MultiTaskModel(nn.Module, ABC):
         """Average losses over the processes, each task's over those that have labels of it."""
         return all_reduce_mean(losses, batch.label_weights()) if is_distributed() else losses
 
-    def labelled_tasks(self, batch: Batch) -> Bool[Tensor, " tasks"]:
+    def labelled_anywhere(self, batch: Batch) -> Bool[Tensor, " tasks"]:
         """Return, on the CPU, which tasks have a label in any process's batch."""
         weights = batch.label_weights()
         if is_distributed():

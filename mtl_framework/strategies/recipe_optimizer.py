@@ -10,9 +10,9 @@ from torch import nn
 from ..networks.evaluation import Evaluation
 from .averaging import WeightAverage
 from .optimizers import match_formats, match_gradients
+from .resting import resting, without_gradient
 from .schedules import Schedule
 from .state import check_optimizer_state
-from .still_rows import StillRows
 from .training import TrainingConfig
 
 _ADDED = "recipe"
@@ -51,7 +51,7 @@ class RecipeOptimizer:
         self.schedule = schedule
         self.average = average
         self.steps = 0
-        self._rows = StillRows(parts or {} if training.unused_weights == "skip" else {})
+        self._parts = parts or {} if training.unused_weights == "skip" else {}
 
     @property
     def param_groups(self) -> list[dict[str, Any]]:
@@ -87,9 +87,8 @@ class RecipeOptimizer:
         """End a step: move the weights, if it is time."""
         if self.moves_next:
             self._prepare_gradients()
-            self._rows.remember(self.inner)
-            self.inner.step()
-            self._rows.put_back(self.inner)
+            with resting(self.inner, without_gradient(self._parts)):
+                self.inner.step()
         self.steps += 1
         if self.average is not None and self.steps % self.training.accumulate == 0:
             self.average.update()

@@ -25,7 +25,7 @@ PUBLIC = {
         TrainingConfig TrainingRun UnknownNameError __version__ all_reduce_mean compare
         copy_weight csv_cell dry_run forget_moments fresh_state group_by_cause
         hookimpl load_backbone load_run load_suite message_of renumber
-        reset_state run stateless task_gradients unit_sensitivities
+        reset_state resting run stateless task_gradients unit_sensitivities
     """,
     "mtl_framework.data": """
         AuxiliaryHead BalancedBatches Batch Binary BinaryMap Classification Depth Examples Gathered

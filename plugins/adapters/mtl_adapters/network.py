@@ -137,14 +137,14 @@ class AdapterNetworks(TaskNetworks):
             raise MtlError(
                 f"strategy.start_task: {folder} has no task {task!r}, it has {', '.join(names)}"
             )
-        networks = [run.extract(n) for n in (names if task is None else [task])]
+        taken = range(len(names)) if task is None else [names.index(task)]
         theirs, ours = run.backbone.recipe, self.backbone.recipe
         if (theirs.name, theirs.surgery) != (ours.name, ours.surgery):
             raise MtlError(
                 f"strategy.start_from: {folder} has networks of {theirs.name}, which are not like "
                 f"the trunk of this run ({ours.name})"
             )
-        states = [self._plain_state(network, folder) for network in networks]
+        states = [self._plain_state(run.network.extract(number), folder) for number in taken]
         self._check_alike(states, folder)
         for number in range(len(self.tasks)):
             for weight in range(max(self.weights_per_unit)):
@@ -162,11 +162,9 @@ class AdapterNetworks(TaskNetworks):
         heads = tuple(f"{layer}." for layer in self.backbone.class_layers)
         plain = {name for name in model.state_dict() if not name.startswith(heads)}
         state = network.state_dict()
-        # inside a network for maps, behind an objective's own layer, or both
-        for where in ("", "model.", "network.", "network.model."):
+        for where in ("", "model."):  # the latter in a network for maps, beside a decoder
             inside = {n.removeprefix(where): t for n, t in state.items() if n.startswith(where)}
-            decoder = where.removesuffix("model.") + "head."
-            alone = all(n.startswith((where, decoder)) for n in state)
+            alone = all(n.startswith((where, "head.")) for n in state)
             if alone and {n for n in inside if not n.startswith(heads)} == plain:
                 return inside
         raise MtlError(

@@ -209,7 +209,7 @@ class LearnedWeightSharing(Strategy):
         """Return tasks with a label in any process's batch, where tasks rank by their own loss."""
         if self.config.credit == "joint":
             return None
-        return self.network.labelled_tasks(batch)
+        return self.network.labelled_anywhere(batch)
 
     def _tell_undecided(self, run: TrainingRun, entropy: float) -> None:
         most = math.log(self.distribution.pi.shape[-1])

@@ -20,7 +20,7 @@ from mtl_framework import (
     Strategy,
     StrategyConfig,
     TrainingRun,
-    all_reduce_mean,
+    resting,
 )
 from mtl_framework.data import Batch, Suite
 
@@ -30,7 +30,6 @@ from .presets import PRESETS
 from .report.usage import MOST_LOCATIONS, Places, count_by_users, users
 from .search.best import BestGeneration
 from .search.evolution import SearchOptions, idle_modules, propose, select_random
-from .speed.resting import resting
 
 
 class Muir(Strategy):
@@ -172,8 +171,8 @@ class Muir(Strategy):
         self.optimizer.zero_grad()
         losses = self.network.accumulate_gradients(batch)
         without: list[int] = []
-        if batch.labelled:  # some process may have labels that this one lacks
-            labels = all_reduce_mean(batch.label_weights().to(losses.device)).tolist()
+        if batch.labelled:
+            labels = self.network.labelled_anywhere(batch).tolist()
             without = [task for task, present in enumerate(labels) if not present]
         with resting(self.optimizer, self.network.rows_of(without) if without else {}):
             self.optimizer.step()

@@ -209,7 +209,7 @@ class RoutingNetworks(Strategy):
         each = 1 / (paths * len(network.tasks))
         share = torch.full((1, len(network.tasks)), each, dtype=torch.float64)
         mixtures, losses = network.assignment.cpu()[None], []
-        pi, judged = self.agents.policy.pi, network.labelled_tasks(batch)
+        pi, judged = self.agents.policy.pi, network.labelled_anywhere(batch)
         for _ in range(paths):
             noise = gumbel_noise(pi.shape, self.generator)
             chosen = (pi.log() + noise).argmax(-1)

@@ -50,7 +50,8 @@ def _state(network: ColumnNetworks, number: int, run: TrainedRun) -> dict[str, T
         )
     theirs, ours = run.backbone.recipe, network.backbone.recipe
     wanted = network.extract_path(number, [number] * len(network.backbone.units))
-    extracted = run.extract(task.name)
+    # as it was trained: run.extract gives outputs in the units of the targets
+    extracted = run.network.extract(run.suite.task_names.index(task.name))
     shapes = [
         {name: tensor.shape for name, tensor in model.state_dict().items()}
         for model in (extracted, wanted)

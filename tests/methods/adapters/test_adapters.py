@@ -27,7 +27,6 @@ from mtl_framework import RunRecord, TaskNetworks, TrainingConfig
 from mtl_framework.data import Suite
 from mtl_framework.data.objectives import Ordinal
 from mtl_framework.export import export_network
-from mtl_framework.networks.decoding import decoded
 from mtl_framework.networks.result import Result
 from mtl_framework.reports.figure import png
 from mtl_framework.strategies.recipe import Recipe
@@ -262,10 +261,7 @@ def test_a_trunk_is_taken_from_networks_for_maps_and_for_classes() -> None:
     torch.manual_seed(0)
     theirs = TaskNetworks(backbone, suite.tasks, 1)
     run: Any = SimpleNamespace(
-        suite=SimpleNamespace(task_names=list(kinds)), backbone=backbone,
-        extract=lambda name: decoded(
-            theirs.extract(kinds.index(name)), suite.tasks[kinds.index(name)].objective, backbone
-        ),
+        suite=SimpleNamespace(task_names=list(kinds)), backbone=backbone, network=theirs,
     )  # fmt: skip
     torch.manual_seed(1)
     for task in (None, *kinds):

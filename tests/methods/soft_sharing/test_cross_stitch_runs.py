@@ -25,7 +25,9 @@ from support.makers import make_backbone, make_batch
 from support.tiny import TinyPlugins, content, start
 from torch import Tensor, nn
 
+import mtl_framework
 from mtl_framework import LoadedRun, RunRecord, TrainingConfig, load_run
+from mtl_framework.data import Suite
 from mtl_framework.data.batches import Batch
 from mtl_framework.export import export_network, export_onnx, export_program
 from mtl_framework.networks.result import Result
@@ -175,6 +177,29 @@ def test_columns_start_from_a_run_each(tmp_path: Path) -> None:
         earlier = load_run(folder, plugins=plugins())
         for name, tensor in earlier.extract(number).state_dict().items():
             assert torch.equal(tensor, column[name]), name
+
+
+def test_heads_of_standardised_targets_are_copied_as_they_were_trained(tmp_path: Path) -> None:
+    """A network that is taken out gives targets in their units; columns go on as it was trained."""
+    images = torch.rand(40, 1, 28, 28, generator=torch.Generator().manual_seed(0)).numpy()
+    splits = {
+        name: [(images, 1000 + 50 * factor * images.mean((1, 2, 3)))] * 2
+        for name, factor in (("a", 1), ("b", 2))
+    }
+    suite = Suite.from_arrays(splits, name="sizes")
+    options: dict[str, Any] = {
+        "backbone": "dkl_convnet", "suite": suite, "iterations": 2, "eval_every": 2,
+        "device": "cpu", "progress": False,
+    }  # fmt: skip
+    mtl_framework.run("no_sharing", output=tmp_path / "earlier", **options)
+    strategy = {"name": "cross_stitch", "start_from": str(tmp_path / "earlier"),
+                "learning_rate": 1e-12, "mixing_rate": 1.0}  # fmt: skip
+    mtl_framework.run(strategy, output=tmp_path / "run", **options)
+    earlier, later = (load_run(tmp_path / name, suite=suite) for name in ("earlier", "run"))
+    for task in range(2):
+        wanted, found = (run.network.head(task).state_dict() for run in (earlier, later))
+        for name, tensor in wanted.items():
+            torch.testing.assert_close(found[name], tensor, rtol=1e-4, atol=1e-4)
 
 
 def test_earlier_runs_may_be_gone_afterwards(tmp_path: Path) -> None:
