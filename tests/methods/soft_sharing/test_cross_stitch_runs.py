@@ -26,7 +26,7 @@ from support.tiny import TinyPlugins, content, start
 from torch import Tensor, nn
 
 import mtl_framework
-from mtl_framework import LoadedRun, RunRecord, TrainingConfig, load_run
+from mtl_framework import LoadedRun, RunRecord, TaskNetworks, TrainingConfig, load_run
 from mtl_framework.data import Suite
 from mtl_framework.data.batches import Batch
 from mtl_framework.export import export_network, export_onnx, export_program
@@ -195,9 +195,13 @@ def test_heads_of_standardised_targets_are_copied_as_they_were_trained(tmp_path:
     strategy = {"name": "cross_stitch", "start_from": str(tmp_path / "earlier"),
                 "learning_rate": 1e-12, "mixing_rate": 1.0}  # fmt: skip
     mtl_framework.run(strategy, output=tmp_path / "run", **options)
-    earlier, later = (load_run(tmp_path / name, suite=suite) for name in ("earlier", "run"))
+    trained = [load_run(tmp_path / name, suite=suite).network for name in ("earlier", "run")]
     for task in range(2):
-        wanted, found = (run.network.head(task).state_dict() for run in (earlier, later))
+        states = []
+        for network in trained:
+            assert isinstance(network, TaskNetworks)
+            states.append(network.head(task).state_dict())
+        wanted, found = states
         for name, tensor in wanted.items():
             torch.testing.assert_close(found[name], tensor, rtol=1e-4, atol=1e-4)
 
